@@ -1,0 +1,167 @@
+//! The language between a decoder and an encoder: what a record says, one value after the other.
+//!
+//! `avro` walks a datum and calls a [`RecordVisitor`]; `dynamodb` implements one. Neither knows the other, and no value
+//! tree stands between them. A visitor sees one well-formed record: every start has its end, every field its value.
+
+use std::fmt;
+
+/// Index of a subject within the schema set that decodes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SubjectId(pub u16);
+
+/// Names one of the reader schema's fields that the item mapping asked to be told of (a key, a time to live, a version).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Mark(pub u8);
+
+/// A field's name, with its JSON spelling made once, when the plan is compiled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Name {
+    json: Box<str>,
+    text: Box<str>,
+}
+
+impl Name {
+    /// Prepares `text` for use as a JSON object key.
+    pub fn new(text: &str) -> Self {
+        Self { json: serde_json::Value::from(text).to_string().into(), text: text.into() }
+    }
+
+    /// The name as a JSON string, quotes included.
+    pub fn json(&self) -> &str {
+        &self.json
+    }
+
+    /// The name as the schema spells it.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+/// Receives a record's values in the order they are decoded, which is the writer's order of fields, not the reader's.
+///
+/// An error of a visitor ends the record: no further call is made for it but the next [`begin`](Self::begin).
+pub trait RecordVisitor {
+    /// A record of `subject` starts; anything of an unfinished one before it is void.
+    fn begin(&mut self, subject: SubjectId);
+    /// The record is complete.
+    fn finish(&mut self) -> Result<(), Unstorable>;
+
+    /// `null`.
+    fn null(&mut self) -> Result<(), Unstorable>;
+    /// `boolean`.
+    fn boolean(&mut self, value: bool) -> Result<(), Unstorable>;
+    /// `int`, `long`, and the times and timestamps, which stay in their schema's own unit.
+    fn long(&mut self, value: i64) -> Result<(), Unstorable>;
+    /// `float`.
+    fn float(&mut self, value: f32) -> Result<(), Unstorable>;
+    /// `double`.
+    fn double(&mut self, value: f64) -> Result<(), Unstorable>;
+    /// `decimal`: `unscaled` is big-endian two's complement, the value is `unscaled * 10^-scale`.
+    fn decimal(&mut self, unscaled: &[u8], scale: u32) -> Result<(), Unstorable>;
+    /// `date`: days since 1970-01-01.
+    fn date(&mut self, days: i32) -> Result<(), Unstorable>;
+    /// `string`, the symbol of an `enum`, a `uuid` written as a string.
+    fn string(&mut self, value: &str) -> Result<(), Unstorable>;
+    /// `uuid` written as sixteen bytes.
+    fn uuid(&mut self, value: [u8; 16]) -> Result<(), Unstorable>;
+    /// `bytes`, `fixed`, `duration`.
+    fn bytes(&mut self, value: &[u8]) -> Result<(), Unstorable>;
+
+    /// An array starts; each of its items follows an [`array_item`](Self::array_item).
+    fn array_start(&mut self) -> Result<(), Unstorable>;
+    /// The next value is an item of the innermost array.
+    fn array_item(&mut self) -> Result<(), Unstorable>;
+    /// The innermost array ends.
+    fn array_end(&mut self) -> Result<(), Unstorable>;
+
+    /// A map starts; each of its values follows a [`map_key`](Self::map_key). No key comes twice.
+    fn map_start(&mut self) -> Result<(), Unstorable>;
+    /// The next value belongs to `key` of the innermost map.
+    fn map_key(&mut self, key: &str) -> Result<(), Unstorable>;
+    /// The innermost map ends.
+    fn map_end(&mut self) -> Result<(), Unstorable>;
+
+    /// A record value starts, the outermost included; each of its values follows a [`field`](Self::field).
+    fn record_start(&mut self) -> Result<(), Unstorable>;
+    /// The next value is that of the field `name` of the innermost record.
+    fn field(&mut self, name: &Name) -> Result<(), Unstorable>;
+    /// The next value is the one `mark` stands for. Comes after [`field`](Self::field), at most once a mark and record.
+    fn mark(&mut self, mark: Mark) -> Result<(), Unstorable>;
+    /// The innermost record value ends.
+    fn record_end(&mut self) -> Result<(), Unstorable>;
+}
+
+/// Why a well-formed record cannot become an item.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unstorable {
+    /// NaN, an infinity, or a number outside the database's range or precision.
+    Number(&'static str),
+    /// A key attribute is missing, empty, too long or of another type than the table's.
+    Key {
+        /// The key's attribute name.
+        attribute: Box<str>,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// The item is larger than the database takes.
+    TooLarge {
+        /// The size as the database counts it.
+        bytes: usize,
+        /// The most it takes.
+        limit: usize,
+    },
+    /// Values are nested deeper than the database takes.
+    TooDeep {
+        /// The deepest it takes.
+        limit: usize,
+    },
+    /// A map key or field that is no legal attribute name.
+    Name(&'static str),
+    /// The field that holds the time to live or the version has no usable value.
+    Mapping {
+        /// The attribute it should have become.
+        attribute: Box<str>,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+}
+
+impl fmt::Display for Unstorable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(problem) | Self::Name(problem) => f.write_str(problem),
+            Self::Key { attribute, problem } => write!(f, "key attribute {attribute}: {problem}"),
+            Self::TooLarge { bytes, limit } => write!(f, "the item has {bytes} bytes, over the limit of {limit}"),
+            Self::TooDeep { limit } => write!(f, "values are nested deeper than {limit} levels"),
+            Self::Mapping { attribute, problem } => write!(f, "attribute {attribute}: {problem}"),
+        }
+    }
+}
+
+impl std::error::Error for Unstorable {}
+
+/// What a reader schema's field holds, as far as a key, a time to live or a version cares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FieldKind {
+    /// Becomes a string: string, enum, uuid, date.
+    Text,
+    /// Becomes a number.
+    Number(Unit),
+    /// Becomes binary: bytes, fixed, duration.
+    Binary,
+    /// Anything else: a collection, a record, a boolean, a union of several kinds.
+    Other,
+}
+
+/// What a number counts, where its logical type says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// No timestamp: the number stands for itself.
+    Plain,
+    /// `timestamp-millis` or `local-timestamp-millis`.
+    Milliseconds,
+    /// `timestamp-micros` or `local-timestamp-micros`.
+    Microseconds,
+    /// `timestamp-nanos` or `local-timestamp-nanos`.
+    Nanoseconds,
+}
