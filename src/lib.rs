@@ -1,5 +1,6 @@
 //! SQS in, Avro decoded, DynamoDB written.
 
 mod clock;
+pub mod limiter;
 pub mod outcome;
 pub mod record;
