@@ -1,5 +1,6 @@
 //! SQS in, Avro decoded, DynamoDB written.
 
 mod clock;
+pub mod dynamodb;
 pub mod outcome;
 pub mod record;
