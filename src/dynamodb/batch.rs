@@ -148,3 +148,145 @@ pub(crate) fn guarded_body(items: &Items, item: &Item, mapping: &Mapping) -> Vec
     body.extend_from_slice(b",\"ReturnConsumedCapacity\":\"TOTAL\"}");
     body
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dynamodb::item::Encoder;
+    use crate::dynamodb::mapping::{Fields, PARTITION_KEY};
+    use crate::record::{FieldKind, Name, RecordVisitor, SubjectId, Unit};
+    use serde_json::{Value, json};
+    use std::time::Duration;
+
+    struct Sample;
+
+    impl Fields for Sample {
+        fn kind(&self, path: &str) -> Result<FieldKind, String> {
+            match path {
+                "id" => Ok(FieldKind::Text),
+                "at" => Ok(FieldKind::Number(Unit::Plain)),
+                _ => Err("no such field".into()),
+            }
+        }
+
+        fn names(&self) -> Vec<&str> {
+            vec!["id", "at"]
+        }
+    }
+
+    fn mappings() -> Vec<(TableId, Mapping)> {
+        let mapping = |table: &str, property: Value| Mapping::parse(Some(&property), table, &Sample).unwrap();
+        vec![
+            (TableId::new(0), mapping("orders", json!({"partitionKey": "id"}))),
+            (TableId::new(1), mapping("others", json!({"partitionKey": "id"}))),
+            (TableId::new(0), mapping("orders", json!({"partitionKey": "id", "version": "at"}))),
+        ]
+    }
+
+    /// One item for each (subject, key, bytes of padding).
+    fn items(of: &[(u16, &str, usize)]) -> Items {
+        let mappings = mappings();
+        let mut encoder = Encoder::new(&mappings, Duration::ZERO, 0);
+        for (position, (subject, id, padding)) in of.iter().enumerate() {
+            encoder.start_message(position, "m", Operation::Put);
+            encoder.begin(SubjectId(*subject), None);
+            encoder.record_start().unwrap();
+            encoder.field(&Name::new("id")).unwrap();
+            encoder.mark(PARTITION_KEY).unwrap();
+            encoder.string(id).unwrap();
+            encoder.field(&Name::new("at")).unwrap();
+            encoder.mark(crate::dynamodb::mapping::VERSION).unwrap();
+            encoder.long(i64::try_from(position).unwrap()).unwrap();
+            encoder.field(&Name::new("padding")).unwrap();
+            // a control character is one byte in the table and six on the way there
+            encoder.string(&"\u{1}".repeat(*padding)).unwrap();
+            encoder.record_end().unwrap();
+            encoder.finish().unwrap();
+        }
+        encoder.finish_event()
+    }
+
+    fn distinct(items: &Items) -> Distinct {
+        Distinct::of(items, 0..items.as_slice().len())
+    }
+
+    fn batches(items: &Items) -> Vec<WriteBatch> {
+        let mut waiting = distinct(items).winners.into();
+        std::iter::from_fn(|| WriteBatch::take(items, TableId::new(0), &mut waiting)).collect()
+    }
+
+    #[test]
+    fn the_last_item_of_a_key_wins_within_its_table() {
+        let items = items(&[(0, "a", 0), (0, "b", 0), (1, "a", 0), (0, "a", 0), (0, "a", 0)]);
+        let distinct = distinct(&items);
+        assert_eq!(distinct.winners, [1, 2, 4]);
+        assert_eq!(distinct.superseded, [(3, 4), (0, 4)]);
+    }
+
+    #[test]
+    fn where_versions_decide_every_item_is_written() {
+        let distinct = distinct(&items(&[(2, "a", 0), (2, "a", 0)]));
+        assert_eq!((distinct.winners, distinct.superseded), (vec![0, 1], vec![]));
+    }
+
+    #[test]
+    fn a_batch_has_at_most_25_items() {
+        let names: Vec<String> = (0..51).map(|n| n.to_string()).collect();
+        let sizes = |count: usize| {
+            let of: Vec<_> = names.iter().take(count).map(|name| (0, name.as_str(), 0)).collect();
+            batches(&items(&of)).iter().map(|batch| batch.items().len()).collect::<Vec<_>>()
+        };
+        assert_eq!(sizes(24), [24]);
+        assert_eq!(sizes(25), [25]);
+        assert_eq!(sizes(26), [25, 1]);
+        assert_eq!(sizes(51), [25, 25, 1]);
+    }
+
+    #[test]
+    fn a_batch_has_at_most_16_megabytes_as_sent() {
+        let names: Vec<String> = (0..10).map(|n| n.to_string()).collect();
+        let of: Vec<_> = names.iter().map(|name| (0, name.as_str(), 400_000)).collect();
+        let items = items(&of);
+        let batches = batches(&items);
+        assert_eq!(batches.iter().map(|batch| batch.items().len()).collect::<Vec<_>>(), [6, 4], "2.4 MB each");
+        for batch in &batches {
+            assert!(batch.body(&items, &"t".repeat(255)).len() <= MAX_BATCH_BYTES);
+        }
+    }
+
+    #[test]
+    fn halving_ends_with_each_item_alone_after_five_steps() {
+        let names: Vec<String> = (0..25).map(|n| n.to_string()).collect();
+        let of: Vec<_> = names.iter().map(|name| (0, name.as_str(), 0)).collect();
+        let mut layer = batches(&items(&of));
+        for _ in 0..5 {
+            layer =
+                layer.iter().flat_map(|batch| batch.halves().map_or_else(|| vec![batch.clone()], Vec::from)).collect();
+        }
+        assert_eq!(layer.len(), 25);
+        assert!(layer.iter().all(|batch| batch.halves().is_none()));
+    }
+
+    #[test]
+    fn the_body_is_what_the_api_asks_for() {
+        let items = items(&[(0, "a", 0), (0, "b", 0)]);
+        let body: Value = serde_json::from_slice(&batches(&items)[0].body(&items, "orders")).unwrap();
+        assert_eq!(body["ReturnConsumedCapacity"], "TOTAL");
+        let requests = &body["RequestItems"]["orders"];
+        assert_eq!(requests[0]["PutRequest"]["Item"]["id"], json!({"S": "a"}));
+        assert_eq!(requests[1]["PutRequest"]["Item"]["data"]["M"]["at"], json!({"N": "1"}));
+        assert_eq!(requests.as_array().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_guarded_write_is_refused_only_by_a_newer_item() {
+        let items = items(&[(2, "a", 0)]);
+        let body = guarded_body(&items, &items.as_slice()[0], &mappings()[2].1);
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(body["TableName"], "orders");
+        assert_eq!(body["ConditionExpression"], "attribute_not_exists(#v0.#v1) OR #v0.#v1 <= :version");
+        assert_eq!(body["ExpressionAttributeNames"], json!({"#v0": "data", "#v1": "at"}));
+        assert_eq!(body["ExpressionAttributeValues"], json!({":version": {"N": "0"}}));
+        assert_eq!(body["Item"]["id"], json!({"S": "a"}));
+    }
+}

@@ -70,9 +70,11 @@ impl Throttle {
 /// Sends a BatchWriteItem whose body is `body`. Its items are all of the table of `mappings`, whose key attributes tell
 /// unprocessed items apart.
 pub(crate) async fn batch_write(client: &Client, body: Bytes, mappings: &[&Mapping]) -> Result<Answer, CallError> {
-    let output = client.batch_write_item().customize().mutate_request(move |request| put_body(request, &body)).send().await?;
+    let output =
+        client.batch_write_item().customize().mutate_request(move |request| put_body(request, &body)).send().await?;
     // an answer without the list is no answer of DynamoDB's: it names the list even when it is empty
-    let unprocessed = output.unprocessed_items.ok_or_else(|| transient("the answer has no list of unprocessed items"))?;
+    let unprocessed =
+        output.unprocessed_items.ok_or_else(|| transient("the answer has no list of unprocessed items"))?;
     Ok(Answer {
         unprocessed: unprocessed.values().flatten().map(|request| canonical_key(request, mappings)).collect(),
         write_units: output.consumed_capacity.iter().flatten().map(write_units).sum(),
@@ -186,7 +188,9 @@ impl<E: ServiceError> From<SdkError<E>> for CallError {
                 connection: failure.is_io() || failure.is_timeout(),
                 cause: DisplayErrorContext(&error).to_string().into(),
             },
-            SdkError::TimeoutError(_) | SdkError::ResponseError(_) => transient(&DisplayErrorContext(&error).to_string()),
+            SdkError::TimeoutError(_) | SdkError::ResponseError(_) => {
+                transient(&DisplayErrorContext(&error).to_string())
+            }
             // nothing was sent: no credentials, no region, no endpoint
             _ => Self::Fatal(DisplayErrorContext(&error).to_string().into()),
         }
@@ -199,7 +203,9 @@ fn of_service<E: ServiceError>(error: &E, status: u16) -> CallError {
     match code {
         _ if THROTTLING_ERRORS.contains(&code) => CallError::Throttled(Throttle::of(error.throttling_reasons())),
         "ConditionalCheckFailedException" => CallError::Newer,
-        "ValidationException" | "SerializationException" | "ItemCollectionSizeLimitExceededException" => CallError::Invalid(said()),
+        "ValidationException" | "SerializationException" | "ItemCollectionSizeLimitExceededException" => {
+            CallError::Invalid(said())
+        }
         // two regions or transactions at one item: neither is wrong
         "ReplicatedWriteConflictException" | "TransactionConflictException" => transient(&said()),
         _ if TRANSIENT_ERRORS.contains(&code) || status >= 500 => transient(&said()),

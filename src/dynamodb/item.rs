@@ -5,8 +5,11 @@
 //! out again is a copy of bytes.
 
 use super::json;
-use super::mapping::{self, DATA, Key, Layout, MARKS, Mapping, PARTITION_KEY, PROCESSED_AT, SORT_KEY, TTL, TableId, TtlSource, VERSION};
+use super::mapping::{
+    self, DATA, Key, Layout, MARKS, Mapping, PARTITION_KEY, PROCESSED_AT, SORT_KEY, TTL, TableId, TtlSource, VERSION,
+};
 use crate::record::{Mark, Name, RecordVisitor, SubjectId, Unstorable};
+use std::borrow::Cow;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -181,7 +184,12 @@ impl<'a> Encoder<'a> {
     }
 
     /// Writes a value that holds no other and remembers it if it is marked.
-    fn scalar(&mut self, kind: Kind, len: usize, write: impl FnOnce(&mut Vec<u8>) -> Result<(), Unstorable>) -> Result<(), Unstorable> {
+    fn scalar(
+        &mut self,
+        kind: Kind,
+        len: usize,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), Unstorable>,
+    ) -> Result<(), Unstorable> {
         let start = self.out.bytes.len();
         write(&mut self.out.bytes)?;
         self.size += len;
@@ -203,7 +211,11 @@ impl<'a> Encoder<'a> {
         self.pending = 0;
     }
 
-    fn number(&mut self, long: Option<i64>, write: impl FnOnce(&mut Vec<u8>) -> Result<(), Unstorable>) -> Result<(), Unstorable> {
+    fn number(
+        &mut self,
+        long: Option<i64>,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), Unstorable>,
+    ) -> Result<(), Unstorable> {
         self.scalar(Kind::Number(long), LEAST_NUMBER_BYTES, |out| {
             out.extend_from_slice(b"{\"N\":\"");
             write(out)?;
@@ -246,44 +258,37 @@ impl<'a> Encoder<'a> {
     /// Checks the key at `mark`, adds its canonical spelling to the keys and the attribute to the item.
     fn key(&mut self, key: &Key, mark: Mark, limit: usize) -> Result<(), Unstorable> {
         let problem = |problem| Unstorable::Key { attribute: key.attribute.text().into(), problem };
-        let written = if key.from_field {
-            let marked = self.marked(mark).ok_or_else(|| problem("is missing"))?.clone();
-            match marked.kind {
-                Kind::Null => return Err(problem("is null")),
-                Kind::Other => return Err(problem("is no string, number or binary")),
-                Kind::Text | Kind::Binary if marked.len == 0 => return Err(problem("is empty")),
-                Kind::Text | Kind::Binary if marked.len > limit => return Err(problem("is longer than a key may be")),
-                _ => marked.written,
-            }
-        } else {
-            let start = self.out.bytes.len();
-            self.push_message_id();
-            start..self.out.bytes.len()
-        };
-        push_canonical(&mut self.out.keys, self.out.bytes.get(written.clone()).unwrap_or_default());
         if !key.from_field {
-            // what was just written becomes the attribute once its name stands before it
-            let value = self.out.bytes.split_off(written.start);
-            self.attribute(&key.attribute, |out| out.extend_from_slice(&value));
-            self.size += value.len();
-        } else if !key.in_place || self.operation == Operation::Delete {
-            self.attribute(&key.attribute, |out| out.extend_from_within(written));
+            let id = match self.record {
+                None => Cow::Borrowed(self.message_id),
+                Some(index) => Cow::Owned(format!("{}#{index}", self.message_id)),
+            };
+            let mut value = Vec::with_capacity(64);
+            value.extend_from_slice(b"{\"S\":");
+            json::push_string(&mut value, &id);
+            value.push(b'}');
+            push_canonical(&mut self.out.keys, &value);
+            self.attribute(&key.attribute, id.len(), |out| out.extend_from_slice(&value));
+            return Ok(());
+        }
+        let marked = self.marked(mark).ok_or_else(|| problem("is missing"))?.clone();
+        match marked.kind {
+            Kind::Null => return Err(problem("is null")),
+            Kind::Other => return Err(problem("is no string, number or binary")),
+            Kind::Text | Kind::Binary if marked.len == 0 => return Err(problem("is empty")),
+            Kind::Text | Kind::Binary if marked.len > limit => return Err(problem("is longer than a key may be")),
+            Kind::Text | Kind::Binary | Kind::Number(_) => {}
+        }
+        push_canonical(&mut self.out.keys, self.out.bytes.get(marked.written.clone()).unwrap_or_default());
+        if !key.in_place || self.operation == Operation::Delete {
+            self.attribute(&key.attribute, marked.len, |out| out.extend_from_within(marked.written));
         }
         Ok(())
     }
 
-    fn push_message_id(&mut self) {
-        let out = &mut self.out.bytes;
-        out.extend_from_slice(b"{\"S\":");
-        match self.record {
-            None => json::push_string(out, self.message_id),
-            Some(index) => json::push_string(out, &format!("{}#{index}", self.message_id)),
-        }
-        out.push(b'}');
-    }
-
-    fn attribute(&mut self, name: &Name, write: impl FnOnce(&mut Vec<u8>)) {
-        self.size += name.text().len();
+    /// Adds an attribute to the item, whose value has `len` bytes as the database counts them.
+    fn attribute(&mut self, name: &Name, len: usize, write: impl FnOnce(&mut Vec<u8>)) {
+        self.size += name.text().len() + len;
         let out = &mut self.out.bytes;
         out.extend_from_slice(name.json().as_bytes());
         out.push(b':');
@@ -293,7 +298,9 @@ impl<'a> Encoder<'a> {
 
     fn ttl(&mut self, ttl: &mapping::Ttl) -> Result<(), Unstorable> {
         let seconds = match ttl.source {
-            TtlSource::Days(days) => i64::try_from(self.now.as_secs()).unwrap_or(i64::MAX) + i64::from(days) * SECONDS_A_DAY,
+            TtlSource::Days(days) => {
+                i64::try_from(self.now.as_secs()).unwrap_or(i64::MAX) + i64::from(days) * SECONDS_A_DAY
+            }
             TtlSource::Field { per_second } => match self.marked(TTL).map(|marked| marked.kind) {
                 // without a time the item does not expire
                 None | Some(Kind::Null) => return Ok(()),
@@ -315,7 +322,7 @@ impl<'a> Encoder<'a> {
                 self.out.bytes.splice(written, text);
                 self.move_marks(shift);
             }
-            _ => self.attribute(&ttl.attribute, |out| out.extend_from_slice(&text)),
+            _ => self.attribute(&ttl.attribute, LEAST_NUMBER_BYTES, |out| out.extend_from_slice(&text)),
         }
         Ok(())
     }
@@ -391,10 +398,17 @@ impl RecordVisitor for Encoder<'_> {
         let version = match &mapping.version {
             None => None,
             Some(path) => match self.marked(VERSION) {
-                Some(Marked { kind: Kind::Text | Kind::Number(_) | Kind::Binary, written, .. }) => Some(written.clone()),
+                Some(Marked { kind: Kind::Text | Kind::Number(_) | Kind::Binary, written, .. }) => {
+                    Some(written.clone())
+                }
                 // a deletion may carry nothing but the key
                 _ if self.operation == Operation::Delete => None,
-                _ => return Err(Unstorable::Mapping { attribute: path.as_str().into(), problem: "the version is missing" }),
+                _ => {
+                    return Err(Unstorable::Mapping {
+                        attribute: path.as_str().into(),
+                        problem: "the version is missing",
+                    });
+                }
             },
         };
         self.take_comma();
@@ -549,5 +563,297 @@ impl RecordVisitor for Encoder<'_> {
             return Ok(());
         }
         self.close(b"}},")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Unit;
+    use serde_json::{Value, json};
+
+    /// A record of `id` (text), `at` (milliseconds), `n` (plain number), `note` (text), `tags` (other).
+    struct Sample;
+
+    impl mapping::Fields for Sample {
+        fn kind(&self, path: &str) -> Result<crate::record::FieldKind, String> {
+            use crate::record::FieldKind::{Binary, Number, Other, Text};
+            match path {
+                "id" | "note" => Ok(Text),
+                "at" => Ok(Number(Unit::Milliseconds)),
+                "n" => Ok(Number(Unit::Plain)),
+                "raw" => Ok(Binary),
+                "tags" => Ok(Other),
+                _ => Err("no such field".into()),
+            }
+        }
+
+        fn names(&self) -> Vec<&str> {
+            vec!["id", "at", "n", "note", "raw", "tags"]
+        }
+    }
+
+    fn mapping(property: Value) -> Vec<(TableId, Mapping)> {
+        vec![(TableId::new(0), Mapping::parse(Some(&property), "table", &Sample).unwrap())]
+    }
+
+    type Step<'s> = &'s dyn Fn(&mut Encoder<'_>) -> Result<(), Unstorable>;
+
+    /// Encodes one record of `fields`, told of the marks of its mapping.
+    fn encode(property: Value, operation: Operation, fields: &[(&str, Step<'_>)]) -> Result<Items, Unstorable> {
+        let mappings = mapping(property);
+        let mut encoder = Encoder::new(&mappings, Duration::from_millis(1_700_000_000_123), 0);
+        encoder.start_message(0, "m1", operation);
+        record(&mut encoder, &mappings[0].1, None, fields)?;
+        Ok(encoder.finish_event())
+    }
+
+    fn record(
+        encoder: &mut Encoder<'_>,
+        mapping: &Mapping,
+        index: Option<usize>,
+        fields: &[(&str, Step<'_>)],
+    ) -> Result<(), Unstorable> {
+        encoder.begin(SubjectId(0), index);
+        encoder.record_start()?;
+        for (name, value) in fields {
+            encoder.field(&Name::new(name))?;
+            for (mark, _) in mapping.marks().iter().filter(|(_, path)| path == name) {
+                encoder.mark(*mark)?;
+            }
+            value(encoder)?;
+        }
+        encoder.record_end()?;
+        encoder.finish()
+    }
+
+    fn attributes(items: &Items) -> Value {
+        serde_json::from_slice(items.attributes(&items.as_slice()[0])).unwrap()
+    }
+
+    fn put(property: Value, fields: &[(&str, Step<'_>)]) -> Value {
+        attributes(&encode(property, Operation::Put, fields).unwrap())
+    }
+
+    #[test]
+    fn a_document_holds_the_record_beside_its_keys() {
+        let property = json!({"partitionKey": {"attribute": "pk", "field": "id"}, "sortKey": "n"});
+        let item = put(property, &[("n", &|e| e.long(7)), ("id", &|e| e.string("a\"b"))]);
+        assert_eq!(
+            item,
+            json!({"pk": {"S": "a\"b"}, "n": {"N": "7"}, "processed_at": {"N": "1700000000.123"},
+                "data": {"M": {"n": {"N": "7"}, "id": {"S": "a\"b"}}}})
+        );
+    }
+
+    #[test]
+    fn without_a_key_the_messages_id_is_it_and_a_containers_records_are_counted() {
+        let mappings = mapping(json!({}));
+        let mut encoder = Encoder::new(&mappings, Duration::ZERO, 0);
+        encoder.start_message(0, "m1", Operation::Put);
+        for index in [None, Some(0), Some(1)] {
+            record(&mut encoder, &mappings[0].1, index, &[]).unwrap();
+        }
+        let items = encoder.finish_event();
+        let id = |at: usize| {
+            serde_json::from_slice::<Value>(items.attributes(&items.as_slice()[at])).unwrap()["message_id"]["S"].clone()
+        };
+        assert_eq!([id(0), id(1), id(2)], ["m1", "m1#0", "m1#1"]);
+    }
+
+    #[test]
+    fn in_the_attributes_layout_each_field_is_an_attribute() {
+        let property = json!({"layout": "attributes", "partitionKey": "id"});
+        let item = put(property, &[("id", &|e| e.string("x")), ("n", &|e| e.null())]);
+        assert_eq!(item, json!({"id": {"S": "x"}, "n": {"NULL": true}, "processed_at": {"N": "1700000000.123"}}));
+    }
+
+    #[test]
+    fn every_kind_of_value_has_its_type() {
+        let list: Step<'_> = &|e| {
+            e.array_start()?;
+            for step in
+                [&(|e: &mut Encoder<'_>| e.boolean(true)) as Step<'_>, &|e| e.double(0.5), &|e| e.float(0.1), &|e| {
+                    e.bytes(&[1, 2])
+                }]
+            {
+                e.array_item()?;
+                step(e)?;
+            }
+            e.array_end()
+        };
+        let map: Step<'_> = &|e| {
+            e.map_start()?;
+            e.map_key("k")?;
+            e.date(0)?;
+            e.map_key("u")?;
+            e.uuid(*b"\x12\x34\x56\x78\x9a\xbc\xde\xf0\x12\x34\x56\x78\x9a\xbc\xde\xf0")?;
+            e.map_key("d")?;
+            e.decimal(&[0x30, 0x39], 2)?;
+            e.map_end()
+        };
+        let item = put(json!({}), &[("tags", list), ("note", map)]);
+        assert_eq!(
+            item["data"]["M"],
+            json!({
+                "tags": {"L": [{"BOOL": true}, {"N": "0.5"}, {"N": "0.1"}, {"B": "AQI="}]},
+                "note": {"M": {"k": {"S": "1970-01-01"}, "u": {"S": "12345678-9abc-def0-1234-56789abcdef0"}, "d": {"N": "123.45"}}},
+            })
+        );
+    }
+
+    #[test]
+    fn empty_collections_stay_empty() {
+        let item = put(
+            json!({}),
+            &[
+                ("tags", &|e| e.array_start().and_then(|()| e.array_end())),
+                ("n", &|e| e.map_start().and_then(|()| e.map_end())),
+            ],
+        );
+        assert_eq!(item["data"]["M"], json!({"tags": {"L": []}, "n": {"M": {}}}));
+    }
+
+    #[test]
+    fn a_time_to_live_is_in_seconds_whatever_the_fields_unit() {
+        let field = json!({"ttl": {"attribute": "expires", "field": "at"}});
+        assert_eq!(put(field.clone(), &[("at", &|e| e.long(1_999))])["expires"], json!({"N": "1"}));
+        assert_eq!(put(field.clone(), &[("at", &|e| e.long(-1))])["expires"], json!({"N": "-1"}));
+        assert_eq!(put(field, &[("at", &|e| e.null())]).get("expires"), None);
+        let plain = json!({"ttl": {"attribute": "expires", "field": "n"}});
+        assert_eq!(put(plain.clone(), &[("n", &|e| e.long(5))])["expires"], json!({"N": "5"}));
+        assert!(matches!(encode(plain, Operation::Put, &[("n", &|e| e.double(5.5))]), Err(Unstorable::Mapping { .. })));
+        let days = json!({"ttl": {"attribute": "expires", "days": 2}});
+        assert_eq!(put(days, &[])["expires"], json!({"N": (1_700_000_000 + 2 * 86_400).to_string()}));
+    }
+
+    #[test]
+    fn a_time_to_live_in_place_of_its_field_is_converted_there() {
+        let property = json!({"layout": "attributes", "partitionKey": "id", "ttl": {"attribute": "at", "field": "at"}});
+        let item = put(property, &[("at", &|e| e.long(2_500)), ("id", &|e| e.string("x"))]);
+        assert_eq!(item, json!({"id": {"S": "x"}, "at": {"N": "2"}, "processed_at": {"N": "1700000000.123"}}));
+    }
+
+    #[test]
+    fn a_deletion_is_its_key_alone() {
+        let property = json!({"partitionKey": "id", "sortKey": "n", "ttl": {"attribute": "expires", "days": 1}});
+        let items = encode(
+            property,
+            Operation::Delete,
+            &[("id", &|e| e.string("x")), ("n", &|e| e.long(1)), ("note", &|e| e.string("y"))],
+        );
+        assert_eq!(attributes(&items.unwrap()), json!({"id": {"S": "x"}, "n": {"N": "1"}}));
+        let in_place = json!({"layout": "attributes", "partitionKey": "id"});
+        assert_eq!(
+            attributes(&encode(in_place, Operation::Delete, &[("id", &|e| e.string("x"))]).unwrap()),
+            json!({"id": {"S": "x"}})
+        );
+    }
+
+    #[test]
+    fn keys_are_checked_before_they_are_sent() {
+        let key = |limit_name: &str, length: usize| {
+            let (partition, sort) = if limit_name == "sort" { (1, length) } else { (length, 1) };
+            let property = json!({"partitionKey": "id", "sortKey": "note"});
+            // two bytes each, as far as they fit
+            let id = "é".repeat(partition / 2) + &"k".repeat(partition % 2);
+            encode(property, Operation::Put, &[("id", &|e| e.string(&id)), ("note", &|e| e.string(&"k".repeat(sort)))])
+                .is_ok()
+        };
+        for (name, limit) in [("partition", MAX_PARTITION_KEY_BYTES), ("sort", MAX_SORT_KEY_BYTES)] {
+            assert_eq!(
+                [0, 1, limit - 1, limit, limit + 1].map(|length| key(name, length)),
+                [false, true, true, true, false],
+                "{name}"
+            );
+        }
+        let property = json!({"partitionKey": "id"});
+        for value in [&(|e: &mut Encoder<'_>| e.null()) as Step<'_>, &|e| e.boolean(true), &|e| {
+            e.array_start().and_then(|()| e.array_end())
+        }] {
+            assert!(matches!(encode(property.clone(), Operation::Put, &[("id", value)]), Err(Unstorable::Key { .. })));
+        }
+        assert!(matches!(encode(property, Operation::Put, &[]), Err(Unstorable::Key { problem: "is missing", .. })));
+    }
+
+    #[test]
+    fn an_item_is_at_most_400_kilobytes() {
+        let item = |length: usize| encode(json!({}), Operation::Put, &[("note", &|e| e.string(&"x".repeat(length)))]);
+        // message_id + m1, processed_at + a number, data + a map of one element, note
+        let rest = (10 + 2) + (12 + LEAST_NUMBER_BYTES) + (4 + COLLECTION_OVERHEAD + ELEMENT_OVERHEAD) + 4;
+        assert!(item(MAX_ITEM_BYTES - rest - 1).is_ok());
+        assert!(item(MAX_ITEM_BYTES - rest).is_ok());
+        let error = item(MAX_ITEM_BYTES - rest + 1).unwrap_err();
+        assert_eq!(error, Unstorable::TooLarge { bytes: MAX_ITEM_BYTES + 1, limit: MAX_ITEM_BYTES });
+    }
+
+    #[test]
+    fn values_are_nested_at_most_32_deep() {
+        let nested = |layout: &str, levels: usize| {
+            let property = json!({"layout": layout, "partitionKey": "id"});
+            let lists: Step<'_> = &|e| {
+                for _ in 0..levels {
+                    e.array_start()?;
+                    e.array_item()?;
+                }
+                e.null()?;
+                (0..levels).try_for_each(|_| e.array_end())
+            };
+            encode(property, Operation::Put, &[("id", &|e| e.string("x")), ("tags", lists)]).is_ok()
+        };
+        assert_eq!([31, 32, 33].map(|levels| nested("attributes", levels)), [true, true, false]);
+        assert_eq!([30, 31, 32].map(|levels| nested("document", levels)), [true, true, false]);
+    }
+
+    #[test]
+    fn a_map_key_is_a_legal_attribute_name() {
+        let with_key = |length: usize| {
+            let map: Step<'_> = &|e| {
+                e.map_start()?;
+                e.map_key(&"k".repeat(length))?;
+                e.null()?;
+                e.map_end()
+            };
+            encode(json!({}), Operation::Put, &[("tags", map)]).is_ok()
+        };
+        let lengths = [0, 1, MAX_NAME_BYTES - 1, MAX_NAME_BYTES, MAX_NAME_BYTES + 1];
+        assert_eq!(lengths.map(with_key), [false, true, true, true, false]);
+    }
+
+    #[test]
+    fn a_discarded_message_leaves_the_others_as_they_were() {
+        let mappings = mapping(json!({"partitionKey": "id"}));
+        let mut encoder = Encoder::new(&mappings, Duration::ZERO, 0);
+        let mut write = |message: usize, ids: &[&str], keep: bool| {
+            encoder.start_message(message, "m", Operation::Put);
+            for id in ids {
+                record(&mut encoder, &mappings[0].1, None, &[("id", &|e| e.string(id))]).unwrap();
+            }
+            if !keep {
+                encoder.begin(SubjectId(0), None);
+                encoder.record_start().unwrap();
+                encoder.discard_message();
+            }
+        };
+        write(0, &["a"], true);
+        write(1, &["b", "c"], false);
+        write(2, &["d"], true);
+        let items = encoder.finish_event();
+        let ids: Vec<Value> =
+            items.as_slice().iter().map(|item| serde_json::from_slice(items.attributes(item)).unwrap()).collect();
+        assert_eq!(ids.iter().map(|item| &item["id"]["S"]).collect::<Vec<_>>(), ["a", "d"]);
+        assert_eq!(items.as_slice().iter().map(|item| item.message).collect::<Vec<_>>(), [0, 2]);
+    }
+
+    #[test]
+    fn keys_are_equal_where_the_database_finds_them_equal() {
+        let key = |value: Step<'_>| {
+            let items = encode(json!({"partitionKey": "n"}), Operation::Put, &[("n", value)]).unwrap();
+            items.key(&items.as_slice()[0]).to_vec()
+        };
+        assert_eq!(key(&|e| e.long(1)), key(&|e| e.double(1.0)));
+        assert_eq!(key(&|e| e.long(1)), key(&|e| e.decimal(&[100], 2)));
+        assert_ne!(key(&|e| e.long(1)), key(&|e| e.string("1")), "types never mix");
+        assert_ne!(key(&|e| e.string("AQI=")), key(&|e| e.bytes(&[1, 2])));
     }
 }

@@ -123,7 +123,7 @@ pub(crate) fn push_decimal(out: &mut Vec<u8>, unscaled: &[u8], scale: u32) -> Re
     if digits.len() > MAX_NUMBER_DIGITS {
         return Err(TOO_MANY_DIGITS);
     }
-    let leading = exponent + digits.len() as i64 - 1;
+    let leading = exponent + length(digits) - 1;
     if !(MIN_NUMBER_EXPONENT..=MAX_NUMBER_EXPONENT).contains(&leading) {
         return Err(OUT_OF_RANGE);
     }
@@ -175,9 +175,13 @@ pub(crate) fn canonical_number(text: &str) -> String {
     if digits.is_empty() {
         return "0".into();
     }
-    let trailing = (all.len() - all.trim_end_matches('0').len()) as i64;
-    let exponent = exponent.parse::<i64>().unwrap_or_default() + trailing - fraction.len() as i64;
+    let trailing = length(all.as_bytes()) - length(all.trim_end_matches('0').as_bytes());
+    let exponent = exponent.parse::<i64>().unwrap_or_default() + trailing - length(fraction.as_bytes());
     format!("{sign}{digits}e{exponent}")
+}
+
+fn length(digits: &[u8]) -> i64 {
+    i64::try_from(digits.len()).unwrap_or(i64::MAX)
 }
 
 /// Appends a date as ISO 8601 writes it; years outside 0000 to 9999 carry a sign and as many digits as they need.
@@ -298,9 +302,15 @@ mod tests {
 
     #[test]
     fn decimals_read_as_people_write_them() {
-        for (unscaled, scale, expected) in
-            [(1999, 2, "19.99"), (-5, 2, "-0.05"), (100, 2, "1"), (1050, 2, "10.5"), (12, 2, "0.12"), (-7, 0, "-7"), (1, 3, "0.001")]
-        {
+        for (unscaled, scale, expected) in [
+            (1999, 2, "19.99"),
+            (-5, 2, "-0.05"),
+            (100, 2, "1"),
+            (1050, 2, "10.5"),
+            (12, 2, "0.12"),
+            (-7, 0, "-7"),
+            (1, 3, "0.001"),
+        ] {
             assert_eq!(decimal(unscaled, scale).unwrap(), expected);
         }
         assert_eq!(text(|out| push_decimal(out, &[], 5).unwrap()), "0");

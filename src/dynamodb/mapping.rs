@@ -25,7 +25,14 @@ pub(crate) const MARKS: usize = 4;
 
 /// Index of a table within the function's tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct TableId(pub(crate) usize);
+pub struct TableId(usize);
+
+impl TableId {
+    /// The table at `index`.
+    pub(crate) fn new(index: usize) -> Self {
+        Self(index)
+    }
+}
 
 /// How a record becomes an item. Built by [`Mapping::parse`] only.
 #[derive(Debug, Clone)]
@@ -50,10 +57,22 @@ pub(crate) enum Layout {
     Attributes,
 }
 
+/// The type of a key attribute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyType {
+    /// A string.
+    S,
+    /// A number.
+    N,
+    /// Binary.
+    B,
+}
+
 /// A key attribute. Without a field it is the message's id.
 #[derive(Debug, Clone)]
 pub(crate) struct Key {
     pub(crate) attribute: Name,
+    key_type: KeyType,
     pub(crate) from_field: bool,
     /// The record's own field is the attribute already.
     pub(crate) in_place: bool,
@@ -147,7 +166,8 @@ impl Mapping {
             None => Property::default(),
             Some(value) => Property::deserialize(value).map_err(|error| MappingError(vec![error.to_string()]))?,
         };
-        let mut parser = Parser { fields, layout: property.layout, marks: Vec::new(), taken: Vec::new(), problems: Vec::new() };
+        let mut parser =
+            Parser { fields, layout: property.layout, marks: Vec::new(), taken: Vec::new(), problems: Vec::new() };
         parser.take(PROCESSED_AT, false);
         if property.layout == Layout::Document {
             parser.take(DATA, false);
@@ -172,6 +192,14 @@ impl Mapping {
     /// The fields the encoder must be told of, by path.
     pub fn marks(&self) -> &[(Mark, String)] {
         &self.marks
+    }
+
+    /// The name and type of the partition key and, if there is one, the sort key: what the table must be keyed by.
+    pub fn key_schema(&self) -> impl Iterator<Item = (&str, KeyType)> {
+        [Some(&self.partition_key), self.sort_key.as_ref()]
+            .into_iter()
+            .flatten()
+            .map(|key| (key.attribute.text(), key.key_type))
     }
 
     /// The path of the version's value within the item, and the names that stand for its segments.
@@ -202,7 +230,8 @@ impl<F: Fields> Parser<'_, F> {
         self.taken.push(attribute.to_owned());
         let is_field = self.layout == Layout::Attributes && self.fields.names().contains(&attribute);
         if is_field && !in_place {
-            self.problems.push(format!("attribute {attribute} is also a field of the record, which is another attribute"));
+            self.problems
+                .push(format!("attribute {attribute} is also a field of the record, which is another attribute"));
         }
         is_field
     }
@@ -221,10 +250,15 @@ impl<F: Fields> Parser<'_, F> {
             KeyProperty::Both(name) => (name.clone(), name),
             KeyProperty::Named(NamedKey { attribute, field }) => (attribute, field),
         };
-        self.kind(role, &field, |kind| kind != FieldKind::Other, "a string, a number or binary");
+        let kind = self.kind(role, &field, |kind| kind != FieldKind::Other, "a string, a number or binary");
+        let key_type = match kind {
+            Some(FieldKind::Number(_)) => KeyType::N,
+            Some(FieldKind::Binary) => KeyType::B,
+            _ => KeyType::S,
+        };
         let in_place = self.take(&attribute, attribute == field);
         self.marks.push((mark, field));
-        Key { attribute: Name::new(&attribute), from_field: true, in_place }
+        Key { attribute: Name::new(&attribute), key_type, from_field: true, in_place }
     }
 
     /// The key of a record whose schema names none: its own string `message_id`, or else the message's.
@@ -234,7 +268,7 @@ impl<F: Fields> Parser<'_, F> {
             self.marks.push((PARTITION_KEY, MESSAGE_ID.to_owned()));
         }
         let in_place = self.take(MESSAGE_ID, from_field);
-        Key { attribute: Name::new(MESSAGE_ID), from_field, in_place }
+        Key { attribute: Name::new(MESSAGE_ID), key_type: KeyType::S, from_field, in_place }
     }
 
     fn ttl(&mut self, property: TtlProperty) -> Option<Ttl> {
@@ -311,11 +345,13 @@ mod tests {
         .unwrap();
         assert_eq!(mapping.table, "other");
         assert_eq!(mapping.marks(), [(PARTITION_KEY, "customer.id".into()), (SORT_KEY, "order_id".into())]);
+        assert_eq!(mapping.key_schema().collect::<Vec<_>>(), [("pk", KeyType::S), ("order_id", KeyType::S)]);
     }
 
     #[test]
     fn in_the_attributes_layout_a_field_of_the_same_name_is_the_attribute() {
-        let property = json!({"layout": "attributes", "partitionKey": "order_id", "ttl": {"attribute": "at", "field": "at"}});
+        let property =
+            json!({"layout": "attributes", "partitionKey": "order_id", "ttl": {"attribute": "at", "field": "at"}});
         let mapping = parse(property).unwrap();
         assert!(mapping.partition_key.in_place);
         assert!(mapping.ttl.unwrap().in_place);

@@ -7,6 +7,7 @@ mod client;
 pub mod item;
 mod json;
 pub mod mapping;
+pub mod writer;
 
 pub use batch::{MAX_BATCH_BYTES, MAX_BATCH_ITEMS};
 pub use json::{MAX_NUMBER_DIGITS, MAX_NUMBER_EXPONENT, MIN_NUMBER_EXPONENT};
