@@ -1,14 +1,15 @@
 //! One invocation, from the payload to the answer: the only file that sees both SQS and DynamoDB.
 
+use crate::avro;
 use crate::clock;
-use crate::dynamodb::item::Items;
+use crate::dynamodb::item::{Encoder, Items};
 use crate::dynamodb::writer::{WriteFigures, WriteOutcome, Writer};
 use crate::metrics::{Histogram, Invocation, Metrics};
 use crate::outcome::{Cause, Ledger, Outcome, Reason, Rejection};
 use crate::quarantine::{Quarantine, Rejected};
 use crate::record::SubjectId;
-use crate::sqs::{Event, MalformedEvent, Message, Response};
-use crate::transcode::{Buffers, Transcoded, Transcoder};
+use crate::sqs::{Body, Event, MalformedEvent, Message, Response};
+use crate::transcode::{Transcoded, Transcoder};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -151,19 +152,15 @@ impl Handler {
     }
 
     /// Decodes every message. One that panics is returned; it takes no other with it.
-    fn decode<'e>(&self, event: &'e Event<'_>, now: Duration, payload_bytes: usize) -> Batch
-    where
-        Self: 'e,
-    {
+    fn decode(&self, event: &Event<'_>, now: Duration, payload_bytes: usize) -> Batch {
         let mut encoder = self.transcoder.encoder(now, payload_bytes);
         let mut buffers = Buffers::default();
         let mut outcomes = vec![Outcome::Returned(Cause::Unfinished); event.messages.len()];
         let mut subjects = vec![None; event.messages.len()];
         let mut records: HashMap<&str, usize> = HashMap::new();
         for (position, (message, outcome)) in event.messages.iter().zip(&mut outcomes).enumerate() {
-            let transcoded = catch_unwind(AssertUnwindSafe(|| {
-                self.transcoder.transcode(message, position, &mut encoder, &mut buffers)
-            }));
+            let transcoded =
+                catch_unwind(AssertUnwindSafe(|| self.transcode(message, position, &mut encoder, &mut buffers)));
             match transcoded {
                 Ok(Ok(Transcoded { subject, records: count })) => {
                     *records.entry(self.transcoder.subject(subject)).or_default() += count;
@@ -184,6 +181,35 @@ impl Handler {
         }
         let records = records.into_iter().map(|(subject, count)| (subject.to_owned(), count)).collect();
         Batch { items: Arc::new(encoder.finish_event()), outcomes, subjects, records }
+    }
+
+    /// Opens a message and decodes its records.
+    fn transcode<'e>(
+        &'e self,
+        message: &'e Message<'_>,
+        position: usize,
+        encoder: &mut Encoder<'e>,
+        buffers: &mut Buffers,
+    ) -> Result<Transcoded, Rejection> {
+        let opened = message.open(&mut buffers.body).map_err(|error| Rejection::new(error.reason(), &error))?;
+        let keys_only = match opened.attributes.operation() {
+            None | Some("put") => false,
+            Some("delete") => true,
+            Some(_) => {
+                let detail = "the message attribute operation is neither put nor delete";
+                return Err(Rejection::new(Reason::InvalidAttribute, &detail));
+            }
+        };
+        let input = avro::Input {
+            body: match &opened.body {
+                Body::Binary(bytes) => avro::Body::Binary(bytes),
+                Body::Json(text) => avro::Body::Json(text),
+            },
+            schema: opened.attributes.schema(),
+            value_schema_id: opened.value_schema_id.as_deref(),
+            keys_only,
+        };
+        self.transcoder.transcode(&input, (position, &message.id), encoder, &mut buffers.scratch)
     }
 
     /// Brings the messages of a wave to their ends: writes their items, quarantines what is rejected.
@@ -231,6 +257,13 @@ impl Handler {
         let subject = batch.subjects.get(position).copied().flatten().map(|subject| self.transcoder.subject(subject));
         Some(Rejected { position, message, rejection, schema: message.attributes.schema().or(subject) })
     }
+}
+
+/// What is used again from message to message.
+#[derive(Default)]
+struct Buffers {
+    body: Vec<u8>,
+    scratch: avro::Scratch,
 }
 
 /// The event batch under way.

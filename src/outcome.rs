@@ -38,6 +38,13 @@ pub struct Rejection {
     pub detail: Box<str>,
 }
 
+impl Rejection {
+    /// A rejection for `reason`, explained by `detail`.
+    pub fn new(reason: Reason, detail: &dyn fmt::Display) -> Self {
+        Self { reason, detail: detail.to_string().into() }
+    }
+}
+
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.reason.code(), self.detail)

@@ -4,9 +4,8 @@ use crate::avro::{self, Decoder, SchemaFile, Schemas, Scratch};
 use crate::config::Config;
 use crate::dynamodb::item::{Encoder, Operation};
 use crate::dynamodb::mapping::{Fields, Mapping, TableId};
-use crate::outcome::{Reason, Rejection};
+use crate::outcome::Rejection;
 use crate::record::{FieldKind, SubjectId};
-use crate::sqs::{Body, Message};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -103,50 +102,23 @@ impl Transcoder {
         Encoder::new(&self.mappings, now, capacity)
     }
 
-    /// Decodes the records of the message at `position` of the event into `encoder`: all of them, or, if one is wrong, none.
+    /// Decodes the records of the message at `position` of the event, whose id is `id`, into `encoder`: all of them, or, if
+    /// one is wrong, none.
     pub fn transcode<'m>(
-        &self,
-        message: &'m Message<'_>,
-        position: usize,
+        &'m self,
+        input: &avro::Input<'_>,
+        (position, id): (usize, &'m str),
         encoder: &mut Encoder<'m>,
-        buffers: &mut Buffers,
-    ) -> Result<Transcoded, Rejection>
-    where
-        Self: 'm,
-    {
-        let reject = |reason, detail: &dyn fmt::Display| Rejection { reason, detail: detail.to_string().into() };
-        let opened = message.open(&mut buffers.body).map_err(|error| reject(error.reason(), &error))?;
-        let operation = match opened.attributes.operation() {
-            None | Some("put") => Operation::Put,
-            Some("delete") => Operation::Delete,
-            Some(other) => {
-                let detail = format!("the message attribute operation is {other:?}, neither put nor delete");
-                return Err(reject(Reason::InvalidAttribute, &detail));
-            }
-        };
-        let input = avro::Input {
-            body: match &opened.body {
-                Body::Binary(bytes) => avro::Body::Binary(bytes),
-                Body::Json(text) => avro::Body::Json(text),
-            },
-            schema: opened.attributes.schema(),
-            value_schema_id: opened.value_schema_id.as_deref(),
-            keys_only: operation == Operation::Delete,
-        };
-        encoder.start_message(position, &message.id, operation);
-        match self.decoder.decode(&input, &mut buffers.scratch, encoder) {
+        scratch: &mut Scratch,
+    ) -> Result<Transcoded, Rejection> {
+        let operation = if input.keys_only { Operation::Delete } else { Operation::Put };
+        encoder.start_message(position, id, operation);
+        match self.decoder.decode(input, scratch, encoder) {
             Ok(decoded) => Ok(Transcoded { subject: decoded.subject, records: decoded.records }),
             Err(error) => {
                 encoder.discard_message();
-                Err(reject(error.reason(), &error))
+                Err(Rejection::new(error.reason(), &error))
             }
         }
     }
-}
-
-/// What is used again from message to message.
-#[derive(Default)]
-pub struct Buffers {
-    body: Vec<u8>,
-    scratch: Scratch,
 }
