@@ -169,7 +169,11 @@ mod tests {
     #[test]
     fn codes_are_distinct_and_in_snake_case() {
         let mut codes: Vec<_> = Reason::ALL.iter().map(|reason| reason.code()).collect();
-        assert!(codes.iter().all(|code| code.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_' || byte.is_ascii_digit())));
+        assert!(
+            codes.iter().all(|code| code
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte == b'_' || byte.is_ascii_digit()))
+        );
         codes.sort_unstable();
         codes.dedup();
         assert_eq!(codes.len(), Reason::ALL.len());
