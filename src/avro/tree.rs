@@ -55,7 +55,7 @@ impl Records {
 }
 
 impl RecordVisitor for Records {
-    fn begin(&mut self, subject: SubjectId) {
+    fn begin(&mut self, subject: SubjectId, _index: Option<usize>) {
         self.subject = Some(subject);
         self.open.clear();
         self.complete = None;

@@ -355,6 +355,10 @@ pub(crate) fn push_canonical(keys: &mut Vec<u8>, value: &[u8]) {
 
 impl RecordVisitor for Encoder<'_> {
     fn begin(&mut self, subject: SubjectId, index: Option<usize>) {
+        if index.unwrap_or_default() == 0 && self.out.items.len() > self.first_of_message {
+            self.discard_message();
+            self.start = self.out.bytes.len();
+        }
         self.out.bytes.truncate(self.start);
         self.subject = subject;
         self.record = index;
@@ -651,14 +655,16 @@ mod tests {
         let mappings = mapping(json!({}));
         let mut encoder = Encoder::new(&mappings, Duration::ZERO, 0);
         encoder.start_message(0, "m1", Operation::Put);
-        for index in [None, Some(0), Some(1)] {
-            record(&mut encoder, &mappings[0].1, index, &[]).unwrap();
+        record(&mut encoder, &mappings[0].1, None, &[]).unwrap();
+        encoder.start_message(1, "m2", Operation::Put);
+        for index in 0..2 {
+            record(&mut encoder, &mappings[0].1, Some(index), &[]).unwrap();
         }
         let items = encoder.finish_event();
         let id = |at: usize| {
             serde_json::from_slice::<Value>(items.attributes(&items.as_slice()[at])).unwrap()["message_id"]["S"].clone()
         };
-        assert_eq!([id(0), id(1), id(2)], ["m1", "m1#0", "m1#1"]);
+        assert_eq!([id(0), id(1), id(2)], ["m1", "m2#0", "m2#1"]);
     }
 
     #[test]
@@ -826,8 +832,8 @@ mod tests {
         let mut encoder = Encoder::new(&mappings, Duration::ZERO, 0);
         let mut write = |message: usize, ids: &[&str], keep: bool| {
             encoder.start_message(message, "m", Operation::Put);
-            for id in ids {
-                record(&mut encoder, &mappings[0].1, None, &[("id", &|e| e.string(id))]).unwrap();
+            for (index, id) in ids.iter().enumerate() {
+                record(&mut encoder, &mappings[0].1, Some(index), &[("id", &|e| e.string(id))]).unwrap();
             }
             if !keep {
                 encoder.begin(SubjectId(0), None);
@@ -843,6 +849,19 @@ mod tests {
             items.as_slice().iter().map(|item| serde_json::from_slice(items.attributes(item)).unwrap()).collect();
         assert_eq!(ids.iter().map(|item| &item["id"]["S"]).collect::<Vec<_>>(), ["a", "d"]);
         assert_eq!(items.as_slice().iter().map(|item| item.message).collect::<Vec<_>>(), [0, 2]);
+    }
+
+    #[test]
+    fn a_message_read_anew_leaves_nothing_of_the_first_reading() {
+        let mappings = mapping(json!({"partitionKey": "id"}));
+        let mut encoder = Encoder::new(&mappings, Duration::ZERO, 0);
+        encoder.start_message(0, "m", Operation::Put);
+        for (index, id) in [(Some(0), "a"), (Some(1), "b"), (None, "c")] {
+            record(&mut encoder, &mappings[0].1, index, &[("id", &|e| e.string(id))]).unwrap();
+        }
+        let items = encoder.finish_event();
+        assert_eq!(items.as_slice().len(), 1);
+        assert_eq!(attributes(&items)["id"]["S"], "c");
     }
 
     #[test]

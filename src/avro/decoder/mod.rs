@@ -193,7 +193,8 @@ impl Decoder {
         let Some(writer) = self.writers.get(writer) else { return Ok(None) };
         let mut budget = Budget::new(self.limits);
         let source = (datum, Ending::Last);
-        match walk::read_record(&writer.plan, writer.subject, source, &mut budget, &mut scratch.keys, visitor) {
+        let record = (writer.subject, None);
+        match walk::read_record(&writer.plan, record, source, &mut budget, &mut scratch.keys, visitor) {
             Ok(_) => Ok(Some(Decoded { format, subject: writer.subject, version: Some(writer.version), records: 1 })),
             Err(fault) => Err(Failure {
                 error: DecodeError::new(format, Problem::Datum { record: 0, fault }),

@@ -136,17 +136,18 @@ pub(crate) enum Ending {
     More,
 }
 
-/// Tells `visitor` of the record at the front of `datum` and returns what follows it.
+/// Tells `visitor` of the record at the front of `datum` and returns what follows it. `index` is the record's place in its
+/// container, and none if the message is the record.
 pub(crate) fn read_record<'a, V: RecordVisitor>(
     plan: &'a Plan,
-    subject: SubjectId,
+    (subject, index): (SubjectId, Option<usize>),
     (datum, ending): (&'a [u8], Ending),
     budget: &mut Budget,
     keys: &mut Keys,
     visitor: &mut V,
 ) -> Read<&'a [u8]> {
     keys.0.clear();
-    visitor.begin(subject);
+    visitor.begin(subject, index);
     let (reader, depth) = (Reader::new(datum), budget.limits.max_depth);
     let mut walk = Walk { plan, whole: datum, reader, depth, budget: *budget, keys: &mut keys.0, visitor };
     let walked = walk.value(plan.root);
