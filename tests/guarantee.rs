@@ -100,7 +100,8 @@ fn message(random: &mut Random, number: usize, subjects: &[&'static str]) -> Sen
     let subject = subjects[random.below(subjects.len() as u64) as usize];
     let note = if dice < 9 { "poison".to_owned() } else { format!("note {number}") };
     // keys of the two subjects never meet: which of two rules would hold is not said anywhere
-    let order = Order { subject, id: format!("{subject}-{}", random.below(30)), version: random.below(1_000) as i64, note };
+    let order =
+        Order { subject, id: format!("{subject}-{}", random.below(30)), version: random.below(1_000) as i64, note };
     Sent { message_id, group, body: STANDARD.encode_to_string(order.body()), order: Some(order) }
 }
 
@@ -156,10 +157,12 @@ fn check(table: &FakeDynamoDb, batch: &[Sent], returned: &BTreeSet<String>) {
     let is_returned = |sent: &Sent| returned.contains(&sent.message_id);
     let mut last: BTreeMap<String, &Sent> = BTreeMap::new();
     for sent in batch.iter().filter(|sent| !is_returned(sent)) {
-        assert!(!sent.is_poison(), "what cannot be stored is never acknowledged: {sent:?}");
-        last.insert(sent.order.as_ref().unwrap().key(), sent);
+        let order = sent.order.as_ref().unwrap_or_else(|| panic!("acknowledged and no order: {sent:?}"));
+        last.insert(order.key(), sent);
     }
     for (key, sent) in last {
+        // one that is refused may be superseded, but never be the winner
+        assert!(!sent.is_poison(), "acknowledged and refused by the table: {sent:?}");
         let order = sent.order.as_ref().unwrap();
         let item = table.item(TABLE, &key).unwrap_or_else(|| panic!("acknowledged and not there: {order:?}"));
         if order.subject == "plain" {
@@ -221,7 +224,7 @@ async fn whatever_fails_an_acknowledged_message_is_durable() {
             eprintln!("{info}");
         }
     }));
-    for seed in REGRESSIONS.into_iter().chain(0..1_500) {
+    for seed in REGRESSIONS.into_iter().chain(0..400) {
         let outcome = tokio::spawn(run(seed)).await;
         assert!(outcome.is_ok(), "seed {seed}");
     }
@@ -229,7 +232,7 @@ async fn whatever_fails_an_acknowledged_message_is_durable() {
 
 #[tokio::test(start_paused = true)]
 async fn a_fifo_group_keeps_its_order_and_stops_at_its_first_failure() {
-    for seed in 0..500 {
+    for seed in 0..200 {
         let mut random = Random::new(seed);
         let faults = faults(&mut random);
         let table = FakeDynamoDb::new(&["id"], Faults { panic: 0, ..faults }, seed);
@@ -241,8 +244,15 @@ async fn a_fifo_group_keeps_its_order_and_stops_at_its_first_failure() {
             let members: Vec<&Sent> = batch.iter().filter(|sent| sent.group.as_ref() == Some(&group)).collect();
             let failed = members.iter().position(|sent| returned.contains(&sent.message_id)).unwrap_or(members.len());
             let (_, after) = members.split_at(failed);
-            assert!(after.iter().all(|sent| returned.contains(&sent.message_id)), "seed {seed}: acknowledged behind a failure");
-            let place = |item: &Value| members.iter().position(|sent| sent.order.as_ref().is_some_and(|order| order.content() == Order::stored(item)));
+            assert!(
+                after.iter().all(|sent| returned.contains(&sent.message_id)),
+                "seed {seed}: acknowledged behind a failure"
+            );
+            let place = |item: &Value| {
+                members
+                    .iter()
+                    .position(|sent| sent.order.as_ref().is_some_and(|order| order.content() == Order::stored(item)))
+            };
             let written: Vec<usize> = table.written().iter().filter_map(place).collect();
             assert!(written.iter().all(|place| *place <= failed), "seed {seed}: written behind a failure");
             assert!(written.is_sorted(), "seed {seed}: written out of order");

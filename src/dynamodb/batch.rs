@@ -22,15 +22,16 @@ pub(crate) type Index = usize;
 pub(crate) struct Distinct {
     /// The items to write, in their order.
     pub(crate) winners: Vec<Index>,
-    /// Items a later one stands in for, and which.
-    pub(crate) superseded: Vec<(Index, Index)>,
+    /// The items each winner stands in for, in their order.
+    pub(crate) superseded: HashMap<Index, Vec<Index>>,
 }
 
 impl Distinct {
     /// Of several items with one key the last is written. Where versions decide, the database does.
     pub(crate) fn of(items: &Items, among: impl DoubleEndedIterator<Item = Index>) -> Self {
         let mut last: HashMap<(TableId, &[u8]), Index> = HashMap::with_capacity(among.size_hint().0);
-        let (mut winners, mut superseded) = (Vec::with_capacity(among.size_hint().0), Vec::new());
+        let mut winners = Vec::with_capacity(among.size_hint().0);
+        let mut superseded: HashMap<Index, Vec<Index>> = HashMap::new();
         for index in among.rev() {
             let Some(item) = items.as_slice().get(index) else { continue };
             if item.guarded {
@@ -38,7 +39,9 @@ impl Distinct {
                 continue;
             }
             match last.entry((item.table, items.key(item))) {
-                std::collections::hash_map::Entry::Occupied(winner) => superseded.push((index, *winner.get())),
+                std::collections::hash_map::Entry::Occupied(winner) => {
+                    superseded.entry(*winner.get()).or_default().push(index)
+                }
                 std::collections::hash_map::Entry::Vacant(free) => {
                     free.insert(index);
                     winners.push(index);
@@ -46,6 +49,7 @@ impl Distinct {
             }
         }
         winners.reverse();
+        superseded.values_mut().for_each(|losers| losers.reverse());
         Self { winners, superseded }
     }
 }
@@ -220,13 +224,13 @@ mod tests {
         let items = items(&[(0, "a", 0), (0, "b", 0), (1, "a", 0), (0, "a", 0), (0, "a", 0)]);
         let distinct = distinct(&items);
         assert_eq!(distinct.winners, [1, 2, 4]);
-        assert_eq!(distinct.superseded, [(3, 4), (0, 4)]);
+        assert_eq!(distinct.superseded, [(4, vec![0, 3])].into());
     }
 
     #[test]
     fn where_versions_decide_every_item_is_written() {
         let distinct = distinct(&items(&[(2, "a", 0), (2, "a", 0)]));
-        assert_eq!((distinct.winners, distinct.superseded), (vec![0, 1], vec![]));
+        assert_eq!((distinct.winners, distinct.superseded), (vec![0, 1], [].into()));
     }
 
     #[test]

@@ -155,18 +155,18 @@ impl Writer {
         deadline: Instant,
     ) -> WriteReport {
         let distinct = Distinct::of(items, among);
-        let mut run = Run::new(self, items, deadline, &distinct.winners);
+        let mut run = Run::new(self, items, deadline, distinct);
         run.finish().await;
         let mut report = run.report;
         report.figures.most_in_flight = run.most_in_flight;
-        for (loser, winner) in distinct.superseded {
+        for (winner, losers) in run.superseded {
             let end = match report.outcomes.get(winner) {
                 Some(WriteOutcome::Stored | WriteOutcome::Superseded) => WriteOutcome::Superseded,
                 Some(WriteOutcome::Refused(cause)) => WriteOutcome::Refused(cause.clone()),
-                // the winner is not durable, so this one must come again
+                // the winner is not durable, so these must come again
                 _ => WriteOutcome::Unfinished,
             };
-            set(&mut report.outcomes, loser, end);
+            losers.into_iter().for_each(|loser| set(&mut report.outcomes, loser, end.clone()));
         }
         report
     }
@@ -283,6 +283,8 @@ struct Run<'w> {
     deadline: Instant,
     /// Items that wait for a batch, by table.
     fresh: HashMap<TableId, VecDeque<Index>>,
+    /// The items that each one to be written stands in for.
+    superseded: HashMap<Index, Vec<Index>>,
     /// Calls that wait for a permit.
     jobs: VecDeque<Job>,
     delayed: BinaryHeap<Reverse<Delayed>>,
@@ -296,13 +298,15 @@ struct Run<'w> {
 }
 
 impl<'w> Run<'w> {
-    fn new(writer: &'w Writer, items: &'w Arc<Items>, deadline: Instant, winners: &[Index]) -> Self {
+    fn new(writer: &'w Writer, items: &'w Arc<Items>, deadline: Instant, distinct: Distinct) -> Self {
+        let Distinct { winners, superseded } = distinct;
         let count = items.as_slice().len();
         let mut run = Self {
             writer,
             items,
             deadline,
             fresh: HashMap::new(),
+            superseded,
             jobs: VecDeque::new(),
             delayed: BinaryHeap::new(),
             calls: JoinSet::new(),
@@ -311,7 +315,7 @@ impl<'w> Run<'w> {
             attempts: vec![0; count],
             report: WriteReport { outcomes: vec![WriteOutcome::Unfinished; count], ..WriteReport::default() },
         };
-        for &index in winners {
+        for index in winners {
             match items.as_slice().get(index) {
                 Some(item) if item.guarded => run.jobs.push_back(Job::Guarded(index)),
                 Some(item) => run.fresh.entry(item.table).or_default().push_back(index),
@@ -438,7 +442,7 @@ impl<'w> Run<'w> {
             }
             Err(CallError::Invalid(said)) => match &job {
                 Job::Batch(batch) if let Some(halves) = batch.halves() => self.jobs.extend(halves.map(Job::Batch)),
-                _ => self.end(job.items(), &WriteOutcome::Rejected(said)),
+                _ => self.reject(job.items(), said),
             },
             Err(CallError::Newer) => self.end(job.items(), &WriteOutcome::Superseded),
             Err(CallError::Fatal(cause)) => {
@@ -463,6 +467,20 @@ impl<'w> Run<'w> {
         };
         let (again, stored): (Vec<_>, Vec<_>) = sent.iter().copied().partition(handed_back);
         if again.len() == unprocessed.len() { (again, stored) } else { (sent.to_vec(), Vec::new()) }
+    }
+
+    /// Ends an item that can never be written. The last of those it stood in for is then the one to write: a good message
+    /// must not go down with a bad one of its key.
+    fn reject(&mut self, alone: &[Index], said: Box<str>) {
+        self.end(alone, &WriteOutcome::Rejected(said));
+        for index in alone {
+            let Some(mut losers) = self.superseded.remove(index) else { continue };
+            let Some(next) = losers.pop() else { continue };
+            if let Some(table) = self.table_of(next) {
+                self.fresh.entry(table).or_default().push_back(next);
+            }
+            self.superseded.insert(next, losers);
+        }
     }
 
     fn first_attempt(&self, items: &[Index]) -> bool {

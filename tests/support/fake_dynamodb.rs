@@ -192,7 +192,8 @@ impl State {
             return Fault::Unprocessed;
         }
         if hit(faults.server_error) {
-            let (status, body) = if self.random.percent(50) { error(500, "InternalServerError") } else { (503, json!({})) };
+            let (status, body) =
+                if self.random.percent(50) { error(500, "InternalServerError") } else { (503, json!({})) };
             return Fault::Answer(status, body);
         }
         if hit(faults.reset_before) {
@@ -238,7 +239,8 @@ impl State {
         for (table, requests) in body["RequestItems"].as_object().expect("tables") {
             for request in requests.as_array().expect("requests") {
                 let put = request.get("PutRequest").map(|put| &put["Item"]);
-                let attributes = put.or_else(|| request.get("DeleteRequest").map(|delete| &delete["Key"])).expect("a request");
+                let attributes =
+                    put.or_else(|| request.get("DeleteRequest").map(|delete| &delete["Key"])).expect("a request");
                 let Some(key) = self.key(attributes) else { return error(400, "ValidationException") };
                 writes.push(((table.clone(), key), put.cloned(), request.clone()));
             }
@@ -247,7 +249,11 @@ impl State {
         keys.sort();
         keys.dedup();
         let refused = |item: &Option<Value>| item.as_ref().is_some_and(is_poison);
-        if writes.is_empty() || writes.len() > 25 || keys.len() < writes.len() || writes.iter().any(|(_, item, _)| refused(item)) {
+        if writes.is_empty()
+            || writes.len() > 25
+            || keys.len() < writes.len()
+            || writes.iter().any(|(_, item, _)| refused(item))
+        {
             return error(400, "ValidationException");
         }
         let mut left: BTreeMap<String, Vec<Value>> = BTreeMap::new();
