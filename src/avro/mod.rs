@@ -11,9 +11,9 @@ mod path;
 mod plan;
 mod schema;
 mod schema_set;
-mod text;
 #[cfg(test)]
-mod tree;
+mod tests;
+mod text;
 mod walk;
 mod wire_format;
 mod write;

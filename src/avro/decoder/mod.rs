@@ -212,6 +212,3 @@ fn likely<T>(format: WireFormat, problem: Problem) -> Result<T, Failure> {
 fn shortened(name: &str) -> Box<str> {
     name.chars().take(100).flat_map(char::escape_debug).collect::<String>().into()
 }
-
-#[cfg(test)]
-mod tests;

@@ -55,7 +55,11 @@ impl Records {
 }
 
 impl RecordVisitor for Records {
-    fn begin(&mut self, subject: SubjectId, _index: Option<usize>) {
+    fn begin(&mut self, subject: SubjectId, index: Option<usize>) {
+        if index.unwrap_or_default() == 0 {
+            self.finished.clear();
+        }
+        assert_eq!(index.unwrap_or_default(), self.finished.len());
         self.subject = Some(subject);
         self.open.clear();
         self.complete = None;
