@@ -26,9 +26,11 @@
 
 pub mod clock;
 pub mod dynamodb;
+pub mod faults;
 mod host;
 mod http;
 pub mod lambda;
 pub mod mapping;
 mod random;
+pub mod sink;
 pub mod sqs;

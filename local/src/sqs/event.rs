@@ -116,7 +116,7 @@ impl Received<'_> {
 
 fn shown(attribute: &Attribute) -> MessageAttribute<'_> {
     let (string_value, binary_value) = match attribute {
-        Attribute::String(text) => (Some(text.as_str()), None),
+        Attribute::String(text) | Attribute::Number(text) => (Some(text.as_str()), None),
         Attribute::Binary(bytes) => (None, Some(STANDARD.encode(bytes))),
     };
     let data_type = attribute.data_type();

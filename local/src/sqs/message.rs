@@ -17,6 +17,8 @@ const MAX_ATTRIBUTES: usize = 10;
 pub enum Attribute {
     /// Data type `String`.
     String(String),
+    /// Data type `Number`, as text.
+    Number(String),
     /// Data type `Binary`: the bytes themselves, which the event shows as base64.
     Binary(Bytes),
 }
@@ -26,13 +28,14 @@ impl Attribute {
     pub(crate) fn data_type(&self) -> &'static str {
         match self {
             Self::String(_) => "String",
+            Self::Number(_) => "Number",
             Self::Binary(_) => "Binary",
         }
     }
 
     fn len(&self) -> usize {
         match self {
-            Self::String(text) => text.len(),
+            Self::String(text) | Self::Number(text) => text.len(),
             Self::Binary(bytes) => bytes.len(),
         }
     }

@@ -1,0 +1,94 @@
+//! A DynamoDB endpoint that takes everything and keeps nothing, for measuring what stands in front of it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::Response;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use memchr::memmem;
+
+use crate::host::Host;
+use crate::http::{Closing, serve};
+
+/// What a sink has taken since its start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// Requests of any kind, those that only warm a connection included.
+    pub calls: u64,
+    /// Put requests in them, counted by the text `"PutRequest"`: an item that holds this text counts more than once.
+    pub items: u64,
+    /// Bytes of the requests' bodies.
+    pub bytes: u64,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    calls: AtomicU64,
+    items: AtomicU64,
+    bytes: AtomicU64,
+}
+
+/// Answers each request with HTTP 200 and no unprocessed items, on a thread of its own.
+#[derive(Debug)]
+pub struct Sink {
+    address: SocketAddr,
+    counters: Arc<Counters>,
+    _host: Host,
+}
+
+impl Sink {
+    /// Starts a sink at `port` of loopback; 0 is any free port. Each answer leaves `delay` after its request has come in,
+    /// rounded up to whole milliseconds, however many are waiting; a delay of zero answers at once.
+    ///
+    /// # Errors
+    /// When the port is taken.
+    pub fn start(port: u16, delay: Duration) -> io::Result<Self> {
+        let host = Host::start("sink")?;
+        let (listener, address) = host.listen(port)?;
+        let counters = Arc::new(Counters::default());
+        let shared = counters.clone();
+        host.runtime().spawn(serve(listener, Closing::Orderly, move |request| {
+            let counters = shared.clone();
+            async move {
+                counters.count(&request.into_body().collect().await?.to_bytes());
+                if !delay.is_zero() {
+                    tokio::time::sleep(delay).await;
+                }
+                let mut response = Response::new(Full::new(Bytes::from_static(br#"{"UnprocessedItems":{}}"#)));
+                response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/x-amz-json-1.0"));
+                Ok::<Response<Full<Bytes>>, hyper::Error>(response)
+            }
+        }));
+        Ok(Self { address, counters, _host: host })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The endpoint's URL, for `AWS_ENDPOINT_URL_DYNAMODB`: `http://127.0.0.1:<port>`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// What it has taken so far.
+    pub fn taken(&self) -> Taken {
+        let Counters { calls, items, bytes } = &*self.counters;
+        let [calls, items, bytes] = [calls, items, bytes].map(|counter| counter.load(Ordering::Relaxed));
+        Taken { calls, items, bytes }
+    }
+}
+
+impl Counters {
+    fn count(&self, body: &[u8]) {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        self.items.fetch_add(memmem::find_iter(body, br#""PutRequest""#).count() as u64, Ordering::Relaxed);
+        self.bytes.fetch_add(body.len() as u64, Ordering::Relaxed);
+    }
+}
