@@ -1,0 +1,345 @@
+//! The gate that write calls pass: permits up to the limit, first come, first served.
+//!
+//! Waiters stand in the queue of a fair lock, `turn`, and only its holder waits for room. That makes the rest short: one
+//! waiter to wake, so no wake-up is spent on the wrong one; a waiter that is dropped leaves the queue, or leaves the
+//! head of it to the next, who looks before it waits; and a limit that shrinks below what is in flight needs no book of
+//! debts, because room is asked for and never handed out ahead.
+
+use std::sync::{Arc, Mutex as Lock, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Mutex, Notify};
+use tokio::time::Instant;
+
+use super::limit::{Answer, Law, Sample, State};
+
+/// Admits write calls of all invocations of the process. Clones share one limit.
+#[derive(Debug, Clone)]
+pub struct Gate {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    law: Law,
+    origin: Instant,
+    turn: Mutex<()>,
+    room: Notify,
+    load: Lock<Load>,
+}
+
+#[derive(Debug)]
+struct Load {
+    state: State,
+    in_flight: usize,
+}
+
+impl Gate {
+    /// A gate with nothing in flight. `now` is any instant before the first call.
+    pub fn new(law: Law, now: Instant) -> Self {
+        let load = Lock::new(Load { state: law.start(), in_flight: 0 });
+        Self { shared: Arc::new(Shared { law, origin: now, turn: Mutex::new(()), room: Notify::new(), load }) }
+    }
+
+    /// Waits until a call may start. May be dropped at any point: that costs nobody a place.
+    pub async fn acquire(&self) -> Permit {
+        let _turn = self.shared.turn.lock().await;
+        loop {
+            if let Some(permit) = self.admit() {
+                return permit;
+            }
+            // A place freed between the look and this line is kept by the notification.
+            self.shared.room.notified().await;
+        }
+    }
+
+    fn admit(&self) -> Option<Permit> {
+        let mut load = self.shared.load();
+        if load.in_flight >= load.state.limit() {
+            return None;
+        }
+        load.in_flight += 1;
+        Some(Permit { shared: Arc::clone(&self.shared), in_flight: load.in_flight })
+    }
+
+    /// The most calls that may be in flight now.
+    pub fn limit(&self) -> usize {
+        self.shared.load().state.limit()
+    }
+
+    /// Calls in flight now. Over the limit for a while after it shrank.
+    pub fn in_flight(&self) -> usize {
+        self.shared.load().in_flight
+    }
+}
+
+impl Shared {
+    fn load(&self) -> MutexGuard<'_, Load> {
+        self.load.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The right to one call. Dropped, it frees its place and says nothing: right for a call that was never sent, was
+/// cancelled by us, or died of its connection before the table could answer.
+#[derive(Debug)]
+#[must_use = "a permit that is dropped lets the next call start"]
+pub struct Permit {
+    shared: Arc<Shared>,
+    in_flight: usize,
+}
+
+impl Permit {
+    /// Ends the call at `now` and steers the limit by it. `latency` is the call's own, without the wait for the permit.
+    pub fn record(self, answer: Answer, latency: Duration, now: Instant) {
+        let sample = Sample { latency, answer, in_flight: self.in_flight };
+        let now = now.saturating_duration_since(self.shared.origin);
+        let mut load = self.shared.load();
+        load.state = self.shared.law.next(load.state, sample, now);
+        // The lock goes before `self`, whose drop takes it again.
+        drop(load);
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.shared.load().in_flight -= 1;
+        self.shared.room.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::pin::Pin;
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    use std::task::{Context, Poll, Wake, Waker};
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::clock::now;
+
+    const SERVED: Answer = Answer::Served { items: 25, unprocessed: 0 };
+    const THROTTLED: Answer = Answer::Throttled { items: 25 };
+
+    fn gate(min: usize, max: usize) -> Gate {
+        Gate::new(Law::new(Duration::from_millis(50), min, max).unwrap(), now())
+    }
+
+    /// A task that waits, run only when it was woken, as a runtime does.
+    struct Waiter {
+        woken: Arc<Woken>,
+        acquire: Pin<Box<dyn Future<Output = Permit>>>,
+    }
+
+    struct Woken(AtomicBool);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+
+    impl Waiter {
+        fn new(gate: &Gate) -> Self {
+            let gate = gate.clone();
+            Self { woken: Arc::new(Woken(true.into())), acquire: Box::pin(async move { gate.acquire().await }) }
+        }
+
+        fn run(&mut self) -> Option<Permit> {
+            if !self.woken.0.swap(false, Ordering::SeqCst) {
+                return None;
+            }
+            let waker = Waker::from(Arc::clone(&self.woken));
+            match self.acquire.as_mut().poll(&mut Context::from_waker(&waker)) {
+                Poll::Ready(permit) => Some(permit),
+                Poll::Pending => None,
+            }
+        }
+    }
+
+    #[test]
+    fn a_place_is_taken_while_the_permit_lives() {
+        let gate = gate(2, 2);
+        let first = Waiter::new(&gate).run().unwrap();
+        let _second = Waiter::new(&gate).run().unwrap();
+        let mut third = Waiter::new(&gate);
+        assert!(third.run().is_none());
+        assert_eq!((gate.in_flight(), gate.limit()), (2, 2));
+        first.record(SERVED, Duration::from_millis(1), now());
+        assert!(third.run().is_some());
+    }
+
+    #[test]
+    fn a_dropped_permit_frees_its_place_and_says_nothing() {
+        let gate = gate(1, 50);
+        let before = gate.shared.load().state;
+        drop(Waiter::new(&gate).run().unwrap());
+        assert_eq!(gate.in_flight(), 0);
+        assert_eq!(gate.shared.load().state, before);
+    }
+
+    #[test]
+    fn a_panic_of_the_caller_frees_its_place() {
+        let gate = gate(1, 1);
+        let permit = Waiter::new(&gate).run().unwrap();
+        let caller = std::thread::spawn(move || {
+            let _permit = permit;
+            panic!("the caller's own");
+        });
+        assert!(caller.join().is_err());
+        assert!(Waiter::new(&gate).run().is_some());
+    }
+
+    #[test]
+    fn no_call_starts_until_fewer_than_a_shrunken_limit_are_in_flight() {
+        let gate = gate(1, 8);
+        for _ in 0..20 {
+            let mut permits: Vec<Permit> = (0..gate.limit()).map(|_| Waiter::new(&gate).run().unwrap()).collect();
+            permits.pop().unwrap().record(SERVED, Duration::from_millis(1), now());
+        }
+        assert_eq!(gate.limit(), 8);
+        let mut permits: Vec<Permit> = (0..8).map(|_| Waiter::new(&gate).run().unwrap()).collect();
+        let mut waiter = Waiter::new(&gate);
+        assert!(waiter.run().is_none());
+        for _ in 0..3 {
+            permits.pop().unwrap().record(THROTTLED, Duration::from_millis(1), now());
+        }
+        assert_eq!((gate.limit(), gate.in_flight()), (4, 5));
+        assert!(waiter.run().is_none());
+        drop(permits.pop());
+        assert!(waiter.run().is_none(), "as many as the limit are still in flight");
+        drop(permits.pop());
+        assert!(waiter.run().is_some());
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Arrive,
+        /// The nth waiter from the front gives up.
+        GiveUp(usize),
+        /// The nth permit ends.
+        Drop(usize),
+        Record(usize, bool),
+        /// Those who were woken run, beginning with the nth.
+        Run(usize),
+    }
+
+    fn any_step() -> impl Strategy<Value = Step> {
+        let nth = 0_usize..20;
+        prop_oneof![
+            3 => Just(Step::Arrive),
+            1 => nth.clone().prop_map(Step::GiveUp),
+            1 => nth.clone().prop_map(Step::Drop),
+            3 => (nth.clone(), any::<bool>()).prop_map(|(nth, good)| Step::Record(nth, good)),
+            3 => nth.prop_map(Step::Run),
+        ]
+    }
+
+    /// Runs woken waiters once around, beginning with the nth; whoever is admitted must be the first.
+    fn run(gate: &Gate, waiters: &mut VecDeque<(usize, Waiter)>, permits: &mut Vec<Permit>, nth: usize) -> bool {
+        let mut order: Vec<usize> = waiters.iter().map(|(id, _)| *id).collect();
+        if !order.is_empty() {
+            let middle = nth % order.len();
+            order.rotate_left(middle);
+        }
+        let mut ran = false;
+        for id in order {
+            let place = waiters.iter().position(|(other, _)| *other == id).unwrap();
+            ran |= waiters[place].1.woken.0.load(Ordering::SeqCst);
+            if let Some(permit) = waiters[place].1.run() {
+                assert_eq!(place, 0, "admitted before those who came earlier");
+                permits.push(permit);
+                assert!(permits.len() <= gate.limit(), "admitted over the limit");
+                waiters.pop_front();
+            }
+        }
+        ran
+    }
+
+    proptest! {
+        #[test]
+        fn whoever_comes_goes_or_gives_up_the_first_in_line_gets_the_next_place(
+            steps in prop::collection::vec(any_step(), 0..300),
+        ) {
+            let gate = gate(1, 12);
+            let (mut waiters, mut permits) = (VecDeque::new(), Vec::new());
+            for (id, step) in steps.into_iter().enumerate() {
+                match step {
+                    Step::Arrive => {
+                        let mut waiter = Waiter::new(&gate);
+                        match waiter.run() {
+                            Some(permit) => {
+                                prop_assert!(waiters.is_empty(), "admitted past the line");
+                                permits.push(permit);
+                                prop_assert!(permits.len() <= gate.limit(), "admitted over the limit");
+                            }
+                            None => waiters.push_back((id, waiter)),
+                        }
+                    }
+                    Step::GiveUp(nth) => drop(waiters.remove(nth)),
+                    Step::Drop(nth) if nth < permits.len() => drop(permits.swap_remove(nth)),
+                    Step::Record(nth, good) if nth < permits.len() => {
+                        let answer = if good { SERVED } else { THROTTLED };
+                        permits.swap_remove(nth).record(answer, Duration::from_millis(1), now());
+                    }
+                    Step::Run(nth) => drop(run(&gate, &mut waiters, &mut permits, nth)),
+                    Step::Drop(_) | Step::Record(..) => {}
+                }
+                prop_assert_eq!(gate.in_flight(), permits.len());
+            }
+            while run(&gate, &mut waiters, &mut permits, 0) {}
+            prop_assert!(waiters.is_empty() || permits.len() >= gate.limit(), "a free place and someone waiting for it");
+        }
+    }
+
+    #[test]
+    fn under_contention_every_caller_ends_and_every_place_comes_back() {
+        const CALLERS: usize = 32;
+        const CALLS: usize = 500;
+        let gate = gate(1, 6);
+        let (running, admitted) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).build().unwrap();
+        runtime.block_on(async {
+            let callers: Vec<_> = (0..CALLERS)
+                .map(|caller| {
+                    let (gate, running, admitted) = (gate.clone(), Arc::clone(&running), Arc::clone(&admitted));
+                    tokio::spawn(async move {
+                        for call in 0..CALLS {
+                            let permit = tokio::select! {
+                                biased;
+                                () = give_up_after((caller + call) % 5) => continue,
+                                permit = gate.acquire() => permit,
+                            };
+                            admitted.fetch_add(1, Ordering::SeqCst);
+                            assert!(running.fetch_add(1, Ordering::SeqCst) < 6);
+                            tokio::task::yield_now().await;
+                            running.fetch_sub(1, Ordering::SeqCst);
+                            match (caller * call) % 7 {
+                                0 => drop(permit),
+                                1 => permit.record(THROTTLED, Duration::from_micros(1), now()),
+                                _ => permit.record(SERVED, Duration::from_micros(1), now()),
+                            }
+                        }
+                    })
+                })
+                .collect();
+            for caller in callers {
+                caller.await.unwrap();
+            }
+        });
+        assert!(admitted.load(Ordering::SeqCst) >= CALLERS * CALLS / 5, "those who do not give up are all admitted");
+        assert_eq!(gate.in_flight(), 0);
+        assert!(Waiter::new(&gate).run().is_some());
+    }
+
+    /// Ends after `turns` turns of the scheduler; never if there is none.
+    async fn give_up_after(turns: usize) {
+        if turns == 0 {
+            std::future::pending::<()>().await;
+        }
+        for _ in 0..turns {
+            tokio::task::yield_now().await;
+        }
+    }
+}

@@ -1,0 +1,512 @@
+//! The control law: from how recent write calls ended to how many may be in flight. Pure, and free of allocation.
+
+use std::time::Duration;
+use std::{error, fmt};
+
+/// Where a limit starts, within its bounds: a first event batch of a hundred messages leaves at once, while a thousand
+/// instances that start together send a hundred thousand items and not a million. Higher, and a cold fleet is a stampede;
+/// lower, and each cold start waits a few windows more.
+const START: usize = 4;
+
+/// The fewest calls a P95 is taken of: of twenty, one may be late. Fewer, and one straggler is a verdict; more, and the
+/// limit lags behind a link that changes.
+const MIN_CALLS: usize = 20;
+
+/// The share of calls over a mark at which the P95 is over it, as a divisor.
+const P95: usize = 20;
+
+/// The share of refused items that is borne, as a divisor. A table over its capacity hands back the excess, a hot
+/// partition its own items however few calls are in flight. Larger shares borne, and a table is kept overloaded; smaller
+/// ones, and a hot key brings all writes to a halt.
+const REFUSED: usize = 10;
+
+/// Windows that must allow it before the limit grows to where it last went wrong. More, and capacity that returned is
+/// found late; fewer, and the tries alone are more than one call in twenty.
+const PATIENCE: u32 = 5;
+
+/// The age at which calls that did not make up a window are forgotten. Longer, and another time's calls steer; shorter, and
+/// a function invoked every few seconds never has a window.
+const WINDOW: Duration = Duration::from_secs(10);
+
+/// Without a call for so long, what was learned under load is no longer held against the table. Much shorter is a pause
+/// under load; longer, and an invocation after a freeze pays for the trouble of one before it.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// How a write call ended, as far as it tells anything about load.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// The table took the call: all of its items, or all but the unprocessed ones.
+    ///
+    /// Best counted are items on their first attempt. Those of a hot partition come back with every attempt, and counted
+    /// each time they would make a small share look like a large one.
+    Served {
+        /// Items in the call.
+        items: usize,
+        /// Items handed back for want of throughput.
+        unprocessed: usize,
+    },
+    /// The table refused the call for want of throughput, however quickly.
+    Throttled {
+        /// Items in the call.
+        items: usize,
+    },
+    /// No usable answer: a timeout, a 5xx. It counts as later than any target.
+    Failed,
+}
+
+/// One finished write call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sample {
+    /// From its start to its end, without the wait for a permit.
+    pub latency: Duration,
+    /// How it ended.
+    pub answer: Answer,
+    /// Calls in flight when it started, itself included.
+    pub in_flight: usize,
+}
+
+/// The law's settings, which are valid by construction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Law {
+    low: Duration,
+    high: Duration,
+    min: usize,
+    max: usize,
+}
+
+impl Law {
+    /// Steers the P95 of write calls to `target` with `min` to `max` calls in flight.
+    ///
+    /// # Errors
+    ///
+    /// When the target or `min` is zero, or `min` over `max`.
+    pub fn new(target: Duration, min: usize, max: usize) -> Result<Self, InvalidLaw> {
+        if target.is_zero() {
+            Err(InvalidLaw::ZeroTarget)
+        } else if min == 0 {
+            Err(InvalidLaw::ZeroMin)
+        } else if min > max {
+            Err(InvalidLaw::MinOverMax { min, max })
+        } else {
+            let fifth = target / 5;
+            Ok(Self { low: fifth.saturating_mul(4), high: fifth.saturating_mul(6), min, max })
+        }
+    }
+
+    /// The state before the first call.
+    pub fn start(&self) -> State {
+        State {
+            limit: START.clamp(self.min, self.max),
+            doubling: true,
+            ceiling: None,
+            calm: 0,
+            cut_at: Duration::ZERO,
+            heard_at: Duration::ZERO,
+            window: Window::open(Duration::ZERO),
+        }
+    }
+
+    /// The state after `sample`, which ended at `now`: time since an origin that is the same for all calls of one state.
+    #[must_use]
+    pub fn next(&self, state: State, sample: Sample, now: Duration) -> State {
+        let started = now.saturating_sub(sample.latency);
+        let state = State { heard_at: state.heard_at.max(now), ..self.woken(state, started) };
+        let window = self.counted(state, sample, started, now);
+        let size = state.limit.max(MIN_CALLS);
+        if window.refused_too_much(size) {
+            self.cut(state, state.limit / 2, now)
+        } else if window.late > size / P95 {
+            // The doubling that went too far is undone; later steps are small, and so are their corrections.
+            let to = if state.doubling { state.limit / 2 } else { state.limit.saturating_mul(4) / 5 };
+            self.cut(state, to, now)
+        } else if window.calls < size {
+            State { window, ..state }
+        } else if window.strained > size / P95 {
+            State { doubling: false, window: Window::open(now), ..state }
+        } else if window.reached {
+            self.grow(state, now)
+        } else {
+            State { window: Window::open(now), ..state }
+        }
+    }
+
+    /// After a silence, at least what a new process would have.
+    fn woken(&self, state: State, started: Duration) -> State {
+        if started.saturating_sub(state.heard_at) < IDLE {
+            return state;
+        }
+        State { limit: state.limit.max(self.start().limit), ..state }
+    }
+
+    fn counted(&self, state: State, sample: Sample, started: Duration, now: Duration) -> Window {
+        let State { limit, cut_at, window, .. } = state;
+        let mut window = if now.saturating_sub(window.opened_at) > WINDOW { Window::open(now) } else { window };
+        let (items, refused, strained, late) = match sample.answer {
+            Answer::Served { items, unprocessed } => {
+                (items, unprocessed, sample.latency >= self.low, sample.latency > self.high)
+            }
+            Answer::Throttled { items } => (items, items, false, false),
+            Answer::Failed => (0, 0, true, true),
+        };
+        window.strained += usize::from(strained);
+        // A call that was in flight at the last cut is no reason for another. It may only speak against growth, and must:
+        // the calls that end soon after a cut are the quick ones.
+        if started >= cut_at {
+            window.calls += 1;
+            window.late += usize::from(late);
+            window.items = window.items.saturating_add(items);
+            window.refused = window.refused.saturating_add(refused);
+            window.reached |= sample.in_flight >= limit;
+        }
+        window
+    }
+
+    fn cut(&self, state: State, to: usize, now: Duration) -> State {
+        let limit = to.max(self.min);
+        let ceiling = Some(state.limit.max(limit.saturating_add(1)));
+        State { limit, doubling: false, ceiling, calm: 0, cut_at: now, window: Window::open(now), ..state }
+    }
+
+    fn grow(&self, state: State, now: Duration) -> State {
+        let state = State { calm: state.calm.saturating_add(1), window: Window::open(now), ..state };
+        let next = state.limit.saturating_add(1);
+        if state.ceiling == Some(next) && state.calm < PATIENCE {
+            return state;
+        }
+        let limit = if state.doubling { state.limit.saturating_mul(2) } else { next };
+        State { limit: limit.min(self.max), calm: 0, ..state }
+    }
+}
+
+/// What the law remembers between calls. It outlives an invocation and its size is fixed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct State {
+    limit: usize,
+    /// Growth is exponential until the first sign of strain.
+    doubling: bool,
+    /// The limit that was last found too high.
+    ceiling: Option<usize>,
+    /// Windows since the last change of the limit that allowed growth.
+    calm: u32,
+    cut_at: Duration,
+    heard_at: Duration,
+    window: Window,
+}
+
+impl State {
+    /// The most calls that may be in flight, at least 1.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+}
+
+/// The calls since the last decision, counted against the marks. Whether a P95 is over a mark is a matter of how many
+/// calls are, so no latency is kept and nothing is sorted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Window {
+    opened_at: Duration,
+    calls: usize,
+    /// Not served in less than 0.8 of the target.
+    strained: usize,
+    /// Served in more than 1.2 of the target, or failed.
+    late: usize,
+    items: usize,
+    refused: usize,
+    /// A call found the limit reached.
+    reached: bool,
+}
+
+impl Window {
+    fn open(now: Duration) -> Self {
+        Self { opened_at: now, ..Self::default() }
+    }
+
+    /// Whether too many of the items are refused, or will be when the window has `size` calls even if no further item is.
+    fn refused_too_much(&self, size: usize) -> bool {
+        self.refused.saturating_mul(self.calls).saturating_mul(REFUSED) > self.items.saturating_mul(size)
+    }
+}
+
+/// Why settings are no law.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InvalidLaw {
+    /// No call takes no time.
+    ZeroTarget,
+    /// With no call in flight nothing would ever be written.
+    ZeroMin,
+    /// The bounds are the wrong way round.
+    MinOverMax {
+        /// The lower bound.
+        min: usize,
+        /// The upper bound.
+        max: usize,
+    },
+}
+
+impl fmt::Display for InvalidLaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ZeroTarget => f.write_str("the target latency must be over zero"),
+            Self::ZeroMin => f.write_str("at least one call must be allowed in flight"),
+            Self::MinOverMax { min, max } => write!(f, "the least calls in flight ({min}) are over the most ({max})"),
+        }
+    }
+}
+
+impl error::Error for InvalidLaw {}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const QUICK: Duration = Duration::from_millis(10);
+    const SLOW: Duration = Duration::from_millis(61);
+    const SERVED: Answer = Answer::Served { items: 25, unprocessed: 0 };
+    const THROTTLED: Answer = Answer::Throttled { items: 25 };
+
+    /// A law at work on calls that end one after the other.
+    struct Link {
+        law: Law,
+        state: State,
+        now: Duration,
+    }
+
+    impl Link {
+        fn new(min: usize, max: usize) -> Self {
+            let law = Law::new(Duration::from_millis(50), min, max).unwrap();
+            Self { law, state: law.start(), now: Duration::ZERO }
+        }
+
+        /// With a limit that no longer doubles.
+        fn at(limit: usize) -> Self {
+            let mut link = Self::new(1, 1000);
+            link.state = State { limit, doubling: false, ..link.state };
+            link
+        }
+
+        /// A call that starts now, with the limit reached.
+        fn call(&mut self, answer: Answer, latency: Duration) -> usize {
+            self.now += latency;
+            self.ended(answer, latency, self.state.limit)
+        }
+
+        fn ended(&mut self, answer: Answer, latency: Duration, in_flight: usize) -> usize {
+            self.state = self.law.next(self.state, Sample { latency, answer, in_flight }, self.now);
+            self.state.limit()
+        }
+
+        fn calls(&mut self, count: usize, answer: Answer, latency: Duration) -> usize {
+            for _ in 0..count {
+                self.call(answer, latency);
+            }
+            self.state.limit()
+        }
+    }
+
+    #[test]
+    fn a_limit_starts_at_four_within_its_bounds() {
+        assert_eq!(Link::new(1, 50).state.limit(), 4);
+        assert_eq!(Link::new(1, 2).state.limit(), 2);
+        assert_eq!(Link::new(9, 50).state.limit(), 9);
+        assert_eq!(Link::new(4, 4).state.limit(), 4);
+    }
+
+    #[test]
+    fn it_doubles_until_the_first_sign_of_strain_and_then_grows_by_one() {
+        let mut link = Link::new(1, 100);
+        assert_eq!(link.calls(19, SERVED, QUICK), 4);
+        assert_eq!(link.calls(1, SERVED, QUICK), 8);
+        assert_eq!(link.calls(20, SERVED, QUICK), 16);
+        assert_eq!(link.calls(20, SERVED, Duration::from_millis(50)), 16, "between the marks it holds");
+        assert_eq!(link.calls(20, SERVED, QUICK), 17);
+    }
+
+    #[test]
+    fn a_window_has_as_many_calls_as_the_limit_and_at_least_twenty() {
+        for (limit, size) in [(1, 20), (20, 20), (21, 21), (200, 200)] {
+            let mut link = Link::at(limit);
+            assert_eq!(link.calls(size - 1, SERVED, QUICK), limit);
+            assert_eq!(link.calls(1, SERVED, QUICK), limit + 1);
+        }
+    }
+
+    #[test]
+    fn a_limit_that_nobody_reached_does_not_grow() {
+        let mut link = Link::at(5);
+        for _ in 0..1000 {
+            link.now += QUICK;
+            assert_eq!(link.ended(SERVED, QUICK, 4), 5);
+        }
+    }
+
+    #[test]
+    fn the_marks_are_four_and_six_fifths_of_the_target() {
+        let after = |calls, ms| Link::at(10).calls(calls, SERVED, Duration::from_millis(ms));
+        assert_eq!([after(20, 39), after(20, 40), after(20, 60), after(2, 61)], [11, 10, 10, 8]);
+    }
+
+    #[test]
+    fn one_call_in_twenty_may_be_late_but_no_more() {
+        for (limit, borne) in [(10, 1), (39, 1), (40, 2), (100, 5)] {
+            let mut link = Link::at(limit);
+            assert_eq!(link.calls(borne, SERVED, SLOW), limit);
+            assert_eq!(link.calls(limit.max(20) - borne, SERVED, QUICK), limit + 1);
+            let late = Link::at(limit).calls(borne + 1, SERVED, SLOW);
+            assert_eq!(late, limit * 4 / 5, "cut as soon as it is certain");
+        }
+    }
+
+    #[test]
+    fn a_failure_counts_as_late_however_quick() {
+        assert_eq!(Link::at(10).calls(2, Answer::Failed, Duration::from_millis(1)), 8);
+    }
+
+    #[test]
+    fn a_tenth_of_the_items_may_be_refused_but_no_more() {
+        for (unprocessed, limit) in [(1, 11), (2, 11), (3, 5)] {
+            let answer = Answer::Served { items: 20, unprocessed };
+            assert_eq!(Link::at(10).calls(20, answer, QUICK), limit, "{unprocessed} of 20");
+        }
+        assert_eq!(Link::at(10).calls(2, THROTTLED, QUICK), 10);
+        assert_eq!(Link::at(10).calls(3, THROTTLED, QUICK), 5);
+        assert_eq!(
+            Link::at(10).calls(3, Answer::Throttled { items: 1 }, QUICK),
+            5,
+            "single items are as good evidence"
+        );
+    }
+
+    #[test]
+    fn small_limits_are_cut_by_one_and_never_under_the_lower_bound() {
+        let mut link = Link::at(3);
+        assert_eq!([link.calls(2, SERVED, SLOW), link.calls(2, SERVED, SLOW), link.calls(2, SERVED, SLOW)], [2, 1, 1]);
+        assert_eq!(Link::new(3, 50).calls(100, THROTTLED, QUICK), 3);
+    }
+
+    #[test]
+    fn the_last_doubling_is_undone_whole() {
+        let mut link = Link::new(1, 100);
+        assert_eq!(link.calls(60, SERVED, QUICK), 32);
+        assert_eq!(link.calls(2, SERVED, SLOW), 16);
+        assert_eq!(link.calls(2, SERVED, SLOW), 12);
+    }
+
+    #[test]
+    fn a_burst_of_refusals_in_flight_is_one_cut() {
+        let mut link = Link::at(40);
+        link.now = Duration::from_secs(1);
+        let limits: Vec<usize> = (0..40).map(|_| link.ended(THROTTLED, QUICK, 40)).collect();
+        assert!(limits.ends_with(&[20]) && !limits.contains(&10), "{limits:?}");
+        assert_eq!(link.calls(3, THROTTLED, QUICK), 10, "those that started after it are the next");
+    }
+
+    #[test]
+    fn slow_calls_from_before_a_cut_forbid_growth_after_it() {
+        let mut link = Link::at(40);
+        link.calls(3, SERVED, SLOW);
+        assert_eq!(link.state.limit(), 32);
+        link.ended(SERVED, 2 * SLOW, 40);
+        link.ended(SERVED, 2 * SLOW, 40);
+        assert_eq!(link.calls(32, SERVED, QUICK), 32);
+        assert_eq!(link.calls(32, SERVED, QUICK), 33);
+    }
+
+    #[test]
+    fn five_windows_must_be_good_before_it_tries_again_what_went_wrong() {
+        let mut link = Link::at(10);
+        assert_eq!(link.calls(2, SERVED, SLOW), 8);
+        assert_eq!(link.calls(20, SERVED, QUICK), 9);
+        assert_eq!(link.calls(99, SERVED, QUICK), 9);
+        assert_eq!(link.calls(1, SERVED, QUICK), 10);
+        assert_eq!(link.calls(20, SERVED, QUICK), 11, "and then goes on");
+    }
+
+    #[test]
+    fn a_silence_lifts_the_limit_to_where_a_new_process_starts_and_no_higher() {
+        for (limit, silence, after) in [(1, 999, 1), (1, 1000, 4), (9, 5000, 9)] {
+            let mut link = Link::at(limit);
+            link.call(SERVED, QUICK);
+            link.now += Duration::from_millis(silence);
+            assert_eq!(link.call(SERVED, QUICK), after, "{limit} after {silence} ms");
+        }
+    }
+
+    #[test]
+    fn a_long_call_is_no_silence() {
+        let mut link = Link::at(1);
+        assert_eq!(link.calls(10, SERVED, Duration::from_secs(3)), 1);
+    }
+
+    #[test]
+    fn calls_of_another_time_do_not_steer() {
+        let mut link = Link::at(10);
+        link.calls(1, SERVED, SLOW);
+        link.now += Duration::from_secs(11);
+        assert_eq!(link.calls(1, SERVED, SLOW), 10);
+        assert_eq!(link.calls(1, SERVED, SLOW), 8);
+    }
+
+    #[test]
+    fn settings_that_make_no_sense_are_no_law() {
+        let target = Duration::from_millis(50);
+        assert_eq!(Law::new(Duration::ZERO, 1, 50), Err(InvalidLaw::ZeroTarget));
+        assert_eq!(Law::new(target, 0, 50), Err(InvalidLaw::ZeroMin));
+        let reversed = Law::new(target, 51, 50).unwrap_err();
+        assert_eq!(reversed.to_string(), "the least calls in flight (51) are over the most (50)");
+        assert!(Law::new(target, 50, 50).is_ok());
+        assert!(Law::new(Duration::MAX, 1, usize::MAX).is_ok());
+    }
+
+    fn any_answer() -> impl Strategy<Value = Answer> {
+        let items = prop_oneof![0_usize..30, Just(usize::MAX)];
+        prop_oneof![
+            (items.clone(), items.clone()).prop_map(|(items, unprocessed)| Answer::Served { items, unprocessed }),
+            items.prop_map(|items| Answer::Throttled { items }),
+            Just(Answer::Failed),
+            Just(SERVED),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_happens_the_limit_stays_in_bounds_and_moves_one_step_at_a_time(
+            min in 1_usize..10,
+            spread in prop_oneof![0_usize..60, Just(usize::MAX / 2)],
+            samples in prop::collection::vec(
+                (any_answer(), 0_u64..200, prop_oneof![0_usize..70, Just(usize::MAX)], 0_u64..3000),
+                0..400,
+            ),
+        ) {
+            let max = min + spread;
+            let mut link = Link::new(min, max);
+            for (answer, latency_ms, in_flight, now_ms) in samples {
+                // Ends are reported by many threads, so time may even run backwards.
+                link.now = Duration::from_millis(now_ms);
+                let before = link.state.limit();
+                let after = link.ended(answer, Duration::from_millis(latency_ms), in_flight);
+                prop_assert!((min..=max).contains(&after));
+                prop_assert!(after <= before.max(2) * 2, "from {} to {}", before, after);
+                prop_assert!(after >= before / 2);
+            }
+        }
+
+        #[test]
+        fn a_window_without_one_call_in_time_never_grows(
+            limit in 1_usize..60,
+            samples in prop::collection::vec(
+                prop_oneof![
+                    Just((Answer::Failed, 1)), Just((THROTTLED, 1)), Just((SERVED, 40)), Just((SERVED, 70)),
+                ],
+                0..400,
+            ),
+        ) {
+            let mut link = Link::at(limit);
+            for (answer, latency_ms) in samples {
+                let before = link.state.limit();
+                prop_assert!(link.call(answer, Duration::from_millis(latency_ms)) <= before);
+            }
+        }
+    }
+}
