@@ -159,10 +159,11 @@ impl Handler {
         let mut subjects = vec![None; event.messages.len()];
         let mut records: HashMap<&str, usize> = HashMap::new();
         for (position, (message, outcome)) in event.messages.iter().zip(&mut outcomes).enumerate() {
-            let transcoded =
-                catch_unwind(AssertUnwindSafe(|| self.transcode(message, position, &mut encoder, &mut buffers)));
+            let transcoded = catch_unwind(AssertUnwindSafe(|| {
+                transcode(&self.transcoder, message, position, &mut encoder, &mut buffers)
+            }));
             match transcoded {
-                Ok(Ok(Transcoded { subject, records: count })) => {
+                Ok(Ok(Transcoded { subject, records: count, .. })) => {
                     *records.entry(self.transcoder.subject(subject)).or_default() += count;
                     if let Some(slot) = subjects.get_mut(position) {
                         *slot = Some(subject);
@@ -181,35 +182,6 @@ impl Handler {
         }
         let records = records.into_iter().map(|(subject, count)| (subject.to_owned(), count)).collect();
         Batch { items: Arc::new(encoder.finish_event()), outcomes, subjects, records }
-    }
-
-    /// Opens a message and decodes its records.
-    fn transcode<'e>(
-        &'e self,
-        message: &'e Message<'_>,
-        position: usize,
-        encoder: &mut Encoder<'e>,
-        buffers: &mut Buffers,
-    ) -> Result<Transcoded, Rejection> {
-        let opened = message.open(&mut buffers.body).map_err(|error| Rejection::new(error.reason(), &error))?;
-        let keys_only = match opened.attributes.operation() {
-            None | Some("put") => false,
-            Some("delete") => true,
-            Some(_) => {
-                let detail = "the message attribute operation is neither put nor delete";
-                return Err(Rejection::new(Reason::InvalidAttribute, &detail));
-            }
-        };
-        let input = avro::Input {
-            body: match &opened.body {
-                Body::Binary(bytes) => avro::Body::Binary(bytes),
-                Body::Json(text) => avro::Body::Json(text),
-            },
-            schema: opened.attributes.schema(),
-            value_schema_id: opened.value_schema_id.as_deref(),
-            keys_only,
-        };
-        self.transcoder.transcode(&input, (position, &message.id), encoder, &mut buffers.scratch)
     }
 
     /// Brings the messages of a wave to their ends: writes their items, quarantines what is rejected.
@@ -259,9 +231,41 @@ impl Handler {
     }
 }
 
+/// Opens the message at `position` of its event and decodes its records into `encoder`: all of them, or none.
+///
+/// # Errors
+/// Why no retry can help the message.
+pub fn transcode<'e>(
+    transcoder: &'e Transcoder,
+    message: &'e Message<'_>,
+    position: usize,
+    encoder: &mut Encoder<'e>,
+    buffers: &mut Buffers,
+) -> Result<Transcoded, Rejection> {
+    let opened = message.open(&mut buffers.body).map_err(|error| Rejection::new(error.reason(), &error))?;
+    let keys_only = match opened.attributes.operation() {
+        None | Some("put") => false,
+        Some("delete") => true,
+        Some(_) => {
+            let detail = "the message attribute operation is neither put nor delete";
+            return Err(Rejection::new(Reason::InvalidAttribute, &detail));
+        }
+    };
+    let input = avro::Input {
+        body: match &opened.body {
+            Body::Binary(bytes) => avro::Body::Binary(bytes),
+            Body::Json(text) => avro::Body::Json(text),
+        },
+        schema: opened.attributes.schema(),
+        value_schema_id: opened.value_schema_id.as_deref(),
+        keys_only,
+    };
+    transcoder.transcode(&input, (position, &message.id), encoder, &mut buffers.scratch)
+}
+
 /// What is used again from message to message.
 #[derive(Default)]
-struct Buffers {
+pub struct Buffers {
     body: Vec<u8>,
     scratch: avro::Scratch,
 }

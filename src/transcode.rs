@@ -1,6 +1,6 @@
 //! From a message's body to items: the schemas' decoder and their mappings, made from one directory.
 
-use crate::avro::{self, Decoder, SchemaFile, Schemas, Scratch};
+use crate::avro::{self, Decoder, SchemaFile, Schemas, Scratch, WireFormat};
 use crate::config::Config;
 use crate::dynamodb::item::{Encoder, Operation};
 use crate::dynamodb::mapping::{Fields, Mapping, TableId};
@@ -20,6 +20,8 @@ pub struct Transcoder {
 /// What a message turned out to hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Transcoded {
+    /// How it was framed.
+    pub format: WireFormat,
     /// Its records' subject.
     pub subject: SubjectId,
     /// How many records it holds.
@@ -114,7 +116,9 @@ impl Transcoder {
         let operation = if input.keys_only { Operation::Delete } else { Operation::Put };
         encoder.start_message(position, id, operation);
         match self.decoder.decode(input, scratch, encoder) {
-            Ok(decoded) => Ok(Transcoded { subject: decoded.subject, records: decoded.records }),
+            Ok(decoded) => {
+                Ok(Transcoded { format: decoded.format, subject: decoded.subject, records: decoded.records })
+            }
             Err(error) => {
                 encoder.discard_message();
                 Err(Rejection::new(error.reason(), &error))

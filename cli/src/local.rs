@@ -6,8 +6,8 @@ use crate::summary::{Figures, Summary};
 use avro_ingest::config::Config;
 use avro_ingest::dynamodb::mapping::KeyType;
 use avro_ingest::encode::Encoder;
-use avro_ingest::transcode::Transcoder;
 use avro_ingest::schema_dir;
+use avro_ingest::transcode::Transcoder;
 use bytes::Bytes;
 use indicatif::{ProgressBar, ProgressStyle};
 use local::dynamodb::{Client, Embedded, Key, KeyKind, Table};
@@ -62,7 +62,10 @@ fn setting(text: &str) -> Result<(String, String), String> {
 pub(crate) async fn run(arguments: Arguments) -> Outcome {
     let mut environment: BTreeMap<String, String> = arguments.settings.iter().cloned().collect();
     environment.entry("TABLE_NAME".into()).or_insert_with(|| TABLE.into());
-    environment.insert("SCHEMA_DIR".into(), fs::canonicalize(&arguments.schemas).unwrap_or(arguments.schemas.clone()).display().to_string());
+    environment.insert(
+        "SCHEMA_DIR".into(),
+        fs::canonicalize(&arguments.schemas).unwrap_or(arguments.schemas.clone()).display().to_string(),
+    );
     let config = Config::parse(|name| environment.get(name).cloned())?;
     let transcoder = Transcoder::new(&config, schema_dir::read(&config.schema_dir)?)?;
 
@@ -96,7 +99,11 @@ fn bootstrap(named: Option<&Path>) -> Result<PathBuf, Box<dyn Error>> {
 }
 
 /// Makes every table the schemas name, keyed as their mappings say, and the default one.
-async fn create_tables(client: &Client, config: &Config, transcoder: &Transcoder) -> Result<Vec<String>, Box<dyn Error>> {
+async fn create_tables(
+    client: &Client,
+    config: &Config,
+    transcoder: &Transcoder,
+) -> Result<Vec<String>, Box<dyn Error>> {
     let kind = |key_type| match key_type {
         KeyType::S => KeyKind::S,
         KeyType::N => KeyKind::N,

@@ -22,7 +22,10 @@ fn order(number: usize) -> Value {
         .map(|item| json!({"product_id": format!("SKU-{:04}", (number * 7 + item * 13) % 1_000), "quantity": 1 + (number + item) % 5,
             "price": 4.99 + f64::from(u16::try_from((number * 31 + item * 17) % 9_000).unwrap_or_default()) / 100.0}))
         .collect();
-    let total: f64 = items.iter().map(|item| item["price"].as_f64().unwrap_or_default() * item["quantity"].as_f64().unwrap_or_default()).sum();
+    let total: f64 = items
+        .iter()
+        .map(|item| item["price"].as_f64().unwrap_or_default() * item["quantity"].as_f64().unwrap_or_default())
+        .sum();
     json!({
         "order_id": format!("order-{number:06}"),
         "customer_id": format!("customer-{:04}", number * 37 % 500),
@@ -73,7 +76,10 @@ fn poison(order: &[u8], encoder: &Encoder) -> Result<Vec<Sample>, Box<dyn Error>
         Sample { message: body(&[order, b"tail"].concat()), poison: Some("bytes after the order") },
         Sample { message: body(&unknown), poison: Some("a schema nobody knows") },
         Sample { message: body(&hostile), poison: Some("a string of 2^60 bytes") },
-        Sample { message: body(&encoder.frame(WireFormat::SingleObject, &no_key)?), poison: Some("an order without an id") },
+        Sample {
+            message: body(&encoder.frame(WireFormat::SingleObject, &no_key)?),
+            poison: Some("an order without an id"),
+        },
         Sample {
             message: Message::text("AAAA").with("avro", Attribute::String("AAAA".into())),
             poison: Some("an attribute of the wrong type"),

@@ -48,7 +48,11 @@ impl Summary {
 
     pub(crate) fn count(&self, name: &str) -> usize {
         // sums of counts: whole and far below 2^53
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts are whole and not negative")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "counts are whole and not negative"
+        )]
         let count = self.counts.get(name).copied().unwrap_or_default() as usize;
         count
     }
@@ -80,7 +84,8 @@ pub(crate) struct Figures<'a> {
 impl fmt::Display for Figures<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { summary, totals, sent, items } = self;
-        let mut line = |name: &str, value: &dyn fmt::Display, note: &str| writeln!(f, "  {name:<14}{value:>10}  {note}");
+        let mut line =
+            |name: &str, value: &dyn fmt::Display, note: &str| writeln!(f, "  {name:<14}{value:>10}  {note}");
         line("sent", sent, "messages")?;
         line("received", &summary.count("MessagesReceived"), "deliveries, redeliveries among them")?;
         line("stored", &summary.count("MessagesStored"), "")?;

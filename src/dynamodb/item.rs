@@ -78,7 +78,8 @@ impl Items {
         &self.items
     }
 
-    pub(crate) fn attributes(&self, item: &Item) -> &[u8] {
+    /// The attributes of one of them as a JSON object; of a deletion, its key's.
+    pub fn attributes(&self, item: &Item) -> &[u8] {
         self.bytes.get(item.attributes.clone()).unwrap_or_default()
     }
 

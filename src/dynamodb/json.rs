@@ -107,27 +107,29 @@ fn push_shortest(out: &mut Vec<u8>, text: &str) {
 
 /// Appends `unscaled * 10^-scale` exactly. `unscaled` is big-endian two's complement; no bytes mean zero.
 pub(crate) fn push_decimal(out: &mut Vec<u8>, unscaled: &[u8], scale: u32) -> Result<(), Unstorable> {
-    let value = integer(unscaled).ok_or(TOO_MANY_DIGITS)?;
-    let mut magnitude = value.unsigned_abs();
-    let mut exponent = -i64::from(scale);
-    if magnitude == 0 {
+    let mut buffer = itoa::Buffer::new();
+    let wide;
+    let (negative, all) = match integer(unscaled) {
+        Some(value) => (value < 0, buffer.format(value.unsigned_abs())),
+        None => {
+            wide = wide_digits(unscaled)?;
+            (is_negative(unscaled), wide.as_str())
+        }
+    };
+    let digits = all.trim_end_matches('0').as_bytes();
+    if digits.is_empty() {
         out.push(b'0');
         return Ok(());
     }
-    while magnitude.is_multiple_of(10) {
-        magnitude /= 10;
-        exponent += 1;
-    }
-    let mut buffer = itoa::Buffer::new();
-    let digits = buffer.format(magnitude).as_bytes();
     if digits.len() > MAX_NUMBER_DIGITS {
         return Err(TOO_MANY_DIGITS);
     }
+    let exponent = length(all.as_bytes()) - length(digits) - i64::from(scale);
     let leading = exponent + length(digits) - 1;
     if !(MIN_NUMBER_EXPONENT..=MAX_NUMBER_EXPONENT).contains(&leading) {
         return Err(OUT_OF_RANGE);
     }
-    if value < 0 {
+    if negative {
         out.push(b'-');
     }
     push_plain(out, digits, exponent);
@@ -152,9 +154,44 @@ fn push_plain(out: &mut Vec<u8>, digits: &[u8], exponent: i64) {
     }
 }
 
-/// Reads two's complement of any length, if the value fits 128 bits: 38 digits do.
+fn is_negative(bytes: &[u8]) -> bool {
+    bytes.first().is_some_and(|byte| byte & 0x80 != 0)
+}
+
+/// The decimal digits of a magnitude that 128 bits do not hold: few significant digits may still have many zeros behind.
+fn wide_digits(bytes: &[u8]) -> Result<String, Unstorable> {
+    /// More than any number in range needs, whose exponent is at most 125, with as many digits behind the point.
+    const MAX_BYTES: usize = 128;
+    const GROUP: u64 = 1_000_000_000;
+    if bytes.len() > MAX_BYTES {
+        return Err(TOO_MANY_DIGITS);
+    }
+    let mut magnitude = bytes.to_vec();
+    if is_negative(bytes) {
+        // two's complement: all bits turned, plus one
+        let mut carry = true;
+        for byte in magnitude.iter_mut().rev() {
+            (*byte, carry) = (!*byte).overflowing_add(u8::from(carry));
+        }
+    }
+    let mut groups = Vec::new();
+    while magnitude.iter().any(|&byte| byte != 0) {
+        let mut remainder = 0;
+        for byte in &mut magnitude {
+            let value = remainder << 8 | u64::from(*byte);
+            // the remainder is below the group, so the quotient is below 256
+            *byte = u8::try_from(value / GROUP).unwrap_or(u8::MAX);
+            remainder = value % GROUP;
+        }
+        groups.push(remainder);
+    }
+    let digits: String = groups.iter().rev().map(|group| format!("{group:09}")).collect();
+    Ok(digits.trim_start_matches('0').to_owned())
+}
+
+/// Reads two's complement of any length, if the value fits 128 bits.
 fn integer(bytes: &[u8]) -> Option<i128> {
-    let negative = bytes.first().is_some_and(|byte| byte & 0x80 != 0);
+    let negative = is_negative(bytes);
     let filler = if negative { 0xFF } else { 0 };
     let significant = bytes.iter().position(|&byte| byte != filler).map_or(&[][..], |at| bytes.split_at(at).1);
     let mut wide = [filler; 16];
@@ -288,7 +325,20 @@ mod tests {
         assert_eq!(decimal(nines, 0).unwrap().len(), 38);
         assert_eq!(decimal(10i128.pow(38) + 1, 0), Err(TOO_MANY_DIGITS));
         assert_eq!(decimal(10i128.pow(38), 0).unwrap(), format!("1{}", "0".repeat(38)), "one digit, 38 zeros");
-        assert!(push_decimal(&mut Vec::new(), &[0x7F; 17], 0).is_err());
+        assert_eq!(push_decimal(&mut Vec::new(), &[0x7F; 17], 0), Err(TOO_MANY_DIGITS));
+        assert_eq!(push_decimal(&mut Vec::new(), &[0x7F; 100_000], 0), Err(TOO_MANY_DIGITS));
+    }
+
+    #[test]
+    fn zeros_behind_the_significant_digits_do_not_count() {
+        // 10^40 = 2^40 * 5^40, in 17 bytes
+        let bytes = [0x1D, 0x63, 0x29, 0xF1, 0xC3, 0x5C, 0xA4, 0xBF, 0xAB, 0xB9, 0xF5, 0x61, 0, 0, 0, 0, 0];
+        assert_eq!(text(|out| push_decimal(out, &bytes, 38).unwrap()), "100");
+        let mut negative = bytes.map(|byte| !byte);
+        // the five zero bytes became 0xFF, so that adding one carries through them
+        negative[11] += 1;
+        negative[12..].fill(0);
+        assert_eq!(text(|out| push_decimal(out, &negative, 41).unwrap()), "-0.1");
     }
 
     #[test]

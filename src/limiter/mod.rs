@@ -9,7 +9,7 @@
 //! - No call starts while as many as the limit are in flight. A limit that shrinks ends no call; it lets none start.
 //! - Permits are given in the order they were asked for. A waiter may be dropped at any time and costs nobody a place.
 //! - A permit's place is freed when it is dropped, whether it was recorded, forgotten or lost to a panic.
-//! - The limit stays between the bounds, at least doubles never and at most halves at a sample.
+//! - The limit stays between the bounds, and no sample does more than halve or double it, but the first after a silence.
 //! - A sample costs a few additions: nothing is allocated, kept or sorted.
 //!
 //! # The law

@@ -3,6 +3,7 @@
 use super::event::{Attribute, Message, MessageAttributes, Text};
 use crate::outcome::Reason;
 use base64_simd::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
 
@@ -37,7 +38,7 @@ pub enum BodyError {
     AvroAttribute,
     /// The attribute `__value_schema_id` is not base64.
     SchemaIdAttribute,
-    /// The SNS envelope has an empty message.
+    /// The message in the SNS envelope is empty or no string.
     Envelope,
 }
 
@@ -60,7 +61,7 @@ impl fmt::Display for BodyError {
             Self::Base64 => "the body is neither base64 nor a JSON object",
             Self::AvroAttribute => "the message attribute avro is no base64 of a binary value",
             Self::SchemaIdAttribute => "the message attribute __value_schema_id is no base64 of a binary value",
-            Self::Envelope => "the SNS notification around the body has no message",
+            Self::Envelope => "the message of the SNS notification is empty or no string",
         })
     }
 }
@@ -73,7 +74,8 @@ impl std::error::Error for BodyError {}
 #[serde(rename_all = "PascalCase", bound(deserialize = "'de: 'a"))]
 struct Envelope<'a> {
     r#type: Text<'a>,
-    message: Text<'a>,
+    #[serde(borrow)]
+    message: &'a RawValue,
     #[serde(default)]
     message_attributes: Option<MessageAttributes<'a>>,
 }
@@ -95,8 +97,11 @@ impl Message<'_> {
         if envelope.r#type.0 != "Notification" {
             return json(Cow::Borrowed(text), attributes);
         }
+        let Ok(message) = serde_json::from_str::<Text<'s>>(envelope.message.get()) else {
+            return Err(BodyError::Envelope);
+        };
         let attributes = self.attributes.clone().or(in_envelope(envelope.message_attributes.unwrap_or_default()));
-        match envelope.message.0.trim_ascii() {
+        match message.0.trim_ascii() {
             "" if attributes.avro.is_none() => Err(BodyError::Envelope),
             inner if inner.starts_with('{') => json(Cow::Owned(inner.to_owned()), Cow::Owned(attributes)),
             inner => opened(Some(inner), Cow::Owned(attributes), scratch),
@@ -234,6 +239,10 @@ mod tests {
             assert_eq!(opened.attributes.schema(), Some("order"));
         });
         open(json!({"body": envelope(" ")}), |opened| assert_eq!(opened.unwrap_err(), BodyError::Envelope));
+        for message in [json!(null), json!(7), json!({})] {
+            let body = json!({"Type": "Notification", "Message": message}).to_string();
+            open(json!({"body": body}), |opened| assert_eq!(opened.unwrap_err(), BodyError::Envelope));
+        }
         open(json!({"body": envelope("?")}), |opened| assert_eq!(opened.unwrap_err(), BodyError::Base64));
     }
 

@@ -1,0 +1,110 @@
+//! The limiter on simulated links: each file of `scenarios/` describes one, and the band the limit must settle in.
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "nothing here runs but tests")]
+
+mod measure;
+mod scenario;
+mod sim;
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use avro_ingest::limiter::{Answer, Law, Sample};
+use scenario::Scenario;
+
+/// Each scenario holds for every seed, so none of them holds by luck.
+const SEEDS: std::ops::Range<u64> = 0..8;
+
+fn scenario(name: &str) -> Scenario {
+    let path = folder().join(name).with_extension("json");
+    serde_json::from_slice(&fs::read(path).unwrap()).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+fn names() -> Vec<String> {
+    let entries = fs::read_dir(folder()).unwrap();
+    let mut names: Vec<_> =
+        entries.map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned()).collect();
+    names.sort();
+    names
+}
+
+fn folder() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/limiter/scenarios")
+}
+
+fn law(scenario: &Scenario) -> Law {
+    Law::new(Duration::from_millis(scenario.target_ms), scenario.min, scenario.max).unwrap()
+}
+
+#[test]
+fn the_limit_settles_in_the_band_of_every_scenario() {
+    let mut report = String::new();
+    for name in names() {
+        let scenario = scenario(&name);
+        let law = law(&scenario);
+        for seed in SEEDS {
+            let trace = sim::run(&scenario, &law, seed, |state, sample, now| law.next(state, sample, now));
+            let misses = measure::misses(&scenario, &trace).join("\n");
+            if !misses.is_empty() {
+                let (why, chart) = (scenario.why.join("\n"), measure::chart(&scenario, &trace));
+                report += &format!("\n{name}, seed {seed}\n\n{why}\n\n{misses}\n\n{chart}");
+            }
+        }
+    }
+    assert!(report.is_empty(), "{report}");
+}
+
+/// The bands are narrow: a law that does not see some of the evidence leaves one.
+#[test]
+fn a_law_that_is_blind_to_part_of_the_evidence_leaves_a_band() {
+    const QUICK: Duration = Duration::from_millis(1);
+    let blind: [(&str, &str, fn(Sample) -> Sample); 5] = [
+        ("latency", "knee", |sample| Sample { latency: QUICK, ..sample }),
+        ("whether the limit was reached", "light", |sample| Sample { in_flight: usize::MAX, ..sample }),
+        ("failures", "failing", |sample| match sample.answer {
+            Answer::Failed => Sample { answer: served(0), ..sample },
+            _ => sample,
+        }),
+        ("unprocessed items", "throttled", |sample| match sample.answer {
+            Answer::Served { items, .. } => Sample { answer: served(items), ..sample },
+            _ => sample,
+        }),
+        ("refused calls", "throttle_burst", |sample| match sample.answer {
+            Answer::Throttled { items } => Sample { answer: served(items), ..sample },
+            _ => sample,
+        }),
+    ];
+    for (evidence, name, blindfold) in blind {
+        let scenario = scenario(name);
+        let law = law(&scenario);
+        for seed in SEEDS {
+            let trace = sim::run(&scenario, &law, seed, |state, sample, now| law.next(state, blindfold(sample), now));
+            assert!(!measure::misses(&scenario, &trace).is_empty(), "{name} does without {evidence}, seed {seed}");
+        }
+    }
+}
+
+fn served(items: usize) -> Answer {
+    Answer::Served { items, unprocessed: 0 }
+}
+
+#[test]
+fn a_simulation_is_the_same_every_time_and_another_with_another_seed() {
+    let scenario = scenario("noisy");
+    let law = law(&scenario);
+    let run = |seed| sim::run(&scenario, &law, seed, |state, sample, now| law.next(state, sample, now));
+    assert!(run(1) == run(1));
+    assert!(run(1) != run(2));
+}
+
+#[test]
+fn the_simulated_line_obeys_littles_law() {
+    let mut scenario = scenario("knee");
+    let link = &mut scenario.phases[0].link;
+    (link.jitter, link.served_at_once) = (0.0, Some(2));
+    let law = Law::new(Duration::from_millis(50), 8, 8).unwrap();
+    let trace = sim::run(&scenario, &law, 0, |state, _, _| state);
+    let settled: Vec<_> = trace.calls.iter().skip(8).collect();
+    assert!(settled.iter().all(|call| call.latency == Duration::from_millis(80)), "8 in flight, 2 each 20 ms");
+    assert!((1900..=2000).contains(&settled.len()), "100 calls a second for 20 s: {}", settled.len());
+}
