@@ -285,6 +285,41 @@ mod tests {
     }
 
     #[test]
+    fn the_metrics_are_those_the_dashboard_and_the_alarms_know() {
+        let mut invocation = Invocation::default();
+        invocation.rejected.insert(Reason::Truncated, 1);
+        invocation.records.insert("order".to_owned(), 1);
+        let latency = || std::iter::once(Duration::from_millis(5));
+        invocation.writes.latencies.extend(latency());
+        (invocation.delivery_latency, invocation.end_to_end_latency) = (latency().collect(), latency().collect());
+        let mut written = Vec::new();
+        for line in lines(&invocation) {
+            let directive = &line["_aws"]["CloudWatchMetrics"][0];
+            for metric in directive["Metrics"].as_array().unwrap() {
+                let unit = metric["Unit"].as_str().unwrap();
+                written.push((
+                    metric["Name"].as_str().unwrap().to_owned(),
+                    unit.to_owned(),
+                    directive["Dimensions"][0].clone(),
+                ));
+            }
+        }
+        let known: Json = serde_json::from_str(include_str!("../deploy/metrics.json")).unwrap();
+        let known = known.as_array().unwrap().iter().map(|metric| {
+            (
+                metric["name"].as_str().unwrap().to_owned(),
+                metric["unit"].as_str().unwrap().to_owned(),
+                metric["dimensions"].clone(),
+            )
+        });
+        let mut known: Vec<_> = known.collect();
+        let sort = |metrics: &mut Vec<(String, String, Json)>| metrics.sort_by(|one, other| one.0.cmp(&other.0));
+        sort(&mut written);
+        sort(&mut known);
+        assert_eq!(written, known);
+    }
+
+    #[test]
     fn a_ledger_that_does_not_balance_shows() {
         let ledger = Ledger { received: 10, stored: 7, ..Ledger::default() };
         assert_eq!(lines(&Invocation { ledger, ..Invocation::default() })[0]["LedgerImbalance"], 3);
