@@ -85,7 +85,8 @@ class ProcessesTest(unittest.TestCase):
 
     def test_a_forwarded_address_answers_like_the_one_behind_it(self):
         port = processes.free_port()
-        with processes.running([sys.executable, "-m", "http.server", "--bind", "127.0.0.1", str(port)], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+        command = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", "--directory", str(ROOT), str(port)]
+        with processes.running(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
             processes.wait_for_port(server, port)
             with processes.forwarded("127.0.0.1", f"http://127.0.0.1:{port}") as url:
                 with urllib.request.urlopen(f"{url}/requirements.txt") as answer:
