@@ -53,7 +53,7 @@ test-emulator: sam-build ## the built function under the Lambda Runtime Interfac
 		$(if $(ENDPOINT),--endpoint '$(ENDPOINT)') $(if $(ENDPOINT_COMMAND),--endpoint-command '$(ENDPOINT_COMMAND)')
 
 .PHONY: sam-local
-sam-local: sam-build ## the built function in a container, by sam local invoke; needs a container engine and ENDPOINT
+sam-local: $(VENV_STAMP) ## what sam-build built, in a container by sam local invoke; needs a container engine and ENDPOINT
 	$(SAM_ENV) $(VENV_BIN)/python -m deploy.sam_local --event $(EVENT) $(FUNCTION_SETTINGS) --endpoint '$(ENDPOINT)'
 
 .PHONY: test-dynamodb-local

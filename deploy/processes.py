@@ -1,4 +1,4 @@
-"""Programs started for a check and surely ended with it."""
+"""Programs and ports opened for a check and surely closed with it."""
 
 import contextlib
 import os
@@ -6,8 +6,11 @@ import re
 import shlex
 import signal
 import socket
+import socketserver
 import subprocess
+import threading
 import time
+from urllib.parse import urlsplit
 
 _PATIENCE_SECONDS = 60
 _GRACE_SECONDS = 5
@@ -60,3 +63,31 @@ def wait_for_port(process: subprocess.Popen, port: int, seconds: float = _PATIEN
             return
         time.sleep(0.05)
     raise DidNotStart(f"{process.args[0]} does not listen on port {port} after {seconds} s")
+
+
+@contextlib.contextmanager
+def forwarded(address: str, url: str):
+    """A second URL for what listens at `url`, on another of this machine's addresses, for the length of a with block:
+    a container reaches the address of its bridge, and not 127.0.0.1."""
+    with socketserver.ThreadingTCPServer((address, 0), _Forward) as server:
+        server.daemon_threads = True
+        server.target = (urlsplit(url).hostname, urlsplit(url).port)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://{address}:{server.server_address[1]}"
+        server.shutdown()
+
+
+class _Forward(socketserver.BaseRequestHandler):
+    def handle(self):
+        with contextlib.suppress(OSError), socket.create_connection(self.server.target) as target:
+            answers = threading.Thread(target=_copy, args=(target, self.request))
+            answers.start()
+            _copy(self.request, target)
+            answers.join()
+
+
+def _copy(source: socket.socket, sink: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            sink.sendall(data)
+        sink.shutdown(socket.SHUT_WR)

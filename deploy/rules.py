@@ -11,7 +11,7 @@ _FUNCTION = "AWS::Lambda::Function"
 _QUEUE = "AWS::SQS::Queue"
 _TABLE = "AWS::DynamoDB::Table"
 
-# What the function and its poller call. The code's own calls are the last two rows of `_allowed`.
+# What the poller, the function itself, its log and its traces call.
 _POLL = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
 _WRITE = {"dynamodb:BatchWriteItem", "dynamodb:PutItem", "dynamodb:DeleteItem"}
 _LOG = {"logs:CreateLogStream", "logs:PutLogEvents"}
@@ -120,10 +120,10 @@ def warm_instances_fit_the_maximum(stack):
 
 
 def warm_throughput_is_more_than_a_table_has_anyway(stack):
-    for table in stack.of_type(_TABLE).values():
-        warm = table.get("WarmThroughput", {}).get("WriteUnitsPerSecond")
-        if warm is not None and warm < limits.WARM_WRITE_UNITS_LEAST.value:
-            yield f"{warm} warm write units, a table has {limits.WARM_WRITE_UNITS_LEAST}: {limits.WARM_WRITE_UNITS_LEAST.link}"
+    least = limits.WARM_WRITE_UNITS_LEAST
+    warm = stack.only(_TABLE).get("WarmThroughput", {}).get("WriteUnitsPerSecond")
+    if warm is not None and warm < least.value:
+        yield f"{warm} warm write units, every table has {least}: {least.link}"
 
 
 def metrics_pass_the_log_level(stack):
@@ -179,7 +179,8 @@ def _reach(stack) -> int:
 
 
 def _warm(stack) -> int:
-    return stack.only("AWS::Lambda::Alias").get("ProvisionedConcurrencyConfig", {}).get("ProvisionedConcurrentExecutions", 0)
+    provisioned = stack.only("AWS::Lambda::Alias").get("ProvisionedConcurrencyConfig", {})
+    return provisioned.get("ProvisionedConcurrentExecutions", 0)
 
 
 def _allowed(stack):
@@ -196,9 +197,9 @@ def _allowed(stack):
         yield {"kms:Decrypt"} | ({"kms:GenerateDataKey"} if quarantine else set()), key
     if quarantine:
         yield {"sqs:SendMessage"}, {"Fn::GetAtt": [quarantine, "Arn"]}
-    for arn in [{"Fn::GetAtt": [logical_id(environment["TABLE_NAME"]), "Arn"]}, *stack.parameters["AdditionalTableArns"]]:
-        if arn:
-            yield _WRITE, arn
+    yield _WRITE, {"Fn::GetAtt": [logical_id(environment["TABLE_NAME"]), "Arn"]}
+    for arn in filter(None, stack.parameters["AdditionalTableArns"]):
+        yield _WRITE, arn
 
 
 def _listed(value) -> list:

@@ -1,11 +1,10 @@
 """Runs the built function in a container through `sam local invoke`, against a DynamoDB on this machine.
 
-Needs a container engine and the base image; says so in one sentence where there is none. `make test-emulator` runs the
-same bootstrap without either."""
+Needs a container engine and the base image, and says so in one sentence where there is none."""
 
 import argparse
+import ipaddress
 import json
-import os
 import platform
 import subprocess
 import sys
@@ -13,44 +12,58 @@ from pathlib import Path
 
 from samtranslator.yaml_helper import yaml_parse
 
+from deploy.processes import forwarded
+
 _BUILT = Path(".aws-sam/build/template.yaml")
 _ARCHITECTURE = "arm64" if platform.machine() in ("aarch64", "arm64") else "x86_64"
-_IMAGE = f"public.ecr.aws/lambda/provided:al2023-{'arm64' if _ARCHITECTURE == 'arm64' else 'x86_64'}"
+_IMAGE = f"public.ecr.aws/lambda/provided:al2023-{_ARCHITECTURE}"
 
 
 def main(arguments=None) -> int:
     options = _options(arguments)
-    if missing := _missing():
-        print(f"sam local invoke needs {missing}; make test-emulator needs neither engine nor image", file=sys.stderr)
+    if missing := _missing(options.endpoint):
+        print(f"sam local invoke needs {missing} (make test-emulator needs no engine)", file=sys.stderr)
         return 1
     # A copy next to the built one, so that its relative paths hold. sam local passes only variables a template names.
     local = _BUILT.with_name("template.local.json")
-    local.write_text(json.dumps(_with_settings(yaml_parse(_BUILT.read_text()), options)))
     command = [
         *("sam", "local", "invoke", "Function", "--template", str(local), "--event", str(options.event)),
-        *("--skip-pull-image", "--docker-network", "host", "--parameter-overrides", f"Architecture={_ARCHITECTURE}"),
+        *("--skip-pull-image", "--parameter-overrides", f"Architecture={_ARCHITECTURE}"),
     ]
-    return subprocess.run(command, env={**os.environ, "SAM_CLI_TELEMETRY": "0"}, check=False).returncode
+    with forwarded(_bridge_address(), options.endpoint) as url:
+        local.write_text(json.dumps(_with_settings(yaml_parse(_BUILT.read_text()), url, options.env)))
+        done = subprocess.run(command, stdout=subprocess.PIPE, check=False)
+    print(done.stdout.decode())
+    # sam ends with 0 even if the function failed; the answer tells.
+    return done.returncode or int(json.loads(done.stdout or "null") != {"batchItemFailures": []})
 
 
-def _missing() -> str:
+def _missing(endpoint: str) -> str:
     """What is needed and lacking, empty if nothing."""
-    if not _BUILT.is_file():
-        return "a build, made by make sam-build"
     try:
         engine = subprocess.run(["docker", "info"], capture_output=True, text=True, check=False)
-        if engine.returncode:
-            return f"a running container engine, and none answers ({engine.stderr.strip().splitlines()[-1]})"
-        image = subprocess.run(["docker", "image", "inspect", _IMAGE], capture_output=True, check=False)
     except FileNotFoundError:
         return "a running container engine, and there is no docker command"
-    return "" if image.returncode == 0 else f"the image {_IMAGE}, from docker pull or docker import"
+    if engine.returncode:
+        return f"a running container engine, and none answers ({engine.stderr.strip()})"
+    if subprocess.run(["docker", "image", "inspect", _IMAGE], capture_output=True, check=False).returncode:
+        return f"the image {_IMAGE}, from docker pull or docker import"
+    if not _BUILT.is_file():
+        return "a build, made by make sam-build"
+    return "" if endpoint else "a DynamoDB to write to, as ENDPOINT=http://127.0.0.1:..."
 
 
-def _with_settings(template: dict, options) -> dict:
+def _bridge_address() -> str:
+    """This machine's address on the engine's default bridge, where containers reach it."""
+    inspect = ["docker", "network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Subnet}}"]
+    subnet = subprocess.run(inspect, capture_output=True, text=True, check=True).stdout.strip()
+    return str(next(ipaddress.ip_network(subnet).hosts()))
+
+
+def _with_settings(template: dict, url: str, settings: list) -> dict:
     variables = template["Resources"]["Function"]["Properties"]["Environment"]["Variables"]
-    variables.update(pair.split("=", 1) for pair in options.env)
-    variables["AWS_ENDPOINT_URL_DYNAMODB"] = options.endpoint
+    variables.update(pair.split("=", 1) for pair in settings)
+    variables["AWS_ENDPOINT_URL_DYNAMODB"] = url
     return template
 
 

@@ -127,7 +127,8 @@ class ProfilesTest(unittest.TestCase):
         self.assertEqual(latency.only(MAPPING)["BatchSize"], 10)
         self.assertEqual(latency.only(MAPPING)["MaximumBatchingWindowInSeconds"], 0)
         self.assertEqual(latency.only(MAPPING)["ScalingConfig"], {"MaximumConcurrency": 1000})
-        self.assertEqual(latency.only("AWS::Lambda::Alias")["ProvisionedConcurrencyConfig"], {"ProvisionedConcurrentExecutions": 10})
+        warm = latency.only("AWS::Lambda::Alias")["ProvisionedConcurrencyConfig"]
+        self.assertEqual(warm, {"ProvisionedConcurrentExecutions": 10})
 
     def test_throughput_reaches_the_sustained_target(self):
         throughput = stack(**profiles()["throughput"]).only(MAPPING)

@@ -6,10 +6,12 @@ import subprocess
 import sys
 import tempfile
 import unittest
+import urllib.request
 from pathlib import Path
 from unittest import mock
 
 from deploy import dynamodb_local, emulator, processes, sam_local
+from deploy.stack import ROOT
 
 # The Runtime API as a bootstrap sees it, in as few lines as it takes.
 BOOTSTRAP = f"""#!{sys.executable}
@@ -81,6 +83,15 @@ class ProcessesTest(unittest.TestCase):
             process.wait()
             processes.wait_for_port(process, processes.free_port())
 
+    def test_a_forwarded_address_answers_like_the_one_behind_it(self):
+        port = processes.free_port()
+        command = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", "--directory", str(ROOT), str(port)]
+        with processes.running(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+            processes.wait_for_port(server, port)
+            with processes.forwarded("127.0.0.1", f"http://127.0.0.1:{port}") as url:
+                with urllib.request.urlopen(f"{url}/requirements.txt") as answer:
+                    self.assertIn(b"aws-sam-cli", answer.read())
+
     def test_a_program_that_ignores_the_polite_end_is_ended(self):
         stubborn = "trap '' TERM; echo ready; while true; do sleep 0.1; done"
         with mock.patch.object(processes, "_GRACE_SECONDS", 0.2):
@@ -101,13 +112,28 @@ class MissingToolsTest(unittest.TestCase):
             run(dynamodb_local, "cargo", "test"), (0, "skipped: cargo test needs Java 17 or later, found none\n")
         )
 
-    def test_without_a_build_sam_local_says_so(self):
-        code, said = run(sam_local, "--endpoint", "http://127.0.0.1:1")
-        self.assertEqual((code, "needs a build" in said), (1, True), said)
+    def assert_sam_local_needs(self, what, *, docker="", built=True, endpoint="http://127.0.0.1:1"):
+        if docker:
+            Path("docker").write_text(f"#!/bin/sh\n{docker}\n")
+            Path("docker").chmod(stat.S_IRWXU)
+        if built:
+            Path(".aws-sam/build").mkdir(parents=True)
+            Path(".aws-sam/build/template.yaml").touch()
+        code, said = run(sam_local, "--endpoint", endpoint)
+        self.assertEqual((code, said.count("\n"), f"needs {what}" in said), (1, 1, True), said)
 
-    def test_without_an_engine_sam_local_says_so(self):
-        built = Path(".aws-sam/build/template.yaml")
-        built.parent.mkdir(parents=True)
-        built.touch()
-        code, said = run(sam_local, "--endpoint", "http://127.0.0.1:1")
-        self.assertEqual((code, "no docker command" in said), (1, True), said)
+    def test_without_docker_sam_local_says_so(self):
+        self.assert_sam_local_needs("a running container engine, and there is no docker command")
+
+    def test_without_an_engine_sam_local_says_what_docker_said(self):
+        silent = "echo cannot connect >&2; exit 1"
+        self.assert_sam_local_needs("a running container engine, and none answers (cannot connect)", docker=silent)
+
+    def test_without_the_image_sam_local_says_so(self):
+        self.assert_sam_local_needs("the image public.ecr.aws/lambda/provided:al2023-", docker='[ "$1" = info ]')
+
+    def test_without_a_build_sam_local_says_so(self):
+        self.assert_sam_local_needs("a build, made by make sam-build", docker="exit 0", built=False)
+
+    def test_without_an_endpoint_sam_local_says_so(self):
+        self.assert_sam_local_needs("a DynamoDB to write to", docker="exit 0", endpoint="")
