@@ -1,3 +1,38 @@
+# make run     1,000 orders and some poison through the real binary, on this machine
+# make test    every test
+# make help    everything else
+
+# Rust's own target triple is named even for this machine, so that every build of the function, with or without
+# cargo-lambda, is one and the same.
+CARGO_TARGET := $(or $(CARGO_TARGET_DIR),target)
+BOOTSTRAP = $(CARGO_TARGET)/$(HOST_TARGET)/release/avro-ingest
+INGEST = $(CARGO_TARGET)/debug/ingest
+
+.PHONY: run
+run: bootstrap ingest ## 1,000 orders and some poison through the real binary into an embedded DynamoDB
+	$(INGEST) local --bootstrap $(BOOTSTRAP)
+
+.PHONY: bootstrap
+bootstrap: ## the function's release build for this machine
+	cargo build --release --locked --package avro-ingest --target $(HOST_TARGET)
+
+.PHONY: ingest
+ingest: ## the tool, target/debug/ingest
+	cargo build --locked --package ingest
+
+.PHONY: test
+test: test-rust test-deploy sam-lint-transformed test-emulator ## every test
+
+.PHONY: test-rust
+test-rust: ## the tests of the workspace
+	cargo test --locked --workspace
+
+.PHONY: lint
+lint: sam-validate ## formatting, clippy, documentation, the template; every warning is an error
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps --document-private-items
+
 # ---- deployment: SAM and its checks ---------------------------------------------------------------------------------
 # The tools of requirements.txt live in a virtual environment of this folder; nothing is installed elsewhere.
 VENV := .venv
