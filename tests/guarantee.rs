@@ -1,6 +1,18 @@
 //! The guarantee, asserted from the table's contents over thousands of seeded invocations in virtual time: whatever fails,
 //! a message that is not returned is durable, and nothing is said twice or made up.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    unreachable_pub,
+    reason = "a test may panic, and reads the machine it runs on"
+)]
+
 mod support;
 
 use apache_avro::types::Value as Avro;
@@ -44,7 +56,8 @@ impl Order {
             ("version".into(), Avro::Long(self.version)),
             ("note".into(), Avro::String(self.note.clone())),
         ]);
-        framed.extend(apache_avro::to_avro_datum(&schema, record).unwrap());
+        let writer = apache_avro::writer::datum::GenericDatumWriter::builder(&schema).build().unwrap();
+        framed.extend(writer.write_value_to_vec(record).unwrap());
         framed
     }
 
