@@ -1,7 +1,8 @@
 //! Why a message is no record that we know.
 
 use super::{
-    json::JsonError, path::At, plan::Mismatch, schema::SchemaError, walk::Fault, wire_format::WireFormat, write::Misfit,
+    inflate::InflateError, json::JsonError, path::At, plan::Mismatch, schema::SchemaError, walk::Fault,
+    wire_format::WireFormat, write::Misfit,
 };
 use crate::outcome::Reason;
 use std::fmt;
@@ -29,10 +30,10 @@ pub(super) enum Problem {
     /// The container's own schema is no record.
     ContainerOfNoRecords,
     Container(&'static str),
-    /// The compressed data does not inflate.
-    Corrupt(&'static str),
-    /// The compressed data ends before it is complete.
-    CutShort,
+    /// The payload behind a header does not inflate.
+    Inflate(InflateError),
+    /// A block of a container does not inflate.
+    InflateBlock(InflateError),
     Limit {
         what: &'static str,
         limit: usize,
@@ -65,9 +66,14 @@ impl DecodeError {
             Problem::SchemaRequired => Reason::SchemaRequired,
             Problem::Incompatible(_) | Problem::ContainerOfNoRecords => Reason::IncompatibleSchema,
             Problem::ContainerSchema(_) | Problem::Container(_) => Reason::InvalidContainer,
-            Problem::Corrupt(_) => Reason::MalformedDatum,
-            Problem::CutShort => Reason::Truncated,
             Problem::Limit { .. } => Reason::LimitExceeded,
+            Problem::Inflate(InflateError::TooLarge(_)) | Problem::InflateBlock(InflateError::TooLarge(_)) => {
+                Reason::LimitExceeded
+            }
+            Problem::InflateBlock(_) => Reason::InvalidContainer,
+            Problem::Inflate(InflateError::Corrupt) => Reason::MalformedDatum,
+            Problem::Inflate(InflateError::Truncated) => Reason::Truncated,
+            Problem::Inflate(InflateError::Trailing) => Reason::TrailingBytes,
             Problem::Json(JsonError::TooDeep) => Reason::LimitExceeded,
             Problem::Json(_) => Reason::InvalidJson,
             Problem::Misfit(at) => match at.problem() {
@@ -91,7 +97,7 @@ impl fmt::Display for DecodeError {
         }
         match &self.problem {
             Problem::Unrecognized => f.write_str("the body is in none of the allowed wire formats"),
-            Problem::Header(problem) | Problem::Container(problem) | Problem::Corrupt(problem) => f.write_str(problem),
+            Problem::Header(problem) | Problem::Container(problem) => f.write_str(problem),
             Problem::Attribute(name) => write!(f, "message attribute {name} has no usable value"),
             Problem::UnknownSchema(name) => write!(f, "schema {name} is not in the directory"),
             Problem::SchemaRequired => f.write_str("neither the message nor the settings name a schema"),
@@ -101,7 +107,7 @@ impl fmt::Display for DecodeError {
             }
             Problem::ContainerSchema(error) => write!(f, "its schema is not valid: {error}"),
             Problem::ContainerOfNoRecords => f.write_str("its schema is no record"),
-            Problem::CutShort => f.write_str("the compressed data ends before it is complete"),
+            Problem::Inflate(error) | Problem::InflateBlock(error) => error.fmt(f),
             Problem::Limit { what, limit } => write!(f, "more than {limit} {what}"),
             Problem::Json(error) => error.fmt(f),
             Problem::Misfit(at) => at.fmt(f),
@@ -115,6 +121,7 @@ impl std::error::Error for DecodeError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &self.problem {
             Problem::ContainerSchema(error) => Some(error),
+            Problem::Inflate(error) | Problem::InflateBlock(error) => Some(error),
             Problem::Json(error) => Some(error),
             Problem::Misfit(at) => Some(at),
             Problem::Datum { fault, .. } => Some(fault),

@@ -55,10 +55,6 @@ impl<P> At<P> {
     pub fn problem(&self) -> &P {
         &self.problem
     }
-
-    pub(crate) fn map<Q>(self, change: impl FnOnce(P) -> Q) -> At<Q> {
-        At { path: self.path, problem: change(self.problem) }
-    }
 }
 
 impl<P: fmt::Display> fmt::Display for At<P> {

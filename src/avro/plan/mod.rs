@@ -7,6 +7,7 @@
 mod compile;
 mod mark;
 mod matching;
+mod skip;
 
 pub use matching::{Mismatch, MismatchProblem};
 
