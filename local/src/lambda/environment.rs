@@ -228,9 +228,6 @@ impl Environment {
         while !state.waiting.is_empty()
             && let Some(poller) = state.pollers.pop_front()
         {
-            if poller.is_closed() {
-                continue;
-            }
             let Some(Pending { request_id, payload, timeout, reply }) = state.waiting.pop_front() else { return };
             match poller.send(Assignment { request_id: request_id.clone(), payload, timeout }) {
                 Ok(()) => {
