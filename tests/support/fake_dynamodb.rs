@@ -193,7 +193,9 @@ impl State {
                 ("ThrottlingException", "IndexWriteProvisionedThroughputExceeded"),
             ][self.random.below(4) as usize];
             let (status, mut body) = error(400, code);
-            body["throttlingReasons"] = json!([{"reason": reason, "resource": "arn:aws:dynamodb:x:1:table/t"}]);
+            // the model spells the member of this one error in lower case
+            let name = if code == "ThrottlingException" { "throttlingReasons" } else { "ThrottlingReasons" };
+            body[name] = json!([{"reason": reason, "resource": "arn:aws:dynamodb:x:1:table/t"}]);
             return Fault::Answer(status, body);
         }
         if hit(faults.unprocessed) {
