@@ -70,12 +70,12 @@ pub(crate) fn inflate<'b>(
     let by_ratio = payload.len().saturating_mul(limits.max_inflation_ratio).max(LEAST_ALLOWANCE);
     let most = limits.max_inflated_bytes.saturating_sub(used).min(by_ratio);
     let len = match compression {
-        Compression::Deflate => deflate(Decompress::new(false), payload, most, buffer),
-        Compression::Zlib => deflate(Decompress::new(true), payload, most, buffer),
+        Compression::Deflate => raw_deflate(payload, most, buffer),
+        Compression::Zlib => whole(payload, deflate(Decompress::new(true), payload, most, buffer)),
         Compression::Snappy => snappy(payload, most, buffer),
-        Compression::Zstandard => zstandard(payload, most, buffer),
-        Compression::Bzip2 => bzip2(payload, most, buffer),
-        Compression::Xz => xz(payload, most, buffer),
+        Compression::Zstandard => whole(payload, zstandard(payload, most, buffer)),
+        Compression::Bzip2 => whole(payload, bzip2(payload, most, buffer)),
+        Compression::Xz => whole(payload, xz(payload, most, buffer)),
     }?;
     buffer.get(..len).ok_or(InflateError::Corrupt)
 }
@@ -87,13 +87,57 @@ struct Step {
     ended: bool,
 }
 
-/// Runs a decompressor until it ends, and says how many bytes of `buffer` it filled.
+/// How far a decompressor came when it ended.
+struct Ended {
+    read: usize,
+    written: usize,
+}
+
+/// What was inflated, if it is the whole payload.
+fn whole(payload: &[u8], ended: Result<Ended, InflateError>) -> Result<usize, InflateError> {
+    match ended? {
+        Ended { read, written } if read == payload.len() => Ok(written),
+        Ended { .. } => Err(InflateError::Trailing),
+    }
+}
+
+/// Inflates a deflate block. fastavro and the Python implementation take zlib's output and cut two bytes off its front but
+/// only one off its end, which leaves three bytes of the checksum behind the block; if they are right, they are no error.
+fn raw_deflate(payload: &[u8], most: usize, buffer: &mut Vec<u8>) -> Result<usize, InflateError> {
+    let Ended { read, written } = deflate(Decompress::new(false), payload, most, buffer)?;
+    let rest = payload.get(read..).unwrap_or_default();
+    let inflated = buffer.get(..written).unwrap_or_default();
+    if rest.is_empty() || adler32(inflated).to_be_bytes().starts_with(rest) {
+        Ok(written)
+    } else {
+        Err(InflateError::Trailing)
+    }
+}
+
+/// The checksum of RFC 1950.
+fn adler32(data: &[u8]) -> u32 {
+    const MODULUS: u32 = 65_521;
+    /// The most bytes whose sums stay within 32 bits.
+    const RUN: usize = 5_552;
+    let (mut one, mut two) = (1_u32, 0_u32);
+    for run in data.chunks(RUN) {
+        for &byte in run {
+            one += u32::from(byte);
+            two += one;
+        }
+        one %= MODULUS;
+        two %= MODULUS;
+    }
+    two << 16 | one
+}
+
+/// Runs a decompressor until it ends.
 fn run(
     payload: &[u8],
     most: usize,
     buffer: &mut Vec<u8>,
     mut step: impl FnMut(&[u8], &mut [u8]) -> Result<Step, InflateError>,
-) -> Result<usize, InflateError> {
+) -> Result<Ended, InflateError> {
     let (mut read, mut written) = (0, 0);
     loop {
         if written > most {
@@ -111,11 +155,7 @@ fn run(
         read += done.read;
         written += done.written;
         if done.ended {
-            return match (read == payload.len(), written <= most) {
-                (_, false) => Err(InflateError::TooLarge(most)),
-                (false, true) => Err(InflateError::Trailing),
-                (true, true) => Ok(written),
-            };
+            return if written <= most { Ok(Ended { read, written }) } else { Err(InflateError::TooLarge(most)) };
         }
         if done.written < room && (read == payload.len() || done.read + done.written == 0) {
             return Err(InflateError::Truncated);
@@ -123,7 +163,7 @@ fn run(
     }
 }
 
-fn deflate(mut inflater: Decompress, payload: &[u8], most: usize, buffer: &mut Vec<u8>) -> Result<usize, InflateError> {
+fn deflate(mut inflater: Decompress, payload: &[u8], most: usize, buffer: &mut Vec<u8>) -> Result<Ended, InflateError> {
     run(payload, most, buffer, |input, output| {
         let before = (inflater.total_in(), inflater.total_out());
         let status = inflater.decompress(input, output, FlushDecompress::None).map_err(|_| InflateError::Corrupt)?;
@@ -135,7 +175,7 @@ fn deflate(mut inflater: Decompress, payload: &[u8], most: usize, buffer: &mut V
     })
 }
 
-fn bzip2(payload: &[u8], most: usize, buffer: &mut Vec<u8>) -> Result<usize, InflateError> {
+fn bzip2(payload: &[u8], most: usize, buffer: &mut Vec<u8>) -> Result<Ended, InflateError> {
     let mut inflater = bzip2::Decompress::new(false);
     run(payload, most, buffer, |input, output| {
         let before = (inflater.total_in(), inflater.total_out());
@@ -148,7 +188,7 @@ fn bzip2(payload: &[u8], most: usize, buffer: &mut Vec<u8>) -> Result<usize, Inf
     })
 }
 
-fn xz(payload: &[u8], most: usize, buffer: &mut Vec<u8>) -> Result<usize, InflateError> {
+fn xz(payload: &[u8], most: usize, buffer: &mut Vec<u8>) -> Result<Ended, InflateError> {
     let stream = liblzma::stream::Stream::new_stream_decoder(XZ_MAX_MEMORY, 0);
     let mut inflater = stream.map_err(|_| InflateError::Corrupt)?;
     run(payload, most, buffer, |input, output| {
@@ -165,7 +205,7 @@ fn xz(payload: &[u8], most: usize, buffer: &mut Vec<u8>) -> Result<usize, Inflat
     })
 }
 
-fn zstandard(payload: &[u8], most: usize, buffer: &mut Vec<u8>) -> Result<usize, InflateError> {
+fn zstandard(payload: &[u8], most: usize, buffer: &mut Vec<u8>) -> Result<Ended, InflateError> {
     let mut inflater = raw::Decoder::new().map_err(|_| InflateError::Corrupt)?;
     inflater.set_parameter(DParameter::WindowLogMax(ZSTD_MAX_WINDOW_LOG)).map_err(|_| InflateError::Corrupt)?;
     run(payload, most, buffer, |input, output| {
@@ -293,6 +333,19 @@ pub(super) mod tests {
             let most = LEAST_ALLOWANCE.max(payload.len());
             assert_eq!(read(compression, &payload, &by_ratio(1)), Err(InflateError::TooLarge(most)), "{compression:?}");
         }
+    }
+
+    #[test]
+    fn what_python_leaves_of_the_checksum_behind_a_deflate_block_must_be_right() {
+        let data = sample();
+        let (block, checksum) = (compress(Compression::Deflate, &data), adler32(&data).to_be_bytes());
+        let zlib = compress(Compression::Zlib, &data);
+        assert_eq!(zlib[zlib.len() - 4..], checksum);
+        let with = |rest: &[u8]| read(Compression::Deflate, &[&block, rest].concat(), &Limits::default());
+        assert_eq!(with(&checksum[..3]), Ok(data));
+        let wrong = [checksum[0], checksum[1], !checksum[2]];
+        assert_eq!(with(&wrong), Err(InflateError::Trailing));
+        assert_eq!(with(&[&checksum[..], &[0]].concat()), Err(InflateError::Trailing));
     }
 
     #[test]
