@@ -1,2 +1,98 @@
-//! The Lambda bootstrap.
-fn main() {}
+//! The Lambda bootstrap: environment, clients, run. The only reader of process state.
+
+use avro_ingest::avro::SchemaFile;
+use avro_ingest::config::Config;
+use avro_ingest::dynamodb::writer::Writer;
+use avro_ingest::handler::Handler;
+use avro_ingest::limiter::Law;
+use avro_ingest::metrics::Metrics;
+use avro_ingest::quarantine::Quarantine;
+use avro_ingest::transcode::Transcoder;
+use avro_ingest::{runtime, schema_dir};
+use aws_config::retry::RetryConfig;
+use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, SdkConfig};
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use std::error::Error;
+use std::process::ExitCode;
+use std::time::Duration;
+use tracing_subscriber::EnvFilter;
+
+/// How long a connection may take to open. Within a region it is milliseconds; a stuck one must not cost the deadline.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    start_logging();
+    let result = match start().await {
+        Ok(handler) => runtime::run(handler).await,
+        Err(error) => {
+            runtime::report_init_error(setting("AWS_LAMBDA_RUNTIME_API").as_deref(), &error.to_string()).await;
+            Err(error)
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(%error, "stopped");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is where settings are read")]
+fn setting(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// Logs as Lambda's own settings ask for: JSON unless it says text, from the level it names.
+fn start_logging() {
+    let level = setting("AWS_LAMBDA_LOG_LEVEL").or_else(|| setting("RUST_LOG")).unwrap_or_else(|| "info".to_owned());
+    let filter = EnvFilter::try_new(level.to_lowercase()).unwrap_or_else(|_| EnvFilter::new("info"));
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);
+    if setting("AWS_LAMBDA_LOG_FORMAT").is_some_and(|format| format.eq_ignore_ascii_case("text")) {
+        // Lambda stamps the time itself
+        subscriber.without_time().with_ansi(false).init();
+    } else {
+        subscriber.json().flatten_event(true).with_current_span(false).with_span_list(false).init();
+    }
+}
+
+/// Everything that can be done before the first event is done here, where Lambda does not charge latency for it.
+async fn start() -> Result<Handler, Box<dyn Error + Send + Sync>> {
+    let config = Config::parse(setting)?;
+    let files: Vec<SchemaFile> = schema_dir::read(&config.schema_dir)?;
+    let transcoder = Transcoder::new(&config, files)?;
+    let sdk = sdk_config(&config).await;
+    let writer = writer(&config, &sdk, &transcoder)?;
+    if let Err(cause) = writer.warm_up().await {
+        tracing::warn!(%cause, "dynamodb not reached at start");
+    }
+    let quarantine =
+        config.quarantine_queue_url.clone().map(|url| Quarantine::new(aws_sdk_sqs::Client::new(&sdk), url));
+    let metrics = Metrics::new(&config.metrics_namespace, &config.service_name);
+    Ok(Handler::new(transcoder, writer, quarantine, metrics, config.deadline_margin))
+}
+
+fn writer(config: &Config, sdk: &SdkConfig, transcoder: &Transcoder) -> Result<Writer, Box<dyn Error + Send + Sync>> {
+    // the writer owns the loop: the SDK's throttle backoff starts at a second, and it never retries unprocessed items
+    let dynamodb = aws_sdk_dynamodb::config::Builder::from(sdk).retry_config(RetryConfig::disabled()).build();
+    let client = aws_sdk_dynamodb::Client::from_conf(dynamodb);
+    let law = Law::new(config.target_latency, config.min_in_flight.get(), config.max_in_flight.get())?;
+    let jitter = |most: Duration| most.mul_f64(fastrand::f64());
+    Ok(Writer::new(client, transcoder.mappings().clone(), law, jitter))
+}
+
+async fn sdk_config(config: &Config) -> SdkConfig {
+    let http = aws_smithy_http_client::Builder::new()
+        .tls_provider(Provider::Rustls(CryptoMode::Ring))
+        .pool_max_idle_per_host(config.max_in_flight.get())
+        .build_https();
+    aws_config::defaults(BehaviorVersion::latest())
+        .http_client(http)
+        .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).build())
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+        .load()
+        .await
+}

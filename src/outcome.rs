@@ -38,6 +38,13 @@ pub struct Rejection {
     pub detail: Box<str>,
 }
 
+impl Rejection {
+    /// A rejection for `reason`, explained by `detail`.
+    pub fn new(reason: Reason, detail: &dyn fmt::Display) -> Self {
+        Self { reason, detail: detail.to_string().into() }
+    }
+}
+
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.reason.code(), self.detail)
@@ -169,7 +176,11 @@ mod tests {
     #[test]
     fn codes_are_distinct_and_in_snake_case() {
         let mut codes: Vec<_> = Reason::ALL.iter().map(|reason| reason.code()).collect();
-        assert!(codes.iter().all(|code| code.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_' || byte.is_ascii_digit())));
+        assert!(
+            codes.iter().all(|code| code
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte == b'_' || byte.is_ascii_digit()))
+        );
         codes.sort_unstable();
         codes.dedup();
         assert_eq!(codes.len(), Reason::ALL.len());

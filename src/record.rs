@@ -41,8 +41,10 @@ impl Name {
 ///
 /// An error of a visitor ends the record: no further call is made for it but the next [`begin`](Self::begin).
 pub trait RecordVisitor {
-    /// A record of `subject` starts; anything of an unfinished one before it is void.
-    fn begin(&mut self, subject: SubjectId);
+    /// A record of `subject` starts; anything of an unfinished one before it is void. `index` is its place in its
+    /// container, and none if the message is the record. A first record (none or 0) starts its message anew: whatever was
+    /// told of the message before came of reading it in another wire format, and is void.
+    fn begin(&mut self, subject: SubjectId, index: Option<usize>);
     /// The record is complete.
     fn finish(&mut self) -> Result<(), Unstorable>;
 

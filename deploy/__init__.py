@@ -1,0 +1,1 @@
+"""What is checked about the deployment before AWS sees it. See check.py for what it covers and why."""

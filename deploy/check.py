@@ -1,0 +1,61 @@
+"""Checks every profile of samconfig.toml, and a few combinations no profile uses, as AWS would see them:
+
+    .venv/bin/python -m deploy.check
+
+Each is transformed by SAM and resolved (stack.py), held against what AWS refuses (rules.py), against the metrics that
+exist (watching.py), and linted by cfn-lint, which sees values there that it can not see in the template."""
+
+import json
+import sys
+
+import cfnlint.api
+
+from deploy import rules, watching
+from deploy.stack import Refused, Stack, profiles, read_template, resolve
+
+_ACCOUNT = "us-east-1:123456789012"
+
+# Parameters no profile sets, so that every branch of the template is checked once.
+COMBINATIONS = {
+    "fifo": {"QueueType": "fifo", "Quarantine": "true"},
+    "encrypted": {"KmsKeyArn": f"arn:aws:kms:{_ACCOUNT}:key/k", "Quarantine": "true", "Tracing": "Active"},
+    "bounded": {
+        "AdditionalTableArns": f"arn:aws:dynamodb:{_ACCOUNT}:table/a,arn:aws:dynamodb:{_ACCOUNT}:table/b",
+        "AlarmTopicArn": f"arn:aws:sns:{_ACCOUNT}:alarms",
+        "Architecture": "x86_64",
+        "MaxWriteUnits": "40000",
+        "ServiceName": "orders",
+        "WarmWriteUnits": "4000",
+    },
+    "reserved-pollers": {"ScalingMode": "pollers", "MaximumPollers": "100", "ReserveConcurrency": "true"},
+}
+
+
+def main() -> int:
+    template = read_template()
+    failed = False
+    for name, overrides in {**profiles(), **COMBINATIONS}.items():
+        problems = _problems(template, overrides)
+        failed = failed or bool(problems)
+        print(f"{name}: {'fine' if not problems else f'{len(problems)} problems'}")
+        for problem in problems:
+            print(f"  {problem}")
+    return int(failed)
+
+
+def _problems(template: dict, overrides: dict) -> list[str]:
+    try:
+        stack = resolve(template, overrides)
+    except Refused as refused:
+        return [str(refused)]
+    return [*rules.violations(stack), *watching.violations(stack), *lint(stack)]
+
+
+def lint(stack: Stack) -> list[str]:
+    """What cfn-lint says about a resolved stack."""
+    matches = cfnlint.api.lint(json.dumps(stack.as_template()), config=cfnlint.api.ManualArgs(regions=["us-east-1"]))
+    return [f"{match.rule.id} at {'/'.join(map(str, match.path or []))}: {match.message}" for match in matches]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

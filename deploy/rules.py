@@ -1,0 +1,210 @@
+"""What AWS refuses, or accepts and then breaks on, and no validator catches: one function a rule, each reading a
+resolved stack and yielding what is wrong in a sentence."""
+
+import json
+
+from deploy import limits
+from deploy.stack import Stack, logical_id
+
+_MAPPING = "AWS::Lambda::EventSourceMapping"
+_FUNCTION = "AWS::Lambda::Function"
+_QUEUE = "AWS::SQS::Queue"
+_TABLE = "AWS::DynamoDB::Table"
+
+# What the poller, the function itself, its log and its traces call.
+_POLL = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
+_WRITE = {"dynamodb:BatchWriteItem", "dynamodb:PutItem", "dynamodb:DeleteItem"}
+_LOG = {"logs:CreateLogStream", "logs:PutLogEvents"}
+_TRACE = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
+
+
+def violations(stack: Stack) -> list[str]:
+    """Every rule a stack breaks, in the order of RULES."""
+    return [f"{rule.__name__}: {problem}" for rule in RULES for problem in rule(stack)]
+
+
+def _unless(within, value: int, what: str):
+    if value not in within:
+        yield f"{what} is {value}, AWS takes {within}: {within.link}"
+
+
+def scaling_modes_exclude_each_other(stack):
+    mapping = stack.only(_MAPPING)
+    if "ScalingConfig" in mapping and "ProvisionedPollerConfig" in mapping:
+        yield f"ScalingConfig and ProvisionedPollerConfig together: {limits.MAXIMUM_POLLERS.link}"
+
+
+def maximum_concurrency_is_in_range(stack):
+    if scaling := stack.only(_MAPPING).get("ScalingConfig"):
+        yield from _unless(limits.MAXIMUM_CONCURRENCY, scaling["MaximumConcurrency"], "MaximumConcurrency")
+
+
+def pollers_are_in_range(stack):
+    if pollers := stack.only(_MAPPING).get("ProvisionedPollerConfig"):
+        yield from _unless(limits.MINIMUM_POLLERS, pollers["MinimumPollers"], "MinimumPollers")
+        yield from _unless(limits.MAXIMUM_POLLERS, pollers["MaximumPollers"], "MaximumPollers")
+        if pollers["MinimumPollers"] > pollers["MaximumPollers"]:
+            yield f"MinimumPollers {pollers['MinimumPollers']} is over MaximumPollers {pollers['MaximumPollers']}"
+
+
+def batches_fit_their_queue_and_window(stack):
+    mapping = stack.only(_MAPPING)
+    size, window = mapping["BatchSize"], mapping.get("MaximumBatchingWindowInSeconds", 0)
+    yield from _unless(limits.BATCH_SIZE, size, "BatchSize")
+    yield from _unless(limits.BATCHING_WINDOW, window, "MaximumBatchingWindowInSeconds")
+    if window == 0:
+        yield from _unless(limits.BATCH_SIZE_WITHOUT_WINDOW, size, "BatchSize without a batching window")
+    if _source(stack).get("FifoQueue"):
+        yield from _unless(limits.BATCH_SIZE_FIFO, size, "BatchSize of a fifo queue")
+        if "MaximumBatchingWindowInSeconds" in mapping:
+            yield f"a fifo queue has no batching window: {limits.BATCH_SIZE_FIFO.link}"
+
+
+def batch_item_failures_are_reported(stack):
+    if stack.only(_MAPPING).get("FunctionResponseTypes") != ["ReportBatchItemFailures"]:
+        yield "ReportBatchItemFailures is missing: what the function returns would be taken as stored, and deleted"
+
+
+def messages_stay_hidden_while_they_are_worked_on(stack):
+    mapping, queue, function = stack.only(_MAPPING), _source(stack), stack.only(_FUNCTION)
+    window = mapping.get("MaximumBatchingWindowInSeconds", 0)
+    least = limits.VISIBILITY_PER_TIMEOUT.value * function["Timeout"] + window
+    visibility = queue["VisibilityTimeout"]
+    yield from _unless(limits.VISIBILITY, visibility, "VisibilityTimeout")
+    if visibility < least:
+        yield f"VisibilityTimeout {visibility} is under {least} seconds: {limits.VISIBILITY_PER_TIMEOUT.link}"
+
+
+def failed_messages_are_dead_lettered_late_and_kept(stack):
+    queue = _source(stack)
+    redrive = queue.get("RedrivePolicy", {})
+    dead_letters = stack.target(redrive.get("deadLetterTargetArn"))
+    if not dead_letters:
+        yield "the queue has no dead-letter queue in this stack"
+        return
+    yield from _unless(limits.RECEIVE_COUNT, redrive["maxReceiveCount"], "maxReceiveCount")
+    if dead_letters["MessageRetentionPeriod"] <= queue["MessageRetentionPeriod"]:
+        yield "dead letters expire no later than messages, though their age counts from the first send"
+    if bool(dead_letters.get("FifoQueue")) != bool(queue.get("FifoQueue")):
+        yield "a queue and its dead-letter queue must both be fifo, or neither"
+
+
+def fifo_queues_are_named_so(stack):
+    for name, queue in stack.of_type(_QUEUE).items():
+        if queue.get("FifoQueue", True) is not True:
+            yield f"{name}: FifoQueue may only be true or absent"
+        if bool(queue.get("FifoQueue")) != str(queue.get("QueueName", "")).endswith(".fifo"):
+            yield f"{name}: a queue is fifo if, and only if, its name ends in .fifo"
+
+
+def messages_in_flight_fit_the_queue(stack):
+    reach = _reach(stack) * stack.only(_MAPPING)["BatchSize"]
+    if reach > limits.IN_FLIGHT.value:
+        yield f"{reach} messages can be in flight, a queue holds {limits.IN_FLIGHT}: {limits.IN_FLIGHT.link}"
+
+
+def reserved_concurrency_covers_the_mapping(stack):
+    reserved = stack.only(_FUNCTION).get("ReservedConcurrentExecutions")
+    if reserved is not None and int(reserved) < _reach(stack):
+        yield f"ReservedConcurrentExecutions {reserved} is under the {_reach(stack)} invocations the mapping can reach"
+
+
+def warm_instances_fit_the_maximum(stack):
+    warm = _warm(stack)
+    for target in stack.of_type("AWS::ApplicationAutoScaling::ScalableTarget").values():
+        if not warm == target["MinCapacity"] <= target["MaxCapacity"] <= _reach(stack):
+            yield (
+                f"{warm} instances are warm at first, then {target['MinCapacity']} to {target['MaxCapacity']}, "
+                f"and the mapping reaches {_reach(stack)}: this must not fall"
+            )
+
+
+def warm_throughput_is_more_than_a_table_has_anyway(stack):
+    least = limits.WARM_WRITE_UNITS_LEAST
+    warm = stack.only(_TABLE).get("WarmThroughput", {}).get("WriteUnitsPerSecond")
+    if warm is not None and warm < least.value:
+        yield f"{warm} warm write units, every table has {least}: {least.link}"
+
+
+def metrics_pass_the_log_level(stack):
+    level = stack.only(_FUNCTION)["LoggingConfig"]["ApplicationLogLevel"]
+    if level not in ("TRACE", "DEBUG", "INFO"):
+        yield f"ApplicationLogLevel {level} drops the metrics: Lambda takes a line without a level for INFO"
+
+
+def policies_are_what_the_code_calls(stack):
+    role = stack.only("AWS::IAM::Role")
+    if role.get("ManagedPolicyArns"):
+        yield "managed policies allow more than the code calls"
+    granted = {
+        (action, _key(resource))
+        for policy in role["Policies"]
+        for statement in policy["PolicyDocument"]["Statement"]
+        for action in _listed(statement["Action"])
+        for resource in _listed(statement["Resource"])
+    }
+    called = {(action, _key(resource)) for actions, resource in _allowed(stack) for action in actions}
+    yield from (f"{action} on {resource} is granted and never called" for action, resource in sorted(granted - called))
+    yield from (f"{action} on {resource} is called and not granted" for action, resource in sorted(called - granted))
+
+
+RULES = (
+    scaling_modes_exclude_each_other,
+    maximum_concurrency_is_in_range,
+    pollers_are_in_range,
+    batches_fit_their_queue_and_window,
+    batch_item_failures_are_reported,
+    messages_stay_hidden_while_they_are_worked_on,
+    failed_messages_are_dead_lettered_late_and_kept,
+    fifo_queues_are_named_so,
+    messages_in_flight_fit_the_queue,
+    reserved_concurrency_covers_the_mapping,
+    warm_instances_fit_the_maximum,
+    warm_throughput_is_more_than_a_table_has_anyway,
+    metrics_pass_the_log_level,
+    policies_are_what_the_code_calls,
+)
+
+
+def _source(stack) -> dict:
+    return stack.target(stack.only(_MAPPING)["EventSourceArn"])
+
+
+def _reach(stack) -> int:
+    """Concurrent invocations the mapping can reach at most."""
+    mapping = stack.only(_MAPPING)
+    if pollers := mapping.get("ProvisionedPollerConfig"):
+        return pollers["MaximumPollers"] * limits.INVOCATIONS_PER_POLLER.value
+    return mapping.get("ScalingConfig", {}).get("MaximumConcurrency", limits.STANDARD_CONCURRENCY.value)
+
+
+def _warm(stack) -> int:
+    provisioned = stack.only("AWS::Lambda::Alias").get("ProvisionedConcurrencyConfig", {})
+    return provisioned.get("ProvisionedConcurrentExecutions", 0)
+
+
+def _allowed(stack):
+    """Actions and the resource they may touch, as this stack's own features ask for."""
+    function, table = stack.only(_FUNCTION), stack.only(_TABLE)
+    environment = function["Environment"]["Variables"]
+    quarantine = logical_id(environment["QUARANTINE_QUEUE_URL"])
+    key = table.get("SSESpecification", {}).get("KMSMasterKeyId")
+    yield _POLL, stack.only(_MAPPING)["EventSourceArn"]
+    yield _LOG, {"Fn::GetAtt": [logical_id(function["LoggingConfig"]["LogGroup"]), "Arn"]}
+    if function["TracingConfig"]["Mode"] == "Active":
+        yield _TRACE, "*"
+    if key:
+        yield {"kms:Decrypt"} | ({"kms:GenerateDataKey"} if quarantine else set()), key
+    if quarantine:
+        yield {"sqs:SendMessage"}, {"Fn::GetAtt": [quarantine, "Arn"]}
+    yield _WRITE, {"Fn::GetAtt": [logical_id(environment["TABLE_NAME"]), "Arn"]}
+    for arn in filter(None, stack.parameters["AdditionalTableArns"]):
+        yield _WRITE, arn
+
+
+def _listed(value) -> list:
+    return value if isinstance(value, list) else [value]
+
+
+def _key(resource) -> str:
+    return resource if isinstance(resource, str) else json.dumps(resource)

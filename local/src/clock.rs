@@ -1,0 +1,17 @@
+//! The one place of this crate that asks what time it is. Everything else is told.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::time::Instant;
+
+/// The monotonic clock, which follows tokio's paused time in tests.
+#[expect(clippy::disallowed_methods, reason = "this is the home of the clock")]
+pub(crate) fn now() -> Instant {
+    Instant::now()
+}
+
+/// Time since the Unix epoch: what [`sqs::Queue`](crate::sqs::Queue) takes as `now`.
+#[expect(clippy::disallowed_methods, reason = "this is the home of the clock")]
+pub fn since_epoch() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}

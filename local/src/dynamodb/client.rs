@@ -1,0 +1,236 @@
+//! DynamoDB's JSON over HTTP, without the SDK: what tests look into a table with.
+
+use std::error::Error;
+use std::fmt;
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{Request, StatusCode};
+use serde_json::{Map, Value, json};
+
+use crate::http;
+
+/// What a key attribute holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyKind {
+    /// `S`
+    String,
+    /// `N`
+    Number,
+    /// `B`
+    Binary,
+}
+
+/// One attribute of a table's primary key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    /// The attribute's name.
+    pub attribute: String,
+    /// The attribute's type.
+    pub kind: KeyKind,
+}
+
+impl Key {
+    /// A key attribute `attribute` of type `kind`.
+    pub fn new(attribute: &str, kind: KeyKind) -> Self {
+        Self { attribute: attribute.to_owned(), kind }
+    }
+}
+
+/// A table to create: on demand, without indexes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Table {
+    /// The table's name.
+    pub name: String,
+    /// The partition key.
+    pub partition_key: Key,
+    /// The sort key, if it has one.
+    pub sort_key: Option<Key>,
+}
+
+impl Table {
+    /// A table `name` with the string `attribute` as its whole key.
+    pub fn keyed_by(name: &str, attribute: &str) -> Self {
+        Self { name: name.to_owned(), partition_key: Key::new(attribute, KeyKind::String), sort_key: None }
+    }
+
+    /// The same table with a sort key.
+    #[must_use]
+    pub fn sorted_by(self, sort_key: Key) -> Self {
+        Self { sort_key: Some(sort_key), ..self }
+    }
+
+    fn request(&self) -> Value {
+        let keys = || [(&self.partition_key, "HASH")].into_iter().chain(self.sort_key.iter().map(|key| (key, "RANGE")));
+        let kind = |key: &Key| match key.kind {
+            KeyKind::String => "S",
+            KeyKind::Number => "N",
+            KeyKind::Binary => "B",
+        };
+        json!({
+            "TableName": self.name,
+            "BillingMode": "PAY_PER_REQUEST",
+            "AttributeDefinitions":
+                keys().map(|(key, _)| json!({"AttributeName": key.attribute, "AttributeType": kind(key)})).collect::<Vec<_>>(),
+            "KeySchema":
+                keys().map(|(key, role)| json!({"AttributeName": key.attribute, "KeyType": role})).collect::<Vec<_>>(),
+        })
+    }
+}
+
+/// Why a call brought no answer.
+#[derive(Debug)]
+pub enum CallError {
+    /// No connection, or it broke.
+    Unreachable(Box<dyn Error + Send + Sync>),
+    /// The answer is no JSON.
+    Unreadable(serde_json::Error),
+    /// The endpoint said no.
+    Refused {
+        /// The HTTP status.
+        status: StatusCode,
+        /// The error's code without its namespace, such as `ResourceNotFoundException`.
+        code: String,
+        /// What the endpoint says about it.
+        message: String,
+    },
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreachable(_) => f.write_str("the endpoint cannot be reached"),
+            Self::Unreadable(_) => f.write_str("the endpoint's answer is no json"),
+            Self::Refused { status, code, message } => {
+                write!(f, "the endpoint refused with {status} {code}: {message}")
+            }
+        }
+    }
+}
+
+impl Error for CallError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Unreachable(source) => Some(source.as_ref()),
+            Self::Unreadable(source) => Some(source),
+            Self::Refused { .. } => None,
+        }
+    }
+}
+
+/// A client of one DynamoDB endpoint. Signs nothing that anyone would check.
+#[derive(Debug)]
+pub struct Client {
+    address: SocketAddr,
+    http: http::Client,
+}
+
+impl Client {
+    /// A client of the endpoint at `address`. Connects when it is first used.
+    pub fn new(address: SocketAddr) -> Self {
+        Self { address, http: http::Client::new(address) }
+    }
+
+    /// The endpoint's address.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Calls `operation`, such as `PutItem`, with its request as DynamoDB JSON, and gives the answer as DynamoDB JSON.
+    ///
+    /// # Errors
+    /// When the endpoint cannot be reached, refuses, or answers with something else than JSON.
+    pub async fn call(&self, operation: &str, request: &Value) -> Result<Value, CallError> {
+        let request = Request::post("/")
+            .header("host", self.address.to_string())
+            .header("content-type", "application/x-amz-json-1.0")
+            .header("x-amz-target", format!("DynamoDB_20120810.{operation}"))
+            .header("x-amz-date", "20240101T000000Z")
+            .header("authorization", AUTHORIZATION)
+            .body(Full::new(Bytes::from(request.to_string())))
+            .map_err(|error| CallError::Unreachable(error.into()))?;
+        let response = self.http.send(request).await.map_err(CallError::Unreachable)?;
+        let body: Value = serde_json::from_slice(response.body()).map_err(CallError::Unreadable)?;
+        if response.status().is_success() {
+            return Ok(body);
+        }
+        let text = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default();
+        let code = text("__type").rsplit('#').next().unwrap_or_default().to_owned();
+        Err(CallError::Refused { status: response.status(), code, message: text("message").to_owned() })
+    }
+
+    /// Creates `table`; it is ready when this returns.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    pub async fn create_table(&self, table: &Table) -> Result<(), CallError> {
+        self.call("CreateTable", &table.request()).await.map(drop)
+    }
+
+    /// The item of `table` with the key `key`, such as `json!({"message_id": {"S": "m1"}})`.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    pub async fn get(&self, table: &str, key: &Value) -> Result<Option<Map<String, Value>>, CallError> {
+        let request = json!({"TableName": table, "Key": key, "ConsistentRead": true});
+        match self.call("GetItem", &request).await? {
+            Value::Object(mut answer) => Ok(answer.remove("Item").and_then(object)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Every item of `table`, in no order that means anything.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    pub async fn scan(&self, table: &str) -> Result<Vec<Map<String, Value>>, CallError> {
+        let mut items = Vec::new();
+        self.pages(table, "ALL_ATTRIBUTES", |page| {
+            if let Some(Value::Array(found)) = page.remove("Items") {
+                items.extend(found.into_iter().filter_map(object));
+            }
+        })
+        .await?;
+        Ok(items)
+    }
+
+    /// How many items `table` holds.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    pub async fn count(&self, table: &str) -> Result<u64, CallError> {
+        let mut count = 0;
+        self.pages(table, "COUNT", |page| count += page.get("Count").and_then(Value::as_u64).unwrap_or_default())
+            .await?;
+        Ok(count)
+    }
+
+    async fn pages(
+        &self,
+        table: &str,
+        select: &str,
+        mut see: impl FnMut(&mut Map<String, Value>),
+    ) -> Result<(), CallError> {
+        let mut request = json!({"TableName": table, "Select": select, "ConsistentRead": true});
+        while let Value::Object(mut page) = self.call("Scan", &request).await? {
+            see(&mut page);
+            match (page.remove("LastEvaluatedKey"), &mut request) {
+                (Some(key), Value::Object(request)) => request.insert("ExclusiveStartKey".to_owned(), key),
+                _ => break,
+            };
+        }
+        Ok(())
+    }
+}
+
+/// Complete in form, which is all that is looked at.
+const AUTHORIZATION: &str = "AWS4-HMAC-SHA256 Credential=local/20240101/us-east-1/dynamodb/aws4_request, \
+     SignedHeaders=host;x-amz-date;x-amz-target, Signature=0000000000000000000000000000000000000000000000000000000000000000";
+
+fn object(value: Value) -> Option<Map<String, Value>> {
+    match value {
+        Value::Object(object) => Some(object),
+        _ => None,
+    }
+}

@@ -1,0 +1,49 @@
+//! DynamoDB on loopback: the database itself, and a plain client for looking into it or into any other endpoint.
+
+mod client;
+
+use std::io;
+use std::net::SocketAddr;
+
+pub use client::{CallError, Client, Key, KeyKind, Table};
+
+use crate::host::Host;
+
+/// An empty database in memory, served over HTTP until it is dropped.
+///
+/// It accepts and refuses what DynamoDB does (25 items, duplicate keys, 400 KB, key types, 38 digits), but it never
+/// throttles, never leaves items unprocessed and looks at no credentials. One call at a time is worked on.
+#[derive(Debug)]
+pub struct Embedded {
+    client: Client,
+    _host: Host,
+}
+
+impl Embedded {
+    /// Starts a database at `port` of loopback; 0 is any free port.
+    ///
+    /// # Errors
+    /// When the port is taken, or the database cannot be opened.
+    pub fn start(port: u16) -> io::Result<Self> {
+        let database = dynoxide::Database::memory().map_err(|error| io::Error::other(error.to_string()))?;
+        let host = Host::start("dynamodb")?;
+        let (listener, address) = host.listen(port)?;
+        host.runtime().spawn(dynoxide::server::serve_with_shutdown(listener, database, std::future::pending()));
+        Ok(Self { client: Client::new(address), _host: host })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.client.address()
+    }
+
+    /// The endpoint's URL, for `AWS_ENDPOINT_URL_DYNAMODB`: `http://127.0.0.1:<port>`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address())
+    }
+
+    /// A client that looks straight into the database, past whatever stands in front of it.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+}

@@ -1,0 +1,80 @@
+//! An answer's body that takes its time.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, SizeHint};
+use tokio::time::{Sleep, sleep};
+
+/// How many pieces a slow answer comes in, bytes permitting.
+const PIECES: usize = 16;
+
+/// Bytes that leave one piece after the other, with a pause in between.
+#[derive(Debug)]
+pub(super) struct Paced {
+    pieces: VecDeque<Bytes>,
+    pause: Duration,
+    pausing: Option<Pin<Box<Sleep>>>,
+}
+
+impl Paced {
+    /// All of `bytes` at once.
+    pub(super) fn at_once(bytes: Bytes) -> Self {
+        Self { pieces: VecDeque::from([bytes]), pause: Duration::ZERO, pausing: None }
+    }
+
+    /// `bytes` in pieces, of which the last leaves `duration` after the first.
+    pub(super) fn spread(mut bytes: Bytes, duration: Duration) -> Self {
+        let length = bytes.len().div_ceil(PIECES).max(1);
+        let mut pieces = VecDeque::new();
+        while bytes.len() > length {
+            pieces.push_back(bytes.split_to(length));
+        }
+        pieces.push_back(bytes);
+        let pauses = u32::try_from(pieces.len().saturating_sub(1).max(1)).unwrap_or(1);
+        Self { pieces, pause: duration / pauses, pausing: None }
+    }
+}
+
+impl Body for Paced {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if let Some(pausing) = &mut self.pausing {
+            ready!(pausing.as_mut().poll(cx));
+        }
+        self.pausing = (self.pause > Duration::ZERO).then(|| Box::pin(sleep(self.pause)));
+        Poll::Ready(self.pieces.pop_front().map(|piece| Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.pieces.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.pieces.iter().map(|piece| piece.len() as u64).sum())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_spread_answer_is_whole_whatever_its_length() {
+        for length in [0, 1, 15, 16, 17, 1000] {
+            let bytes = Bytes::from(vec![7; length]);
+            let body = Paced::spread(bytes.clone(), Duration::from_millis(1));
+            assert_eq!(body.size_hint().exact(), Some(length as u64));
+            assert!(body.pieces.len() <= PIECES);
+            assert_eq!(body.collect().await.unwrap().to_bytes(), bytes);
+        }
+    }
+}

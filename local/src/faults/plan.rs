@@ -1,0 +1,335 @@
+//! Which fault a request meets: a pure function of the plan, its seed and the request's number.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::random;
+
+/// A fault. In a plan file its name is in snake case: `"reset_after"`, `{"stall_before": {"milliseconds": 500}}`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Fault {
+    /// The call is refused with an error; nothing is applied.
+    Error {
+        /// Which error.
+        code: ErrorCode,
+        /// Why, for the throttling errors. Default: none given.
+        #[serde(default)]
+        reasons: Vec<ThrottlingReason>,
+    },
+    /// Part of a `BatchWriteItem` comes back as unprocessed items; the rest is applied. Other calls pass unharmed. Items held
+    /// back are not looked at: an invalid one is refused only when it is forwarded.
+    Unprocessed {
+        /// The share of items held back, 0 to 1; at least one is.
+        share: f64,
+    },
+    /// The connection is reset before the call was applied.
+    ResetBefore,
+    /// The connection is reset after the call was applied.
+    ResetAfter,
+    /// The call waits before it is applied; it never is if the client hangs up first.
+    StallBefore {
+        /// For how long.
+        milliseconds: u64,
+    },
+    /// The call is applied at once, but its answer waits.
+    StallAfter {
+        /// For how long.
+        milliseconds: u64,
+    },
+    /// The answer comes in pieces.
+    SlowBytes {
+        /// How long it takes from the first to the last.
+        milliseconds: u64,
+    },
+    /// The call is applied; its answer is the first half of the JSON, with HTTP 200 and a content length to match.
+    Truncated,
+    /// The call is applied; its answer is HTTP 200 and a page of HTML.
+    WrongContent,
+}
+
+impl Fault {
+    /// Its name in [`Proxy::injected`](super::Proxy::injected): that of a plan file, for an error its code.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Error { code, .. } => code.name(),
+            Self::Unprocessed { .. } => "unprocessed",
+            Self::ResetBefore => "reset_before",
+            Self::ResetAfter => "reset_after",
+            Self::StallBefore { .. } => "stall_before",
+            Self::StallAfter { .. } => "stall_after",
+            Self::SlowBytes { .. } => "slow_bytes",
+            Self::Truncated => "truncated",
+            Self::WrongContent => "wrong_content",
+        }
+    }
+}
+
+/// Declares the errors with their HTTP status and the namespace of their `__type` from one table.
+macro_rules! error_codes {
+    ($($(#[$doc:meta])* $name:ident = $status:literal $namespace:literal,)+) => {
+        /// An error as DynamoDB names it.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+        pub enum ErrorCode { $($(#[$doc])* $name,)+ }
+
+        impl ErrorCode {
+            /// Every error.
+            pub const ALL: &[Self] = &[$(Self::$name,)+];
+
+            /// The code: `ThrottlingException`.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$name => stringify!($name),)+ }
+            }
+
+            /// The HTTP status it comes with.
+            pub const fn status(self) -> u16 {
+                match self { $(Self::$name => $status,)+ }
+            }
+
+            /// What its `__type` says: the code behind its namespace.
+            pub(super) const fn qualified_name(self) -> &'static str {
+                match self { $(Self::$name => concat!($namespace, "#", stringify!($name)),)+ }
+            }
+        }
+    };
+}
+
+error_codes! {
+    /// A table's, an index's or a partition's throughput is exceeded.
+    ProvisionedThroughputExceededException = 400 "com.amazonaws.dynamodb.v20120810",
+    /// The rate is exceeded, by whatever count.
+    ThrottlingException = 400 "com.amazon.coral.availability",
+    /// The account's throughput is exceeded.
+    RequestLimitExceeded = 400 "com.amazonaws.dynamodb.v20120810",
+    /// The service failed.
+    InternalServerError = 500 "com.amazonaws.dynamodb.v20120810",
+    /// The service is not there.
+    ServiceUnavailable = 503 "com.amazonaws.dynamodb.v20120810",
+    /// The credentials were good once.
+    ExpiredTokenException = 400 "com.amazon.coral.service",
+    /// The credentials are of nobody.
+    UnrecognizedClientException = 400 "com.amazon.coral.service",
+    /// The credentials' owner may not.
+    AccessDeniedException = 400 "com.amazon.coral.service",
+    /// No such table.
+    ResourceNotFoundException = 400 "com.amazonaws.dynamodb.v20120810",
+}
+
+/// What exactly is throttled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ThrottlingReason {
+    /// As DynamoDB spells it: `TableWriteProvisionedThroughputExceeded`, `TableWriteKeyRangeThroughputExceeded`,
+    /// `TableWriteMaxOnDemandThroughputExceeded`, `TableWriteAccountLimitExceeded`, or the same with `IndexWrite`.
+    pub reason: String,
+    /// The ARN of the table or index.
+    pub resource: String,
+}
+
+/// A fault and how often it comes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Chance {
+    /// The share of requests it befalls, 0 to 1.
+    pub probability: f64,
+    /// The fault.
+    pub fault: Fault,
+}
+
+/// What befalls which request. As a file:
+///
+/// ```json
+/// {"seed": 7, "faults": [
+///     {"probability": 0.05, "fault": {"unprocessed": {"share": 0.5}}},
+///     {"probability": 0.01, "fault": "reset_after"},
+///     {"probability": 0.01, "fault": {"error": {"code": "ThrottlingException"}}}
+/// ]}
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Unchecked")]
+pub struct Plan {
+    seed: u64,
+    faults: Vec<Chance>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Unchecked {
+    seed: u64,
+    faults: Vec<Chance>,
+}
+
+impl TryFrom<Unchecked> for Plan {
+    type Error = InvalidPlan;
+
+    fn try_from(Unchecked { seed, faults }: Unchecked) -> Result<Self, InvalidPlan> {
+        Self::new(seed, faults)
+    }
+}
+
+/// Why a plan is none.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum InvalidPlan {
+    /// A probability or share that is not from 0 to 1.
+    NotAShare(f64),
+    /// The probabilities add up to more than 1: a request meets one fault at most.
+    OverOne(f64),
+}
+
+impl fmt::Display for InvalidPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotAShare(number) => write!(f, "{number} is not from 0 to 1"),
+            Self::OverOne(sum) => write!(f, "the probabilities add up to {sum}, over 1"),
+        }
+    }
+}
+
+impl std::error::Error for InvalidPlan {}
+
+impl Plan {
+    /// A plan that gives each request one of `faults` or none.
+    ///
+    /// # Errors
+    /// When a probability is none, or they add up to more than 1.
+    pub fn new(seed: u64, faults: Vec<Chance>) -> Result<Self, InvalidPlan> {
+        for Chance { probability, fault } in &faults {
+            let share = if let Fault::Unprocessed { share } = fault { *share } else { 0.0 };
+            if let Some(number) = [*probability, share].into_iter().find(|number| !(0.0..=1.0).contains(number)) {
+                return Err(InvalidPlan::NotAShare(number));
+            }
+        }
+        let sum: f64 = faults.iter().map(|chance| chance.probability).sum();
+        // ten tenths are a little more than one
+        if sum > 1.0 + 1e-9 {
+            return Err(InvalidPlan::OverOne(sum));
+        }
+        Ok(Self { seed, faults })
+    }
+
+    /// A plan without faults.
+    pub fn none() -> Self {
+        Self { seed: 0, faults: Vec::new() }
+    }
+
+    /// A plan that gives every request `fault`.
+    ///
+    /// # Errors
+    /// When the fault's share is none.
+    pub fn always(fault: Fault) -> Result<Self, InvalidPlan> {
+        Self::new(0, vec![Chance { probability: 1.0, fault }])
+    }
+
+    /// The same plan with other dice.
+    #[must_use]
+    pub fn seeded(self, seed: u64) -> Self {
+        Self { seed, ..self }
+    }
+
+    /// The fault of the request with this number, counted from 0.
+    pub fn fault(&self, request: u64) -> Option<&Fault> {
+        let mut left = share(random::number(self.seed, request));
+        let chance = self.faults.iter().find(|chance| {
+            left -= chance.probability;
+            left < 0.0
+        });
+        chance.map(|chance| &chance.fault)
+    }
+
+    /// Which of the `count` items of this request are held back when `held` is their share: their positions, at least one.
+    pub(super) fn held_back(&self, request: u64, count: usize, held: f64) -> BTreeSet<usize> {
+        let seed = random::number(!self.seed, request);
+        let mut positions: BTreeSet<_> =
+            (0..count).filter(|position| share(random::number(seed, *position as u64)) < held).collect();
+        if positions.is_empty() {
+            positions.extend((0..count).nth(usize::try_from(seed).unwrap_or_default() % count.max(1)));
+        }
+        positions
+    }
+}
+
+/// From 0 to just under 1.
+fn share(number: u64) -> f64 {
+    (number >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chance(probability: f64, fault: Fault) -> Chance {
+        Chance { probability, fault }
+    }
+
+    #[test]
+    fn each_fault_comes_as_often_as_its_probability_says_and_always_to_the_same_requests() {
+        let faults =
+            vec![chance(0.1, Fault::ResetBefore), chance(0.3, Fault::Truncated), chance(0.0, Fault::ResetAfter)];
+        let plan = Plan::new(7, faults).unwrap();
+        let drawn: Vec<_> = (0..10_000).map(|request| plan.fault(request)).collect();
+        let count = |fault| drawn.iter().filter(|drawn| **drawn == fault).count();
+        assert!((900..1100).contains(&count(Some(&Fault::ResetBefore))));
+        assert!((2800..3200).contains(&count(Some(&Fault::Truncated))));
+        assert_eq!(count(Some(&Fault::ResetAfter)), 0);
+        assert!((5700..6300).contains(&count(None)));
+        assert_eq!(drawn, (0..10_000).map(|request| plan.fault(request)).collect::<Vec<_>>());
+        let other = plan.clone().seeded(8);
+        assert_ne!(drawn, (0..10_000).map(|request| other.fault(request)).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_certain_fault_comes_to_every_request_and_no_plan_brings_none() {
+        let certain = Plan::always(Fault::WrongContent).unwrap();
+        let tenths = Plan::new(0, vec![chance(0.1, Fault::Truncated); 10]).unwrap();
+        for request in 0..10_000 {
+            assert_eq!(certain.fault(request), Some(&Fault::WrongContent));
+            assert_eq!(tenths.fault(request), Some(&Fault::Truncated));
+            assert_eq!(Plan::none().fault(request), None);
+        }
+    }
+
+    #[test]
+    fn at_least_one_item_is_held_back_and_all_for_a_share_of_one() {
+        let plan = Plan::none();
+        for request in 0..1000 {
+            assert_eq!(plan.held_back(request, 25, 0.0).len(), 1);
+            assert_eq!(plan.held_back(request, 25, 1.0).len(), 25);
+            assert_eq!(plan.held_back(request, 1, 0.5), BTreeSet::from([0]));
+            assert_eq!(plan.held_back(request, 0, 0.5), BTreeSet::new());
+        }
+        let held: usize = (0..1000).map(|request| plan.held_back(request, 25, 0.4).len()).sum();
+        assert!((9_500..10_500).contains(&held), "{held}");
+    }
+
+    #[test]
+    fn a_plan_is_read_from_a_file_and_its_mistakes_are_found() {
+        let read = |plan: &str| serde_json::from_str::<Plan>(plan);
+        let plan = r#"{"seed": 7, "faults": [
+            {"probability": 0.25, "fault": {"unprocessed": {"share": 0.5}}},
+            {"probability": 0.25, "fault": "reset_after"},
+            {"probability": 0.25, "fault": {"error": {"code": "ThrottlingException"}}},
+            {"probability": 0.25, "fault": {"error": {"code": "RequestLimitExceeded",
+                "reasons": [{"reason": "TableWriteAccountLimitExceeded", "resource": "arn:x"}]}}}]}"#;
+        let plan = read(plan).unwrap();
+        assert_eq!(read(&serde_json::to_string(&plan).unwrap()).unwrap(), plan);
+        for (mistake, complaint) in [
+            (r#"{"seed": 7, "faults": [{"probability": 1.5, "fault": "truncated"}]}"#, "1.5 is not from 0 to 1"),
+            (r#"{"seed": 7, "faults": [{"probability": 1, "fault": {"unprocessed": {"share": -1}}}]}"#, "-1 is not"),
+            (
+                r#"{"seed": 7, "faults": [{"probability": 0.75, "fault": "truncated"}, {"probability": 0.75, "fault": "truncated"}]}"#,
+                "over 1",
+            ),
+            (r#"{"seed": 7, "faults": [{"probability": 1, "fault": "earthquake"}]}"#, "unknown variant"),
+            (
+                r#"{"seed": 7, "faults": [{"probability": 1, "fault": {"stall_after": {"seconds": 1}}}]}"#,
+                "unknown field",
+            ),
+            (r#"{"seed": 7, "faults": [], "fault": []}"#, "unknown field"),
+        ] {
+            let error = read(mistake).unwrap_err().to_string();
+            assert!(error.contains(complaint), "{error}");
+        }
+    }
+}

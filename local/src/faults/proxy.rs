@@ -1,0 +1,220 @@
+//! The proxy that brings the faults about.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, TRANSFER_ENCODING};
+use hyper::http::request;
+use hyper::{Request, Response, StatusCode};
+use serde_json::json;
+use tokio::time::sleep;
+
+use super::body::Paced;
+use super::plan::{ErrorCode, Fault, Plan, ThrottlingReason};
+use super::split::{Call, Split, merge};
+use crate::host::Host;
+use crate::http::{Client, Closing, serve};
+
+/// Stands in front of an endpoint and lets requests meet faults. To its clients it is the endpoint, whether they run in
+/// this process or in another.
+#[derive(Debug)]
+pub struct Proxy {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    _host: Host,
+}
+
+#[derive(Debug)]
+struct Shared {
+    upstream: Client,
+    plan: Mutex<Arc<Plan>>,
+    requests: AtomicU64,
+    injected: Mutex<BTreeMap<&'static str, u64>>,
+}
+
+impl Proxy {
+    /// Starts a proxy at `port` of loopback, 0 being any free port, in front of `upstream`.
+    ///
+    /// # Errors
+    /// When the port is taken.
+    pub fn start(port: u16, upstream: SocketAddr, plan: Plan) -> io::Result<Self> {
+        let host = Host::start("faults")?;
+        let (listener, address) = host.listen(port)?;
+        let shared = Arc::new(Shared {
+            upstream: Client::new(upstream),
+            plan: Mutex::new(Arc::new(plan)),
+            requests: AtomicU64::new(0),
+            injected: Mutex::default(),
+        });
+        let server = shared.clone();
+        host.runtime().spawn(serve(listener, Closing::Reset, move |request| answer(server.clone(), request)));
+        Ok(Self { address, shared, _host: host })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its URL, to be used as the endpoint's: `http://127.0.0.1:<port>`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Follows another plan from the next request on. Requests are numbered on.
+    pub fn set_plan(&self, plan: Plan) {
+        *lock(&self.shared.plan) = Arc::new(plan);
+    }
+
+    /// How many requests have come in.
+    pub fn requests(&self) -> u64 {
+        self.shared.requests.load(Ordering::Relaxed)
+    }
+
+    /// How many requests have met each fault, by its [name](Fault::name). Faults that have not come are not there.
+    pub fn injected(&self) -> BTreeMap<&'static str, u64> {
+        lock(&self.shared.injected).clone()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What ends a connection without an answer.
+#[derive(Debug)]
+struct Broken;
+
+impl From<Broken> for Box<dyn Error + Send + Sync> {
+    fn from(_: Broken) -> Self {
+        "the connection is broken on purpose".into()
+    }
+}
+
+async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Response<Paced>, Broken> {
+    let number = shared.requests.fetch_add(1, Ordering::Relaxed);
+    let plan = lock(&shared.plan).clone();
+    let (head, body) = request.into_parts();
+    let call = Forward { shared: &shared, head, body: body.collect().await.map_err(|_| Broken)?.to_bytes() };
+    let Some(fault) = plan.fault(number) else { return call.send().await };
+    if let Fault::Unprocessed { share } = fault {
+        return match Call::read(&call.body) {
+            Some(batch) => {
+                shared.count(fault);
+                call.send_part(&plan, number, batch, *share).await
+            }
+            None => call.send().await,
+        };
+    }
+    shared.count(fault);
+    match fault {
+        Fault::Unprocessed { .. } => call.send().await,
+        Fault::Error { code, reasons } => refuse(*code, reasons),
+        Fault::ResetBefore => Err(Broken),
+        Fault::ResetAfter => {
+            call.send().await?;
+            Err(Broken)
+        }
+        Fault::StallBefore { milliseconds } => {
+            sleep(Duration::from_millis(*milliseconds)).await;
+            call.send().await
+        }
+        Fault::StallAfter { milliseconds } => {
+            let response = call.send().await;
+            sleep(Duration::from_millis(*milliseconds)).await;
+            response
+        }
+        Fault::SlowBytes { milliseconds } => {
+            let (head, body) = call.forward().await?.into_parts();
+            Ok(Response::from_parts(head, Paced::spread(body, Duration::from_millis(*milliseconds))))
+        }
+        Fault::Truncated => {
+            let body = call.forward().await?.into_body();
+            respond(StatusCode::OK, JSON, body.slice(..body.len() / 2))
+        }
+        Fault::WrongContent => {
+            call.forward().await?;
+            respond(StatusCode::OK, "text/html", Bytes::from_static(b"<html><body>Welcome to the hotel</body></html>"))
+        }
+    }
+}
+
+const JSON: &str = "application/x-amz-json-1.0";
+
+impl Shared {
+    fn count(&self, fault: &Fault) {
+        *lock(&self.injected).entry(fault.name()).or_default() += 1;
+    }
+}
+
+/// A call on its way to the endpoint.
+#[derive(Debug)]
+struct Forward<'a> {
+    shared: &'a Shared,
+    head: request::Parts,
+    body: Bytes,
+}
+
+impl Forward<'_> {
+    async fn send(self) -> Result<Response<Paced>, Broken> {
+        self.forward().await.map(|response| response.map(Paced::at_once))
+    }
+
+    /// The endpoint's answer, whole, with a length of its own.
+    async fn forward(mut self) -> Result<Response<Bytes>, Broken> {
+        for name in [CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING] {
+            self.head.headers.remove(name);
+        }
+        let request = Request::from_parts(self.head, Full::new(self.body));
+        let mut response = self.shared.upstream.send(request).await.map_err(|_| Broken)?;
+        for name in [CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING] {
+            response.headers_mut().remove(name);
+        }
+        Ok(response)
+    }
+
+    /// Forwards part of `batch` and answers with the rest unprocessed; an endpoint that refuses the part refuses the call.
+    async fn send_part(self, plan: &Plan, number: u64, batch: Call, share: f64) -> Result<Response<Paced>, Broken> {
+        let positions = plan.held_back(number, batch.len(), share);
+        let Split { forwarded, held_back } = batch.split(&positions).ok_or(Broken)?;
+        let answer = match forwarded {
+            None => Bytes::from_static(b"{}"),
+            Some(body) => {
+                let response = Self { body, ..self }.forward().await?;
+                if !response.status().is_success() {
+                    return Ok(response.map(Paced::at_once));
+                }
+                response.into_body()
+            }
+        };
+        respond(StatusCode::OK, JSON, merge(&answer, held_back).ok_or(Broken)?)
+    }
+}
+
+fn refuse(code: ErrorCode, reasons: &[ThrottlingReason]) -> Result<Response<Paced>, Broken> {
+    let mut body = json!({"__type": code.qualified_name(), "message": "injected"});
+    if !reasons.is_empty()
+        && let Some(body) = body.as_object_mut()
+    {
+        // one member spelled in two ways by the service's own model
+        let name = if code == ErrorCode::ThrottlingException { "throttlingReasons" } else { "ThrottlingReasons" };
+        body.insert(name.to_owned(), json!(reasons));
+    }
+    let status = StatusCode::from_u16(code.status()).map_err(|_| Broken)?;
+    respond(status, JSON, body.to_string().into())
+}
+
+fn respond(status: StatusCode, content_type: &'static str, body: Bytes) -> Result<Response<Paced>, Broken> {
+    let mut response = Response::new(Paced::at_once(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    Ok(response)
+}

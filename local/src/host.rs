@@ -1,0 +1,61 @@
+//! A thread with a runtime of its own, so that what is served on it neither slows down nor is slowed down by its user.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::thread::{Builder, JoinHandle};
+
+use tokio::net::TcpListener;
+use tokio::runtime;
+use tokio::sync::oneshot;
+
+/// Runs what is spawned on it until it is dropped. Dropping waits until every task on it is gone, and so every process
+/// and every connection the tasks held.
+#[derive(Debug)]
+pub(crate) struct Host {
+    runtime: runtime::Handle,
+    thread: Option<JoinHandle<()>>,
+    stop: Option<oneshot::Sender<()>>,
+}
+
+impl Host {
+    /// Starts a thread called `name`.
+    pub(crate) fn start(name: &str) -> io::Result<Self> {
+        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+        let handle = runtime.handle().clone();
+        let (stop, stopped) = oneshot::channel();
+        let thread = Builder::new().name(name.to_owned()).spawn(move || {
+            // an error means that the sender is gone, which is a reason to stop as well
+            let _ = runtime.block_on(stopped);
+        })?;
+        Ok(Self { runtime: handle, thread: Some(thread), stop: Some(stop) })
+    }
+
+    /// The runtime of the thread.
+    pub(crate) fn runtime(&self) -> &runtime::Handle {
+        &self.runtime
+    }
+
+    /// A listener on loopback whose connections this host serves. Port 0 is any free one.
+    pub(crate) fn listen(&self, port: u16) -> io::Result<(TcpListener, SocketAddr)> {
+        listen(&self.runtime, port)
+    }
+}
+
+/// A listener on loopback that belongs to `runtime`.
+pub(crate) fn listen(runtime: &runtime::Handle, port: u16) -> io::Result<(TcpListener, SocketAddr)> {
+    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
+    listener.set_nonblocking(true)?;
+    let address = listener.local_addr()?;
+    let _context = runtime.enter();
+    Ok((TcpListener::from_std(listener)?, address))
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // a panic on the thread has been reported by the thread
+            let _ = thread.join();
+        }
+    }
+}

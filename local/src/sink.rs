@@ -1,0 +1,124 @@
+//! A DynamoDB endpoint that takes everything and keeps nothing, for measuring what stands in front of it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::Response;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use memchr::memmem;
+
+use crate::host::Host;
+use crate::http::{Closing, serve};
+
+/// What a sink has taken since its start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// Requests of any kind, those that only warm a connection included.
+    pub calls: u64,
+    /// Put requests in them, counted by the text `"PutRequest"`: an item that holds this text counts more than once.
+    pub items: u64,
+    /// Bytes of the requests' bodies.
+    pub bytes: u64,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    calls: AtomicU64,
+    items: AtomicU64,
+    bytes: AtomicU64,
+}
+
+/// Answers each request with HTTP 200, a `BatchWriteItem` with no unprocessed items and, if asked for it, with the consumed
+/// capacity of its first table. On a thread of its own.
+#[derive(Debug)]
+pub struct Sink {
+    address: SocketAddr,
+    counters: Arc<Counters>,
+    _host: Host,
+}
+
+impl Sink {
+    /// Starts a sink at `port` of loopback; 0 is any free port. Each answer leaves `delay` after its request has come in,
+    /// rounded up to whole milliseconds, however many are waiting; a delay of zero answers at once.
+    ///
+    /// # Errors
+    /// When the port is taken.
+    pub fn start(port: u16, delay: Duration) -> io::Result<Self> {
+        let host = Host::start("sink")?;
+        let (listener, address) = host.listen(port)?;
+        let counters = Arc::new(Counters::default());
+        let shared = counters.clone();
+        host.runtime().spawn(serve(listener, Closing::Orderly, move |request| {
+            let counters = shared.clone();
+            async move {
+                let (head, body) = request.into_parts();
+                let body = body.collect().await?.to_bytes();
+                let items = counters.count(&body);
+                if !delay.is_zero() {
+                    tokio::time::sleep(delay).await;
+                }
+                let is_batch = head.headers.get("x-amz-target").is_some_and(|target| target == BATCH_WRITE_ITEM);
+                let mut response =
+                    Response::new(Full::new(if is_batch { batch_answer(&body, items) } else { NOTHING }));
+                response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/x-amz-json-1.0"));
+                Ok::<Response<Full<Bytes>>, hyper::Error>(response)
+            }
+        }));
+        Ok(Self { address, counters, _host: host })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The endpoint's URL, for `AWS_ENDPOINT_URL_DYNAMODB`: `http://127.0.0.1:<port>`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// What it has taken so far.
+    pub fn taken(&self) -> Taken {
+        let Counters { calls, items, bytes } = &*self.counters;
+        let [calls, items, bytes] = [calls, items, bytes].map(|counter| counter.load(Ordering::Relaxed));
+        Taken { calls, items, bytes }
+    }
+}
+
+impl Counters {
+    /// Gives the number of items.
+    fn count(&self, body: &[u8]) -> u64 {
+        let items = memmem::find_iter(body, br#""PutRequest""#).count() as u64;
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        self.items.fetch_add(items, Ordering::Relaxed);
+        self.bytes.fetch_add(body.len() as u64, Ordering::Relaxed);
+        items
+    }
+}
+
+const BATCH_WRITE_ITEM: &str = "DynamoDB_20120810.BatchWriteItem";
+const NOTHING: Bytes = Bytes::from_static(b"{}");
+
+/// Everything is processed, for one unit of capacity an item, which is said if it was asked for.
+fn batch_answer(body: &[u8], items: u64) -> Bytes {
+    let asked_for = [&br#""ReturnConsumedCapacity":"TOTAL""#[..], br#""ReturnConsumedCapacity":"INDEXES""#];
+    match table(body) {
+        Some(table) if asked_for.into_iter().any(|text| memmem::rfind(body, text).is_some()) => format!(
+            r#"{{"UnprocessedItems":{{}},"ConsumedCapacity":[{{"TableName":"{table}","CapacityUnits":{items}.0}}]}}"#
+        )
+        .into(),
+        _ => Bytes::from_static(br#"{"UnprocessedItems":{}}"#),
+    }
+}
+
+/// The first table of a batch that is spelled as SDKs do, without white space.
+fn table(body: &[u8]) -> Option<&str> {
+    let start = br#""RequestItems":{""#;
+    let name = body.get(memmem::find(body, start)? + start.len()..)?;
+    std::str::from_utf8(name.split(|&byte| byte == b'"').next()?).ok()
+}

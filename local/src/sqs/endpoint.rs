@@ -1,0 +1,190 @@
+//! An SQS endpoint that takes messages, for what sends them.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::header::HeaderMap;
+use hyper::{Request, Response, StatusCode};
+use serde_json::{Value, json};
+
+use super::api::{self, Refusal};
+use super::message::{InvalidMessage, Message};
+use crate::host::Host;
+use crate::http::{Closing, serve};
+use crate::random;
+
+/// A message the endpoint has taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sent {
+    /// The id it was given.
+    pub message_id: String,
+    /// The message.
+    pub message: Message,
+}
+
+/// Why an entry of a batch is not taken while its neighbours are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EntryRefusal {
+    /// The error's code, such as `InternalError`.
+    pub code: String,
+    /// Whether trying again is pointless.
+    pub sender_fault: bool,
+}
+
+/// Takes the messages sent to one queue until it is dropped. For calls that fail as a whole put a
+/// [`Proxy`](crate::faults::Proxy) in front of it.
+#[derive(Debug)]
+pub struct Endpoint {
+    address: SocketAddr,
+    queue: Arc<Taking>,
+    _host: Host,
+}
+
+struct Taking {
+    name: String,
+    sent: Mutex<Vec<Sent>>,
+    refuse: Mutex<Box<dyn Refuse>>,
+}
+
+/// Names the refusals of chosen messages.
+trait Refuse: FnMut(&Message) -> Option<EntryRefusal> + Send {}
+
+impl<F: FnMut(&Message) -> Option<EntryRefusal> + Send> Refuse for F {}
+
+impl fmt::Debug for Taking {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Taking").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Endpoint {
+    /// Starts an endpoint at `port` of loopback, 0 being any free port, with one queue called `name`; a name that ends in
+    /// `.fifo` makes every message need a group.
+    ///
+    /// # Errors
+    /// When the port is taken.
+    pub fn start(port: u16, name: &str) -> io::Result<Self> {
+        let host = Host::start("sqs")?;
+        let (listener, address) = host.listen(port)?;
+        let queue =
+            Arc::new(Taking { name: name.to_owned(), sent: Mutex::default(), refuse: Mutex::new(Box::new(|_| None)) });
+        let server = queue.clone();
+        host.runtime().spawn(serve(listener, Closing::Orderly, move |request| answer(server.clone(), request)));
+        Ok(Self { address, queue, _host: host })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The endpoint's URL, for `AWS_ENDPOINT_URL_SQS`: `http://127.0.0.1:<port>`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The queue's URL, for `QUARANTINE_QUEUE_URL`.
+    pub fn queue_url(&self) -> String {
+        format!("{}{}", self.url(), self.queue.path())
+    }
+
+    /// Asks `refuse` about each message from now on and does not take those it names a refusal for.
+    pub fn refuse_entries(&self, refuse: impl FnMut(&Message) -> Option<EntryRefusal> + Send + 'static) {
+        *lock(&self.queue.refuse) = Box::new(refuse);
+    }
+
+    /// Every message taken, in order.
+    pub fn sent(&self) -> Vec<Sent> {
+        lock(&self.queue.sent).clone()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn answer(queue: Arc<Taking>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, hyper::Error> {
+    let (head, body) = request.into_parts();
+    let body = body.collect().await?.to_bytes();
+    let (status, error, body) = match queue.call(&head.headers, &body) {
+        Ok(answer) => (StatusCode::OK, None, answer),
+        Err(Refusal(code, explanation)) => {
+            let body = json!({"__type": format!("com.amazonaws.sqs#{code}"), "message": explanation});
+            (StatusCode::BAD_REQUEST, Some(code), body)
+        }
+    };
+    let mut response = Response::new(Full::new(Bytes::from(body.to_string())));
+    *response.status_mut() = status;
+    let headers = [
+        Some(("content-type", "application/x-amz-json-1.0".to_owned())),
+        error.map(|code| ("x-amzn-query-error", format!("AWS.SimpleQueueService.{code};Sender"))),
+    ];
+    for (name, value) in headers.into_iter().flatten() {
+        if let Ok(value) = value.parse() {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    Ok(response)
+}
+
+impl Taking {
+    fn path(&self) -> String {
+        format!("/000000000000/{}", self.name)
+    }
+
+    fn call(&self, headers: &HeaderMap, body: &[u8]) -> Result<Value, Refusal> {
+        let target = headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
+        let call = api::Call::read(target, body)?;
+        // the path counts only: whoever comes through a proxy knows another port
+        if !call.queue_url().ends_with(&self.path()) {
+            return Err(Refusal("QueueDoesNotExist", "the specified queue does not exist"));
+        }
+        match call {
+            api::Call::Single { message, .. } => {
+                self.check(&message).map_err(|_| Refusal("InvalidParameterValue", "the message is not allowed"))?;
+                let (message_id, md5) = self.take(message);
+                Ok(json!({"MessageId": message_id, "MD5OfMessageBody": md5}))
+            }
+            api::Call::Batch { entries, .. } => {
+                let (mut successful, mut failed) = (Vec::new(), Vec::new());
+                for (id, message) in entries {
+                    if let Some(EntryRefusal { code, sender_fault }) = self.refusal(&message) {
+                        failed.push(json!({"Id": id, "SenderFault": sender_fault, "Code": code, "Message": "refused"}));
+                    } else {
+                        let (message_id, md5) = self.take(message);
+                        successful.push(json!({"Id": id, "MessageId": message_id, "MD5OfMessageBody": md5}));
+                    }
+                }
+                Ok(json!({"Successful": successful, "Failed": failed}))
+            }
+        }
+    }
+
+    fn refusal(&self, message: &Message) -> Option<EntryRefusal> {
+        match self.check(message) {
+            Err(_) => Some(EntryRefusal { code: "InvalidParameterValue".to_owned(), sender_fault: true }),
+            Ok(()) => lock(&self.refuse)(message),
+        }
+    }
+
+    fn check(&self, message: &Message) -> Result<(), InvalidMessage> {
+        if message.group.is_none() && self.name.ends_with(".fifo") {
+            return Err(InvalidMessage::GroupRequired);
+        }
+        message.check()
+    }
+
+    /// Keeps a message and gives its id and the MD5 of its body.
+    fn take(&self, message: Message) -> (String, String) {
+        let mut sent = lock(&self.sent);
+        let message_id = random::uuid(2, sent.len() as u64);
+        let md5 = format!("{:x}", md5::compute(&message.body));
+        sent.push(Sent { message_id: message_id.clone(), message });
+        (message_id, md5)
+    }
+}

@@ -1,0 +1,323 @@
+//! A queue: visibility, receive counts, redrive, and the order of FIFO groups.
+//!
+//! It has no clock. Every call that depends on the time is told it as `now`, the time since the Unix epoch, which must not
+//! run backwards; so a test lets a visibility timeout pass by saying so.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::event::Received;
+use super::message::{InvalidMessage, Message};
+use crate::random;
+
+/// The most bytes of an invocation's event.
+/// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
+const MAX_EVENT_BYTES: usize = 6 * 1024 * 1024;
+
+const EVENT_START: &[u8] = br#"{"Records":["#;
+const EVENT_END: &[u8] = b"]}";
+
+/// How a queue is configured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The queue's name. One that ends in `.fifo` makes a FIFO queue.
+    pub name: String,
+    /// How long a received message stays out of sight. Default: 180 s, six times a function timeout of 30 s.
+    pub visibility_timeout: Duration,
+    /// How often a message is received before it moves to the dead-letter queue instead. Default: 5.
+    pub max_receive_count: u32,
+}
+
+impl Settings {
+    /// A queue called `name`, with everything else at its default.
+    pub fn named(name: &str) -> Self {
+        Self { name: name.to_owned(), visibility_timeout: Duration::from_secs(180), max_receive_count: 5 }
+    }
+}
+
+/// What an event source mapping received: an event for a function, and what it takes to delete its messages.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    /// The event's JSON, `{"Records": [...]}`, at most 6 MB.
+    pub event: Bytes,
+    /// One receipt a record, in the event's order.
+    pub receipts: Vec<Receipt>,
+}
+
+/// One receiving of one message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receipt {
+    /// The message's id.
+    pub message_id: String,
+    /// How often it has been received, this time included.
+    pub receive_count: u32,
+    sequence: u64,
+}
+
+/// A message that was received too often.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// The message's id.
+    pub message_id: String,
+    /// The message.
+    pub message: Message,
+    /// How often it was received.
+    pub receive_count: u32,
+}
+
+#[derive(Debug)]
+struct Stored {
+    message: Message,
+    message_id: String,
+    lane: Lane,
+    sent: Duration,
+    first_received: Option<Duration>,
+    receive_count: u32,
+    hidden_until: Option<Duration>,
+}
+
+/// What is delivered in order. A FIFO queue's message shares a lane with its group, a standard queue's has its own.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Lane {
+    Group(String),
+    Alone(u64),
+}
+
+#[derive(Debug, Default)]
+struct LaneState {
+    /// Its visible messages, in order of sending.
+    visible: BTreeSet<u64>,
+    /// How many of its messages are out of sight. While there are any, nothing of the lane is delivered.
+    hidden: usize,
+}
+
+/// An SQS queue with its dead-letter queue.
+#[derive(Debug)]
+pub struct Queue {
+    settings: Settings,
+    arn: String,
+    /// Makes message ids differ between queues.
+    seed: u64,
+    /// Every message that is neither deleted nor dead, by its place in the order of sending.
+    messages: BTreeMap<u64, Stored>,
+    lanes: HashMap<Lane, LaneState>,
+    /// The lanes with something to deliver and nothing hidden, by their first visible message.
+    open: BTreeSet<u64>,
+    /// The messages out of sight, by when they come back.
+    hidden: BTreeSet<(Duration, u64)>,
+    dead_letters: Vec<DeadLetter>,
+    sent: u64,
+}
+
+impl Queue {
+    /// An empty queue.
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            arn: format!("arn:aws:sqs:us-east-1:000000000000:{}", settings.name),
+            seed: settings.name.bytes().fold(0, |seed, byte| random::number(seed, byte.into())),
+            settings,
+            messages: BTreeMap::new(),
+            lanes: HashMap::new(),
+            open: BTreeSet::new(),
+            hidden: BTreeSet::new(),
+            dead_letters: Vec::new(),
+            sent: 0,
+        }
+    }
+
+    /// Adds `message` and gives its message id.
+    ///
+    /// # Errors
+    /// When SQS would not take it: empty, over 1 MiB, over ten attributes, no group on a FIFO queue.
+    pub fn send(&mut self, message: Message, now: Duration) -> Result<String, InvalidMessage> {
+        message.check()?;
+        let sequence = self.sent;
+        let lane = match &message.group {
+            Some(group) if self.is_fifo() => Lane::Group(group.clone()),
+            None if self.is_fifo() => return Err(InvalidMessage::GroupRequired),
+            _ => Lane::Alone(sequence),
+        };
+        self.sent += 1;
+        let message_id = random::uuid(self.seed, sequence);
+        let stored = Stored {
+            message,
+            message_id: message_id.clone(),
+            lane: lane.clone(),
+            sent: now,
+            first_received: None,
+            receive_count: 0,
+            hidden_until: None,
+        };
+        self.messages.insert(sequence, stored);
+        self.lanes.entry(lane.clone()).or_default().visible.insert(sequence);
+        self.reopen(&lane);
+        Ok(message_id)
+    }
+
+    /// Receives up to `batch_size` visible messages as one event of at most 6 MB and hides them for the visibility
+    /// timeout. Messages received too often move to the dead-letter queue instead. None when nothing is to be had.
+    ///
+    /// Standard queues deliver in order of sending, as far as visibility lets them. FIFO queues deliver as many messages
+    /// of one group as they can and nothing of a group that has a message out of sight.
+    pub fn receive(&mut self, batch_size: usize, now: Duration) -> Option<Delivery> {
+        self.reveal(now);
+        let mut event = EVENT_START.to_vec();
+        let mut receipts = Vec::new();
+        let mut drained = Vec::new();
+        'lanes: while receipts.len() < batch_size
+            && let Some(first) = self.open.pop_first()
+        {
+            let Some(lane) = self.messages.get(&first).map(|stored| stored.lane.clone()) else { continue };
+            drained.push(lane.clone());
+            while receipts.len() < batch_size
+                && let Some(sequence) = self.lanes.get(&lane).and_then(|state| state.visible.first().copied())
+            {
+                if self.bury(sequence) {
+                    continue;
+                }
+                let length = event.len();
+                if !receipts.is_empty() {
+                    event.push(b',');
+                }
+                let Some(receipt) = self.write(sequence, now, &mut event) else { break };
+                if event.len() + EVENT_END.len() > MAX_EVENT_BYTES {
+                    event.truncate(length);
+                    break 'lanes;
+                }
+                self.hide(sequence, now);
+                receipts.push(receipt);
+            }
+        }
+        drained.iter().for_each(|lane| self.reopen(lane));
+        event.extend_from_slice(EVENT_END);
+        (!receipts.is_empty()).then(|| Delivery { event: event.into(), receipts })
+    }
+
+    /// Deletes a received message. False, and nothing changes, if the receipt is not its latest one, if the message is gone,
+    /// or if it is a FIFO queue's and in sight again.
+    pub fn delete(&mut self, receipt: &Receipt) -> bool {
+        let sequence = receipt.sequence;
+        let Some(stored) = self.messages.get(&sequence) else { return false };
+        let expired = stored.hidden_until.is_none();
+        if stored.receive_count != receipt.receive_count || (expired && self.is_fifo()) {
+            return false;
+        }
+        let lane = stored.lane.clone();
+        if expired {
+            self.open.remove(&sequence);
+            self.lanes.entry(lane.clone()).or_default().visible.remove(&sequence);
+        } else {
+            self.unhide(sequence);
+        }
+        self.messages.remove(&sequence);
+        self.reopen(&lane);
+        true
+    }
+
+    /// When the next message that is out of sight comes back. None if all are in sight.
+    pub fn next_visible(&self) -> Option<Duration> {
+        self.hidden.first().map(|(until, _)| *until)
+    }
+
+    /// How many messages are in the queue, in sight or not, dead letters not counted.
+    pub fn len(&self) -> usize {
+        self.messages.len()
+    }
+
+    /// Whether every message is deleted or dead.
+    pub fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
+    /// The dead-letter queue, in order of arrival.
+    pub fn dead_letters(&self) -> &[DeadLetter] {
+        &self.dead_letters
+    }
+
+    /// Whether it is a FIFO queue.
+    pub fn is_fifo(&self) -> bool {
+        self.settings.name.ends_with(".fifo")
+    }
+
+    /// The queue's ARN, as events name it.
+    pub fn arn(&self) -> &str {
+        &self.arn
+    }
+
+    /// Brings back what has been out of sight long enough.
+    fn reveal(&mut self, now: Duration) {
+        while let Some(&(until, sequence)) = self.hidden.first()
+            && until <= now
+        {
+            self.unhide(sequence);
+            if let Some(lane) = self.messages.get(&sequence).map(|stored| stored.lane.clone()) {
+                self.lanes.entry(lane.clone()).or_default().visible.insert(sequence);
+                self.reopen(&lane);
+            }
+        }
+    }
+
+    fn hide(&mut self, sequence: u64, now: Duration) {
+        let Some(stored) = self.messages.get_mut(&sequence) else { return };
+        let until = now + self.settings.visibility_timeout;
+        stored.receive_count += 1;
+        stored.first_received.get_or_insert(now);
+        stored.hidden_until = Some(until);
+        self.hidden.insert((until, sequence));
+        if let Some(lane) = self.lanes.get_mut(&stored.lane) {
+            lane.visible.remove(&sequence);
+            lane.hidden += 1;
+        }
+    }
+
+    fn unhide(&mut self, sequence: u64) -> Option<()> {
+        let stored = self.messages.get_mut(&sequence)?;
+        self.hidden.remove(&(stored.hidden_until.take()?, sequence));
+        self.lanes.get_mut(&stored.lane)?.hidden -= 1;
+        Some(())
+    }
+
+    /// Moves a visible message that was received too often to the dead-letter queue.
+    fn bury(&mut self, sequence: u64) -> bool {
+        let is_due = |stored: &Stored| stored.receive_count >= self.settings.max_receive_count;
+        if !self.messages.get(&sequence).is_some_and(is_due) {
+            return false;
+        }
+        if let Some(Stored { message, message_id, receive_count, lane, .. }) = self.messages.remove(&sequence) {
+            if let Some(lane) = self.lanes.get_mut(&lane) {
+                lane.visible.remove(&sequence);
+            }
+            self.dead_letters.push(DeadLetter { message_id, message, receive_count });
+        }
+        true
+    }
+
+    /// Makes a lane deliverable if it is, and forgets it if nothing is left of it.
+    fn reopen(&mut self, lane: &Lane) {
+        let Some(state) = self.lanes.get(lane) else { return };
+        match (state.hidden, state.visible.first()) {
+            (0, None) => drop(self.lanes.remove(lane)),
+            (0, Some(&first)) => drop(self.open.insert(first)),
+            _ => {}
+        }
+    }
+
+    fn write(&self, sequence: u64, now: Duration, event: &mut Vec<u8>) -> Option<Receipt> {
+        let stored = self.messages.get(&sequence)?;
+        let receive_count = stored.receive_count + 1;
+        let received = Received {
+            message: &stored.message,
+            message_id: &stored.message_id,
+            sequence,
+            is_fifo: self.is_fifo(),
+            queue_arn: &self.arn,
+            receive_count,
+            sent: stored.sent,
+            first_received: stored.first_received.unwrap_or(now),
+        };
+        received.write(event).ok()?;
+        Some(Receipt { message_id: stored.message_id.clone(), receive_count, sequence })
+    }
+}

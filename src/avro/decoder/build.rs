@@ -1,0 +1,161 @@
+//! Makes a decoder of a set of schemas, or says everything that prevents it.
+
+use super::{Decoder, Index, Options, PlanCache, Writer};
+use crate::avro::{
+    plan::{self, MarkTree, Mismatch, Presence},
+    schema_set::{SchemaErrors, SchemaId, SchemaVersion, Schemas, SetProblem, Subject},
+    wire_format::WireFormat,
+};
+
+impl Schemas {
+    /// Compiles a plan for each version of each subject.
+    ///
+    /// # Errors
+    /// All of: marks on fields that are none, a default schema that is none, schemas that a message of the allowed wire
+    /// formats could not tell apart.
+    pub fn compile(self, options: Options) -> Result<Decoder, SchemaErrors> {
+        let subjects = self.into_subjects();
+        let mut problems = Vec::new();
+        let mut writers = Vec::new();
+        let mut marks = Vec::with_capacity(subjects.len());
+        for subject in &subjects {
+            let tree = marks_of(subject, &options, &mut problems);
+            for version in subject.versions() {
+                match writer(subject, version, &tree, &options) {
+                    Ok(writer) => writers.push(writer),
+                    Err(mismatches) => problems.extend(subject.incompatible(version.number(), mismatches)),
+                }
+            }
+            marks.push(tree);
+        }
+        let versions: Vec<_> =
+            subjects.iter().flat_map(|subject| subject.versions().map(move |version| (subject, version))).collect();
+        let by_name = Index::new(names(&versions));
+        let default = options.default_schema.as_deref().and_then(|name| {
+            let found = by_name.get(name);
+            if found.is_none() {
+                problems.push(SetProblem::UnknownDefaultSchema { name: name.into() });
+            }
+            found
+        });
+        if options.formats.contains(&WireFormat::SingleObject) {
+            check_fingerprints(&versions, &mut problems);
+        }
+        let by_id = ids(&versions, &mut problems);
+        let by_record_name = if options.formats.contains(&WireFormat::Container) {
+            Index::new(record_names(&subjects, &mut problems))
+        } else {
+            Index::new([])
+        };
+        let by_fingerprint = Index::new(versions.iter().map(|(_, version)| version.fingerprint()).zip(0..));
+        if !problems.is_empty() {
+            return Err(SchemaErrors::new(problems));
+        }
+        let Options { formats, limits, .. } = options;
+        Ok(Decoder {
+            formats,
+            limits,
+            subjects,
+            writers,
+            by_fingerprint,
+            by_id,
+            by_name,
+            by_record_name,
+            default,
+            marks,
+            containers: PlanCache::default(),
+        })
+    }
+}
+
+fn writer(
+    subject: &Subject,
+    version: &SchemaVersion,
+    marks: &MarkTree,
+    options: &Options,
+) -> Result<Writer, Vec<Mismatch>> {
+    let compile = |presence| plan::compile(version.schema(), subject.newest().schema(), marks, presence);
+    let sparse = options.formats.contains(&WireFormat::Json).then(|| compile(Presence::Sparse)).transpose()?;
+    Ok(Writer { subject: subject.id(), version: version.number(), plan: compile(Presence::Full)?, sparse })
+}
+
+fn marks_of(subject: &Subject, options: &Options, problems: &mut Vec<SetProblem>) -> MarkTree {
+    let mut tree = MarkTree::default();
+    for (_, mark, path) in options.marks.iter().filter(|(id, _, _)| *id == subject.id()) {
+        match subject.field(path) {
+            Ok(_) => tree.add(path, *mark),
+            Err(error) => {
+                problems.push(SetProblem::Field { subject: subject.name().into(), path: path.as_str().into(), error });
+            }
+        }
+    }
+    tree
+}
+
+/// `subject/version` for each version, and `subject` for the newest, which is the last of its subject.
+fn names(versions: &[(&Subject, &SchemaVersion)]) -> Vec<(Box<str>, usize)> {
+    let full = versions.iter().map(|(subject, version)| format!("{}/{}", subject.name(), version.number()).into());
+    let short = versions.iter().map(|(subject, _)| subject.name().into());
+    full.zip(0..).chain(short.zip(0..)).collect()
+}
+
+/// A fingerprint may be that of several versions of a subject, whose datums are the same, but not of two subjects.
+fn check_fingerprints(versions: &[(&Subject, &SchemaVersion)], problems: &mut Vec<SetProblem>) {
+    let mut owners: Vec<_> = versions.iter().map(|(subject, version)| (version.fingerprint(), subject)).collect();
+    owners.sort_by_key(|(fingerprint, subject)| (*fingerprint, subject.id()));
+    for pair in owners.windows(2) {
+        if let [(fingerprint, first), (other, second)] = pair
+            && fingerprint == other
+            && first.id() != second.id()
+        {
+            problems.push(SetProblem::Ambiguous {
+                what: format!("fingerprint {fingerprint:016x}").into(),
+                first: first.name().into(),
+                second: second.name().into(),
+            });
+        }
+    }
+}
+
+fn ids(versions: &[(&Subject, &SchemaVersion)], problems: &mut Vec<SetProblem>) -> Index<SchemaId> {
+    let mut owners: Vec<_> = versions
+        .iter()
+        .zip(0..)
+        .flat_map(|((_, version), at)| version.ids().iter().map(move |id| (*id, at, version)))
+        .collect();
+    owners.sort_by_key(|(id, at, _)| (*id, *at));
+    for pair in owners.windows(2) {
+        if let [(id, _, first), (other, _, second)] = pair
+            && id == other
+        {
+            problems.push(SetProblem::DuplicateId {
+                id: *id,
+                first: first.path().into(),
+                second: second.path().into(),
+            });
+        }
+    }
+    Index::new(owners.into_iter().map(|(id, at, _)| (id, at)))
+}
+
+/// The full names of reader schemas, and those aliases that are no other's name.
+fn record_names(subjects: &[Subject], problems: &mut Vec<SetProblem>) -> Vec<(Box<str>, usize)> {
+    let records =
+        || subjects.iter().zip(0..).filter_map(|(subject, at)| Some((subject.newest().schema().record()?, at)));
+    let mut names: Vec<_> = records().map(|(record, at)| (record.named.name.clone(), at)).collect();
+    let aliases = records().flat_map(|(record, at)| record.named.aliases.iter().map(move |alias| (alias.clone(), at)));
+    let aliases: Vec<_> = aliases.filter(|(alias, _)| names.iter().all(|(name, _)| name != alias)).collect();
+    names.extend(aliases);
+    names.sort();
+    names.dedup();
+    for pair in names.windows(2) {
+        if let [(name, first), (other, second)] = pair
+            && name == other
+        {
+            let subject = |at: usize| subjects.get(at).map_or("", Subject::name).into();
+            let what = format!("record name {name}").into();
+            problems.push(SetProblem::Ambiguous { what, first: subject(*first), second: subject(*second) });
+        }
+    }
+    names
+}

@@ -1,0 +1,38 @@
+//! Finds a writer by what a message calls it.
+
+use std::borrow::Borrow;
+
+/// Positions of writers by a key.
+#[derive(Debug)]
+pub(super) struct Index<K>(Vec<(K, usize)>);
+
+impl<K: Ord> Index<K> {
+    /// Of equal keys the last stands.
+    pub(super) fn new(entries: impl IntoIterator<Item = (K, usize)>) -> Self {
+        let mut entries: Vec<_> = entries.into_iter().collect();
+        entries.sort();
+        entries.reverse();
+        entries.dedup_by(|one, other| one.0 == other.0);
+        entries.reverse();
+        Self(entries)
+    }
+
+    pub(super) fn get<Q: Ord + ?Sized>(&self, key: &Q) -> Option<usize>
+    where
+        K: Borrow<Q>,
+    {
+        let found = self.0.binary_search_by(|(candidate, _)| candidate.borrow().cmp(key)).ok()?;
+        self.0.get(found).map(|(_, position)| *position)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_key_finds_the_last_of_its_positions() {
+        let index = Index::new([("b", 0), ("a", 1), ("b", 2), ("c", 3), ("b", 1)]);
+        assert_eq!(["a", "b", "c", "d"].map(|key| index.get(key)), [Some(1), Some(2), Some(3), None]);
+    }
+}

@@ -1,0 +1,286 @@
+//! From a message to its records: finds the schema, then walks the datum by the plan for it.
+
+mod build;
+mod container;
+mod index;
+
+use super::{
+    error::{DecodeError, Problem},
+    framing::{self, GlueCompression, Header},
+    inflate::{Compression, inflate},
+    json::Json,
+    limits::Limits,
+    plan::{MarkTree, Plan, Presence},
+    schema_set::{SchemaId, Subject},
+    walk::{self, Budget, Ending, Keys},
+    wire_format::WireFormat,
+    write::{self, Bounds},
+};
+use crate::record::{Mark, RecordVisitor, SubjectId};
+use container::PlanCache;
+use index::Index;
+
+/// What a decoder is made for.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// The wire formats a message may have, in the order in which they are tried.
+    pub formats: Vec<WireFormat>,
+    /// `subject` or `subject/version` of messages in `datum` or `json` that name none.
+    pub default_schema: Option<String>,
+    /// What a message may cost.
+    pub limits: Limits,
+    /// The fields, by their path in a subject's reader schema, that visitors are told of by a mark.
+    pub marks: Vec<(SubjectId, Mark, String)>,
+}
+
+/// A message's body, as it is once base64 and envelopes are taken off.
+#[derive(Debug, Clone, Copy)]
+pub enum Body<'a> {
+    /// Bytes, in any wire format but `json`.
+    Binary(&'a [u8]),
+    /// Text, which can only be `json`.
+    Json(&'a str),
+}
+
+/// What the decoder needs to know of a message.
+#[derive(Debug, Clone, Copy)]
+pub struct Input<'a> {
+    /// The body.
+    pub body: Body<'a>,
+    /// The message attribute `schema`: `subject` or `subject/version`.
+    pub schema: Option<&'a str>,
+    /// The message attribute `__value_schema_id`.
+    pub value_schema_id: Option<&'a [u8]>,
+    /// Whether fields that carry no mark may be absent, of a body in `json` only. A field that is absent and has no
+    /// default is not told of.
+    pub keys_only: bool,
+}
+
+/// Memory that is reused from message to message.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    keys: Keys,
+    /// What a compressed payload inflates to, or the datum that JSON is read through.
+    buffer: Vec<u8>,
+}
+
+/// What a message turned out to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Decoded {
+    /// How it was framed.
+    pub format: WireFormat,
+    /// The subject of its records.
+    pub subject: SubjectId,
+    /// The version it was written with; none if it is a container, which brings its own schema.
+    pub version: Option<u32>,
+    /// How many records it has.
+    pub records: usize,
+}
+
+/// Reads messages of any of a set of schemas. Made once and shared by all threads.
+#[derive(Debug)]
+pub struct Decoder {
+    formats: Vec<WireFormat>,
+    limits: Limits,
+    subjects: Vec<Subject>,
+    writers: Vec<Writer>,
+    by_fingerprint: Index<u64>,
+    by_id: Index<SchemaId>,
+    by_name: Index<Box<str>>,
+    /// Positions of subjects by the names and aliases of their reader schemas, for containers.
+    by_record_name: Index<Box<str>>,
+    default: Option<usize>,
+    /// The marks of each subject.
+    marks: Vec<MarkTree>,
+    containers: PlanCache,
+}
+
+/// One version of a subject, with the plan to read what was written with it.
+#[derive(Debug)]
+struct Writer {
+    subject: SubjectId,
+    version: u32,
+    plan: Plan,
+    /// The plan for bodies in JSON that may lack fields, if JSON is allowed.
+    sparse: Option<Plan>,
+}
+
+/// Why a message is not read in one wire format, and how sure it is that the message is in that format. Of several the
+/// surest is reported, and of equals the first.
+struct Failure {
+    error: DecodeError,
+    sureness: Sureness,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Sureness {
+    /// It begins like one of the format, or nothing speaks against it.
+    Likely,
+    /// The header is complete and its schema known.
+    Recognized,
+}
+
+/// Nothing, if the message is not in this format.
+type Attempt = Result<Option<Decoded>, Failure>;
+
+impl Decoder {
+    /// Reads a message and tells `visitor` of its records, one after the other. See the [module](super) for how the
+    /// allowed wire formats are tried.
+    ///
+    /// # Errors
+    /// Why the message has no place in any table. The visitor may have been told of some of its records by then: what
+    /// it made of them is void.
+    pub fn decode<V: RecordVisitor>(
+        &self,
+        input: &Input<'_>,
+        scratch: &mut Scratch,
+        visitor: &mut V,
+    ) -> Result<Decoded, DecodeError> {
+        let mut failure: Option<Failure> = None;
+        for format in &self.formats {
+            match self.attempt(*format, input, scratch, visitor) {
+                Ok(Some(decoded)) => return Ok(decoded),
+                Ok(None) => {}
+                Err(other) => {
+                    if failure.as_ref().is_none_or(|failure| failure.sureness < other.sureness) {
+                        failure = Some(other);
+                    }
+                }
+            }
+        }
+        Err(failure.map_or_else(DecodeError::unrecognized, |failure| failure.error))
+    }
+
+    /// The subject of this number.
+    pub fn subject(&self, id: SubjectId) -> Option<&Subject> {
+        self.subjects.get(usize::from(id.0))
+    }
+
+    fn attempt<V: RecordVisitor>(
+        &self,
+        format: WireFormat,
+        input: &Input<'_>,
+        scratch: &mut Scratch,
+        visitor: &mut V,
+    ) -> Attempt {
+        let (writer, datum) = match (format, input.body) {
+            (WireFormat::Json, Body::Json(text)) => return self.json(text, input, scratch, visitor),
+            (WireFormat::Container, Body::Binary(body)) => return self.container(body, scratch, visitor),
+            (WireFormat::Glue, Body::Binary(body)) => return self.glue(body, scratch, visitor),
+            (WireFormat::Confluent, Body::Binary(body)) => match self.confluent(body, input.value_schema_id)? {
+                Some(found) => found,
+                None => return Ok(None),
+            },
+            (WireFormat::SingleObject, Body::Binary(body)) => match framing::single_object(body) {
+                Header::None => return Ok(None),
+                Header::Broken(problem) => return Err(likely(format, Problem::Header(problem))),
+                Header::Complete(fingerprint, datum) => {
+                    let writer = self.by_fingerprint.get(&fingerprint);
+                    let unknown = || likely(format, Problem::UnknownSchema(format!("{fingerprint:016x}").into()));
+                    (writer.ok_or_else(unknown)?, datum)
+                }
+            },
+            (WireFormat::Datum, Body::Binary(datum)) => (self.named(format, input)?, datum),
+            (WireFormat::Json, Body::Binary(_)) | (_, Body::Json(_)) => return Ok(None),
+        };
+        let Some(writer) = self.writers.get(writer) else { return Ok(None) };
+        self.read(format, writer, &writer.plan, datum, &mut scratch.keys, visitor)
+    }
+
+    /// The version that the message names, or else the settings.
+    fn named(&self, format: WireFormat, input: &Input<'_>) -> Result<usize, Failure> {
+        match input.schema {
+            None => self.default.ok_or_else(|| likely(format, Problem::SchemaRequired)),
+            Some(name) => {
+                let writer = self.by_name.get(name);
+                writer.ok_or_else(|| likely(format, Problem::UnknownSchema(shortened(name))))
+            }
+        }
+    }
+
+    /// The version that the message attribute or the header names, and the datum; none if there is neither.
+    fn confluent<'b>(&self, body: &'b [u8], attribute: Option<&[u8]>) -> Result<Option<(usize, &'b [u8])>, Failure> {
+        const FORMAT: WireFormat = WireFormat::Confluent;
+        let (id, datum) = match (attribute.map(framing::value_schema_id), framing::confluent(body)) {
+            (Some(Some(id)), _) => (id, body),
+            (Some(None), _) => return Err(likely(FORMAT, Problem::Attribute("__value_schema_id"))),
+            (None, Header::None) => return Ok(None),
+            (None, Header::Broken(problem)) => return Err(likely(FORMAT, Problem::Header(problem))),
+            (None, Header::Complete(id, datum)) => (id, datum),
+        };
+        self.by_schema_id(FORMAT, id).map(|writer| Some((writer, datum)))
+    }
+
+    fn glue<V: RecordVisitor>(&self, body: &[u8], scratch: &mut Scratch, visitor: &mut V) -> Attempt {
+        const FORMAT: WireFormat = WireFormat::Glue;
+        let (compression, id, payload) = match framing::glue(body) {
+            Header::None => return Ok(None),
+            Header::Broken(problem) => return Err(likely(FORMAT, Problem::Header(problem))),
+            Header::Complete((compression, id), payload) => (compression, id, payload),
+        };
+        let Some(writer) = self.writers.get(self.by_schema_id(FORMAT, id)?) else { return Ok(None) };
+        let Scratch { keys, buffer } = scratch;
+        let datum = match compression {
+            GlueCompression::None => payload,
+            GlueCompression::Zlib => inflate(Compression::Zlib, payload, 0, &self.limits, buffer)
+                .map_err(|error| recognized(FORMAT, Problem::Inflate(error)))?,
+        };
+        self.read(FORMAT, writer, &writer.plan, datum, keys, visitor)
+    }
+
+    fn by_schema_id(&self, format: WireFormat, id: SchemaId) -> Result<usize, Failure> {
+        let writer = self.by_id.get(&id);
+        writer.ok_or_else(|| likely(format, Problem::UnknownSchema(id.to_string().into())))
+    }
+
+    /// Writes JSON as a datum of the schema that is named and reads that.
+    fn json<V: RecordVisitor>(&self, text: &str, input: &Input<'_>, scratch: &mut Scratch, visitor: &mut V) -> Attempt {
+        const FORMAT: WireFormat = WireFormat::Json;
+        let Some(writer) = self.writers.get(self.named(FORMAT, input)?) else { return Ok(None) };
+        let version = self.subject(writer.subject).and_then(|subject| subject.version(writer.version));
+        let Some(version) = version else { return Ok(None) };
+        let Limits { max_depth: depth, max_values: values, max_inflated_bytes: bytes, .. } = self.limits;
+        // A branch of a union may stand in an object of its own, which is no level of the record.
+        let json = Json::parse(text, 2 * depth).map_err(|error| recognized(FORMAT, Problem::Json(error)))?;
+        let (presence, plan) = match &writer.sparse {
+            Some(sparse) if input.keys_only => (Presence::Sparse, sparse),
+            _ => (Presence::Full, &writer.plan),
+        };
+        let Scratch { keys, buffer } = scratch;
+        buffer.clear();
+        write::record_datum(version.schema(), &json, presence, Bounds { depth, values, bytes }, buffer)
+            .map_err(|misfit| recognized(FORMAT, Problem::Misfit(misfit)))?;
+        self.read(FORMAT, writer, plan, buffer, keys, visitor)
+    }
+
+    fn read<V: RecordVisitor>(
+        &self,
+        format: WireFormat,
+        writer: &Writer,
+        plan: &Plan,
+        datum: &[u8],
+        keys: &mut Keys,
+        visitor: &mut V,
+    ) -> Attempt {
+        let mut budget = Budget::new(self.limits);
+        let place = (writer.subject, None);
+        walk::read_record(plan, place, (datum, Ending::Last), &mut budget, keys, visitor)
+            .map_err(|fault| recognized(format, Problem::Datum { record: 0, fault }))?;
+        Ok(Some(Decoded { format, subject: writer.subject, version: Some(writer.version), records: 1 }))
+    }
+}
+
+#[cold]
+fn likely(format: WireFormat, problem: Problem) -> Failure {
+    Failure { error: DecodeError::new(format, problem), sureness: Sureness::Likely }
+}
+
+#[cold]
+fn recognized(format: WireFormat, problem: Problem) -> Failure {
+    Failure { error: DecodeError::new(format, problem), sureness: Sureness::Recognized }
+}
+
+/// A name that a stranger gave, fit for a log.
+fn shortened(name: &str) -> Box<str> {
+    name.chars().take(100).flat_map(char::escape_debug).collect::<String>().into()
+}

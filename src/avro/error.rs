@@ -1,0 +1,131 @@
+//! Why a message is no record that we know.
+
+use super::{
+    inflate::InflateError, json::JsonError, path::At, plan::Mismatch, schema::SchemaError, walk::Fault,
+    wire_format::WireFormat, write::Misfit,
+};
+use crate::outcome::Reason;
+use std::fmt;
+
+/// Why a message cannot be decoded. It names the field, never a part of the payload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DecodeError {
+    format: Option<WireFormat>,
+    problem: Problem,
+}
+
+/// What is wrong with a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Problem {
+    Unrecognized,
+    Header(&'static str),
+    /// The message attribute of this name.
+    Attribute(&'static str),
+    /// A schema that goes by this name, fingerprint or id.
+    UnknownSchema(Box<str>),
+    SchemaRequired,
+    Incompatible(Vec<Mismatch>),
+    /// The container's own schema is none.
+    ContainerSchema(Box<SchemaError>),
+    /// The container's own schema is no record.
+    ContainerOfNoRecords,
+    Container(&'static str),
+    /// The payload behind a header does not inflate.
+    Inflate(InflateError),
+    /// A block of a container does not inflate.
+    InflateBlock(InflateError),
+    Limit {
+        what: &'static str,
+        limit: usize,
+    },
+    Json(JsonError),
+    Misfit(Box<At<Misfit>>),
+    /// In the record of this number, from 0.
+    Datum {
+        record: usize,
+        fault: Box<At<Fault>>,
+    },
+}
+
+impl DecodeError {
+    pub(super) fn new(format: WireFormat, problem: Problem) -> Self {
+        Self { format: Some(format), problem }
+    }
+
+    pub(super) fn unrecognized() -> Self {
+        Self { format: None, problem: Problem::Unrecognized }
+    }
+
+    /// The entry of the closed list of reasons that this is.
+    pub fn reason(&self) -> Reason {
+        match &self.problem {
+            Problem::Unrecognized => Reason::UnrecognizedFormat,
+            Problem::Header(_) => Reason::InvalidHeader,
+            Problem::Attribute(_) => Reason::InvalidAttribute,
+            Problem::UnknownSchema(_) => Reason::UnknownSchema,
+            Problem::SchemaRequired => Reason::SchemaRequired,
+            Problem::Incompatible(_) | Problem::ContainerOfNoRecords => Reason::IncompatibleSchema,
+            Problem::ContainerSchema(_) | Problem::Container(_) => Reason::InvalidContainer,
+            Problem::Limit { .. } => Reason::LimitExceeded,
+            Problem::Inflate(InflateError::TooLarge(_)) | Problem::InflateBlock(InflateError::TooLarge(_)) => {
+                Reason::LimitExceeded
+            }
+            Problem::InflateBlock(_) => Reason::InvalidContainer,
+            Problem::Inflate(InflateError::Corrupt) => Reason::MalformedDatum,
+            Problem::Inflate(InflateError::Truncated) => Reason::Truncated,
+            Problem::Inflate(InflateError::Trailing) => Reason::TrailingBytes,
+            Problem::Json(JsonError::TooDeep) => Reason::LimitExceeded,
+            Problem::Json(_) => Reason::InvalidJson,
+            Problem::Misfit(at) => match at.problem() {
+                Misfit::TooDeep | Misfit::TooLarge => Reason::LimitExceeded,
+                _ => Reason::InvalidJson,
+            },
+            Problem::Datum { fault, .. } => fault.problem().reason(),
+        }
+    }
+
+    /// The wire format that the message was taken for; none if it looks like none of those allowed.
+    pub fn format(&self) -> Option<WireFormat> {
+        self.format
+    }
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(format) = self.format {
+            write!(f, "{format}: ")?;
+        }
+        match &self.problem {
+            Problem::Unrecognized => f.write_str("the body is in none of the allowed wire formats"),
+            Problem::Header(problem) | Problem::Container(problem) => f.write_str(problem),
+            Problem::Attribute(name) => write!(f, "message attribute {name} has no usable value"),
+            Problem::UnknownSchema(name) => write!(f, "schema {name} is not in the directory"),
+            Problem::SchemaRequired => f.write_str("neither the message nor the settings name a schema"),
+            Problem::Incompatible(mismatches) => {
+                f.write_str("the schema cannot be read by the newest of its subject")?;
+                mismatches.iter().try_for_each(|mismatch| write!(f, "; {mismatch}"))
+            }
+            Problem::ContainerSchema(error) => write!(f, "its schema is not valid: {error}"),
+            Problem::ContainerOfNoRecords => f.write_str("its schema is no record"),
+            Problem::Inflate(error) | Problem::InflateBlock(error) => error.fmt(f),
+            Problem::Limit { what, limit } => write!(f, "more than {limit} {what}"),
+            Problem::Json(error) => error.fmt(f),
+            Problem::Misfit(at) => at.fmt(f),
+            Problem::Datum { record: 0, fault } => fault.fmt(f),
+            Problem::Datum { record, fault } => write!(f, "record {record}: {fault}"),
+        }
+    }
+}
+
+impl std::error::Error for DecodeError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.problem {
+            Problem::ContainerSchema(error) => Some(error),
+            Problem::Inflate(error) | Problem::InflateBlock(error) => Some(error),
+            Problem::Json(error) => Some(error),
+            Problem::Misfit(at) => Some(at),
+            Problem::Datum { fault, .. } => Some(fault),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,425 @@
+//! JSON read exactly: numbers stay text, a key that comes twice is an error, and depth is bounded.
+//!
+//! `serde_json::Value` keeps the last of two equal keys and turns numbers into floats; neither may happen to a schema's
+//! default or to a body on its way into a table.
+
+use std::{borrow::Cow, fmt};
+
+/// A JSON value that borrows from its text where no escape forces a copy.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Json<'a> {
+    Null,
+    Boolean(bool),
+    /// The number as it was written, which is valid by JSON's grammar.
+    Number(Cow<'a, str>),
+    Text(Cow<'a, str>),
+    Array(Vec<Json<'a>>),
+    /// In the order of the text; no key comes twice.
+    Object(Vec<(Cow<'a, str>, Json<'a>)>),
+}
+
+impl<'a> Json<'a> {
+    /// Reads the whole of `text` as one value nested at most `max_depth` levels, where `[[1]]` has two.
+    pub(crate) fn parse(text: &'a str, max_depth: usize) -> Result<Self, JsonError> {
+        let mut parser = Parser { text, position: 0, depth_left: max_depth };
+        let value = parser.value()?;
+        parser.skip_whitespace();
+        if parser.position < text.len() { Err(parser.syntax()) } else { Ok(value) }
+    }
+
+    /// The value of `key`, if this is an object that has it.
+    pub(crate) fn get(&self, key: &str) -> Option<&Self> {
+        match self {
+            Self::Object(entries) => entries.iter().find(|(name, _)| name == key).map(|(_, value)| value),
+            _ => None,
+        }
+    }
+
+    /// The text, if this is a string.
+    pub(crate) fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The items, if this is an array.
+    pub(crate) fn as_array(&self) -> Option<&[Self]> {
+        match self {
+            Self::Array(items) => Some(items),
+            _ => None,
+        }
+    }
+
+    /// The integer, if this is a number written without fraction and exponent that fits `T`.
+    pub(crate) fn as_integer<T: std::str::FromStr>(&self) -> Option<T> {
+        match self {
+            Self::Number(digits) => digits.parse().ok(),
+            _ => None,
+        }
+    }
+
+    /// The same value, free of the text it was read from.
+    pub(crate) fn into_owned(self) -> Json<'static> {
+        match self {
+            Self::Null => Json::Null,
+            Self::Boolean(value) => Json::Boolean(value),
+            Self::Number(digits) => Json::Number(Cow::Owned(digits.into_owned())),
+            Self::Text(text) => Json::Text(Cow::Owned(text.into_owned())),
+            Self::Array(items) => Json::Array(items.into_iter().map(Json::into_owned).collect()),
+            Self::Object(entries) => Json::Object(
+                entries.into_iter().map(|(key, value)| (Cow::Owned(key.into_owned()), value.into_owned())).collect(),
+            ),
+        }
+    }
+}
+
+/// Why a text is not one JSON value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JsonError {
+    /// It breaks JSON's grammar at this byte.
+    Syntax {
+        /// Bytes before the offence.
+        offset: usize,
+    },
+    /// An object has a key twice.
+    DuplicateKey {
+        /// Bytes before the end of that object.
+        offset: usize,
+    },
+    /// It is nested deeper than allowed.
+    TooDeep,
+}
+
+impl fmt::Display for JsonError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Syntax { offset } => write!(f, "not json at byte {offset}"),
+            Self::DuplicateKey { offset } => {
+                write!(f, "a key comes twice in the json object that ends at byte {offset}")
+            }
+            Self::TooDeep => f.write_str("json nested too deep"),
+        }
+    }
+}
+
+impl std::error::Error for JsonError {}
+
+struct Parser<'a> {
+    text: &'a str,
+    position: usize,
+    depth_left: usize,
+}
+
+impl<'a> Parser<'a> {
+    fn value(&mut self) -> Result<Json<'a>, JsonError> {
+        self.skip_whitespace();
+        match self.peek() {
+            Some(b'n') => self.word("null", Json::Null),
+            Some(b't') => self.word("true", Json::Boolean(true)),
+            Some(b'f') => self.word("false", Json::Boolean(false)),
+            Some(b'"') => self.string().map(Json::Text),
+            Some(b'[') => self.nested(Self::array),
+            Some(b'{') => self.nested(Self::object),
+            _ => self.number(),
+        }
+    }
+
+    fn word(&mut self, word: &str, value: Json<'a>) -> Result<Json<'a>, JsonError> {
+        if self.remaining().starts_with(word.as_bytes()) {
+            self.position += word.len();
+            Ok(value)
+        } else {
+            Err(self.syntax())
+        }
+    }
+
+    fn nested(&mut self, read: fn(&mut Self) -> Result<Json<'a>, JsonError>) -> Result<Json<'a>, JsonError> {
+        self.depth_left = self.depth_left.checked_sub(1).ok_or(JsonError::TooDeep)?;
+        self.position += 1;
+        let value = read(self)?;
+        self.depth_left += 1;
+        Ok(value)
+    }
+
+    fn array(&mut self) -> Result<Json<'a>, JsonError> {
+        let mut items = Vec::new();
+        if self.eat(b']') {
+            return Ok(Json::Array(items));
+        }
+        loop {
+            items.push(self.value()?);
+            if self.eat(b']') {
+                return Ok(Json::Array(items));
+            }
+            self.expect(b',')?;
+        }
+    }
+
+    fn object(&mut self) -> Result<Json<'a>, JsonError> {
+        let mut entries = Vec::new();
+        if self.eat(b'}') {
+            return Ok(Json::Object(entries));
+        }
+        loop {
+            self.skip_whitespace();
+            if self.peek() != Some(b'"') {
+                return Err(self.syntax());
+            }
+            let key = self.string()?;
+            self.expect(b':')?;
+            entries.push((key, self.value()?));
+            if self.eat(b'}') {
+                break;
+            }
+            self.expect(b',')?;
+        }
+        if has_duplicate(&entries) {
+            return Err(JsonError::DuplicateKey { offset: self.position });
+        }
+        Ok(Json::Object(entries))
+    }
+
+    /// Reads a string from its opening quote; borrows it when it has no escape.
+    fn string(&mut self) -> Result<Cow<'a, str>, JsonError> {
+        self.position += 1;
+        let mut owned = String::new();
+        let mut start = self.position;
+        loop {
+            match self.peek() {
+                Some(b'"') => {
+                    let tail = self.slice(start);
+                    self.position += 1;
+                    return Ok(if owned.is_empty() { Cow::Borrowed(tail) } else { Cow::Owned(owned + tail) });
+                }
+                Some(b'\\') => {
+                    owned.push_str(self.slice(start));
+                    self.position += 1;
+                    owned.push(self.escape()?);
+                    start = self.position;
+                }
+                Some(0x20..) => self.position += 1,
+                _ => return Err(self.syntax()),
+            }
+        }
+    }
+
+    fn escape(&mut self) -> Result<char, JsonError> {
+        let kind = self.peek().ok_or_else(|| self.syntax())?;
+        self.position += 1;
+        Ok(match kind {
+            b'"' | b'\\' | b'/' => char::from(kind),
+            b'b' => '\u{8}',
+            b'f' => '\u{c}',
+            b'n' => '\n',
+            b'r' => '\r',
+            b't' => '\t',
+            b'u' => return self.unicode_escape(),
+            _ => return Err(self.syntax()),
+        })
+    }
+
+    /// Four hexadecimal digits, or two times four that make a surrogate pair.
+    fn unicode_escape(&mut self) -> Result<char, JsonError> {
+        let first = self.four_digits()?;
+        let code = if (0xD800..0xDC00).contains(&first) {
+            if !self.remaining().starts_with(b"\\u") {
+                return Err(self.syntax());
+            }
+            self.position += 2;
+            let second = self.four_digits()?;
+            if !(0xDC00..0xE000).contains(&second) {
+                return Err(self.syntax());
+            }
+            0x10000 + ((first - 0xD800) << 10) + (second - 0xDC00)
+        } else {
+            first
+        };
+        char::from_u32(code).ok_or_else(|| self.syntax())
+    }
+
+    fn four_digits(&mut self) -> Result<u32, JsonError> {
+        let digits = self.text.get(self.position..self.position + 4).ok_or_else(|| self.syntax())?;
+        if !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(self.syntax());
+        }
+        self.position += 4;
+        u32::from_str_radix(digits, 16).map_err(|_| self.syntax())
+    }
+
+    fn number(&mut self) -> Result<Json<'a>, JsonError> {
+        let start = self.position;
+        self.eat_here(b'-');
+        if !self.eat_here(b'0') {
+            self.digits()?;
+        }
+        if self.eat_here(b'.') {
+            self.digits()?;
+        }
+        if self.eat_here(b'e') || self.eat_here(b'E') {
+            let _sign = self.eat_here(b'+') || self.eat_here(b'-');
+            self.digits()?;
+        }
+        Ok(Json::Number(Cow::Borrowed(self.slice(start))))
+    }
+
+    fn digits(&mut self) -> Result<(), JsonError> {
+        let count = self.remaining().iter().take_while(|byte| byte.is_ascii_digit()).count();
+        self.position += count;
+        if count == 0 { Err(self.syntax()) } else { Ok(()) }
+    }
+
+    fn expect(&mut self, byte: u8) -> Result<(), JsonError> {
+        if self.eat(byte) { Ok(()) } else { Err(self.syntax()) }
+    }
+
+    fn eat(&mut self, byte: u8) -> bool {
+        self.skip_whitespace();
+        self.eat_here(byte)
+    }
+
+    fn eat_here(&mut self, byte: u8) -> bool {
+        let found = self.peek() == Some(byte);
+        self.position += usize::from(found);
+        found
+    }
+
+    fn skip_whitespace(&mut self) {
+        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
+            self.position += 1;
+        }
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.position).copied()
+    }
+
+    fn remaining(&self) -> &'a [u8] {
+        self.text.as_bytes().get(self.position..).unwrap_or_default()
+    }
+
+    /// The text from `start` to here. Both ends stand beside ASCII characters, so neither splits a character.
+    fn slice(&self, start: usize) -> &'a str {
+        self.text.get(start..self.position).unwrap_or_default()
+    }
+
+    fn syntax(&self) -> JsonError {
+        JsonError::Syntax { offset: self.position }
+    }
+}
+
+/// Objects of so few keys are compared pairwise, which is faster than sorting them.
+const FEW_KEYS: usize = 8;
+
+fn has_duplicate(entries: &[(Cow<'_, str>, Json<'_>)]) -> bool {
+    if entries.len() <= FEW_KEYS {
+        return entries.iter().enumerate().any(|(i, (key, _))| entries.iter().take(i).any(|(other, _)| other == key));
+    }
+    let mut keys: Vec<&str> = entries.iter().map(|(key, _)| key.as_ref()).collect();
+    keys.sort_unstable();
+    keys.windows(2).any(|pair| pair.first() == pair.last())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn parse(text: &str) -> Result<Json<'_>, JsonError> {
+        Json::parse(text, 4)
+    }
+
+    /// What serde_json makes of the same text, as the oracle.
+    fn to_serde(json: &Json<'_>) -> serde_json::Value {
+        match json {
+            Json::Null => serde_json::Value::Null,
+            Json::Boolean(value) => (*value).into(),
+            Json::Number(digits) => serde_json::from_str(digits).unwrap(),
+            Json::Text(text) => text.as_ref().into(),
+            Json::Array(items) => items.iter().map(to_serde).collect(),
+            Json::Object(entries) => entries.iter().map(|(key, value)| (key.clone(), to_serde(value))).collect(),
+        }
+    }
+
+    #[test]
+    fn numbers_keep_every_digit() {
+        for digits in ["0", "-0", "9007199254740993", "0.10", "1e-7", "-12.50E+3", "123456789012345678901234567890"] {
+            assert_eq!(parse(digits), Ok(Json::Number(digits.into())));
+        }
+        for wrong in ["01", "+1", ".5", "1.", "1e", "-", "0x1", "NaN", "1 2"] {
+            assert!(matches!(parse(wrong), Err(JsonError::Syntax { .. })), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn only_strings_with_escapes_are_copied() {
+        assert!(matches!(parse("\"größe\""), Ok(Json::Text(Cow::Borrowed("größe")))));
+        assert!(matches!(parse("\"\""), Ok(Json::Text(Cow::Borrowed("")))));
+        let escaped = parse(r#""a\n\"\\\/\b\f\r\t\u00e9\ud83d\ude00z""#);
+        assert_eq!(escaped, Ok(Json::Text("a\n\"\\/\u{8}\u{c}\r\té😀z".into())));
+    }
+
+    #[test]
+    fn a_key_that_comes_twice_is_an_error() {
+        assert!(matches!(parse(r#"{"a":1,"a":1}"#), Err(JsonError::DuplicateKey { .. })));
+        assert!(matches!(parse(r#"{"a":1,"\u0061":2}"#), Err(JsonError::DuplicateKey { .. })));
+        let many = |last: usize| {
+            let keys: Vec<_> = (0..40).chain([last]).map(|i| format!("\"k{i}\":0")).collect();
+            format!("{{{}}}", keys.join(","))
+        };
+        assert!(matches!(parse(&many(7)), Err(JsonError::DuplicateKey { .. })));
+        assert!(parse(&many(40)).is_ok());
+    }
+
+    #[test]
+    fn depth_is_bounded() {
+        assert!(parse("[[[[1]]]]").is_ok());
+        assert!(parse("[[],[],[],[[[]]]]").is_ok());
+        assert_eq!(parse("[[[[[1]]]]]"), Err(JsonError::TooDeep));
+        assert_eq!(parse(&"[".repeat(100_000)), Err(JsonError::TooDeep));
+    }
+
+    #[test]
+    fn broken_text_is_rejected() {
+        let wrong = [
+            "",
+            " ",
+            "nul",
+            "tru",
+            "[1,]",
+            "[1 2]",
+            "{\"a\"}",
+            "{a:1}",
+            "{\"a\":1,}",
+            "\"a",
+            "\"\n\"",
+            r#""\x""#,
+            "[",
+            r#""\ud800""#,
+            r#""\ud800\u0041""#,
+            r#""\udc00""#,
+            r#""\u00g0""#,
+            r#""\u+123""#,
+            "\"\\",
+            "{\"a\":1",
+            "1]",
+        ];
+        for text in wrong {
+            assert!(matches!(parse(text), Err(JsonError::Syntax { .. })), "{text}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(256))]
+        #[test]
+        fn any_text_is_read_as_serde_json_reads_it(text in r#"[\[\]{}:,"\\ a0-9.eEu+\-tfn\x00-\x20é]{0,12}"#) {
+            let theirs = serde_json::from_str::<serde_json::Value>(&text);
+            match (Json::parse(&text, 16), theirs) {
+                (Ok(json), Ok(value)) => prop_assert_eq!(to_serde(&json), value),
+                (Ok(_), Err(error)) => prop_assert!(error.to_string().contains("out of range"), "{}", error),
+                (Err(JsonError::Syntax { .. }), theirs) => prop_assert!(theirs.is_err()),
+                (Err(_), _) => {}
+            }
+        }
+    }
+}

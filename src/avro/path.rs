@@ -1,0 +1,86 @@
+//! Where in a schema or a record something is wrong.
+
+use std::fmt;
+
+/// A problem and the path to it, such as `items[3].price`, or `labels{0}` for the first entry of a map.
+///
+/// The path is put together on the way out of a failed descent, so that a descent that succeeds pays nothing for it. It
+/// holds names of the schema and positions, never a part of a payload; that is why a map's entry goes by its position.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct At<P> {
+    path: String,
+    problem: P,
+}
+
+impl<P> At<P> {
+    /// The problem, right here.
+    pub(crate) fn here(problem: P) -> Box<Self> {
+        Box::new(Self { path: String::new(), problem })
+    }
+
+    /// The problem at a path that is known already.
+    pub(crate) fn new(path: &str, problem: P) -> Self {
+        Self { path: path.to_owned(), problem }
+    }
+
+    #[cold]
+    pub(crate) fn in_field(mut self: Box<Self>, name: &str) -> Box<Self> {
+        let dot = if self.path.starts_with(['[', '{']) || self.path.is_empty() { "" } else { "." };
+        self.path = format!("{name}{dot}{}", self.path);
+        self
+    }
+
+    #[cold]
+    pub(crate) fn in_item(self: Box<Self>, index: usize) -> Box<Self> {
+        self.behind(format!("[{index}]"))
+    }
+
+    #[cold]
+    pub(crate) fn in_entry(self: Box<Self>, index: usize) -> Box<Self> {
+        self.behind(format!("{{{index}}}"))
+    }
+
+    fn behind(mut self: Box<Self>, position: String) -> Box<Self> {
+        let dot = if self.path.starts_with(['[', '{']) || self.path.is_empty() { "" } else { "." };
+        self.path = position + dot + &self.path;
+        self
+    }
+
+    /// Field names joined by dots, positions in brackets; empty for the whole.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// What is wrong there.
+    pub fn problem(&self) -> &P {
+        &self.problem
+    }
+}
+
+impl<P: fmt::Display> fmt::Display for At<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.path.is_empty() {
+            write!(f, "{}: ", self.path)?;
+        }
+        self.problem.fmt(f)
+    }
+}
+
+impl<P: std::error::Error> std::error::Error for At<P> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.problem.source()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_reads_as_one_would_write_it() {
+        let fault = At::here("too short").in_field("price").in_item(3).in_field("items").in_field("order");
+        assert_eq!(fault.to_string(), "order.items[3].price: too short");
+        assert_eq!(At::here("x").in_item(1).in_entry(0).in_field("m").path(), "m{0}[1]");
+        assert_eq!(At::here("gone").to_string(), "gone");
+    }
+}

@@ -1,0 +1,192 @@
+//! What to do with the bytes of one writer schema to read them as one reader schema, worked out once.
+//!
+//! A plan is a few flat arrays. A record is a run of steps in the writer's order of fields, with the reader's defaults at
+//! its end; a union is a run of nodes, one a branch of the writer; an enum a run of symbols. What names and matches was
+//! settled when the plan was compiled: walking a datum compares no text and looks nothing up.
+
+mod compile;
+mod mark;
+mod matching;
+mod skip;
+
+pub use matching::{Mismatch, MismatchProblem};
+
+pub(crate) use compile::{Presence, compile};
+pub(crate) use mark::MarkTree;
+
+use crate::record::{Mark, Name};
+
+/// The way from a writer's datum to a visitor of the reader's record.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) root: Node,
+    nodes: Vec<Node>,
+    steps: Vec<Step>,
+    symbols: Vec<Option<Box<str>>>,
+    skips: Vec<Skip>,
+    defaults: Vec<u8>,
+}
+
+/// A run within one of a plan's arrays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Span {
+    start: u32,
+    len: u32,
+}
+
+/// How to read one value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Node {
+    Null,
+    Boolean,
+    Int,
+    Long,
+    Date,
+    Float,
+    Double,
+    IntAsFloat,
+    IntAsDouble,
+    LongAsFloat,
+    LongAsDouble,
+    FloatAsDouble,
+    String,
+    Bytes,
+    Decimal {
+        scale: u32,
+    },
+    Fixed {
+        size: u32,
+    },
+    FixedDecimal {
+        size: u32,
+        scale: u32,
+    },
+    Uuid,
+    /// Runs over [`Plan::symbol`]s.
+    Enum(Span),
+    /// The node of an item, and the least bytes that one takes.
+    Array {
+        item: NodeId,
+        least: u32,
+    },
+    /// The node of a value, and the least bytes that a key and a value take.
+    Map {
+        value: NodeId,
+        least: u32,
+    },
+    /// Runs over nodes.
+    Union(Span),
+    /// Runs over steps.
+    Record(Span),
+    /// Stands for another node: the record that is being compiled around here.
+    Again(NodeId),
+    /// A branch of the writer's union that the reader has no place for.
+    Unresolvable,
+}
+
+/// Index of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NodeId(u32);
+
+/// Index of a [`Skip`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SkipId(u32);
+
+/// One field of a record.
+#[derive(Debug)]
+pub(crate) struct Step {
+    /// The reader's name of it; the writer's, if the reader lacks it.
+    pub(crate) name: Name,
+    pub(crate) marks: Box<[Mark]>,
+    pub(crate) action: Action,
+}
+
+/// Where the value of a field comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// The next bytes of the datum.
+    Read(Node),
+    /// The next bytes if the byte before them says so, which is not Avro but how sparse records travel from JSON to here.
+    ReadIfPresent {
+        node: Node,
+        /// Whether it is an error if it is absent.
+        required: bool,
+    },
+    /// The reader's default, which is a datum too.
+    Default(Node, Span),
+    /// The next bytes are of a field the reader lacks.
+    Skip(SkipId),
+}
+
+/// How to pass over one value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Skip {
+    Bytes(u32),
+    Varint,
+    Prefixed,
+    /// The item, and the least bytes that one takes.
+    Array {
+        item: SkipId,
+        least: u32,
+    },
+    /// The value, and the least bytes that a key and a value take.
+    Map {
+        value: SkipId,
+        least: u32,
+    },
+    /// Runs over skips, one a branch.
+    Union(Span),
+    /// Runs over skips, one a field.
+    Record(Span),
+    /// Stands for another skip.
+    Again(SkipId),
+}
+
+impl Span {
+    fn of<T>(self, all: &[T]) -> &[T] {
+        let start = self.start as usize;
+        all.get(start..start + self.len as usize).unwrap_or_default()
+    }
+}
+
+impl Plan {
+    /// The node at `id`. An id is only made together with its node.
+    #[inline]
+    pub(crate) fn node(&self, id: NodeId) -> Node {
+        self.nodes.get(id.0 as usize).copied().unwrap_or(Node::Unresolvable)
+    }
+
+    #[inline]
+    pub(crate) fn steps(&self, span: Span) -> &[Step] {
+        span.of(&self.steps)
+    }
+
+    /// The node of a writer's union at `branch`.
+    #[inline]
+    pub(crate) fn branch(&self, span: Span, branch: usize) -> Option<Node> {
+        span.of(&self.nodes).get(branch).copied()
+    }
+
+    /// The reader's symbol for the writer's at `index`; the inner option is empty if the reader has none.
+    #[inline]
+    pub(crate) fn symbol(&self, span: Span, index: usize) -> Option<Option<&str>> {
+        span.of(&self.symbols).get(index).map(Option::as_deref)
+    }
+
+    pub(crate) fn default_datum(&self, span: Span) -> &[u8] {
+        span.of(&self.defaults)
+    }
+
+    pub(crate) fn skip(&self, id: SkipId) -> Skip {
+        self.skips.get(id.0 as usize).copied().unwrap_or(Skip::Bytes(0))
+    }
+
+    /// The skip of a writer's union at `branch`.
+    pub(crate) fn skip_branch(&self, span: Span, branch: usize) -> Option<Skip> {
+        span.of(&self.skips).get(branch).copied()
+    }
+
+    pub(crate) fn skip_fields(&self, span: Span) -> &[Skip] {
+        span.of(&self.skips)
+    }
+}

@@ -1,0 +1,159 @@
+//! A schema as a graph: types in one array, named types referred to by index.
+//!
+//! Schemas are read here and not by apache-avro, which is the oracle in tests instead, because a container brings its own
+//! schema: a crafted one of 100 KB makes apache-avro 0.22 allocate gigabytes (a type with many aliases is copied once for
+//! each) or spin for minutes (nested defaults), and its canonical form keeps what the specification strips (`order`,
+//! `precision`, `scale`, the object around an annotated primitive), so that fingerprints differ from every other
+//! implementation's. Reading one here costs time and memory proportional to its text.
+
+mod canonical;
+mod logical;
+mod name;
+mod parse;
+
+pub use parse::{SchemaError, SchemaProblem};
+
+pub(crate) use logical::Decimal;
+pub(crate) use name::unqualified;
+
+use super::json::Json;
+use crate::record::Unit;
+
+/// Index of a type within its schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct TypeId(u32);
+
+/// One schema: its types, and which of them is the whole.
+#[derive(Debug, Clone)]
+pub(crate) struct Schema {
+    types: Vec<Type>,
+    root: TypeId,
+}
+
+impl Schema {
+    pub(crate) fn root(&self) -> TypeId {
+        self.root
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "a TypeId is made by the parser that pushed its type")]
+    pub(crate) fn get(&self, id: TypeId) -> &Type {
+        &self.types[id.0 as usize]
+    }
+
+    /// The record that the whole schema is, if it is one.
+    pub(crate) fn record(&self) -> Option<&Record> {
+        match self.get(self.root) {
+            Type::Record(record) => Some(record),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn types(&self) -> &[Type] {
+        &self.types
+    }
+}
+
+/// A type with its logical type, where that is valid and changes what a value means to us.
+#[derive(Debug, Clone)]
+pub(crate) enum Type {
+    Null,
+    Boolean,
+    Int(Int),
+    Long(Unit),
+    Float,
+    Double,
+    Bytes(Option<Decimal>),
+    String,
+    Fixed(Fixed),
+    Enum(Enum),
+    Array(TypeId),
+    Map(TypeId),
+    Union(Box<[TypeId]>),
+    Record(Record),
+}
+
+impl Type {
+    /// The name of its kind, as schemas spell it.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Boolean => "boolean",
+            Self::Int(_) => "int",
+            Self::Long(_) => "long",
+            Self::Float => "float",
+            Self::Double => "double",
+            Self::Bytes(_) => "bytes",
+            Self::String => "string",
+            Self::Fixed(_) => "fixed",
+            Self::Enum(_) => "enum",
+            Self::Array(_) => "array",
+            Self::Map(_) => "map",
+            Self::Union(_) => "union",
+            Self::Record(_) => "record",
+        }
+    }
+
+    /// Its name and aliases, if it is of a named kind.
+    pub(crate) fn named(&self) -> Option<&Named> {
+        match self {
+            Self::Fixed(Fixed { named, .. }) | Self::Enum(Enum { named, .. }) | Self::Record(Record { named, .. }) => {
+                Some(named)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// What an `int` counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Int {
+    /// Nothing in particular; also the milliseconds of `time-millis`.
+    Plain,
+    /// Days since 1970-01-01.
+    Date,
+}
+
+/// The full name of a type and those it had before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Named {
+    pub(crate) name: Box<str>,
+    pub(crate) aliases: Box<[Box<str>]>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Fixed {
+    pub(crate) named: Named,
+    pub(crate) size: u32,
+    pub(crate) meaning: FixedMeaning,
+}
+
+/// What the bytes of a `fixed` are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FixedMeaning {
+    /// Bytes; also those of a `duration`.
+    Plain,
+    Decimal(Decimal),
+    Uuid,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Enum {
+    pub(crate) named: Named,
+    pub(crate) symbols: Box<[Box<str>]>,
+    /// What a symbol that this enum lacks is read as: one of its own.
+    pub(crate) default: Option<Box<str>>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Record {
+    pub(crate) named: Named,
+    pub(crate) fields: Box<[Field]>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Field {
+    pub(crate) name: Box<str>,
+    pub(crate) aliases: Box<[Box<str>]>,
+    pub(crate) ty: TypeId,
+    pub(crate) default: Option<Json<'static>>,
+}

@@ -1,0 +1,279 @@
+//! Reads the JSON of a schema by the rules of Avro 1.12.
+
+use super::{Enum, Field, Fixed, FixedMeaning, Int, Named, Record, Schema, Type, TypeId, logical, name};
+use crate::{
+    avro::{
+        json::{Json, JsonError},
+        path::At,
+    },
+    record::Unit,
+};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+};
+
+/// The deepest nesting of a schema's JSON. A record within a record costs four levels.
+const MAX_JSON_DEPTH: usize = 128;
+
+/// The most types a schema may have, each mention of a primitive counted.
+const MAX_TYPES: usize = 1 << 16;
+
+/// Why a text is no schema, and where in it.
+pub type SchemaError = At<SchemaProblem>;
+
+/// What is wrong with a schema.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SchemaProblem {
+    /// It is not even JSON.
+    Json(JsonError),
+    /// Neither a name, nor an object with a type, nor a union.
+    NotASchema,
+    /// An attribute that must be there is missing or of the wrong kind.
+    Attribute(&'static str),
+    /// A name that the specification does not allow.
+    Name(Box<str>),
+    /// A type that is not defined before this place.
+    UnknownType(Box<str>),
+    /// A type, field, symbol or union branch that is there already.
+    Duplicate(Box<str>),
+    /// A union directly in a union.
+    NestedUnion,
+    /// An enum's default that is none of its symbols.
+    EnumDefault(Box<str>),
+    /// More types than a schema may have.
+    TooManyTypes,
+}
+
+impl fmt::Display for SchemaProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Json(error) => error.fmt(f),
+            Self::NotASchema => f.write_str("neither a type name, nor an object with a type, nor a union"),
+            Self::Attribute(name) => write!(f, "attribute \"{name}\" is missing or of the wrong kind"),
+            Self::Name(name) => write!(f, "\"{name}\" is no legal name"),
+            Self::UnknownType(name) => write!(f, "type \"{name}\" is not defined before it is used"),
+            Self::Duplicate(name) => write!(f, "\"{name}\" comes twice"),
+            Self::NestedUnion => f.write_str("a union stands directly in a union"),
+            Self::EnumDefault(symbol) => write!(f, "default \"{symbol}\" is none of the symbols"),
+            Self::TooManyTypes => write!(f, "more than {MAX_TYPES} types"),
+        }
+    }
+}
+
+impl std::error::Error for SchemaProblem {}
+
+impl Schema {
+    /// Reads `text`, in time and memory proportional to its length.
+    pub(crate) fn parse(text: &str) -> Result<Self, Box<SchemaError>> {
+        let json = Json::parse(text, MAX_JSON_DEPTH).map_err(|error| At::here(SchemaProblem::Json(error)))?;
+        let mut parser = Parser::default();
+        let root = parser.ty(&json, "")?;
+        Ok(Self { types: parser.types, root })
+    }
+}
+
+#[derive(Default)]
+struct Parser {
+    types: Vec<Type>,
+    names: HashMap<Box<str>, TypeId>,
+}
+
+type Parsed<T> = Result<T, Box<SchemaError>>;
+
+impl Parser {
+    fn ty(&mut self, json: &Json<'_>, namespace: &str) -> Parsed<TypeId> {
+        match json {
+            Json::Text(name) => self.by_name(name, namespace),
+            Json::Array(branches) => self.union(branches, namespace),
+            Json::Object(_) => self.definition(json, namespace),
+            _ => Err(At::here(SchemaProblem::NotASchema)),
+        }
+    }
+
+    fn by_name(&mut self, name: &str, namespace: &str) -> Parsed<TypeId> {
+        match primitive(name) {
+            Some(primitive) => self.push(primitive),
+            None => self.reference(name, namespace),
+        }
+    }
+
+    /// A type defined before. A short name that its namespace does not know may mean a type without namespace: that is
+    /// how Java writes such a reference.
+    fn reference(&self, name: &str, namespace: &str) -> Parsed<TypeId> {
+        let found = self.names.get(&name::full(name, namespace)).or_else(|| self.names.get(name));
+        found.copied().ok_or_else(|| At::here(SchemaProblem::UnknownType(name.into())))
+    }
+
+    fn definition(&mut self, json: &Json<'_>, namespace: &str) -> Parsed<TypeId> {
+        match json.get("type") {
+            Some(Json::Text(kind)) => match kind.as_ref() {
+                "record" => self.record(json, namespace),
+                "enum" => self.enumeration(json, namespace),
+                "fixed" => self.fixed(json, namespace),
+                "array" => {
+                    let items = self.ty(attribute(json, "items")?, namespace).map_err(|at| at.in_field("items"))?;
+                    self.push(Type::Array(items))
+                }
+                "map" => {
+                    let values = self.ty(attribute(json, "values")?, namespace).map_err(|at| at.in_field("values"))?;
+                    self.push(Type::Map(values))
+                }
+                name => match primitive(name) {
+                    Some(primitive) => self.push(logical::annotated(primitive, json)),
+                    None => self.reference(name, namespace),
+                },
+            },
+            Some(nested @ (Json::Object(_) | Json::Array(_))) => self.ty(nested, namespace),
+            _ => Err(At::here(SchemaProblem::Attribute("type"))),
+        }
+    }
+
+    fn union(&mut self, branches: &[Json<'_>], namespace: &str) -> Parsed<TypeId> {
+        let mut seen = HashSet::new();
+        let mut ids = Vec::with_capacity(branches.len());
+        for (index, branch) in branches.iter().enumerate() {
+            let id = self.ty(branch, namespace).map_err(|at| at.in_item(index))?;
+            let ty = self.get(id);
+            if matches!(ty, Type::Union(_)) {
+                return Err(At::here(SchemaProblem::NestedUnion).in_item(index));
+            }
+            let identity: Box<str> = ty.named().map_or(ty.kind(), |named| &named.name).into();
+            if !seen.insert((ty.named().is_some(), identity.clone())) {
+                return Err(At::here(SchemaProblem::Duplicate(identity)).in_item(index));
+            }
+            ids.push(id);
+        }
+        self.push(Type::Union(ids.into()))
+    }
+
+    fn record(&mut self, json: &Json<'_>, namespace: &str) -> Parsed<TypeId> {
+        let named = named(json, namespace)?;
+        let fields = attribute(json, "fields")?.as_array();
+        let fields = fields.ok_or_else(|| At::here(SchemaProblem::Attribute("fields")))?;
+        // The name is known within the record: that is what recursion is.
+        let id = self.define(Type::Record(Record { named: named.clone(), fields: Box::default() }))?;
+        let mut parsed = Vec::with_capacity(fields.len());
+        let mut seen = HashSet::new();
+        for (index, field) in fields.iter().enumerate() {
+            let name = field.get("name").and_then(Json::as_text);
+            let name = name.ok_or_else(|| At::here(SchemaProblem::Attribute("name")).in_item(index))?;
+            let field = self.field(name, field, name::namespace(&named.name)).map_err(|at| at.in_field(name))?;
+            if !seen.insert(field.name.clone()) {
+                return Err(At::here(SchemaProblem::Duplicate(field.name)));
+            }
+            parsed.push(field);
+        }
+        self.set(id, Type::Record(Record { named, fields: parsed.into() }));
+        Ok(id)
+    }
+
+    fn field(&mut self, name: &str, json: &Json<'_>, namespace: &str) -> Parsed<Field> {
+        if !name::is_name(name) {
+            return Err(At::here(SchemaProblem::Name(name.into())));
+        }
+        let ty = self.ty(attribute(json, "type")?, namespace)?;
+        let default = json.get("default").cloned().map(Json::into_owned);
+        Ok(Field { name: name.into(), aliases: texts(json, "aliases")?, ty, default })
+    }
+
+    fn enumeration(&mut self, json: &Json<'_>, namespace: &str) -> Parsed<TypeId> {
+        let named = named(json, namespace)?;
+        attribute(json, "symbols")?;
+        let symbols = texts(json, "symbols")?;
+        let mut seen = HashSet::new();
+        for symbol in &symbols {
+            if !name::is_name(symbol) {
+                return Err(At::here(SchemaProblem::Name(symbol.clone())));
+            }
+            if !seen.insert(symbol) {
+                return Err(At::here(SchemaProblem::Duplicate(symbol.clone())));
+            }
+        }
+        let default = match json.get("default") {
+            None => None,
+            Some(Json::Text(symbol)) if seen.contains(&Box::from(symbol.as_ref())) => Some(symbol.as_ref().into()),
+            Some(Json::Text(symbol)) => return Err(At::here(SchemaProblem::EnumDefault(symbol.as_ref().into()))),
+            Some(_) => return Err(At::here(SchemaProblem::Attribute("default"))),
+        };
+        self.define(Type::Enum(Enum { named, symbols, default }))
+    }
+
+    fn fixed(&mut self, json: &Json<'_>, namespace: &str) -> Parsed<TypeId> {
+        let named = named(json, namespace)?;
+        let size = attribute(json, "size")?.as_integer().filter(|size| i32::try_from(*size).is_ok());
+        let size = size.ok_or_else(|| At::here(SchemaProblem::Attribute("size")))?;
+        let plain = Type::Fixed(Fixed { named, size, meaning: FixedMeaning::Plain });
+        self.define(logical::annotated(plain, json))
+    }
+
+    fn define(&mut self, ty: Type) -> Parsed<TypeId> {
+        let name = ty.named().map_or_else(Box::default, |named| named.name.clone());
+        let id = self.push(ty)?;
+        match self.names.insert(name.clone(), id) {
+            None => Ok(id),
+            Some(_) => Err(At::here(SchemaProblem::Duplicate(name))),
+        }
+    }
+
+    fn push(&mut self, ty: Type) -> Parsed<TypeId> {
+        let id = u32::try_from(self.types.len()).ok().filter(|_| self.types.len() < MAX_TYPES);
+        self.types.push(ty);
+        id.map(TypeId).ok_or_else(|| At::here(SchemaProblem::TooManyTypes))
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "a TypeId is made where its type is pushed")]
+    fn get(&self, id: TypeId) -> &Type {
+        &self.types[id.0 as usize]
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "a TypeId is made where its type is pushed")]
+    fn set(&mut self, id: TypeId, ty: Type) {
+        self.types[id.0 as usize] = ty;
+    }
+}
+
+fn primitive(name: &str) -> Option<Type> {
+    Some(match name {
+        "null" => Type::Null,
+        "boolean" => Type::Boolean,
+        "int" => Type::Int(Int::Plain),
+        "long" => Type::Long(Unit::Plain),
+        "float" => Type::Float,
+        "double" => Type::Double,
+        "bytes" => Type::Bytes(None),
+        "string" => Type::String,
+        _ => return None,
+    })
+}
+
+fn attribute<'a>(json: &'a Json<'a>, name: &'static str) -> Parsed<&'a Json<'a>> {
+    json.get(name).ok_or_else(|| At::here(SchemaProblem::Attribute(name)))
+}
+
+/// An attribute that is a list of strings; none if it is absent.
+fn texts(json: &Json<'_>, name: &'static str) -> Parsed<Box<[Box<str>]>> {
+    let Some(list) = json.get(name) else { return Ok(Box::default()) };
+    let wrong = || At::here(SchemaProblem::Attribute(name));
+    list.as_array()
+        .ok_or_else(wrong)?
+        .iter()
+        .map(|item| item.as_text().map(Box::from).ok_or_else(wrong))
+        .collect::<Result<_, _>>()
+}
+
+/// The full name and aliases of a definition within `enclosing` namespace.
+fn named(json: &Json<'_>, enclosing: &str) -> Parsed<Named> {
+    let short = attribute(json, "name")?.as_text().ok_or_else(|| At::here(SchemaProblem::Attribute("name")))?;
+    let namespace = match json.get("namespace") {
+        None | Some(Json::Null) => enclosing,
+        Some(namespace) => namespace.as_text().ok_or_else(|| At::here(SchemaProblem::Attribute("namespace")))?,
+    };
+    let name = name::full(short, namespace);
+    if !name::is_full_name(&name) {
+        return Err(At::here(SchemaProblem::Name(name)));
+    }
+    let aliases = texts(json, "aliases")?;
+    let aliases = aliases.iter().map(|alias| name::full(alias, name::namespace(&name))).collect();
+    Ok(Named { name, aliases })
+}

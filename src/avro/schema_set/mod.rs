@@ -1,0 +1,121 @@
+//! The schema directory: subjects, their versions, and everything that can be wrong with them, found before the first
+//! message.
+//!
+//! Every version of a subject is accepted as a writer schema; the highest is the reader schema, and it must be able to
+//! read all of them. A subject's schemas are records, because a record is what becomes an item.
+
+mod error;
+mod ids;
+mod subject;
+
+pub use error::{SchemaErrors, SetProblem};
+pub use ids::SchemaId;
+pub use subject::{DatumError, FieldError, SchemaVersion, Subject};
+
+use super::{
+    path::At,
+    plan::{self, MarkTree, Presence},
+    schema::{Schema, Type},
+    write,
+};
+use crate::record::SubjectId;
+use std::collections::BTreeMap;
+
+/// One file of the schema directory.
+#[derive(Debug, Clone)]
+pub struct SchemaFile {
+    /// The name of its folder.
+    pub subject: String,
+    /// Its own name without `.avsc`, as found.
+    pub version: String,
+    /// What is in it.
+    pub text: String,
+    /// Where it is, for people.
+    pub path: String,
+}
+
+/// Schemas that fit together: each can be read by its subject's newest.
+#[derive(Debug)]
+pub struct Schemas {
+    subjects: Vec<Subject>,
+}
+
+impl Schemas {
+    /// Parses `files`, in any order, and checks each subject's older versions against its newest.
+    ///
+    /// # Errors
+    /// All problems of all files together.
+    pub fn parse(files: Vec<SchemaFile>) -> Result<Self, SchemaErrors> {
+        let mut problems = Vec::new();
+        let mut versions: BTreeMap<String, Vec<SchemaVersion>> = BTreeMap::new();
+        let mut broken = Vec::new();
+        for file in files {
+            let (subject, number) = (file.subject.clone(), file.version.parse::<u32>());
+            match SchemaVersion::parse(file) {
+                Ok(version) => versions.entry(subject).or_default().push(version),
+                Err(problem) => {
+                    broken.extend(number.ok().map(|number| (subject, number)));
+                    problems.push(problem);
+                }
+            }
+        }
+        let mut subjects = Vec::with_capacity(versions.len());
+        for (name, mut versions) in versions {
+            versions.sort_by_key(SchemaVersion::number);
+            let Ok(id) = u16::try_from(subjects.len()) else {
+                problems.push(SetProblem::TooManySubjects);
+                break;
+            };
+            if let Some(subject) = Subject::new(SubjectId(id), name, versions, &mut problems) {
+                let newest = subject.newest().number();
+                // Against a version that is not the newest, problems would be made up.
+                if !broken.iter().any(|(name, number)| name == subject.name() && *number > newest) {
+                    check(&subject, &mut problems);
+                }
+                subjects.push(subject);
+            }
+        }
+        if subjects.is_empty() && problems.is_empty() {
+            problems.push(SetProblem::Empty);
+        }
+        if problems.is_empty() { Ok(Self { subjects }) } else { Err(SchemaErrors::new(problems)) }
+    }
+
+    /// The subjects by name; each one's [`Subject::id`] is its position.
+    pub fn subjects(&self) -> impl Iterator<Item = &Subject> {
+        self.subjects.iter()
+    }
+
+    pub(super) fn into_subjects(self) -> Vec<Subject> {
+        self.subjects
+    }
+}
+
+/// Adds what keeps the newest version from reading the others, and itself from defaults that are none.
+fn check(subject: &Subject, problems: &mut Vec<SetProblem>) {
+    let reader = subject.newest();
+    for (path, misfit) in invalid_defaults(reader.schema()) {
+        problems.push(SetProblem::Default { path: reader.path().into(), field: path, misfit });
+    }
+    for writer in subject.versions() {
+        if let Err(mismatches) = plan::compile(writer.schema(), reader.schema(), &MarkTree::default(), Presence::Full) {
+            problems.extend(subject.incompatible(writer.number(), mismatches));
+        }
+    }
+}
+
+/// The defaults of `schema` that are no values of their fields, as `Record.field`.
+fn invalid_defaults(schema: &Schema) -> Vec<(Box<str>, At<write::Misfit>)> {
+    let mut invalid = Vec::new();
+    for ty in schema.types() {
+        let Type::Record(record) = ty else { continue };
+        for field in &record.fields {
+            if let Some(default) = &field.default
+                && let Err(misfit) = write::default_datum(schema, field.ty, default, &mut Vec::new())
+            {
+                invalid.push((format!("{}.{}", record.named.name, field.name).into(), *misfit));
+            }
+        }
+    }
+    invalid
+}

@@ -1,0 +1,277 @@
+//! One subject: its versions, and what its reader schema says.
+
+use super::{
+    super::{
+        json::{Json, JsonError},
+        limits::Limits,
+        path::At,
+        plan::{Mismatch, Presence},
+        schema::{FixedMeaning, Int, Schema, Type, TypeId},
+        write::{self, Bounds, Misfit},
+    },
+    SchemaFile, SchemaId, SetProblem,
+};
+use crate::record::{FieldKind, SubjectId, Unit};
+use serde::Deserialize;
+use std::fmt;
+
+/// A schema under the number of its version.
+#[derive(Debug, Clone)]
+pub struct SchemaVersion {
+    number: u32,
+    schema: Schema,
+    fingerprint: u64,
+    ids: Vec<SchemaId>,
+    dynamodb: Option<serde_json::Value>,
+    text: Box<str>,
+    path: Box<str>,
+}
+
+/// The attributes of a schema that are ours.
+#[derive(Deserialize)]
+struct Attributes {
+    dynamodb: Option<serde_json::Value>,
+}
+
+impl SchemaVersion {
+    pub(super) fn parse(file: SchemaFile) -> Result<Self, SetProblem> {
+        let path: Box<str> = file.path.into();
+        let number = file.version.parse().ok().filter(|number: &u32| *number > 0 && number.to_string() == file.version);
+        let Some(number) = number else { return Err(SetProblem::Version { path }) };
+        let text = file.text.trim_start_matches('\u{feff}');
+        let schema = match Schema::parse(text) {
+            Ok(schema) => schema,
+            Err(error) => return Err(SetProblem::Schema { path, error }),
+        };
+        if schema.record().is_none() {
+            return Err(SetProblem::NotARecord { path });
+        }
+        let Some(ids) = schema_ids(text) else { return Err(SetProblem::Ids { path }) };
+        let dynamodb = serde_json::from_str::<Attributes>(text).ok().and_then(|attributes| attributes.dynamodb);
+        Ok(Self { number, fingerprint: schema.fingerprint(), schema, ids, dynamodb, text: text.into(), path })
+    }
+
+    /// The version, from 1.
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// The CRC-64-AVRO of the schema's Parsing Canonical Form, by which single-object encoding knows it.
+    pub fn fingerprint(&self) -> u64 {
+        self.fingerprint
+    }
+
+    /// Its names in registries.
+    pub fn ids(&self) -> &[SchemaId] {
+        &self.ids
+    }
+
+    /// The schema as its file has it.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The file it is from.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// A record, as JSON, as a datum of this version. Its JSON is that of the wire format `json`.
+    ///
+    /// # Errors
+    /// If it is no JSON, no record of this schema, or over the default [`Limits`].
+    pub fn datum(&self, record: &str) -> Result<Vec<u8>, DatumError> {
+        let Limits { max_depth: depth, max_values: values, max_inflated_bytes: bytes, .. } = Limits::default();
+        let json = Json::parse(record, 2 * depth).map_err(DatumError::Json)?;
+        let mut datum = Vec::new();
+        write::record_datum(&self.schema, &json, Presence::Full, Bounds { depth, values, bytes }, &mut datum)
+            .map_err(|misfit| DatumError::Record(*misfit))?;
+        Ok(datum)
+    }
+
+    pub(crate) fn schema(&self) -> &Schema {
+        &self.schema
+    }
+}
+
+/// The `schemaIds` of the schema in `text`; none if one of them is no id.
+fn schema_ids(text: &str) -> Option<Vec<SchemaId>> {
+    let json = Json::parse(text, usize::MAX).ok()?;
+    match json.get("schemaIds") {
+        None => Some(Vec::new()),
+        Some(ids) => ids.as_array()?.iter().map(SchemaId::from_json).collect(),
+    }
+}
+
+/// A name under which versions of one schema are kept.
+#[derive(Debug)]
+pub struct Subject {
+    id: SubjectId,
+    name: Box<str>,
+    older: Vec<SchemaVersion>,
+    newest: SchemaVersion,
+}
+
+impl Subject {
+    /// A subject of `versions`, which are in order; none if there are none.
+    pub(super) fn new(
+        id: SubjectId,
+        name: String,
+        mut versions: Vec<SchemaVersion>,
+        problems: &mut Vec<SetProblem>,
+    ) -> Option<Self> {
+        for pair in versions.windows(2) {
+            if let [one, other] = pair
+                && one.number == other.number
+            {
+                problems.push(SetProblem::DuplicateVersion { first: one.path.clone(), second: other.path.clone() });
+            }
+        }
+        let newest = versions.pop()?;
+        Some(Self { id, name: name.into(), older: versions, newest })
+    }
+
+    /// Its number within the set.
+    pub fn id(&self) -> SubjectId {
+        self.id
+    }
+
+    /// The name of its folder.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its versions, oldest first.
+    pub fn versions(&self) -> impl DoubleEndedIterator<Item = &SchemaVersion> {
+        self.older.iter().chain([&self.newest])
+    }
+
+    /// The version that is the reader schema.
+    pub fn newest(&self) -> &SchemaVersion {
+        &self.newest
+    }
+
+    /// The version of this number.
+    pub fn version(&self, number: u32) -> Option<&SchemaVersion> {
+        self.versions().find(|version| version.number == number)
+    }
+
+    /// What keeps the newest version from reading version `writer`, as problems of the set.
+    pub(crate) fn incompatible(&self, writer: u32, mismatches: Vec<Mismatch>) -> impl Iterator<Item = SetProblem> {
+        mismatches.into_iter().map(move |mismatch| SetProblem::Incompatible {
+            subject: self.name.clone(),
+            writer,
+            reader: self.newest.number,
+            mismatch,
+        })
+    }
+
+    /// The reader schema's `dynamodb` property.
+    pub fn dynamodb(&self) -> Option<&serde_json::Value> {
+        self.newest.dynamodb.as_ref()
+    }
+
+    /// The names of the reader schema's fields, in its order.
+    pub fn fields(&self) -> impl Iterator<Item = &str> {
+        let fields = self.newest.schema.record().map(|record| &*record.fields).unwrap_or_default();
+        fields.iter().map(|field| &*field.name)
+    }
+
+    /// What the reader schema's field at `path` holds, where the names of records' fields are joined by dots. A field
+    /// that may also be null, on the way or at the end, is what it is otherwise.
+    ///
+    /// # Errors
+    /// If a name on the path is no field, or leads through something that is no record.
+    pub fn field(&self, path: &str) -> Result<FieldKind, FieldError> {
+        let schema = &self.newest.schema;
+        let mut ty = schema.root();
+        for name in path.split('.') {
+            let Type::Record(record) = schema.get(without_null(schema, ty)) else {
+                return Err(FieldError::NotInARecord { name: name.into() });
+            };
+            let field = record.fields.iter().find(|field| *field.name == *name);
+            ty = field.ok_or_else(|| FieldError::Unknown { name: name.into() })?.ty;
+        }
+        Ok(kind_of(schema.get(without_null(schema, ty))))
+    }
+}
+
+/// The one other branch of a union with null; anything else as it is.
+fn without_null(schema: &Schema, ty: TypeId) -> TypeId {
+    let Type::Union(branches) = schema.get(ty) else { return ty };
+    let mut others = branches.iter().filter(|branch| !matches!(schema.get(**branch), Type::Null));
+    match (others.next(), others.next()) {
+        (Some(only), None) => *only,
+        _ => ty,
+    }
+}
+
+fn kind_of(ty: &Type) -> FieldKind {
+    match ty {
+        Type::String | Type::Enum(_) | Type::Int(Int::Date) => FieldKind::Text,
+        Type::Int(Int::Plain) | Type::Float | Type::Double | Type::Bytes(Some(_)) => FieldKind::Number(Unit::Plain),
+        Type::Long(unit) => FieldKind::Number(*unit),
+        Type::Bytes(None) => FieldKind::Binary,
+        Type::Fixed(fixed) => match fixed.meaning {
+            FixedMeaning::Plain => FieldKind::Binary,
+            FixedMeaning::Decimal(_) => FieldKind::Number(Unit::Plain),
+            FixedMeaning::Uuid => FieldKind::Text,
+        },
+        Type::Null | Type::Boolean | Type::Array(_) | Type::Map(_) | Type::Union(_) | Type::Record(_) => {
+            FieldKind::Other
+        }
+    }
+}
+
+/// Why a text is no record of a schema.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DatumError {
+    /// It is no JSON.
+    Json(JsonError),
+    /// A value is none of its field.
+    Record(At<Misfit>),
+}
+
+impl fmt::Display for DatumError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Json(error) => error.fmt(f),
+            Self::Record(misfit) => misfit.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for DatumError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Json(error) => Some(error),
+            Self::Record(misfit) => Some(misfit),
+        }
+    }
+}
+
+/// Why a path leads to no field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FieldError {
+    /// The record there has no such field.
+    Unknown {
+        /// The name that is looked for.
+        name: Box<str>,
+    },
+    /// What is there is no record, or a union with more than null and a record.
+    NotInARecord {
+        /// The name that is looked for.
+        name: Box<str>,
+    },
+}
+
+impl fmt::Display for FieldError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown { name } => write!(f, "the schema has no field {name}"),
+            Self::NotInARecord { name } => write!(f, "{name} is looked for in something that is no record"),
+        }
+    }
+}
+
+impl std::error::Error for FieldError {}

@@ -1,0 +1,168 @@
+//! A visitor that builds a tree, for tests to look at.
+
+use crate::record::{Mark, Name, RecordVisitor, SubjectId, Unstorable};
+
+/// A value as a visitor was told of it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Tree {
+    Null,
+    Boolean(bool),
+    Long(i64),
+    Float(f32),
+    Double(f64),
+    Decimal(Vec<u8>, u32),
+    Date(i32),
+    String(String),
+    Uuid([u8; 16]),
+    Bytes(Vec<u8>),
+    Array(Vec<Tree>),
+    Map(Vec<(String, Tree)>),
+    Record(Vec<(String, Tree)>),
+}
+
+/// Collects the records it is told of, and panics if it is told of something that is no well-formed record.
+#[derive(Debug, Default)]
+pub(crate) struct Records {
+    pub(crate) finished: Vec<(SubjectId, Tree)>,
+    /// The marks of the record that is being read, with the field each came after.
+    pub(crate) marks: Vec<(Mark, String)>,
+    subject: Option<SubjectId>,
+    open: Vec<Open>,
+    complete: Option<Tree>,
+    last_field: String,
+}
+
+#[derive(Debug)]
+enum Open {
+    Array(Vec<Tree>, bool),
+    Map(Vec<(String, Tree)>, Option<String>),
+    Record(Vec<(String, Tree)>, Option<String>),
+}
+
+impl Records {
+    fn put(&mut self, tree: Tree) -> Result<(), Unstorable> {
+        match self.open.last_mut() {
+            None => assert!(self.complete.replace(tree).is_none(), "two values in one record"),
+            Some(Open::Array(items, announced)) => {
+                assert!(std::mem::take(announced), "an item without array_item");
+                items.push(tree);
+            }
+            Some(Open::Map(entries, key)) => entries.push((key.take().expect("a value without map_key"), tree)),
+            Some(Open::Record(fields, name)) => fields.push((name.take().expect("a value without field"), tree)),
+        }
+        Ok(())
+    }
+}
+
+impl RecordVisitor for Records {
+    fn begin(&mut self, subject: SubjectId, index: Option<usize>) {
+        if index.unwrap_or_default() == 0 {
+            self.finished.clear();
+        }
+        assert_eq!(index.unwrap_or_default(), self.finished.len());
+        self.subject = Some(subject);
+        self.open.clear();
+        self.complete = None;
+        self.marks.clear();
+    }
+
+    fn finish(&mut self) -> Result<(), Unstorable> {
+        assert!(self.open.is_empty());
+        self.finished.push((self.subject.take().unwrap(), self.complete.take().unwrap()));
+        Ok(())
+    }
+
+    fn null(&mut self) -> Result<(), Unstorable> {
+        self.put(Tree::Null)
+    }
+    fn boolean(&mut self, value: bool) -> Result<(), Unstorable> {
+        self.put(Tree::Boolean(value))
+    }
+    fn long(&mut self, value: i64) -> Result<(), Unstorable> {
+        self.put(Tree::Long(value))
+    }
+    fn float(&mut self, value: f32) -> Result<(), Unstorable> {
+        self.put(Tree::Float(value))
+    }
+    fn double(&mut self, value: f64) -> Result<(), Unstorable> {
+        if value.is_nan() {
+            return Err(Unstorable::Number("not a number"));
+        }
+        self.put(Tree::Double(value))
+    }
+    fn decimal(&mut self, unscaled: &[u8], scale: u32) -> Result<(), Unstorable> {
+        self.put(Tree::Decimal(unscaled.to_vec(), scale))
+    }
+    fn date(&mut self, days: i32) -> Result<(), Unstorable> {
+        self.put(Tree::Date(days))
+    }
+    fn string(&mut self, value: &str) -> Result<(), Unstorable> {
+        self.put(Tree::String(value.to_owned()))
+    }
+    fn uuid(&mut self, value: [u8; 16]) -> Result<(), Unstorable> {
+        self.put(Tree::Uuid(value))
+    }
+    fn bytes(&mut self, value: &[u8]) -> Result<(), Unstorable> {
+        self.put(Tree::Bytes(value.to_vec()))
+    }
+
+    fn array_start(&mut self) -> Result<(), Unstorable> {
+        self.open.push(Open::Array(Vec::new(), false));
+        Ok(())
+    }
+    fn array_item(&mut self) -> Result<(), Unstorable> {
+        let Some(Open::Array(_, announced)) = self.open.last_mut() else { panic!("an item outside of an array") };
+        assert!(!std::mem::replace(announced, true), "an item without value");
+        Ok(())
+    }
+    fn array_end(&mut self) -> Result<(), Unstorable> {
+        let Some(Open::Array(items, false)) = self.open.pop() else { panic!("no array to end") };
+        self.put(Tree::Array(items))
+    }
+
+    fn map_start(&mut self) -> Result<(), Unstorable> {
+        self.open.push(Open::Map(Vec::new(), None));
+        Ok(())
+    }
+    fn map_key(&mut self, key: &str) -> Result<(), Unstorable> {
+        let Some(Open::Map(_, next)) = self.open.last_mut() else { panic!("a key outside of a map") };
+        assert!(next.replace(key.to_owned()).is_none(), "a key without value");
+        Ok(())
+    }
+    fn map_end(&mut self) -> Result<(), Unstorable> {
+        let Some(Open::Map(entries, None)) = self.open.pop() else { panic!("no map to end") };
+        self.put(Tree::Map(entries))
+    }
+
+    fn record_start(&mut self) -> Result<(), Unstorable> {
+        self.open.push(Open::Record(Vec::new(), None));
+        Ok(())
+    }
+    fn field(&mut self, name: &Name) -> Result<(), Unstorable> {
+        let Some(Open::Record(_, next)) = self.open.last_mut() else { panic!("a field outside of a record") };
+        assert!(next.replace(name.text().to_owned()).is_none(), "a field without value");
+        self.last_field = name.text().to_owned();
+        Ok(())
+    }
+    fn mark(&mut self, mark: Mark) -> Result<(), Unstorable> {
+        assert!(matches!(self.open.last(), Some(Open::Record(_, Some(_)))), "a mark without field");
+        assert!(self.marks.iter().all(|(other, _)| *other != mark), "a mark that comes twice");
+        self.marks.push((mark, self.last_field.clone()));
+        Ok(())
+    }
+    fn record_end(&mut self) -> Result<(), Unstorable> {
+        let Some(Open::Record(fields, None)) = self.open.pop() else { panic!("no record to end") };
+        self.put(Tree::Record(fields))
+    }
+}
+
+/// A record of a tree, for comparison.
+pub(crate) fn record<const N: usize>(fields: [(&str, Tree); N]) -> Tree {
+    Tree::Record(fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+}
+
+impl From<&str> for Tree {
+    fn from(text: &str) -> Self {
+        Self::String(text.to_owned())
+    }
+}

@@ -1,0 +1,238 @@
+//! Values that JSON has no type for, as text: bytes, UUIDs, dates and decimals.
+
+/// The bytes that `text` is the base64 of: either alphabet, padded or not.
+pub(super) fn bytes_from_base64(text: &str) -> Option<Vec<u8>> {
+    let bare = text.trim_end_matches('=');
+    if bare.contains(['-', '_']) {
+        base64_simd::URL_SAFE_NO_PAD.decode_to_vec(bare).ok()
+    } else {
+        base64_simd::STANDARD_NO_PAD.decode_to_vec(bare).ok()
+    }
+}
+
+/// The bytes that the characters of `text` number, which is how a schema spells a default of bytes.
+pub(super) fn bytes_from_code_points(text: &str) -> Option<Vec<u8>> {
+    text.chars().map(|character| u8::try_from(character).ok()).collect()
+}
+
+/// The bytes of a UUID in its usual form, such as `b7b4a7f0-9c96-4e4a-a687-fb5de9ef0c63`.
+pub(super) fn uuid(text: &str) -> Option<[u8; 16]> {
+    const DASHES: [usize; 4] = [8, 13, 18, 23];
+    let text = text.as_bytes();
+    let mut digits = Vec::with_capacity(32);
+    for (index, byte) in text.iter().enumerate() {
+        match (DASHES.contains(&index), byte) {
+            (true, b'-') => {}
+            (false, digit) => digits.push(u8::try_from(char::from(*digit).to_digit(16)?).ok()?),
+            (true, _) => return None,
+        }
+    }
+    let bytes: Vec<u8> = digits.chunks(2).map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit)).collect();
+    if text.len() == 36 { bytes.try_into().ok() } else { None }
+}
+
+/// The usual form of a UUID.
+pub(super) fn uuid_text(bytes: [u8; 16]) -> String {
+    let digits = format!("{:032x}", u128::from_be_bytes(bytes));
+    let part = |range| digits.get(range).unwrap_or_default();
+    [part(0..8), part(8..12), part(12..16), part(16..20), part(20..32)].join("-")
+}
+
+/// Days from 1970-01-01 to the day that `text` names, such as `2024-01-15`: four digits of year, two of month and day.
+pub(super) fn days(text: &str) -> Option<i32> {
+    let &[y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] = text.as_bytes() else { return None };
+    let number = |digits: &[u8]| {
+        digits.iter().try_fold(0, |number, digit| digit.is_ascii_digit().then(|| number * 10 + i32::from(digit - b'0')))
+    };
+    let (year, month, day) = (number(&[y1, y2, y3, y4])?, number(&[m1, m2])?, number(&[d1, d2])?);
+    if !(1..=12).contains(&month) || !(1..=days_of_month(year, month)).contains(&day) {
+        return None;
+    }
+    // Years that begin in March have their leap day at the end, and months whose lengths follow one formula.
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let day_of_year = (153 * month + 2) / 5 + day - 1;
+    let days_before_year = 365 * year + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
+    Some(days_before_year + day_of_year - DAYS_FROM_MARCH_OF_YEAR_0_TO_1970)
+}
+
+/// From 0000-03-01 to 1970-01-01 in the proleptic Gregorian calendar.
+const DAYS_FROM_MARCH_OF_YEAR_0_TO_1970: i32 = 719_468;
+
+fn days_of_month(year: i32, month: i32) -> i32 {
+    match month {
+        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
+/// The integer `n` with `n * 10^-scale` equal to the decimal number in `text`, if there is one of at most `precision`
+/// digits, and of at most 38.
+pub(super) fn unscaled(text: &str, precision: u32, scale: u32) -> Option<i128> {
+    const MOST_DIGITS: usize = 38;
+    let (negative, unsigned) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
+    let (mantissa, exponent) = unsigned.split_once(['e', 'E']).unwrap_or((unsigned, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    if whole.is_empty() || mantissa.ends_with('.') || mantissa.contains(['+', '-']) {
+        return None;
+    }
+    let mut digits = format!("{whole}{fraction}");
+    let shift = exponent.parse::<i32>().ok()?.checked_add(i32::try_from(scale).ok()?)?;
+    let shift = shift.checked_sub(i32::try_from(fraction.len()).ok()?)?;
+    let significant = digits.trim_start_matches('0').len();
+    if significant == 0 {
+        return digits.bytes().all(|digit| digit == b'0').then_some(0);
+    }
+    if let Ok(zeros) = usize::try_from(shift) {
+        if significant.checked_add(zeros)? > MOST_DIGITS {
+            return None;
+        }
+        digits.extend(std::iter::repeat_n('0', zeros));
+    } else {
+        let kept = digits.len().checked_sub(usize::try_from(shift.unsigned_abs()).ok()?)?;
+        if digits.get(kept..)?.bytes().any(|digit| digit != b'0') {
+            return None;
+        }
+        digits.truncate(kept);
+    }
+    let digits = digits.trim_start_matches('0');
+    if digits.is_empty() || digits.len() > MOST_DIGITS || digits.len() > precision as usize {
+        return None;
+    }
+    let magnitude: i128 = digits.parse().ok().filter(|magnitude| *magnitude > 0)?;
+    Some(if negative { -magnitude } else { magnitude })
+}
+
+/// The fewest bytes of two's complement that hold `number`, big-endian.
+pub(super) fn twos_complement(number: i128) -> Vec<u8> {
+    let bytes = number.to_be_bytes();
+    let sign = if number < 0 { 0xFF } else { 0 };
+    let redundant = bytes.windows(2).take_while(|pair| match pair {
+        [first, second] => *first == sign && (second ^ sign) < 0x80,
+        _ => false,
+    });
+    bytes.iter().skip(redundant.count()).copied().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn base64_comes_in_either_alphabet_and_with_or_without_padding() {
+        for text in ["+/8=", "+/8", "-_8=", "-_8"] {
+            assert_eq!(bytes_from_base64(text), Some(vec![0xFB, 0xFF]), "{text}");
+        }
+        assert_eq!(bytes_from_base64(""), Some(Vec::new()));
+        for wrong in ["+_8=", "a", "a b=", "ä"] {
+            assert_eq!(bytes_from_base64(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn code_points_up_to_255_are_bytes() {
+        assert_eq!(bytes_from_code_points("\u{0}A\u{ff}"), Some(vec![0, 65, 255]));
+        assert_eq!(bytes_from_code_points("\u{100}"), None);
+    }
+
+    #[test]
+    fn a_uuid_is_read_back_from_its_text() {
+        let text = "b7b4a7f0-9c96-4e4a-a687-fb5de9ef0c63";
+        let bytes = uuid(text).unwrap();
+        assert_eq!(bytes[..3], [0xB7, 0xB4, 0xA7]);
+        assert_eq!(uuid_text(bytes), text);
+        assert_eq!(uuid(&text.to_uppercase()), Some(bytes));
+        assert_eq!(uuid_text([0; 16]), "00000000-0000-0000-0000-000000000000");
+        for wrong in [
+            "",
+            &text[1..],
+            &text.replace('-', ""),
+            &text.replace('b', "g"),
+            &format!("{text}0"),
+            &text.replace('-', "0"),
+        ] {
+            assert_eq!(uuid(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn days_count_from_1970() {
+        for (text, number) in [
+            ("1970-01-01", 0),
+            ("1969-12-31", -1),
+            ("2000-02-29", 11_016),
+            ("2024-01-15", 19_737),
+            ("0001-01-01", -719_162),
+            ("9999-12-31", 2_932_896),
+        ] {
+            assert_eq!(days(text), Some(number), "{text}");
+        }
+        for wrong in [
+            "2023-02-29",
+            "1900-02-29",
+            "2024-13-01",
+            "2024-00-01",
+            "2024-04-31",
+            "2024-1-15",
+            "20240115",
+            "+024-01-15",
+        ] {
+            assert_eq!(days(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn decimals_are_taken_exactly_or_not_at_all() {
+        let read = |text| unscaled(text, 6, 2);
+        for (text, number) in [
+            ("12.34", 1234),
+            ("-12.3", -1230),
+            ("1e2", 10_000),
+            ("1.5E+1", 1500),
+            ("12.3400", 1234),
+            ("0.00", 0),
+            ("-0", 0),
+            ("1200e-2", 1200),
+            ("0.0e9", 0),
+        ] {
+            assert_eq!(read(text), Some(number), "{text}");
+        }
+        for wrong in [
+            "12.345",
+            "12345.67",
+            "1e5",
+            "1e-3",
+            "",
+            "-",
+            ".5",
+            "5.",
+            "1e",
+            "--1",
+            "1.-5",
+            "+1",
+            "1e99999999999",
+            "0x1",
+            "1e2147483647",
+            "z",
+        ] {
+            assert_eq!(read(wrong), None, "{wrong}");
+        }
+        assert_eq!(unscaled(&"9".repeat(38), 40, 0), Some(10_i128.pow(38) - 1));
+        assert_eq!(unscaled(&"9".repeat(39), 40, 0), None);
+    }
+
+    proptest! {
+        #[test]
+        fn twos_complement_is_as_short_as_it_can_be(number: i128, shift in 0_u32..128) {
+            let number = number >> shift;
+            let bytes = twos_complement(number);
+            let negative = bytes[0] >= 0x80;
+            let read = bytes.iter().fold(if negative { -1 } else { 0 }, |read: i128, byte| read << 8 | i128::from(*byte));
+            prop_assert_eq!(read, number);
+            prop_assert!(bytes.len() == 1 || (bytes[0], bytes[1] < 0x80) != (0, true));
+            prop_assert!(bytes.len() == 1 || (bytes[0], bytes[1] >= 0x80) != (0xFF, true));
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! Walks a datum by its plan and tells a visitor what is in it.
+//!
+//! No value is kept and nothing is allocated: strings and bytes go to the visitor as they stand in the datum. The only
+//! memory is the list of a map's keys, which is reused.
+
+mod fault;
+mod reader;
+mod skip;
+
+use super::{
+    limits::Limits,
+    plan::{Action, Node, NodeId, Plan, Span, Step},
+};
+use crate::record::{RecordVisitor, SubjectId, Unstorable};
+pub(crate) use fault::Fault;
+pub(crate) use reader::Reader;
+use reader::{Read, fault};
+
+/// What is left of a message's bounds, shared by its records.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Budget {
+    values: usize,
+    limits: Limits,
+}
+
+impl Budget {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self { values: limits.max_values, limits }
+    }
+}
+
+/// The keys of the maps that are being read, innermost last, each by its distance from the datum's end and its length.
+#[derive(Debug, Default)]
+pub(crate) struct Keys(Vec<(usize, usize)>);
+
+/// Whether a datum may be followed by another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// Its record is the last: every byte must be used before the visitor is told that it is complete.
+    Last,
+    /// More records follow.
+    More,
+}
+
+/// Tells `visitor` of the record at the front of `datum` and returns what follows it. `index` is the record's place in its
+/// container, and none if the message is the record.
+pub(crate) fn read_record<'a, V: RecordVisitor>(
+    plan: &'a Plan,
+    (subject, index): (SubjectId, Option<usize>),
+    (datum, ending): (&'a [u8], Ending),
+    budget: &mut Budget,
+    keys: &mut Keys,
+    visitor: &mut V,
+) -> Read<&'a [u8]> {
+    keys.0.clear();
+    visitor.begin(subject, index);
+    let (reader, depth) = (Reader::new(datum), budget.limits.max_depth);
+    let mut walk = Walk { plan, whole: datum, reader, depth, budget: *budget, keys: &mut keys.0, visitor };
+    let walked = walk.value(plan.root);
+    *budget = walk.budget;
+    let rest = walk.reader.rest();
+    walked?;
+    if ending == Ending::Last && !rest.is_empty() {
+        return Err(fault(Fault::Trailing(rest.len())));
+    }
+    visitor.finish()?;
+    Ok(rest)
+}
+
+struct Walk<'a, 'v, V> {
+    plan: &'a Plan,
+    /// The datum, or the default, that `reader` reads to the end of.
+    whole: &'a [u8],
+    reader: Reader<'a>,
+    /// How many levels deeper it may go.
+    depth: usize,
+    budget: Budget,
+    keys: &'v mut Vec<(usize, usize)>,
+    visitor: &'v mut V,
+}
+
+/// A run of items that an array or map has on its own, and what must be left of the datum behind it, if it says so.
+struct Block {
+    count: usize,
+    end: Option<usize>,
+}
+
+impl<'a, V: RecordVisitor> Walk<'a, '_, V> {
+    fn value(&mut self, node: Node) -> Read<()> {
+        self.spend()?;
+        match node {
+            Node::Record(steps) => self.record(steps),
+            Node::Array { item, least } => self.array(item, least),
+            Node::Map { value, least } => self.map(value, least),
+            Node::Union(branches) => {
+                let branch = self.branch(branches)?;
+                self.value(branch)
+            }
+            Node::Again(id) => self.value(self.plan.node(id)),
+            scalar => self.scalar(scalar),
+        }
+    }
+
+    /// A value without values below it. It is a function of its own for the sake of the stack: without optimisation its
+    /// temporaries take kilobytes, which a level of nesting must not.
+    #[inline]
+    fn scalar(&mut self, node: Node) -> Read<()> {
+        match node {
+            Node::Null => self.visitor.null()?,
+            Node::Boolean => self.visitor.boolean(self.reader.boolean()?)?,
+            Node::Int => self.visitor.long(self.reader.int()?.into())?,
+            Node::Long => self.visitor.long(self.reader.long()?)?,
+            Node::Date => self.visitor.date(self.reader.int()?)?,
+            Node::Float => self.visitor.float(self.reader.float()?)?,
+            Node::Double => self.visitor.double(f64::from_le_bytes(self.reader.array()?))?,
+            Node::IntAsFloat => self.visitor.float(self.reader.int()? as f32)?,
+            Node::IntAsDouble => self.visitor.double(self.reader.int()?.into())?,
+            Node::LongAsFloat => self.visitor.float(self.reader.long()? as f32)?,
+            Node::LongAsDouble => self.visitor.double(self.reader.long()? as f64)?,
+            Node::FloatAsDouble => self.visitor.double(self.reader.float()?.into())?,
+            Node::String => self.visitor.string(self.reader.string()?)?,
+            Node::Bytes => self.visitor.bytes(self.reader.bytes()?)?,
+            Node::Decimal { scale } => self.visitor.decimal(self.reader.bytes()?, scale)?,
+            Node::Fixed { size } => self.visitor.bytes(self.reader.take(size as usize)?)?,
+            Node::FixedDecimal { size, scale } => self.visitor.decimal(self.reader.take(size as usize)?, scale)?,
+            Node::Uuid => self.visitor.uuid(self.reader.array()?)?,
+            Node::Enum(symbols) => {
+                let index = usize::try_from(self.reader.int()?).ok();
+                let symbol = index.and_then(|index| self.plan.symbol(symbols, index));
+                let symbol = symbol.ok_or_else(|| fault(Fault::Symbol))?;
+                self.visitor.string(symbol.ok_or_else(|| fault(Fault::UnknownSymbol))?)?;
+            }
+            // The others are dispatched before.
+            Node::Unresolvable
+            | Node::Record(_)
+            | Node::Array { .. }
+            | Node::Map { .. }
+            | Node::Union(_)
+            | Node::Again(_) => return Err(fault(Fault::UnknownBranch)),
+        }
+        Ok(())
+    }
+
+    /// The node of the branch that the datum chooses.
+    #[inline]
+    fn branch(&mut self, branches: Span) -> Read<Node> {
+        let index = usize::try_from(self.reader.long()?).ok();
+        let branch = index.and_then(|index| self.plan.branch(branches, index));
+        branch.ok_or_else(|| fault(Fault::Branch))
+    }
+
+    fn record(&mut self, steps: Span) -> Read<()> {
+        self.descend()?;
+        self.visitor.record_start()?;
+        for step in self.plan.steps(steps) {
+            self.step(step).map_err(|at| at.in_field(step.name.text()))?;
+        }
+        self.visitor.record_end()?;
+        self.depth += 1;
+        Ok(())
+    }
+
+    #[inline]
+    fn step(&mut self, step: &Step) -> Read<()> {
+        let node = match step.action {
+            Action::Read(node) => node,
+            Action::ReadIfPresent { node, required } => match (self.reader.boolean()?, required) {
+                (true, _) => node,
+                (false, true) => return Err(fault(Fault::Absent)),
+                (false, false) => return Ok(()),
+            },
+            Action::Default(node, datum) => {
+                self.announce(step)?;
+                return self.default(node, self.plan.default_datum(datum));
+            }
+            Action::Skip(id) => return self.skip(self.plan.skip(id)),
+        };
+        self.announce(step)?;
+        self.value(node)
+    }
+
+    #[inline]
+    fn announce(&mut self, step: &Step) -> Result<(), Unstorable> {
+        self.visitor.field(&step.name)?;
+        for mark in &step.marks {
+            self.visitor.mark(*mark)?;
+        }
+        Ok(())
+    }
+
+    fn array(&mut self, item: NodeId, least: u32) -> Read<()> {
+        self.descend()?;
+        self.visitor.array_start()?;
+        let item = self.plan.node(item);
+        let mut index = 0;
+        while let Some(block) = self.block(least)? {
+            for _ in 0..block.count {
+                self.visitor.array_item()?;
+                self.value(item).map_err(|at| at.in_item(index))?;
+                index += 1;
+            }
+            self.end(&block)?;
+        }
+        self.visitor.array_end()?;
+        self.depth += 1;
+        Ok(())
+    }
+
+    fn map(&mut self, value: NodeId, least: u32) -> Read<()> {
+        self.descend()?;
+        self.visitor.map_start()?;
+        let value = self.plan.node(value);
+        let first = self.keys.len();
+        while let Some(block) = self.block(least)? {
+            for _ in 0..block.count {
+                let index = self.keys.len() - first;
+                self.entry(value).map_err(|at| at.in_entry(index))?;
+            }
+            self.end(&block)?;
+        }
+        self.check_keys(first)?;
+        self.visitor.map_end()?;
+        self.depth += 1;
+        Ok(())
+    }
+
+    fn entry(&mut self, value: Node) -> Read<()> {
+        let key = self.reader.string()?;
+        self.keys.push((self.reader.remaining() + key.len(), key.len()));
+        self.visitor.map_key(key)?;
+        self.value(value)
+    }
+
+    /// Forgets the keys of the map that started at `first`, once they are known to differ.
+    fn check_keys(&mut self, first: usize) -> Read<()> {
+        /// So few are compared pairwise, which is faster than sorting them.
+        const FEW: usize = 8;
+        let whole = self.whole;
+        let text = |(from_end, len): (usize, usize)| {
+            whole.get(whole.len() - from_end..).and_then(|tail| tail.get(..len)).unwrap_or_default()
+        };
+        let keys = self.keys.get_mut(first..).unwrap_or_default();
+        let duplicate = if keys.len() <= FEW {
+            keys.iter().enumerate().any(|(i, key)| keys.iter().take(i).any(|other| text(*other) == text(*key)))
+        } else {
+            keys.sort_unstable_by_key(|key| text(*key));
+            keys.windows(2).any(|pair| matches!(pair, [one, other] if text(*one) == text(*other)))
+        };
+        self.keys.truncate(first);
+        if duplicate { Err(fault(Fault::DuplicateKey)) } else { Ok(()) }
+    }
+
+    /// Reads a default, which is a datum apart, and goes on where it was.
+    fn default(&mut self, node: Node, datum: &'a [u8]) -> Read<()> {
+        let around = (self.whole, self.reader);
+        (self.whole, self.reader) = (datum, Reader::new(datum));
+        let read = self.value(node);
+        (self.whole, self.reader) = around;
+        read
+    }
+
+    /// The head of the next block; none at the end of the collection. Each item takes `least` bytes, so that a count
+    /// beyond what is left is known to be one before the first item is read.
+    fn block(&mut self, least: u32) -> Read<Option<Block>> {
+        let count = self.reader.long()?;
+        if count == 0 {
+            return Ok(None);
+        }
+        let remaining = self.reader.remaining();
+        let end = if count < 0 { Some(self.block_end()?) } else { None };
+        let available = end.map_or(remaining, |end| self.reader.remaining() - end);
+        let count = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
+        if least > 0 && count > available / least as usize {
+            return Err(fault(if end.is_some() { Fault::Block } else { Fault::Truncated }));
+        }
+        if count > self.budget.values {
+            return Err(fault(Fault::Values(self.budget.limits.max_values)));
+        }
+        Ok(Some(Block { count, end }))
+    }
+
+    fn block_end(&mut self) -> Read<usize> {
+        let size = usize::try_from(self.reader.long()?).map_err(|_| fault(Fault::Length))?;
+        self.reader.remaining().checked_sub(size).ok_or_else(|| fault(Fault::Truncated))
+    }
+
+    fn end(&self, block: &Block) -> Read<()> {
+        match block.end {
+            Some(end) if end != self.reader.remaining() => Err(fault(Fault::Block)),
+            _ => Ok(()),
+        }
+    }
+
+    #[inline]
+    fn descend(&mut self) -> Read<()> {
+        match self.depth.checked_sub(1) {
+            Some(depth) => self.depth = depth,
+            None => return Err(fault(Fault::Depth(self.budget.limits.max_depth))),
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn spend(&mut self) -> Read<()> {
+        match self.budget.values.checked_sub(1) {
+            Some(values) => self.budget.values = values,
+            None => return Err(fault(Fault::Values(self.budget.limits.max_values))),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,355 @@
+//! Writes a JSON value as a datum: defaults of a schema, bodies in JSON, and what a producer sends.
+//!
+//! A body in JSON becomes a datum first and is then read by the plan like any other, so that there is one way into a
+//! record, and marks, limits and schema evolution hold on it.
+//!
+//! | Avro | in a record | in a schema's default |
+//! | --- | --- | --- |
+//! | null, boolean, string, enum, array, map, record | as JSON has it | the same |
+//! | int, long, time-*, timestamp-* | a number without fraction and exponent | the same |
+//! | float, double | a number | the same |
+//! | bytes, fixed, duration | base64, either alphabet, padded or not | characters 0 to 255, a byte each |
+//! | decimal | a number, or a string that holds one; exact | as bytes |
+//! | date | `2024-01-15`, or days since 1970-01-01 | days |
+//! | uuid on a fixed | its usual form | as fixed |
+//! | union | the first branch that takes the value; if none does, `{"<branch>": value}` | the first that takes it |
+//!
+//! A field that is absent is read from one of its aliases, else it has its default. A key that is no field is an error:
+//! nothing is silently lost.
+
+use super::{
+    json::Json,
+    path::At,
+    plan::Presence,
+    schema::{Decimal, Enum, Field, Fixed, FixedMeaning, Int, Record, Schema, Type, TypeId, unqualified},
+    text,
+};
+use std::{borrow::Cow, fmt};
+
+/// Why a JSON value is no value of its schema. Never a part of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Misfit {
+    /// JSON of another kind than this Avro type needs.
+    Kind {
+        /// The Avro type.
+        expected: &'static str,
+    },
+    /// A number that the Avro type cannot hold exactly, or not at all.
+    Number {
+        /// The Avro type.
+        expected: &'static str,
+    },
+    /// A string that is no text of this kind.
+    Text {
+        /// What it should be the text of.
+        expected: &'static str,
+    },
+    /// Bytes of another number than the fixed has.
+    Size {
+        /// The number it has.
+        expected: u32,
+    },
+    /// A string that is none of the enum's symbols.
+    Symbol,
+    /// No branch of the union takes the value.
+    NoBranch,
+    /// A field that is absent and has no default.
+    MissingField,
+    /// A key that is no field of the record.
+    UnknownField,
+    /// Nested deeper than allowed.
+    TooDeep,
+    /// More values or bytes than allowed.
+    TooLarge,
+}
+
+impl fmt::Display for Misfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Kind { expected } => write!(f, "not the json of a value of type {expected}"),
+            Self::Number { expected } => write!(f, "the number does not fit {expected}"),
+            Self::Text { expected } => write!(f, "the string is not {expected}"),
+            Self::Size { expected } => write!(f, "not {expected} bytes"),
+            Self::Symbol => f.write_str("the string is none of the symbols"),
+            Self::NoBranch => f.write_str("no branch of the union takes the value"),
+            Self::MissingField => f.write_str("the field is absent and has no default"),
+            Self::UnknownField => f.write_str("the object has a key that is no field of the record"),
+            Self::TooDeep => f.write_str("nested too deep"),
+            Self::TooLarge => f.write_str("too many values or bytes"),
+        }
+    }
+}
+
+impl std::error::Error for Misfit {}
+
+/// How the JSON spells what JSON has no type for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Dialect {
+    /// As in a schema's defaults.
+    Default,
+    /// As in a record.
+    Record,
+}
+
+/// What a datum may grow to while it is written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    pub(crate) depth: usize,
+    pub(crate) values: usize,
+    pub(crate) bytes: usize,
+}
+
+/// What the default of one field may grow to. No item holds as much, and a schema can ask for any amount: a default of
+/// nested records doubles with each level.
+const DEFAULT_BOUNDS: Bounds = Bounds { depth: 32, values: 1 << 16, bytes: 1 << 18 };
+
+/// Writes the default of a field of type `ty`.
+pub(crate) fn default_datum(
+    schema: &Schema,
+    ty: TypeId,
+    default: &Json<'_>,
+    datum: &mut Vec<u8>,
+) -> Result<(), Box<At<Misfit>>> {
+    let presence = Presence::Full;
+    Writer { schema, dialect: Dialect::Default, presence, bounds: DEFAULT_BOUNDS, datum }.value(ty, default)
+}
+
+/// Writes `record` as a datum of `schema`.
+pub(crate) fn record_datum(
+    schema: &Schema,
+    record: &Json<'_>,
+    presence: Presence,
+    bounds: Bounds,
+    datum: &mut Vec<u8>,
+) -> Result<(), Box<At<Misfit>>> {
+    Writer { schema, dialect: Dialect::Record, presence, bounds, datum }.value(schema.root(), record)
+}
+
+/// Appends `number` as Avro writes an int or a long.
+pub(crate) fn push_long(datum: &mut Vec<u8>, number: i64) {
+    let mut rest = (number << 1 ^ number >> 63).cast_unsigned();
+    while rest >= 0x80 {
+        datum.push(rest.to_le_bytes()[0] | 0x80);
+        rest >>= 7;
+    }
+    datum.push(rest.to_le_bytes()[0]);
+}
+
+/// Appends a length or a count. None that fits memory is beyond a long.
+pub(crate) fn push_len(datum: &mut Vec<u8>, len: usize) {
+    push_long(datum, i64::try_from(len).unwrap_or(i64::MAX));
+}
+
+/// Appends `bytes` with their length before them.
+pub(crate) fn push_bytes(datum: &mut Vec<u8>, bytes: &[u8]) {
+    push_len(datum, bytes.len());
+    datum.extend_from_slice(bytes);
+}
+
+struct Writer<'s, 'd> {
+    schema: &'s Schema,
+    dialect: Dialect,
+    presence: Presence,
+    /// What is left of each.
+    bounds: Bounds,
+    datum: &'d mut Vec<u8>,
+}
+
+type Written = Result<(), Box<At<Misfit>>>;
+
+impl<'s> Writer<'s, '_> {
+    fn value(&mut self, ty: TypeId, json: &Json<'_>) -> Written {
+        self.bounds.values = self.bounds.values.checked_sub(1).ok_or_else(|| At::here(Misfit::TooLarge))?;
+        if self.datum.len() > self.bounds.bytes {
+            return Err(At::here(Misfit::TooLarge));
+        }
+        match (self.schema.get(ty), json) {
+            (Type::Union(branches), json) => return self.union(branches, json),
+            (Type::Record(record), Json::Object(entries)) => {
+                return self.nested(|writer| writer.record(record, entries.len(), json));
+            }
+            (Type::Array(items), Json::Array(values)) => return self.nested(|writer| writer.array(*items, values)),
+            (Type::Map(value), Json::Object(entries)) => return self.nested(|writer| writer.map(*value, entries)),
+            (Type::Null, Json::Null) => {}
+            (Type::Boolean, Json::Boolean(value)) => self.datum.push(u8::from(*value)),
+            (Type::Int(Int::Date), Json::Text(text)) if self.dialect == Dialect::Record => {
+                let days = text::days(text).ok_or_else(|| At::here(Misfit::Text { expected: "a date" }))?;
+                push_long(self.datum, days.into());
+            }
+            (Type::Int(_), Json::Number(_)) => push_long(self.datum, number::<i32>(json, "int")?.into()),
+            (Type::Long(_), Json::Number(_)) => push_long(self.datum, number(json, "long")?),
+            (Type::Float, Json::Number(digits)) => {
+                let value = digits.parse().ok().filter(|value: &f32| value.is_finite());
+                let value = value.ok_or_else(|| At::here(Misfit::Number { expected: "float" }))?;
+                self.datum.extend_from_slice(&value.to_le_bytes());
+            }
+            (Type::Double, Json::Number(digits)) => {
+                let value = digits.parse().ok().filter(|value: &f64| value.is_finite());
+                let value = value.ok_or_else(|| At::here(Misfit::Number { expected: "double" }))?;
+                self.datum.extend_from_slice(&value.to_le_bytes());
+            }
+            (Type::String, Json::Text(text)) => push_bytes(self.datum, text.as_bytes()),
+            (Type::Enum(kind), Json::Text(text)) => self.symbol(kind, text)?,
+            (Type::Bytes(Some(decimal)), Json::Number(text) | Json::Text(text)) if self.dialect == Dialect::Record => {
+                push_bytes(self.datum, &text::twos_complement(unscaled(text, *decimal)?));
+            }
+            (Type::Bytes(_), Json::Text(text)) => {
+                let bytes = self.bytes(text)?;
+                push_bytes(self.datum, &bytes);
+            }
+            (Type::Fixed(fixed), Json::Number(text) | Json::Text(text)) => {
+                let bytes = self.fixed(fixed, text, json)?;
+                self.datum.extend_from_slice(&bytes);
+            }
+            (expected, _) => return Err(At::here(Misfit::Kind { expected: expected.kind() })),
+        }
+        Ok(())
+    }
+
+    fn nested(&mut self, write: impl FnOnce(&mut Self) -> Written) -> Written {
+        self.bounds.depth = self.bounds.depth.checked_sub(1).ok_or_else(|| At::here(Misfit::TooDeep))?;
+        let written = write(self);
+        self.bounds.depth += 1;
+        written
+    }
+
+    fn record(&mut self, record: &'s Record, keys: usize, json: &Json<'_>) -> Written {
+        let mut used = 0;
+        for field in &record.fields {
+            let given = json.get(&field.name).or_else(|| field.aliases.iter().find_map(|alias| json.get(alias)));
+            used += usize::from(given.is_some());
+            self.field(field, given).map_err(|at| at.in_field(&field.name))?;
+        }
+        if used == keys { Ok(()) } else { Err(At::here(Misfit::UnknownField)) }
+    }
+
+    fn field(&mut self, field: &Field, given: Option<&Json<'_>>) -> Written {
+        let value = given.or(field.default.as_ref());
+        if self.presence == Presence::Sparse {
+            self.datum.push(u8::from(value.is_some()));
+        }
+        let Some(value) = value else {
+            return if self.presence == Presence::Sparse { Ok(()) } else { Err(At::here(Misfit::MissingField)) };
+        };
+        let around = self.dialect;
+        if given.is_none() {
+            self.dialect = Dialect::Default;
+        }
+        let written = self.value(field.ty, value);
+        self.dialect = around;
+        written
+    }
+
+    fn array(&mut self, items: TypeId, values: &[Json<'_>]) -> Written {
+        if !values.is_empty() {
+            push_len(self.datum, values.len());
+        }
+        for (index, value) in values.iter().enumerate() {
+            self.value(items, value).map_err(|at| at.in_item(index))?;
+        }
+        push_len(self.datum, 0);
+        Ok(())
+    }
+
+    fn map(&mut self, values: TypeId, entries: &[(Cow<'_, str>, Json<'_>)]) -> Written {
+        if !entries.is_empty() {
+            push_len(self.datum, entries.len());
+        }
+        for (index, (key, value)) in entries.iter().enumerate() {
+            push_bytes(self.datum, key.as_bytes());
+            self.value(values, value).map_err(|at| at.in_entry(index))?;
+        }
+        push_len(self.datum, 0);
+        Ok(())
+    }
+
+    /// The first branch that takes the value. How often branches are tried is bounded by the values that may be written.
+    fn union(&mut self, branches: &'s [TypeId], json: &Json<'_>) -> Written {
+        let mut failure = None;
+        for (index, branch) in branches.iter().enumerate() {
+            match self.branch(index, *branch, json) {
+                Ok(()) => return Ok(()),
+                Err(at) if matches!(at.problem(), Misfit::TooLarge) => return Err(at),
+                // Of a value that may be absent the reason why it is no null says nothing.
+                Err(at) if !matches!(self.schema.get(*branch), Type::Null) => {
+                    failure = Some(if failure.is_none() { at } else { At::here(Misfit::NoBranch) });
+                }
+                Err(_) => {}
+            }
+        }
+        if let (Dialect::Record, Json::Object(entries)) = (self.dialect, json)
+            && let [(name, value)] = entries.as_slice()
+            && let Some(index) = branches.iter().position(|branch| goes_by(self.schema.get(*branch), name))
+            && let Some(branch) = branches.get(index)
+        {
+            return self.branch(index, *branch, value);
+        }
+        Err(failure.unwrap_or_else(|| At::here(Misfit::NoBranch)))
+    }
+
+    fn branch(&mut self, index: usize, branch: TypeId, json: &Json<'_>) -> Written {
+        let start = self.datum.len();
+        push_len(self.datum, index);
+        let written = self.value(branch, json);
+        if written.is_err() {
+            self.datum.truncate(start);
+        }
+        written
+    }
+
+    fn symbol(&mut self, kind: &Enum, text: &str) -> Written {
+        let index = kind.symbols.iter().position(|symbol| **symbol == *text);
+        push_len(self.datum, index.ok_or_else(|| At::here(Misfit::Symbol))?);
+        Ok(())
+    }
+
+    fn fixed(&self, fixed: &Fixed, text: &str, json: &Json<'_>) -> Result<Vec<u8>, Box<At<Misfit>>> {
+        let bytes = match (self.dialect, fixed.meaning, json) {
+            (Dialect::Record, FixedMeaning::Decimal(decimal), _) => {
+                return sign_extended(unscaled(text, decimal)?, fixed.size);
+            }
+            (Dialect::Record, FixedMeaning::Uuid, Json::Text(_)) => {
+                text::uuid(text).ok_or_else(|| At::here(Misfit::Text { expected: "a uuid" }))?.to_vec()
+            }
+            (_, _, Json::Text(_)) => self.bytes(text)?,
+            _ => return Err(At::here(Misfit::Kind { expected: "fixed" })),
+        };
+        if bytes.len() == fixed.size as usize {
+            Ok(bytes)
+        } else {
+            Err(At::here(Misfit::Size { expected: fixed.size }))
+        }
+    }
+
+    fn bytes(&self, text: &str) -> Result<Vec<u8>, Box<At<Misfit>>> {
+        let (bytes, expected) = match self.dialect {
+            Dialect::Default => (text::bytes_from_code_points(text), "characters 0 to 255"),
+            Dialect::Record => (text::bytes_from_base64(text), "base64"),
+        };
+        bytes.ok_or_else(|| At::here(Misfit::Text { expected }))
+    }
+}
+
+fn number<T: std::str::FromStr>(json: &Json<'_>, expected: &'static str) -> Result<T, Box<At<Misfit>>> {
+    json.as_integer().ok_or_else(|| At::here(Misfit::Number { expected }))
+}
+
+fn unscaled(text: &str, decimal: Decimal) -> Result<i128, Box<At<Misfit>>> {
+    let unscaled = text::unscaled(text, decimal.precision, decimal.scale);
+    unscaled.ok_or_else(|| At::here(Misfit::Number { expected: "decimal" }))
+}
+
+/// `number` in two's complement of exactly `size` bytes.
+fn sign_extended(number: i128, size: u32) -> Result<Vec<u8>, Box<At<Misfit>>> {
+    let shortest = text::twos_complement(number);
+    let missing = (size as usize).checked_sub(shortest.len());
+    let missing = missing.ok_or_else(|| At::here(Misfit::Number { expected: "decimal" }))?;
+    let mut bytes = vec![if number < 0 { 0xFF } else { 0 }; missing];
+    bytes.extend_from_slice(&shortest);
+    Ok(bytes)
+}
+
+/// Whether Avro's own JSON encoding calls a union's branch by `name`.
+fn goes_by(ty: &Type, name: &str) -> bool {
+    ty.named().map_or(ty.kind() == name, |named| *named.name == *name || unqualified(&named.name) == name)
+}

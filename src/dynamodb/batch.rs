@@ -1,0 +1,297 @@
+//! Write batches: which items go out together, and the bytes of the call. Pure.
+
+use super::item::{Item, Items, Operation};
+use super::json;
+use super::mapping::{Mapping, TableId};
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
+
+/// The most items of one BatchWriteItem call.
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html>
+pub const MAX_BATCH_ITEMS: usize = 25;
+/// The most bytes of one BatchWriteItem call, as sent. Same source.
+pub const MAX_BATCH_BYTES: usize = 16 * 1024 * 1024;
+
+/// What stands around each item in the body: `{"DeleteRequest":{"Key":` … `}},`.
+const ITEM_OVERHEAD: usize = 32;
+
+/// Index of an item within [`Items::as_slice`].
+pub(crate) type Index = usize;
+
+/// Items of which no two have the same key in the same table, except guarded ones, which are written one by one.
+#[derive(Debug)]
+pub(crate) struct Distinct {
+    /// The items to write, in their order.
+    pub(crate) winners: Vec<Index>,
+    /// The items each winner stands in for, in their order.
+    pub(crate) superseded: HashMap<Index, Vec<Index>>,
+}
+
+impl Distinct {
+    /// Of several items with one key the last is written. Where versions decide, the database does.
+    pub(crate) fn of(items: &Items, among: impl DoubleEndedIterator<Item = Index>) -> Self {
+        let mut last: HashMap<(TableId, &[u8]), Index> = HashMap::with_capacity(among.size_hint().0);
+        let mut winners = Vec::with_capacity(among.size_hint().0);
+        let mut superseded: HashMap<Index, Vec<Index>> = HashMap::new();
+        for index in among.rev() {
+            let Some(item) = items.as_slice().get(index) else { continue };
+            if item.guarded {
+                winners.push(index);
+                continue;
+            }
+            match last.entry((item.table, items.key(item))) {
+                Entry::Occupied(winner) => {
+                    superseded.entry(*winner.get()).or_default().push(index);
+                }
+                Entry::Vacant(free) => {
+                    free.insert(index);
+                    winners.push(index);
+                }
+            }
+        }
+        winners.reverse();
+        superseded.values_mut().for_each(|losers| losers.reverse());
+        Self { winners, superseded }
+    }
+}
+
+/// The items of one call: at most 25 of one table, at most 16 MB, no two with one key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct WriteBatch {
+    table: TableId,
+    items: Vec<Index>,
+    bytes: usize,
+}
+
+impl WriteBatch {
+    /// Takes as many items from the front of `waiting` as one call holds. They come from one [`Distinct`] and one table.
+    pub(crate) fn take(items: &Items, table: TableId, waiting: &mut VecDeque<Index>) -> Option<Self> {
+        let mut batch = Self { table, items: Vec::with_capacity(waiting.len().min(MAX_BATCH_ITEMS)), bytes: 0 };
+        while let Some(&index) = waiting.front() {
+            let bytes = items.as_slice().get(index).map_or(0, |item| items.attributes(item).len()) + ITEM_OVERHEAD;
+            let full = batch.items.len() == MAX_BATCH_ITEMS || batch.bytes + bytes > MAX_BATCH_BYTES - PREFIX_ROOM;
+            if full && !batch.items.is_empty() {
+                break;
+            }
+            batch.items.push(index);
+            batch.bytes += bytes;
+            waiting.pop_front();
+        }
+        (!batch.items.is_empty()).then_some(batch)
+    }
+
+    pub(crate) fn items(&self) -> &[Index] {
+        &self.items
+    }
+
+    pub(crate) fn table(&self) -> TableId {
+        self.table
+    }
+
+    /// The two halves of a refused batch. None if the refused item stands alone.
+    pub(crate) fn halves(&self) -> Option<[Self; 2]> {
+        let (first, second) = self.items.split_at_checked(self.items.len().div_ceil(2))?;
+        let half = |items: &[Index]| Self { table: self.table, items: items.to_vec(), bytes: self.bytes };
+        (!second.is_empty()).then(|| [half(first), half(second)])
+    }
+
+    /// The call's body.
+    pub(crate) fn body(&self, items: &Items, table: &str) -> Vec<u8> {
+        let mut body = Vec::with_capacity(self.bytes + table.len() + PREFIX_ROOM);
+        body.extend_from_slice(b"{\"RequestItems\":{");
+        json::push_string(&mut body, table);
+        body.extend_from_slice(b":[");
+        for item in self.items.iter().filter_map(|&index| items.as_slice().get(index)) {
+            body.extend_from_slice(match item.operation {
+                Operation::Put => b"{\"PutRequest\":{\"Item\":",
+                Operation::Delete => b"{\"DeleteRequest\":{\"Key\":",
+            });
+            body.extend_from_slice(items.attributes(item));
+            body.extend_from_slice(b"}},");
+        }
+        if body.last() == Some(&b',') {
+            body.pop();
+        }
+        body.extend_from_slice(b"]},\"ReturnConsumedCapacity\":\"TOTAL\"}");
+        body
+    }
+}
+
+/// Room for what stands before and after the items, the table's name (at most 255 characters) included.
+const PREFIX_ROOM: usize = 512;
+
+/// The body of a write only a condition may allow: PutItem or DeleteItem, refused if the item there has a newer version.
+pub(crate) fn guarded_body(items: &Items, item: &Item, mapping: &Mapping) -> Vec<u8> {
+    let attributes = items.attributes(item);
+    let mut body = Vec::with_capacity(attributes.len() + PREFIX_ROOM);
+    body.extend_from_slice(b"{\"TableName\":");
+    json::push_string(&mut body, &mapping.table);
+    body.extend_from_slice(match item.operation {
+        Operation::Put => b",\"Item\":",
+        Operation::Delete => b",\"Key\":",
+    });
+    body.extend_from_slice(attributes);
+    if let (Some(version), Some(path)) = (items.version(item), mapping.version_path()) {
+        let segments: Vec<&str> = path.collect();
+        let names: Vec<String> = (0..segments.len()).map(|at| format!("#v{at}")).collect();
+        let path = names.join(".");
+        let condition = format!("attribute_not_exists({path}) OR {path} <= :version");
+        body.extend_from_slice(b",\"ConditionExpression\":");
+        json::push_string(&mut body, &condition);
+        body.extend_from_slice(b",\"ExpressionAttributeNames\":{");
+        for (name, segment) in names.iter().zip(&segments) {
+            json::push_string(&mut body, name);
+            body.push(b':');
+            json::push_string(&mut body, segment);
+            body.push(b',');
+        }
+        body.pop();
+        body.extend_from_slice(b"},\"ExpressionAttributeValues\":{\":version\":");
+        body.extend_from_slice(version);
+        body.push(b'}');
+    }
+    body.extend_from_slice(b",\"ReturnConsumedCapacity\":\"TOTAL\"}");
+    body
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dynamodb::item::Encoder;
+    use crate::dynamodb::mapping::{Fields, PARTITION_KEY};
+    use crate::record::{FieldKind, Name, RecordVisitor, SubjectId, Unit};
+    use serde_json::{Value, json};
+    use std::time::Duration;
+
+    struct Sample;
+
+    impl Fields for Sample {
+        fn kind(&self, path: &str) -> Result<FieldKind, String> {
+            match path {
+                "id" => Ok(FieldKind::Text),
+                "at" => Ok(FieldKind::Number(Unit::Plain)),
+                _ => Err("no such field".into()),
+            }
+        }
+
+        fn names(&self) -> Vec<&str> {
+            vec!["id", "at"]
+        }
+    }
+
+    fn mappings() -> Vec<(TableId, Mapping)> {
+        let mapping = |table: &str, property: Value| Mapping::parse(Some(&property), table, &Sample).unwrap();
+        vec![
+            (TableId::new(0), mapping("orders", json!({"partitionKey": "id"}))),
+            (TableId::new(1), mapping("others", json!({"partitionKey": "id"}))),
+            (TableId::new(0), mapping("orders", json!({"partitionKey": "id", "version": "at"}))),
+        ]
+    }
+
+    /// One item for each (subject, key, bytes of padding).
+    fn items(of: &[(u16, &str, usize)]) -> Items {
+        let mappings = mappings();
+        let mut encoder = Encoder::new(&mappings, Duration::ZERO, 0);
+        for (position, (subject, id, padding)) in of.iter().enumerate() {
+            encoder.start_message(position, "m", Operation::Put);
+            encoder.begin(SubjectId(*subject), None);
+            encoder.record_start().unwrap();
+            encoder.field(&Name::new("id")).unwrap();
+            encoder.mark(PARTITION_KEY).unwrap();
+            encoder.string(id).unwrap();
+            encoder.field(&Name::new("at")).unwrap();
+            encoder.mark(crate::dynamodb::mapping::VERSION).unwrap();
+            encoder.long(i64::try_from(position).unwrap()).unwrap();
+            encoder.field(&Name::new("padding")).unwrap();
+            // a control character is one byte in the table and six on the way there
+            encoder.string(&"\u{1}".repeat(*padding)).unwrap();
+            encoder.record_end().unwrap();
+            encoder.finish().unwrap();
+        }
+        encoder.finish_event()
+    }
+
+    fn distinct(items: &Items) -> Distinct {
+        Distinct::of(items, 0..items.as_slice().len())
+    }
+
+    fn batches(items: &Items) -> Vec<WriteBatch> {
+        let mut waiting = distinct(items).winners.into();
+        std::iter::from_fn(|| WriteBatch::take(items, TableId::new(0), &mut waiting)).collect()
+    }
+
+    #[test]
+    fn the_last_item_of_a_key_wins_within_its_table() {
+        let items = items(&[(0, "a", 0), (0, "b", 0), (1, "a", 0), (0, "a", 0), (0, "a", 0)]);
+        let distinct = distinct(&items);
+        assert_eq!(distinct.winners, [1, 2, 4]);
+        assert_eq!(distinct.superseded, [(4, vec![0, 3])].into());
+    }
+
+    #[test]
+    fn where_versions_decide_every_item_is_written() {
+        let distinct = distinct(&items(&[(2, "a", 0), (2, "a", 0)]));
+        assert_eq!((distinct.winners, distinct.superseded), (vec![0, 1], [].into()));
+    }
+
+    #[test]
+    fn a_batch_has_at_most_25_items() {
+        let names: Vec<String> = (0..51).map(|n| n.to_string()).collect();
+        let sizes = |count: usize| {
+            let of: Vec<_> = names.iter().take(count).map(|name| (0, name.as_str(), 0)).collect();
+            batches(&items(&of)).iter().map(|batch| batch.items().len()).collect::<Vec<_>>()
+        };
+        assert_eq!(sizes(24), [24]);
+        assert_eq!(sizes(25), [25]);
+        assert_eq!(sizes(26), [25, 1]);
+        assert_eq!(sizes(51), [25, 25, 1]);
+    }
+
+    #[test]
+    fn a_batch_has_at_most_16_megabytes_as_sent() {
+        let names: Vec<String> = (0..10).map(|n| n.to_string()).collect();
+        let of: Vec<_> = names.iter().map(|name| (0, name.as_str(), 400_000)).collect();
+        let items = items(&of);
+        let batches = batches(&items);
+        assert_eq!(batches.iter().map(|batch| batch.items().len()).collect::<Vec<_>>(), [6, 4], "2.4 MB each");
+        for batch in &batches {
+            assert!(batch.body(&items, &"t".repeat(255)).len() <= MAX_BATCH_BYTES);
+        }
+    }
+
+    #[test]
+    fn halving_ends_with_each_item_alone_after_five_steps() {
+        let names: Vec<String> = (0..25).map(|n| n.to_string()).collect();
+        let of: Vec<_> = names.iter().map(|name| (0, name.as_str(), 0)).collect();
+        let mut layer = batches(&items(&of));
+        for _ in 0..5 {
+            layer =
+                layer.iter().flat_map(|batch| batch.halves().map_or_else(|| vec![batch.clone()], Vec::from)).collect();
+        }
+        assert_eq!(layer.len(), 25);
+        assert!(layer.iter().all(|batch| batch.halves().is_none()));
+    }
+
+    #[test]
+    fn the_body_is_what_the_api_asks_for() {
+        let items = items(&[(0, "a", 0), (0, "b", 0)]);
+        let body: Value = serde_json::from_slice(&batches(&items)[0].body(&items, "orders")).unwrap();
+        assert_eq!(body["ReturnConsumedCapacity"], "TOTAL");
+        let requests = &body["RequestItems"]["orders"];
+        assert_eq!(requests[0]["PutRequest"]["Item"]["id"], json!({"S": "a"}));
+        assert_eq!(requests[1]["PutRequest"]["Item"]["data"]["M"]["at"], json!({"N": "1"}));
+        assert_eq!(requests.as_array().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_guarded_write_is_refused_only_by_a_newer_item() {
+        let items = items(&[(2, "a", 0)]);
+        let body = guarded_body(&items, &items.as_slice()[0], &mappings()[2].1);
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(body["TableName"], "orders");
+        assert_eq!(body["ConditionExpression"], "attribute_not_exists(#v0.#v1) OR #v0.#v1 <= :version");
+        assert_eq!(body["ExpressionAttributeNames"], json!({"#v0": "data", "#v1": "at"}));
+        assert_eq!(body["ExpressionAttributeValues"], json!({":version": {"N": "0"}}));
+        assert_eq!(body["Item"]["id"], json!({"S": "a"}));
+    }
+}

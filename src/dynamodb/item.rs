@@ -1,0 +1,879 @@
+//! The encoder: a record's values become DynamoDB JSON as they are decoded, appended to one buffer for the whole event.
+//!
+//! Every value is written with a comma behind it, and what closes a collection takes the last one back: that needs no state
+//! a level. A marked value (a key, a time to live, a version) is remembered as the range it was written to, so taking it
+//! out again is a copy of bytes.
+
+use super::json;
+use super::mapping::{
+    self, DATA, Key, Layout, MARKS, Mapping, PARTITION_KEY, PROCESSED_AT, SORT_KEY, TTL, TableId, TtlSource, VERSION,
+};
+use crate::record::{Mark, Name, RecordVisitor, SubjectId, Unstorable};
+use std::borrow::Cow;
+use std::ops::Range;
+use std::time::Duration;
+
+/// The largest item, in bytes as the database counts them.
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html#limits-items>
+pub const MAX_ITEM_BYTES: usize = 400 * 1024;
+/// The longest partition key, in bytes.
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html#limits-partition-sort-keys>
+pub const MAX_PARTITION_KEY_BYTES: usize = 2048;
+/// The longest sort key, in bytes. Same source.
+pub const MAX_SORT_KEY_BYTES: usize = 1024;
+/// How deep lists and maps may be nested.
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html#limits-attributes>
+pub const MAX_DEPTH: usize = 32;
+/// The longest attribute name, in bytes. Same source.
+pub const MAX_NAME_BYTES: usize = 65_535;
+
+/// What a list or map costs besides its contents, and each of its elements.
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html>
+const COLLECTION_OVERHEAD: usize = 3;
+const ELEMENT_OVERHEAD: usize = 1;
+/// The least a number costs. The exact size is only given approximately, so what is refused here is too large for certain.
+const LEAST_NUMBER_BYTES: usize = 2;
+
+const SECONDS_A_DAY: i64 = 86_400;
+
+/// What a message wants done with its records.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Operation {
+    /// Write each as an item.
+    #[default]
+    Put,
+    /// Delete the item that has each one's key.
+    Delete,
+}
+
+/// One write: where its bytes are, and what it answers for.
+#[derive(Debug, Clone)]
+pub struct Item {
+    /// Position of its message in the event.
+    pub message: usize,
+    pub(crate) table: TableId,
+    pub(crate) operation: Operation,
+    /// Its attributes as a JSON object; of a deletion, its key's.
+    attributes: Range<usize>,
+    /// Its key, spelled so that equal keys are equal bytes.
+    key: Range<usize>,
+    /// The version's value, if its mapping has one.
+    version: Option<Range<usize>>,
+    /// Whether its mapping orders versions, so that only a condition may decide between two writes of its key.
+    pub(crate) guarded: bool,
+    pub(crate) subject: SubjectId,
+}
+
+/// The writes of an event and the bytes they share.
+#[derive(Debug, Default)]
+pub struct Items {
+    bytes: Vec<u8>,
+    keys: Vec<u8>,
+    items: Vec<Item>,
+}
+
+impl Items {
+    /// The writes, in the order of their messages.
+    pub fn as_slice(&self) -> &[Item] {
+        &self.items
+    }
+
+    /// The attributes of one of them as a JSON object; of a deletion, its key's.
+    pub fn attributes(&self, item: &Item) -> &[u8] {
+        self.bytes.get(item.attributes.clone()).unwrap_or_default()
+    }
+
+    pub(crate) fn key(&self, item: &Item) -> &[u8] {
+        self.keys.get(item.key.clone()).unwrap_or_default()
+    }
+
+    pub(crate) fn version(&self, item: &Item) -> Option<&[u8]> {
+        self.bytes.get(item.version.clone()?)
+    }
+}
+
+/// What kind of value was written where a mark stood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Text,
+    Number(Option<i64>),
+    Binary,
+    Null,
+    Other,
+}
+
+#[derive(Debug, Clone)]
+struct Marked {
+    kind: Kind,
+    /// Bytes of the value itself, before escapes and base64.
+    len: usize,
+    written: Range<usize>,
+}
+
+/// Writes records as items. Set the message first, then let a decoder drive it.
+pub struct Encoder<'a> {
+    mappings: &'a [(TableId, Mapping)],
+    now: Duration,
+    processed_at: String,
+    out: Items,
+    message: usize,
+    message_id: &'a str,
+    operation: Operation,
+    first_of_message: usize,
+    start: usize,
+    record: Option<usize>,
+    subject: SubjectId,
+    /// Levels of lists and maps that are open. The item itself is none.
+    depth: usize,
+    /// Whether the outermost record's fields are the item's attributes, and whether that record is the innermost now.
+    layout: Layout,
+    in_item: bool,
+    size: usize,
+    pending: u8,
+    marked: [Option<Marked>; MARKS],
+}
+
+impl<'a> Encoder<'a> {
+    /// `mappings` are those of the decoder's subjects, in their order; `now` is the time since the Unix epoch;
+    /// `capacity` is a guess of the bytes to come.
+    pub fn new(mappings: &'a [(TableId, Mapping)], now: Duration, capacity: usize) -> Self {
+        Self {
+            mappings,
+            now,
+            processed_at: format!("\"{PROCESSED_AT}\":{{\"N\":\"{}.{:03}\"}},", now.as_secs(), now.subsec_millis()),
+            out: Items { bytes: Vec::with_capacity(capacity), ..Items::default() },
+            message: 0,
+            message_id: "",
+            operation: Operation::Put,
+            first_of_message: 0,
+            start: 0,
+            record: None,
+            subject: SubjectId(0),
+            depth: 0,
+            layout: Layout::Document,
+            in_item: false,
+            size: 0,
+            pending: 0,
+            marked: [const { None }; MARKS],
+        }
+    }
+
+    /// The records to come are those of the message at `position` in the event.
+    pub fn start_message(&mut self, position: usize, id: &'a str, operation: Operation) {
+        (self.message, self.message_id, self.operation) = (position, id, operation);
+        self.first_of_message = self.out.items.len();
+        self.start = self.out.bytes.len();
+    }
+
+    /// Takes back whatever the message has written: it is stored only if all its records are.
+    pub fn discard_message(&mut self) {
+        let kept = self.out.items.get(..self.first_of_message).and_then(<[Item]>::last);
+        let (bytes, keys) = kept.map_or((0, 0), |item| (item.attributes.end, item.key.end));
+        self.out.bytes.truncate(bytes);
+        self.out.keys.truncate(keys);
+        self.out.items.truncate(self.first_of_message);
+    }
+
+    /// All that was written.
+    pub fn finish_event(self) -> Items {
+        self.out
+    }
+
+    fn mapping(&self) -> Result<&'a (TableId, Mapping), Unstorable> {
+        // the decoder's subjects and the mappings are made from one schema set
+        self.mappings.get(usize::from(self.subject.0)).ok_or(Unstorable::Name("the record's subject has no mapping"))
+    }
+
+    /// Writes a value that holds no other and remembers it if it is marked.
+    fn scalar(
+        &mut self,
+        kind: Kind,
+        len: usize,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), Unstorable>,
+    ) -> Result<(), Unstorable> {
+        let start = self.out.bytes.len();
+        write(&mut self.out.bytes)?;
+        self.size += len;
+        if self.pending != 0 {
+            self.remember(kind, len, start);
+        }
+        self.out.bytes.push(b',');
+        Ok(())
+    }
+
+    #[cold]
+    fn remember(&mut self, kind: Kind, len: usize, start: usize) {
+        let written = start..self.out.bytes.len();
+        for (mark, slot) in self.marked.iter_mut().enumerate() {
+            if self.pending & (1 << mark) != 0 {
+                *slot = Some(Marked { kind, len, written: written.clone() });
+            }
+        }
+        self.pending = 0;
+    }
+
+    fn number(
+        &mut self,
+        long: Option<i64>,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), Unstorable>,
+    ) -> Result<(), Unstorable> {
+        self.scalar(Kind::Number(long), LEAST_NUMBER_BYTES, |out| {
+            out.extend_from_slice(b"{\"N\":\"");
+            write(out)?;
+            out.extend_from_slice(b"\"}");
+            Ok(())
+        })
+    }
+
+    fn open(&mut self, text: &[u8]) -> Result<(), Unstorable> {
+        if self.pending != 0 {
+            let at = self.out.bytes.len();
+            self.remember(Kind::Other, 0, at);
+        }
+        self.depth += 1;
+        if self.depth > MAX_DEPTH {
+            return Err(Unstorable::TooDeep { limit: MAX_DEPTH });
+        }
+        self.size += COLLECTION_OVERHEAD;
+        self.out.bytes.extend_from_slice(text);
+        Ok(())
+    }
+
+    fn close(&mut self, text: &[u8]) -> Result<(), Unstorable> {
+        self.depth = self.depth.saturating_sub(1);
+        self.take_comma();
+        self.out.bytes.extend_from_slice(text);
+        Ok(())
+    }
+
+    fn take_comma(&mut self) {
+        if self.out.bytes.last() == Some(&b',') {
+            self.out.bytes.pop();
+        }
+    }
+
+    fn marked(&self, mark: Mark) -> Option<&Marked> {
+        self.marked.get(usize::from(mark.0))?.as_ref()
+    }
+
+    /// Checks the key at `mark`, adds its canonical spelling to the keys and the attribute to the item.
+    fn key(&mut self, key: &Key, mark: Mark, limit: usize) -> Result<(), Unstorable> {
+        let problem = |problem| Unstorable::Key { attribute: key.attribute.text().into(), problem };
+        if !key.from_field {
+            let id = match self.record {
+                None => Cow::Borrowed(self.message_id),
+                Some(index) => Cow::Owned(format!("{}#{index}", self.message_id)),
+            };
+            let mut value = Vec::with_capacity(64);
+            value.extend_from_slice(b"{\"S\":");
+            json::push_string(&mut value, &id);
+            value.push(b'}');
+            push_canonical(&mut self.out.keys, &value);
+            self.attribute(&key.attribute, id.len(), |out| out.extend_from_slice(&value));
+            return Ok(());
+        }
+        let marked = self.marked(mark).ok_or_else(|| problem("is missing"))?.clone();
+        match marked.kind {
+            Kind::Null => return Err(problem("is null")),
+            Kind::Other => return Err(problem("is no string, number or binary")),
+            Kind::Text | Kind::Binary if marked.len == 0 => return Err(problem("is empty")),
+            Kind::Text | Kind::Binary if marked.len > limit => return Err(problem("is longer than a key may be")),
+            Kind::Text | Kind::Binary | Kind::Number(_) => {}
+        }
+        push_canonical(&mut self.out.keys, self.out.bytes.get(marked.written.clone()).unwrap_or_default());
+        if !key.in_place || self.operation == Operation::Delete {
+            self.attribute(&key.attribute, marked.len, |out| out.extend_from_within(marked.written));
+        }
+        Ok(())
+    }
+
+    /// Adds an attribute to the item, whose value has `len` bytes as the database counts them.
+    fn attribute(&mut self, name: &Name, len: usize, write: impl FnOnce(&mut Vec<u8>)) {
+        self.size += name.text().len() + len;
+        let out = &mut self.out.bytes;
+        out.extend_from_slice(name.json().as_bytes());
+        out.push(b':');
+        write(out);
+        out.push(b',');
+    }
+
+    fn ttl(&mut self, ttl: &mapping::Ttl) -> Result<(), Unstorable> {
+        let seconds = match ttl.source {
+            TtlSource::Days(days) => {
+                i64::try_from(self.now.as_secs()).unwrap_or(i64::MAX) + i64::from(days) * SECONDS_A_DAY
+            }
+            TtlSource::Field { per_second } => match self.marked(TTL).map(|marked| marked.kind) {
+                // without a time the item does not expire
+                None | Some(Kind::Null) => return Ok(()),
+                Some(Kind::Number(Some(value))) => value.div_euclid(per_second),
+                Some(_) => {
+                    let problem = "is no whole number of seconds";
+                    return Err(Unstorable::Mapping { attribute: ttl.attribute.text().into(), problem });
+                }
+            },
+        };
+        let mut text = Vec::with_capacity(32);
+        text.extend_from_slice(b"{\"N\":\"");
+        json::push_long(&mut text, seconds);
+        text.extend_from_slice(b"\"}");
+        match self.marked(TTL) {
+            Some(marked) if ttl.in_place => {
+                let written = marked.written.clone();
+                let shift = (written.start, written.end, text.len());
+                self.out.bytes.splice(written, text);
+                self.move_marks(shift);
+            }
+            _ => self.attribute(&ttl.attribute, LEAST_NUMBER_BYTES, |out| out.extend_from_slice(&text)),
+        }
+        Ok(())
+    }
+
+    /// Follows a replacement of `start..end` by `len` bytes in the marks behind it.
+    fn move_marks(&mut self, (start, end, len): (usize, usize, usize)) {
+        for marked in self.marked.iter_mut().flatten() {
+            if marked.written.start >= end {
+                marked.written = (marked.written.start - end + start + len)..(marked.written.end - end + start + len);
+            } else if marked.written.start == start {
+                marked.written.end = start + len;
+            }
+        }
+    }
+}
+
+/// Appends the key `value`, a DynamoDB JSON value, so that keys the database takes for equal become equal bytes and no two
+/// others do: the type, the length, the value.
+pub(crate) fn push_canonical(keys: &mut Vec<u8>, value: &[u8]) {
+    let number = value.strip_prefix(b"{\"N\":\"").and_then(|rest| rest.strip_suffix(b"\"}"));
+    let canonical = number.and_then(|number| std::str::from_utf8(number).ok()).map(json::canonical_number);
+    let (tag, text) = match &canonical {
+        Some(number) => (b'N', number.as_bytes()),
+        None => (b'V', value),
+    };
+    keys.push(tag);
+    keys.extend_from_slice(&text.len().to_le_bytes());
+    keys.extend_from_slice(text);
+}
+
+impl RecordVisitor for Encoder<'_> {
+    fn begin(&mut self, subject: SubjectId, index: Option<usize>) {
+        if index.unwrap_or_default() == 0 && self.out.items.len() > self.first_of_message {
+            self.discard_message();
+            self.start = self.out.bytes.len();
+        }
+        self.out.bytes.truncate(self.start);
+        self.subject = subject;
+        self.record = index;
+        self.depth = 0;
+        self.size = 0;
+        self.pending = 0;
+        self.marked = [const { None }; MARKS];
+        self.in_item = false;
+        self.out.bytes.push(b'{');
+        self.layout = self.mapping().map_or(Layout::Document, |(_, mapping)| mapping.layout);
+        if self.layout == Layout::Document {
+            self.size += DATA.len();
+            self.out.bytes.extend_from_slice(b"\"data\":");
+        }
+    }
+
+    fn finish(&mut self) -> Result<(), Unstorable> {
+        let (table, mapping) = self.mapping()?;
+        if let Some(ttl) = &mapping.ttl
+            && self.operation == Operation::Put
+        {
+            self.ttl(ttl)?;
+        }
+        let keys = self.out.keys.len();
+        let mut start = self.start;
+        match self.operation {
+            Operation::Put => {
+                self.size += PROCESSED_AT.len() + LEAST_NUMBER_BYTES;
+                self.out.bytes.extend_from_slice(self.processed_at.as_bytes());
+            }
+            Operation::Delete => {
+                // the record stays where it is, before the item's range, because the key is copied out of it
+                start = self.out.bytes.len();
+                self.out.bytes.push(b'{');
+            }
+        }
+        self.key(&mapping.partition_key, PARTITION_KEY, MAX_PARTITION_KEY_BYTES)?;
+        if let Some(key) = &mapping.sort_key {
+            self.key(key, SORT_KEY, MAX_SORT_KEY_BYTES)?;
+        }
+        let version = match &mapping.version {
+            None => None,
+            Some(path) => match self.marked(VERSION) {
+                Some(Marked { kind: Kind::Text | Kind::Number(_) | Kind::Binary, written, .. }) => {
+                    Some(written.clone())
+                }
+                // a deletion may carry nothing but the key
+                _ if self.operation == Operation::Delete => None,
+                _ => {
+                    return Err(Unstorable::Mapping {
+                        attribute: path.as_str().into(),
+                        problem: "the version is missing",
+                    });
+                }
+            },
+        };
+        self.take_comma();
+        self.out.bytes.push(b'}');
+        if self.operation == Operation::Put && self.size > MAX_ITEM_BYTES {
+            return Err(Unstorable::TooLarge { bytes: self.size, limit: MAX_ITEM_BYTES });
+        }
+        self.out.items.push(Item {
+            message: self.message,
+            table: *table,
+            operation: self.operation,
+            attributes: start..self.out.bytes.len(),
+            key: keys..self.out.keys.len(),
+            version,
+            guarded: mapping.version.is_some(),
+            subject: self.subject,
+        });
+        self.start = self.out.bytes.len();
+        Ok(())
+    }
+
+    fn null(&mut self) -> Result<(), Unstorable> {
+        self.scalar(Kind::Null, 1, |out| {
+            out.extend_from_slice(b"{\"NULL\":true}");
+            Ok(())
+        })
+    }
+
+    fn boolean(&mut self, value: bool) -> Result<(), Unstorable> {
+        self.scalar(Kind::Other, 1, |out| {
+            out.extend_from_slice(if value { b"{\"BOOL\":true}" } else { b"{\"BOOL\":false}" });
+            Ok(())
+        })
+    }
+
+    fn long(&mut self, value: i64) -> Result<(), Unstorable> {
+        self.number(Some(value), |out| {
+            json::push_long(out, value);
+            Ok(())
+        })
+    }
+
+    fn float(&mut self, value: f32) -> Result<(), Unstorable> {
+        self.number(None, |out| json::push_float(out, value))
+    }
+
+    fn double(&mut self, value: f64) -> Result<(), Unstorable> {
+        self.number(None, |out| json::push_double(out, value))
+    }
+
+    fn decimal(&mut self, unscaled: &[u8], scale: u32) -> Result<(), Unstorable> {
+        self.number(None, |out| json::push_decimal(out, unscaled, scale))
+    }
+
+    fn date(&mut self, days: i32) -> Result<(), Unstorable> {
+        // ten bytes are the least a date has
+        self.scalar(Kind::Text, 10, |out| {
+            out.extend_from_slice(b"{\"S\":\"");
+            json::push_date(out, days);
+            out.extend_from_slice(b"\"}");
+            Ok(())
+        })
+    }
+
+    fn string(&mut self, value: &str) -> Result<(), Unstorable> {
+        self.scalar(Kind::Text, value.len(), |out| {
+            out.extend_from_slice(b"{\"S\":");
+            json::push_string(out, value);
+            out.push(b'}');
+            Ok(())
+        })
+    }
+
+    fn uuid(&mut self, value: [u8; 16]) -> Result<(), Unstorable> {
+        let hex = u128::from_be_bytes(value);
+        let text = format!(
+            "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+            hex >> 96,
+            hex >> 80 & 0xFFFF,
+            hex >> 64 & 0xFFFF,
+            hex >> 48 & 0xFFFF,
+            hex & 0xFFFF_FFFF_FFFF
+        );
+        self.string(&text)
+    }
+
+    fn bytes(&mut self, value: &[u8]) -> Result<(), Unstorable> {
+        self.scalar(Kind::Binary, value.len(), |out| {
+            out.extend_from_slice(b"{\"B\":\"");
+            json::push_base64(out, value);
+            out.extend_from_slice(b"\"}");
+            Ok(())
+        })
+    }
+
+    fn array_start(&mut self) -> Result<(), Unstorable> {
+        self.open(b"{\"L\":[")
+    }
+
+    fn array_item(&mut self) -> Result<(), Unstorable> {
+        self.size += ELEMENT_OVERHEAD;
+        Ok(())
+    }
+
+    fn array_end(&mut self) -> Result<(), Unstorable> {
+        self.close(b"]},")
+    }
+
+    fn map_start(&mut self) -> Result<(), Unstorable> {
+        self.open(b"{\"M\":{")
+    }
+
+    fn map_key(&mut self, key: &str) -> Result<(), Unstorable> {
+        match key.len() {
+            0 => return Err(Unstorable::Name("a map has an empty key, which is no attribute name")),
+            1..=MAX_NAME_BYTES => self.size += key.len() + ELEMENT_OVERHEAD,
+            _ => return Err(Unstorable::Name("a map has a key longer than an attribute name may be")),
+        }
+        json::push_string(&mut self.out.bytes, key);
+        self.out.bytes.push(b':');
+        Ok(())
+    }
+
+    fn map_end(&mut self) -> Result<(), Unstorable> {
+        self.close(b"}},")
+    }
+
+    fn record_start(&mut self) -> Result<(), Unstorable> {
+        if self.layout == Layout::Attributes && self.depth == 0 && !self.in_item {
+            // the item's own braces are the record's
+            self.in_item = true;
+            return Ok(());
+        }
+        self.open(b"{\"M\":{")
+    }
+
+    fn field(&mut self, name: &Name) -> Result<(), Unstorable> {
+        let overhead = if self.in_item && self.depth == 0 { 0 } else { ELEMENT_OVERHEAD };
+        self.size += name.text().len() + overhead;
+        self.out.bytes.extend_from_slice(name.json().as_bytes());
+        self.out.bytes.push(b':');
+        Ok(())
+    }
+
+    fn mark(&mut self, mark: Mark) -> Result<(), Unstorable> {
+        self.pending |= 1 << mark.0;
+        Ok(())
+    }
+
+    fn record_end(&mut self) -> Result<(), Unstorable> {
+        if self.in_item && self.depth == 0 {
+            return Ok(());
+        }
+        self.close(b"}},")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Unit;
+    use serde_json::{Value, json};
+
+    /// A record of `id` (text), `at` (milliseconds), `n` (plain number), `note` (text), `tags` (other).
+    struct Sample;
+
+    impl mapping::Fields for Sample {
+        fn kind(&self, path: &str) -> Result<crate::record::FieldKind, String> {
+            use crate::record::FieldKind::{Binary, Number, Other, Text};
+            match path {
+                "id" | "note" => Ok(Text),
+                "at" => Ok(Number(Unit::Milliseconds)),
+                "n" => Ok(Number(Unit::Plain)),
+                "raw" => Ok(Binary),
+                "tags" => Ok(Other),
+                _ => Err("no such field".into()),
+            }
+        }
+
+        fn names(&self) -> Vec<&str> {
+            vec!["id", "at", "n", "note", "raw", "tags"]
+        }
+    }
+
+    fn mapping(property: Value) -> Vec<(TableId, Mapping)> {
+        vec![(TableId::new(0), Mapping::parse(Some(&property), "table", &Sample).unwrap())]
+    }
+
+    type Step<'s> = &'s dyn Fn(&mut Encoder<'_>) -> Result<(), Unstorable>;
+
+    /// Encodes one record of `fields`, told of the marks of its mapping.
+    fn encode(property: Value, operation: Operation, fields: &[(&str, Step<'_>)]) -> Result<Items, Unstorable> {
+        let mappings = mapping(property);
+        let mut encoder = Encoder::new(&mappings, Duration::from_millis(1_700_000_000_123), 0);
+        encoder.start_message(0, "m1", operation);
+        record(&mut encoder, &mappings[0].1, None, fields)?;
+        Ok(encoder.finish_event())
+    }
+
+    fn record(
+        encoder: &mut Encoder<'_>,
+        mapping: &Mapping,
+        index: Option<usize>,
+        fields: &[(&str, Step<'_>)],
+    ) -> Result<(), Unstorable> {
+        encoder.begin(SubjectId(0), index);
+        encoder.record_start()?;
+        for (name, value) in fields {
+            encoder.field(&Name::new(name))?;
+            for (mark, _) in mapping.marks().iter().filter(|(_, path)| path == name) {
+                encoder.mark(*mark)?;
+            }
+            value(encoder)?;
+        }
+        encoder.record_end()?;
+        encoder.finish()
+    }
+
+    fn attributes(items: &Items) -> Value {
+        serde_json::from_slice(items.attributes(&items.as_slice()[0])).unwrap()
+    }
+
+    fn put(property: Value, fields: &[(&str, Step<'_>)]) -> Value {
+        attributes(&encode(property, Operation::Put, fields).unwrap())
+    }
+
+    #[test]
+    fn a_document_holds_the_record_beside_its_keys() {
+        let property = json!({"partitionKey": {"attribute": "pk", "field": "id"}, "sortKey": "n"});
+        let item = put(property, &[("n", &|e| e.long(7)), ("id", &|e| e.string("a\"b"))]);
+        assert_eq!(
+            item,
+            json!({"pk": {"S": "a\"b"}, "n": {"N": "7"}, "processed_at": {"N": "1700000000.123"},
+                "data": {"M": {"n": {"N": "7"}, "id": {"S": "a\"b"}}}})
+        );
+    }
+
+    #[test]
+    fn without_a_key_the_messages_id_is_it_and_a_containers_records_are_counted() {
+        let mappings = mapping(json!({}));
+        let mut encoder = Encoder::new(&mappings, Duration::ZERO, 0);
+        encoder.start_message(0, "m1", Operation::Put);
+        record(&mut encoder, &mappings[0].1, None, &[]).unwrap();
+        encoder.start_message(1, "m2", Operation::Put);
+        for index in 0..2 {
+            record(&mut encoder, &mappings[0].1, Some(index), &[]).unwrap();
+        }
+        let items = encoder.finish_event();
+        let id = |at: usize| {
+            serde_json::from_slice::<Value>(items.attributes(&items.as_slice()[at])).unwrap()["message_id"]["S"].clone()
+        };
+        assert_eq!([id(0), id(1), id(2)], ["m1", "m2#0", "m2#1"]);
+    }
+
+    #[test]
+    fn in_the_attributes_layout_each_field_is_an_attribute() {
+        let property = json!({"layout": "attributes", "partitionKey": "id"});
+        let item = put(property, &[("id", &|e| e.string("x")), ("n", &|e| e.null())]);
+        assert_eq!(item, json!({"id": {"S": "x"}, "n": {"NULL": true}, "processed_at": {"N": "1700000000.123"}}));
+    }
+
+    #[test]
+    fn every_kind_of_value_has_its_type() {
+        let list: Step<'_> = &|e| {
+            e.array_start()?;
+            for step in
+                [&(|e: &mut Encoder<'_>| e.boolean(true)) as Step<'_>, &|e| e.double(0.5), &|e| e.float(0.1), &|e| {
+                    e.bytes(&[1, 2])
+                }]
+            {
+                e.array_item()?;
+                step(e)?;
+            }
+            e.array_end()
+        };
+        let map: Step<'_> = &|e| {
+            e.map_start()?;
+            e.map_key("k")?;
+            e.date(0)?;
+            e.map_key("u")?;
+            e.uuid(*b"\x12\x34\x56\x78\x9a\xbc\xde\xf0\x12\x34\x56\x78\x9a\xbc\xde\xf0")?;
+            e.map_key("d")?;
+            e.decimal(&[0x30, 0x39], 2)?;
+            e.map_end()
+        };
+        let item = put(json!({}), &[("tags", list), ("note", map)]);
+        assert_eq!(
+            item["data"]["M"],
+            json!({
+                "tags": {"L": [{"BOOL": true}, {"N": "0.5"}, {"N": "0.1"}, {"B": "AQI="}]},
+                "note": {"M": {"k": {"S": "1970-01-01"}, "u": {"S": "12345678-9abc-def0-1234-56789abcdef0"}, "d": {"N": "123.45"}}},
+            })
+        );
+    }
+
+    #[test]
+    fn empty_collections_stay_empty() {
+        let item = put(
+            json!({}),
+            &[
+                ("tags", &|e| e.array_start().and_then(|()| e.array_end())),
+                ("n", &|e| e.map_start().and_then(|()| e.map_end())),
+            ],
+        );
+        assert_eq!(item["data"]["M"], json!({"tags": {"L": []}, "n": {"M": {}}}));
+    }
+
+    #[test]
+    fn a_time_to_live_is_in_seconds_whatever_the_fields_unit() {
+        let field = json!({"ttl": {"attribute": "expires", "field": "at"}});
+        assert_eq!(put(field.clone(), &[("at", &|e| e.long(1_999))])["expires"], json!({"N": "1"}));
+        assert_eq!(put(field.clone(), &[("at", &|e| e.long(-1))])["expires"], json!({"N": "-1"}));
+        assert_eq!(put(field, &[("at", &|e| e.null())]).get("expires"), None);
+        let plain = json!({"ttl": {"attribute": "expires", "field": "n"}});
+        assert_eq!(put(plain.clone(), &[("n", &|e| e.long(5))])["expires"], json!({"N": "5"}));
+        assert!(matches!(encode(plain, Operation::Put, &[("n", &|e| e.double(5.5))]), Err(Unstorable::Mapping { .. })));
+        let days = json!({"ttl": {"attribute": "expires", "days": 2}});
+        assert_eq!(put(days, &[])["expires"], json!({"N": (1_700_000_000 + 2 * 86_400).to_string()}));
+    }
+
+    #[test]
+    fn a_time_to_live_in_place_of_its_field_is_converted_there() {
+        let property = json!({"layout": "attributes", "partitionKey": "id", "ttl": {"attribute": "at", "field": "at"}});
+        let item = put(property, &[("at", &|e| e.long(2_500)), ("id", &|e| e.string("x"))]);
+        assert_eq!(item, json!({"id": {"S": "x"}, "at": {"N": "2"}, "processed_at": {"N": "1700000000.123"}}));
+    }
+
+    #[test]
+    fn a_deletion_is_its_key_alone() {
+        let property = json!({"partitionKey": "id", "sortKey": "n", "ttl": {"attribute": "expires", "days": 1}});
+        let items = encode(
+            property,
+            Operation::Delete,
+            &[("id", &|e| e.string("x")), ("n", &|e| e.long(1)), ("note", &|e| e.string("y"))],
+        );
+        assert_eq!(attributes(&items.unwrap()), json!({"id": {"S": "x"}, "n": {"N": "1"}}));
+        let in_place = json!({"layout": "attributes", "partitionKey": "id"});
+        assert_eq!(
+            attributes(&encode(in_place, Operation::Delete, &[("id", &|e| e.string("x"))]).unwrap()),
+            json!({"id": {"S": "x"}})
+        );
+    }
+
+    #[test]
+    fn keys_are_checked_before_they_are_sent() {
+        let key = |limit_name: &str, length: usize| {
+            let (partition, sort) = if limit_name == "sort" { (1, length) } else { (length, 1) };
+            let property = json!({"partitionKey": "id", "sortKey": "note"});
+            // two bytes each, as far as they fit
+            let id = "é".repeat(partition / 2) + &"k".repeat(partition % 2);
+            encode(property, Operation::Put, &[("id", &|e| e.string(&id)), ("note", &|e| e.string(&"k".repeat(sort)))])
+                .is_ok()
+        };
+        for (name, limit) in [("partition", MAX_PARTITION_KEY_BYTES), ("sort", MAX_SORT_KEY_BYTES)] {
+            assert_eq!(
+                [0, 1, limit - 1, limit, limit + 1].map(|length| key(name, length)),
+                [false, true, true, true, false],
+                "{name}"
+            );
+        }
+        let property = json!({"partitionKey": "id"});
+        for value in [&(|e: &mut Encoder<'_>| e.null()) as Step<'_>, &|e| e.boolean(true), &|e| {
+            e.array_start().and_then(|()| e.array_end())
+        }] {
+            assert!(matches!(encode(property.clone(), Operation::Put, &[("id", value)]), Err(Unstorable::Key { .. })));
+        }
+        assert!(matches!(encode(property, Operation::Put, &[]), Err(Unstorable::Key { problem: "is missing", .. })));
+    }
+
+    #[test]
+    fn an_item_is_at_most_400_kilobytes() {
+        let item = |length: usize| encode(json!({}), Operation::Put, &[("note", &|e| e.string(&"x".repeat(length)))]);
+        // message_id + m1, processed_at + a number, data + a map of one element, note
+        let rest = (10 + 2) + (12 + LEAST_NUMBER_BYTES) + (4 + COLLECTION_OVERHEAD + ELEMENT_OVERHEAD) + 4;
+        assert!(item(MAX_ITEM_BYTES - rest - 1).is_ok());
+        assert!(item(MAX_ITEM_BYTES - rest).is_ok());
+        let error = item(MAX_ITEM_BYTES - rest + 1).unwrap_err();
+        assert_eq!(error, Unstorable::TooLarge { bytes: MAX_ITEM_BYTES + 1, limit: MAX_ITEM_BYTES });
+    }
+
+    #[test]
+    fn values_are_nested_at_most_32_deep() {
+        let nested = |layout: &str, levels: usize| {
+            let property = json!({"layout": layout, "partitionKey": "id"});
+            let lists: Step<'_> = &|e| {
+                for _ in 0..levels {
+                    e.array_start()?;
+                    e.array_item()?;
+                }
+                e.null()?;
+                (0..levels).try_for_each(|_| e.array_end())
+            };
+            encode(property, Operation::Put, &[("id", &|e| e.string("x")), ("tags", lists)]).is_ok()
+        };
+        assert_eq!([31, 32, 33].map(|levels| nested("attributes", levels)), [true, true, false]);
+        assert_eq!([30, 31, 32].map(|levels| nested("document", levels)), [true, true, false]);
+    }
+
+    #[test]
+    fn a_map_key_is_a_legal_attribute_name() {
+        let with_key = |length: usize| {
+            let map: Step<'_> = &|e| {
+                e.map_start()?;
+                e.map_key(&"k".repeat(length))?;
+                e.null()?;
+                e.map_end()
+            };
+            encode(json!({}), Operation::Put, &[("tags", map)]).is_ok()
+        };
+        let lengths = [0, 1, MAX_NAME_BYTES - 1, MAX_NAME_BYTES, MAX_NAME_BYTES + 1];
+        assert_eq!(lengths.map(with_key), [false, true, true, true, false]);
+    }
+
+    #[test]
+    fn a_discarded_message_leaves_the_others_as_they_were() {
+        let mappings = mapping(json!({"partitionKey": "id"}));
+        let mut encoder = Encoder::new(&mappings, Duration::ZERO, 0);
+        let mut write = |message: usize, ids: &[&str], keep: bool| {
+            encoder.start_message(message, "m", Operation::Put);
+            for (index, id) in ids.iter().enumerate() {
+                record(&mut encoder, &mappings[0].1, Some(index), &[("id", &|e| e.string(id))]).unwrap();
+            }
+            if !keep {
+                encoder.begin(SubjectId(0), None);
+                encoder.record_start().unwrap();
+                encoder.discard_message();
+            }
+        };
+        write(0, &["a"], true);
+        write(1, &["b", "c"], false);
+        write(2, &["d"], true);
+        let items = encoder.finish_event();
+        let ids: Vec<Value> =
+            items.as_slice().iter().map(|item| serde_json::from_slice(items.attributes(item)).unwrap()).collect();
+        assert_eq!(ids.iter().map(|item| &item["id"]["S"]).collect::<Vec<_>>(), ["a", "d"]);
+        assert_eq!(items.as_slice().iter().map(|item| item.message).collect::<Vec<_>>(), [0, 2]);
+    }
+
+    #[test]
+    fn a_message_read_anew_leaves_nothing_of_the_first_reading() {
+        let mappings = mapping(json!({"partitionKey": "id"}));
+        let mut encoder = Encoder::new(&mappings, Duration::ZERO, 0);
+        encoder.start_message(0, "m", Operation::Put);
+        for (index, id) in [(Some(0), "a"), (Some(1), "b"), (None, "c")] {
+            record(&mut encoder, &mappings[0].1, index, &[("id", &|e| e.string(id))]).unwrap();
+        }
+        let items = encoder.finish_event();
+        assert_eq!(items.as_slice().len(), 1);
+        assert_eq!(attributes(&items)["id"]["S"], "c");
+    }
+
+    #[test]
+    fn keys_are_equal_where_the_database_finds_them_equal() {
+        let key = |value: Step<'_>| {
+            let items = encode(json!({"partitionKey": "n"}), Operation::Put, &[("n", value)]).unwrap();
+            items.key(&items.as_slice()[0]).to_vec()
+        };
+        assert_eq!(key(&|e| e.long(1)), key(&|e| e.double(1.0)));
+        assert_eq!(key(&|e| e.long(1)), key(&|e| e.decimal(&[100], 2)));
+        assert_ne!(key(&|e| e.long(1)), key(&|e| e.string("1")), "types never mix");
+        assert_ne!(key(&|e| e.string("AQI=")), key(&|e| e.bytes(&[1, 2])));
+    }
+}

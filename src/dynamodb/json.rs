@@ -1,0 +1,397 @@
+//! The pieces of DynamoDB JSON: escaped strings, numbers as text, binary as base64. Appends, never allocates a value.
+
+use crate::record::Unstorable;
+
+/// Most significant digits of a number.
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html#HowItWorks.DataTypes.Number>
+pub const MAX_NUMBER_DIGITS: usize = 38;
+/// Largest decimal exponent of a number, as in 9.99E+125. Same source.
+pub const MAX_NUMBER_EXPONENT: i64 = 125;
+/// Smallest decimal exponent of a number, as in 1E-130. Same source.
+pub const MIN_NUMBER_EXPONENT: i64 = -130;
+
+const NOT_FINITE: Unstorable = Unstorable::Number("the number is NaN or infinite");
+const OUT_OF_RANGE: Unstorable = Unstorable::Number("the number is outside 1E-130 to 9.99E+125");
+const TOO_MANY_DIGITS: Unstorable = Unstorable::Number("the number has more than 38 significant digits");
+
+/// Appends `text` as a JSON string, quotes included.
+pub(crate) fn push_string(out: &mut Vec<u8>, text: &str) {
+    out.push(b'"');
+    let mut rest = text.as_bytes();
+    while let Some(at) = first_to_escape(rest) {
+        let (plain, tail) = rest.split_at(at);
+        out.extend_from_slice(plain);
+        if let Some((&byte, tail)) = tail.split_first() {
+            push_escape(out, byte);
+            rest = tail;
+        }
+    }
+    out.extend_from_slice(rest);
+    out.push(b'"');
+}
+
+/// The first byte that JSON wants escaped: a control, a quote or a backslash. Eight bytes at a time, because most strings
+/// have none.
+fn first_to_escape(bytes: &[u8]) -> Option<usize> {
+    const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
+    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
+    let (words, _) = bytes.as_chunks::<8>();
+    let mut clean = 0;
+    for word in words {
+        let word = u64::from_ne_bytes(*word);
+        let below_space = word.wrapping_sub(ONES * 0x20) & !word;
+        let quote = word ^ (ONES * b'"' as u64);
+        let backslash = word ^ (ONES * b'\\' as u64);
+        let zeros = (quote.wrapping_sub(ONES) & !quote) | (backslash.wrapping_sub(ONES) & !backslash);
+        // a borrow can only mark a byte after one that is truly marked, so "none" is exact and "some" is looked at again
+        if (below_space | zeros) & HIGH != 0 {
+            break;
+        }
+        clean += 8;
+    }
+    let tail = bytes.get(clean..)?;
+    Some(clean + tail.iter().position(|&byte| byte < 0x20 || byte == b'"' || byte == b'\\')?)
+}
+
+fn push_escape(out: &mut Vec<u8>, byte: u8) {
+    match byte {
+        b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
+        b'\n' => out.extend_from_slice(b"\\n"),
+        b'\r' => out.extend_from_slice(b"\\r"),
+        b'\t' => out.extend_from_slice(b"\\t"),
+        _ => {
+            let digit = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
+            out.extend_from_slice(&[b'\\', b'u', b'0', b'0', digit(byte >> 4), digit(byte & 15)]);
+        }
+    }
+}
+
+/// Appends `bytes` as base64 with padding, without quotes.
+pub(crate) fn push_base64(out: &mut Vec<u8>, bytes: &[u8]) {
+    base64_simd::STANDARD.encode_append(bytes, out);
+}
+
+/// Appends an integer.
+pub(crate) fn push_long(out: &mut Vec<u8>, value: i64) {
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+}
+
+/// Appends the shortest text that reads back to the same `double`.
+pub(crate) fn push_double(out: &mut Vec<u8>, value: f64) -> Result<(), Unstorable> {
+    if !value.is_finite() {
+        return Err(NOT_FINITE);
+    }
+    let magnitude = value.abs();
+    // 17 digits are the most a double needs, so only the range is left to check
+    if magnitude != 0.0 && !(1e-130..1e126).contains(&magnitude) {
+        return Err(OUT_OF_RANGE);
+    }
+    push_shortest(out, zmij::Buffer::new().format_finite(value));
+    Ok(())
+}
+
+/// Appends the shortest text that reads back to the same `float`.
+pub(crate) fn push_float(out: &mut Vec<u8>, value: f32) -> Result<(), Unstorable> {
+    if !value.is_finite() {
+        return Err(NOT_FINITE);
+    }
+    push_shortest(out, zmij::Buffer::new().format_finite(value));
+    Ok(())
+}
+
+fn push_shortest(out: &mut Vec<u8>, text: &str) {
+    let text = text.strip_suffix(".0").unwrap_or(text);
+    // the database has no negative zero
+    out.extend_from_slice(if text == "-0" { b"0" } else { text.as_bytes() });
+}
+
+/// Appends `unscaled * 10^-scale` exactly. `unscaled` is big-endian two's complement; no bytes mean zero.
+pub(crate) fn push_decimal(out: &mut Vec<u8>, unscaled: &[u8], scale: u32) -> Result<(), Unstorable> {
+    let mut buffer = itoa::Buffer::new();
+    let wide;
+    let (negative, all) = match integer(unscaled) {
+        Some(value) => (value < 0, buffer.format(value.unsigned_abs())),
+        None => {
+            wide = wide_digits(unscaled)?;
+            (is_negative(unscaled), wide.as_str())
+        }
+    };
+    let digits = all.trim_end_matches('0').as_bytes();
+    if digits.is_empty() {
+        out.push(b'0');
+        return Ok(());
+    }
+    if digits.len() > MAX_NUMBER_DIGITS {
+        return Err(TOO_MANY_DIGITS);
+    }
+    let exponent = length(all.as_bytes()) - length(digits) - i64::from(scale);
+    let leading = exponent + length(digits) - 1;
+    if !(MIN_NUMBER_EXPONENT..=MAX_NUMBER_EXPONENT).contains(&leading) {
+        return Err(OUT_OF_RANGE);
+    }
+    if negative {
+        out.push(b'-');
+    }
+    push_plain(out, digits, exponent);
+    Ok(())
+}
+
+/// Appends `digits * 10^exponent` without an exponent: at most 38 digits and, by the range, 130 zeros.
+fn push_plain(out: &mut Vec<u8>, digits: &[u8], exponent: i64) {
+    let zeros = |out: &mut Vec<u8>, count: usize| out.resize(out.len() + count, b'0');
+    let shift = usize::try_from(exponent.unsigned_abs()).unwrap_or_default();
+    if exponent >= 0 {
+        out.extend_from_slice(digits);
+        zeros(out, shift);
+    } else if let Some((whole, fraction)) = digits.len().checked_sub(shift).and_then(|at| digits.split_at_checked(at)) {
+        out.extend_from_slice(if whole.is_empty() { b"0" } else { whole });
+        out.push(b'.');
+        out.extend_from_slice(fraction);
+    } else {
+        out.extend_from_slice(b"0.");
+        zeros(out, shift - digits.len());
+        out.extend_from_slice(digits);
+    }
+}
+
+fn is_negative(bytes: &[u8]) -> bool {
+    bytes.first().is_some_and(|byte| byte & 0x80 != 0)
+}
+
+/// The decimal digits of a magnitude that 128 bits do not hold: few significant digits may still have many zeros behind.
+fn wide_digits(bytes: &[u8]) -> Result<String, Unstorable> {
+    /// More than any number in range needs, whose exponent is at most 125, with as many digits behind the point.
+    const MAX_BYTES: usize = 128;
+    const GROUP: u64 = 1_000_000_000;
+    if bytes.len() > MAX_BYTES {
+        return Err(TOO_MANY_DIGITS);
+    }
+    let mut magnitude = bytes.to_vec();
+    if is_negative(bytes) {
+        // two's complement: all bits turned, plus one
+        let mut carry = true;
+        for byte in magnitude.iter_mut().rev() {
+            (*byte, carry) = (!*byte).overflowing_add(u8::from(carry));
+        }
+    }
+    let mut groups = Vec::new();
+    while magnitude.iter().any(|&byte| byte != 0) {
+        let mut remainder = 0;
+        for byte in &mut magnitude {
+            let value = remainder << 8 | u64::from(*byte);
+            // the remainder is below the group, so the quotient is below 256
+            *byte = u8::try_from(value / GROUP).unwrap_or(u8::MAX);
+            remainder = value % GROUP;
+        }
+        groups.push(remainder);
+    }
+    let digits: String = groups.iter().rev().map(|group| format!("{group:09}")).collect();
+    Ok(digits.trim_start_matches('0').to_owned())
+}
+
+/// Reads two's complement of any length, if the value fits 128 bits.
+fn integer(bytes: &[u8]) -> Option<i128> {
+    let negative = is_negative(bytes);
+    let filler = if negative { 0xFF } else { 0 };
+    let significant = bytes.iter().position(|&byte| byte != filler).map_or(&[][..], |at| bytes.split_at(at).1);
+    let mut wide = [filler; 16];
+    let start = wide.len().checked_sub(significant.len())?;
+    wide.get_mut(start..)?.copy_from_slice(significant);
+    let value = i128::from_be_bytes(wide);
+    ((value < 0) == negative).then_some(value)
+}
+
+/// The one spelling of the number in `text`, so that numbers compare as the database compares them: `1`, `1.0` and `10e-1`
+/// are one key. `text` is a number as this module or the database writes it.
+pub(crate) fn canonical_number(text: &str) -> String {
+    let (sign, text) = text.strip_prefix('-').map_or(("", text), |text| ("-", text));
+    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let all = format!("{whole}{fraction}");
+    let digits = all.trim_start_matches('0').trim_end_matches('0');
+    if digits.is_empty() {
+        return "0".into();
+    }
+    let trailing = length(all.as_bytes()) - length(all.trim_end_matches('0').as_bytes());
+    let exponent = exponent.parse::<i64>().unwrap_or_default() + trailing - length(fraction.as_bytes());
+    format!("{sign}{digits}e{exponent}")
+}
+
+fn length(digits: &[u8]) -> i64 {
+    i64::try_from(digits.len()).unwrap_or(i64::MAX)
+}
+
+/// Appends a date as ISO 8601 writes it; years outside 0000 to 9999 carry a sign and as many digits as they need.
+pub(crate) fn push_date(out: &mut Vec<u8>, days: i32) {
+    let (year, month, day) = civil(days);
+    let text = match year {
+        0..=9999 => format!("{year:04}-{month:02}-{day:02}"),
+        _ => format!("{year:+05}-{month:02}-{day:02}"),
+    };
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// Year, month and day of the proleptic Gregorian calendar, counted in eras of 400 years that start on 1 March, so that
+/// the leap day is a year's last.
+fn civil(days: i32) -> (i64, i64, i64) {
+    const DAYS_FROM_0000_03_01_TO_EPOCH: i64 = 719_468;
+    const DAYS_AN_ERA: i64 = 146_097;
+    let days = i64::from(days) + DAYS_FROM_0000_03_01_TO_EPOCH;
+    let (era, day_of_era) = (days.div_euclid(DAYS_AN_ERA), days.rem_euclid(DAYS_AN_ERA));
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    (era * 400 + year_of_era + i64::from(month <= 2), month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn text(push: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut out = Vec::new();
+        push(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    fn decimal(unscaled: i128, scale: u32) -> Result<String, Unstorable> {
+        let mut out = Vec::new();
+        push_decimal(&mut out, &unscaled.to_be_bytes(), scale).map(|()| String::from_utf8(out).unwrap())
+    }
+
+    fn double(value: f64) -> Result<String, Unstorable> {
+        let mut out = Vec::new();
+        push_double(&mut out, value).map(|()| String::from_utf8(out).unwrap())
+    }
+
+    proptest! {
+        #[test]
+        fn every_string_reads_back_as_it_was(value in "\\PC*|[\\x00-\\x7f]{0,40}|.*") {
+            let json = text(|out| push_string(out, &value));
+            prop_assert_eq!(serde_json::from_str::<String>(&json).unwrap(), value);
+        }
+
+        #[test]
+        fn every_double_in_range_reads_back_as_it_was(value in proptest::num::f64::NORMAL) {
+            match double(value) {
+                Ok(text) => prop_assert_eq!(text.parse::<f64>().unwrap(), value),
+                Err(error) => prop_assert!(!(1e-130..1e126).contains(&value.abs()), "{} {}", value, error),
+            }
+        }
+
+        #[test]
+        fn every_float_reads_back_as_it_was(value in proptest::num::f32::NORMAL) {
+            prop_assert_eq!(text(|out| push_float(out, value).unwrap()).parse::<f32>().unwrap(), value);
+        }
+
+        #[test]
+        fn a_decimal_is_exact_whatever_its_sign_extension(unscaled in -10i128.pow(38) + 1..10i128.pow(38), scale in 0u32..60, extra in 0usize..4) {
+            let filler = if unscaled < 0 { 0xFF } else { 0 };
+            let mut bytes = vec![filler; extra];
+            bytes.extend(unscaled.to_be_bytes());
+            let text = text(|out| push_decimal(out, &bytes, scale).unwrap());
+            let exact: String = format!("{unscaled}e-{scale}");
+            prop_assert_eq!(canonical_number(&text), canonical_number(&exact), "{}", text);
+        }
+    }
+
+    #[test]
+    fn numbers_are_written_in_their_shortest_form() {
+        assert_eq!(double(1.0).unwrap(), "1");
+        assert_eq!(double(-0.0).unwrap(), "0");
+        assert_eq!(double(19.99).unwrap(), "19.99");
+        assert_eq!(text(|out| push_float(out, 0.1).unwrap()), "0.1");
+        assert_eq!(text(|out| push_long(out, i64::MIN)), "-9223372036854775808");
+    }
+
+    #[test]
+    fn numbers_the_database_cannot_hold_are_refused() {
+        for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            assert_eq!(double(value), Err(NOT_FINITE));
+        }
+        assert!(double(9.99e125).is_ok() && double(-1e-130).is_ok());
+        for value in [1e126, -1e126, f64::MAX, 9.9e-131, f64::MIN_POSITIVE] {
+            assert_eq!(double(value), Err(OUT_OF_RANGE), "{value}");
+        }
+    }
+
+    #[test]
+    fn a_decimal_has_at_most_38_significant_digits() {
+        let nines = 10i128.pow(38) - 1;
+        assert_eq!(decimal(10i128.pow(36) + 1, 0).unwrap().len(), 37);
+        assert_eq!(decimal(nines, 0).unwrap().len(), 38);
+        assert_eq!(decimal(10i128.pow(38) + 1, 0), Err(TOO_MANY_DIGITS));
+        assert_eq!(decimal(10i128.pow(38), 0).unwrap(), format!("1{}", "0".repeat(38)), "one digit, 38 zeros");
+        assert_eq!(push_decimal(&mut Vec::new(), &[0x7F; 17], 0), Err(TOO_MANY_DIGITS));
+        assert_eq!(push_decimal(&mut Vec::new(), &[0x7F; 100_000], 0), Err(TOO_MANY_DIGITS));
+    }
+
+    #[test]
+    fn zeros_behind_the_significant_digits_do_not_count() {
+        // 10^40 = 2^40 * 5^40, in 17 bytes
+        let bytes = [0x1D, 0x63, 0x29, 0xF1, 0xC3, 0x5C, 0xA4, 0xBF, 0xAB, 0xB9, 0xF5, 0x61, 0, 0, 0, 0, 0];
+        assert_eq!(text(|out| push_decimal(out, &bytes, 38).unwrap()), "100");
+        let mut negative = bytes.map(|byte| !byte);
+        // the five zero bytes became 0xFF, so that adding one carries through them
+        negative[11] += 1;
+        negative[12..].fill(0);
+        assert_eq!(text(|out| push_decimal(out, &negative, 41).unwrap()), "-0.1");
+    }
+
+    #[test]
+    fn a_decimal_stays_in_the_databases_range() {
+        assert!(decimal(1, 130).is_ok());
+        assert_eq!(decimal(1, 131), Err(OUT_OF_RANGE));
+        assert!(decimal(12, 131).is_ok(), "1.2E-130");
+        assert_eq!(decimal(1, u32::MAX), Err(OUT_OF_RANGE));
+        assert_eq!(decimal(0, u32::MAX).unwrap(), "0");
+    }
+
+    #[test]
+    fn decimals_read_as_people_write_them() {
+        for (unscaled, scale, expected) in [
+            (1999, 2, "19.99"),
+            (-5, 2, "-0.05"),
+            (100, 2, "1"),
+            (1050, 2, "10.5"),
+            (12, 2, "0.12"),
+            (-7, 0, "-7"),
+            (1, 3, "0.001"),
+        ] {
+            assert_eq!(decimal(unscaled, scale).unwrap(), expected);
+        }
+        assert_eq!(text(|out| push_decimal(out, &[], 5).unwrap()), "0");
+    }
+
+    #[test]
+    fn equal_numbers_have_one_canonical_spelling() {
+        for same in [&["1", "1.0", "10e-1", "0.1E+1"][..], &["0", "-0", "0.00", "0e5"], &["-1500", "-1.5e3", "-15E2"]] {
+            for text in same {
+                assert_eq!(canonical_number(text), canonical_number(same[0]), "{text}");
+            }
+        }
+        assert_ne!(canonical_number("1"), canonical_number("-1"));
+        assert_ne!(canonical_number("1"), canonical_number("10"));
+    }
+
+    #[test]
+    fn dates_follow_the_calendar() {
+        for (days, expected) in [
+            (0, "1970-01-01"),
+            (-1, "1969-12-31"),
+            (19_737, "2024-01-15"),
+            (19_782, "2024-02-29"),
+            (-25_509, "1900-02-28"),
+            (-25_508, "1900-03-01"),
+            (2_932_896, "9999-12-31"),
+            (2_932_897, "+10000-01-01"),
+            (-719_162, "0001-01-01"),
+            (-719_529, "-0001-12-31"),
+        ] {
+            assert_eq!(text(|out| push_date(out, days)), expected);
+        }
+    }
+}

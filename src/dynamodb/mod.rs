@@ -1,0 +1,13 @@
+//! Records out: how they become items and how items are written.
+//!
+//! [`mapping`], [`item`] and `batch` are pure; `client` and [`writer`] talk to DynamoDB.
+
+mod batch;
+mod client;
+pub mod item;
+mod json;
+pub mod mapping;
+pub mod writer;
+
+pub use batch::{MAX_BATCH_BYTES, MAX_BATCH_ITEMS};
+pub use json::{MAX_NUMBER_DIGITS, MAX_NUMBER_EXPONENT, MIN_NUMBER_EXPONENT};

@@ -1,0 +1,406 @@
+//! One invocation, from the payload to the answer: the only file that sees both SQS and DynamoDB.
+
+use crate::avro;
+use crate::clock;
+use crate::dynamodb::item::{Encoder, Items};
+use crate::dynamodb::writer::{WriteFigures, WriteOutcome, Writer};
+use crate::metrics::{Histogram, Invocation, Metrics};
+use crate::outcome::{Cause, Ledger, Outcome, Reason, Rejection};
+use crate::quarantine::{Quarantine, Rejected};
+use crate::record::SubjectId;
+use crate::sqs::{Body, Event, MalformedEvent, Message, Response};
+use crate::transcode::{Transcoded, Transcoder};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// The function. One for the process; invocations may run side by side.
+pub struct Handler {
+    transcoder: Transcoder,
+    writer: Writer,
+    quarantine: Option<Quarantine>,
+    metrics: Metrics,
+    deadline_margin: Duration,
+    warm: AtomicBool,
+}
+
+/// What Lambda says of an invocation besides its payload.
+#[derive(Debug, Clone, Default)]
+pub struct Context {
+    /// Names the invocation in the logs.
+    pub request_id: String,
+    /// When Lambda ends the invocation, since the Unix epoch.
+    pub deadline: Duration,
+    /// The X-Ray header.
+    pub trace_id: Option<String>,
+}
+
+/// An invocation's answer and what to say of it.
+#[derive(Debug)]
+pub struct Answer {
+    /// The answer, or why Lambda must return the whole batch.
+    pub response: Result<Response, InvocationError>,
+    /// Lines of EMF for the standard output.
+    pub metrics: Vec<u8>,
+}
+
+/// Why a whole invocation fails, so that Lambda's own error metric rises.
+#[derive(Debug)]
+pub enum InvocationError {
+    /// The event is no batch of messages.
+    Malformed(MalformedEvent),
+    /// Nothing could be stored, for a cause an operator must mend.
+    Fatal(Box<str>),
+}
+
+impl fmt::Display for InvocationError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Malformed(error) => write!(f, "{error}"),
+            Self::Fatal(cause) => write!(f, "nothing could be stored: {cause}"),
+        }
+    }
+}
+
+impl std::error::Error for InvocationError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Malformed(error) => Some(error),
+            Self::Fatal(_) => None,
+        }
+    }
+}
+
+impl Handler {
+    /// Puts the rooms together. `deadline_margin` is what is kept back from Lambda's deadline.
+    pub fn new(
+        transcoder: Transcoder,
+        writer: Writer,
+        quarantine: Option<Quarantine>,
+        metrics: Metrics,
+        deadline_margin: Duration,
+    ) -> Self {
+        Self { transcoder, writer, quarantine, metrics, deadline_margin, warm: AtomicBool::new(false) }
+    }
+
+    /// Handles one event: every message gets its one outcome, and the answer returns to the queue those that must come again.
+    pub async fn handle(&self, payload: &[u8], context: &Context) -> Answer {
+        let started = clock::now();
+        let now = clock::since_epoch();
+        let cold_start = !self.warm.swap(true, Ordering::Relaxed);
+        let event = match Event::parse(payload) {
+            Ok(event) => event,
+            Err(error) => {
+                let invocation =
+                    Invocation { at: now, request_id: context.request_id.clone(), cold_start, ..Invocation::default() };
+                return Answer {
+                    response: Err(InvocationError::Malformed(error)),
+                    metrics: self.metrics.lines(&invocation),
+                };
+            }
+        };
+        let parsed = clock::now();
+        let mut batch = self.decode(&event, now, payload.len());
+        let decoded = clock::now();
+        let deadline = started + context.deadline.saturating_sub(now).saturating_sub(self.deadline_margin);
+        let mut writes = Writes::default();
+        let mut settled = Vec::new();
+        for mut wave in waves(&event) {
+            block(&event, &mut batch.outcomes, &settled, &mut wave);
+            self.settle(&event, &mut batch, &wave, deadline, &mut writes).await;
+            settled.append(&mut wave);
+        }
+        let finished = clock::now();
+
+        log_failures(&event, &batch.outcomes, context);
+        let ledger = Ledger::of(event.messages.len(), &batch.outcomes);
+        let answered = now + (finished - started);
+        let since = |then: Duration| {
+            let sent = event.messages.iter().filter_map(|message| message.sent_ms);
+            sent.map(|sent| then.saturating_sub(Duration::from_millis(sent))).collect::<Histogram>()
+        };
+        let invocation = Invocation {
+            at: now,
+            request_id: context.request_id.clone(),
+            cold_start,
+            ledger,
+            rejected: rejections(&batch.outcomes).fold(BTreeMap::new(), |mut counts, rejection| {
+                *counts.entry(rejection.reason).or_default() += 1;
+                counts
+            }),
+            records: batch.records,
+            bytes_in: event.messages.iter().filter_map(Message::original_body).map(str::len).sum(),
+            parse_time: parsed - started,
+            decode_time: decoded - parsed,
+            write_time: finished - decoded,
+            handler_time: finished - started,
+            writes: writes.figures,
+            write_limit: self.writer.limit(),
+            delivery_latency: since(now),
+            end_to_end_latency: since(answered),
+        };
+        let nothing_stored = ledger.stored + ledger.superseded + ledger.quarantined == 0;
+        let response = match writes.fatal {
+            Some(cause) if nothing_stored => Err(InvocationError::Fatal(cause)),
+            _ => Ok(respond(&event, &batch.outcomes)),
+        };
+        Answer { response, metrics: self.metrics.lines(&invocation) }
+    }
+
+    /// Decodes every message. One that panics is returned; it takes no other with it.
+    fn decode(&self, event: &Event<'_>, now: Duration, payload_bytes: usize) -> Batch {
+        let mut encoder = self.transcoder.encoder(now, payload_bytes);
+        let mut buffers = Buffers::default();
+        let mut outcomes = vec![Outcome::Returned(Cause::Unfinished); event.messages.len()];
+        let mut subjects = vec![None; event.messages.len()];
+        let mut records: HashMap<&str, usize> = HashMap::new();
+        for (position, (message, outcome)) in event.messages.iter().zip(&mut outcomes).enumerate() {
+            let transcoded = catch_unwind(AssertUnwindSafe(|| {
+                transcode(&self.transcoder, message, position, &mut encoder, &mut buffers)
+            }));
+            match transcoded {
+                Ok(Ok(Transcoded { subject, records: count, .. })) => {
+                    *records.entry(self.transcoder.subject(subject)).or_default() += count;
+                    if let Some(slot) = subjects.get_mut(position) {
+                        *slot = Some(subject);
+                    }
+                    // a container without records has nothing left to store
+                    if count == 0 {
+                        *outcome = Outcome::Stored;
+                    }
+                }
+                Ok(Err(rejection)) => *outcome = Outcome::Returned(Cause::Rejected(rejection)),
+                Err(_) => {
+                    encoder.discard_message();
+                    buffers = Buffers::default();
+                }
+            }
+        }
+        let records = records.into_iter().map(|(subject, count)| (subject.to_owned(), count)).collect();
+        Batch { items: Arc::new(encoder.finish_event()), outcomes, subjects, records }
+    }
+
+    /// Brings the messages of a wave to their ends: writes their items, quarantines what is rejected.
+    async fn settle(
+        &self,
+        event: &Event<'_>,
+        batch: &mut Batch,
+        wave: &[usize],
+        deadline: Instant,
+        writes: &mut Writes,
+    ) {
+        let mut open = vec![false; event.messages.len()];
+        for &position in wave {
+            if let Some(open) = open.get_mut(position) {
+                *open = true;
+            }
+        }
+        let is_open = |position: usize| open.get(position).is_some_and(|open| *open);
+        let items = Arc::clone(&batch.items);
+        let among =
+            items.as_slice().iter().enumerate().filter(|(_, item)| is_open(item.message)).map(|(index, _)| index);
+        let report = self.writer.write(&items, among, deadline).await;
+        batch.take(&report.outcomes, is_open);
+        writes.figures += report.figures;
+        writes.fatal = writes.fatal.take().or(report.fatal);
+
+        let Some(quarantine) = &self.quarantine else { return };
+        let rejected: Vec<_> = wave.iter().filter_map(|&position| self.rejected(event, batch, position)).collect();
+        if rejected.is_empty() {
+            return;
+        }
+        for position in quarantine.send(&rejected, deadline).await {
+            if let Some(outcome) = batch.outcomes.get_mut(position)
+                && let Outcome::Returned(Cause::Rejected(rejection)) = outcome
+            {
+                *outcome = Outcome::Quarantined(rejection.clone());
+            }
+        }
+    }
+
+    /// The message at `position`, if it is rejected.
+    fn rejected<'e>(&'e self, event: &'e Event<'_>, batch: &'e Batch, position: usize) -> Option<Rejected<'e>> {
+        let Outcome::Returned(Cause::Rejected(rejection)) = batch.outcomes.get(position)? else { return None };
+        let message = event.messages.get(position)?;
+        let subject = batch.subjects.get(position).copied().flatten().map(|subject| self.transcoder.subject(subject));
+        Some(Rejected { position, message, rejection, schema: message.attributes.schema().or(subject) })
+    }
+}
+
+/// Opens the message at `position` of its event and decodes its records into `encoder`: all of them, or none.
+///
+/// # Errors
+/// Why no retry can help the message.
+pub fn transcode<'e>(
+    transcoder: &'e Transcoder,
+    message: &'e Message<'_>,
+    position: usize,
+    encoder: &mut Encoder<'e>,
+    buffers: &mut Buffers,
+) -> Result<Transcoded, Rejection> {
+    let opened = message.open(&mut buffers.body).map_err(|error| Rejection::new(error.reason(), &error))?;
+    let keys_only = match opened.attributes.operation() {
+        None | Some("put") => false,
+        Some("delete") => true,
+        Some(_) => {
+            let detail = "the message attribute operation is neither put nor delete";
+            return Err(Rejection::new(Reason::InvalidAttribute, &detail));
+        }
+    };
+    let input = avro::Input {
+        body: match &opened.body {
+            Body::Binary(bytes) => avro::Body::Binary(bytes),
+            Body::Json(text) => avro::Body::Json(text),
+        },
+        schema: opened.attributes.schema(),
+        value_schema_id: opened.value_schema_id.as_deref(),
+        keys_only,
+    };
+    transcoder.transcode(&input, (position, &message.id), encoder, &mut buffers.scratch)
+}
+
+/// What is used again from message to message.
+#[derive(Default)]
+pub struct Buffers {
+    body: Vec<u8>,
+    scratch: avro::Scratch,
+}
+
+/// The event batch under way.
+struct Batch {
+    items: Arc<Items>,
+    /// By position of the message.
+    outcomes: Vec<Outcome>,
+    /// What each message's records are, as far as it could be decoded.
+    subjects: Vec<Option<SubjectId>>,
+    /// Decoded records by subject.
+    records: BTreeMap<String, usize>,
+}
+
+impl Batch {
+    /// Gives each open message that has items the outcome they add up to.
+    fn take(&mut self, ends: &[WriteOutcome], is_open: impl Fn(usize) -> bool) {
+        let mut ends = ends.iter();
+        for items in self.items.as_slice().chunk_by(|one, next| one.message == next.message) {
+            let ends = ends.by_ref().take(items.len());
+            let Some(position) = items.first().map(|item| item.message).filter(|&position| is_open(position)) else {
+                ends.for_each(drop);
+                continue;
+            };
+            if let Some(outcome) = self.outcomes.get_mut(position) {
+                *outcome = add_up(ends);
+            }
+        }
+    }
+}
+
+/// A message is stored only if all its items are. One that may yet be stored comes again before one that cannot is rejected.
+fn add_up<'a>(ends: impl Iterator<Item = &'a WriteOutcome>) -> Outcome {
+    let (mut stored, mut rejection, mut refusal, mut unfinished) = (false, None, None, false);
+    for end in ends {
+        match end {
+            WriteOutcome::Unfinished => unfinished = true,
+            WriteOutcome::Stored => stored = true,
+            WriteOutcome::Superseded => {}
+            WriteOutcome::Rejected(said) => rejection = Some(said),
+            WriteOutcome::Refused(cause) => refusal = Some(cause),
+        }
+    }
+    match (unfinished, refusal, rejection) {
+        (true, _, _) => Outcome::Returned(Cause::Unfinished),
+        (_, Some(cause), _) => Outcome::Returned(Cause::Refused(cause.clone())),
+        (_, _, Some(said)) => {
+            Outcome::Returned(Cause::Rejected(Rejection { reason: Reason::RefusedByTable, detail: said.clone() }))
+        }
+        _ if stored => Outcome::Stored,
+        _ => Outcome::Superseded,
+    }
+}
+
+/// What the writes of all waves came to.
+#[derive(Default)]
+struct Writes {
+    figures: WriteFigures,
+    fatal: Option<Box<str>>,
+}
+
+/// The positions to settle together. Of a FIFO queue, the first messages of all groups go first, then the second ones: order
+/// is kept within a group, and groups go side by side. Of any other queue, all messages go at once.
+fn waves(event: &Event<'_>) -> Vec<Vec<usize>> {
+    if !event.fifo {
+        return vec![(0..event.messages.len()).collect()];
+    }
+    let mut ranks: HashMap<Option<&str>, usize> = HashMap::new();
+    let mut waves: Vec<Vec<usize>> = Vec::new();
+    for (position, message) in event.messages.iter().enumerate() {
+        let rank = ranks.entry(message.group.as_deref()).or_default();
+        match waves.get_mut(*rank) {
+            Some(wave) => wave.push(position),
+            None => waves.push(vec![position]),
+        }
+        *rank += 1;
+    }
+    waves
+}
+
+/// Of a FIFO queue, takes the messages out of `wave` whose group has one that goes back: nothing is written after it.
+fn block(event: &Event<'_>, outcomes: &mut [Outcome], settled: &[usize], wave: &mut Vec<usize>) {
+    let group = |position: usize| event.messages.get(position).and_then(|message| message.group.as_deref());
+    let returned = |&&position: &&usize| matches!(outcomes.get(position), Some(Outcome::Returned(_)));
+    let failed: HashSet<_> = settled.iter().filter(returned).map(|&position| group(position)).collect();
+    let (blocked, open) = wave.iter().partition(|&&position| failed.contains(&group(position)));
+    *wave = open;
+    let blocked: Vec<usize> = blocked;
+    for position in blocked {
+        if let Some(outcome) = outcomes.get_mut(position) {
+            *outcome = Outcome::Returned(Cause::Blocked);
+        }
+    }
+}
+
+/// The answer: whatever is not stored, superseded or quarantined goes back, each id once.
+fn respond(event: &Event<'_>, outcomes: &[Outcome]) -> Response {
+    let returned = event.messages.iter().zip(outcomes).filter(|(_, outcome)| matches!(outcome, Outcome::Returned(_)));
+    let mut seen = HashSet::new();
+    Response::returning(returned.map(|(message, _)| message.id.as_ref()).filter(|id| seen.insert(*id)))
+}
+
+fn rejections(outcomes: &[Outcome]) -> impl Iterator<Item = &Rejection> {
+    outcomes.iter().filter_map(|outcome| match outcome {
+        Outcome::Quarantined(rejection) | Outcome::Returned(Cause::Rejected(rejection)) => Some(rejection),
+        _ => None,
+    })
+}
+
+/// One warning a message that is not stored: which, why, and never what it says.
+fn log_failures(event: &Event<'_>, outcomes: &[Outcome], context: &Context) {
+    for (message, outcome) in event.messages.iter().zip(outcomes) {
+        let (outcome, reason, detail) = match outcome {
+            Outcome::Stored | Outcome::Superseded => continue,
+            Outcome::Quarantined(rejection) => ("quarantined", rejection.reason.code(), &*rejection.detail),
+            Outcome::Returned(Cause::Rejected(rejection)) => ("returned", rejection.reason.code(), &*rejection.detail),
+            Outcome::Returned(Cause::Refused(cause)) => ("returned", "refused", &**cause),
+            Outcome::Returned(Cause::Unfinished) => {
+                ("returned", "unfinished", "not known to be stored by the deadline")
+            }
+            Outcome::Returned(Cause::Blocked) => {
+                ("returned", "blocked", "a message before it in its group was returned")
+            }
+        };
+        tracing::warn!(
+            request_id = context.request_id,
+            message_id = %message.id,
+            outcome,
+            reason,
+            detail,
+            receive_count = message.receive_count,
+            trace_id = context.trace_id,
+            message_trace = message.trace.as_deref(),
+            "message not stored"
+        );
+    }
+}

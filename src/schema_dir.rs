@@ -1,0 +1,64 @@
+//! Reads a schema directory: `<subject>/<version>.avsc`. What the files say is the schema set's business.
+
+use crate::avro::SchemaFile;
+use std::path::{Path, PathBuf};
+use std::{fmt, fs, io};
+
+/// A file or folder that could not be read.
+#[derive(Debug)]
+pub struct SchemaDirError {
+    path: PathBuf,
+    source: io::Error,
+}
+
+impl fmt::Display for SchemaDirError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot read schemas at {}: {}", self.path.display(), self.source)
+    }
+}
+
+impl std::error::Error for SchemaDirError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}
+
+/// Every `.avsc` file one folder below `directory`, in the order of their paths. Other files are left alone.
+pub fn read(directory: &Path) -> Result<Vec<SchemaFile>, SchemaDirError> {
+    let mut files = Vec::new();
+    for subject in entries(directory)? {
+        if !subject.is_dir() {
+            continue;
+        }
+        for path in entries(&subject)? {
+            if path.extension().is_none_or(|extension| extension != "avsc") {
+                continue;
+            }
+            let text = fs::read_to_string(&path).map_err(|source| SchemaDirError { path: path.clone(), source })?;
+            let name = |path: &Path| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            let subject = subject.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            files.push(SchemaFile { subject, version: name(&path), text, path: path.display().to_string() });
+        }
+    }
+    Ok(files)
+}
+
+fn entries(directory: &Path) -> Result<Vec<PathBuf>, SchemaDirError> {
+    let failed = |source| SchemaDirError { path: directory.to_owned(), source };
+    let entries = fs::read_dir(directory).map_err(failed)?;
+    let mut paths =
+        entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>().map_err(failed)?;
+    paths.sort();
+    Ok(paths)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_that_is_not_there_is_named() {
+        let error = read(Path::new("no/such/place")).unwrap_err().to_string();
+        assert!(error.starts_with("cannot read schemas at no/such/place: "), "{error}");
+    }
+}

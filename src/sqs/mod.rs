@@ -1,0 +1,9 @@
+//! Messages in and the answer out: what of SQS crosses the function's boundary. Pure.
+
+mod body;
+mod event;
+mod response;
+
+pub use body::{Body, BodyError, Opened};
+pub use event::{Event, MalformedEvent, Message, MessageAttributes, OriginalAttribute};
+pub use response::Response;

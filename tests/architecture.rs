@@ -1,0 +1,109 @@
+//! The shape of the house, read from its `use` lines and its dependency tree.
+
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    unreachable_pub,
+    reason = "a test may panic, and reads the machine it runs on"
+)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Every source file of the function, as a path below `src/` and its text without tests.
+fn sources() -> Vec<(String, String)> {
+    fn walk(directory: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { walk(&path, found) } else { found.push(path) }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = Vec::new();
+    walk(&root, &mut found);
+    let name = |path: &Path| path.strip_prefix(&root).unwrap().to_string_lossy().into_owned();
+    let text = |path: &Path| {
+        let text = fs::read_to_string(path).unwrap();
+        text.split("#[cfg(test)]").next().unwrap_or_default().to_owned()
+    };
+    found.iter().map(|path| (name(path), text(path))).collect()
+}
+
+/// The paths a file names, comments left out.
+fn mentions(text: &str, path: &str) -> bool {
+    text.lines().filter(|line| !line.trim_start().starts_with("//")).any(|line| line.contains(path))
+}
+
+fn in_room(file: &str, room: &str) -> bool {
+    file.starts_with(&format!("{room}/"))
+}
+
+#[test]
+fn avro_sqs_and_dynamodb_never_import_one_another() {
+    const ROOMS: [&str; 3] = ["avro", "sqs", "dynamodb"];
+    for (file, text) in sources() {
+        for room in ROOMS.iter().filter(|room| in_room(&file, room)) {
+            for other in ROOMS.iter().filter(|other| other != &room) {
+                assert!(!mentions(&text, &format!("crate::{other}")), "{file} imports {other}");
+            }
+        }
+    }
+}
+
+#[test]
+fn only_the_handler_sees_both_sqs_and_dynamodb() {
+    for (file, text) in sources() {
+        let both = mentions(&text, "crate::sqs") && mentions(&text, "crate::dynamodb");
+        assert!(!both || file == "handler.rs", "{file} sees both");
+    }
+}
+
+#[test]
+fn pure_rooms_are_told_the_time_and_the_dice() {
+    const IMPURE: [&str; 9] =
+        ["tokio", "aws_sdk", "aws_config", "crate::clock", "Instant", "SystemTime", "std::env", "fastrand", "rand::"];
+    const PURE_FILES: [&str; 7] = [
+        "outcome.rs",
+        "record.rs",
+        "limiter/limit.rs",
+        "dynamodb/mapping.rs",
+        "dynamodb/item.rs",
+        "dynamodb/batch.rs",
+        "dynamodb/json.rs",
+    ];
+    let sources = sources();
+    for file in PURE_FILES {
+        assert!(sources.iter().any(|(name, _)| name == file), "{file} is gone");
+    }
+    for (file, text) in sources {
+        if in_room(&file, "avro") || in_room(&file, "sqs") || PURE_FILES.contains(&file.as_str()) {
+            for word in IMPURE {
+                assert!(!mentions(&text, word), "{file} names {word}");
+            }
+        }
+    }
+}
+
+#[test]
+fn only_main_reads_process_state() {
+    for (file, text) in sources() {
+        assert!(file == "main.rs" || !mentions(&text, "std::env"), "{file} reads the environment");
+    }
+}
+
+#[test]
+fn nothing_of_local_or_the_tool_reaches_the_function() {
+    let arguments = ["tree", "--offline", "--package", "avro-ingest", "--edges", "normal", "--prefix", "none"];
+    let output = Command::new(env!("CARGO")).args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
+    let tree = String::from_utf8(output.stdout).unwrap();
+    assert!(tree.contains("aws-sdk-dynamodb "), "the tree is there: {tree}");
+    for foreign in ["local ", "ingest ", "dynoxide", "clap ", "proptest "] {
+        assert!(!tree.lines().any(|line| line.starts_with(foreign)), "{foreign} is in the function's tree");
+    }
+}
