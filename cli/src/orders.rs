@@ -20,7 +20,7 @@ pub(crate) struct Sample {
 fn order(number: usize) -> Value {
     let items: Vec<Value> = (0..1 + number % 4)
         .map(|item| json!({"product_id": format!("SKU-{:04}", (number * 7 + item * 13) % 1_000), "quantity": 1 + (number + item) % 5,
-            "price": 4.99 + f64::from(u16::try_from((number * 31 + item * 17) % 9_000).unwrap_or_default()) / 100.0}))
+            "price": f64::from(u16::try_from(499 + (number * 31 + item * 17) % 9_000).unwrap_or_default()) / 100.0}))
         .collect();
     let total: f64 = items
         .iter()

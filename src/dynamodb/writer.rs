@@ -210,17 +210,31 @@ impl Writer {
             .unwrap_or_else(|_| Err(CallError::Transient { connection: false, cause: "no answer in time".into() }));
         let now = clock::now();
         let latency = now - started;
-        let outcome = match &result {
-            Ok(answer) => limiter::Answer::Served { items: job.items().len(), unprocessed: answer.unprocessed.len() },
-            Err(CallError::Throttled(_)) => limiter::Answer::Throttled { items: job.items().len() },
-            Err(CallError::Transient { .. }) => limiter::Answer::Failed,
-            // a refusal says nothing of the load, but its latency does
-            Err(CallError::Invalid(_) | CallError::Newer | CallError::Fatal(_)) => {
-                limiter::Answer::Served { items: job.items().len(), unprocessed: 0 }
-            }
-        };
-        permit.record(outcome, latency, now);
+        match sample(&job, &result) {
+            // cut short by the deadline, a call says nothing of the table
+            Some(limiter::Answer::Failed) if now >= deadline => drop(permit),
+            Some(answer) => permit.record(answer, latency, now),
+            None => drop(permit),
+        }
         CallEnd { job, result, latency, bytes }
+    }
+}
+
+/// What a call's end tells the limiter of the table's load. None if it tells nothing.
+fn sample(job: &Job, result: &Result<Answer, CallError>) -> Option<limiter::Answer> {
+    let items = job.items().len();
+    match result {
+        Ok(answer) => Some(limiter::Answer::Served { items, unprocessed: answer.unprocessed.len() }),
+        // fewer calls would not cool a hot key, which refuses its own items only
+        Err(CallError::Throttled(Throttle::HotPartition)) => None,
+        Err(CallError::Throttled(_)) => Some(limiter::Answer::Throttled { items }),
+        // a connection that broke, as one does in a freeze, is the network's
+        Err(CallError::Transient { connection: true, .. }) => None,
+        Err(CallError::Transient { connection: false, .. }) => Some(limiter::Answer::Failed),
+        // a refusal says nothing of the load, but its latency does
+        Err(CallError::Invalid(_) | CallError::Newer | CallError::Fatal(_)) => {
+            Some(limiter::Answer::Served { items, unprocessed: 0 })
+        }
     }
 }
 

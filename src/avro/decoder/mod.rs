@@ -51,8 +51,8 @@ pub struct Input<'a> {
     pub schema: Option<&'a str>,
     /// The message attribute `__value_schema_id`.
     pub value_schema_id: Option<&'a [u8]>,
-    /// Whether fields that carry no mark may be absent, of a body in `json` only. A field that is absent and has no
-    /// default is not told of.
+    /// Whether any field may be absent, of a body in `json` only: a deletion needs no more than its key. A field that is
+    /// absent and has no default is passed over.
     pub keys_only: bool,
 }
 

@@ -214,9 +214,7 @@ impl<'a> Compiler<'a> {
         let (marks, below) = marks.map_or((&[][..], None), |marks| marks.field(&reads.name));
         let node = self.below(&reads.name, |compiler| compiler.node(writes.ty, reads.ty, below));
         let action = match (self.source, self.presence) {
-            (Source::Message, Presence::Sparse) => {
-                Action::ReadIfPresent { node, required: !marks.is_empty() || below.is_some() }
-            }
+            (Source::Message, Presence::Sparse) => Action::ReadIfPresent(node),
             (Source::Default, _) | (_, Presence::Full) => Action::Read(node),
         };
         step(reads, marks, action)

@@ -21,8 +21,6 @@ pub(crate) enum Fault {
     DuplicateKey,
     UnknownSymbol,
     UnknownBranch,
-    /// A field of a sparse record that has to be there.
-    Absent,
     Depth(usize),
     Values(usize),
     Unstorable(Unstorable),
@@ -43,7 +41,6 @@ impl Fault {
             | Self::Block
             | Self::DuplicateKey => Reason::MalformedDatum,
             Self::UnknownSymbol | Self::UnknownBranch => Reason::Unresolvable,
-            Self::Absent => Reason::InvalidJson,
             Self::Depth(_) | Self::Values(_) => Reason::LimitExceeded,
             Self::Unstorable(unstorable) => match unstorable {
                 Unstorable::Number(_) => Reason::NumberOutOfRange,
@@ -71,7 +68,6 @@ impl fmt::Display for Fault {
             Self::DuplicateKey => f.write_str("a map has a key twice"),
             Self::UnknownSymbol => f.write_str("the reader schema does not know the enum's symbol"),
             Self::UnknownBranch => f.write_str("the reader schema has no place for the union's branch"),
-            Self::Absent => f.write_str("the field is absent"),
             Self::Depth(limit) => write!(f, "nested deeper than {limit} levels"),
             Self::Values(limit) => write!(f, "more than {limit} values"),
             Self::Unstorable(unstorable) => unstorable.fmt(f),

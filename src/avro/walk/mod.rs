@@ -164,11 +164,12 @@ impl<'a, V: RecordVisitor> Walk<'a, '_, V> {
     fn step(&mut self, step: &Step) -> Read<()> {
         let node = match step.action {
             Action::Read(node) => node,
-            Action::ReadIfPresent { node, required } => match (self.reader.boolean()?, required) {
-                (true, _) => node,
-                (false, true) => return Err(fault(Fault::Absent)),
-                (false, false) => return Ok(()),
-            },
+            Action::ReadIfPresent(node) => {
+                if !self.reader.boolean()? {
+                    return Ok(());
+                }
+                node
+            }
             Action::Default(node, datum) => {
                 self.announce(step)?;
                 return self.default(node, self.plan.default_datum(datum));
