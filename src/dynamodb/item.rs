@@ -602,6 +602,7 @@ mod tests {
         }
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "reads better at the many calls")]
     fn mapping(property: Value) -> Vec<(TableId, Mapping)> {
         vec![(TableId::new(0), Mapping::parse(Some(&property), "table", &Sample).unwrap())]
     }
