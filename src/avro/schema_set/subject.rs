@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        json::{Json, JsonError},
+        json::{Json, JsonError, Repeated},
         limits::Limits,
         path::At,
         plan::{Mismatch, Presence},
@@ -96,7 +96,7 @@ impl SchemaVersion {
 
 /// The `schemaIds` of the schema in `text`; none if one of them is no id.
 fn schema_ids(text: &str) -> Option<Vec<SchemaId>> {
-    let json = Json::parse(text, usize::MAX).ok()?;
+    let json = Json::parse_with(text, usize::MAX, Repeated::SameDropped).ok()?;
     match json.get("schemaIds") {
         None => Some(Vec::new()),
         Some(ids) => ids.as_array()?.iter().map(SchemaId::from_json).collect(),

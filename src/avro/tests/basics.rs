@@ -35,3 +35,35 @@ fn an_error_names_the_path_of_the_field() {
     assert_eq!(cut(7), "datum: total_amount: the datum ends before the value does");
     assert_eq!(cut(16), "datum: items[1].price: the datum ends before the value does");
 }
+
+/// One message for every reason that decoding has.
+#[test]
+fn every_reason_of_decoding_has_a_message_that_meets_it() {
+    let schema = record_of(r#"{"name": "e", "type": ["null", "boolean"]}"#).replacen('{', r#"{"schemaIds": [7], "#, 1);
+    let newest = record_of(r#"{"name": "e", "type": "boolean"}"#);
+    let formats: Vec<_> = WireFormat::ALL.iter().copied().filter(|format| *format != WireFormat::Datum).collect();
+    let decoder = decoder(&[("s/1", &schema), ("s/2", &newest)], &formats);
+    let unreadable = container(&record_of(r#"{"name": "e", "type": "int"}"#), "null", &[]);
+    let mut deep = "{\"e\":".repeat(200);
+    deep.push('1');
+    let cases = [
+        (Reason::UnrecognizedFormat, binary(&[])),
+        (Reason::InvalidHeader, binary(&[0xC3, 1, 0])),
+        (Reason::UnknownSchema, binary(&[0, 0, 0, 0, 8])),
+        (Reason::SchemaRequired, Input { schema: None, ..json_of("{}") }),
+        (Reason::InvalidAttribute, Input { value_schema_id: Some(&[9]), ..binary(&[]) }),
+        (Reason::IncompatibleSchema, binary(&unreadable)),
+        (Reason::InvalidContainer, binary(b"Obj\x01")),
+        (Reason::Truncated, binary(&[0, 0, 0, 0, 7, 2])),
+        (Reason::TrailingBytes, binary(&[0, 0, 0, 0, 7, 2, 1, 0])),
+        (Reason::MalformedDatum, binary(&[0, 0, 0, 0, 7, 4])),
+        (Reason::Unresolvable, binary(&[0, 0, 0, 0, 7, 0])),
+        (Reason::InvalidJson, json_of("{}")),
+        (Reason::LimitExceeded, json_of(&deep)),
+    ];
+    for (expected, input) in &cases {
+        let (found, text) = reason(&decoder, input);
+        assert_eq!(found, *expected, "{text}");
+        assert!(text.is_ascii() && !text.ends_with('.'), "{text}");
+    }
+}

@@ -7,6 +7,8 @@ mod formats;
 mod hostile;
 mod json;
 mod marks;
+mod model;
+mod oracle;
 mod schemas;
 mod tree;
 
