@@ -27,6 +27,22 @@ test: test-rust test-deploy sam-lint-transformed test-emulator ## every test
 test-rust: ## the tests of the workspace
 	cargo test --locked --workspace
 
+# Sanitizers are unstable options; RUSTC_BOOTSTRAP lets the stable compiler take them, so that no other is needed.
+FUZZ_TOOL := .tools/bin/cargo-fuzz
+FUZZ_TARGETS := framing decode container json event
+FUZZ_SECONDS ?= 30
+
+$(FUZZ_TOOL):
+	cargo install --quiet --locked --root .tools --version 0.13.2 cargo-fuzz
+
+.PHONY: fuzz
+fuzz: $(FUZZ_TOOL) ## each fuzz target for FUZZ_SECONDS, from the corpus of fuzz/corpus and the tests' bodies
+	python3 fuzz/seeds.py
+	for target in $(FUZZ_TARGETS); do \
+		RUSTC_BOOTSTRAP=1 $(FUZZ_TOOL) run --fuzz-dir fuzz $$target fuzz/seeds/$$target fuzz/corpus/$$target -- \
+			-max_total_time=$(FUZZ_SECONDS) -max_len=65536 -rss_limit_mb=2048 -timeout=10 || exit 1; \
+	done
+
 .PHONY: lint
 lint: sam-validate ## formatting, clippy, documentation, the template; every warning is an error
 	cargo fmt --all --check

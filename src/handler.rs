@@ -203,23 +203,28 @@ impl Handler {
         let items = Arc::clone(&batch.items);
         let among =
             items.as_slice().iter().enumerate().filter(|(_, item)| is_open(item.message)).map(|(index, _)| index);
-        let report = self.writer.write(&items, among, deadline).await;
-        batch.take(&report.outcomes, is_open);
+        // what is rejected by now must not wait for the writes, which may take until the deadline
+        let (report, taken) =
+            tokio::join!(self.writer.write(&items, among, deadline), self.quarantine(event, batch, wave, deadline));
+        let refused = batch.take(&report.outcomes, is_open);
+        batch.quarantined(taken);
         writes.figures += report.figures;
         writes.fatal = writes.fatal.take().or(report.fatal);
+        let taken = self.quarantine(event, batch, &refused, deadline).await;
+        batch.quarantined(taken);
+    }
 
-        let Some(quarantine) = &self.quarantine else { return };
-        let rejected: Vec<_> = wave.iter().filter_map(|&position| self.rejected(event, batch, position)).collect();
-        if rejected.is_empty() {
-            return;
-        }
-        for position in quarantine.send(&rejected, deadline).await {
-            if let Some(outcome) = batch.outcomes.get_mut(position)
-                && let Outcome::Returned(Cause::Rejected(rejection)) = outcome
-            {
-                *outcome = Outcome::Quarantined(rejection.clone());
-            }
-        }
+    /// Sends those of the messages that are rejected to the quarantine queue, if there is one, and says which it has taken.
+    async fn quarantine(
+        &self,
+        event: &Event<'_>,
+        batch: &Batch,
+        positions: &[usize],
+        deadline: Instant,
+    ) -> HashSet<usize> {
+        let Some(quarantine) = &self.quarantine else { return HashSet::new() };
+        let rejected: Vec<_> = positions.iter().filter_map(|&position| self.rejected(event, batch, position)).collect();
+        quarantine.send(&rejected, deadline).await
     }
 
     /// The message at `position`, if it is rejected.
@@ -282,8 +287,9 @@ struct Batch {
 }
 
 impl Batch {
-    /// Gives each open message that has items the outcome they add up to.
-    fn take(&mut self, ends: &[WriteOutcome], is_open: impl Fn(usize) -> bool) {
+    /// Gives each open message that has items the outcome they add up to, and says which are rejected by it.
+    fn take(&mut self, ends: &[WriteOutcome], is_open: impl Fn(usize) -> bool) -> Vec<usize> {
+        let mut rejected = Vec::new();
         let mut ends = ends.iter();
         for items in self.items.as_slice().chunk_by(|one, next| one.message == next.message) {
             let ends = ends.by_ref().take(items.len());
@@ -293,6 +299,21 @@ impl Batch {
             };
             if let Some(outcome) = self.outcomes.get_mut(position) {
                 *outcome = add_up(ends);
+                if matches!(outcome, Outcome::Returned(Cause::Rejected(_))) {
+                    rejected.push(position);
+                }
+            }
+        }
+        rejected
+    }
+
+    /// The quarantine queue has these.
+    fn quarantined(&mut self, positions: HashSet<usize>) {
+        for position in positions {
+            if let Some(outcome) = self.outcomes.get_mut(position)
+                && let Outcome::Returned(Cause::Rejected(rejection)) = outcome
+            {
+                *outcome = Outcome::Quarantined(rejection.clone());
             }
         }
     }

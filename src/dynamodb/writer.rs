@@ -138,9 +138,17 @@ impl Writer {
         self.gate.limit()
     }
 
-    /// Opens a connection and loads credentials, before the first event needs them.
+    /// Loads credentials and opens as many connections as calls are allowed at first, before the first event needs them.
+    ///
+    /// # Errors
+    /// Why DynamoDB could not be reached.
     pub async fn warm_up(&self) -> Result<(), Box<str>> {
-        client::warm_up(&self.client).await.map_err(|error| match error {
+        let mut calls = JoinSet::new();
+        for _ in 0..self.limit() {
+            let client = self.client.clone();
+            calls.spawn(async move { client::warm_up(&client).await });
+        }
+        calls.join_all().await.into_iter().collect::<Result<(), _>>().map_err(|error| match error {
             CallError::Transient { cause, .. } | CallError::Fatal(cause) | CallError::Invalid(cause) => cause,
             CallError::Throttled(_) | CallError::Newer => "throttled".into(),
         })
