@@ -92,6 +92,12 @@ impl DecodeError {
 
 impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.describe(&mut Short { to: f, left: MAX_DETAIL })
+    }
+}
+
+impl DecodeError {
+    fn describe(&self, f: &mut impl fmt::Write) -> fmt::Result {
         if let Some(format) = self.format {
             write!(f, "{format}: ")?;
         }
@@ -107,13 +113,36 @@ impl fmt::Display for DecodeError {
             }
             Problem::ContainerSchema(error) => write!(f, "its schema is not valid: {error}"),
             Problem::ContainerOfNoRecords => f.write_str("its schema is no record"),
-            Problem::Inflate(error) | Problem::InflateBlock(error) => error.fmt(f),
+            Problem::Inflate(error) | Problem::InflateBlock(error) => write!(f, "{error}"),
             Problem::Limit { what, limit } => write!(f, "more than {limit} {what}"),
-            Problem::Json(error) => error.fmt(f),
-            Problem::Misfit(at) => at.fmt(f),
-            Problem::Datum { record: 0, fault } => fault.fmt(f),
+            Problem::Json(error) => write!(f, "{error}"),
+            Problem::Misfit(at) => write!(f, "{at}"),
+            Problem::Datum { record: 0, fault } => write!(f, "{fault}"),
             Problem::Datum { record, fault } => write!(f, "record {record}: {fault}"),
         }
+    }
+}
+
+/// The most characters that a message's error has. A stranger's schema may have names of any length.
+const MAX_DETAIL: usize = 1_000;
+
+/// Writes what fits a log: control characters escaped, and no more than is left.
+struct Short<'a, 'f> {
+    to: &'a mut fmt::Formatter<'f>,
+    left: usize,
+}
+
+impl fmt::Write for Short<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for character in text.chars().take(self.left) {
+            self.left -= 1;
+            if character.is_control() {
+                write!(self.to, "{}", character.escape_default())?;
+            } else {
+                self.to.write_char(character)?;
+            }
+        }
+        Ok(())
     }
 }
 

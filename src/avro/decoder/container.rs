@@ -1,6 +1,6 @@
 //! Reads containers, whose schema comes with them.
 
-use super::{Attempt, Decoded, Decoder, Failure, Scratch, recognized, shortened};
+use super::{Attempt, Decoded, Decoder, Failure, Scratch, recognized};
 use crate::{
     avro::{
         container::Container,
@@ -105,7 +105,7 @@ impl Decoder {
         let record = writer.record().ok_or_else(|| recognized(FORMAT, Problem::ContainerOfNoRecords))?;
         let name = &record.named.name;
         let subject = self.by_record_name.get(&**name).and_then(|subject| self.subjects.get(subject));
-        let subject = subject.ok_or_else(|| recognized(FORMAT, Problem::UnknownSchema(shortened(name))))?;
+        let subject = subject.ok_or_else(|| recognized(FORMAT, Problem::UnknownSchema(name.clone())))?;
         let marks = self.marks.get(usize::from(subject.id().0)).unwrap_or(NO_MARKS);
         let plan = plan::compile(&writer, subject.newest().schema(), marks, Presence::Full)
             .map_err(|mismatches| recognized(FORMAT, Problem::Incompatible(mismatches)))?;

@@ -249,3 +249,41 @@ fn a_default_that_grows_without_end_stops_the_start() {
     let error = versions(&[&endless]).unwrap_err();
     assert!(error.contains("nested too deep"), "{error}");
 }
+
+#[test]
+fn an_error_fits_a_log_whatever_names_a_stranger_gives() {
+    let decoder =
+        decoder(&[("s/1", &record_of(r#"{"name": "f", "type": "int"}"#))], &[WireFormat::Container, WireFormat::Datum]);
+    let long = "x".repeat(10_000);
+    for (schema, expected) in [
+        (record_of("").replace("\"R\"", &format!("\"{long}\"")), Reason::UnknownSchema),
+        (record_of(&format!(r#"{{"name": "{long}", "type": "missing"}}"#)), Reason::InvalidContainer),
+        (
+            record_of(&format!(r#"{{"name": "f", "type": {{"type": "fixed", "name": "{long}", "size": 1}}}}"#)),
+            Reason::IncompatibleSchema,
+        ),
+    ] {
+        let (reason, text) = reason(&decoder, &binary(&container(&schema, "null", &[])));
+        assert_eq!(reason, expected);
+        assert!(text.len() <= 1_000, "{}", text.len());
+    }
+    let (_, text) = reason(&decoder, &datum(&[], "a\n\u{1b}[31m\u{7f}"));
+    assert_eq!(text, "datum: schema a\\n\\u{1b}[31m\\u{7f} is not in the directory");
+}
+
+#[test]
+fn values_beside_one_another_are_not_nested() {
+    let record = r#"{"type": "record", "name": "E", "fields": [{"name": "n", "type": "int"}]}"#;
+    for (items, item) in [
+        (record, "{\"n\": 1}"),
+        (r#"{"type": "array", "items": "int"}"#, "[1]"),
+        (r#"{"type": "map", "values": "int"}"#, "{\"k\": 1}"),
+    ] {
+        let schema = field_of(&format!(r#"{{"type": "array", "items": {items}}}"#));
+        let json = format!("{{\"f\": [{}]}}", vec![item; 300].join(","));
+        let body = write(&schema, &json);
+        assert!(read(&of_datums(&[&schema]), &datum(&body, "s")).is_ok(), "{items}");
+        assert!(read(&of_datums(&[&schema, &record_of("")]), &datum(&body, "s/1")).is_ok(), "{items} dropped");
+        assert!(read(&decoder(&[("s/1", &schema)], &[WireFormat::Json]), &json_of(&json)).is_ok(), "{items} in json");
+    }
+}

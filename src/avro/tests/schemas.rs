@@ -213,6 +213,9 @@ fn names_are_looked_for_in_the_namespace_around_them() {
     let oracle = apache_avro::Schema::parse_str(&schema.replace(r#"{"type": "N"}"#, "\"null\"")).unwrap();
     let ours = Schema::parse(&schema.replace(r#"{"type": "N"}"#, "\"null\"")).unwrap();
     assert_eq!(ours.canonical_form(), oracle.canonical_form());
+    // The names of kinds may be those of types.
+    let map = r#"["null", {"type": "map", "values": "int"}, {"type": "record", "name": "map", "fields": []}]"#;
+    assert!(Schema::parse(&field_of(map)).is_ok());
     // As Java writes a reference to a type without namespace from within one.
     assert!(Schema::parse(schema).is_ok());
 }
