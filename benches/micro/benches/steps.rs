@@ -1,0 +1,46 @@
+//! `cargo bench --package micro`: every step, the ways to do it side by side; the time of a thousand records.
+
+use divan::Bencher;
+use divan::counter::ItemsCount;
+use micro::shape::{Article, Flat, Order, Shape, Shipment};
+use micro::steps::{self, RECORDS, Way};
+use std::error::Error;
+
+fn main() {
+    divan::main();
+}
+
+const OURS: &str = "avro-ingest";
+const JSON: &str = "JSON: serde_json";
+const APACHE: &str = "Avro: apache-avro";
+const FAST: &str = "Avro: serde_avro_fast";
+const VALUES: &str = "apache-avro value, attribute value, SDK";
+const STRUCTS: &str = "apache-avro struct, serde_dynamo, SDK";
+const STRUCT_ONLY: &str = "serde_avro_fast, struct only";
+const OWNED: &str = "aws_lambda_events, serde_path_to_error";
+
+/// Times the way of `ways` that is called `name`.
+fn time(bencher: Bencher<'_, '_>, ways: Result<Vec<Way>, Box<dyn Error>>, name: &str) {
+    let mut way = ways.unwrap().into_iter().find(|way| way.name == name).unwrap();
+    bencher.counter(ItemsCount::new(RECORDS)).bench_local(|| way.run());
+}
+
+#[divan::bench(args = [OURS, OWNED])]
+fn parse(bencher: Bencher<'_, '_>, name: &str) {
+    time(bencher, steps::parse(), name);
+}
+
+#[divan::bench(types = [Order, Flat, Article, Shipment], args = [OURS, VALUES, STRUCTS, STRUCT_ONLY])]
+fn to_items<S: Shape>(bencher: Bencher<'_, '_>, name: &str) {
+    time(bencher, steps::to_items::<S>(), name);
+}
+
+#[divan::bench(types = [Order, Flat, Article, Shipment], args = [JSON, APACHE, FAST])]
+fn encode<S: Shape>(bencher: Bencher<'_, '_>, name: &str) {
+    time(bencher, steps::encode::<S>(), name);
+}
+
+#[divan::bench(types = [Order, Flat, Article, Shipment], args = [JSON, APACHE, FAST])]
+fn decode<S: Shape>(bencher: Bencher<'_, '_>, name: &str) {
+    time(bencher, steps::decode::<S>(), name);
+}

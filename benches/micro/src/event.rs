@@ -1,0 +1,24 @@
+//! Events of orders, as Lambda delivers them.
+
+use crate::shape::{Order, Shape};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use local::sqs::{Message, Queue, Settings};
+use std::time::Duration;
+
+/// Producers send a message each millisecond.
+const DISTANCE: Duration = Duration::from_millis(1);
+
+/// An event of `messages` orders, the first of which is number `first`, in the wire format `single-object`. None of more
+/// than 6 MB, which Lambda would not deliver in one piece.
+pub fn of_orders(first: u32, messages: u32) -> Option<Vec<u8>> {
+    let (schema, header) = (Order::schema(), Order::header());
+    let mut queue = Queue::new(Settings::named("orders"));
+    let sent = local::clock::since_epoch();
+    for number in 0..messages {
+        let body = [header.clone(), Order::sample(first + number).datum(&schema)].concat();
+        queue.send(Message::text(STANDARD.encode(body)), sent + DISTANCE * number).ok()?;
+    }
+    let messages = usize::try_from(messages).ok()?;
+    let delivery = queue.receive(messages, sent + DISTANCE * u32::try_from(messages).ok()?)?;
+    (delivery.receipts.len() == messages).then(|| delivery.event.to_vec())
+}

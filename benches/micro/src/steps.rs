@@ -1,0 +1,238 @@
+//! The steps of a message's way, each with the ways to do it.
+
+use crate::attribute::attribute;
+use crate::event;
+use crate::sdk::Sdk;
+use crate::shape::Shape;
+use apache_avro::GenericSingleObjectReader;
+use apache_avro::reader::datum::GenericDatumReader;
+use apache_avro::writer::datum::GenericDatumWriter;
+use avro_ingest::avro::{Body, Input, SchemaFile, Scratch};
+use avro_ingest::config::Config;
+use avro_ingest::sqs::Event;
+use avro_ingest::transcode::Transcoder;
+use aws_lambda_events::sqs::SqsEvent;
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde::Serialize;
+use serde_avro_fast::ser::SerializerConfig;
+use std::collections::HashMap;
+use std::error::Error;
+use std::hint::black_box;
+use std::time::Duration;
+
+/// How many records a step does in one go.
+pub const RECORDS: u32 = 1_000;
+
+/// One way to do a step.
+pub struct Way {
+    /// What does it.
+    pub name: &'static str,
+    run: Box<dyn FnMut()>,
+}
+
+impl Way {
+    fn new(name: &'static str, run: impl FnMut() + 'static) -> Self {
+        Self { name, run: Box::new(run) }
+    }
+
+    /// Does the step for [`RECORDS`] records.
+    pub fn run(&mut self) {
+        (self.run)();
+    }
+}
+
+/// The transcoder of a schema directory with one schema, that of `S`, in the wire format `single-object`.
+pub fn transcoder<S: Shape>() -> Result<Transcoder, Box<dyn Error>> {
+    let config = Config::parse(|name| (name == "TABLE_NAME").then(|| "orders".to_owned()))?;
+    let file = SchemaFile {
+        subject: S::SUBJECT.to_owned(),
+        version: "1".to_owned(),
+        text: S::SCHEMA.to_owned(),
+        path: S::SUBJECT.to_owned(),
+    };
+    Ok(Transcoder::new(&config, vec![file])?)
+}
+
+/// [`RECORDS`] framed records.
+pub fn bodies<S: Shape>() -> Vec<Vec<u8>> {
+    let (schema, header) = (S::schema(), S::header());
+    (0..RECORDS).map(|number| [header.clone(), S::sample(number).datum(&schema)].concat()).collect()
+}
+
+/// Transcodes `bodies`, and gives how many bytes their items have.
+pub fn transcode(transcoder: &Transcoder, bodies: &[Vec<u8>], scratch: &mut Scratch) -> usize {
+    let mut encoder = transcoder.encoder(Duration::from_secs(1_700_000_000), bodies.len() * 1_024);
+    for (position, body) in bodies.iter().enumerate() {
+        let input = Input { body: Body::Binary(body), schema: None, value_schema_id: None, keys_only: false };
+        if transcoder.transcode(&input, (position, "m"), &mut encoder, scratch).is_err() {
+            return 0;
+        }
+    }
+    let items = encoder.finish_event();
+    items.as_slice().iter().map(|item| items.attributes(item).len()).sum()
+}
+
+/// From framed records to the items' JSON as DynamoDB reads it.
+pub fn to_items<S: Shape>() -> Result<Vec<Way>, Box<dyn Error>> {
+    let (ours, mut scratch) = (transcoder::<S>()?, Scratch::default());
+    let bodies = bodies::<S>();
+    let [of_ours, of_values, of_structs, of_fast] = [(); 4].map(|()| bodies.clone());
+    let reader = || GenericSingleObjectReader::builder().schema(S::schema()).header(S::header()).build();
+    let (values, structs) = (reader()?, reader()?);
+    let (sdk_of_values, sdk_of_structs) = (Sdk::new()?, Sdk::new()?);
+    let fast: serde_avro_fast::Schema = S::SCHEMA.parse()?;
+    Ok(vec![
+        Way::new("avro-ingest", move || {
+            black_box(transcode(&ours, &of_ours, &mut scratch));
+        }),
+        Way::new("apache-avro value, attribute value, SDK", move || {
+            let items = of_values.iter().map(|body| item(attribute(values.read_value(&mut body.as_slice()).ok()?)?));
+            black_box(sdk_of_values.serialize(items.flatten()));
+        }),
+        Way::new("apache-avro struct, serde_dynamo, SDK", move || {
+            let items = of_structs.iter().map(|body| {
+                let record: S = structs.read_deser(&mut body.as_slice()).ok()?;
+                serde_dynamo::to_item(Item { message_id: "m", processed_at: 1.7e9, data: record }).ok()
+            });
+            black_box(sdk_of_structs.serialize(items.flatten()));
+        }),
+        Way::new("serde_avro_fast, struct only", move || {
+            for body in &of_fast {
+                black_box(serde_avro_fast::from_single_object_slice::<S>(body, &fast).ok());
+            }
+        }),
+    ])
+}
+
+#[derive(Serialize)]
+struct Item<S> {
+    message_id: &'static str,
+    processed_at: f64,
+    data: S,
+}
+
+fn item(data: AttributeValue) -> Option<HashMap<String, AttributeValue>> {
+    let [id, at] = [AttributeValue::S("m".into()), AttributeValue::N("1700000000".into())];
+    Some(
+        [("message_id", id), ("processed_at", at), ("data", data)].map(|(name, value)| (name.to_owned(), value)).into(),
+    )
+}
+
+/// From an invocation's payload of [`RECORDS`] orders to messages.
+pub fn parse() -> Result<Vec<Way>, Box<dyn Error>> {
+    let payload = event::of_orders(0, RECORDS).ok_or("the event is too large")?;
+    let same = payload.clone();
+    Ok(vec![
+        Way::new("avro-ingest", move || {
+            black_box(Event::parse(&payload).ok());
+        }),
+        Way::new("aws_lambda_events, serde_path_to_error", move || {
+            // as lambda_runtime does
+            let mut deserializer = serde_json::Deserializer::from_slice(&same);
+            black_box(serde_path_to_error::deserialize::<_, SqsEvent>(&mut deserializer).ok());
+        }),
+    ])
+}
+
+/// From structs to bytes.
+pub fn encode<S: Shape>() -> Result<Vec<Way>, Box<dyn Error>> {
+    let records = || (0..RECORDS).map(S::sample).collect::<Vec<_>>();
+    let [of_json, of_avro, of_fast] = [(); 3].map(|()| records());
+    // as long as the program, which borrowing one from the other takes
+    let schema = Box::leak(Box::new(S::schema()));
+    let writer = GenericDatumWriter::builder(schema).build()?;
+    let fast: &serde_avro_fast::Schema = Box::leak(Box::new(S::SCHEMA.parse()?));
+    let mut config = SerializerConfig::new(fast);
+    Ok(vec![
+        Way::new("JSON: serde_json", move || {
+            for record in &of_json {
+                black_box(serde_json::to_vec(record).ok());
+            }
+        }),
+        Way::new("Avro: apache-avro", move || {
+            for record in &of_avro {
+                black_box(writer.write_ser_to_vec(record).ok());
+            }
+        }),
+        Way::new("Avro: serde_avro_fast", move || {
+            for record in &of_fast {
+                black_box(serde_avro_fast::to_datum_vec(record, &mut config).ok());
+            }
+        }),
+    ])
+}
+
+/// From bytes to structs.
+pub fn decode<S: Shape>() -> Result<Vec<Way>, Box<dyn Error>> {
+    let schema = Box::leak(Box::new(S::schema()));
+    let records = (0..RECORDS).map(S::sample);
+    let (texts, datums): (Vec<_>, Vec<_>) =
+        records.map(|record| (serde_json::to_vec(&record).unwrap_or_default(), record.datum(schema))).unzip();
+    let same = datums.clone();
+    let reader = GenericDatumReader::builder(schema).build()?;
+    let fast: serde_avro_fast::Schema = S::SCHEMA.parse()?;
+    Ok(vec![
+        Way::new("JSON: serde_json", move || {
+            for text in &texts {
+                black_box(serde_json::from_slice::<S>(text).ok());
+            }
+        }),
+        Way::new("Avro: apache-avro", move || {
+            for datum in &datums {
+                black_box(reader.read_deser::<S>(&mut datum.as_slice()).ok());
+            }
+        }),
+        Way::new("Avro: serde_avro_fast", move || {
+            for datum in &same {
+                black_box(serde_avro_fast::from_datum_slice::<S>(datum, &fast).ok());
+            }
+        }),
+    ])
+}
+
+/// Bytes of a record, on average over [`RECORDS`] of them.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Sizes {
+    /// As JSON text.
+    pub json: f64,
+    /// As a datum.
+    pub datum: f64,
+    /// As the body of a message in the wire format `single-object`, base64 included.
+    pub body: f64,
+    /// As an item, in DynamoDB's JSON.
+    pub item: f64,
+}
+
+/// How large a record is.
+pub fn sizes<S: Shape>() -> Result<Sizes, Box<dyn Error>> {
+    let schema = S::schema();
+    let bodies = bodies::<S>();
+    let mean = |total: usize| total as f64 / bodies.len() as f64;
+    let json = (0..RECORDS).map(|number| serde_json::to_vec(&S::sample(number)).map_or(0, |text| text.len())).sum();
+    let datum = (0..RECORDS).map(|number| S::sample(number).datum(&schema).len()).sum();
+    let body = bodies.iter().map(|body| body.len().div_ceil(3) * 4).sum();
+    let item = transcode(&transcoder::<S>()?, &bodies, &mut Scratch::default());
+    Ok(Sizes { json: mean(json), datum: mean(datum), body: mean(body), item: mean(item) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shape::Order;
+
+    #[test]
+    fn every_way_reads_and_writes_the_same_order() {
+        let order = Order::sample(7);
+        let datum = order.datum(&Order::schema());
+        let fast: serde_avro_fast::Schema = Order::SCHEMA.parse().unwrap();
+        assert_eq!(serde_avro_fast::from_datum_slice::<Order>(&datum, &fast).unwrap(), order);
+        assert_eq!(serde_avro_fast::to_datum_vec(&order, &mut SerializerConfig::new(&fast)).unwrap(), datum);
+        let body = [Order::header(), datum].concat();
+        assert_eq!(serde_avro_fast::from_single_object_slice::<Order>(&body, &fast).unwrap(), order);
+        let reader =
+            GenericSingleObjectReader::builder().schema(Order::schema()).header(Order::header()).build().unwrap();
+        assert_eq!(reader.read_deser::<Order>(&mut body.as_slice()).unwrap(), order);
+        let by_hand = attribute(reader.read_value(&mut body.as_slice()).unwrap()).unwrap();
+        assert_eq!(by_hand, serde_dynamo::to_attribute_value(&order).unwrap());
+    }
+}

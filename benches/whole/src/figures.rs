@@ -1,0 +1,103 @@
+//! What rounds come to.
+
+use crate::process::Round;
+use serde::Serialize;
+use std::time::Duration;
+
+/// One bootstrap at one kind of work.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Figures {
+    /// CPU time of the process, user and kernel, for a message, in microseconds. The median of the rounds.
+    pub(crate) cpu_us: f64,
+    pub(crate) messages_per_second: f64,
+    /// Percentiles of an invocation, in milliseconds.
+    pub(crate) p50_ms: f64,
+    pub(crate) p95_ms: f64,
+    pub(crate) p99_ms: f64,
+    pub(crate) peak_resident_mb: f64,
+    pub(crate) invocations: usize,
+}
+
+/// A ratio and how far it went from round to round.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct Ratio {
+    pub(crate) median: f64,
+    pub(crate) least: f64,
+    pub(crate) most: f64,
+}
+
+impl Figures {
+    pub(crate) fn of(rounds: &[Round], peak_resident_bytes: u64) -> Self {
+        let mut latencies: Vec<Duration> = rounds.iter().flat_map(|round| &round.latencies).copied().collect();
+        latencies.sort_unstable();
+        let percentile = |percent| at(&latencies, percent).as_secs_f64() * 1_000.0;
+        let rates = rounds.iter().map(|round| round.messages as f64 / round.wall.as_secs_f64());
+        Self {
+            cpu_us: median(rounds.iter().map(cpu_us)),
+            messages_per_second: median(rates),
+            p50_ms: percentile(50),
+            p95_ms: percentile(95),
+            p99_ms: percentile(99),
+            peak_resident_mb: peak_resident_bytes as f64 / f64::from(1 << 20),
+            invocations: latencies.len(),
+        }
+    }
+}
+
+impl Ratio {
+    /// How many times more `theirs` took than `ours`, round by round.
+    pub(crate) fn of(ours: &[Round], theirs: &[Round]) -> Self {
+        let ratios: Vec<f64> = ours.iter().zip(theirs).map(|(ours, theirs)| cpu_us(theirs) / cpu_us(ours)).collect();
+        Self {
+            median: median(ratios.iter().copied()),
+            least: ratios.iter().copied().fold(f64::INFINITY, f64::min),
+            most: ratios.iter().copied().fold(0.0, f64::max),
+        }
+    }
+}
+
+fn cpu_us(round: &Round) -> f64 {
+    round.cpu.as_secs_f64() * 1e6 / round.messages as f64
+}
+
+/// The value that `percent` of the sorted `values` do not exceed.
+fn at(values: &[Duration], percent: usize) -> Duration {
+    let rank = (values.len() * percent).div_ceil(100).saturating_sub(1);
+    values.get(rank).copied().unwrap_or_default()
+}
+
+/// The middle one, or the mean of the middle two.
+pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_unstable_by(f64::total_cmp);
+    let middle = |index: usize| values.get(index).copied().unwrap_or(f64::NAN);
+    (middle(values.len().saturating_sub(1) / 2) + middle(values.len() / 2)) / 2.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_median_is_the_middle_or_between_the_middle_two() {
+        assert_eq!(median([3.0, 1.0, 2.0].into_iter()), 2.0);
+        assert_eq!(median([4.0, 1.0, 3.0, 2.0].into_iter()), 2.5);
+        assert!(median(std::iter::empty()).is_nan());
+    }
+
+    #[test]
+    fn a_percentile_is_a_value_that_came() {
+        let values: Vec<_> = (1..=100).map(Duration::from_millis).collect();
+        assert_eq!([50, 95, 99].map(|percent| at(&values, percent).as_millis()), [50, 95, 99]);
+        assert_eq!(at(&[Duration::from_secs(1)], 99).as_secs(), 1);
+        assert_eq!(at(&[], 50), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_ratio_compares_round_with_round() {
+        let round =
+            |milliseconds| Round { messages: 1_000, cpu: Duration::from_millis(milliseconds), ..Round::default() };
+        let ratio = Ratio::of(&[round(10), round(20), round(10)], &[round(50), round(80), round(60)]);
+        assert_eq!((ratio.least, ratio.median, ratio.most), (4.0, 5.0, 6.0));
+    }
+}

@@ -1,0 +1,131 @@
+//! A bootstrap as a process of its own, between a runtime API that feeds it and an endpoint that takes everything.
+
+use crate::clock;
+use bytes::Bytes;
+use local::lambda::{Function, Outcome, Settings};
+use local::sink::Sink;
+use std::error::Error;
+use std::fs;
+use std::num::NonZero;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::task::JoinSet;
+
+/// As long as a real function may take; none of these comes near it.
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// An answer that returns no message.
+const ALL_STORED: &[u8] = br#"{"batchItemFailures":[]}"#;
+
+/// Where a bootstrap stands.
+#[derive(Debug, Clone)]
+pub(crate) struct Surroundings {
+    /// How long the endpoint takes for an answer.
+    pub(crate) delay: Duration,
+    /// How many invocations it works on at once.
+    pub(crate) concurrency: NonZero<u32>,
+    /// A command that starts the bootstrap, its path being the last argument; empty for none.
+    pub(crate) launcher: String,
+    /// Settings of its own.
+    pub(crate) settings: Vec<(&'static str, String)>,
+}
+
+impl Default for Surroundings {
+    fn default() -> Self {
+        Self { delay: Duration::ZERO, concurrency: NonZero::<u32>::MIN, launcher: String::new(), settings: Vec::new() }
+    }
+}
+
+/// A bootstrap that has asked for its first event.
+pub(crate) struct Process {
+    function: Function,
+    sink: Sink,
+    concurrency: usize,
+}
+
+/// What a stretch of work took.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Round {
+    pub(crate) messages: usize,
+    pub(crate) wall: Duration,
+    /// User and kernel time of the process alone, to 10 ms.
+    pub(crate) cpu: Duration,
+    /// Of each invocation, from handing out its event to taking its answer.
+    pub(crate) latencies: Vec<Duration>,
+}
+
+impl Process {
+    /// Starts `bootstrap`.
+    pub(crate) async fn start(bootstrap: &Path, surroundings: &Surroundings) -> Result<Self, Box<dyn Error>> {
+        let sink = Sink::start(0, surroundings.delay)?;
+        let mut settings = Settings::new(launched(bootstrap, &surroundings.launcher)?);
+        settings.max_concurrency = surroundings.concurrency;
+        settings.init_timeout = TIMEOUT;
+        let schemas = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schemas").display().to_string();
+        let common =
+            [("TABLE_NAME", "orders".to_owned()), ("SCHEMA_DIR", schemas), ("AWS_ENDPOINT_URL_DYNAMODB", sink.url())];
+        let all = common.into_iter().chain(surroundings.settings.iter().cloned());
+        settings.environment.extend(all.map(|(name, value)| (name.to_owned(), value)));
+        let function = Function::start(settings).await?;
+        let concurrency = function.max_concurrency();
+        Ok(Self { function, sink, concurrency })
+    }
+
+    /// Sends `events`, each of `messages` messages, over and over for as long as `duration`, and checks that every message
+    /// is stored.
+    pub(crate) async fn work(
+        &self,
+        events: &[Bytes],
+        messages: usize,
+        duration: Duration,
+    ) -> Result<Round, Box<dyn Error>> {
+        let (started, cpu, taken) = (clock::now(), self.function.usage()?.cpu, self.sink.taken().items);
+        let mut events = events.iter().cycle();
+        let mut round = Round::default();
+        let mut running = JoinSet::new();
+        loop {
+            let over = clock::now() - started >= duration;
+            while !over && running.len() < self.concurrency {
+                let event = events.next().ok_or("no events")?;
+                running.spawn(self.function.invoke(event.clone(), TIMEOUT));
+            }
+            let Some(invocation) = running.join_next().await.transpose()? else { break };
+            match invocation.outcome {
+                Outcome::Response(answer) if answer == ALL_STORED => round.latencies.push(invocation.duration),
+                other => {
+                    let log: Vec<_> = self.function.take_output().into_iter().map(|line| line.text).collect();
+                    return Err(format!("an invocation ended with {other:?}\n{}", log.join("\n")).into());
+                }
+            }
+        }
+        round.wall = clock::now() - started;
+        round.cpu = self.function.usage()?.cpu - cpu;
+        round.messages = messages * round.latencies.len();
+        let taken = usize::try_from(self.sink.taken().items - taken)?;
+        if taken != round.messages {
+            return Err(format!("{} messages, but {taken} items", round.messages).into());
+        }
+        Ok(round)
+    }
+
+    /// From its start to its first call for an event.
+    pub(crate) fn init(&self) -> Option<Duration> {
+        self.function.init_duration()
+    }
+
+    /// Its largest resident set so far, in bytes.
+    pub(crate) fn peak_resident_bytes(&self) -> Result<u64, Box<dyn Error>> {
+        Ok(self.function.usage()?.peak_resident_bytes)
+    }
+}
+
+/// The executable that starts `bootstrap` by `launcher` and becomes it, so that both are one process.
+fn launched(bootstrap: &Path, launcher: &str) -> Result<PathBuf, Box<dyn Error>> {
+    if launcher.is_empty() {
+        return Ok(bootstrap.to_owned());
+    }
+    let script = bootstrap.with_extension("launched");
+    fs::write(&script, format!("#!/bin/sh\nexec {launcher} {}\n", bootstrap.display()))?;
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;
+    Ok(script)
+}
