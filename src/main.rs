@@ -15,15 +15,46 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use std::error::Error;
+use std::num::NonZero;
 use std::process::ExitCode;
 use std::time::Duration;
+use tokio::runtime::Builder;
 use tracing_subscriber::EnvFilter;
 
 /// How long a connection may take to open. Within a region it is milliseconds; a stuck one must not cost the deadline.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-#[tokio::main]
-async fn main() -> ExitCode {
+/// Memory that buys one whole processor, in MB.
+/// <https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html>
+const MEMORY_OF_A_PROCESSOR: usize = 1_769;
+
+fn main() -> ExitCode {
+    let runtime = match processors() {
+        // with one processor or a share of one, threads that wake each other only cost
+        1 => Builder::new_current_thread().enable_all().build(),
+        more => Builder::new_multi_thread().worker_threads(more).enable_all().build(),
+    };
+    match runtime {
+        Ok(runtime) => runtime.block_on(run()),
+        Err(error) => {
+            eprintln!("no runtime: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Processors this environment may keep busy. An ordinary one sees two but gets the share its memory buys; one of Lambda
+/// Managed Instances, which works on several invocations at once, gets what it sees.
+fn processors() -> usize {
+    let number = |name: &str| setting(name).and_then(|text| text.parse::<usize>().ok());
+    let seen = std::thread::available_parallelism().map_or(1, NonZero::get);
+    match (number("AWS_LAMBDA_MAX_CONCURRENCY"), number("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")) {
+        (Some(2..), _) | (_, None) => seen,
+        (_, Some(memory)) => (memory / MEMORY_OF_A_PROCESSOR).clamp(1, seen),
+    }
+}
+
+async fn run() -> ExitCode {
     start_logging();
     let result = match start().await {
         Ok(handler) => runtime::run(handler).await,
