@@ -237,6 +237,19 @@ mod tests {
         assert_eq!(error(WireFormat::Confluent, json!({"f": ""})), "the schema's schemaIds have none for confluent");
     }
 
+    #[test]
+    fn a_schema_is_found_in_a_directory_by_its_name() {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas");
+        let found = |name| Encoder::of_subject(&directory, name).map(|encoder| encoder.version.number());
+        assert_eq!(found("order/1").unwrap(), 1);
+        assert!(found("order").unwrap() >= 1);
+        for unknown in ["order/0", "order/x", "nothing", "order/1/1", ""] {
+            let error = found(unknown).unwrap_err().to_string();
+            assert_eq!(error, format!("schema {unknown} is not in the directory"));
+        }
+        assert!(matches!(Encoder::of_subject(&directory.join("none"), "order"), Err(EncodeError::Directory(_))));
+    }
+
     /// apache-avro reads what is written here.
     #[test]
     fn a_container_is_read_by_another_implementation() {

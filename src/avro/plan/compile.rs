@@ -115,16 +115,16 @@ impl<'a> Compiler<'a> {
     /// A union is resolved branch by branch when a datum chooses one. That some have no place in the reader is normal,
     /// that none has is a mismatch, and so is a branch that has one but cannot be read there.
     fn writer_union(&mut self, branches: &'a [TypeId], reader: TypeId, marks: Option<&MarkTree>) -> Node {
-        let mut nodes = Vec::with_capacity(branches.len());
-        for branch in branches {
-            let place = self.has_place(*branch, reader);
-            let node = |compiler: &mut Self| compiler.node(*branch, reader, marks);
-            nodes.push(if place { self.below("", node) } else { Node::Unresolvable });
-        }
-        if nodes.iter().all(|node| *node == Node::Unresolvable) {
+        let places: Vec<_> = branches.iter().map(|branch| self.has_place(*branch, reader)).collect();
+        if !places.contains(&true) {
             let kinds: Vec<_> = branches.iter().map(|branch| describe(self.written().get(*branch))).collect();
             let writer = format!("union of {}", kinds.join(", ")).into();
             return self.mismatch(MismatchProblem::Kind { writer, reader: describe(self.reader.get(reader)) });
+        }
+        let mut nodes = Vec::with_capacity(branches.len());
+        for (branch, place) in branches.iter().zip(places) {
+            let node = |compiler: &mut Self| compiler.node(*branch, reader, marks);
+            nodes.push(if place { self.below("", node) } else { Node::Unresolvable });
         }
         Node::Union(append(&mut self.plan.nodes, nodes))
     }

@@ -1,4 +1,4 @@
-use super::*;
+use super::{tree::record, *};
 
 #[test]
 fn a_single_object_is_read_by_its_fingerprint() {
@@ -13,6 +13,19 @@ fn a_single_object_is_read_by_its_fingerprint() {
         reason(&decoder, &binary(&unknown)),
         (Reason::UnknownSchema, "single-object: schema 0000000000000007 is not in the directory".to_owned())
     );
+}
+
+/// The message that the Avro project keeps for its implementations to read.
+#[test]
+fn the_avro_projects_single_object_is_read() {
+    let schema = r#"{"type": "record", "namespace": "org.apache.avro", "name": "TestMessage", "fields": [
+        {"name": "id", "type": "long"}, {"name": "name", "type": "string"},
+        {"name": "tags", "type": {"type": "array", "items": "string"}}]}"#;
+    let header = [0xC3, 0x01, 0xA9, 0x2D, 0xE1, 0xF8, 0xA2, 0x42, 0xF5, 0x3D];
+    let body = [&header[..], b"\x54\x08Bill\x04\x12dog_lover\x12cat_hater\x00"].concat();
+    let tags = Tree::Array(vec!["dog_lover".into(), "cat_hater".into()]);
+    let tree = record([("id", Tree::Long(42)), ("name", "Bill".into()), ("tags", tags)]);
+    assert_eq!(read(&decoder(&[("m/1", schema)], &[WireFormat::SingleObject]), &binary(&body)), Ok(tree));
 }
 
 #[test]

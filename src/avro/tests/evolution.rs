@@ -272,6 +272,27 @@ fn a_branch_of_the_same_type_goes_before_one_that_promotes() {
 }
 
 #[test]
+fn a_branch_of_the_name_itself_goes_before_one_that_had_it_once() {
+    let record = |name: &str, alias: &str, field: &str| {
+        format!(
+            r#"{{"type": "record", "name": "{name}", "aliases": ["{alias}"], "fields": [{{"name": "{field}", "type": "int", "default": 0}}]}}"#
+        )
+    };
+    let union = field_of(&format!("[{}, {}]", record("New", "Old", "n"), record("Old", "Older", "o")));
+    let read = evolve(&union, r#"{"f": {"o": 5}}"#, &union);
+    assert_eq!(read, Ok(tree::record([("f", tree::record([("o", Tree::Long(5))]))])));
+    let older = field_of(&format!("[{}]", record("Older", "_", "o")));
+    let read = evolve(&older, r#"{"f": {"o": 5}}"#, &union);
+    assert_eq!(read, Ok(tree::record([("f", tree::record([("o", Tree::Long(5))]))])));
+    let one = |ty: &str| field_of(&format!("[{ty}]"));
+    let error = versions(&[&one("\"int\""), &one(r#"{"type": "enum", "name": "E", "symbols": ["A"]}"#)]).unwrap_err();
+    assert!(error.ends_with("f: union of int cannot be read as union"), "{error}");
+    let symbols = |symbol: &str| one(&format!(r#"{{"type": "enum", "name": "E", "symbols": ["{symbol}"]}}"#));
+    let error = versions(&[&symbols("A"), &symbols("B")]).unwrap_err();
+    assert!(error.ends_with("2: f: none of the symbols is known and there is no default"), "{error}");
+}
+
+#[test]
 fn names_match_without_their_namespaces_and_by_aliases() {
     let named = |name: &str, more: &str| format!(r#"{{"type": "record", "name": "{name}"{more}, "fields": []}}"#);
     for (writer, reader) in [
