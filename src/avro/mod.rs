@@ -41,7 +41,7 @@ mod plan;
 mod schema;
 mod schema_set;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod text;
 mod walk;
 mod wire_format;

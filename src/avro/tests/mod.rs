@@ -7,10 +7,10 @@ mod formats;
 mod hostile;
 mod json;
 mod marks;
-mod model;
+pub(crate) mod model;
 mod oracle;
 mod schemas;
-mod tree;
+pub(crate) mod tree;
 
 use super::{
     Body, DecodeError, Decoder, Input, Options, SchemaFile, Schemas, Scratch, WireFormat,

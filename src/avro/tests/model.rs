@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 
 /// A schema before it has names: a named type is the one its number names, in every schema of a case.
 #[derive(Debug, Clone)]
-pub(super) enum Model {
+pub(crate) enum Model {
     Null,
     Boolean,
     Int,
@@ -41,7 +41,7 @@ pub(super) enum Model {
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct Field {
+pub(crate) struct Field {
     number: u32,
     model: Model,
     /// Whether it has a default.
@@ -49,7 +49,7 @@ pub(super) struct Field {
 }
 
 /// A source of choices that a seed decides.
-pub(super) struct Dice(pub(super) u64);
+pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
     fn roll(&mut self) -> u64 {
@@ -60,7 +60,7 @@ impl Dice {
         mixed ^ (mixed >> 31)
     }
 
-    pub(super) fn below(&mut self, end: usize) -> usize {
+    pub(crate) fn below(&mut self, end: usize) -> usize {
         usize::try_from(self.roll() % end as u64).unwrap()
     }
 
@@ -77,7 +77,7 @@ impl Dice {
         i32::try_from(self.long() >> 32).unwrap()
     }
 
-    pub(super) fn bytes(&mut self, len: usize) -> Vec<u8> {
+    pub(crate) fn bytes(&mut self, len: usize) -> Vec<u8> {
         (0..len).map(|_| self.roll().to_le_bytes()[0]).collect()
     }
 
@@ -101,7 +101,7 @@ fn leaf() -> impl Strategy<Value = Model> {
 }
 
 /// Any record.
-pub(super) fn model() -> impl Strategy<Value = Model> {
+pub(crate) fn model() -> impl Strategy<Value = Model> {
     let inner = leaf().prop_recursive(4, 24, 5, |inner| {
         prop_oneof![
             inner.clone().prop_map(|items| Model::Array(Box::new(items))),
@@ -194,7 +194,7 @@ fn kind(model: &Model) -> &'static str {
 }
 
 /// The schema's JSON.
-pub(super) fn schema(model: &Model) -> String {
+pub(crate) fn schema(model: &Model) -> String {
     let logical = |ty: &str, logical: &str| format!(r#"{{"type":"{ty}","logicalType":"{logical}"}}"#);
     let fixed =
         |number: &u32, size: usize, more: &str| format!(r#"{{"type":"fixed","name":"N{number}","size":{size}{more}}}"#);
@@ -261,7 +261,7 @@ fn default(model: &Model) -> String {
 }
 
 /// A schema that can read what `model` wrote, though perhaps not every value of it.
-pub(super) fn evolved(model: &Model, dice: &mut Dice, fresh: &mut u32) -> Model {
+pub(crate) fn evolved(model: &Model, dice: &mut Dice, fresh: &mut u32) -> Model {
     let promoted = match (model, dice.below(4)) {
         (Model::Int, 0) => Model::Long,
         (Model::Int | Model::Long, 1) => Model::Double,
@@ -330,7 +330,7 @@ pub(super) fn evolved(model: &Model, dice: &mut Dice, fresh: &mut u32) -> Model 
 }
 
 /// A value of `model`, whose enclosing records are `around`.
-pub(super) fn value(model: &Model, dice: &mut Dice, around: &mut Vec<Model>) -> Value {
+pub(crate) fn value(model: &Model, dice: &mut Dice, around: &mut Vec<Model>) -> Value {
     match model {
         Model::Null => Value::Null,
         Model::Boolean => Value::Boolean(dice.chance(2)),
@@ -389,7 +389,7 @@ pub(super) fn value(model: &Model, dice: &mut Dice, around: &mut Vec<Model>) -> 
 }
 
 /// What a visitor is told of `value` of `model`, with fields and keys in order.
-pub(super) fn tree(value: &Value, model: &Model, around: &mut Vec<Model>) -> Tree {
+pub(crate) fn tree(value: &Value, model: &Model, around: &mut Vec<Model>) -> Tree {
     match (value, model) {
         (Value::Null, _) => Tree::Null,
         (Value::Boolean(value), _) => Tree::Boolean(*value),
@@ -441,7 +441,7 @@ pub(super) fn tree(value: &Value, model: &Model, around: &mut Vec<Model>) -> Tre
 }
 
 /// The same tree with fields and keys in order and decimals as short as they can be.
-pub(super) fn sorted(tree: Tree) -> Tree {
+pub(crate) fn sorted(tree: Tree) -> Tree {
     let entries = |entries: Vec<(String, Tree)>| {
         let mut entries: Vec<_> = entries.into_iter().map(|(key, value)| (key, sorted(value))).collect();
         entries.sort_by(|(one, _), (other, _)| one.cmp(other));
