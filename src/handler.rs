@@ -109,8 +109,8 @@ impl Handler {
         let deadline = started + context.deadline.saturating_sub(now).saturating_sub(self.deadline_margin);
         let mut writes = Writes::default();
         let mut settled = Vec::new();
-        for mut wave in waves(&event) {
-            block(&event, &mut batch.outcomes, &settled, &mut wave);
+        for mut wave in event.waves() {
+            event.block(&mut batch.outcomes, &settled, &mut wave);
             self.settle(&event, &mut batch, &wave, deadline, &mut writes).await;
             settled.append(&mut wave);
         }
@@ -347,40 +347,6 @@ fn add_up<'a>(ends: impl Iterator<Item = &'a WriteOutcome>) -> Outcome {
 struct Writes {
     figures: WriteFigures,
     fatal: Option<Box<str>>,
-}
-
-/// The positions to settle together. Of a FIFO queue, the first messages of all groups go first, then the second ones: order
-/// is kept within a group, and groups go side by side. Of any other queue, all messages go at once.
-fn waves(event: &Event<'_>) -> Vec<Vec<usize>> {
-    if !event.fifo {
-        return vec![(0..event.messages.len()).collect()];
-    }
-    let mut ranks: HashMap<Option<&str>, usize> = HashMap::new();
-    let mut waves: Vec<Vec<usize>> = Vec::new();
-    for (position, message) in event.messages.iter().enumerate() {
-        let rank = ranks.entry(message.group.as_deref()).or_default();
-        match waves.get_mut(*rank) {
-            Some(wave) => wave.push(position),
-            None => waves.push(vec![position]),
-        }
-        *rank += 1;
-    }
-    waves
-}
-
-/// Of a FIFO queue, takes the messages out of `wave` whose group has one that goes back: nothing is written after it.
-fn block(event: &Event<'_>, outcomes: &mut [Outcome], settled: &[usize], wave: &mut Vec<usize>) {
-    let group = |position: usize| event.messages.get(position).and_then(|message| message.group.as_deref());
-    let returned = |&&position: &&usize| matches!(outcomes.get(position), Some(Outcome::Returned(_)));
-    let failed: HashSet<_> = settled.iter().filter(returned).map(|&position| group(position)).collect();
-    let (blocked, open) = wave.iter().partition(|&&position| failed.contains(&group(position)));
-    *wave = open;
-    let blocked: Vec<usize> = blocked;
-    for position in blocked {
-        if let Some(outcome) = outcomes.get_mut(position) {
-            *outcome = Outcome::Returned(Cause::Blocked);
-        }
-    }
 }
 
 /// The answer: whatever is not stored, superseded or quarantined goes back, each id once.

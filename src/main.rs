@@ -19,7 +19,7 @@ use std::num::NonZero;
 use std::process::ExitCode;
 use std::time::Duration;
 use tokio::runtime::Builder;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 /// How long a connection may take to open. Within a region it is milliseconds; a stuck one must not cost the deadline.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -79,9 +79,12 @@ fn setting(name: &str) -> Option<String> {
 
 /// Logs as Lambda's own settings ask for: JSON unless it says text, from the level it names.
 fn start_logging() {
-    let level = setting("AWS_LAMBDA_LOG_LEVEL").or_else(|| setting("RUST_LOG")).unwrap_or_else(|| "info".to_owned());
-    let filter = EnvFilter::try_new(level.to_lowercase()).unwrap_or_else(|_| EnvFilter::new("info"));
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);
+    let level = setting("AWS_LAMBDA_LOG_LEVEL").and_then(|level| match level.to_uppercase().as_str() {
+        // Lambda's name for what tracing calls an error
+        "FATAL" => Some(LevelFilter::ERROR),
+        other => other.parse().ok(),
+    });
+    let subscriber = tracing_subscriber::fmt().with_max_level(level.unwrap_or(LevelFilter::INFO)).with_target(false);
     if setting("AWS_LAMBDA_LOG_FORMAT").is_some_and(|format| format.eq_ignore_ascii_case("text")) {
         // Lambda stamps the time itself
         subscriber.without_time().with_ansi(false).init();
