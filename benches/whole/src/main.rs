@@ -1,11 +1,13 @@
 //! `bench`: both bootstraps as whole processes, in turns, and the report of it.
 
 mod clock;
+mod drive;
+mod events;
 mod figures;
 mod process;
 
 use bytes::Bytes;
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use figures::{Figures, Ratio};
 use process::{Process, Surroundings};
 use std::error::Error;
@@ -15,6 +17,19 @@ use std::time::Duration;
 /// Measures avro-ingest against the ordinary handler: whole processes, one runtime API, in turns.
 #[derive(Parser)]
 struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Compare(Compare),
+    Drive(drive::Arguments),
+}
+
+/// Compares the two at several batch sizes.
+#[derive(clap::Args)]
+struct Compare {
     /// Bootstrap of avro-ingest
     #[arg(long, value_name = "FILE")]
     ours: PathBuf,
@@ -27,17 +42,22 @@ struct Arguments {
     /// Length of a turn in seconds
     #[arg(long, default_value_t = 2.0)]
     seconds: f64,
+    #[arg(long, default_value = "10,100,1000,5000", value_delimiter = ',')]
+    batches: Vec<u32>,
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let arguments = Arguments::parse();
+    match Arguments::parse().command {
+        Command::Compare(arguments) => compare(&arguments).await,
+        Command::Drive(arguments) => drive::run(&arguments).await,
+    }
+}
+
+async fn compare(arguments: &Compare) -> Result<(), Box<dyn Error>> {
     let turn = Duration::from_secs_f64(arguments.seconds);
-    for messages in [10, 100, 1_000, 5_000] {
-        let events: Vec<Bytes> = (0..20_000_u32.div_ceil(messages).min(100))
-            .filter_map(|event| micro::event::of_orders(event * messages, messages))
-            .map(Bytes::from)
-            .collect();
+    for &messages in &arguments.batches {
+        let events = events::of(messages)?;
         let surroundings = Surroundings::default();
         let processes = [
             Process::start(&arguments.ours, &surroundings).await?,
