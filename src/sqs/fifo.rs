@@ -45,7 +45,7 @@ mod tests {
     use serde_json::{Value, json};
 
     fn waves(queue: &str, groups: &[Option<&str>]) -> Vec<Vec<usize>> {
-        with_event(queue, groups, |event| event.waves())
+        with_event(queue, groups, Event::waves)
     }
 
     fn with_event<T>(queue: &str, groups: &[Option<&str>], look: impl FnOnce(&Event<'_>) -> T) -> T {

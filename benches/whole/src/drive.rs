@@ -39,9 +39,8 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     };
     let process = Process::start(&arguments.bootstrap, &surroundings).await?;
     let events = events::of(arguments.messages)?;
-    let round = process
-        .work(&events, usize::try_from(arguments.messages)?, Duration::from_secs_f64(arguments.seconds))
-        .await?;
+    let round =
+        process.work(&events, usize::try_from(arguments.messages)?, Duration::from_secs_f64(arguments.seconds)).await?;
     println!("{:#?}", Figures::of(&[round], process.peak_resident_bytes()?));
     Ok(())
 }
