@@ -44,8 +44,12 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
+    #[expect(
+        clippy::redundant_closure_for_method_calls,
+        reason = "the method alone is not general enough over lifetimes"
+    )]
     fn waves(queue: &str, groups: &[Option<&str>]) -> Vec<Vec<usize>> {
-        with_event(queue, groups, Event::waves)
+        with_event(queue, groups, |event| event.waves())
     }
 
     fn with_event<T>(queue: &str, groups: &[Option<&str>], look: impl FnOnce(&Event<'_>) -> T) -> T {
