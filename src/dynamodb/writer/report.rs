@@ -20,7 +20,7 @@ pub enum WriteOutcome {
 /// What the writes of an event came to.
 #[derive(Debug, Default)]
 pub struct WriteReport {
-    /// The end of each item, in the order of [`Items::as_slice`].
+    /// The end of each item, in the order of [`Items::as_slice`](crate::dynamodb::item::Items::as_slice).
     pub outcomes: Vec<WriteOutcome>,
     /// A cause an operator must mend, if there was one.
     pub fatal: Option<Box<str>>,
