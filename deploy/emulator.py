@@ -11,6 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from deploy import emf
 from deploy.processes import DidNotStart, endpoint, free_port, running, wait_for_port
 
 _PATH = "/2015-03-31/functions/function/invocations"
@@ -74,6 +75,12 @@ def main(arguments=None) -> int:
             return _failed(f"{options.bootstrap} gave no answer: {error}", log)
         if answer != options.expect:
             return _failed(f"{options.event}: expected {json.dumps(options.expect)}, got {json.dumps(answer)}", log)
+        if options.metrics:
+            log.seek(0)
+            metrics = emf.lines(log.read())
+            wrong = [problem for line in metrics for problem in emf.problems(line)]
+            if wrong or not metrics:
+                return _failed(f"metrics: {'; '.join(wrong) or 'none were written'}", log)
     print(f"{options.event}: {json.dumps(answer)}, as expected, under {emulator_path().name}")
     return 0
 
@@ -96,6 +103,7 @@ def _options(arguments):
     parser.add_argument("--schemas", type=Path, default=Path(".aws-sam/build/SchemasLayer/schemas"))
     parser.add_argument("--event", type=Path, default=Path("events/orders.json"))
     parser.add_argument("--expect", type=json.loads, default={"batchItemFailures": []}, help="JSON of the right answer")
+    parser.add_argument("--metrics", action="store_true", help="hold the function's metrics against the specification")
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--endpoint", help="URL of the DynamoDB to write to")
     where.add_argument("--endpoint-command", help="command that serves one, prints its URL and stays")

@@ -128,7 +128,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         for name in text.split(',').map(str::trim) {
             match name.parse() {
                 Ok(format) if formats.contains(&format) => {
-                    self.problems.push(format!("WIRE_FORMATS names {name} twice"))
+                    self.problems.push(format!("WIRE_FORMATS names {name} twice"));
                 }
                 Ok(format) => formats.push(format),
                 Err(_) => {

@@ -109,8 +109,8 @@ impl Handler {
         let deadline = started + context.deadline.saturating_sub(now).saturating_sub(self.deadline_margin);
         let mut writes = Writes::default();
         let mut settled = Vec::new();
-        for mut wave in waves(&event) {
-            block(&event, &mut batch.outcomes, &settled, &mut wave);
+        for mut wave in event.waves() {
+            event.block(&mut batch.outcomes, &settled, &mut wave);
             self.settle(&event, &mut batch, &wave, deadline, &mut writes).await;
             settled.append(&mut wave);
         }
@@ -203,23 +203,28 @@ impl Handler {
         let items = Arc::clone(&batch.items);
         let among =
             items.as_slice().iter().enumerate().filter(|(_, item)| is_open(item.message)).map(|(index, _)| index);
-        let report = self.writer.write(&items, among, deadline).await;
-        batch.take(&report.outcomes, is_open);
+        // what is rejected by now must not wait for the writes, which may take until the deadline
+        let (report, taken) =
+            tokio::join!(self.writer.write(&items, among, deadline), self.quarantine(event, batch, wave, deadline));
+        let refused = batch.take(&report.outcomes, is_open);
+        batch.quarantined(taken);
         writes.figures += report.figures;
         writes.fatal = writes.fatal.take().or(report.fatal);
+        let taken = self.quarantine(event, batch, &refused, deadline).await;
+        batch.quarantined(taken);
+    }
 
-        let Some(quarantine) = &self.quarantine else { return };
-        let rejected: Vec<_> = wave.iter().filter_map(|&position| self.rejected(event, batch, position)).collect();
-        if rejected.is_empty() {
-            return;
-        }
-        for position in quarantine.send(&rejected, deadline).await {
-            if let Some(outcome) = batch.outcomes.get_mut(position)
-                && let Outcome::Returned(Cause::Rejected(rejection)) = outcome
-            {
-                *outcome = Outcome::Quarantined(rejection.clone());
-            }
-        }
+    /// Sends those of the messages that are rejected to the quarantine queue, if there is one, and says which it has taken.
+    async fn quarantine(
+        &self,
+        event: &Event<'_>,
+        batch: &Batch,
+        positions: &[usize],
+        deadline: Instant,
+    ) -> HashSet<usize> {
+        let Some(quarantine) = &self.quarantine else { return HashSet::new() };
+        let rejected: Vec<_> = positions.iter().filter_map(|&position| self.rejected(event, batch, position)).collect();
+        quarantine.send(&rejected, deadline).await
     }
 
     /// The message at `position`, if it is rejected.
@@ -282,8 +287,9 @@ struct Batch {
 }
 
 impl Batch {
-    /// Gives each open message that has items the outcome they add up to.
-    fn take(&mut self, ends: &[WriteOutcome], is_open: impl Fn(usize) -> bool) {
+    /// Gives each open message that has items the outcome they add up to, and says which are rejected by it.
+    fn take(&mut self, ends: &[WriteOutcome], is_open: impl Fn(usize) -> bool) -> Vec<usize> {
+        let mut rejected = Vec::new();
         let mut ends = ends.iter();
         for items in self.items.as_slice().chunk_by(|one, next| one.message == next.message) {
             let ends = ends.by_ref().take(items.len());
@@ -293,6 +299,21 @@ impl Batch {
             };
             if let Some(outcome) = self.outcomes.get_mut(position) {
                 *outcome = add_up(ends);
+                if matches!(outcome, Outcome::Returned(Cause::Rejected(_))) {
+                    rejected.push(position);
+                }
+            }
+        }
+        rejected
+    }
+
+    /// The quarantine queue has these.
+    fn quarantined(&mut self, positions: HashSet<usize>) {
+        for position in positions {
+            if let Some(outcome) = self.outcomes.get_mut(position)
+                && let Outcome::Returned(Cause::Rejected(rejection)) = outcome
+            {
+                *outcome = Outcome::Quarantined(rejection.clone());
             }
         }
     }
@@ -326,40 +347,6 @@ fn add_up<'a>(ends: impl Iterator<Item = &'a WriteOutcome>) -> Outcome {
 struct Writes {
     figures: WriteFigures,
     fatal: Option<Box<str>>,
-}
-
-/// The positions to settle together. Of a FIFO queue, the first messages of all groups go first, then the second ones: order
-/// is kept within a group, and groups go side by side. Of any other queue, all messages go at once.
-fn waves(event: &Event<'_>) -> Vec<Vec<usize>> {
-    if !event.fifo {
-        return vec![(0..event.messages.len()).collect()];
-    }
-    let mut ranks: HashMap<Option<&str>, usize> = HashMap::new();
-    let mut waves: Vec<Vec<usize>> = Vec::new();
-    for (position, message) in event.messages.iter().enumerate() {
-        let rank = ranks.entry(message.group.as_deref()).or_default();
-        match waves.get_mut(*rank) {
-            Some(wave) => wave.push(position),
-            None => waves.push(vec![position]),
-        }
-        *rank += 1;
-    }
-    waves
-}
-
-/// Of a FIFO queue, takes the messages out of `wave` whose group has one that goes back: nothing is written after it.
-fn block(event: &Event<'_>, outcomes: &mut [Outcome], settled: &[usize], wave: &mut Vec<usize>) {
-    let group = |position: usize| event.messages.get(position).and_then(|message| message.group.as_deref());
-    let returned = |&&position: &&usize| matches!(outcomes.get(position), Some(Outcome::Returned(_)));
-    let failed: HashSet<_> = settled.iter().filter(returned).map(|&position| group(position)).collect();
-    let (blocked, open) = wave.iter().partition(|&&position| failed.contains(&group(position)));
-    *wave = open;
-    let blocked: Vec<usize> = blocked;
-    for position in blocked {
-        if let Some(outcome) = outcomes.get_mut(position) {
-            *outcome = Outcome::Returned(Cause::Blocked);
-        }
-    }
 }
 
 /// The answer: whatever is not stored, superseded or quarantined goes back, each id once.

@@ -28,6 +28,7 @@ pub mod avro;
 mod clock;
 pub mod config;
 pub mod dynamodb;
+pub mod encode;
 pub mod handler;
 pub mod limiter;
 pub mod metrics;

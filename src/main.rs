@@ -15,15 +15,46 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use std::error::Error;
+use std::num::NonZero;
 use std::process::ExitCode;
 use std::time::Duration;
-use tracing_subscriber::EnvFilter;
+use tokio::runtime::Builder;
+use tracing_subscriber::filter::LevelFilter;
 
 /// How long a connection may take to open. Within a region it is milliseconds; a stuck one must not cost the deadline.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-#[tokio::main]
-async fn main() -> ExitCode {
+/// Memory that buys one whole processor, in MB.
+/// <https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html>
+const MEMORY_OF_A_PROCESSOR: usize = 1_769;
+
+fn main() -> ExitCode {
+    let runtime = match processors() {
+        // with one processor or a share of one, threads that wake each other only cost
+        1 => Builder::new_current_thread().enable_all().build(),
+        more => Builder::new_multi_thread().worker_threads(more).enable_all().build(),
+    };
+    match runtime {
+        Ok(runtime) => runtime.block_on(run()),
+        Err(error) => {
+            eprintln!("no runtime: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Processors this environment may keep busy. An ordinary one sees two but gets the share its memory buys; one of Lambda
+/// Managed Instances, which works on several invocations at once, gets what it sees.
+fn processors() -> usize {
+    let number = |name: &str| setting(name).and_then(|text| text.parse::<usize>().ok());
+    let seen = std::thread::available_parallelism().map_or(1, NonZero::get);
+    match (number("AWS_LAMBDA_MAX_CONCURRENCY"), number("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")) {
+        (Some(2..), _) | (_, None) => seen,
+        (_, Some(memory)) => (memory / MEMORY_OF_A_PROCESSOR).clamp(1, seen),
+    }
+}
+
+async fn run() -> ExitCode {
     start_logging();
     let result = match start().await {
         Ok(handler) => runtime::run(handler).await,
@@ -48,9 +79,12 @@ fn setting(name: &str) -> Option<String> {
 
 /// Logs as Lambda's own settings ask for: JSON unless it says text, from the level it names.
 fn start_logging() {
-    let level = setting("AWS_LAMBDA_LOG_LEVEL").or_else(|| setting("RUST_LOG")).unwrap_or_else(|| "info".to_owned());
-    let filter = EnvFilter::try_new(level.to_lowercase()).unwrap_or_else(|_| EnvFilter::new("info"));
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);
+    let level = setting("AWS_LAMBDA_LOG_LEVEL").and_then(|level| match level.to_uppercase().as_str() {
+        // Lambda's name for what tracing calls an error
+        "FATAL" => Some(LevelFilter::ERROR),
+        other => other.parse().ok(),
+    });
+    let subscriber = tracing_subscriber::fmt().with_max_level(level.unwrap_or(LevelFilter::INFO)).with_target(false);
     if setting("AWS_LAMBDA_LOG_FORMAT").is_some_and(|format| format.eq_ignore_ascii_case("text")) {
         // Lambda stamps the time itself
         subscriber.without_time().with_ansi(false).init();

@@ -328,8 +328,8 @@ mod tests {
     #[test]
     fn values_over_the_limit_go_into_further_records() {
         for (distinct, expected) in [(99, 1), (100, 1), (101, 2), (201, 3)] {
-            let latencies =
-                (0..distinct).map(|n| Duration::from_micros(10 * (10 + n % 90) * 10u64.pow((n / 90) as u32)));
+            let latencies = (0..distinct)
+                .map(|n| Duration::from_micros(10 * (10 + n % 90) * 10u64.pow(u32::try_from(n / 90).unwrap())));
             let invocation = Invocation { end_to_end_latency: latencies.collect(), ..Invocation::default() };
             let lines = lines(&invocation);
             assert_eq!(lines.len(), expected, "{distinct}");

@@ -132,10 +132,10 @@ impl fmt::Display for Unstorable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Number(problem) | Self::Name(problem) => f.write_str(problem),
-            Self::Key { attribute, problem } => write!(f, "key attribute {attribute}: {problem}"),
+            Self::Key { attribute, problem } => write!(f, "key attribute {attribute} {problem}"),
             Self::TooLarge { bytes, limit } => write!(f, "the item has {bytes} bytes, over the limit of {limit}"),
             Self::TooDeep { limit } => write!(f, "values are nested deeper than {limit} levels"),
-            Self::Mapping { attribute, problem } => write!(f, "attribute {attribute}: {problem}"),
+            Self::Mapping { attribute, problem } => write!(f, "attribute {attribute} {problem}"),
         }
     }
 }

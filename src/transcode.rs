@@ -126,3 +126,145 @@ impl Transcoder {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::avro::tests::model::{Dice, Model, model, schema, tree, value};
+    use crate::avro::tests::tree::Tree;
+    use crate::dynamodb::canonical_number;
+    use crate::outcome::Reason;
+    use apache_avro::writer::datum::GenericDatumWriter;
+    use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
+    use aws_sdk_dynamodb::primitives::Blob;
+    use aws_sdk_dynamodb::types::AttributeValue;
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+    use std::sync::Mutex;
+
+    /// What an apache-avro value is as an attribute value, by the design's table and none of the encoder's code.
+    fn attribute(tree: Tree) -> AttributeValue {
+        let map = |entries: Vec<(String, Tree)>| {
+            AttributeValue::M(entries.into_iter().map(|(name, value)| (name, attribute(value))).collect())
+        };
+        match tree {
+            Tree::Null => AttributeValue::Null(true),
+            Tree::Boolean(value) => AttributeValue::Bool(value),
+            Tree::Long(value) => AttributeValue::N(value.to_string()),
+            // of two shortest texts, where there are two, the same one
+            Tree::Float(value) => AttributeValue::N(serde_json::to_string(&value).unwrap()),
+            Tree::Double(value) => AttributeValue::N(json!(value).to_string()),
+            Tree::Decimal(unscaled, scale) => {
+                let filler = if unscaled.first().is_some_and(|byte| byte & 0x80 != 0) { 0xFF } else { 0 };
+                let mut wide = [filler; 16];
+                wide[16 - unscaled.len()..].copy_from_slice(&unscaled);
+                AttributeValue::N(format!("{}e-{scale}", i128::from_be_bytes(wide)))
+            }
+            Tree::Date(days) => AttributeValue::S(date(days)),
+            Tree::String(text) => AttributeValue::S(text),
+            Tree::Uuid(bytes) => AttributeValue::S(apache_avro::Uuid::from_bytes(bytes).to_string()),
+            Tree::Bytes(bytes) => AttributeValue::B(Blob::new(bytes)),
+            Tree::Array(items) => AttributeValue::L(items.into_iter().map(attribute).collect()),
+            Tree::Map(entries) | Tree::Record(entries) => map(entries),
+        }
+    }
+
+    /// Counts the days year by year and month by month, which the encoder does not.
+    fn date(days: i32) -> String {
+        // the calendar repeats every 400 years
+        let (eras, mut rest) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+        let leap = |year: i32| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+        let mut year = 1970 + 400 * eras;
+        while rest >= 365 + i32::from(leap(year)) {
+            rest -= 365 + i32::from(leap(year));
+            year += 1;
+        }
+        let lengths = [31, 28 + i32::from(leap(year)), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+        let mut month = 0;
+        while rest >= lengths[month] {
+            rest -= lengths[month];
+            month += 1;
+        }
+        let sign = if (0..=9999).contains(&year) {
+            ""
+        } else if year < 0 {
+            "-"
+        } else {
+            "+"
+        };
+        format!("{sign}{:04}-{:02}-{:02}", year.abs(), month + 1, rest + 1)
+    }
+
+    /// The item as the SDK serialises it into a request.
+    fn serialised(data: AttributeValue) -> Value {
+        static BODY: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+        let config = aws_sdk_dynamodb::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("us-east-1"))
+            .credentials_provider(Credentials::new("AKID", "secret", None, None, "test"))
+            .endpoint_url("http://127.0.0.1:9")
+            .http_client(aws_smithy_http_client::Builder::new().build_http())
+            .retry_config(aws_sdk_dynamodb::config::retry::RetryConfig::disabled())
+            .build();
+        let call = aws_sdk_dynamodb::Client::from_conf(config).put_item().table_name("t").item("data", data);
+        let sent = call.customize().mutate_request(|request| {
+            *BODY.lock().unwrap() = request.body().bytes().unwrap_or_default().to_vec();
+        });
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        // nothing listens there: the request is all that is wanted
+        assert!(runtime.block_on(sent.send()).is_err());
+        let request: Value = serde_json::from_slice(&BODY.lock().unwrap()).unwrap();
+        request["Item"]["data"].clone()
+    }
+
+    /// Numbers compare as numbers.
+    fn canonical(value: Value) -> Value {
+        match value {
+            Value::Object(map) => match map.get("N").and_then(Value::as_str) {
+                Some(number) if map.len() == 1 => json!({"N": canonical_number(number)}),
+                _ => map.into_iter().map(|(name, value)| (name, canonical(value))).collect(),
+            },
+            Value::Array(list) => list.into_iter().map(canonical).collect(),
+            other => other,
+        }
+    }
+
+    fn transcoder(schema: String) -> Transcoder {
+        let lookup = |name: &str| match name {
+            "TABLE_NAME" => Some("table".to_owned()),
+            "WIRE_FORMATS" => Some("datum".to_owned()),
+            "DEFAULT_SCHEMA" => Some("s".to_owned()),
+            _ => None,
+        };
+        let file = SchemaFile { subject: "s".into(), version: "1".into(), text: schema, path: "s/1.avsc".into() };
+        Transcoder::new(&Config::parse(lookup).unwrap(), vec![file]).unwrap()
+    }
+
+    fn data(model: &Model, body: &[u8]) -> Result<Value, Rejection> {
+        let transcoder = transcoder(schema(model));
+        let mut encoder = transcoder.encoder(Duration::ZERO, 0);
+        let input =
+            avro::Input { body: avro::Body::Binary(body), schema: None, value_schema_id: None, keys_only: false };
+        transcoder.transcode(&input, (0, "m"), &mut encoder, &mut Scratch::default())?;
+        let items = encoder.finish_event();
+        let item: Value = serde_json::from_slice(items.attributes(&items.as_slice()[0])).unwrap();
+        Ok(item["data"].clone())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+
+        #[test]
+        fn an_item_is_what_apache_avro_and_the_sdk_would_have_made_of_the_datum(model in model(), seed: u64) {
+            let value = value(&model, &mut Dice(seed), &mut Vec::new());
+            let expected = tree(&value, &model, &mut Vec::new());
+            let their_schema = apache_avro::Schema::parse_str(&schema(&model)).unwrap();
+            let body = GenericDatumWriter::builder(&their_schema).build().unwrap().write_value_to_vec(value).unwrap();
+            match data(&model, &body) {
+                Ok(data) => prop_assert_eq!(canonical(data), canonical(serialised(attribute(expected)))),
+                // an empty map key is the one thing these models make that no item can hold
+                Err(rejection) => prop_assert_eq!(rejection.reason, Reason::InvalidItem, "{}", rejection),
+            }
+        }
+    }
+}

@@ -1,11 +1,24 @@
 //! The real binary under a real Lambda runtime API, writing into a real HTTP DynamoDB endpoint.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    unreachable_pub,
+    reason = "a test may panic, and reads the machine it runs on"
+)]
+
 use bytes::Bytes;
-use local::dynamodb::{Embedded, Table};
+use local::dynamodb::{Embedded, Key, KeyKind, Table};
 use local::lambda::{Function, InitError, Invocation, Outcome, Settings, Stream};
+use local::sqs::{Attribute, Endpoint, EntryRefusal, Sent};
 use serde_json::{Value, json};
 use std::num::NonZero;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const TABLE: &str = "processed_messages";
@@ -87,10 +100,11 @@ async fn poison_goes_back_with_its_reason_and_its_neighbours_are_stored() {
     let total = mixed["Records"].as_array().unwrap().len();
     assert!(!returned.is_empty() && returned.len() < total);
     let stored = database.client().count(TABLE).await.unwrap();
-    assert_eq!(usize::try_from(stored).unwrap(), total - returned.len());
 
     let (metrics, log) = output(function).await;
     assert_eq!(metrics[0]["MessagesReturned"], returned.len());
+    assert_eq!(metrics[0]["MessagesStored"], total - returned.len());
+    assert_eq!(metrics[0]["Records"], stored, "a container holds several");
     let warnings: Vec<&Value> = log.iter().filter(|line| line["message"] == "message not stored").collect();
     assert_eq!(warnings.len(), returned.len(), "one warning a failed message");
     for warning in warnings {
@@ -142,6 +156,143 @@ async fn a_function_that_cannot_start_says_why() {
     settings.environment.insert("MAX_IN_FLIGHT".into(), "many".into());
     let Err(InitError::Reported { message, .. }) = Function::start(settings).await else { panic!("no init error") };
     assert!(message.contains("TABLE_NAME is required") && message.contains("MAX_IN_FLIGHT"), "{message}");
+}
+
+/// A schema directory of the test's own, removed with the value.
+struct Schemas(PathBuf);
+
+impl Schemas {
+    fn with(name: &str, subject: &str, schema: &Value) -> Self {
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        std::fs::create_dir_all(directory.join(subject)).unwrap();
+        std::fs::write(directory.join(subject).join("1.avsc"), schema.to_string()).unwrap();
+        Self(directory)
+    }
+}
+
+impl Drop for Schemas {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).unwrap();
+    }
+}
+
+/// JSON bodies of the schema in `schemas`, whose items are keyed by `id`.
+fn json_settings(database: &Embedded, schemas: &Schemas, subject: &str) -> Settings {
+    let mut settings = settings(database);
+    let environment = [
+        ("SCHEMA_DIR", schemas.0.display().to_string()),
+        ("WIRE_FORMATS", "json".into()),
+        ("DEFAULT_SCHEMA", subject.into()),
+    ];
+    settings.environment.extend(environment.map(|(name, value)| (name.to_owned(), value)));
+    settings
+}
+
+fn record(id: &str, body: &Value, operation: Option<&str>) -> Value {
+    let attributes =
+        operation.map_or(json!({}), |operation| json!({"operation": {"stringValue": operation, "dataType": "String"}}));
+    json!({"messageId": id, "body": body.to_string(), "messageAttributes": attributes,
+        "attributes": {"ApproximateReceiveCount": "2", "SentTimestamp": "1700000000000"}})
+}
+
+async fn stored_version(database: &Embedded, id: &str) -> Option<String> {
+    let item = database.client().get(TABLE, &json!({"message_id": {"S": id}})).await.unwrap()?;
+    Some(item["data"]["M"]["version"]["N"].as_str().unwrap().to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_version_never_overwrites_a_newer_one_and_a_deletion_deletes() {
+    let database = database().await;
+    let schema = json!({"type": "record", "name": "Item", "fields": [{"name": "id", "type": "string"}, {"name": "version", "type": "long"}],
+        "dynamodb": {"partitionKey": {"attribute": "message_id", "field": "id"}, "version": "version"}});
+    let schemas = Schemas::with("versions", "item", &schema);
+    let function = Function::start(json_settings(&database, &schemas, "item")).await.unwrap();
+    let send = |records: Value| {
+        let invocation = function.invoke(Bytes::from(json!({"Records": records}).to_string()), TIMEOUT);
+        async { returned(&invocation.await) }
+    };
+    let version = |version: i64| json!({"id": "a", "version": version});
+
+    // the newest of a batch wins wherever it stands, and so it does from batch to batch
+    assert!(
+        send(json!([record("1", &version(2), None), record("2", &version(3), None), record("3", &version(1), None)]))
+            .await
+            .is_empty()
+    );
+    assert_eq!(stored_version(&database, "a").await.as_deref(), Some("3"));
+    assert!(send(json!([record("4", &version(2), None)])).await.is_empty());
+    assert_eq!(stored_version(&database, "a").await.as_deref(), Some("3"));
+    // a redelivery of the same is stored again
+    assert!(send(json!([record("5", &version(3), None)])).await.is_empty());
+
+    assert!(send(json!([record("6", &version(2), Some("delete"))])).await.is_empty());
+    assert_eq!(stored_version(&database, "a").await.as_deref(), Some("3"), "an older deletion deletes nothing");
+    assert!(send(json!([record("7", &json!({"id": "a"}), Some("delete"))])).await.is_empty());
+    assert_eq!(stored_version(&database, "a").await, None, "its key fields are enough");
+    assert_eq!(send(json!([record("8", &version(1), Some("burn"))])).await, ["8"]);
+
+    let (metrics, _) = output(function).await;
+    let superseded: u64 = metrics.iter().filter_map(|line| line["MessagesSuperseded"].as_u64()).sum();
+    assert_eq!(superseded, metrics[0]["MessagesSuperseded"].as_u64().unwrap() + 2, "messages 4 and 6");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rejected_messages_are_acknowledged_once_the_quarantine_queue_has_them() {
+    let database = database().await;
+    let quarantine = Endpoint::start(0, "quarantine").unwrap();
+    let mut settings = settings(&database);
+    settings.environment.insert("QUARANTINE_QUEUE_URL".into(), quarantine.queue_url());
+    settings.environment.insert("AWS_ENDPOINT_URL_SQS".into(), quarantine.url());
+    let function = Function::start(settings).await.unwrap();
+    let mixed = event("mixed.json");
+    let records = mixed["Records"].as_array().unwrap();
+    assert!(returned(&invoke(&function, &mixed).await).is_empty());
+    let sent = quarantine.sent();
+    assert!(!sent.is_empty());
+    for sent in &sent {
+        let attribute = |name: &str| attribute_of(sent, name);
+        let source = attribute("source_message_id");
+        let original = records.iter().find(|record| record["messageId"] == *source).unwrap();
+        assert_eq!(original["body"], sent.message.body);
+        assert!(!attribute("reason").is_empty() && !attribute("detail").is_empty());
+        assert_eq!(attribute("receive_count"), original["attributes"]["ApproximateReceiveCount"].as_str().unwrap());
+    }
+
+    // what the queue refuses goes back
+    let refused = attribute_of(&sent[0], "source_message_id");
+    let refusing = refused.clone();
+    quarantine.refuse_entries(move |message| {
+        let is_refused = matches!(&message.attributes["source_message_id"], Attribute::String(id) if *id == refusing);
+        is_refused.then(|| EntryRefusal { code: "InternalError".into(), sender_fault: false })
+    });
+    assert_eq!(returned(&invoke(&function, &mixed).await), [refused]);
+    let (metrics, _) = output(function).await;
+    let first = metrics.iter().find(|line| line.get("MessagesQuarantined").is_some()).unwrap();
+    assert_eq!((&first["MessagesQuarantined"], &first["MessagesReturned"]), (&json!(sent.len()), &json!(0)));
+}
+
+fn attribute_of(sent: &Sent, name: &str) -> String {
+    match &sent.message.attributes[name] {
+        Attribute::String(text) => text.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_table_refuses_is_rejected_alone() {
+    // a table keyed by a number, which the mapping knows nothing of
+    let database = Embedded::start(0).unwrap();
+    let keyed_by_number =
+        Table { name: TABLE.into(), partition_key: Key::new("message_id", KeyKind::Number), sort_key: None };
+    database.client().create_table(&keyed_by_number).await.unwrap();
+    let function = Function::start(settings(&database)).await.unwrap();
+    let orders = event("orders.json");
+    assert_eq!(returned(&invoke(&function, &orders).await).len(), 10);
+    let (metrics, log) = output(function).await;
+    assert!(metrics.iter().any(|line| line["Reason"] == "refused_by_table" && line["RejectedByReason"] == 10));
+    assert!(
+        log.iter().any(|line| line["detail"].as_str().is_some_and(|detail| detail.contains("ValidationException")))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

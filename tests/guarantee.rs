@@ -1,6 +1,18 @@
 //! The guarantee, asserted from the table's contents over thousands of seeded invocations in virtual time: whatever fails,
 //! a message that is not returned is durable, and nothing is said twice or made up.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    unreachable_pub,
+    reason = "a test may panic, and reads the machine it runs on"
+)]
+
 mod support;
 
 use apache_avro::types::Value as Avro;
@@ -44,7 +56,8 @@ impl Order {
             ("version".into(), Avro::Long(self.version)),
             ("note".into(), Avro::String(self.note.clone())),
         ]);
-        framed.extend(apache_avro::to_avro_datum(&schema, record).unwrap());
+        let writer = apache_avro::writer::datum::GenericDatumWriter::builder(&schema).build().unwrap();
+        framed.extend(writer.write_value_to_vec(record).unwrap());
         framed
     }
 
@@ -105,7 +118,21 @@ fn message(random: &mut Random, number: usize, subjects: &[&'static str]) -> Sen
     Sent { message_id, group, body: STANDARD.encode_to_string(order.body()), order: Some(order) }
 }
 
+fn noted(number: usize, note: &str) -> Sent {
+    let order = Order { subject: "plain", id: format!("o{number}"), version: 0, note: note.into() };
+    let body = base64_simd::STANDARD.encode_to_string(order.body());
+    Sent { message_id: format!("m{number}"), group: None, body, order: Some(order) }
+}
+
+fn good(number: usize) -> Sent {
+    noted(number, "good")
+}
+
 fn handler(table: &FakeDynamoDb, seed: u64) -> Handler {
+    handler_with_jitter(table, seed, |most| most / 2)
+}
+
+fn handler_with_jitter(table: &FakeDynamoDb, seed: u64, jitter: fn(Duration) -> Duration) -> Handler {
     let settings = BTreeMap::from([("TABLE_NAME", TABLE)]);
     let config = Config::parse(|name| settings.get(name).map(|value| (*value).to_owned())).unwrap();
     let file = |subject: &str, text: &str| SchemaFile {
@@ -116,7 +143,7 @@ fn handler(table: &FakeDynamoDb, seed: u64) -> Handler {
     };
     let transcoder = Transcoder::new(&config, vec![file("guarded", GUARDED), file("plain", PLAIN)]).unwrap();
     let law = Law::new(Duration::from_millis(50), 1, 1 + (seed % 50) as usize).unwrap();
-    let writer = Writer::new(table.client(), transcoder.mappings().clone(), law, |most| most / 2);
+    let writer = Writer::new(table.client(), transcoder.mappings().clone(), law, jitter);
     Handler::new(transcoder, writer, None, Metrics::new("AvroIngest", "test"), Duration::from_millis(500))
 }
 
@@ -265,14 +292,8 @@ async fn one_bad_item_in_25_costs_ten_calls_and_none_of_its_neighbours() {
     for place in 0..25 {
         let table = FakeDynamoDb::new(&["id"], Faults::default(), 1);
         let handler = handler(&table, 49);
-        let batch: Vec<Sent> = (0..25)
-            .map(|number| {
-                let note = if number == place { "poison" } else { "good" };
-                let order = Order { subject: "plain", id: format!("o{number}"), version: 0, note: note.into() };
-                let body = base64_simd::STANDARD.encode_to_string(order.body());
-                Sent { message_id: format!("m{number}"), group: None, body, order: Some(order) }
-            })
-            .collect();
+        let batch: Vec<Sent> =
+            (0..25).map(|number| if number == place { noted(number, "poison") } else { good(number) }).collect();
         let (returned, figures) = invoke(&handler, &batch, "standard").await;
         assert_eq!(returned, BTreeSet::from([format!("m{place}")]));
         assert_eq!(table.count(), 24);
@@ -298,4 +319,40 @@ async fn an_event_that_is_no_batch_of_messages_fails_the_invocation() {
         let answer = handler.handle(payload.as_bytes(), &Context::default()).await;
         assert!(matches!(answer.response, Err(InvocationError::Malformed(_))), "{payload}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_died_in_the_freeze_costs_one_immediate_try() {
+    let table = FakeDynamoDb::new(&["id"], Faults { reset_before: 100, ..Faults::default() }, 1);
+    table.heal_after(1);
+    let handler = handler_with_jitter(&table, 1, |most| most.max(Duration::from_secs(1)));
+    let batch = [good(0)];
+    let started = tokio::time::Instant::now();
+    let (returned, figures) = invoke(&handler, &batch, "standard").await;
+    assert!(returned.is_empty());
+    assert_eq!((table.calls(), &figures["RetriedItems"]), (2, &json!(1)));
+    assert!(started.elapsed() < Duration::from_secs(1), "without waiting: {:?}", started.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_reasons_of_throttles_are_counted_apart() {
+    let table = FakeDynamoDb::new(&["id"], Faults { throttled: 100, ..Faults::default() }, 3);
+    table.heal_after(40);
+    let handler = handler(&table, 1);
+    let (returned, figures) = invoke(&handler, &[good(0)], "standard").await;
+    assert_eq!(returned.len() as u64 + figures["MessagesStored"].as_u64().unwrap(), 1);
+    let kinds = ["ThrottlesTable", "ThrottlesIndex", "ThrottlesHotPartition", "ThrottlesAccount"];
+    let counts = kinds.map(|kind| figures[kind].as_u64().unwrap());
+    assert_eq!(figures["Throttles"].as_u64().unwrap(), counts.iter().sum::<u64>());
+    assert!(counts.iter().filter(|count| **count > 0).count() >= 2, "{counts:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_call_starts_after_the_deadline() {
+    let table = FakeDynamoDb::new(&["id"], Faults::default(), 1);
+    let handler = handler(&table, 1);
+    let event = json!({"Records": [good(0).record("standard")]}).to_string();
+    let answer = handler.handle(event.as_bytes(), &Context::default()).await;
+    assert_eq!(answer.response.unwrap().failures().collect::<Vec<_>>(), ["m0"]);
+    assert_eq!(table.calls(), 0);
 }

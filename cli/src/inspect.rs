@@ -48,10 +48,11 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
             body
         }
     };
-    let mut record = json!({"messageId": "00000000-0000-0000-0000-000000000000", "body": body});
-    if let Some(schema) = &arguments.schema {
-        record["messageAttributes"] = json!({"schema": {"dataType": "String", "stringValue": schema}});
-    }
+    let attributes = match &arguments.schema {
+        Some(schema) => json!({"schema": {"dataType": "String", "stringValue": schema}}),
+        None => json!({}),
+    };
+    let record = json!({"messageId": "inspected", "body": body, "messageAttributes": attributes});
     let event = json!({"Records": [record]}).to_string();
     let event = Event::parse(event.as_bytes())?;
     let message = event.messages.first().ok_or("no message")?;

@@ -105,9 +105,9 @@ async fn create_tables(
     transcoder: &Transcoder,
 ) -> Result<Vec<String>, Box<dyn Error>> {
     let kind = |key_type| match key_type {
-        KeyType::S => KeyKind::S,
-        KeyType::N => KeyKind::N,
-        KeyType::B => KeyKind::B,
+        KeyType::S => KeyKind::String,
+        KeyType::N => KeyKind::Number,
+        KeyType::B => KeyKind::Binary,
     };
     let mut tables: BTreeMap<&str, Table> = BTreeMap::new();
     for (_, mapping) in transcoder.mappings().iter() {

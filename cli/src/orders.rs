@@ -1,9 +1,9 @@
 //! Made-up orders of the example schema, and a handful of messages that no function can store.
 
 use avro_ingest::avro::WireFormat;
-use avro_ingest::encode::Encoder;
+use avro_ingest::encode::{EncodeError, Encoder};
 use local::sqs::{Attribute, Message};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::error::Error;
 
 /// Every so many orders one is sent a second time with a change, right behind the first.
@@ -17,40 +17,41 @@ pub(crate) struct Sample {
 }
 
 /// Order number `number`, always the same.
-fn order(number: usize) -> Value {
+fn order(number: usize) -> Map<String, Value> {
     let items: Vec<Value> = (0..1 + number % 4)
         .map(|item| json!({"product_id": format!("SKU-{:04}", (number * 7 + item * 13) % 1_000), "quantity": 1 + (number + item) % 5,
-            "price": 4.99 + f64::from(u16::try_from((number * 31 + item * 17) % 9_000).unwrap_or_default()) / 100.0}))
+            "price": f64::from(u16::try_from(499 + (number * 31 + item * 17) % 9_000).unwrap_or_default()) / 100.0}))
         .collect();
     let total: f64 = items
         .iter()
         .map(|item| item["price"].as_f64().unwrap_or_default() * item["quantity"].as_f64().unwrap_or_default())
         .sum();
-    json!({
+    let order = json!({
         "order_id": format!("order-{number:06}"),
         "customer_id": format!("customer-{:04}", number * 37 % 500),
         "items": items,
         "total_amount": (total * 100.0).round() / 100.0,
         "timestamp": 1_705_312_800_000_i64 + i64::try_from(number).unwrap_or_default() * 250,
-    })
+    });
+    order.as_object().cloned().unwrap_or_default()
 }
 
 /// `count` orders with a few corrections among them, and the poison spread between.
 pub(crate) fn samples(encoder: &Encoder, count: usize) -> Result<Vec<Sample>, Box<dyn Error>> {
     let text = |bytes: &[u8]| Message::text(avro_ingest::encode::body(bytes));
-    let good = |record: &Value| -> Result<Sample, Box<dyn Error>> {
-        Ok(Sample { message: text(&encoder.frame(WireFormat::SingleObject, record)?), poison: None })
+    let good = |record: Map<String, Value>| -> Result<Sample, Box<dyn Error>> {
+        Ok(Sample { message: text(&frame(encoder, record)?), poison: None })
     };
     let mut samples = Vec::with_capacity(count + count / CORRECTION_EVERY + 8);
     for number in 0..count {
         let mut record = order(number);
-        samples.push(good(&record)?);
+        samples.push(good(record.clone())?);
         if number % CORRECTION_EVERY == CORRECTION_EVERY - 1 {
-            record["customer_id"] = json!("customer-corrected");
-            samples.push(good(&record)?);
+            record.insert("customer_id".into(), json!("customer-corrected"));
+            samples.push(good(record)?);
         }
     }
-    let poison = poison(&encoder.frame(WireFormat::SingleObject, &order(count))?, encoder)?;
+    let poison = poison(&frame(encoder, order(count))?, encoder)?;
     let distance = samples.len() / poison.len().max(1);
     for (place, sample) in poison.into_iter().enumerate().rev() {
         samples.insert(place * distance, sample);
@@ -58,10 +59,14 @@ pub(crate) fn samples(encoder: &Encoder, count: usize) -> Result<Vec<Sample>, Bo
     Ok(samples)
 }
 
+fn frame(encoder: &Encoder, record: Map<String, Value>) -> Result<Vec<u8>, EncodeError> {
+    encoder.frame(WireFormat::SingleObject, &Value::Object(record))
+}
+
 fn poison(order: &[u8], encoder: &Encoder) -> Result<Vec<Sample>, Box<dyn Error>> {
     let body = |bytes: &[u8]| Message::text(avro_ingest::encode::body(bytes));
     let mut no_key = self::order(0);
-    no_key["order_id"] = json!("");
+    no_key.insert("order_id".into(), json!(""));
     let mut unknown = order.to_vec();
     if let Some(byte) = unknown.get_mut(2) {
         *byte ^= 0xFF;
@@ -76,10 +81,7 @@ fn poison(order: &[u8], encoder: &Encoder) -> Result<Vec<Sample>, Box<dyn Error>
         Sample { message: body(&[order, b"tail"].concat()), poison: Some("bytes after the order") },
         Sample { message: body(&unknown), poison: Some("a schema nobody knows") },
         Sample { message: body(&hostile), poison: Some("a string of 2^60 bytes") },
-        Sample {
-            message: body(&encoder.frame(WireFormat::SingleObject, &no_key)?),
-            poison: Some("an order without an id"),
-        },
+        Sample { message: body(&frame(encoder, no_key)?), poison: Some("an order without an id") },
         Sample {
             message: Message::text("AAAA").with("avro", Attribute::String("AAAA".into())),
             poison: Some("an attribute of the wrong type"),

@@ -32,12 +32,13 @@ impl Summary {
         for Line { stream, text } in lines {
             let Ok(line) = serde_json::from_str::<Value>(&text) else { continue };
             for name in SUMMED {
-                if let Some(value) = line[name].as_f64() {
+                if let Some(value) = line.get(name).and_then(Value::as_f64) {
                     *self.counts.entry(name.to_owned()).or_default() += value;
                 }
             }
-            if let (Some(id), Some(reason)) = (line["message_id"].as_str(), line["reason"].as_str()) {
-                let detail = line["detail"].as_str().unwrap_or_default();
+            let text_of = |name| line.get(name).and_then(Value::as_str);
+            if let (Some(id), Some(reason)) = (text_of("message_id"), text_of("reason")) {
+                let detail = text_of("detail").unwrap_or_default();
                 self.reasons.insert(id.to_owned(), format!("{reason}: {detail}"));
             }
             if stream == Stream::Stdout && line.get("MessagesReceived").is_some() {

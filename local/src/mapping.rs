@@ -21,7 +21,7 @@ pub struct Mapping {
 /// What a mapping has done so far.
 #[derive(Debug, Clone, Default)]
 pub struct Totals {
-    /// Events delivered, each message of each counted: first deliveries and redeliveries.
+    /// Messages in all events together: each message counts as often as it was delivered.
     pub delivered: usize,
     /// Those of them that were not a message's first.
     pub redelivered: usize,

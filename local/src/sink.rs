@@ -33,7 +33,8 @@ struct Counters {
     bytes: AtomicU64,
 }
 
-/// Answers each request with HTTP 200 and no unprocessed items, on a thread of its own.
+/// Answers each request with HTTP 200, a `BatchWriteItem` with no unprocessed items and, if asked for it, with the consumed
+/// capacity of its first table. On a thread of its own.
 #[derive(Debug)]
 pub struct Sink {
     address: SocketAddr,
@@ -55,11 +56,15 @@ impl Sink {
         host.runtime().spawn(serve(listener, Closing::Orderly, move |request| {
             let counters = shared.clone();
             async move {
-                counters.count(&request.into_body().collect().await?.to_bytes());
+                let (head, body) = request.into_parts();
+                let body = body.collect().await?.to_bytes();
+                let items = counters.count(&body);
                 if !delay.is_zero() {
                     tokio::time::sleep(delay).await;
                 }
-                let mut response = Response::new(Full::new(Bytes::from_static(br#"{"UnprocessedItems":{}}"#)));
+                let is_batch = head.headers.get("x-amz-target").is_some_and(|target| target == BATCH_WRITE_ITEM);
+                let mut response =
+                    Response::new(Full::new(if is_batch { batch_answer(&body, items) } else { NOTHING }));
                 response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/x-amz-json-1.0"));
                 Ok::<Response<Full<Bytes>>, hyper::Error>(response)
             }
@@ -86,9 +91,34 @@ impl Sink {
 }
 
 impl Counters {
-    fn count(&self, body: &[u8]) {
+    /// Gives the number of items.
+    fn count(&self, body: &[u8]) -> u64 {
+        let items = memmem::find_iter(body, br#""PutRequest""#).count() as u64;
         self.calls.fetch_add(1, Ordering::Relaxed);
-        self.items.fetch_add(memmem::find_iter(body, br#""PutRequest""#).count() as u64, Ordering::Relaxed);
+        self.items.fetch_add(items, Ordering::Relaxed);
         self.bytes.fetch_add(body.len() as u64, Ordering::Relaxed);
+        items
     }
+}
+
+const BATCH_WRITE_ITEM: &str = "DynamoDB_20120810.BatchWriteItem";
+const NOTHING: Bytes = Bytes::from_static(b"{}");
+
+/// Everything is processed, for one unit of capacity an item, which is said if it was asked for.
+fn batch_answer(body: &[u8], items: u64) -> Bytes {
+    let asked_for = [&br#""ReturnConsumedCapacity":"TOTAL""#[..], br#""ReturnConsumedCapacity":"INDEXES""#];
+    match table(body) {
+        Some(table) if asked_for.into_iter().any(|text| memmem::rfind(body, text).is_some()) => format!(
+            r#"{{"UnprocessedItems":{{}},"ConsumedCapacity":[{{"TableName":"{table}","CapacityUnits":{items}.0}}]}}"#
+        )
+        .into(),
+        _ => Bytes::from_static(br#"{"UnprocessedItems":{}}"#),
+    }
+}
+
+/// The first table of a batch that is spelled as SDKs do, without white space.
+fn table(body: &[u8]) -> Option<&str> {
+    let start = br#""RequestItems":{""#;
+    let name = body.get(memmem::find(body, start)? + start.len()..)?;
+    std::str::from_utf8(name.split(|&byte| byte == b'"').next()?).ok()
 }

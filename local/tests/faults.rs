@@ -166,9 +166,12 @@ async fn who_hangs_up_during_a_stall_is_not_applied_before_and_is_after() {
 }
 
 async fn until(condition: impl AsyncFn() -> bool) {
-    while !condition().await {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    let waiting = async {
+        while !condition().await {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), waiting).await.unwrap();
 }
 
 #[tokio::test]

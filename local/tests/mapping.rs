@@ -95,3 +95,19 @@ async fn without_a_function_nothing_is_delivered() {
     let totals = drain(&mut queue, &[]).await;
     assert_eq!((totals.delivered, totals.remaining), (0, 1));
 }
+
+#[tokio::test]
+async fn kills_on_the_way_lose_nothing_and_count_nothing_twice() {
+    let functions = [function().await];
+    let mut queue = queue_of((0..1000).map(|_| "good"));
+    let totals = MAPPING
+        .drain(&mut queue, &functions, |totals, _| {
+            if totals.invocations() % 5 == 0 {
+                functions[0].kill();
+            }
+        })
+        .await;
+    assert_eq!(totals.acknowledged + totals.dead_lettered, 1000);
+    assert_eq!(totals.delivered, 1000 + totals.redelivered);
+    assert_eq!(totals.remaining, 0);
+}

@@ -25,8 +25,21 @@ async fn everything_is_taken_and_counted() {
         assert_eq!(client.call("BatchWriteItem", &batch).await.unwrap(), json!({"UnprocessedItems": {}}));
     }
     assert_eq!(sink.taken(), Taken { calls: 3, items: 51, bytes });
-    client.call("PutItem", &json!({})).await.unwrap();
+    assert_eq!(client.call("PutItem", &json!({})).await.unwrap(), json!({}));
     assert_eq!(sink.taken(), Taken { calls: 4, items: 51, bytes: bytes + 2 });
+}
+
+#[tokio::test]
+async fn who_asks_for_the_consumed_capacity_is_told() {
+    let sink = Sink::start(0, Duration::ZERO).unwrap();
+    let client = Client::new(sink.address());
+    let mut batch = batch(25);
+    for (asked_for, told) in [("TOTAL", json!([{"TableName": "orders", "CapacityUnits": 25.0}])), ("NONE", Value::Null)]
+    {
+        batch["ReturnConsumedCapacity"] = asked_for.into();
+        let answer = client.call("BatchWriteItem", &batch).await.unwrap();
+        assert_eq!((&answer["UnprocessedItems"], &answer["ConsumedCapacity"]), (&json!({}), &told));
+    }
 }
 
 #[tokio::test]

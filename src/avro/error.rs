@@ -1,7 +1,8 @@
 //! Why a message is no record that we know.
 
 use super::{
-    json::JsonError, path::At, plan::Mismatch, schema::SchemaError, walk::Fault, wire_format::WireFormat, write::Misfit,
+    inflate::InflateError, json::JsonError, path::At, plan::Mismatch, schema::SchemaError, walk::Fault,
+    wire_format::WireFormat, write::Misfit,
 };
 use crate::outcome::Reason;
 use std::fmt;
@@ -29,10 +30,10 @@ pub(super) enum Problem {
     /// The container's own schema is no record.
     ContainerOfNoRecords,
     Container(&'static str),
-    /// The compressed data does not inflate.
-    Corrupt(&'static str),
-    /// The compressed data ends before it is complete.
-    CutShort,
+    /// The payload behind a header does not inflate.
+    Inflate(InflateError),
+    /// A block of a container does not inflate.
+    InflateBlock(InflateError),
     Limit {
         what: &'static str,
         limit: usize,
@@ -65,9 +66,14 @@ impl DecodeError {
             Problem::SchemaRequired => Reason::SchemaRequired,
             Problem::Incompatible(_) | Problem::ContainerOfNoRecords => Reason::IncompatibleSchema,
             Problem::ContainerSchema(_) | Problem::Container(_) => Reason::InvalidContainer,
-            Problem::Corrupt(_) => Reason::MalformedDatum,
-            Problem::CutShort => Reason::Truncated,
             Problem::Limit { .. } => Reason::LimitExceeded,
+            Problem::Inflate(InflateError::TooLarge(_)) | Problem::InflateBlock(InflateError::TooLarge(_)) => {
+                Reason::LimitExceeded
+            }
+            Problem::InflateBlock(_) => Reason::InvalidContainer,
+            Problem::Inflate(InflateError::Corrupt) => Reason::MalformedDatum,
+            Problem::Inflate(InflateError::Truncated) => Reason::Truncated,
+            Problem::Inflate(InflateError::Trailing) => Reason::TrailingBytes,
             Problem::Json(JsonError::TooDeep) => Reason::LimitExceeded,
             Problem::Json(_) => Reason::InvalidJson,
             Problem::Misfit(at) => match at.problem() {
@@ -86,12 +92,18 @@ impl DecodeError {
 
 impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.describe(&mut Short { to: f, left: MAX_DETAIL })
+    }
+}
+
+impl DecodeError {
+    fn describe(&self, f: &mut impl fmt::Write) -> fmt::Result {
         if let Some(format) = self.format {
             write!(f, "{format}: ")?;
         }
         match &self.problem {
             Problem::Unrecognized => f.write_str("the body is in none of the allowed wire formats"),
-            Problem::Header(problem) | Problem::Container(problem) | Problem::Corrupt(problem) => f.write_str(problem),
+            Problem::Header(problem) | Problem::Container(problem) => f.write_str(problem),
             Problem::Attribute(name) => write!(f, "message attribute {name} has no usable value"),
             Problem::UnknownSchema(name) => write!(f, "schema {name} is not in the directory"),
             Problem::SchemaRequired => f.write_str("neither the message nor the settings name a schema"),
@@ -101,13 +113,36 @@ impl fmt::Display for DecodeError {
             }
             Problem::ContainerSchema(error) => write!(f, "its schema is not valid: {error}"),
             Problem::ContainerOfNoRecords => f.write_str("its schema is no record"),
-            Problem::CutShort => f.write_str("the compressed data ends before it is complete"),
+            Problem::Inflate(error) | Problem::InflateBlock(error) => write!(f, "{error}"),
             Problem::Limit { what, limit } => write!(f, "more than {limit} {what}"),
-            Problem::Json(error) => error.fmt(f),
-            Problem::Misfit(at) => at.fmt(f),
-            Problem::Datum { record: 0, fault } => fault.fmt(f),
+            Problem::Json(error) => write!(f, "{error}"),
+            Problem::Misfit(at) => write!(f, "{at}"),
+            Problem::Datum { record: 0, fault } => write!(f, "{fault}"),
             Problem::Datum { record, fault } => write!(f, "record {record}: {fault}"),
         }
+    }
+}
+
+/// The most characters that a message's error has. A stranger's schema may have names of any length.
+const MAX_DETAIL: usize = 1_000;
+
+/// Writes what fits a log: control characters escaped, and no more than is left.
+struct Short<'a, 'f> {
+    to: &'a mut fmt::Formatter<'f>,
+    left: usize,
+}
+
+impl fmt::Write for Short<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for character in text.chars().take(self.left) {
+            self.left -= 1;
+            if character.is_control() {
+                write!(self.to, "{}", character.escape_default())?;
+            } else {
+                self.to.write_char(character)?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -115,6 +150,7 @@ impl std::error::Error for DecodeError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &self.problem {
             Problem::ContainerSchema(error) => Some(error),
+            Problem::Inflate(error) | Problem::InflateBlock(error) => Some(error),
             Problem::Json(error) => Some(error),
             Problem::Misfit(at) => Some(at),
             Problem::Datum { fault, .. } => Some(fault),

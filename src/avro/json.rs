@@ -1,4 +1,4 @@
-//! JSON read exactly: numbers stay text, a key that comes twice is an error, and depth is bounded.
+//! JSON read exactly: numbers stay text, a key that comes twice is noticed, and depth is bounded.
 //!
 //! `serde_json::Value` keeps the last of two equal keys and turns numbers into floats; neither may happen to a schema's
 //! default or to a body on its way into a table.
@@ -14,14 +14,28 @@ pub(crate) enum Json<'a> {
     Number(Cow<'a, str>),
     Text(Cow<'a, str>),
     Array(Vec<Json<'a>>),
-    /// In the order of the text; no key comes twice.
+    /// No key comes twice.
     Object(Vec<(Cow<'a, str>, Json<'a>)>),
+}
+
+/// What becomes of a key that comes twice in an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Repeated {
+    /// It is an error.
+    Refused,
+    /// It is dropped if its value is the same, as apache-avro writes some schemas, and else an error.
+    SameDropped,
 }
 
 impl<'a> Json<'a> {
     /// Reads the whole of `text` as one value nested at most `max_depth` levels, where `[[1]]` has two.
     pub(crate) fn parse(text: &'a str, max_depth: usize) -> Result<Self, JsonError> {
-        let mut parser = Parser { text, position: 0, depth_left: max_depth };
+        Self::parse_with(text, max_depth, Repeated::Refused)
+    }
+
+    /// As [`parse`](Self::parse), with another way to take repeated keys.
+    pub(crate) fn parse_with(text: &'a str, max_depth: usize, repeated: Repeated) -> Result<Self, JsonError> {
+        let mut parser = Parser { text, position: 0, depth_left: max_depth, repeated };
         let value = parser.value()?;
         parser.skip_whitespace();
         if parser.position < text.len() { Err(parser.syntax()) } else { Ok(value) }
@@ -109,6 +123,7 @@ struct Parser<'a> {
     text: &'a str,
     position: usize,
     depth_left: usize,
+    repeated: Repeated,
 }
 
 impl<'a> Parser<'a> {
@@ -174,7 +189,13 @@ impl<'a> Parser<'a> {
             }
             self.expect(b',')?;
         }
-        if has_duplicate(&entries) {
+        let duplicate = has_duplicate(&entries);
+        if duplicate && self.repeated == Repeated::SameDropped {
+            // Sorting is stable, so that of each key the first stands before the others.
+            entries.sort_by(|(one, _), (other, _)| one.cmp(other));
+            entries.dedup();
+        }
+        if duplicate && has_duplicate(&entries) {
             return Err(JsonError::DuplicateKey { offset: self.position });
         }
         Ok(Json::Object(entries))
@@ -369,6 +390,15 @@ mod tests {
         };
         assert!(matches!(parse(&many(7)), Err(JsonError::DuplicateKey { .. })));
         assert!(parse(&many(40)).is_ok());
+    }
+
+    #[test]
+    fn a_key_that_comes_twice_with_one_value_may_be_dropped() {
+        let read = |text| Json::parse_with(text, 4, Repeated::SameDropped);
+        assert_eq!(read(r#"{"b": 2, "a": [1], "b": 2}"#), parse(r#"{"a": [1], "b": 2}"#));
+        assert!(matches!(read(r#"{"a": 1, "a": 2}"#), Err(JsonError::DuplicateKey { .. })));
+        assert!(matches!(read(r#"{"a": 1, "a": 1, "a": 2}"#), Err(JsonError::DuplicateKey { .. })));
+        assert_eq!(read(r#"{"b": 1, "a": 1}"#), parse(r#"{"b": 1, "a": 1}"#));
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// DynamoDB takes 32 levels. Higher costs stack, at most about a kilobyte a level.
+    /// DynamoDB takes 32 levels. A level costs stack: some hundred bytes, or three kilobytes without optimisation.
     pub const DEFAULT_MAX_DEPTH: usize = 64;
     /// A value costs some nanoseconds and need not take a byte: a null, a record without fields, a default. An item of
     /// 400 KB holds a fifth of this at most; the records of a container share it.
@@ -27,8 +27,9 @@ impl Limits {
     pub const DEFAULT_MAX_RECORDS: usize = 10_000;
     /// Sixteen times the largest message.
     pub const DEFAULT_MAX_INFLATED_BYTES: usize = 16 << 20;
-    /// Text compresses ten times, records that are all alike a hundred times.
-    pub const DEFAULT_MAX_INFLATION_RATIO: usize = 200;
+    /// Text compresses ten times, records that are almost alike some hundred times, and deflate nothing more than 1,032
+    /// times. Whatever its size, a message may inflate to 64 KiB.
+    pub const DEFAULT_MAX_INFLATION_RATIO: usize = 1_000;
     /// Generated schemas of hundreds of fields have some tens of kilobytes.
     pub const DEFAULT_MAX_SCHEMA_BYTES: usize = 64 << 10;
 }

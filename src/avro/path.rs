@@ -55,16 +55,19 @@ impl<P> At<P> {
     pub fn problem(&self) -> &P {
         &self.problem
     }
-
-    pub(crate) fn map<Q>(self, change: impl FnOnce(P) -> Q) -> At<Q> {
-        At { path: self.path, problem: change(self.problem) }
-    }
 }
+
+/// The most characters of a path that are shown at its front and at its end. Types can be nested deep, and names be long.
+const SHOWN: usize = 80;
 
 impl<P: fmt::Display> fmt::Display for At<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !self.path.is_empty() {
-            write!(f, "{}: ", self.path)?;
+        let mut starts = self.path.char_indices().map(|(start, _)| start);
+        let (front, end) = (starts.nth(SHOWN), starts.nth_back(SHOWN - 1));
+        match front.and_then(|front| self.path.get(..front)).zip(end.and_then(|end| self.path.get(end..))) {
+            _ if self.path.is_empty() => {}
+            None => write!(f, "{}: ", self.path)?,
+            Some((front, end)) => write!(f, "{front} ... {end}: ")?,
         }
         self.problem.fmt(f)
     }
@@ -86,5 +89,14 @@ mod tests {
         assert_eq!(fault.to_string(), "order.items[3].price: too short");
         assert_eq!(At::here("x").in_item(1).in_entry(0).in_field("m").path(), "m{0}[1]");
         assert_eq!(At::here("gone").to_string(), "gone");
+    }
+
+    #[test]
+    fn a_long_path_is_shown_by_its_ends() {
+        let long = |len: usize| At::here("p").in_field(&"ä".repeat(len)).in_field("front");
+        let text = long(1000).to_string();
+        assert!(text.starts_with("front.ä") && text.ends_with("ä: p"), "{text}");
+        assert_eq!(text.chars().count(), 2 * SHOWN + " ... : p".len());
+        assert_eq!(long(2 * SHOWN - 6).to_string().chars().count(), 2 * SHOWN + ": p".len());
     }
 }

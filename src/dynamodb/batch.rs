@@ -3,6 +3,7 @@
 use super::item::{Item, Items, Operation};
 use super::json;
 use super::mapping::{Mapping, TableId};
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 
 /// The most items of one BatchWriteItem call.
@@ -39,10 +40,10 @@ impl Distinct {
                 continue;
             }
             match last.entry((item.table, items.key(item))) {
-                std::collections::hash_map::Entry::Occupied(winner) => {
-                    superseded.entry(*winner.get()).or_default().push(index)
+                Entry::Occupied(winner) => {
+                    superseded.entry(*winner.get()).or_default().push(index);
                 }
-                std::collections::hash_map::Entry::Vacant(free) => {
+                Entry::Vacant(free) => {
                     free.insert(index);
                     winners.push(index);
                 }

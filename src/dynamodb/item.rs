@@ -21,7 +21,7 @@ pub const MAX_ITEM_BYTES: usize = 400 * 1024;
 pub const MAX_PARTITION_KEY_BYTES: usize = 2048;
 /// The longest sort key, in bytes. Same source.
 pub const MAX_SORT_KEY_BYTES: usize = 1024;
-/// How deep lists and maps may be nested.
+/// How deep values may be nested, an attribute's own value being the first level.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html#limits-attributes>
 pub const MAX_DEPTH: usize = 32;
 /// The longest attribute name, in bytes. Same source.
@@ -191,6 +191,7 @@ impl<'a> Encoder<'a> {
         len: usize,
         write: impl FnOnce(&mut Vec<u8>) -> Result<(), Unstorable>,
     ) -> Result<(), Unstorable> {
+        self.check_depth()?;
         let start = self.out.bytes.len();
         write(&mut self.out.bytes)?;
         self.size += len;
@@ -230,13 +231,16 @@ impl<'a> Encoder<'a> {
             let at = self.out.bytes.len();
             self.remember(Kind::Other, 0, at);
         }
+        self.check_depth()?;
         self.depth += 1;
-        if self.depth > MAX_DEPTH {
-            return Err(Unstorable::TooDeep { limit: MAX_DEPTH });
-        }
         self.size += COLLECTION_OVERHEAD;
         self.out.bytes.extend_from_slice(text);
         Ok(())
+    }
+
+    /// A value at this place is one level below what holds it.
+    fn check_depth(&self) -> Result<(), Unstorable> {
+        if self.depth < MAX_DEPTH { Ok(()) } else { Err(Unstorable::TooDeep { limit: MAX_DEPTH }) }
     }
 
     fn close(&mut self, text: &[u8]) -> Result<(), Unstorable> {
@@ -411,7 +415,7 @@ impl RecordVisitor for Encoder<'_> {
                 _ => {
                     return Err(Unstorable::Mapping {
                         attribute: path.as_str().into(),
-                        problem: "the version is missing",
+                        problem: "is the version and is missing",
                     });
                 }
             },
@@ -598,6 +602,7 @@ mod tests {
         }
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "reads better at the many calls")]
     fn mapping(property: Value) -> Vec<(TableId, Mapping)> {
         vec![(TableId::new(0), Mapping::parse(Some(&property), "table", &Sample).unwrap())]
     }
@@ -796,6 +801,7 @@ mod tests {
 
     #[test]
     fn values_are_nested_at_most_32_deep() {
+        // the innermost value is a level too, and so is a document's own map
         let nested = |layout: &str, levels: usize| {
             let property = json!({"layout": layout, "partitionKey": "id"});
             let lists: Step<'_> = &|e| {
@@ -808,8 +814,8 @@ mod tests {
             };
             encode(property, Operation::Put, &[("id", &|e| e.string("x")), ("tags", lists)]).is_ok()
         };
-        assert_eq!([31, 32, 33].map(|levels| nested("attributes", levels)), [true, true, false]);
-        assert_eq!([30, 31, 32].map(|levels| nested("document", levels)), [true, true, false]);
+        assert_eq!([30, 31, 32].map(|levels| nested("attributes", levels)), [true, true, false]);
+        assert_eq!([29, 30, 31].map(|levels| nested("document", levels)), [true, true, false]);
     }
 
     #[test]

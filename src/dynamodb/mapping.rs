@@ -325,6 +325,7 @@ mod tests {
         }
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "reads better at the many calls")]
     fn parse(property: serde_json::Value) -> Result<Mapping, MappingError> {
         Mapping::parse(Some(&property), "orders", &Order)
     }

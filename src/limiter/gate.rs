@@ -295,40 +295,52 @@ mod tests {
 
     #[test]
     fn under_contention_every_caller_ends_and_every_place_comes_back() {
-        const CALLERS: usize = 32;
-        const CALLS: usize = 500;
-        let gate = gate(1, 6);
+        contend(6, 5);
+        // With one place and nobody who gives up, nothing would make up for a lost wake-up.
+        contend(1, 1);
+    }
+
+    /// One caller in `patience` waits for as long as it takes.
+    fn contend(most: usize, patience: usize) {
+        const CALLERS: usize = 16;
+        const CALLS: usize = 2000;
+        let gate = gate(1, most);
         let (running, admitted) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).build().unwrap();
+        let caller = |caller: usize| {
+            let (gate, running, admitted) = (gate.clone(), Arc::clone(&running), Arc::clone(&admitted));
+            async move {
+                for call in 0..CALLS {
+                    let permit = tokio::select! {
+                        biased;
+                        () = give_up_after((caller + call) % patience) => continue,
+                        permit = gate.acquire() => permit,
+                    };
+                    admitted.fetch_add(1, Ordering::SeqCst);
+                    assert!(running.fetch_add(1, Ordering::SeqCst) < most);
+                    if call % 2 == 0 {
+                        tokio::task::yield_now().await;
+                    }
+                    running.fetch_sub(1, Ordering::SeqCst);
+                    match (caller * call) % 7 {
+                        0 => drop(permit),
+                        1 => permit.record(THROTTLED, Duration::from_micros(1), now()),
+                        _ => permit.record(SERVED, Duration::from_micros(1), now()),
+                    }
+                }
+            }
+        };
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_time().build().unwrap();
         runtime.block_on(async {
-            let callers: Vec<_> = (0..CALLERS)
-                .map(|caller| {
-                    let (gate, running, admitted) = (gate.clone(), Arc::clone(&running), Arc::clone(&admitted));
-                    tokio::spawn(async move {
-                        for call in 0..CALLS {
-                            let permit = tokio::select! {
-                                biased;
-                                () = give_up_after((caller + call) % 5) => continue,
-                                permit = gate.acquire() => permit,
-                            };
-                            admitted.fetch_add(1, Ordering::SeqCst);
-                            assert!(running.fetch_add(1, Ordering::SeqCst) < 6);
-                            tokio::task::yield_now().await;
-                            running.fetch_sub(1, Ordering::SeqCst);
-                            match (caller * call) % 7 {
-                                0 => drop(permit),
-                                1 => permit.record(THROTTLED, Duration::from_micros(1), now()),
-                                _ => permit.record(SERVED, Duration::from_micros(1), now()),
-                            }
-                        }
-                    })
-                })
-                .collect();
+            let callers: Vec<_> = (0..CALLERS).map(|id| tokio::spawn(caller(id))).collect();
             for caller in callers {
-                caller.await.unwrap();
+                // Takes a fraction of a second, or for ever.
+                tokio::time::timeout(Duration::from_secs(60), caller).await.expect("nobody is stuck").unwrap();
             }
         });
-        assert!(admitted.load(Ordering::SeqCst) >= CALLERS * CALLS / 5, "those who do not give up are all admitted");
+        assert!(
+            admitted.load(Ordering::SeqCst) >= CALLERS * CALLS / patience,
+            "those who do not give up are all admitted"
+        );
         assert_eq!(gate.in_flight(), 0);
         assert!(Waiter::new(&gate).run().is_some());
     }

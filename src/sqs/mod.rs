@@ -2,6 +2,7 @@
 
 mod body;
 mod event;
+mod fifo;
 mod response;
 
 pub use body::{Body, BodyError, Opened};

@@ -18,6 +18,7 @@ SAMPLES: dict[str, s.Records] = {
     "order/1": s.ORDER,
     "primitive/1": s.PRIMITIVE,
     "logical/1": s.LOGICAL,
+    "wide_decimal/1": s.WIDE_DECIMAL,
     "unknown_logical/1": s.UNKNOWN_LOGICAL,
     "complex/1": s.COMPLEX,
     "names/1": s.NAMES,

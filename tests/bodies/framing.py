@@ -25,9 +25,8 @@ def crc64(data: bytes) -> int:
 def fingerprint(schema: Any) -> bytes:
     """The eight bytes of the single-object header.
 
-    The canonical form is fastavro's, equal to the Java implementation's. Python's avro and Rust's apache-avro 0.22 keep the
-    attributes of primitive types in it, `{"type":"long"}` for a timestamp, and so give another fingerprint than the
-    specification: https://github.com/apache/avro has it as `[PRIMITIVES]` and `[STRIP]`.
+    The canonical form is fastavro's, equal to the Java implementation's. Python's avro and Rust's apache-avro 0.22 keep what the
+    specification strips, `{"type":"long"}` for a timestamp, and so come to another fingerprint.
     """
     canonical = fastavro.schema.to_parsing_canonical_form(schema)
     return crc64(canonical.encode("utf-8")).to_bytes(8, "little")

@@ -49,9 +49,11 @@ def body_cases() -> Iterator[Line]:
     yield case("body/one_byte", default, b"\xc3", "unrecognized_format", "invalid_header")
     yield case("body/text", default, b"hello, world", "unrecognized_format")
     envelope = {"Type": "Notification", "MessageId": "m", "TopicArn": "arn:aws:sns:us-east-1:123456789012:orders"}
-    yield case("envelope/no_message", default, json.dumps(envelope), "unrecognized_format")
-    yield case("envelope/message_is_a_number", default, json.dumps(envelope | {"Message": 1}), "invalid_envelope")
-    yield case("envelope/message_is_null", default, json.dumps(envelope | {"Message": None}), "invalid_envelope")
+    # Without a message it may as well be taken for a record in JSON, which is not allowed here.
+    broken = ("invalid_envelope", "unrecognized_format")
+    yield case("envelope/no_message", default, json.dumps(envelope), *broken)
+    yield case("envelope/message_is_a_number", default, json.dumps(envelope | {"Message": 1}), *broken)
+    yield case("envelope/message_is_null", default, json.dumps(envelope | {"Message": None}), *broken)
     yield case("envelope/empty_message", default, json.dumps(envelope | {"Message": ""}), "invalid_envelope", "missing_body")
     yield case("envelope/no_base64", default, json.dumps(envelope | {"Message": "*"}), "invalid_base64")
 

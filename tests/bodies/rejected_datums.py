@@ -87,7 +87,7 @@ def malformed_cases() -> Iterator[Line]:
         yield case(f"malformed/{name}", "single-object", hostile(**parts), *reasons)
     node, leaf = zigzag(0) + zigzag(1), zigzag(0) * 4
     tree = Version("tree", 1)
-    yield case("malformed/ten_thousand_levels", "single-object", single_object(tree.json, node * 10_000), "limit_exceeded")
+    yield case("malformed/ten_thousand_levels", "single-object", single_object(tree.json, node * 10_000), "limit_exceeded", "invalid_item")
     # Closed properly, and deeper than the database nests.
     forty = single_object(tree.json, node * 40 + leaf + zigzag(0) * 2 * 40)
     yield case("malformed/forty_levels", "single-object", forty, "invalid_item", "limit_exceeded")
@@ -128,7 +128,7 @@ def value_cases() -> Iterator[Line]:
         "of_39_digits": 10**38 + 1, "of_39_digits_negative": -(10**38) - 1, "of_160_digits": int("12" * 80), "below_1e-130": 1,
     }.items():  # fmt: skip
         raw = unscaled.to_bytes(unscaled.bit_length() // 8 + 1, "big", signed=True)
-        yield rejected(f"decimal_{name}", "logical", s.logical(decimal_wide=raw), number)
+        yield rejected(f"decimal_{name}", "wide_decimal", {"value": raw}, number)
     order = s.order(1)
     line = order["items"][0]
     yield rejected("price_nan", "order", order | {"items": [line | {"price": math.nan}]}, number)

@@ -84,7 +84,6 @@ def logical(**values: Any) -> dict[str, Any]:
         "decimal_bytes": Decimal("1234.5678901234"),
         "decimal_whole": Decimal(42),
         "decimal_fraction": Decimal("0.5"),
-        "decimal_wide": Decimal("1.25"),
         "decimal_fixed": Decimal("-19.99"),
         "decimal_small_fixed": Decimal("0.0725"),
         "uuid_string": UUID,
@@ -109,7 +108,7 @@ def logical(**values: Any) -> dict[str, Any]:
 LOGICAL: Records = {
     "plain": logical(),
     "zero": logical(
-        decimal_bytes=Decimal(0), decimal_whole=Decimal(0), decimal_fraction=Decimal(0), decimal_wide=Decimal(0),
+        decimal_bytes=Decimal(0), decimal_whole=Decimal(0), decimal_fraction=Decimal(0),
         decimal_fixed=Decimal(0),
         decimal_small_fixed=Decimal(0), uuid_fixed=bytes(16), date=date(1970, 1, 1), time_millis=0, time_micros=0, timestamp_millis=0,
         timestamp_micros=0, timestamp_nanos=0, local_timestamp_millis=0, local_timestamp_micros=0, local_timestamp_nanos=0,
@@ -117,7 +116,7 @@ LOGICAL: Records = {
     ),
     "highest": logical(
         decimal_bytes=Decimal("9999999999999999999999999999.9999999999"), decimal_whole=Decimal("9" * 38),
-        decimal_fraction=Decimal("0." + "9" * 38), decimal_wide=Decimal("9" * 29 + "." + "9" * 9),
+        decimal_fraction=Decimal("0." + "9" * 38),
         decimal_fixed=Decimal("9" * 36 + ".99"), decimal_small_fixed=Decimal("0.9999"), uuid_fixed=b"\xff" * 16, date=date(9999, 12, 31),
         time_millis=86_399_999, time_micros=86_399_999_999, timestamp_millis=LONG_MAX, timestamp_micros=LONG_MAX,
         timestamp_nanos=LONG_MAX,
@@ -126,7 +125,7 @@ LOGICAL: Records = {
     ),
     "lowest": logical(
         decimal_bytes=Decimal("-9999999999999999999999999999.9999999999"), decimal_whole=Decimal("-" + "9" * 38),
-        decimal_fraction=Decimal("-0." + "9" * 38), decimal_wide=Decimal("-" + "9" * 29 + "." + "9" * 9),
+        decimal_fraction=Decimal("-0." + "9" * 38),
         decimal_fixed=Decimal("-" + "9" * 36 + ".99"), decimal_small_fixed=Decimal("-0.9999"), date=date(1, 1, 1),
         timestamp_millis=LONG_MIN, timestamp_micros=LONG_MIN, timestamp_nanos=LONG_MIN, local_timestamp_millis=LONG_MIN,
         local_timestamp_micros=LONG_MIN, local_timestamp_nanos=LONG_MIN, optional_decimal=Decimal("-999999.999"),
@@ -139,20 +138,25 @@ LOGICAL: Records = {
     "dates": logical(dates=[date(1970, 1, 2), date(2000, 2, 29), date(2000, 3, 1), date(2024, 2, 29), date(2100, 3, 1)]),
     "trailing_zeros": logical(
         decimal_bytes=Decimal("1.5000000000"), decimal_whole=Decimal(10) ** 37, decimal_fixed=Decimal("100.00"),
-        decimal_wide=Decimal("10000000000000000000000000000"),
     ),
     "smallest_decimals": logical(
-        decimal_fraction=Decimal("1E-38"), decimal_wide=Decimal("1E-130"), decimal_small_fixed=Decimal("-0.0001"),
-        decimal_fixed=Decimal("0.01"),
+        decimal_fraction=Decimal("1E-38"), decimal_small_fixed=Decimal("-0.0001"), decimal_fixed=Decimal("0.01"),
     ),
     "sign_bytes": logical(
-        decimal_whole=Decimal(127), decimal_wide=Decimal("1.28"), decimal_bytes=Decimal("-0.0000000128"),
-        optional_decimal=Decimal("-0.129"),
+        decimal_whole=Decimal(127), decimal_bytes=Decimal("-0.0000000128"), optional_decimal=Decimal("-0.129"),
     ),
     # More bytes than the value needs, as a writer with fixed buffers leaves them.
     "padded_decimals": logical(decimal_bytes=b"\0" * 20 + b"\x05", decimal_whole=b"\xff" * 9 + b"\x85", optional_decimal=b"\0\0\0"),
     "upper_case_uuid": logical(uuid_string=UUID.upper()),
 }  # fmt: skip
+
+WIDE_DECIMAL: Records = {
+    "plain": {"value": Decimal("-1.25")},
+    "highest": {"value": Decimal("9" * 29 + "." + "9" * 9)},
+    "trailing_zeros": {"value": Decimal(10) ** 28},
+    "smallest": {"value": Decimal("1E-130")},
+    "zero": {"value": Decimal(0)},
+}
 
 UNKNOWN_LOGICAL: Records = {
     "plain": {

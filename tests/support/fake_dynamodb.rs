@@ -48,6 +48,8 @@ struct State {
     /// Every item ever written, to see that nothing is written that should not be.
     written: Vec<Value>,
     calls: usize,
+    /// After so many calls there are no more faults.
+    heal_after: usize,
 }
 
 impl fmt::Debug for FakeDynamoDb {
@@ -77,6 +79,7 @@ impl FakeDynamoDb {
             random: Random::new(seed),
             written: Vec::new(),
             calls: 0,
+            heal_after: usize::MAX,
         })))
     }
 
@@ -96,6 +99,11 @@ impl FakeDynamoDb {
 
     pub fn set_faults(&self, faults: Faults) {
         self.0.lock().unwrap().faults = faults;
+    }
+
+    /// After so many calls there are no more faults.
+    pub fn heal_after(&self, calls: usize) {
+        self.0.lock().unwrap().heal_after = calls;
     }
 
     pub fn item(&self, table: &str, key: &str) -> Option<Value> {
@@ -125,7 +133,7 @@ impl HttpConnector for FakeDynamoDb {
             let (fault, delay) = {
                 let mut state = table.0.lock().unwrap();
                 state.calls += 1;
-                let fault = state.fault();
+                let fault = if state.calls > state.heal_after { Fault::None } else { state.fault() };
                 (fault, Duration::from_millis(1 + state.random.below(60)))
             };
             tokio::time::sleep(delay).await;
@@ -185,7 +193,9 @@ impl State {
                 ("ThrottlingException", "IndexWriteProvisionedThroughputExceeded"),
             ][self.random.below(4) as usize];
             let (status, mut body) = error(400, code);
-            body["throttlingReasons"] = json!([{"reason": reason, "resource": "arn:aws:dynamodb:x:1:table/t"}]);
+            // the model spells the member of this one error in lower case
+            let name = if code == "ThrottlingException" { "throttlingReasons" } else { "ThrottlingReasons" };
+            body[name] = json!([{"reason": reason, "resource": "arn:aws:dynamodb:x:1:table/t"}]);
             return Fault::Answer(status, body);
         }
         if hit(faults.unprocessed) {

@@ -1,4 +1,5 @@
 //! `cargo bench --package micro`: every step, the ways to do it side by side; the time of a thousand records.
+#![allow(clippy::unwrap_used, reason = "a benchmark or test may panic")]
 
 use divan::Bencher;
 use divan::counter::ItemsCount;

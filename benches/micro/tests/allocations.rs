@@ -1,4 +1,5 @@
 //! How often the function asks for memory, counted by an allocator.
+#![allow(clippy::unwrap_used, reason = "a benchmark or test may panic")]
 
 use allocation_counter::{AllocationInfo, measure};
 use avro_ingest::avro::Scratch;

@@ -228,9 +228,6 @@ impl Environment {
         while !state.waiting.is_empty()
             && let Some(poller) = state.pollers.pop_front()
         {
-            if poller.is_closed() {
-                continue;
-            }
             let Some(Pending { request_id, payload, timeout, reply }) = state.waiting.pop_front() else { return };
             match poller.send(Assignment { request_id: request_id.clone(), payload, timeout }) {
                 Ok(()) => {
@@ -255,5 +252,97 @@ impl InFlight {
 fn tell(waiter: Option<oneshot::Sender<Result<(), InitError>>>, error: InitError) {
     if let Some(waiter) = waiter {
         let _ = waiter.send(Err(error));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TIMEOUT: Duration = Duration::from_secs(30);
+
+    fn environment(max_concurrency: u32) -> (Environment, Instant) {
+        let now = crate::clock::now();
+        (Environment::new(NonZero::new(max_concurrency).unwrap(), now, None), now)
+    }
+
+    fn pending(request_id: &str) -> (Pending, oneshot::Receiver<Invocation>) {
+        let (reply, invocation) = oneshot::channel();
+        (Pending { request_id: request_id.to_owned(), payload: Bytes::new(), timeout: TIMEOUT, reply }, invocation)
+    }
+
+    fn submit(environment: &Environment, request_id: &str, now: Instant) -> oneshot::Receiver<Invocation> {
+        let (pending, invocation) = pending(request_id);
+        environment.submit(pending, now).unwrap();
+        invocation
+    }
+
+    const EXIT: Exit = Exit { status: None, stderr: Vec::new() };
+
+    #[test]
+    fn what_was_handed_out_crashes_with_the_process_and_what_waits_is_given_back() {
+        let (environment, now) = environment(1);
+        let mut first = submit(&environment, "first", now);
+        let mut second = submit(&environment, "second", now);
+        let mut assignment = environment.poll(now + Duration::from_millis(5));
+        assert_eq!(assignment.try_recv().unwrap().request_id, "first");
+        assert_eq!(environment.init_duration(), Some(Duration::from_millis(5)));
+
+        let orphans = environment.end(&EXIT, false, now + Duration::from_millis(25));
+        assert_eq!(orphans.iter().map(|pending| pending.request_id.as_str()).collect::<Vec<_>>(), ["second"]);
+        let crashed = first.try_recv().unwrap();
+        assert!(matches!(crashed.outcome, Outcome::Crashed(_)));
+        assert_eq!(crashed.duration, Duration::from_millis(20));
+        assert!(second.try_recv().is_err());
+        assert!(environment.submit(pending("third").0, now).is_err());
+    }
+
+    #[test]
+    fn a_process_that_never_came_up_fails_what_waits_for_it() {
+        let (environment, now) = environment(1);
+        let mut waiting = submit(&environment, "first", now);
+        assert!(environment.end(&EXIT, false, now).is_empty());
+        assert!(matches!(waiting.try_recv().unwrap().outcome, Outcome::Crashed(_)));
+
+        let (environment, now) = self::environment(1);
+        let mut waiting = submit(&environment, "first", now);
+        environment.fail_init("Config".to_owned(), "missing".to_owned());
+        assert!(environment.end(&EXIT, false, now).is_empty());
+        let outcome = waiting.try_recv().unwrap().outcome;
+        assert!(matches!(outcome, Outcome::Error { error_type, .. } if error_type == "Config"));
+    }
+
+    #[test]
+    fn a_poll_whose_connection_is_gone_gets_no_event() {
+        let (environment, now) = environment(2);
+        drop(environment.poll(now));
+        let mut alive = environment.poll(now);
+        let _invocation = submit(&environment, "first", now);
+        assert_eq!(alive.try_recv().unwrap().request_id, "first");
+    }
+
+    #[test]
+    fn only_what_is_in_flight_can_be_finished_and_once() {
+        let (environment, now) = environment(1);
+        let mut invocation = submit(&environment, "first", now);
+        assert!(!environment.finish("first", Outcome::TimedOut, now));
+        let _assignment = environment.poll(now);
+        assert!(environment.finish("first", Outcome::Response(Bytes::new()), now));
+        assert!(!environment.finish("first", Outcome::TimedOut, now));
+        assert!(matches!(invocation.try_recv().unwrap().outcome, Outcome::Response(_)));
+    }
+
+    #[test]
+    fn a_timeout_ends_an_exclusive_environment_and_leaves_a_shared_one() {
+        for (max_concurrency, accepts) in [(1, false), (2, true)] {
+            let (environment, now) = environment(max_concurrency);
+            let mut invocation = submit(&environment, "first", now);
+            let _assignment = environment.poll(now);
+            environment.expire_until(now + TIMEOUT - Duration::from_nanos(1));
+            assert!(invocation.try_recv().is_err());
+            environment.expire_until(now + TIMEOUT);
+            assert!(matches!(invocation.try_recv().unwrap().outcome, Outcome::TimedOut));
+            assert_eq!(environment.submit(pending("second").0, now).is_ok(), accepts);
+        }
     }
 }

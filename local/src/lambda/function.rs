@@ -24,6 +24,9 @@ use crate::random;
 /// How long the pipes of a process that has ended are still read: its own children may hold them open.
 const PIPES_LINGER: Duration = Duration::from_secs(1);
 
+/// Counts the invocations of all functions, so that no two have the same request id.
+static INVOCATIONS: AtomicU64 = AtomicU64::new(0);
+
 /// A Lambda function whose bootstrap runs as a process of this machine. Dropping it kills the process.
 #[derive(Debug)]
 pub struct Function {
@@ -37,7 +40,6 @@ struct Shared {
     arn: Arc<str>,
     runtime: runtime::Handle,
     output: Output,
-    invocations: AtomicU64,
     current: Mutex<Option<Running>>,
 }
 
@@ -61,7 +63,6 @@ impl Function {
             settings,
             runtime: host.runtime().clone(),
             output: Output::default(),
-            invocations: AtomicU64::new(0),
             current: Mutex::default(),
         });
         let (waiter, ready) = oneshot::channel();
@@ -77,8 +78,7 @@ impl Function {
     ///
     /// The event is on its way when this returns; the future only waits, on any runtime.
     pub fn invoke(&self, payload: Bytes, timeout: Duration) -> impl Future<Output = Invocation> + Send + use<> {
-        let number = self.shared.invocations.fetch_add(1, Ordering::Relaxed);
-        let request_id = random::uuid(0, number);
+        let request_id = random::uuid(0, INVOCATIONS.fetch_add(1, Ordering::Relaxed));
         let (reply, invocation) = oneshot::channel();
         let abandoned = Invocation {
             request_id: request_id.clone(),

@@ -1,8 +1,8 @@
 //! Makes a decoder of a set of schemas, or says everything that prevents it.
 
-use super::{Decoder, Index, Options, Writer};
+use super::{Decoder, Index, Options, PlanCache, Writer};
 use crate::avro::{
-    plan::{self, MarkTree, Presence},
+    plan::{self, MarkTree, Mismatch, Presence},
     schema_set::{SchemaErrors, SchemaId, SchemaVersion, Schemas, SetProblem, Subject},
     wire_format::WireFormat,
 };
@@ -17,21 +17,16 @@ impl Schemas {
         let subjects = self.into_subjects();
         let mut problems = Vec::new();
         let mut writers = Vec::new();
+        let mut marks = Vec::with_capacity(subjects.len());
         for subject in &subjects {
-            let marks = marks_of(subject, &options, &mut problems);
+            let tree = marks_of(subject, &options, &mut problems);
             for version in subject.versions() {
-                match plan::compile(version.schema(), subject.newest().schema(), &marks, Presence::Full) {
-                    Ok(plan) => writers.push(Writer { subject: subject.id(), version: version.number(), plan }),
-                    Err(mismatches) => {
-                        problems.extend(mismatches.into_iter().map(|mismatch| SetProblem::Incompatible {
-                            subject: subject.name().into(),
-                            writer: version.number(),
-                            reader: subject.newest().number(),
-                            mismatch,
-                        }))
-                    }
+                match writer(subject, version, &tree, &options) {
+                    Ok(writer) => writers.push(writer),
+                    Err(mismatches) => problems.extend(subject.incompatible(version.number(), mismatches)),
                 }
             }
+            marks.push(tree);
         }
         let versions: Vec<_> =
             subjects.iter().flat_map(|subject| subject.versions().map(move |version| (subject, version))).collect();
@@ -47,13 +42,41 @@ impl Schemas {
             check_fingerprints(&versions, &mut problems);
         }
         let by_id = ids(&versions, &mut problems);
+        let by_record_name = if options.formats.contains(&WireFormat::Container) {
+            Index::new(record_names(&subjects, &mut problems))
+        } else {
+            Index::new([])
+        };
         let by_fingerprint = Index::new(versions.iter().map(|(_, version)| version.fingerprint()).zip(0..));
         if !problems.is_empty() {
             return Err(SchemaErrors::new(problems));
         }
         let Options { formats, limits, .. } = options;
-        Ok(Decoder { formats, limits, writers, by_fingerprint, by_id, by_name, default, subjects })
+        Ok(Decoder {
+            formats,
+            limits,
+            subjects,
+            writers,
+            by_fingerprint,
+            by_id,
+            by_name,
+            by_record_name,
+            default,
+            marks,
+            containers: PlanCache::default(),
+        })
     }
+}
+
+fn writer(
+    subject: &Subject,
+    version: &SchemaVersion,
+    marks: &MarkTree,
+    options: &Options,
+) -> Result<Writer, Vec<Mismatch>> {
+    let compile = |presence| plan::compile(version.schema(), subject.newest().schema(), marks, presence);
+    let sparse = options.formats.contains(&WireFormat::Json).then(|| compile(Presence::Sparse)).transpose()?;
+    Ok(Writer { subject: subject.id(), version: version.number(), plan: compile(Presence::Full)?, sparse })
 }
 
 fn marks_of(subject: &Subject, options: &Options, problems: &mut Vec<SetProblem>) -> MarkTree {
@@ -113,4 +136,26 @@ fn ids(versions: &[(&Subject, &SchemaVersion)], problems: &mut Vec<SetProblem>) 
         }
     }
     Index::new(owners.into_iter().map(|(id, at, _)| (id, at)))
+}
+
+/// The full names of reader schemas, and those aliases that are no other's name.
+fn record_names(subjects: &[Subject], problems: &mut Vec<SetProblem>) -> Vec<(Box<str>, usize)> {
+    let records =
+        || subjects.iter().zip(0..).filter_map(|(subject, at)| Some((subject.newest().schema().record()?, at)));
+    let mut names: Vec<_> = records().map(|(record, at)| (record.named.name.clone(), at)).collect();
+    let aliases = records().flat_map(|(record, at)| record.named.aliases.iter().map(move |alias| (alias.clone(), at)));
+    let aliases: Vec<_> = aliases.filter(|(alias, _)| names.iter().all(|(name, _)| name != alias)).collect();
+    names.extend(aliases);
+    names.sort();
+    names.dedup();
+    for pair in names.windows(2) {
+        if let [(name, first), (other, second)] = pair
+            && name == other
+        {
+            let subject = |at: usize| subjects.get(at).map_or("", Subject::name).into();
+            let what = format!("record name {name}").into();
+            problems.push(SetProblem::Ambiguous { what, first: subject(*first), second: subject(*second) });
+        }
+    }
+    names
 }

@@ -1,18 +1,23 @@
 //! From a message to its records: finds the schema, then walks the datum by the plan for it.
 
 mod build;
+mod container;
 mod index;
 
 use super::{
     error::{DecodeError, Problem},
-    framing::{self, Header},
+    framing::{self, GlueCompression, Header},
+    inflate::{Compression, inflate},
+    json::Json,
     limits::Limits,
-    plan::Plan,
+    plan::{MarkTree, Plan, Presence},
     schema_set::{SchemaId, Subject},
     walk::{self, Budget, Ending, Keys},
     wire_format::WireFormat,
+    write::{self, Bounds},
 };
 use crate::record::{Mark, RecordVisitor, SubjectId};
+use container::PlanCache;
 use index::Index;
 
 /// What a decoder is made for.
@@ -46,8 +51,8 @@ pub struct Input<'a> {
     pub schema: Option<&'a str>,
     /// The message attribute `__value_schema_id`.
     pub value_schema_id: Option<&'a [u8]>,
-    /// Whether fields that carry no mark may be absent, of a body in `json` only. A field that is absent and has no
-    /// default is not told of.
+    /// Whether any field may be absent, of a body in `json` only: a deletion needs no more than its key. A field that is
+    /// absent and has no default is passed over.
     pub keys_only: bool,
 }
 
@@ -82,7 +87,12 @@ pub struct Decoder {
     by_fingerprint: Index<u64>,
     by_id: Index<SchemaId>,
     by_name: Index<Box<str>>,
+    /// Positions of subjects by the names and aliases of their reader schemas, for containers.
+    by_record_name: Index<Box<str>>,
     default: Option<usize>,
+    /// The marks of each subject.
+    marks: Vec<MarkTree>,
+    containers: PlanCache,
 }
 
 /// One version of a subject, with the plan to read what was written with it.
@@ -91,6 +101,8 @@ struct Writer {
     subject: SubjectId,
     version: u32,
     plan: Plan,
+    /// The plan for bodies in JSON that may lack fields, if JSON is allowed.
+    sparse: Option<Plan>,
 }
 
 /// Why a message is not read in one wire format, and how sure it is that the message is in that format. Of several the
@@ -106,8 +118,6 @@ enum Sureness {
     Likely,
     /// The header is complete and its schema known.
     Recognized,
-    /// Records of it have been told of: no other format is tried.
-    Certain,
 }
 
 /// Nothing, if the message is not in this format.
@@ -131,7 +141,6 @@ impl Decoder {
             match self.attempt(*format, input, scratch, visitor) {
                 Ok(Some(decoded)) => return Ok(decoded),
                 Ok(None) => {}
-                Err(other) if other.sureness == Sureness::Certain => return Err(other.error),
                 Err(other) => {
                     if failure.as_ref().is_none_or(|failure| failure.sureness < other.sureness) {
                         failure = Some(other);
@@ -154,61 +163,130 @@ impl Decoder {
         scratch: &mut Scratch,
         visitor: &mut V,
     ) -> Attempt {
-        match (format, input.body) {
+        let (writer, datum) = match (format, input.body) {
+            (WireFormat::Json, Body::Json(text)) => return self.json(text, input, scratch, visitor),
+            (WireFormat::Container, Body::Binary(body)) => return self.container(body, scratch, visitor),
+            (WireFormat::Glue, Body::Binary(body)) => return self.glue(body, scratch, visitor),
+            (WireFormat::Confluent, Body::Binary(body)) => match self.confluent(body, input.value_schema_id)? {
+                Some(found) => found,
+                None => return Ok(None),
+            },
             (WireFormat::SingleObject, Body::Binary(body)) => match framing::single_object(body) {
-                Header::None => Ok(None),
-                Header::Broken(problem) => likely(format, Problem::Header(problem)),
-                Header::Complete(fingerprint, datum) => match self.by_fingerprint.get(&fingerprint) {
-                    Some(writer) => self.read(format, writer, datum, scratch, visitor),
-                    None => likely(format, Problem::UnknownSchema(format!("{fingerprint:016x}").into())),
-                },
+                Header::None => return Ok(None),
+                Header::Broken(problem) => return Err(likely(format, Problem::Header(problem))),
+                Header::Complete(fingerprint, datum) => {
+                    let writer = self.by_fingerprint.get(&fingerprint);
+                    let unknown = || likely(format, Problem::UnknownSchema(format!("{fingerprint:016x}").into()));
+                    (writer.ok_or_else(unknown)?, datum)
+                }
             },
-            (WireFormat::Datum, Body::Binary(datum)) => match self.named(format, input)? {
-                Some(writer) => self.read(format, writer, datum, scratch, visitor),
-                None => likely(format, Problem::SchemaRequired),
-            },
-            _ => Ok(None),
+            (WireFormat::Datum, Body::Binary(datum)) => (self.named(format, input)?, datum),
+            (WireFormat::Json, Body::Binary(_)) | (_, Body::Json(_)) => return Ok(None),
+        };
+        let Some(writer) = self.writers.get(writer) else { return Ok(None) };
+        self.read(format, writer, &writer.plan, datum, &mut scratch.keys, visitor)
+    }
+
+    /// The version that the message names, or else the settings.
+    fn named(&self, format: WireFormat, input: &Input<'_>) -> Result<usize, Failure> {
+        match input.schema {
+            None => self.default.ok_or_else(|| likely(format, Problem::SchemaRequired)),
+            Some(name) => {
+                let writer = self.by_name.get(name);
+                writer.ok_or_else(|| likely(format, Problem::UnknownSchema(name.into())))
+            }
         }
     }
 
-    /// The version that the message or the settings name; none if neither does.
-    fn named(&self, format: WireFormat, input: &Input<'_>) -> Result<Option<usize>, Failure> {
-        match input.schema {
-            None => Ok(self.default),
-            Some(name) => match self.by_name.get(name) {
-                Some(writer) => Ok(Some(writer)),
-                None => likely(format, Problem::UnknownSchema(shortened(name))),
-            },
-        }
+    /// The version that the message attribute or the header names, and the datum; none if there is neither.
+    fn confluent<'b>(&self, body: &'b [u8], attribute: Option<&[u8]>) -> Result<Option<(usize, &'b [u8])>, Failure> {
+        const FORMAT: WireFormat = WireFormat::Confluent;
+        let (id, datum) = match (attribute.map(framing::value_schema_id), framing::confluent(body)) {
+            (Some(Some(id)), _) => (id, body),
+            (Some(None), _) => return Err(likely(FORMAT, Problem::Attribute("__value_schema_id"))),
+            (None, Header::None) => return Ok(None),
+            (None, Header::Broken(problem)) => return Err(likely(FORMAT, Problem::Header(problem))),
+            (None, Header::Complete(id, datum)) => (id, datum),
+        };
+        self.by_schema_id(FORMAT, id).map(|writer| Some((writer, datum)))
+    }
+
+    fn glue<V: RecordVisitor>(&self, body: &[u8], scratch: &mut Scratch, visitor: &mut V) -> Attempt {
+        const FORMAT: WireFormat = WireFormat::Glue;
+        let (compression, id, payload) = match framing::glue(body) {
+            Header::None => return Ok(None),
+            Header::Broken(problem) => return Err(likely(FORMAT, Problem::Header(problem))),
+            Header::Complete((compression, id), payload) => (compression, id, payload),
+        };
+        let Some(writer) = self.writers.get(self.by_schema_id(FORMAT, id)?) else { return Ok(None) };
+        let Scratch { keys, buffer } = scratch;
+        let datum = match compression {
+            GlueCompression::None => payload,
+            GlueCompression::Zlib => inflate(Compression::Zlib, payload, 0, &self.limits, buffer)
+                .map_err(|error| recognized(FORMAT, Problem::Inflate(error)))?,
+        };
+        self.read(FORMAT, writer, &writer.plan, datum, keys, visitor)
+    }
+
+    fn by_schema_id(&self, format: WireFormat, id: SchemaId) -> Result<usize, Failure> {
+        let writer = self.by_id.get(&id);
+        writer.ok_or_else(|| likely(format, Problem::UnknownSchema(id.to_string().into())))
+    }
+
+    /// Writes JSON as a datum of the schema that is named and reads that.
+    fn json<V: RecordVisitor>(&self, text: &str, input: &Input<'_>, scratch: &mut Scratch, visitor: &mut V) -> Attempt {
+        const FORMAT: WireFormat = WireFormat::Json;
+        let Some(writer) = self.writers.get(self.named(FORMAT, input)?) else { return Ok(None) };
+        let version = self.subject(writer.subject).and_then(|subject| subject.version(writer.version));
+        let Some(version) = version else { return Ok(None) };
+        let Limits { max_depth: depth, max_values: values, max_inflated_bytes: bytes, .. } = self.limits;
+        // A branch of a union may stand in an object of its own, which is no level of the record.
+        let json = Json::parse(text, 2 * depth).map_err(|error| recognized(FORMAT, Problem::Json(error)))?;
+        let (presence, plan) = match &writer.sparse {
+            Some(sparse) if input.keys_only => (Presence::Sparse, sparse),
+            _ => (Presence::Full, &writer.plan),
+        };
+        let Scratch { keys, buffer } = scratch;
+        buffer.clear();
+        write::record_datum(version.schema(), &json, presence, Bounds { depth, values, bytes }, buffer)
+            .map_err(|misfit| recognized(FORMAT, Problem::Misfit(misfit)))?;
+        self.read(FORMAT, writer, plan, buffer, keys, visitor)
     }
 
     fn read<V: RecordVisitor>(
         &self,
         format: WireFormat,
-        writer: usize,
+        writer: &Writer,
+        plan: &Plan,
         datum: &[u8],
-        scratch: &mut Scratch,
+        keys: &mut Keys,
         visitor: &mut V,
     ) -> Attempt {
-        let Some(writer) = self.writers.get(writer) else { return Ok(None) };
         let mut budget = Budget::new(self.limits);
-        let source = (datum, Ending::Last);
-        let record = (writer.subject, None);
-        match walk::read_record(&writer.plan, record, source, &mut budget, &mut scratch.keys, visitor) {
-            Ok(_) => Ok(Some(Decoded { format, subject: writer.subject, version: Some(writer.version), records: 1 })),
-            Err(fault) => Err(Failure {
-                error: DecodeError::new(format, Problem::Datum { record: 0, fault }),
-                sureness: Sureness::Recognized,
-            }),
-        }
+        let place = (writer.subject, None);
+        walk::read_record(plan, place, (datum, Ending::Last), &mut budget, keys, visitor)
+            .map_err(|fault| recognized(format, Problem::Datum { record: 0, fault }))?;
+        Ok(Some(Decoded { format, subject: writer.subject, version: Some(writer.version), records: 1 }))
     }
 }
 
-fn likely<T>(format: WireFormat, problem: Problem) -> Result<T, Failure> {
-    Err(Failure { error: DecodeError::new(format, problem), sureness: Sureness::Likely })
+#[cold]
+fn likely(format: WireFormat, problem: Problem) -> Failure {
+    Failure { error: DecodeError::new(format, problem), sureness: Sureness::Likely }
 }
 
-/// A name that a stranger gave, fit for a log.
-fn shortened(name: &str) -> Box<str> {
-    name.chars().take(100).flat_map(char::escape_debug).collect::<String>().into()
+#[cold]
+fn recognized(format: WireFormat, problem: Problem) -> Failure {
+    Failure { error: DecodeError::new(format, problem), sureness: Sureness::Recognized }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_decoder_is_shared_by_threads() {
+        fn shared<T: Send + Sync>() {}
+        shared::<Decoder>();
+    }
 }

@@ -1,7 +1,7 @@
 //! Compiles a plan by walking two schemas side by side.
 
 use super::{
-    Action, MarkTree, Mismatch, MismatchProblem, Node, NodeId, Plan, Skip, SkipId, Span, Step,
+    Action, MarkTree, Mismatch, MismatchProblem, Node, NodeId, Plan, SkipId, Span, Step,
     matching::{self, describe},
 };
 use crate::{
@@ -17,10 +17,13 @@ use std::collections::HashMap;
 /// The deepest nesting of types that a plan follows; a union between two records counts as one level.
 ///
 /// No message may be nested half as deep, so that only a crafted schema is refused, before it exhausts the stack.
-const MAX_TYPE_DEPTH: usize = 128;
+pub(super) const MAX_TYPE_DEPTH: usize = 128;
 
 /// The most steps, branches, symbols and skips of a plan. Two schemas of 64 KiB can ask for millions.
 const MAX_PLAN_PARTS: usize = 1 << 16;
+
+/// The most mismatches that are told of one pair of schemas.
+const MAX_MISMATCHES: usize = 20;
 
 /// Which fields of a record its datum holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,26 +69,26 @@ pub(crate) fn compile(
 
 /// Whose datums a node reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Source {
+pub(super) enum Source {
     /// Those of messages, in the writer's schema.
     Message,
     /// Those of defaults, in the reader's schema.
     Default,
 }
 
-struct Compiler<'a> {
+pub(super) struct Compiler<'a> {
     writer: &'a Schema,
     reader: &'a Schema,
     presence: Presence,
-    source: Source,
-    plan: Plan,
+    pub(super) source: Source,
+    pub(super) plan: Plan,
     /// Nodes of records and enums, so that each pair is compiled once and recursion ends. Not those with marks, which
     /// hold for one path and not for a type.
     named: HashMap<(Source, TypeId, TypeId), Node>,
-    skipped: HashMap<TypeId, SkipId>,
+    pub(super) skipped: HashMap<TypeId, SkipId>,
     /// What stands for the reader's field in writers that lack it.
     defaults: HashMap<(TypeId, usize), (Node, Span)>,
-    least: HashMap<(Source, TypeId), u32>,
+    pub(super) least: HashMap<(Source, TypeId), u32>,
     path: Vec<&'a str>,
     mismatches: Vec<Mismatch>,
 }
@@ -112,16 +115,16 @@ impl<'a> Compiler<'a> {
     /// A union is resolved branch by branch when a datum chooses one. That some have no place in the reader is normal,
     /// that none has is a mismatch, and so is a branch that has one but cannot be read there.
     fn writer_union(&mut self, branches: &'a [TypeId], reader: TypeId, marks: Option<&MarkTree>) -> Node {
-        let mut nodes = Vec::with_capacity(branches.len());
-        for branch in branches {
-            let place = self.has_place(*branch, reader);
-            let node = |compiler: &mut Self| compiler.node(*branch, reader, marks);
-            nodes.push(if place { self.below("", node) } else { Node::Unresolvable });
-        }
-        if nodes.iter().all(|node| *node == Node::Unresolvable) {
+        let places: Vec<_> = branches.iter().map(|branch| self.has_place(*branch, reader)).collect();
+        if !places.contains(&true) {
             let kinds: Vec<_> = branches.iter().map(|branch| describe(self.written().get(*branch))).collect();
             let writer = format!("union of {}", kinds.join(", ")).into();
             return self.mismatch(MismatchProblem::Kind { writer, reader: describe(self.reader.get(reader)) });
+        }
+        let mut nodes = Vec::with_capacity(branches.len());
+        for (branch, place) in branches.iter().zip(places) {
+            let node = |compiler: &mut Self| compiler.node(*branch, reader, marks);
+            nodes.push(if place { self.below("", node) } else { Node::Unresolvable });
         }
         Node::Union(append(&mut self.plan.nodes, nodes))
     }
@@ -193,7 +196,7 @@ impl<'a> Compiler<'a> {
                 Some(target) => self.read(field, target, marks),
                 None => {
                     let skip = self.below(&field.name, |compiler| compiler.skip(field.ty));
-                    step(field, &[], Action::Skip(append(&mut self.plan.skips, vec![skip]).first_skip()))
+                    step(field, &[], Action::Skip(self.push_skip(skip)))
                 }
             });
         }
@@ -211,9 +214,7 @@ impl<'a> Compiler<'a> {
         let (marks, below) = marks.map_or((&[][..], None), |marks| marks.field(&reads.name));
         let node = self.below(&reads.name, |compiler| compiler.node(writes.ty, reads.ty, below));
         let action = match (self.source, self.presence) {
-            (Source::Message, Presence::Sparse) => {
-                Action::ReadIfPresent { node, required: !marks.is_empty() || below.is_some() }
-            }
+            (Source::Message, Presence::Sparse) => Action::ReadIfPresent(node),
             (Source::Default, _) | (_, Presence::Full) => Action::Read(node),
         };
         step(reads, marks, action)
@@ -244,8 +245,7 @@ impl<'a> Compiler<'a> {
         if let Some(node) = self.named.get(&key) {
             return *node;
         }
-        let known =
-            |symbol: &Box<str>| reads.symbols.contains(symbol).then(|| symbol.clone()).or(reads.default.clone());
+        let known = |symbol| reads.symbols.iter().find(|known| *known == symbol).or(reads.default.as_ref()).cloned();
         let symbols: Vec<_> = writes.symbols.iter().map(known).collect();
         if symbols.iter().all(Option::is_none) {
             return self.mismatch(MismatchProblem::NoSymbol);
@@ -255,90 +255,14 @@ impl<'a> Compiler<'a> {
         node
     }
 
-    /// How to pass over a value of the writer's that the reader has no field for.
-    fn skip(&mut self, writer: TypeId) -> Skip {
-        if let Some(problem) = self.excess() {
-            self.mismatch(problem);
-            return Skip::Bytes(0);
-        }
-        match self.written().get(writer) {
-            Type::Null => Skip::Bytes(0),
-            Type::Boolean => Skip::Bytes(1),
-            Type::Float => Skip::Bytes(4),
-            Type::Double => Skip::Bytes(8),
-            Type::Fixed(fixed) => Skip::Bytes(fixed.size),
-            Type::Int(_) | Type::Long(_) | Type::Enum(_) => Skip::Varint,
-            Type::Bytes(_) | Type::String => Skip::Prefixed,
-            Type::Array(items) => {
-                let item = self.below("[]", |compiler| compiler.skip(*items));
-                let item = append(&mut self.plan.skips, vec![item]).first_skip();
-                Skip::Array { item, least: self.least(*items, 0) }
-            }
-            Type::Map(values) => {
-                let value = self.below("{}", |compiler| compiler.skip(*values));
-                let value = append(&mut self.plan.skips, vec![value]).first_skip();
-                Skip::Map { value, least: self.least(*values, 0).saturating_add(1) }
-            }
-            Type::Union(branches) => {
-                let skips = branches.iter().map(|branch| self.below("", |compiler| compiler.skip(*branch))).collect();
-                Skip::Union(append(&mut self.plan.skips, skips))
-            }
-            Type::Record(record) => {
-                if let Some(id) = self.skipped.get(&writer) {
-                    return Skip::Again(*id);
-                }
-                let id = append(&mut self.plan.skips, vec![Skip::Bytes(0)]).first_skip();
-                self.skipped.insert(writer, id);
-                let fields = &record.fields;
-                let skips =
-                    fields.iter().map(|field| self.below(&field.name, |compiler| compiler.skip(field.ty))).collect();
-                let skip = Skip::Record(append(&mut self.plan.skips, skips));
-                if let Some(reserved) = self.plan.skips.get_mut(id.0 as usize) {
-                    *reserved = skip;
-                }
-                Skip::Again(id)
-            }
-        }
-    }
-
-    /// A lower bound of the bytes that a datum of `writer` takes.
-    fn least(&mut self, writer: TypeId, depth: usize) -> u32 {
-        match self.written().get(writer) {
-            Type::Null => 0,
-            Type::Float => 4,
-            Type::Double => 8,
-            Type::Fixed(fixed) => fixed.size,
-            Type::Union(branches) => {
-                let branches = branches.iter().map(|branch| self.least(*branch, depth + 1));
-                branches.min().unwrap_or_default().saturating_add(1)
-            }
-            Type::Record(record) => {
-                let key = (self.source, writer);
-                if depth >= MAX_TYPE_DEPTH {
-                    return 0;
-                }
-                if let Some(known) = self.least.get(&key) {
-                    return *known;
-                }
-                // Within itself a record counts for nothing, which keeps the bound low and the recursion finite.
-                self.least.insert(key, 0);
-                let fields = record.fields.iter().map(|field| self.least(field.ty, depth + 1));
-                let least = fields.fold(0, u32::saturating_add);
-                self.least.insert(key, least);
-                least
-            }
-            _ => 1,
-        }
-    }
-
-    fn written(&self) -> &'a Schema {
+    pub(super) fn written(&self) -> &'a Schema {
         match self.source {
             Source::Message => self.writer,
             Source::Default => self.reader,
         }
     }
 
-    fn excess(&self) -> Option<MismatchProblem> {
+    pub(super) fn excess(&self) -> Option<MismatchProblem> {
         let plan = &self.plan;
         let parts = plan.nodes.len() + plan.steps.len() + plan.symbols.len() + plan.skips.len();
         if parts > MAX_PLAN_PARTS {
@@ -348,14 +272,14 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    fn below<T>(&mut self, segment: &'a str, compile: impl FnOnce(&mut Self) -> T) -> T {
+    pub(super) fn below<T>(&mut self, segment: &'a str, compile: impl FnOnce(&mut Self) -> T) -> T {
         self.path.push(segment);
         let compiled = compile(self);
         self.path.pop();
         compiled
     }
 
-    fn mismatch(&mut self, problem: MismatchProblem) -> Node {
+    pub(super) fn mismatch(&mut self, problem: MismatchProblem) -> Node {
         let mut path = String::new();
         for segment in self.path.iter().filter(|segment| !segment.is_empty()) {
             if !path.is_empty() && !segment.starts_with(['[', '{']) {
@@ -363,7 +287,9 @@ impl<'a> Compiler<'a> {
             }
             path.push_str(segment);
         }
-        self.mismatches.push(At::new(&path, problem));
+        if self.mismatches.len() < MAX_MISMATCHES {
+            self.mismatches.push(At::new(&path, problem));
+        }
         Node::Unresolvable
     }
 
@@ -416,17 +342,11 @@ fn step(field: &Field, marks: &[Mark], action: Action) -> Step {
 }
 
 /// Appends `more` and tells where it is. No array outgrows `u32`: parts are counted, and defaults are bounded by theirs.
-fn append<T>(all: &mut Vec<T>, more: Vec<T>) -> Span {
+pub(super) fn append<T>(all: &mut Vec<T>, more: Vec<T>) -> Span {
     let span = Span {
         start: u32::try_from(all.len()).unwrap_or(u32::MAX),
         len: u32::try_from(more.len()).unwrap_or_default(),
     };
     all.extend(more);
     span
-}
-
-impl Span {
-    fn first_skip(self) -> SkipId {
-        SkipId(self.start)
-    }
 }

@@ -9,6 +9,11 @@ pub(crate) struct MarkTree {
 }
 
 impl MarkTree {
+    /// No marks.
+    pub(crate) const fn new() -> Self {
+        Self { fields: Vec::new() }
+    }
+
     /// Adds `mark` to the field at `path`, whose names are joined by dots.
     pub(crate) fn add(&mut self, path: &str, mark: Mark) {
         let (name, rest) = path.split_once('.').map_or((path, None), |(name, rest)| (name, Some(rest)));

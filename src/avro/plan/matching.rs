@@ -75,8 +75,10 @@ impl std::error::Error for MismatchProblem {}
 /// How well a reader's type takes a writer's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Fit {
-    /// The same kind; if it has a name, the same one or an alias.
+    /// The same kind; if it has a name, the same one.
     Same,
+    /// The same kind, and an alias of the name.
+    Alias,
     /// The same kind and the same name in another namespace.
     SameShortName,
     /// By one of the specification's promotions.
@@ -127,8 +129,10 @@ pub(super) fn branch_for(writer: &Type, reader: &Schema, branches: &[TypeId]) ->
 }
 
 fn same_name(writer: &Named, reader: &Named) -> Result<Fit, MismatchProblem> {
-    if writer.name == reader.name || reader.aliases.contains(&writer.name) {
+    if writer.name == reader.name {
         Ok(Fit::Same)
+    } else if reader.aliases.contains(&writer.name) {
+        Ok(Fit::Alias)
     } else if unqualified(&writer.name) == unqualified(&reader.name) {
         Ok(Fit::SameShortName)
     } else {

@@ -7,6 +7,7 @@
 mod compile;
 mod mark;
 mod matching;
+mod skip;
 
 pub use matching::{Mismatch, MismatchProblem};
 
@@ -106,11 +107,7 @@ pub(crate) enum Action {
     /// The next bytes of the datum.
     Read(Node),
     /// The next bytes if the byte before them says so, which is not Avro but how sparse records travel from JSON to here.
-    ReadIfPresent {
-        node: Node,
-        /// Whether it is an error if it is absent.
-        required: bool,
-    },
+    ReadIfPresent(Node),
     /// The reader's default, which is a datum too.
     Default(Node, Span),
     /// The next bytes are of a field the reader lacks.

@@ -3,7 +3,7 @@
 use super::{Enum, Field, Fixed, FixedMeaning, Int, Named, Record, Schema, Type, TypeId, logical, name};
 use crate::{
     avro::{
-        json::{Json, JsonError},
+        json::{Json, JsonError, Repeated},
         path::At,
     },
     record::Unit,
@@ -66,7 +66,8 @@ impl std::error::Error for SchemaProblem {}
 impl Schema {
     /// Reads `text`, in time and memory proportional to its length.
     pub(crate) fn parse(text: &str) -> Result<Self, Box<SchemaError>> {
-        let json = Json::parse(text, MAX_JSON_DEPTH).map_err(|error| At::here(SchemaProblem::Json(error)))?;
+        let json = Json::parse_with(text, MAX_JSON_DEPTH, Repeated::SameDropped);
+        let json = json.map_err(|error| At::here(SchemaProblem::Json(error)))?;
         let mut parser = Parser::default();
         let root = parser.ty(&json, "")?;
         Ok(Self { types: parser.types, root })

@@ -10,7 +10,7 @@ mod subject;
 
 pub use error::{SchemaErrors, SetProblem};
 pub use ids::SchemaId;
-pub use subject::{FieldError, SchemaVersion, Subject};
+pub use subject::{DatumError, FieldError, SchemaVersion, Subject};
 
 use super::{
     path::At,
@@ -48,11 +48,15 @@ impl Schemas {
     pub fn parse(files: Vec<SchemaFile>) -> Result<Self, SchemaErrors> {
         let mut problems = Vec::new();
         let mut versions: BTreeMap<String, Vec<SchemaVersion>> = BTreeMap::new();
+        let mut broken = Vec::new();
         for file in files {
-            let subject = file.subject.clone();
+            let (subject, number) = (file.subject.clone(), file.version.parse::<u32>());
             match SchemaVersion::parse(file) {
                 Ok(version) => versions.entry(subject).or_default().push(version),
-                Err(problem) => problems.push(problem),
+                Err(problem) => {
+                    broken.extend(number.ok().map(|number| (subject, number)));
+                    problems.push(problem);
+                }
             }
         }
         let mut subjects = Vec::with_capacity(versions.len());
@@ -63,7 +67,11 @@ impl Schemas {
                 break;
             };
             if let Some(subject) = Subject::new(SubjectId(id), name, versions, &mut problems) {
-                check(&subject, &mut problems);
+                let newest = subject.newest().number();
+                // Against a version that is not the newest, problems would be made up.
+                if !broken.iter().any(|(name, number)| name == subject.name() && *number > newest) {
+                    check(&subject, &mut problems);
+                }
                 subjects.push(subject);
             }
         }
@@ -91,12 +99,7 @@ fn check(subject: &Subject, problems: &mut Vec<SetProblem>) {
     }
     for writer in subject.versions() {
         if let Err(mismatches) = plan::compile(writer.schema(), reader.schema(), &MarkTree::default(), Presence::Full) {
-            problems.extend(mismatches.into_iter().map(|mismatch| SetProblem::Incompatible {
-                subject: subject.name().into(),
-                writer: writer.number(),
-                reader: reader.number(),
-                mismatch,
-            }));
+            problems.extend(subject.incompatible(writer.number(), mismatches));
         }
     }
 }

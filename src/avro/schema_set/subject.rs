@@ -2,8 +2,12 @@
 
 use super::{
     super::{
-        json::Json,
+        json::{Json, JsonError, Repeated},
+        limits::Limits,
+        path::At,
+        plan::{Mismatch, Presence},
         schema::{FixedMeaning, Int, Schema, Type, TypeId},
+        write::{self, Bounds, Misfit},
     },
     SchemaFile, SchemaId, SetProblem,
 };
@@ -12,7 +16,7 @@ use serde::Deserialize;
 use std::fmt;
 
 /// A schema under the number of its version.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct SchemaVersion {
     number: u32,
     schema: Schema,
@@ -72,6 +76,19 @@ impl SchemaVersion {
         &self.path
     }
 
+    /// A record, as JSON, as a datum of this version. Its JSON is that of the wire format `json`.
+    ///
+    /// # Errors
+    /// If it is no JSON, no record of this schema, or over the default [`Limits`].
+    pub fn datum(&self, record: &str) -> Result<Vec<u8>, DatumError> {
+        let Limits { max_depth: depth, max_values: values, max_inflated_bytes: bytes, .. } = Limits::default();
+        let json = Json::parse(record, 2 * depth).map_err(DatumError::Json)?;
+        let mut datum = Vec::new();
+        write::record_datum(&self.schema, &json, Presence::Full, Bounds { depth, values, bytes }, &mut datum)
+            .map_err(|misfit| DatumError::Record(*misfit))?;
+        Ok(datum)
+    }
+
     pub(crate) fn schema(&self) -> &Schema {
         &self.schema
     }
@@ -79,7 +96,7 @@ impl SchemaVersion {
 
 /// The `schemaIds` of the schema in `text`; none if one of them is no id.
 fn schema_ids(text: &str) -> Option<Vec<SchemaId>> {
-    let json = Json::parse(text, usize::MAX).ok()?;
+    let json = Json::parse_with(text, usize::MAX, Repeated::SameDropped).ok()?;
     match json.get("schemaIds") {
         None => Some(Vec::new()),
         Some(ids) => ids.as_array()?.iter().map(SchemaId::from_json).collect(),
@@ -139,6 +156,16 @@ impl Subject {
         self.versions().find(|version| version.number == number)
     }
 
+    /// What keeps the newest version from reading version `writer`, as problems of the set.
+    pub(crate) fn incompatible(&self, writer: u32, mismatches: Vec<Mismatch>) -> impl Iterator<Item = SetProblem> {
+        mismatches.into_iter().map(move |mismatch| SetProblem::Incompatible {
+            subject: self.name.clone(),
+            writer,
+            reader: self.newest.number,
+            mismatch,
+        })
+    }
+
     /// The reader schema's `dynamodb` property.
     pub fn dynamodb(&self) -> Option<&serde_json::Value> {
         self.newest.dynamodb.as_ref()
@@ -192,6 +219,33 @@ fn kind_of(ty: &Type) -> FieldKind {
         },
         Type::Null | Type::Boolean | Type::Array(_) | Type::Map(_) | Type::Union(_) | Type::Record(_) => {
             FieldKind::Other
+        }
+    }
+}
+
+/// Why a text is no record of a schema.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DatumError {
+    /// It is no JSON.
+    Json(JsonError),
+    /// A value is none of its field.
+    Record(At<Misfit>),
+}
+
+impl fmt::Display for DatumError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Json(error) => error.fmt(f),
+            Self::Record(misfit) => misfit.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for DatumError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Json(error) => Some(error),
+            Self::Record(misfit) => Some(misfit),
         }
     }
 }

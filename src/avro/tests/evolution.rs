@@ -111,6 +111,15 @@ fn blocks_may_say_their_size() {
 }
 
 #[test]
+fn a_dropped_block_that_says_its_size_is_passed_over_unread() {
+    let decoder = of_datums(&[&field_of(r#"{"type": "array", "items": "int"}"#), &record_of("")]);
+    // No int has eleven bytes with their highest bits set.
+    let block = [&[1, 22][..], &[0xFF; 11], &[0]].concat();
+    assert_eq!(read(&decoder, &datum(&block, "s/1")), Ok(record([])));
+    assert_eq!(reason(&decoder, &datum(&block[..9], "s/1")).0, Reason::Truncated);
+}
+
+#[test]
 fn fields_come_in_the_writers_order_and_then_the_defaults() {
     let writer = record_of(r#"{"name": "b", "type": "int"}, {"name": "a", "type": "int"}"#);
     let reader = record_of(
@@ -163,9 +172,10 @@ fn a_default_within_an_array_is_told_of_each_time() {
         |fields| format!(r#"{{"type": "array", "items": {{"type": "record", "name": "I", "fields": [{fields}]}}}}"#);
     let writer = field_of(&item(r#"{"name": "a", "type": "int"}"#));
     let reader = field_of(&item(
-        r#"{"name": "a", "type": "int"}, {"name": "m", "type": {"type": "map", "values": "int"}, "default": {"k": 1}}"#,
+        r#"{"name": "a", "type": "int"}, {"name": "m", "type": {"type": "map", "values": "int"}, "default": {"k": 1, "l": 2}}"#,
     ));
-    let tree = |a| record([("a", Tree::Long(a)), ("m", Tree::Map(vec![("k".to_owned(), Tree::Long(1))]))]);
+    let map = || Tree::Map(vec![("k".to_owned(), Tree::Long(1)), ("l".to_owned(), Tree::Long(2))]);
+    let tree = |a| record([("a", Tree::Long(a)), ("m", map())]);
     let read = evolve(&writer, r#"{"f": [{"a": 1}, {"a": 2}]}"#, &reader);
     assert_eq!(read, Ok(record([("f", Tree::Array(vec![tree(1), tree(2)]))])));
 }
@@ -262,6 +272,27 @@ fn a_branch_of_the_same_type_goes_before_one_that_promotes() {
 }
 
 #[test]
+fn a_branch_of_the_name_itself_goes_before_one_that_had_it_once() {
+    let record = |name: &str, alias: &str, field: &str| {
+        format!(
+            r#"{{"type": "record", "name": "{name}", "aliases": ["{alias}"], "fields": [{{"name": "{field}", "type": "int", "default": 0}}]}}"#
+        )
+    };
+    let union = field_of(&format!("[{}, {}]", record("New", "Old", "n"), record("Old", "Older", "o")));
+    let read = evolve(&union, r#"{"f": {"o": 5}}"#, &union);
+    assert_eq!(read, Ok(tree::record([("f", tree::record([("o", Tree::Long(5))]))])));
+    let older = field_of(&format!("[{}]", record("Older", "_", "o")));
+    let read = evolve(&older, r#"{"f": {"o": 5}}"#, &union);
+    assert_eq!(read, Ok(tree::record([("f", tree::record([("o", Tree::Long(5))]))])));
+    let one = |ty: &str| field_of(&format!("[{ty}]"));
+    let error = versions(&[&one("\"int\""), &one(r#"{"type": "enum", "name": "E", "symbols": ["A"]}"#)]).unwrap_err();
+    assert!(error.ends_with("f: union of int cannot be read as union"), "{error}");
+    let symbols = |symbol: &str| one(&format!(r#"{{"type": "enum", "name": "E", "symbols": ["{symbol}"]}}"#));
+    let error = versions(&[&symbols("A"), &symbols("B")]).unwrap_err();
+    assert!(error.ends_with("2: f: none of the symbols is known and there is no default"), "{error}");
+}
+
+#[test]
 fn names_match_without_their_namespaces_and_by_aliases() {
     let named = |name: &str, more: &str| format!(r#"{{"type": "record", "name": "{name}"{more}, "fields": []}}"#);
     for (writer, reader) in [
@@ -337,6 +368,10 @@ fn recursive_types_evolve_at_every_level() {
     let list = |fields: &str| {
         format!(r#"{{"type": "record", "name": "L", "fields": [{fields}, {{"name": "next", "type": ["null", "L"]}}]}}"#)
     };
+    let tree = r#"{"type": "record", "name": "T", "fields": [
+        {"name": "left", "type": ["null", "T"]}, {"name": "right", "type": ["null", "T"]}, {"name": "more", "type": {"type": "array", "items": "T"}}]}"#;
+    let leaf = r#"{"left": null, "right": null, "more": []}"#;
+    assert!(evolve(tree, &format!(r#"{{"left": {leaf}, "right": null, "more": [{leaf}, {leaf}]}}"#), tree).is_ok());
     let writer = list(r#"{"name": "gone", "type": ["null", "L"]}, {"name": "value", "type": "int"}"#);
     let reader = list(r#"{"name": "value", "type": "long"}, {"name": "new", "type": "string", "default": "d"}"#);
     let inner = r#"{"gone": null, "value": 2, "next": null}"#;

@@ -1,8 +1,16 @@
 //! The decoder from outside: messages in, trees out.
 
 mod basics;
+mod container;
 mod evolution;
-mod tree;
+mod formats;
+mod hostile;
+mod json;
+mod marks;
+pub(crate) mod model;
+mod oracle;
+mod schemas;
+pub(crate) mod tree;
 
 use super::{
     Body, DecodeError, Decoder, Input, Options, SchemaFile, Schemas, Scratch, WireFormat,
@@ -87,6 +95,11 @@ fn binary(body: &[u8]) -> Input<'_> {
     Input { body: Body::Binary(body), schema: None, value_schema_id: None, keys_only: false }
 }
 
+/// A body in JSON of the subject `s`.
+fn json_of(text: &str) -> Input<'_> {
+    Input { body: Body::Json(text), schema: Some("s"), value_schema_id: None, keys_only: false }
+}
+
 fn datum<'a>(body: &'a [u8], schema: &'a str) -> Input<'a> {
     Input { schema: Some(schema), ..binary(body) }
 }
@@ -125,4 +138,22 @@ fn evolve(writer: &str, json: &str, reader: &str) -> Result<Tree, (Reason, Strin
     let decoder = of_datums(&[writer, reader]);
     let body = write(writer, json);
     read(&decoder, &datum(&body, "s/1")).map_err(|error| (error.reason(), error.to_string()))
+}
+
+/// The bytes of the wire format `container` with the schema and codec it names, and its blocks: the number of records and
+/// the data as it stands in the file.
+fn container(schema: &str, codec: &str, blocks: &[(i64, &[u8])]) -> Vec<u8> {
+    let mut body = b"Obj\x01".to_vec();
+    write::push_len(&mut body, 2);
+    for text in ["avro.schema", schema, "avro.codec", codec] {
+        write::push_bytes(&mut body, text.as_bytes());
+    }
+    body.push(0);
+    body.extend([7; 16]);
+    for (count, data) in blocks {
+        write::push_long(&mut body, *count);
+        write::push_bytes(&mut body, data);
+        body.extend([7; 16]);
+    }
+    body
 }

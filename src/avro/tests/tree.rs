@@ -82,6 +82,9 @@ impl RecordVisitor for Records {
         self.put(Tree::Long(value))
     }
     fn float(&mut self, value: f32) -> Result<(), Unstorable> {
+        if value.is_nan() {
+            return Err(Unstorable::Number("not a number"));
+        }
         self.put(Tree::Float(value))
     }
     fn double(&mut self, value: f64) -> Result<(), Unstorable> {

@@ -3,112 +3,18 @@
 //! No value is kept and nothing is allocated: strings and bytes go to the visitor as they stand in the datum. The only
 //! memory is the list of a map's keys, which is reused.
 
+mod fault;
 mod reader;
 mod skip;
 
 use super::{
     limits::Limits,
-    path::At,
     plan::{Action, Node, NodeId, Plan, Span, Step},
 };
-use crate::{
-    outcome::Reason,
-    record::{RecordVisitor, SubjectId, Unstorable},
-};
-use reader::{Read, Reader, fault};
-use std::fmt;
-
-/// Why a datum is no record of its schemas.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Fault {
-    Truncated,
-    /// Bytes after the record.
-    Trailing(usize),
-    Boolean,
-    Varint,
-    Int,
-    Length,
-    Utf8,
-    Symbol,
-    Branch,
-    /// A block whose items do not take the bytes it says.
-    Block,
-    DuplicateKey,
-    UnknownSymbol,
-    UnknownBranch,
-    /// A field of a sparse record that has to be there.
-    Absent,
-    Depth(usize),
-    Values(usize),
-    Unstorable(Unstorable),
-}
-
-impl Fault {
-    pub(crate) fn reason(&self) -> Reason {
-        match self {
-            Self::Truncated => Reason::Truncated,
-            Self::Trailing(_) => Reason::TrailingBytes,
-            Self::Boolean
-            | Self::Varint
-            | Self::Int
-            | Self::Length
-            | Self::Utf8
-            | Self::Symbol
-            | Self::Branch
-            | Self::Block
-            | Self::DuplicateKey => Reason::MalformedDatum,
-            Self::UnknownSymbol | Self::UnknownBranch => Reason::Unresolvable,
-            Self::Absent => Reason::InvalidJson,
-            Self::Depth(_) | Self::Values(_) => Reason::LimitExceeded,
-            Self::Unstorable(unstorable) => match unstorable {
-                Unstorable::Number(_) => Reason::NumberOutOfRange,
-                Unstorable::Key { .. } => Reason::InvalidKey,
-                Unstorable::TooLarge { .. } => Reason::ItemTooLarge,
-                Unstorable::TooDeep { .. } | Unstorable::Name(_) | Unstorable::Mapping { .. } => Reason::InvalidItem,
-            },
-        }
-    }
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Truncated => f.write_str("the datum ends before the value does"),
-            Self::Trailing(bytes) => write!(f, "{bytes} bytes follow the record"),
-            Self::Boolean => f.write_str("a boolean is neither 0 nor 1"),
-            Self::Varint => f.write_str("an integer has more than 64 bits"),
-            Self::Int => f.write_str("an int has more than 32 bits"),
-            Self::Length => f.write_str("a length is negative"),
-            Self::Utf8 => f.write_str("a string is not utf-8"),
-            Self::Symbol => f.write_str("an enum has no symbol of this number"),
-            Self::Branch => f.write_str("a union has no branch of this number"),
-            Self::Block => f.write_str("a block does not have the size it says"),
-            Self::DuplicateKey => f.write_str("a map has a key twice"),
-            Self::UnknownSymbol => f.write_str("the reader schema does not know the enum's symbol"),
-            Self::UnknownBranch => f.write_str("the reader schema has no place for the union's branch"),
-            Self::Absent => f.write_str("the field is absent"),
-            Self::Depth(limit) => write!(f, "nested deeper than {limit} levels"),
-            Self::Values(limit) => write!(f, "more than {limit} values"),
-            Self::Unstorable(unstorable) => unstorable.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for Fault {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Unstorable(unstorable) => Some(unstorable),
-            _ => None,
-        }
-    }
-}
-
-impl From<Unstorable> for Box<At<Fault>> {
-    #[cold]
-    fn from(unstorable: Unstorable) -> Self {
-        At::here(Fault::Unstorable(unstorable))
-    }
-}
+use crate::record::{RecordVisitor, SubjectId, Unstorable};
+pub(crate) use fault::Fault;
+pub(crate) use reader::Reader;
+use reader::{Read, fault};
 
 /// What is left of a message's bounds, shared by its records.
 #[derive(Debug, Clone, Copy)]
@@ -183,6 +89,23 @@ impl<'a, V: RecordVisitor> Walk<'a, '_, V> {
     fn value(&mut self, node: Node) -> Read<()> {
         self.spend()?;
         match node {
+            Node::Record(steps) => self.record(steps),
+            Node::Array { item, least } => self.array(item, least),
+            Node::Map { value, least } => self.map(value, least),
+            Node::Union(branches) => {
+                let branch = self.branch(branches)?;
+                self.value(branch)
+            }
+            Node::Again(id) => self.value(self.plan.node(id)),
+            scalar => self.scalar(scalar),
+        }
+    }
+
+    /// A value without values below it. It is a function of its own for the sake of the stack: without optimisation its
+    /// temporaries take kilobytes, which a level of nesting must not.
+    #[inline]
+    fn scalar(&mut self, node: Node) -> Read<()> {
+        match node {
             Node::Null => self.visitor.null()?,
             Node::Boolean => self.visitor.boolean(self.reader.boolean()?)?,
             Node::Int => self.visitor.long(self.reader.int()?.into())?,
@@ -207,18 +130,23 @@ impl<'a, V: RecordVisitor> Walk<'a, '_, V> {
                 let symbol = symbol.ok_or_else(|| fault(Fault::Symbol))?;
                 self.visitor.string(symbol.ok_or_else(|| fault(Fault::UnknownSymbol))?)?;
             }
-            Node::Union(branches) => {
-                let index = usize::try_from(self.reader.long()?).ok();
-                let branch = index.and_then(|index| self.plan.branch(branches, index));
-                return self.value(branch.ok_or_else(|| fault(Fault::Branch))?);
-            }
-            Node::Record(steps) => return self.record(steps),
-            Node::Array { item, least } => return self.array(item, least),
-            Node::Map { value, least } => return self.map(value, least),
-            Node::Again(id) => return self.value(self.plan.node(id)),
-            Node::Unresolvable => return Err(fault(Fault::UnknownBranch)),
+            // The others are dispatched before.
+            Node::Unresolvable
+            | Node::Record(_)
+            | Node::Array { .. }
+            | Node::Map { .. }
+            | Node::Union(_)
+            | Node::Again(_) => return Err(fault(Fault::UnknownBranch)),
         }
         Ok(())
+    }
+
+    /// The node of the branch that the datum chooses.
+    #[inline]
+    fn branch(&mut self, branches: Span) -> Read<Node> {
+        let index = usize::try_from(self.reader.long()?).ok();
+        let branch = index.and_then(|index| self.plan.branch(branches, index));
+        branch.ok_or_else(|| fault(Fault::Branch))
     }
 
     fn record(&mut self, steps: Span) -> Read<()> {
@@ -236,11 +164,12 @@ impl<'a, V: RecordVisitor> Walk<'a, '_, V> {
     fn step(&mut self, step: &Step) -> Read<()> {
         let node = match step.action {
             Action::Read(node) => node,
-            Action::ReadIfPresent { node, required } => match (self.reader.boolean()?, required) {
-                (true, _) => node,
-                (false, true) => return Err(fault(Fault::Absent)),
-                (false, false) => return Ok(()),
-            },
+            Action::ReadIfPresent(node) => {
+                if !self.reader.boolean()? {
+                    return Ok(());
+                }
+                node
+            }
             Action::Default(node, datum) => {
                 self.announce(step)?;
                 return self.default(node, self.plan.default_datum(datum));

@@ -3,29 +3,29 @@
 use super::Fault;
 use crate::avro::path::At;
 
-pub(super) type Read<T> = Result<T, Box<At<Fault>>>;
+pub(crate) type Read<T> = Result<T, Box<At<Fault>>>;
 
 /// What is left of a datum.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Reader<'d> {
+pub(crate) struct Reader<'d> {
     rest: &'d [u8],
 }
 
 impl<'d> Reader<'d> {
-    pub(super) fn new(datum: &'d [u8]) -> Self {
+    pub(crate) fn new(datum: &'d [u8]) -> Self {
         Self { rest: datum }
     }
 
-    pub(super) fn rest(&self) -> &'d [u8] {
+    pub(crate) fn rest(&self) -> &'d [u8] {
         self.rest
     }
 
-    pub(super) fn remaining(&self) -> usize {
+    pub(crate) fn remaining(&self) -> usize {
         self.rest.len()
     }
 
     #[inline]
-    pub(super) fn boolean(&mut self) -> Read<bool> {
+    pub(crate) fn boolean(&mut self) -> Read<bool> {
         match self.rest {
             [value @ (0 | 1), rest @ ..] => {
                 self.rest = rest;
@@ -38,7 +38,7 @@ impl<'d> Reader<'d> {
 
     /// Almost every length, count and branch takes one byte.
     #[inline]
-    pub(super) fn long(&mut self) -> Read<i64> {
+    pub(crate) fn long(&mut self) -> Read<i64> {
         match self.rest {
             [low @ 0..0x80, rest @ ..] => {
                 self.rest = rest;
@@ -71,24 +71,24 @@ impl<'d> Reader<'d> {
     }
 
     #[inline]
-    pub(super) fn int(&mut self) -> Read<i32> {
+    pub(crate) fn int(&mut self) -> Read<i32> {
         i32::try_from(self.long()?).map_err(|_| fault(Fault::Int))
     }
 
     #[inline]
-    pub(super) fn float(&mut self) -> Read<f32> {
+    pub(crate) fn float(&mut self) -> Read<f32> {
         Ok(f32::from_le_bytes(self.array()?))
     }
 
     #[inline]
-    pub(super) fn array<const N: usize>(&mut self) -> Read<[u8; N]> {
+    pub(crate) fn array<const N: usize>(&mut self) -> Read<[u8; N]> {
         let (bytes, rest) = self.rest.split_first_chunk().ok_or_else(|| fault(Fault::Truncated))?;
         self.rest = rest;
         Ok(*bytes)
     }
 
     #[inline]
-    pub(super) fn take(&mut self, len: usize) -> Read<&'d [u8]> {
+    pub(crate) fn take(&mut self, len: usize) -> Read<&'d [u8]> {
         let (bytes, rest) = self.rest.split_at_checked(len).ok_or_else(|| fault(Fault::Truncated))?;
         self.rest = rest;
         Ok(bytes)
@@ -96,13 +96,13 @@ impl<'d> Reader<'d> {
 
     /// Bytes with their length before them.
     #[inline]
-    pub(super) fn bytes(&mut self) -> Read<&'d [u8]> {
+    pub(crate) fn bytes(&mut self) -> Read<&'d [u8]> {
         let len = usize::try_from(self.long()?).map_err(|_| fault(Fault::Length))?;
         self.take(len)
     }
 
     #[inline]
-    pub(super) fn string(&mut self) -> Read<&'d str> {
+    pub(crate) fn string(&mut self) -> Read<&'d str> {
         std::str::from_utf8(self.bytes()?).map_err(|_| fault(Fault::Utf8))
     }
 }
@@ -113,7 +113,7 @@ fn zigzag(value: u64) -> i64 {
 }
 
 #[cold]
-pub(super) fn fault(fault: Fault) -> Box<At<Fault>> {
+pub(crate) fn fault(fault: Fault) -> Box<At<Fault>> {
     At::here(fault)
 }
 

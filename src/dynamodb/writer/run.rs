@@ -1,251 +1,26 @@
-//! The writer: every item of an event has its end here, and only an answer of DynamoDB makes that end a success.
-//!
-//! An item's slot starts as [`WriteOutcome::Unfinished`]. A call that is dropped at the deadline, panics or is lost leaves
-//! it so, and the message goes back to the queue: no path has to remember to report a failure.
+//! The writes of one event: what waits, what is under way, and what each answer means for its items.
 
-use super::batch::{Distinct, Index, WriteBatch, guarded_body};
-use super::client::{self, Answer, CallError, Throttle};
-use super::item::{Items, Operation};
-use super::mapping::{Mapping, TableId};
+use super::super::batch::{Distinct, Index, WriteBatch};
+use super::super::client::{CallError, Throttle};
+use super::super::item::Items;
+use super::super::mapping::TableId;
+use super::{CallEnd, Job, WriteOutcome, WriteReport, Writer};
 use crate::clock;
-use crate::limiter::{self, Gate, Law, Permit};
-use aws_sdk_dynamodb::Client;
-use bytes::Bytes;
+use crate::limiter::Permit;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until};
 
-/// How long one call may take. An answer later than this is worth less than another try.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Backoff after the first throttle; it doubles with each.
 const THROTTLE_BACKOFF: Duration = Duration::from_millis(50);
 /// Backoff after the first transient error; it doubles with each.
 const TRANSIENT_BACKOFF: Duration = Duration::from_millis(10);
 /// The longest backoff.
 const MAX_BACKOFF: Duration = Duration::from_secs(1);
-
-/// The end of one item.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum WriteOutcome {
-    /// Nothing is known of it: there was no time, or its call was lost.
-    Unfinished,
-    /// It is in its table, or gone from it if that was asked.
-    Stored,
-    /// A later item of the event, or a newer one in the table, stands in its place.
-    Superseded,
-    /// DynamoDB refused this very item as invalid, and said why.
-    Rejected(Box<str>),
-    /// DynamoDB would not take it for a cause that is not the item's.
-    Refused(Box<str>),
-}
-
-/// What the writes of an event came to.
-#[derive(Debug, Default)]
-pub struct WriteReport {
-    /// The end of each item, in the order of [`Items::as_slice`].
-    pub outcomes: Vec<WriteOutcome>,
-    /// A cause an operator must mend, if there was one.
-    pub fatal: Option<Box<str>>,
-    /// What it took.
-    pub figures: WriteFigures,
-}
-
-/// What the writes took.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct WriteFigures {
-    /// Calls that were sent.
-    pub calls: usize,
-    /// The time of each call that was answered, in the order of the answers.
-    pub latencies: Vec<Duration>,
-    /// Items sent again, each time counted.
-    pub retried_items: usize,
-    /// Items DynamoDB handed back unprocessed, each time counted.
-    pub unprocessed_items: usize,
-    /// Write request units consumed.
-    pub write_units: f64,
-    /// Bytes of the calls' bodies.
-    pub bytes: usize,
-    /// Throttled calls by the table's own throughput.
-    pub throttles_table: usize,
-    /// Throttled calls by an index's throughput.
-    pub throttles_index: usize,
-    /// Throttled calls by one partition's throughput.
-    pub throttles_hot_partition: usize,
-    /// Throttled calls by the account's quota.
-    pub throttles_account: usize,
-    /// Throttled calls that gave no reason.
-    pub throttles_unknown: usize,
-    /// The most calls in flight at once.
-    pub most_in_flight: usize,
-}
-
-impl std::ops::AddAssign for WriteFigures {
-    fn add_assign(&mut self, other: Self) {
-        self.calls += other.calls;
-        self.latencies.extend(other.latencies);
-        self.retried_items += other.retried_items;
-        self.unprocessed_items += other.unprocessed_items;
-        self.write_units += other.write_units;
-        self.bytes += other.bytes;
-        self.throttles_table += other.throttles_table;
-        self.throttles_index += other.throttles_index;
-        self.throttles_hot_partition += other.throttles_hot_partition;
-        self.throttles_account += other.throttles_account;
-        self.throttles_unknown += other.throttles_unknown;
-        self.most_in_flight = self.most_in_flight.max(other.most_in_flight);
-    }
-}
-
-impl WriteFigures {
-    /// Calls that were throttled, for whatever reason.
-    pub fn throttles(&self) -> usize {
-        self.throttles_table
-            + self.throttles_index
-            + self.throttles_hot_partition
-            + self.throttles_account
-            + self.throttles_unknown
-    }
-}
-
-/// Writes items. One for the process; its limiter outlives the invocations.
-#[derive(Clone)]
-pub struct Writer {
-    client: Client,
-    mappings: Arc<[(TableId, Mapping)]>,
-    gate: Gate,
-    /// A random duration from zero to the one given.
-    jitter: fn(Duration) -> Duration,
-}
-
-impl Writer {
-    /// `mappings` are those of the encoder; `law` steers how many calls go at once; `jitter` draws a random duration from
-    /// zero to the one given.
-    pub fn new(
-        client: Client,
-        mappings: Arc<[(TableId, Mapping)]>,
-        law: Law,
-        jitter: fn(Duration) -> Duration,
-    ) -> Self {
-        Self { client, mappings, gate: Gate::new(law, clock::now()), jitter }
-    }
-
-    /// How many calls the limiter allows at once now.
-    pub fn limit(&self) -> usize {
-        self.gate.limit()
-    }
-
-    /// Opens a connection and loads credentials, before the first event needs them.
-    pub async fn warm_up(&self) -> Result<(), Box<str>> {
-        client::warm_up(&self.client).await.map_err(|error| match error {
-            CallError::Transient { cause, .. } | CallError::Fatal(cause) | CallError::Invalid(cause) => cause,
-            CallError::Throttled(_) | CallError::Newer => "throttled".into(),
-        })
-    }
-
-    /// Writes the items `among` those of the event, all but the last of each key, and returns when each has its end or the
-    /// deadline is there.
-    pub async fn write(
-        &self,
-        items: &Arc<Items>,
-        among: impl DoubleEndedIterator<Item = Index>,
-        deadline: Instant,
-    ) -> WriteReport {
-        let distinct = Distinct::of(items, among);
-        let mut run = Run::new(self, items, deadline, distinct);
-        run.finish().await;
-        let mut report = run.report;
-        report.figures.most_in_flight = run.most_in_flight;
-        for (winner, losers) in run.superseded {
-            let end = match report.outcomes.get(winner) {
-                Some(WriteOutcome::Stored | WriteOutcome::Superseded) => WriteOutcome::Superseded,
-                Some(WriteOutcome::Refused(cause)) => WriteOutcome::Refused(cause.clone()),
-                // the winner is not durable, so these must come again
-                _ => WriteOutcome::Unfinished,
-            };
-            losers.into_iter().for_each(|loser| set(&mut report.outcomes, loser, end.clone()));
-        }
-        report
-    }
-
-    fn table(&self, table: TableId) -> &str {
-        self.mappings_of(table).next().map_or("", |mapping| mapping.table.as_str())
-    }
-
-    fn mappings_of(&self, table: TableId) -> impl Iterator<Item = &Mapping> {
-        self.mappings.iter().filter(move |(of, _)| *of == table).map(|(_, mapping)| mapping)
-    }
-
-    async fn call(self, job: Job, items: Arc<Items>, permit: Permit, deadline: Instant) -> CallEnd {
-        let started = clock::now();
-        let mut bytes = 0;
-        let answer = async {
-            match &job {
-                Job::Batch(batch) => {
-                    let table = batch.table();
-                    let body = Bytes::from(batch.body(&items, self.table(table)));
-                    bytes = body.len();
-                    client::batch_write(&self.client, body, &self.mappings_of(table).collect::<Vec<_>>()).await
-                }
-                Job::Guarded(index) => {
-                    let item = items.as_slice().get(*index);
-                    let mapping =
-                        item.and_then(|item| Some((item, &self.mappings.get(usize::from(item.subject.0))?.1)));
-                    let Some((item, mapping)) = mapping else { return Err(CallError::Invalid("no such item".into())) };
-                    let body = Bytes::from(guarded_body(&items, item, mapping));
-                    bytes = body.len();
-                    match item.operation {
-                        Operation::Put => client::put(&self.client, body, &mapping.table).await,
-                        Operation::Delete => client::delete(&self.client, body, &mapping.table).await,
-                    }
-                }
-            }
-        };
-        let late = deadline.min(started + ATTEMPT_TIMEOUT);
-        let result = timeout_at(late, answer)
-            .await
-            .unwrap_or_else(|_| Err(CallError::Transient { connection: false, cause: "no answer in time".into() }));
-        let now = clock::now();
-        let latency = now - started;
-        let outcome = match &result {
-            Ok(answer) => limiter::Answer::Served { items: job.items().len(), unprocessed: answer.unprocessed.len() },
-            Err(CallError::Throttled(_)) => limiter::Answer::Throttled { items: job.items().len() },
-            Err(CallError::Transient { .. }) => limiter::Answer::Failed,
-            // a refusal says nothing of the load, but its latency does
-            Err(CallError::Invalid(_) | CallError::Newer | CallError::Fatal(_)) => {
-                limiter::Answer::Served { items: job.items().len(), unprocessed: 0 }
-            }
-        };
-        permit.record(outcome, latency, now);
-        CallEnd { job, result, latency, bytes }
-    }
-}
-
-/// What one call carries.
-#[derive(Debug, Clone)]
-enum Job {
-    Batch(WriteBatch),
-    Guarded(Index),
-}
-
-impl Job {
-    fn items(&self) -> &[Index] {
-        match self {
-            Self::Batch(batch) => batch.items(),
-            Self::Guarded(index) => std::slice::from_ref(index),
-        }
-    }
-}
-
-struct CallEnd {
-    job: Job,
-    result: Result<Answer, CallError>,
-    latency: Duration,
-    bytes: usize,
-}
 
 /// What waits for its time.
 struct Delayed {
@@ -277,7 +52,7 @@ impl Ord for Delayed {
 }
 
 /// The writes of one event, under way.
-struct Run<'w> {
+pub(super) struct Run<'w> {
     writer: &'w Writer,
     items: &'w Arc<Items>,
     deadline: Instant,
@@ -298,7 +73,8 @@ struct Run<'w> {
 }
 
 impl<'w> Run<'w> {
-    fn new(writer: &'w Writer, items: &'w Arc<Items>, deadline: Instant, distinct: Distinct) -> Self {
+    /// The writes of `distinct` items.
+    pub(super) fn new(writer: &'w Writer, items: &'w Arc<Items>, deadline: Instant, distinct: Distinct) -> Self {
         let Distinct { winners, superseded } = distinct;
         let count = items.as_slice().len();
         let mut run = Self {
@@ -325,7 +101,24 @@ impl<'w> Run<'w> {
         run
     }
 
-    async fn finish(&mut self) {
+    /// Returns when each item has its end or the deadline is there.
+    pub(super) async fn finish(mut self) -> WriteReport {
+        self.write_all().await;
+        let Self { mut report, superseded, most_in_flight, .. } = self;
+        report.figures.most_in_flight = most_in_flight;
+        for (winner, losers) in superseded {
+            let end = match report.outcomes.get(winner) {
+                Some(WriteOutcome::Stored | WriteOutcome::Superseded) => WriteOutcome::Superseded,
+                Some(WriteOutcome::Refused(cause)) => WriteOutcome::Refused(cause.clone()),
+                // the winner is not durable, so these must come again
+                _ => WriteOutcome::Unfinished,
+            };
+            losers.into_iter().for_each(|loser| set(&mut report.outcomes, loser, end.clone()));
+        }
+        report
+    }
+
+    async fn write_all(&mut self) {
         loop {
             self.wake(clock::now());
             let ready = !self.jobs.is_empty() || !self.fresh.is_empty();

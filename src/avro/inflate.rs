@@ -1,0 +1,370 @@
+//! Inflates compressed payloads within a bound.
+//!
+//! A kilobyte can inflate to gigabytes, claim that it will, or stop in the middle of what it promised. So output is bounded
+//! while it is made, memory that a header asks for is bounded before it is given, and input that neither ends nor goes on
+//! is an error.
+
+use super::limits::Limits;
+use flate2::{Decompress, FlushDecompress};
+use std::fmt;
+use zstd::stream::raw::{self, DParameter, Operation};
+
+/// A compression of the blocks of a container, or of Glue's payload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Compression {
+    /// RFC 1951, without header and checksum.
+    Deflate,
+    /// RFC 1950.
+    Zlib,
+    /// Snappy's raw format, followed by the big-endian CRC-32 of what it inflates to.
+    Snappy,
+    Zstandard,
+    Bzip2,
+    Xz,
+}
+
+/// Why a payload does not inflate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum InflateError {
+    Corrupt,
+    /// It ends before it is complete.
+    Truncated,
+    /// Something follows it.
+    Trailing,
+    /// It would be larger than this.
+    TooLarge(usize),
+}
+
+impl fmt::Display for InflateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Corrupt => f.write_str("the compressed data is corrupt"),
+            Self::Truncated => f.write_str("the compressed data ends before it is complete"),
+            Self::Trailing => f.write_str("bytes follow the compressed data"),
+            Self::TooLarge(most) => write!(f, "the compressed data inflates to more than {most} bytes"),
+        }
+    }
+}
+
+impl std::error::Error for InflateError {}
+
+/// The largest window that zstandard may ask for, as a power of two. Higher levels than 19 use more for inputs beyond
+/// [`Limits::DEFAULT_MAX_INFLATED_BYTES`] only.
+const ZSTD_MAX_WINDOW_LOG: u32 = 24;
+
+/// The memory that xz may ask for, in bytes: what its highest preset needs.
+const XZ_MAX_MEMORY: u64 = 66 << 20;
+
+/// However small a payload is, it may inflate to this many bytes.
+const LEAST_ALLOWANCE: usize = 64 << 10;
+
+/// The bytes that `payload` inflates to, which stand in `buffer`. What of `used` bytes a message inflated to before counts
+/// against its bound.
+pub(crate) fn inflate<'b>(
+    compression: Compression,
+    payload: &[u8],
+    used: usize,
+    limits: &Limits,
+    buffer: &'b mut Vec<u8>,
+) -> Result<&'b [u8], InflateError> {
+    let by_ratio = payload.len().saturating_mul(limits.max_inflation_ratio).max(LEAST_ALLOWANCE);
+    let most = limits.max_inflated_bytes.saturating_sub(used).min(by_ratio);
+    let len = match compression {
+        Compression::Deflate => raw_deflate(payload, most, buffer),
+        Compression::Zlib => whole(payload, deflate(Decompress::new(true), payload, most, buffer)),
+        Compression::Snappy => snappy(payload, most, buffer),
+        Compression::Zstandard => whole(payload, zstandard(payload, most, buffer)),
+        Compression::Bzip2 => whole(payload, bzip2(payload, most, buffer)),
+        Compression::Xz => whole(payload, xz(payload, most, buffer)),
+    }?;
+    buffer.get(..len).ok_or(InflateError::Corrupt)
+}
+
+/// How far one step of a decompressor came.
+struct Step {
+    read: usize,
+    written: usize,
+    ended: bool,
+}
+
+/// How far a decompressor came when it ended.
+struct Ended {
+    read: usize,
+    written: usize,
+}
+
+/// What was inflated, if it is the whole payload.
+fn whole(payload: &[u8], ended: Result<Ended, InflateError>) -> Result<usize, InflateError> {
+    match ended? {
+        Ended { read, written } if read == payload.len() => Ok(written),
+        Ended { .. } => Err(InflateError::Trailing),
+    }
+}
+
+/// Inflates a deflate block. fastavro and the Python implementation take zlib's output and cut two bytes off its front but
+/// only one off its end, which leaves three bytes of the checksum behind the block; if they are right, they are no error.
+fn raw_deflate(payload: &[u8], most: usize, buffer: &mut Vec<u8>) -> Result<usize, InflateError> {
+    let Ended { read, written } = deflate(Decompress::new(false), payload, most, buffer)?;
+    let rest = payload.get(read..).unwrap_or_default();
+    let inflated = buffer.get(..written).unwrap_or_default();
+    if rest.is_empty() || adler32(inflated).to_be_bytes().starts_with(rest) {
+        Ok(written)
+    } else {
+        Err(InflateError::Trailing)
+    }
+}
+
+/// The checksum of RFC 1950.
+fn adler32(data: &[u8]) -> u32 {
+    const MODULUS: u32 = 65_521;
+    /// The most bytes whose sums stay within 32 bits.
+    const RUN: usize = 5_552;
+    let (mut one, mut two) = (1_u32, 0_u32);
+    for run in data.chunks(RUN) {
+        for &byte in run {
+            one += u32::from(byte);
+            two += one;
+        }
+        one %= MODULUS;
+        two %= MODULUS;
+    }
+    two << 16 | one
+}
+
+/// Runs a decompressor until it ends.
+fn run(
+    payload: &[u8],
+    most: usize,
+    buffer: &mut Vec<u8>,
+    mut step: impl FnMut(&[u8], &mut [u8]) -> Result<Step, InflateError>,
+) -> Result<Ended, InflateError> {
+    let (mut read, mut written) = (0, 0);
+    loop {
+        if written > most {
+            return Err(InflateError::TooLarge(most));
+        }
+        if written == buffer.len() || buffer.is_empty() {
+            // One byte more than allowed shows that there is more.
+            let wanted = (2 * written).max(4 * payload.len()).max(1024);
+            buffer.resize(wanted.min(most.saturating_add(1)).max(written + 1), 0);
+        }
+        let input = payload.get(read..).unwrap_or_default();
+        let output = buffer.get_mut(written..).unwrap_or_default();
+        let room = output.len();
+        let done = step(input, output)?;
+        read += done.read;
+        written += done.written;
+        if done.ended {
+            return if written <= most { Ok(Ended { read, written }) } else { Err(InflateError::TooLarge(most)) };
+        }
+        if done.written < room && (read == payload.len() || done.read + done.written == 0) {
+            return Err(InflateError::Truncated);
+        }
+    }
+}
+
+fn deflate(mut inflater: Decompress, payload: &[u8], most: usize, buffer: &mut Vec<u8>) -> Result<Ended, InflateError> {
+    run(payload, most, buffer, |input, output| {
+        let before = (inflater.total_in(), inflater.total_out());
+        let status = inflater.decompress(input, output, FlushDecompress::None).map_err(|_| InflateError::Corrupt)?;
+        Ok(Step {
+            read: difference(before.0, inflater.total_in()),
+            written: difference(before.1, inflater.total_out()),
+            ended: status == flate2::Status::StreamEnd,
+        })
+    })
+}
+
+fn bzip2(payload: &[u8], most: usize, buffer: &mut Vec<u8>) -> Result<Ended, InflateError> {
+    let mut inflater = bzip2::Decompress::new(false);
+    run(payload, most, buffer, |input, output| {
+        let before = (inflater.total_in(), inflater.total_out());
+        let status = inflater.decompress(input, output).map_err(|_| InflateError::Corrupt)?;
+        Ok(Step {
+            read: difference(before.0, inflater.total_in()),
+            written: difference(before.1, inflater.total_out()),
+            ended: status == bzip2::Status::StreamEnd,
+        })
+    })
+}
+
+fn xz(payload: &[u8], most: usize, buffer: &mut Vec<u8>) -> Result<Ended, InflateError> {
+    let stream = liblzma::stream::Stream::new_stream_decoder(XZ_MAX_MEMORY, 0);
+    let mut inflater = stream.map_err(|_| InflateError::Corrupt)?;
+    run(payload, most, buffer, |input, output| {
+        let before = (inflater.total_in(), inflater.total_out());
+        let status = inflater.process(input, output, liblzma::stream::Action::Run).map_err(|error| match error {
+            liblzma::stream::Error::MemLimit => InflateError::TooLarge(most),
+            _ => InflateError::Corrupt,
+        })?;
+        Ok(Step {
+            read: difference(before.0, inflater.total_in()),
+            written: difference(before.1, inflater.total_out()),
+            ended: status == liblzma::stream::Status::StreamEnd,
+        })
+    })
+}
+
+fn zstandard(payload: &[u8], most: usize, buffer: &mut Vec<u8>) -> Result<Ended, InflateError> {
+    let mut inflater = raw::Decoder::new().map_err(|_| InflateError::Corrupt)?;
+    inflater.set_parameter(DParameter::WindowLogMax(ZSTD_MAX_WINDOW_LOG)).map_err(|_| InflateError::Corrupt)?;
+    run(payload, most, buffer, |input, output| {
+        let status = inflater.run_on_buffers(input, output).map_err(|_| InflateError::Corrupt)?;
+        Ok(Step { read: status.bytes_read, written: status.bytes_written, ended: status.remaining == 0 })
+    })
+}
+
+fn snappy(payload: &[u8], most: usize, buffer: &mut Vec<u8>) -> Result<usize, InflateError> {
+    let (compressed, checksum) = payload.split_last_chunk().ok_or(InflateError::Truncated)?;
+    let len = snap::raw::decompress_len(compressed).map_err(|_| InflateError::Corrupt)?;
+    if len > most {
+        return Err(InflateError::TooLarge(most));
+    }
+    buffer.resize(len.max(buffer.len()), 0);
+    let output = buffer.get_mut(..len).unwrap_or_default();
+    snap::raw::Decoder::new().decompress(compressed, output).map_err(|_| InflateError::Corrupt)?;
+    if crc32fast::hash(output) == u32::from_be_bytes(*checksum) { Ok(len) } else { Err(InflateError::Corrupt) }
+}
+
+/// What a counter grew by in one step, which no slice is longer than.
+fn difference(before: u64, after: u64) -> usize {
+    usize::try_from(after - before).unwrap_or_default()
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use std::io::Write;
+
+    const ALL: [Compression; 6] = [
+        Compression::Deflate,
+        Compression::Zlib,
+        Compression::Snappy,
+        Compression::Zstandard,
+        Compression::Bzip2,
+        Compression::Xz,
+    ];
+
+    pub(in crate::avro) fn compress(compression: Compression, data: &[u8]) -> Vec<u8> {
+        let best = flate2::Compression::best();
+        match compression {
+            Compression::Deflate => {
+                let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), best);
+                encoder.write_all(data).unwrap();
+                encoder.finish().unwrap()
+            }
+            Compression::Zlib => {
+                let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), best);
+                encoder.write_all(data).unwrap();
+                encoder.finish().unwrap()
+            }
+            Compression::Snappy => {
+                let mut out = snap::raw::Encoder::new().compress_vec(data).unwrap();
+                out.extend(crc32fast::hash(data).to_be_bytes());
+                out
+            }
+            Compression::Zstandard => zstd::stream::encode_all(data, 3).unwrap(),
+            Compression::Bzip2 => {
+                let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::best());
+                encoder.write_all(data).unwrap();
+                encoder.finish().unwrap()
+            }
+            Compression::Xz => {
+                let mut encoder = liblzma::write::XzEncoder::new(Vec::new(), 9);
+                encoder.write_all(data).unwrap();
+                encoder.finish().unwrap()
+            }
+        }
+    }
+
+    fn read(compression: Compression, payload: &[u8], limits: &Limits) -> Result<Vec<u8>, InflateError> {
+        inflate(compression, payload, 0, limits, &mut Vec::new()).map(<[u8]>::to_vec)
+    }
+
+    fn sample() -> Vec<u8> {
+        (0..20_000_u32).flat_map(|i| (i % 251).to_le_bytes()).collect()
+    }
+
+    #[test]
+    fn every_compression_gives_back_what_went_in() {
+        let mut buffer = Vec::new();
+        for data in [Vec::new(), vec![7], sample()] {
+            for compression in ALL {
+                let payload = compress(compression, &data);
+                let inflated = inflate(compression, &payload, 0, &Limits::default(), &mut buffer);
+                assert!(inflated == Ok(&data[..]), "{compression:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_payload_that_ends_early_or_goes_on_is_an_error_and_never_a_loop() {
+        let limits = Limits::default();
+        for compression in ALL {
+            let payload = compress(compression, &sample());
+            for len in (0..payload.len()).step_by(payload.len() / 50 + 1) {
+                assert!(read(compression, &payload[..len], &limits).is_err(), "{compression:?} cut at {len}");
+            }
+            let longer = [&payload[..], &[0]].concat();
+            assert!(read(compression, &longer, &limits).is_err(), "{compression:?}");
+            assert!(read(compression, &[0xFF; 40], &limits).is_err(), "{compression:?}");
+            assert!(read(compression, &[], &limits).is_err(), "{compression:?}");
+        }
+        let zlib = compress(Compression::Zlib, &sample());
+        assert_eq!(read(Compression::Zlib, &zlib[..zlib.len() - 1], &limits), Err(InflateError::Truncated));
+        assert_eq!(read(Compression::Zlib, &[&zlib[..], &[0]].concat(), &limits), Err(InflateError::Trailing));
+    }
+
+    #[test]
+    fn output_is_bounded_to_the_byte() {
+        let data = vec![0; 300_000];
+        for compression in ALL {
+            let payload = compress(compression, &data);
+            let limits =
+                |most| Limits { max_inflated_bytes: most, max_inflation_ratio: usize::MAX, ..Limits::default() };
+            let by_ratio = |ratio| Limits { max_inflation_ratio: ratio, ..Limits::default() };
+            assert!(read(compression, &payload, &limits(data.len())).is_ok(), "{compression:?}");
+            let most = data.len() - 1;
+            assert_eq!(
+                read(compression, &payload, &limits(most)),
+                Err(InflateError::TooLarge(most)),
+                "{compression:?}"
+            );
+            let most = LEAST_ALLOWANCE.max(payload.len());
+            assert_eq!(read(compression, &payload, &by_ratio(1)), Err(InflateError::TooLarge(most)), "{compression:?}");
+        }
+    }
+
+    #[test]
+    fn what_python_leaves_of_the_checksum_behind_a_deflate_block_must_be_right() {
+        let data = sample();
+        let (block, checksum) = (compress(Compression::Deflate, &data), adler32(&data).to_be_bytes());
+        let zlib = compress(Compression::Zlib, &data);
+        assert_eq!(zlib[zlib.len() - 4..], checksum);
+        let with = |rest: &[u8]| read(Compression::Deflate, &[&block, rest].concat(), &Limits::default());
+        assert_eq!(with(&checksum[..3]), Ok(data));
+        let wrong = [checksum[0], checksum[1], !checksum[2]];
+        assert_eq!(with(&wrong), Err(InflateError::Trailing));
+        assert_eq!(with(&[&checksum[..], &[0]].concat()), Err(InflateError::Trailing));
+    }
+
+    #[test]
+    fn what_a_message_inflated_to_before_counts() {
+        let payload = compress(Compression::Zlib, &[0; 100]);
+        let limits = Limits { max_inflated_bytes: 150, ..Limits::default() };
+        assert!(inflate(Compression::Zlib, &payload, 50, &limits, &mut Vec::new()).is_ok());
+        let mut buffer = Vec::new();
+        let again = inflate(Compression::Zlib, &payload, 51, &limits, &mut buffer);
+        assert_eq!(again, Err(InflateError::TooLarge(99)));
+    }
+
+    #[test]
+    fn a_snappy_block_with_a_wrong_checksum_is_corrupt() {
+        let mut payload = compress(Compression::Snappy, b"abc");
+        *payload.last_mut().unwrap() ^= 1;
+        assert_eq!(read(Compression::Snappy, &payload, &Limits::default()), Err(InflateError::Corrupt));
+        // A length of four gigabytes in five bytes.
+        let huge = [0xFF, 0xFF, 0xFF, 0xFF, 0x0F, 0, 0, 0, 0];
+        assert!(matches!(read(Compression::Snappy, &huge, &Limits::default()), Err(InflateError::TooLarge(_))));
+    }
+}

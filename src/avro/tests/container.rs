@@ -1,0 +1,211 @@
+//! Object container files, which bring their own schema.
+
+use super::{tree::record, *};
+use crate::avro::{
+    Limits,
+    inflate::{Compression, tests::compress},
+};
+
+const NAMED: &str = r#"{"type": "record", "name": "a.R", "aliases": ["Old"], "fields": [
+    {"name": "id", "type": "long"}, {"name": "note", "type": "string", "default": "none"}]}"#;
+
+fn own(name: &str, fields: &str) -> String {
+    format!(r#"{{"type": "record", "name": "{name}", "fields": [{fields}]}}"#)
+}
+
+fn own_id() -> String {
+    own("a.R", r#"{"name": "id", "type": "int"}"#)
+}
+
+fn reading() -> Decoder {
+    decoder(&[("r/1", NAMED)], &[WireFormat::Container])
+}
+
+fn ids(range: std::ops::Range<i64>) -> Vec<u8> {
+    let mut data = Vec::new();
+    range.for_each(|id| write::push_long(&mut data, id));
+    data
+}
+
+fn tree(id: i64) -> Tree {
+    record([("id", Tree::Long(id)), ("note", "none".into())])
+}
+
+#[test]
+fn records_of_all_blocks_are_resolved_to_the_reader_schema_whatever_the_codec() {
+    let decoder = reading();
+    for (codec, compression) in [
+        ("null", None),
+        ("deflate", Some(Compression::Deflate)),
+        ("snappy", Some(Compression::Snappy)),
+        ("zstandard", Some(Compression::Zstandard)),
+        ("bzip2", Some(Compression::Bzip2)),
+        ("xz", Some(Compression::Xz)),
+    ] {
+        let data = |range| match compression {
+            Some(compression) => compress(compression, &ids(range)),
+            None => ids(range),
+        };
+        let body = container(&own_id(), codec, &[(3, &data(0..3)), (0, &data(0..0)), (1, &data(3..4))]);
+        assert_eq!(read_all(&decoder, &binary(&body)), Ok((0..4).map(tree).collect()), "{codec}");
+    }
+    let decoded = decoder.decode(
+        &binary(&container(&own_id(), "null", &[(2, &ids(5..7))])),
+        &mut Scratch::default(),
+        &mut Records::default(),
+    );
+    let decoded = decoded.unwrap();
+    assert_eq!((decoded.format, decoded.version, decoded.records), (WireFormat::Container, None, 2));
+}
+
+#[test]
+fn a_container_without_codec_or_with_blocks_of_metadata_is_read() {
+    let schema = own_id();
+    let mut body = b"Obj\x01".to_vec();
+    for (key, value) in [("other", "x"), ("avro.schema", &schema)] {
+        // A block of one entry, which says its size.
+        body.push(1);
+        let mut entry = Vec::new();
+        write::push_bytes(&mut entry, key.as_bytes());
+        write::push_bytes(&mut entry, value.as_bytes());
+        write::push_len(&mut body, entry.len());
+        body.extend(entry);
+    }
+    body.push(0);
+    body.extend([7; 16]);
+    assert_eq!(read_all(&reading(), &binary(&body)), Ok(Vec::new()));
+}
+
+#[test]
+fn the_name_of_a_containers_schema_says_whose_records_it_has() {
+    let decoder = reading();
+    let id = r#"{"name": "id", "type": "int"}"#;
+    for name in ["a.R", "a.Old"] {
+        let body = container(&own(name, id), "null", &[(1, &ids(1..2))]);
+        assert_eq!(read(&decoder, &binary(&body)), Ok(tree(1)), "{name}");
+    }
+    for name in ["R", "b.R", "Old"] {
+        let body = container(&own(name, id), "null", &[]);
+        let error = format!("container: schema {name} is not in the directory");
+        assert_eq!(reason(&decoder, &binary(&body)), (Reason::UnknownSchema, error));
+    }
+}
+
+#[test]
+fn a_schema_that_the_reader_cannot_read_is_a_rejection_with_every_reason() {
+    let decoder = reading();
+    let body = container(&own("a.R", r#"{"name": "note", "type": "int"}"#), "null", &[]);
+    let error = "container: the schema cannot be read by the newest of its subject; \
+                 note: int cannot be read as string; id: the field is new and has no default";
+    assert_eq!(reason(&decoder, &binary(&body)), (Reason::IncompatibleSchema, error.to_owned()));
+    let body = container("\"int\"", "null", &[]);
+    assert_eq!(reason(&decoder, &binary(&body)).0, Reason::IncompatibleSchema);
+    for schema in ["", "{", r#"{"type": "record"}"#, "\"nothing\""] {
+        let body = container(schema, "null", &[]);
+        assert_eq!(reason(&decoder, &binary(&body)).0, Reason::InvalidContainer, "{schema}");
+    }
+}
+
+#[test]
+fn a_broken_frame_is_rejected_at_every_byte() {
+    let decoder = reading();
+    let body = container(&own_id(), "null", &[(2, &ids(1..3))]);
+    let header = body.len() - 2 - 2 - 16;
+    for len in 4..body.len() {
+        let expected = if len == header { Ok(Vec::new()) } else { Err(Reason::InvalidContainer) };
+        let read = read_all(&decoder, &binary(&body[..len])).map_err(|error| error.reason());
+        assert_eq!(read, expected, "{len}");
+    }
+    for (blocks, expected) in [
+        (&[(-1, &[2, 4][..])][..], Reason::InvalidContainer),
+        (&[(0, &[2][..])][..], Reason::InvalidContainer),
+        (&[(3, &[2, 4][..])][..], Reason::Truncated),
+        (&[(1, &[2, 4][..])][..], Reason::TrailingBytes),
+        (&[(i64::MAX, &[2, 4][..])][..], Reason::LimitExceeded),
+    ] {
+        let body = container(&own_id(), "null", blocks);
+        assert_eq!(reason(&decoder, &binary(&body)).0, expected, "{blocks:?}");
+    }
+    let mut other_sync = body.clone();
+    *other_sync.last_mut().unwrap() ^= 1;
+    assert_eq!(reason(&decoder, &binary(&other_sync)).1, "container: a sync marker differs from the header's");
+    let corrupt = container(&own_id(), "deflate", &[(1, &[0xFF])]);
+    assert_eq!(reason(&decoder, &binary(&corrupt)).1, "container: the compressed data is corrupt");
+    let codec = container(&own_id(), "lz4", &[]);
+    assert_eq!(reason(&decoder, &binary(&codec)).1, "container: the codec is unknown");
+}
+
+#[test]
+fn an_error_names_the_record() {
+    let body = container(&own_id(), "null", &[(1, &ids(0..1)), (2, &[2, 0x80])]);
+    let error = "container: record 2: id: the datum ends before the value does";
+    assert_eq!(reason(&reading(), &binary(&body)), (Reason::Truncated, error.to_owned()));
+}
+
+#[test]
+fn records_schemas_and_inflated_bytes_are_bounded_to_the_last() {
+    let schema = own_id();
+    let limited = |limits| {
+        let options = Options { limits, ..options(&[WireFormat::Container]) };
+        parse(&[("r/1", NAMED)]).unwrap().compile(options).unwrap()
+    };
+    let records = limited(Limits { max_records: 3, ..Limits::default() });
+    let blocks = |count: i64| container(&schema, "null", &[(1, &ids(0..1)), (count, &ids(0..count))]);
+    assert_eq!(read_all(&records, &binary(&blocks(2))).unwrap().len(), 3);
+    let error = (Reason::LimitExceeded, "container: more than 3 records".to_owned());
+    assert_eq!(reason(&records, &binary(&blocks(3))), error);
+
+    let body = container(&schema, "null", &[]);
+    for (bytes, fits) in [(schema.len(), true), (schema.len() - 1, false)] {
+        let decoder = limited(Limits { max_schema_bytes: bytes, ..Limits::default() });
+        assert_eq!(read_all(&decoder, &binary(&body)).is_ok(), fits);
+    }
+
+    let block = compress(Compression::Deflate, &ids(0..50));
+    let body = container(&schema, "deflate", &[(50, &block), (50, &block)]);
+    for (bytes, fits) in [(100, true), (99, false)] {
+        let decoder = limited(Limits { max_inflated_bytes: bytes, ..Limits::default() });
+        let read = read_all(&decoder, &binary(&body)).map_err(|error| error.reason());
+        assert_eq!(read.is_ok(), fits);
+        assert_eq!(read.err(), (!fits).then_some(Reason::LimitExceeded));
+    }
+}
+
+#[test]
+fn values_are_counted_over_all_records() {
+    let options =
+        Options { limits: Limits { max_values: 9, ..Limits::default() }, ..options(&[WireFormat::Container]) };
+    let decoder = parse(&[("r/1", NAMED)]).unwrap().compile(options).unwrap();
+    // A record, its id and its default: three values each.
+    let body = |count: i64| container(&own_id(), "null", &[(count, &ids(0..count))]);
+    assert!(read_all(&decoder, &binary(&body(3))).is_ok());
+    assert_eq!(reason(&decoder, &binary(&body(4))).0, Reason::LimitExceeded);
+}
+
+#[test]
+fn any_number_of_schemas_is_read_and_each_by_its_own_plan() {
+    let decoder = reading();
+    for round in 0..2 {
+        for count in 0..40 {
+            let dropped: String = (0..count).map(|i| format!(r#"{{"name": "x{i}", "type": "int"}}, "#)).collect();
+            let schema = own("a.R", &format!(r#"{dropped}{{"name": "id", "type": "int"}}"#));
+            let body = container(&schema, "null", &[(1, &[ids(0..count), ids(7..8)].concat())]);
+            assert_eq!(read(&decoder, &binary(&body)), Ok(tree(7)), "{round} {count}");
+        }
+    }
+}
+
+#[test]
+fn what_the_canonical_form_leaves_out_still_tells_schemas_apart() {
+    let reader =
+        own("R", r#"{"name": "d", "type": {"type": "bytes", "logicalType": "decimal", "precision": 4, "scale": 2}}"#);
+    let decoder = decoder(&[("r/1", &reader)], &[WireFormat::Container]);
+    let plain = own("R", r#"{"name": "d", "type": "bytes"}"#);
+    let other = reader.replace("\"scale\": 2", "\"scale\": 1");
+    for _ in 0..2 {
+        for (schema, fits) in [(&plain, true), (&other, false), (&reader, true)] {
+            let body = container(schema, "null", &[(1, &[2, 5])]);
+            assert_eq!(read_all(&decoder, &binary(&body)).is_ok(), fits);
+        }
+    }
+}

@@ -1,0 +1,462 @@
+//! Random schemas, schemas they evolve to, and random values of them, for the oracle.
+
+use super::tree::Tree;
+use crate::avro::text;
+use apache_avro::{Decimal, Duration, types::Value};
+use proptest::prelude::*;
+use std::collections::{BTreeSet, HashMap};
+
+/// A schema before it has names: a named type is the one its number names, in every schema of a case.
+#[derive(Debug, Clone)]
+pub(crate) enum Model {
+    Null,
+    Boolean,
+    Int,
+    Long,
+    Float,
+    Double,
+    Bytes,
+    String,
+    Date,
+    TimeMillis,
+    TimeMicros,
+    TimestampMillis,
+    TimestampMicros,
+    TimestampNanos,
+    LocalTimestampMillis,
+    /// A decimal on bytes: precision up to 18, scale up to 9.
+    Decimal(u32),
+    /// A decimal of scale 2 on eight bytes.
+    FixedDecimal(u32),
+    Uuid(u32),
+    Duration(u32),
+    Fixed(u32, usize),
+    Enum(u32, Vec<u8>, Option<u8>),
+    Array(Box<Model>),
+    Map(Box<Model>),
+    Union(Vec<Model>),
+    Record(u32, Vec<Field>),
+    /// `null`, or the record around here: the one of this number.
+    Again(u32),
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Field {
+    number: u32,
+    model: Model,
+    /// Whether it has a default.
+    default: bool,
+}
+
+/// A source of choices that a seed decides.
+pub(crate) struct Dice(pub(crate) u64);
+
+impl Dice {
+    fn roll(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+
+    pub(crate) fn below(&mut self, end: usize) -> usize {
+        usize::try_from(self.roll() % end as u64).unwrap()
+    }
+
+    fn chance(&mut self, one_in: usize) -> bool {
+        self.below(one_in) == 0
+    }
+
+    fn long(&mut self) -> i64 {
+        let value = self.roll().cast_signed();
+        value >> self.below(64)
+    }
+
+    fn int(&mut self) -> i32 {
+        i32::try_from(self.long() >> 32).unwrap()
+    }
+
+    pub(crate) fn bytes(&mut self, len: usize) -> Vec<u8> {
+        (0..len).map(|_| self.roll().to_le_bytes()[0]).collect()
+    }
+
+    fn text(&mut self) -> String {
+        (0..self.below(9)).map(|_| ['a', 'ß', '"', '\n', '😀', '\0', 'Z', ' '][self.below(8)]).collect()
+    }
+}
+
+fn leaf() -> impl Strategy<Value = Model> {
+    use Model::*;
+    prop_oneof![
+        4 => prop::sample::select(vec![Null, Boolean, Int, Long, Float, Double, Bytes, String]),
+        2 => prop::sample::select(vec![
+            Date, TimeMillis, TimeMicros, TimestampMillis, TimestampMicros, TimestampNanos, LocalTimestampMillis,
+            Decimal(0), Decimal(2), FixedDecimal(0), Uuid(0), Duration(0), Again(0),
+        ]),
+        1 => (0_usize..5).prop_map(|size| Fixed(0, size)),
+        1 => prop::collection::btree_set(0_u8..8, 1..5)
+            .prop_map(|symbols| Enum(0, symbols.into_iter().rev().collect(), None)),
+    ]
+}
+
+/// Any record.
+pub(crate) fn model() -> impl Strategy<Value = Model> {
+    let inner = leaf().prop_recursive(4, 24, 5, |inner| {
+        prop_oneof![
+            inner.clone().prop_map(|items| Model::Array(Box::new(items))),
+            inner.clone().prop_map(|values| Model::Map(Box::new(values))),
+            prop::collection::vec(inner.clone(), 1..4).prop_map(Model::Union),
+            prop::collection::vec(inner, 0..5).prop_map(record),
+        ]
+    });
+    prop::collection::vec(inner, 0..6).prop_map(record).prop_map(|mut model| {
+        settle(&mut model, &mut 0, None);
+        model
+    })
+}
+
+fn record(models: Vec<Model>) -> Model {
+    let field = |(model, number)| Field { number, model, default: false };
+    Model::Record(0, models.into_iter().zip(0..).map(field).collect())
+}
+
+/// Numbers the named types and makes the unions legal: no union in a union, no kind twice, and no two named types of one
+/// kind, which apache-avro tells apart by what fits and not by their names.
+fn settle(model: &mut Model, next: &mut u32, around: Option<u32>) {
+    match model {
+        Model::FixedDecimal(number)
+        | Model::Uuid(number)
+        | Model::Duration(number)
+        | Model::Fixed(number, _)
+        | Model::Enum(number, ..) => {
+            *number = *next;
+            *next += 1;
+        }
+        Model::Again(number) => match around {
+            Some(record) => *number = record,
+            None => *model = Model::Null,
+        },
+        Model::Array(inner) | Model::Map(inner) => settle(inner, next, around),
+        Model::Union(branches) => {
+            let mut kinds = BTreeSet::new();
+            branches
+                .retain(|branch| !matches!(branch, Model::Union(_) | Model::Again(_)) && kinds.insert(kind(branch)));
+            // apache-avro takes a number for a narrower one, too, and promotes no annotated one.
+            let mut number = false;
+            let numbers = ["int", "long", "float", "double"];
+            branches.retain(|branch| !numbers.contains(&kind(branch)) || !std::mem::replace(&mut number, true));
+            // It takes text for a fixed of any size or an enum, an array for bytes, a map for a record, and no
+            // text for a decimal.
+            let kinds: Vec<_> = branches.iter().map(kind).collect();
+            let text = kinds.iter().any(|kind| ["string", "bytes"].contains(kind));
+            branches.retain(|branch| !(text && ["fixed", "enum", "array"].contains(&kind(branch))));
+            branches.retain(|branch| !(kinds.contains(&"record") && kind(branch) == "map"));
+            branches.retain(|branch| !(kinds.contains(&"string") && matches!(branch, Model::Decimal(_))));
+            if branches.is_empty() {
+                branches.push(Model::Null);
+            }
+            branches.iter_mut().for_each(|branch| settle(branch, next, around));
+        }
+        Model::Record(number, fields) => {
+            *number = *next;
+            *next += 1;
+            let own = *number;
+            fields.iter_mut().for_each(|field| settle(&mut field.model, next, Some(own)));
+        }
+        _ => {}
+    }
+}
+
+/// The Avro type below any logical one.
+fn kind(model: &Model) -> &'static str {
+    match model {
+        Model::Null => "null",
+        Model::Boolean => "boolean",
+        Model::Int | Model::Date | Model::TimeMillis => "int",
+        Model::Long
+        | Model::TimeMicros
+        | Model::TimestampMillis
+        | Model::TimestampMicros
+        | Model::TimestampNanos
+        | Model::LocalTimestampMillis => "long",
+        Model::Float => "float",
+        Model::Double => "double",
+        Model::Bytes | Model::Decimal(_) => "bytes",
+        Model::String => "string",
+        Model::FixedDecimal(_) | Model::Uuid(_) | Model::Duration(_) | Model::Fixed(..) => "fixed",
+        Model::Enum(..) => "enum",
+        Model::Array(_) => "array",
+        Model::Map(_) => "map",
+        Model::Union(_) => "union",
+        Model::Record(..) | Model::Again(_) => "record",
+    }
+}
+
+/// The schema's JSON.
+pub(crate) fn schema(model: &Model) -> String {
+    let logical = |ty: &str, logical: &str| format!(r#"{{"type":"{ty}","logicalType":"{logical}"}}"#);
+    let fixed =
+        |number: &u32, size: usize, more: &str| format!(r#"{{"type":"fixed","name":"N{number}","size":{size}{more}}}"#);
+    match model {
+        Model::Date => logical("int", "date"),
+        Model::TimeMillis => logical("int", "time-millis"),
+        Model::TimeMicros => logical("long", "time-micros"),
+        Model::TimestampMillis => logical("long", "timestamp-millis"),
+        Model::TimestampMicros => logical("long", "timestamp-micros"),
+        Model::TimestampNanos => logical("long", "timestamp-nanos"),
+        Model::LocalTimestampMillis => logical("long", "local-timestamp-millis"),
+        Model::Decimal(scale) => {
+            format!(r#"{{"type":"bytes","logicalType":"decimal","precision":18,"scale":{scale}}}"#)
+        }
+        Model::FixedDecimal(number) => fixed(number, 8, r#","logicalType":"decimal","precision":18,"scale":2"#),
+        Model::Uuid(number) => fixed(number, 16, r#","logicalType":"uuid""#),
+        Model::Duration(number) => fixed(number, 12, r#","logicalType":"duration""#),
+        Model::Fixed(number, size) => fixed(number, *size, ""),
+        Model::Enum(number, symbols, default) => {
+            let symbols: Vec<_> = symbols.iter().map(|symbol| format!("\"S{symbol}\"")).collect();
+            let default = default.map(|symbol| format!(r#","default":"S{symbol}""#)).unwrap_or_default();
+            format!(r#"{{"type":"enum","name":"N{number}","symbols":[{}]{default}}}"#, symbols.join(","))
+        }
+        Model::Array(items) => format!(r#"{{"type":"array","items":{}}}"#, schema(items)),
+        Model::Map(values) => format!(r#"{{"type":"map","values":{}}}"#, schema(values)),
+        Model::Union(branches) => format!("[{}]", branches.iter().map(schema).collect::<Vec<_>>().join(",")),
+        Model::Record(number, fields) => {
+            let fields: Vec<_> = fields.iter().map(field).collect();
+            format!(r#"{{"type":"record","name":"N{number}","fields":[{}]}}"#, fields.join(","))
+        }
+        Model::Again(number) => format!(r#"["null","N{number}"]"#),
+        primitive => format!("\"{}\"", kind(primitive)),
+    }
+}
+
+fn field(field: &Field) -> String {
+    let default = if field.default { format!(r#","default":{}"#, default(&field.model)) } else { String::new() };
+    format!(r#"{{"name":"f{}","type":{}{default}}}"#, field.number, schema(&field.model))
+}
+
+/// A default of any type, as its schema spells it.
+fn default(model: &Model) -> String {
+    match model {
+        Model::Boolean => "true".to_owned(),
+        Model::Float | Model::Double => "1.5".to_owned(),
+        Model::Bytes | Model::String => r#""a""#.to_owned(),
+        Model::Decimal(_) => r#""\u0000\u0000\u0000\u0000\u0000\u0000\u0001\u0000""#.to_owned(),
+        Model::FixedDecimal(_) => format!("\"{}\"", "\\u0001".repeat(8)),
+        Model::Uuid(_) => format!("\"{}\"", "a".repeat(16)),
+        Model::Duration(_) => format!("\"{}\"", "a".repeat(12)),
+        Model::Fixed(_, size) => format!("\"{}\"", "a".repeat(*size)),
+        Model::Enum(_, symbols, _) => format!("\"S{}\"", symbols[0]),
+        Model::Array(_) => "[]".to_owned(),
+        Model::Map(_) => "{}".to_owned(),
+        Model::Union(branches) => default(&branches[0]),
+        Model::Record(_, fields) => {
+            let fields: Vec<_> =
+                fields.iter().map(|field| format!(r#""f{}":{}"#, field.number, default(&field.model))).collect();
+            format!("{{{}}}", fields.join(","))
+        }
+        Model::Null | Model::Again(_) => "null".to_owned(),
+        _ => "7".to_owned(),
+    }
+}
+
+/// A schema that can read what `model` wrote, though perhaps not every value of it.
+pub(crate) fn evolved(model: &Model, dice: &mut Dice, fresh: &mut u32) -> Model {
+    let promoted = match (model, dice.below(4)) {
+        (Model::Int, 0) => Model::Long,
+        (Model::Int | Model::Long, 1) => Model::Double,
+        (Model::Int | Model::Long, 2) => Model::Float,
+        (Model::Float, 0) => Model::Double,
+        (Model::Bytes, 0) => Model::String,
+        (Model::String, 0) => Model::Bytes,
+        (model, _) => model.clone(),
+    };
+    match promoted {
+        Model::Array(items) => Model::Array(Box::new(evolved(&items, dice, fresh))),
+        Model::Map(values) => Model::Map(Box::new(evolved(&values, dice, fresh))),
+        Model::Enum(number, mut symbols, _) => {
+            // One symbol is left in common: else no value could ever be read.
+            let removable = symbols.len() > 1;
+            if dice.chance(2) {
+                symbols.reverse();
+                symbols.push(8);
+            }
+            if removable && dice.chance(2) {
+                symbols.remove(0);
+            }
+            let default = dice.chance(2).then(|| symbols[symbols.len() - 1]);
+            Model::Enum(number, symbols, default)
+        }
+        Model::Union(mut branches) => {
+            // Branches themselves stay as they are: apache-avro chooses them by what fits, not by type and name.
+            if dice.chance(3) {
+                branches.reverse();
+            }
+            if branches.len() > 1 && dice.chance(3) {
+                branches.remove(0);
+            }
+            Model::Union(branches)
+        }
+        Model::Record(number, fields) => {
+            let mut kept: Vec<_> = fields.iter().filter(|_| !dice.chance(5)).cloned().collect();
+            for field in &mut kept {
+                field.model = evolved(&field.model, dice, fresh);
+            }
+            if dice.chance(3) {
+                kept.reverse();
+            }
+            if dice.chance(3) {
+                *fresh += 1;
+                let models = [
+                    Model::Int,
+                    Model::String,
+                    Model::Array(Box::new(Model::Long)),
+                    Model::Bytes,
+                    Model::Decimal(1),
+                    Model::Union(vec![Model::Null, Model::Long]),
+                    Model::Fixed(1000 + *fresh, 3),
+                    record(vec![Model::Double, Model::Boolean]),
+                ];
+                let mut model = models[dice.below(models.len())].clone();
+                if let Model::Record(number, _) = &mut model {
+                    *number = 2000 + *fresh;
+                }
+                kept.push(Field { number: 100 + *fresh, model, default: true });
+            }
+            Model::Record(number, kept)
+        }
+        other => other,
+    }
+}
+
+/// A value of `model`, whose enclosing records are `around`.
+pub(crate) fn value(model: &Model, dice: &mut Dice, around: &mut Vec<Model>) -> Value {
+    match model {
+        Model::Null => Value::Null,
+        Model::Boolean => Value::Boolean(dice.chance(2)),
+        Model::Int => Value::Int(dice.int()),
+        Model::Long => Value::Long(dice.long()),
+        Model::Float => Value::Float(dice.int() as f32 / 7.0),
+        Model::Double => Value::Double(dice.long() as f64 / 7.0),
+        Model::Bytes => {
+            let len = dice.below(9);
+            Value::Bytes(if dice.chance(2) { dice.bytes(len) } else { dice.text().into_bytes() })
+        }
+        Model::String => Value::String(dice.text()),
+        Model::Date => Value::Date(dice.int()),
+        Model::TimeMillis => Value::TimeMillis(dice.int()),
+        Model::TimeMicros => Value::TimeMicros(dice.long()),
+        Model::TimestampMillis => Value::TimestampMillis(dice.long()),
+        Model::TimestampMicros => Value::TimestampMicros(dice.long()),
+        Model::TimestampNanos => Value::TimestampNanos(dice.long()),
+        Model::LocalTimestampMillis => Value::LocalTimestampMillis(dice.long()),
+        // Of full length: apache-avro refuses to resolve a decimal of fewer bytes than its precision may need.
+        Model::Decimal(_) | Model::FixedDecimal(_) => Value::Decimal(Decimal::from(dice.long().to_be_bytes())),
+        Model::Uuid(_) => Value::Uuid(apache_avro::Uuid::from_slice(&dice.bytes(16)).unwrap()),
+        Model::Duration(_) => Value::Duration(Duration::from(<[u8; 12]>::try_from(dice.bytes(12)).unwrap())),
+        Model::Fixed(_, size) => Value::Fixed(*size, dice.bytes(*size)),
+        Model::Enum(_, symbols, _) => {
+            let index = dice.below(symbols.len());
+            Value::Enum(u32::try_from(index).unwrap(), format!("S{}", symbols[index]))
+        }
+        Model::Array(items) => Value::Array((0..dice.below(4)).map(|_| value(items, dice, around)).collect()),
+        Model::Map(values) => {
+            let entries = (0..dice.below(4)).map(|i| (format!("{}{i}", dice.text()), value(values, dice, around)));
+            Value::Map(entries.collect::<HashMap<_, _>>())
+        }
+        Model::Union(branches) => {
+            let index = dice.below(branches.len());
+            Value::Union(u32::try_from(index).unwrap(), Box::new(value(&branches[index], dice, around)))
+        }
+        Model::Record(_, fields) => {
+            around.push(model.clone());
+            let fields = fields.iter().map(|field| (format!("f{}", field.number), value(&field.model, dice, around)));
+            let record = Value::Record(fields.collect());
+            around.pop();
+            record
+        }
+        Model::Again(number) => {
+            let record =
+                around.iter().rev().find(|model| matches!(model, Model::Record(own, _) if own == number)).cloned();
+            match record {
+                Some(record) if around.len() < 6 && dice.chance(2) => {
+                    Value::Union(1, Box::new(value(&record, dice, around)))
+                }
+                _ => Value::Union(0, Box::new(Value::Null)),
+            }
+        }
+    }
+}
+
+/// What a visitor is told of `value` of `model`, with fields and keys in order.
+pub(crate) fn tree(value: &Value, model: &Model, around: &mut Vec<Model>) -> Tree {
+    match (value, model) {
+        (Value::Null, _) => Tree::Null,
+        (Value::Boolean(value), _) => Tree::Boolean(*value),
+        (Value::Int(value) | Value::TimeMillis(value), _) => Tree::Long((*value).into()),
+        (
+            Value::Long(value)
+            | Value::TimeMicros(value)
+            | Value::TimestampMillis(value)
+            | Value::TimestampMicros(value)
+            | Value::TimestampNanos(value)
+            | Value::LocalTimestampMillis(value),
+            _,
+        ) => Tree::Long(*value),
+        (Value::Float(value), _) => Tree::Float(*value),
+        (Value::Double(value), _) => Tree::Double(*value),
+        (Value::Date(days), _) => Tree::Date(*days),
+        (Value::Bytes(bytes) | Value::Fixed(_, bytes), _) => Tree::Bytes(bytes.clone()),
+        (Value::String(text) | Value::Enum(_, text), _) => Tree::String(text.clone()),
+        (Value::Uuid(uuid), _) => Tree::Uuid(*uuid.as_bytes()),
+        (Value::Duration(duration), _) => Tree::Bytes(<[u8; 12]>::from(*duration).to_vec()),
+        (Value::Decimal(decimal), model) => {
+            let scale = if let Model::Decimal(scale) = model { *scale } else { 2 };
+            sorted(Tree::Decimal(Vec::try_from(decimal).unwrap(), scale))
+        }
+        (Value::Array(items), Model::Array(model)) => {
+            Tree::Array(items.iter().map(|item| tree(item, model, around)).collect())
+        }
+        (Value::Map(entries), Model::Map(model)) => {
+            sorted(Tree::Map(entries.iter().map(|(key, value)| (key.clone(), tree(value, model, around))).collect()))
+        }
+        (Value::Union(index, value), Model::Union(branches)) => tree(value, &branches[*index as usize], around),
+        (Value::Union(_, value), Model::Again(number)) => {
+            let record =
+                around.iter().rev().find(|model| matches!(model, Model::Record(own, _) if own == number)).cloned();
+            tree(value, &record.unwrap(), around)
+        }
+        (Value::Record(values), Model::Record(_, fields)) => {
+            around.push(model.clone());
+            let field = |(name, value): &(String, Value)| {
+                let field = fields.iter().find(|field| format!("f{}", field.number) == *name).unwrap();
+                (name.clone(), tree(value, &field.model, around))
+            };
+            let record = sorted(Tree::Record(values.iter().map(field).collect()));
+            around.pop();
+            record
+        }
+        (value, model) => panic!("{value:?} is no value of {model:?}"),
+    }
+}
+
+/// The same tree with fields and keys in order and decimals as short as they can be.
+pub(crate) fn sorted(tree: Tree) -> Tree {
+    let entries = |entries: Vec<(String, Tree)>| {
+        let mut entries: Vec<_> = entries.into_iter().map(|(key, value)| (key, sorted(value))).collect();
+        entries.sort_by(|(one, _), (other, _)| one.cmp(other));
+        entries
+    };
+    match tree {
+        Tree::Array(items) => Tree::Array(items.into_iter().map(sorted).collect()),
+        Tree::Map(map) => Tree::Map(entries(map)),
+        Tree::Record(fields) => Tree::Record(entries(fields)),
+        Tree::Decimal(bytes, scale) => {
+            let negative = bytes.first().is_some_and(|byte| *byte >= 0x80);
+            let number =
+                bytes.iter().fold(if negative { -1 } else { 0 }, |number: i128, byte| number << 8 | i128::from(*byte));
+            Tree::Decimal(text::twos_complement(number), scale)
+        }
+        tree => tree,
+    }
+}

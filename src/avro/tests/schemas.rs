@@ -1,0 +1,221 @@
+//! What is wrong with a schema directory, and what its subjects say of themselves.
+
+use super::*;
+use crate::avro::SchemaVersion;
+use crate::record::{FieldKind, Unit};
+
+fn errors(files: &[(&str, &str)]) -> Vec<String> {
+    parse(files).unwrap_err().split("; ").map(str::to_owned).collect()
+}
+
+fn compile_errors(files: &[(&str, &str)], formats: &[WireFormat]) -> String {
+    parse(files).unwrap().compile(options(formats)).unwrap_err().to_string()
+}
+
+#[test]
+fn every_problem_of_every_file_is_told_at_once() {
+    let good = record_of(r#"{"name": "f", "type": "int"}"#);
+    let ids = |ids: &str| good.replacen('{', &format!(r#"{{"schemaIds": {ids}, "#), 1);
+    let files = [
+        ("a/0", good.as_str()),
+        ("a/01", &good),
+        ("a/latest", &good),
+        ("b/1", "{"),
+        ("c/1", "\"string\""),
+        ("d/1", &ids("[\"x\"]")),
+        ("e/1", &ids("7")),
+        ("f/1", &record_of(r#"{"name": "f", "type": "int", "default": "x"}"#)),
+        ("g/1", &record_of(r#"{"name": "f", "type": "Missing"}"#)),
+    ];
+    let version = "the version in the file's name is no positive integer";
+    assert_eq!(
+        errors(&files),
+        [
+            &format!("a/0.avsc: {version}"),
+            &format!("a/01.avsc: {version}"),
+            &format!("a/latest.avsc: {version}"),
+            "b/1.avsc: not json at byte 1",
+            "c/1.avsc: the schema is no record",
+            "d/1.avsc: schemaIds is no list of four-byte integers and uuids",
+            "e/1.avsc: schemaIds is no list of four-byte integers and uuids",
+            "g/1.avsc: f: type \"Missing\" is not defined before it is used",
+            "f/1.avsc: the default of R.f does not fit: not the json of a value of type int",
+        ]
+    );
+    assert_eq!(errors(&[]), ["there is no schema"]);
+}
+
+#[test]
+fn a_version_that_is_there_twice_is_an_error() {
+    let schema = record_of("");
+    let error = Schemas::parse(vec![file("a/1", &schema), SchemaFile { path: "other".into(), ..file("a/1", &schema) }]);
+    assert_eq!(error.unwrap_err().to_string(), "a/1.avsc and other are the same version");
+}
+
+#[test]
+fn versions_are_ordered_as_numbers() {
+    let texts: Vec<_> =
+        [9, 10, 2].map(|n| (n, record_of(&format!(r#"{{"name": "f{n}", "type": "int", "default": 0}}"#)))).into();
+    let names: Vec<_> = texts.iter().map(|(n, _)| format!("s/{n}")).collect();
+    let files: Vec<_> = names.iter().map(String::as_str).zip(texts.iter().map(|(_, text)| text.as_str())).collect();
+    let schemas = parse(&files).unwrap();
+    let subject = schemas.subjects().next().unwrap();
+    assert_eq!(subject.versions().map(SchemaVersion::number).collect::<Vec<_>>(), [2, 9, 10]);
+    assert_eq!((subject.newest().number(), subject.fields().collect::<Vec<_>>()), (10, vec!["f10"]));
+    assert_eq!(subject.version(9).unwrap().path(), "s/9.avsc");
+    assert!(subject.version(3).is_none());
+}
+
+#[test]
+fn a_broken_file_hides_no_problem_of_other_subjects_and_makes_none_up() {
+    let int = field_of("\"int\"");
+    let text = field_of("\"string\"");
+    let incompatible = |subject: &str| {
+        format!("subject {subject}: version 1 cannot be read by version 2: f: int cannot be read as string")
+    };
+    let broken = |version: &str| format!("{version}.avsc: not json at byte 1");
+    let found = errors(&[("a/1", &int), ("a/2", &text), ("b/1", &int), ("b/2", &text), ("b/3", "{")]);
+    assert_eq!(found, [broken("b/3"), incompatible("a")], "the newest of b is not known");
+    let found = errors(&[("a/1", &int), ("a/2", &text), ("a/x", "{")]);
+    assert_eq!(found.len(), 2);
+}
+
+#[test]
+fn what_a_message_could_not_tell_apart_stops_the_start() {
+    let one = field_of("\"int\"");
+    let same = one.replace("\"name\": \"f\"", "\"name\": \"f\", \"doc\": \"x\"");
+    let single = compile_errors(&[("a/1", &one), ("b/1", &same)], &[WireFormat::SingleObject]);
+    assert!(single.starts_with("subjects a and b have the same fingerprint "), "{single}");
+    let container = compile_errors(&[("a/1", &one), ("b/1", &field_of("\"long\""))], &[WireFormat::Container]);
+    assert!(container.starts_with("subjects a and b have the same record name R"), "{container}");
+    let aliased = |name: &str| format!(r#"{{"type": "record", "name": "{name}", "aliases": ["Old"], "fields": []}}"#);
+    let container = compile_errors(&[("a/1", &aliased("A")), ("b/1", &aliased("B"))], &[WireFormat::Container]);
+    assert!(container.starts_with("subjects a and b have the same record name Old"), "{container}");
+    // Where the message names its schema there is nothing to confuse.
+    assert!(parse(&[("a/1", &one), ("b/1", &same)]).unwrap().compile(options(&[WireFormat::Datum])).is_ok());
+
+    let with_id = |name: &str| format!(r#"{{"type": "record", "name": "{name}", "schemaIds": [7], "fields": []}}"#);
+    let ids = compile_errors(&[("a/1", &with_id("A")), ("b/1", &with_id("B"))], &[]);
+    assert_eq!(ids, "schema id 7 is both that of a/1.avsc and of b/1.avsc");
+}
+
+#[test]
+fn a_default_schema_that_is_not_there_stops_the_start() {
+    for name in ["x", "a/2", "a/", ""] {
+        let options = Options { default_schema: Some(name.to_owned()), ..options(&[WireFormat::Datum]) };
+        let error = parse(&[("a/1", &record_of(""))]).unwrap().compile(options).unwrap_err();
+        assert_eq!(error.to_string(), format!("the default schema {name} is not in the directory"));
+    }
+}
+
+#[test]
+fn a_subject_tells_what_its_fields_hold() {
+    let fixed = |name: &str, size: u32, logical: &str| {
+        format!(r#"{{"type": "fixed", "name": "{name}", "size": {size}, "logicalType": "{logical}", "precision": 4}}"#)
+    };
+    let logical =
+        |ty: &str, logical: &str| format!(r#"{{"type": "{ty}", "logicalType": "{logical}", "precision": 4}}"#);
+    let number = FieldKind::Number;
+    let kinds = [
+        ("\"string\"".to_owned(), FieldKind::Text),
+        (r#"["null", "string"]"#.to_owned(), FieldKind::Text),
+        (r#"["string", "null"]"#.to_owned(), FieldKind::Text),
+        (r#"{"type": "enum", "name": "E", "symbols": ["A"]}"#.to_owned(), FieldKind::Text),
+        (logical("string", "uuid"), FieldKind::Text),
+        (logical("int", "date"), FieldKind::Text),
+        (fixed("U", 16, "uuid"), FieldKind::Text),
+        (fixed("V", 15, "uuid"), FieldKind::Binary),
+        ("\"bytes\"".to_owned(), FieldKind::Binary),
+        (fixed("F", 12, "duration"), FieldKind::Binary),
+        (logical("bytes", "decimal"), number(Unit::Plain)),
+        (fixed("D", 4, "decimal"), number(Unit::Plain)),
+        (fixed("N", 1, "decimal"), FieldKind::Binary),
+        ("\"int\"".to_owned(), number(Unit::Plain)),
+        ("\"float\"".to_owned(), number(Unit::Plain)),
+        ("\"double\"".to_owned(), number(Unit::Plain)),
+        ("\"long\"".to_owned(), number(Unit::Plain)),
+        (logical("int", "time-millis"), number(Unit::Plain)),
+        (logical("long", "time-micros"), number(Unit::Plain)),
+        (logical("long", "timestamp-millis"), number(Unit::Milliseconds)),
+        (logical("long", "timestamp-micros"), number(Unit::Microseconds)),
+        (logical("long", "timestamp-nanos"), number(Unit::Nanoseconds)),
+        (logical("long", "local-timestamp-millis"), number(Unit::Milliseconds)),
+        (logical("long", "local-timestamp-micros"), number(Unit::Microseconds)),
+        (logical("long", "local-timestamp-nanos"), number(Unit::Nanoseconds)),
+        (logical("string", "date"), FieldKind::Text),
+        (logical("long", "date"), number(Unit::Plain)),
+        ("\"boolean\"".to_owned(), FieldKind::Other),
+        ("\"null\"".to_owned(), FieldKind::Other),
+        (r#"["null", "string", "int"]"#.to_owned(), FieldKind::Other),
+        (r#"{"type": "array", "items": "int"}"#.to_owned(), FieldKind::Other),
+        (r#"{"type": "record", "name": "N", "fields": []}"#.to_owned(), FieldKind::Other),
+    ];
+    for (ty, kind) in kinds {
+        let schemas = parse(&[("s/1", &field_of(&ty))]).unwrap();
+        assert_eq!(schemas.subjects().next().unwrap().field("f"), Ok(kind), "{ty}");
+    }
+}
+
+#[test]
+fn a_subject_has_its_own_property_and_ids() {
+    let schema = record_of("").replacen('{', r#"{"dynamodb": {"table": "t", "n": 1.5}, "schemaIds": [7], "#, 1);
+    let schemas = parse(&[("s/1", &format!("\u{feff}{schema}")), ("s/2", &record_of(""))]).unwrap();
+    let subject = schemas.subjects().next().unwrap();
+    assert_eq!(subject.dynamodb(), None, "it is the newest's property that counts");
+    assert_eq!(subject.version(1).unwrap().ids().len(), 1);
+    let schemas = parse(&[("s/1", &schema)]).unwrap();
+    let subject = schemas.subjects().next().unwrap();
+    assert_eq!(subject.dynamodb().unwrap()["table"], "t");
+    assert_eq!((subject.name(), subject.id().0), ("s", 0));
+}
+
+#[test]
+fn what_is_no_schema_is_told_where() {
+    let named = |kind: &str, more: &str| field_of(&format!(r#"{{"type": "{kind}", "name": "N"{more}}}"#));
+    for (schema, error) in [
+        (field_of("1"), "f: neither a type name, nor an object with a type, nor a union"),
+        (field_of("{}"), "f: attribute \"type\" is missing or of the wrong kind"),
+        (field_of(r#"["int", ["null"]]"#), "f[1]: a union stands directly in a union"),
+        (field_of(r#"["int", {"type": "int", "logicalType": "date"}]"#), "f[1]: \"int\" comes twice"),
+        (field_of(r#"{"type": "array"}"#), "f: attribute \"items\" is missing or of the wrong kind"),
+        (field_of(r#"{"type": "map", "values": "x"}"#), "f.values: type \"x\" is not defined before it is used"),
+        (named("enum", r#", "symbols": ["A", "A"]"#), "f: \"A\" comes twice"),
+        (named("enum", r#", "symbols": ["A-B"]"#), "f: \"A-B\" is no legal name"),
+        (named("enum", r#", "symbols": ["A"], "default": "B""#), "f: default \"B\" is none of the symbols"),
+        (named("enum", r#", "symbols": "A""#), "f: attribute \"symbols\" is missing or of the wrong kind"),
+        (named("fixed", r#", "size": -1"#), "f: attribute \"size\" is missing or of the wrong kind"),
+        (named("fixed", r#", "size": 2147483648"#), "f: attribute \"size\" is missing or of the wrong kind"),
+        (named("record", ""), "f: attribute \"fields\" is missing or of the wrong kind"),
+        (
+            named("record", r#", "fields": [{"type": "int"}]"#),
+            "f[0]: attribute \"name\" is missing or of the wrong kind",
+        ),
+        (named("record", r#", "fields": [], "namespace": "a-b""#), "f: \"a-b.N\" is no legal name"),
+        (record_of(r#"{"name": "f", "type": "int"}, {"name": "f", "type": "int"}"#), "\"f\" comes twice"),
+        (record_of(r#"{"name": "1", "type": "int"}"#), "1: \"1\" is no legal name"),
+        (field_of(r#"{"type": "fixed", "name": "R", "size": 1}"#), "f: \"R\" comes twice"),
+        (field_of(r#"{"type": "fixed", "name": "string", "size": 1}"#), "f: \"string\" is no legal name"),
+    ] {
+        assert_eq!(errors(&[("s/1", &schema)]), [format!("s/1.avsc: {error}")], "{schema}");
+    }
+}
+
+#[test]
+fn names_are_looked_for_in_the_namespace_around_them() {
+    let schema = r#"{"type": "record", "name": "a.b.R", "fields": [
+        {"name": "one", "type": {"type": "fixed", "name": "F", "size": 1}},
+        {"name": "two", "type": "F"},
+        {"name": "three", "type": "a.b.F"},
+        {"name": "four", "type": {"type": "enum", "name": "c.E", "namespace": "ignored", "symbols": ["A"]}},
+        {"name": "five", "type": ["null", "c.E", "R"]},
+        {"name": "six", "type": {"type": "record", "name": "N", "namespace": "", "fields": []}},
+        {"name": "seven", "type": {"type": "N"}}]}"#;
+    let oracle = apache_avro::Schema::parse_str(&schema.replace(r#"{"type": "N"}"#, "\"null\"")).unwrap();
+    let ours = Schema::parse(&schema.replace(r#"{"type": "N"}"#, "\"null\"")).unwrap();
+    assert_eq!(ours.canonical_form(), oracle.canonical_form());
+    // The names of kinds may be those of types.
+    let map = r#"["null", {"type": "map", "values": "int"}, {"type": "record", "name": "map", "fields": []}]"#;
+    assert!(Schema::parse(&field_of(map)).is_ok());
+    // As Java writes a reference to a type without namespace from within one.
+    assert!(Schema::parse(schema).is_ok());
+}

@@ -1,0 +1,116 @@
+//! Why a datum is no record.
+
+use crate::{avro::path::At, outcome::Reason, record::Unstorable};
+use std::fmt;
+
+/// Why a datum is no record of its schemas.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Fault {
+    Truncated,
+    /// Bytes after the record.
+    Trailing(usize),
+    Boolean,
+    Varint,
+    Int,
+    Length,
+    Utf8,
+    Symbol,
+    Branch,
+    /// A block whose items do not take the bytes it says.
+    Block,
+    DuplicateKey,
+    UnknownSymbol,
+    UnknownBranch,
+    Depth(usize),
+    Values(usize),
+    Unstorable(Unstorable),
+}
+
+impl Fault {
+    pub(crate) fn reason(&self) -> Reason {
+        match self {
+            Self::Truncated => Reason::Truncated,
+            Self::Trailing(_) => Reason::TrailingBytes,
+            Self::Boolean
+            | Self::Varint
+            | Self::Int
+            | Self::Length
+            | Self::Utf8
+            | Self::Symbol
+            | Self::Branch
+            | Self::Block
+            | Self::DuplicateKey => Reason::MalformedDatum,
+            Self::UnknownSymbol | Self::UnknownBranch => Reason::Unresolvable,
+            Self::Depth(_) | Self::Values(_) => Reason::LimitExceeded,
+            Self::Unstorable(unstorable) => match unstorable {
+                Unstorable::Number(_) => Reason::NumberOutOfRange,
+                Unstorable::Key { .. } => Reason::InvalidKey,
+                Unstorable::TooLarge { .. } => Reason::ItemTooLarge,
+                Unstorable::TooDeep { .. } | Unstorable::Name(_) | Unstorable::Mapping { .. } => Reason::InvalidItem,
+            },
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Truncated => f.write_str("the datum ends before the value does"),
+            Self::Trailing(bytes) => write!(f, "{bytes} bytes follow the record"),
+            Self::Boolean => f.write_str("a boolean is neither 0 nor 1"),
+            Self::Varint => f.write_str("an integer has more than 64 bits"),
+            Self::Int => f.write_str("an int has more than 32 bits"),
+            Self::Length => f.write_str("a length is negative"),
+            Self::Utf8 => f.write_str("a string is not utf-8"),
+            Self::Symbol => f.write_str("an enum has no symbol of this number"),
+            Self::Branch => f.write_str("a union has no branch of this number"),
+            Self::Block => f.write_str("a block does not have the size it says"),
+            Self::DuplicateKey => f.write_str("a map has a key twice"),
+            Self::UnknownSymbol => f.write_str("the reader schema does not know the enum's symbol"),
+            Self::UnknownBranch => f.write_str("the reader schema has no place for the union's branch"),
+            Self::Depth(limit) => write!(f, "nested deeper than {limit} levels"),
+            Self::Values(limit) => write!(f, "more than {limit} values"),
+            Self::Unstorable(unstorable) => unstorable.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Fault {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Unstorable(unstorable) => Some(unstorable),
+            _ => None,
+        }
+    }
+}
+
+impl From<Unstorable> for Box<At<Fault>> {
+    #[cold]
+    fn from(unstorable: Unstorable) -> Self {
+        At::here(Fault::Unstorable(unstorable))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_visitor_cannot_store_keeps_its_reason_and_its_words() {
+        let (attribute, problem) = (Box::from("a"), "p");
+        for (unstorable, reason) in [
+            (Unstorable::Number("nan"), Reason::NumberOutOfRange),
+            (Unstorable::Key { attribute: "k".into(), problem }, Reason::InvalidKey),
+            (Unstorable::TooLarge { bytes: 2, limit: 1 }, Reason::ItemTooLarge),
+            (Unstorable::TooDeep { limit: 1 }, Reason::InvalidItem),
+            (Unstorable::Name("n"), Reason::InvalidItem),
+            (Unstorable::Mapping { attribute, problem }, Reason::InvalidItem),
+        ] {
+            let text = unstorable.to_string();
+            let fault = Box::<At<Fault>>::from(unstorable).in_field("f");
+            assert_eq!(fault.problem().reason(), reason);
+            assert_eq!(fault.to_string(), format!("f: {text}"));
+            assert_eq!(std::error::Error::source(&*fault).unwrap().to_string(), text);
+        }
+    }
+}
