@@ -13,7 +13,7 @@ use avro_ingest::sqs::Event;
 use avro_ingest::transcode::Transcoder;
 use aws_lambda_events::sqs::SqsEvent;
 use aws_sdk_dynamodb::types::AttributeValue;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_avro_fast::ser::SerializerConfig;
 use std::collections::HashMap;
 use std::error::Error;
@@ -191,7 +191,7 @@ pub fn decode<S: Shape>() -> Result<Vec<Way>, Box<dyn Error>> {
 }
 
 /// Bytes of a record, on average over [`RECORDS`] of them.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Sizes {
     /// As JSON text.
     pub json: f64,

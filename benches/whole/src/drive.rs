@@ -1,14 +1,13 @@
 //! `bench drive`: one bootstrap at one kind of work, for a profiler to look at.
 
-use crate::events;
-use crate::figures::Figures;
-use crate::process::{Process, Surroundings};
+use crate::compare::{self, Effort};
+use crate::process::Surroundings;
 use std::error::Error;
 use std::num::NonZero;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Keeps one bootstrap at work for a while.
+/// Keeps one bootstrap at work for a while and prints what it took
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// The bootstrap
@@ -16,9 +15,8 @@ pub(crate) struct Arguments {
     /// Messages of an event
     #[arg(long, default_value_t = 1_000)]
     messages: u32,
-    /// How long, in seconds
-    #[arg(long, default_value_t = 10.0)]
-    seconds: f64,
+    #[command(flatten)]
+    effort: Effort,
     /// How long the endpoint takes for an answer, in milliseconds
     #[arg(long, default_value_t = 0)]
     delay: u64,
@@ -37,10 +35,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         launcher: arguments.launcher.clone(),
         settings: Vec::new(),
     };
-    let process = Process::start(&arguments.bootstrap, &surroundings).await?;
-    let events = events::of(arguments.messages)?;
-    let round =
-        process.work(&events, usize::try_from(arguments.messages)?, Duration::from_secs_f64(arguments.seconds)).await?;
-    println!("{:#?}", Figures::of(&[round], process.peak_resident_bytes()?));
+    let figures = compare::alone(&arguments.bootstrap, arguments.messages, &surroundings, arguments.effort).await?;
+    println!("{}", serde_json::to_string_pretty(&figures)?);
     Ok(())
 }

@@ -1,11 +1,11 @@
 //! What rounds come to.
 
 use crate::process::Round;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// One bootstrap at one kind of work.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Figures {
     /// CPU time of the process, user and kernel, for a message, in microseconds. The median of the rounds.
     pub(crate) cpu_us: f64,
@@ -16,10 +16,12 @@ pub(crate) struct Figures {
     pub(crate) p99_ms: f64,
     pub(crate) peak_resident_mb: f64,
     pub(crate) invocations: usize,
+    /// Bytes of log and metrics an invocation, on average.
+    pub(crate) log_bytes: f64,
 }
 
 /// A ratio and how far it went from round to round.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Ratio {
     pub(crate) median: f64,
     pub(crate) least: f64,
@@ -40,6 +42,7 @@ impl Figures {
             p99_ms: percentile(99),
             peak_resident_mb: peak_resident_bytes as f64 / f64::from(1 << 20),
             invocations: latencies.len(),
+            log_bytes: rounds.iter().map(|round| round.log_bytes).sum::<usize>() as f64 / latencies.len() as f64,
         }
     }
 }

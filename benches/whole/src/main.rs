@@ -1,20 +1,25 @@
 //! `bench`: both bootstraps as whole processes, in turns, and the report of it.
 
 mod clock;
+mod compare;
+mod cost;
 mod drive;
 mod events;
 mod figures;
 mod process;
+mod report;
+mod results;
+mod steps;
 
-use bytes::Bytes;
 use clap::{Parser, Subcommand};
-use figures::{Figures, Ratio};
-use process::{Process, Surroundings};
+use compare::{Bootstraps, Effort};
+use cost::Prices;
+use results::{Occasion, Results};
 use std::error::Error;
-use std::path::PathBuf;
-use std::time::Duration;
+use std::fs;
+use std::path::{Path, PathBuf};
 
-/// Measures avro-ingest against the ordinary handler: whole processes, one runtime API, in turns.
+/// Measures avro-ingest against the ordinary handler: whole processes under one runtime API, in turns
 #[derive(Parser)]
 struct Arguments {
     #[command(subcommand)]
@@ -23,62 +28,58 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    Compare(Compare),
+    Measure(Measure),
+    Render(Render),
     Drive(drive::Arguments),
 }
 
-/// Compares the two at several batch sizes.
+/// Measures everything and writes it as JSON
 #[derive(clap::Args)]
-struct Compare {
-    /// Bootstrap of avro-ingest
-    #[arg(long, value_name = "FILE")]
-    ours: PathBuf,
-    /// Bootstrap of the ordinary handler
-    #[arg(long, value_name = "FILE")]
-    ordinary: PathBuf,
-    /// How often each of the two has its turn
-    #[arg(long, default_value_t = 5)]
-    rounds: usize,
-    /// Length of a turn in seconds
-    #[arg(long, default_value_t = 2.0)]
-    seconds: f64,
-    #[arg(long, default_value = "10,100,1000,5000", value_delimiter = ',')]
-    batches: Vec<u32>,
+struct Measure {
+    #[command(flatten)]
+    bootstraps: Bootstraps,
+    #[command(flatten)]
+    effort: Effort,
+    #[command(flatten)]
+    occasion: Occasion,
+    /// The price table
+    #[arg(long, default_value = "benches/prices.json", value_name = "FILE")]
+    prices: PathBuf,
+    /// Where the results go
+    results: PathBuf,
+}
+
+/// Writes results as a page
+#[derive(clap::Args)]
+struct Render {
+    results: PathBuf,
+    /// Where the page goes
+    page: PathBuf,
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     match Arguments::parse().command {
-        Command::Compare(arguments) => compare(&arguments).await,
+        Command::Measure(Measure { bootstraps, effort, occasion, prices, results }) => {
+            let prices: Prices = serde_json::from_str(&read(&prices)?)?;
+            let measured = results::measure(&bootstraps, effort, occasion, prices).await?;
+            write(&results, &serde_json::to_string_pretty(&measured)?)
+        }
+        Command::Render(Render { results, page }) => {
+            let results: Results = serde_json::from_str(&read(&results)?)?;
+            write(&page, &report::page(&results))
+        }
         Command::Drive(arguments) => drive::run(&arguments).await,
     }
 }
 
-async fn compare(arguments: &Compare) -> Result<(), Box<dyn Error>> {
-    let turn = Duration::from_secs_f64(arguments.seconds);
-    for &messages in &arguments.batches {
-        let events = events::of(messages)?;
-        let surroundings = Surroundings::default();
-        let processes = [
-            Process::start(&arguments.ours, &surroundings).await?,
-            Process::start(&arguments.ordinary, &surroundings).await?,
-        ];
-        let count = usize::try_from(messages)?;
-        for process in &processes {
-            process.work(&events, count, turn / 4).await?;
-        }
-        let mut rounds = [Vec::new(), Vec::new()];
-        for _ in 0..arguments.rounds {
-            for (process, rounds) in processes.iter().zip(&mut rounds) {
-                rounds.push(process.work(&events, count, turn).await?);
-            }
-        }
-        println!("{messages} messages, {} bytes", events.first().map_or(0, Bytes::len));
-        for (process, rounds) in processes.iter().zip(&rounds) {
-            println!("  {:?} {:?}", process.init(), Figures::of(rounds, process.peak_resident_bytes()?));
-        }
-        let [ours, theirs] = &rounds;
-        println!("  {:?}", Ratio::of(ours, theirs));
+fn read(path: &Path) -> Result<String, Box<dyn Error>> {
+    fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()).into())
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Box<dyn Error>> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
     }
-    Ok(())
+    fs::write(path, text).map_err(|error| format!("cannot write {}: {error}", path.display()).into())
 }

@@ -1,7 +1,7 @@
 //! A bootstrap as a process of its own, between a runtime API that feeds it and an endpoint that takes everything.
 
 use crate::clock;
-use bytes::Bytes;
+use crate::events::Events;
 use local::lambda::{Function, Outcome, Settings};
 use local::sink::Sink;
 use std::error::Error;
@@ -52,6 +52,8 @@ pub(crate) struct Round {
     pub(crate) cpu: Duration,
     /// Of each invocation, from handing out its event to taking its answer.
     pub(crate) latencies: Vec<Duration>,
+    /// What the process wrote: its log and its metrics.
+    pub(crate) log_bytes: usize,
 }
 
 impl Process {
@@ -71,23 +73,17 @@ impl Process {
         Ok(Self { function, sink, concurrency })
     }
 
-    /// Sends `events`, each of `messages` messages, over and over for as long as `duration`, and checks that every message
-    /// is stored.
-    pub(crate) async fn work(
-        &self,
-        events: &[Bytes],
-        messages: usize,
-        duration: Duration,
-    ) -> Result<Round, Box<dyn Error>> {
+    /// Sends `events` over and over for as long as `duration`, and checks that every message is stored.
+    pub(crate) async fn work(&self, events: &Events, duration: Duration) -> Result<Round, Box<dyn Error>> {
         let (started, cpu, taken) = (clock::now(), self.function.usage()?.cpu, self.sink.taken().items);
-        let mut events = events.iter().cycle();
+        let mut payloads = events.payloads.iter().cycle();
         let mut round = Round::default();
         let mut running = JoinSet::new();
         loop {
             let over = clock::now() - started >= duration;
             while !over && running.len() < self.concurrency {
-                let event = events.next().ok_or("no events")?;
-                running.spawn(self.function.invoke(event.clone(), TIMEOUT));
+                let payload = payloads.next().ok_or("no events")?;
+                running.spawn(self.function.invoke(payload.clone(), TIMEOUT));
             }
             let Some(invocation) = running.join_next().await.transpose()? else { break };
             match invocation.outcome {
@@ -100,7 +96,8 @@ impl Process {
         }
         round.wall = clock::now() - started;
         round.cpu = self.function.usage()?.cpu - cpu;
-        round.messages = messages * round.latencies.len();
+        round.log_bytes = self.function.take_output().iter().map(|line| line.text.len() + 1).sum();
+        round.messages = events.messages * round.latencies.len();
         let taken = usize::try_from(self.sink.taken().items - taken)?;
         if taken != round.messages {
             return Err(format!("{} messages, but {taken} items", round.messages).into());
@@ -109,8 +106,8 @@ impl Process {
     }
 
     /// From its start to its first call for an event.
-    pub(crate) fn init(&self) -> Option<Duration> {
-        self.function.init_duration()
+    pub(crate) fn init(&self) -> Result<Duration, Box<dyn Error>> {
+        Ok(self.function.init_duration().ok_or("the process has ended")?)
     }
 
     /// Its largest resident set so far, in bytes.
