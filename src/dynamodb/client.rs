@@ -85,14 +85,14 @@ pub(crate) async fn batch_write(client: &Client, body: Bytes, mappings: &[&Mappi
 pub(crate) async fn put(client: &Client, body: Bytes, table: &str) -> Result<Answer, CallError> {
     let call = client.put_item().table_name(table).set_item(Some([].into()));
     let output = call.customize().mutate_request(move |request| put_body(request, &body)).send().await?;
-    Ok(Answer { write_units: output.consumed_capacity.as_ref().map_or(0.0, write_units), ..Answer::default() })
+    answered(output.consumed_capacity.as_ref())
 }
 
 /// Sends a DeleteItem whose body is `body`.
 pub(crate) async fn delete(client: &Client, body: Bytes, table: &str) -> Result<Answer, CallError> {
     let call = client.delete_item().table_name(table).set_key(Some([].into()));
     let output = call.customize().mutate_request(move |request| put_body(request, &body)).send().await?;
-    Ok(Answer { write_units: output.consumed_capacity.as_ref().map_or(0.0, write_units), ..Answer::default() })
+    answered(output.consumed_capacity.as_ref())
 }
 
 /// Opens a connection and loads the credentials by a call that writes nothing: DynamoDB refuses it as empty.
@@ -101,6 +101,13 @@ pub(crate) async fn warm_up(client: &Client) -> Result<(), CallError> {
         Ok(_) | Err(CallError::Invalid(_)) => Ok(()),
         Err(error) => Err(error),
     }
+}
+
+/// An answer to a write of one item. It was asked for the capacity it consumed, so one that does not say is no answer of
+/// DynamoDB's.
+fn answered(consumed: Option<&ConsumedCapacity>) -> Result<Answer, CallError> {
+    let consumed = consumed.ok_or_else(|| transient("the answer has no consumed capacity"))?;
+    Ok(Answer { write_units: write_units(consumed), ..Answer::default() })
 }
 
 fn put_body(request: &mut HttpRequest, body: &Bytes) {

@@ -27,7 +27,7 @@ pub struct Faults {
     pub reset_after: u64,
     /// The answer never comes; half of the time the write was applied.
     pub stall: u64,
-    /// The answer makes no sense; the write was applied.
+    /// The answer makes no sense; half of the time the write was applied.
     pub malformed: u64,
     /// The credentials are refused.
     pub expired: u64,
@@ -65,7 +65,7 @@ enum Fault {
     ResetBefore,
     ResetAfter,
     Stall { applied: bool },
-    Malformed(&'static str),
+    Malformed { text: &'static str, applied: bool },
     Panic,
 }
 
@@ -154,10 +154,12 @@ impl HttpConnector for FakeDynamoDb {
                     }
                     std::future::pending().await
                 }
-                Fault::Malformed(text) => match apply(false) {
-                    (200, _) => Ok(raw(200, text.to_owned())),
-                    refused => Ok(answer(refused)),
-                },
+                Fault::Malformed { text, applied } => {
+                    if applied {
+                        apply(false);
+                    }
+                    Ok(raw(200, text.to_owned()))
+                }
                 Fault::Panic => panic!("the call was told to panic"),
             }
         })
@@ -217,7 +219,8 @@ impl State {
         }
         if hit(faults.malformed) {
             let texts = ["", "{", "{}", "<html>", "null", "{\"UnprocessedItems\":{\"t\":[{}]}}"];
-            return Fault::Malformed(texts[self.random.below(texts.len() as u64) as usize]);
+            let text = texts[self.random.below(texts.len() as u64) as usize];
+            return Fault::Malformed { text, applied: self.random.percent(50) };
         }
         if hit(faults.expired) {
             let (status, body) = error(400, "ExpiredTokenException");
