@@ -132,7 +132,7 @@ mod tests {
     use super::*;
     use crate::avro::tests::model::{Dice, Model, model, schema, tree, value};
     use crate::avro::tests::tree::Tree;
-    use crate::dynamodb::canonical_number;
+    use crate::dynamodb::push_canonical_number;
     use crate::outcome::Reason;
     use apache_avro::writer::datum::GenericDatumWriter;
     use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
@@ -221,7 +221,11 @@ mod tests {
     fn canonical(value: Value) -> Value {
         match value {
             Value::Object(map) => match map.get("N").and_then(Value::as_str) {
-                Some(number) if map.len() == 1 => json!({"N": canonical_number(number)}),
+                Some(number) if map.len() == 1 => {
+                    let mut canonical = Vec::new();
+                    push_canonical_number(&mut canonical, number);
+                    json!({"N": String::from_utf8(canonical).unwrap()})
+                }
                 _ => map.into_iter().map(|(name, value)| (name, canonical(value))).collect(),
             },
             Value::Array(list) => list.into_iter().map(canonical).collect(),

@@ -9,7 +9,7 @@ use super::mapping::{
     self, DATA, Key, Layout, MARKS, Mapping, PARTITION_KEY, PROCESSED_AT, SORT_KEY, TTL, TableId, TtlSource, VERSION,
 };
 use crate::record::{Mark, Name, RecordVisitor, SubjectId, Unstorable};
-use std::borrow::Cow;
+use std::fmt::Write;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -131,6 +131,8 @@ pub struct Encoder<'a> {
     size: usize,
     pending: u8,
     marked: [Option<Marked>; MARKS],
+    /// The last key that was made of a message's id, for its memory.
+    id: String,
 }
 
 impl<'a> Encoder<'a> {
@@ -155,6 +157,7 @@ impl<'a> Encoder<'a> {
             size: 0,
             pending: 0,
             marked: [const { None }; MARKS],
+            id: String::new(),
         }
     }
 
@@ -264,16 +267,22 @@ impl<'a> Encoder<'a> {
     fn key(&mut self, key: &Key, mark: Mark, limit: usize) -> Result<(), Unstorable> {
         let problem = |problem| Unstorable::Key { attribute: key.attribute.text().into(), problem };
         if !key.from_field {
-            let id = match self.record {
-                None => Cow::Borrowed(self.message_id),
-                Some(index) => Cow::Owned(format!("{}#{index}", self.message_id)),
-            };
-            let mut value = Vec::with_capacity(64);
-            value.extend_from_slice(b"{\"S\":");
-            json::push_string(&mut value, &id);
-            value.push(b'}');
-            push_canonical(&mut self.out.keys, &value);
-            self.attribute(&key.attribute, id.len(), |out| out.extend_from_slice(&value));
+            let mut id = std::mem::take(&mut self.id);
+            id.clear();
+            id.push_str(self.message_id);
+            if let Some(index) = self.record {
+                // writing to memory does not fail
+                let _ = write!(id, "#{index}");
+            }
+            let start = self.out.bytes.len();
+            self.attribute(&key.attribute, id.len(), |out| {
+                out.extend_from_slice(b"{\"S\":");
+                json::push_string(out, &id);
+                out.push(b'}');
+            });
+            let written = start + key.attribute.json().len() + 1..self.out.bytes.len() - 1;
+            push_canonical(&mut self.out.keys, self.out.bytes.get(written).unwrap_or_default());
+            self.id = id;
             return Ok(());
         }
         let marked = self.marked(mark).ok_or_else(|| problem("is missing"))?.clone();
@@ -348,14 +357,17 @@ impl<'a> Encoder<'a> {
 /// others do: the type, the length, the value.
 pub(crate) fn push_canonical(keys: &mut Vec<u8>, value: &[u8]) {
     let number = value.strip_prefix(b"{\"N\":\"").and_then(|rest| rest.strip_suffix(b"\"}"));
-    let canonical = number.and_then(|number| std::str::from_utf8(number).ok()).map(json::canonical_number);
-    let (tag, text) = match &canonical {
-        Some(number) => (b'N', number.as_bytes()),
-        None => (b'V', value),
-    };
-    keys.push(tag);
-    keys.extend_from_slice(&text.len().to_le_bytes());
-    keys.extend_from_slice(text);
+    keys.push(if number.is_some() { b'N' } else { b'V' });
+    let start = keys.len();
+    keys.extend_from_slice(&[0; size_of::<usize>()]);
+    match number.and_then(|number| std::str::from_utf8(number).ok()) {
+        Some(number) => json::push_canonical_number(keys, number),
+        None => keys.extend_from_slice(value),
+    }
+    let len = keys.len() - start;
+    if let Some(place) = keys.get_mut(start..start + size_of::<usize>()) {
+        place.copy_from_slice(&len.to_le_bytes());
+    }
 }
 
 impl RecordVisitor for Encoder<'_> {
@@ -492,16 +504,12 @@ impl RecordVisitor for Encoder<'_> {
     }
 
     fn uuid(&mut self, value: [u8; 16]) -> Result<(), Unstorable> {
-        let hex = u128::from_be_bytes(value);
-        let text = format!(
-            "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
-            hex >> 96,
-            hex >> 80 & 0xFFFF,
-            hex >> 64 & 0xFFFF,
-            hex >> 48 & 0xFFFF,
-            hex & 0xFFFF_FFFF_FFFF
-        );
-        self.string(&text)
+        let mut text = *b"00000000-0000-0000-0000-000000000000";
+        let digits = value.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+        for (place, digit) in text.iter_mut().filter(|place| **place != b'-').zip(digits) {
+            *place = json::hex_digit(digit);
+        }
+        self.string(std::str::from_utf8(&text).unwrap_or_default())
     }
 
     fn bytes(&mut self, value: &[u8]) -> Result<(), Unstorable> {

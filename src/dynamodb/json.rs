@@ -1,6 +1,7 @@
 //! The pieces of DynamoDB JSON: escaped strings, numbers as text, binary as base64. Appends, never allocates a value.
 
 use crate::record::Unstorable;
+use std::io::Write;
 
 /// Most significant digits of a number.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html#HowItWorks.DataTypes.Number>
@@ -59,11 +60,13 @@ fn push_escape(out: &mut Vec<u8>, byte: u8) {
         b'\n' => out.extend_from_slice(b"\\n"),
         b'\r' => out.extend_from_slice(b"\\r"),
         b'\t' => out.extend_from_slice(b"\\t"),
-        _ => {
-            let digit = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
-            out.extend_from_slice(&[b'\\', b'u', b'0', b'0', digit(byte >> 4), digit(byte & 15)]);
-        }
+        _ => out.extend_from_slice(&[b'\\', b'u', b'0', b'0', hex_digit(byte >> 4), hex_digit(byte & 15)]),
     }
+}
+
+/// A number below 16 as a hexadecimal digit.
+pub(crate) fn hex_digit(nibble: u8) -> u8 {
+    if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 }
 }
 
 /// Appends `bytes` as base64 with padding, without quotes.
@@ -201,20 +204,26 @@ fn integer(bytes: &[u8]) -> Option<i128> {
     ((value < 0) == negative).then_some(value)
 }
 
-/// The one spelling of the number in `text`, so that numbers compare as the database compares them: `1`, `1.0` and `10e-1`
-/// are one key. `text` is a number as this module or the database writes it.
-pub(crate) fn canonical_number(text: &str) -> String {
-    let (sign, text) = text.strip_prefix('-').map_or(("", text), |text| ("-", text));
+/// Appends the one spelling of the number in `text`, so that numbers compare as the database compares them: `1`, `1.0` and
+/// `10e-1` are one key. `text` is a number as this module or the database writes it.
+pub(crate) fn push_canonical_number(out: &mut Vec<u8>, text: &str) {
+    let (is_negative, text) = text.strip_prefix('-').map_or((false, text), |text| (true, text));
     let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let all = format!("{whole}{fraction}");
-    let digits = all.trim_start_matches('0').trim_end_matches('0');
-    if digits.is_empty() {
-        return "0".into();
+    let digits = || whole.bytes().chain(fraction.bytes());
+    let is_zero = |byte: &u8| *byte == b'0';
+    let (leading, trailing) = (digits().take_while(is_zero).count(), digits().rev().take_while(is_zero).count());
+    let Some(significant) = (whole.len() + fraction.len()).checked_sub(leading + trailing).filter(|count| *count > 0)
+    else {
+        return out.push(b'0');
+    };
+    if is_negative {
+        out.push(b'-');
     }
-    let trailing = length(all.as_bytes()) - length(all.trim_end_matches('0').as_bytes());
-    let exponent = exponent.parse::<i64>().unwrap_or_default() + trailing - length(fraction.as_bytes());
-    format!("{sign}{digits}e{exponent}")
+    out.extend(digits().skip(leading).take(significant));
+    out.push(b'e');
+    let shift = i64::try_from(trailing).unwrap_or(i64::MAX) - length(fraction.as_bytes());
+    push_long(out, exponent.parse::<i64>().unwrap_or_default() + shift);
 }
 
 fn length(digits: &[u8]) -> i64 {
@@ -224,11 +233,11 @@ fn length(digits: &[u8]) -> i64 {
 /// Appends a date as ISO 8601 writes it; years outside 0000 to 9999 carry a sign and as many digits as they need.
 pub(crate) fn push_date(out: &mut Vec<u8>, days: i32) {
     let (year, month, day) = civil(days);
-    let text = match year {
-        0..=9999 => format!("{year:04}-{month:02}-{day:02}"),
-        _ => format!("{year:+05}-{month:02}-{day:02}"),
+    // writing to memory does not fail
+    let _ = match year {
+        0..=9999 => write!(out, "{year:04}-{month:02}-{day:02}"),
+        _ => write!(out, "{year:+05}-{month:02}-{day:02}"),
     };
-    out.extend_from_slice(text.as_bytes());
 }
 
 /// Year, month and day of the proleptic Gregorian calendar, counted in eras of 400 years that start on 1 March, so that
@@ -250,6 +259,10 @@ fn civil(days: i32) -> (i64, i64, i64) {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    fn canonical_number(number: &str) -> String {
+        text(|out| push_canonical_number(out, number))
+    }
 
     fn text(push: impl FnOnce(&mut Vec<u8>)) -> String {
         let mut out = Vec::new();

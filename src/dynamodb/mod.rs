@@ -11,5 +11,5 @@ pub mod writer;
 
 pub use batch::{MAX_BATCH_BYTES, MAX_BATCH_ITEMS};
 #[cfg(test)]
-pub(crate) use json::canonical_number;
+pub(crate) use json::push_canonical_number;
 pub use json::{MAX_NUMBER_DIGITS, MAX_NUMBER_EXPONENT, MIN_NUMBER_EXPONENT};
