@@ -121,6 +121,33 @@ build-SchemasLayer:
 	mkdir -p "$(ARTIFACTS_DIR)/schemas"
 	cp -R . "$(ARTIFACTS_DIR)/schemas"
 
+# ---- measuring ------------------------------------------------------------------------------------------------------
+BENCH_FOLDER := $(CARGO_TARGET)/bench
+RELEASE = $(CARGO_TARGET)/$(HOST_TARGET)/release
+# Less of it for a first look: --rounds 2 --turn 0.5
+BENCH_EFFORT ?= --rounds 5 --turn 2
+
+# One at a time: built together, a package's dependencies would have the features of all.
+.PHONY: bench-tools
+bench-tools: bootstrap
+	cargo build --release --locked --package ordinary --target $(HOST_TARGET)
+	cargo build --release --locked --package bench --target $(HOST_TARGET)
+
+.PHONY: bench
+bench: bench-tools ## everything measured against the ordinary handler, in some minutes; target/bench/report.html
+	$(RELEASE)/bench measure --ours $(BOOTSTRAP) --ordinary $(RELEASE)/ordinary $(BENCH_EFFORT) \
+		--revision "$$(git describe --always --dirty)" --date "$$(date -u +%F)" $(BENCH_FOLDER)/results.json
+	$(RELEASE)/bench render $(BENCH_FOLDER)/results.json $(BENCH_FOLDER)/report.html
+	@echo $(BENCH_FOLDER)/report.html
+
+.PHONY: bench-steps
+bench-steps: ## single steps, the ordinary ways beside ours
+	cargo bench --locked --package micro --target $(HOST_TARGET)
+
+.PHONY: profile
+profile: bench-tools ## where the time of the function goes, at 10 and at 1,000 messages a batch; target/bench/profile-*
+	benches/profile.sh $(RELEASE)/bench $(BOOTSTRAP) $(BENCH_FOLDER)
+
 .PHONY: help
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -15,6 +15,8 @@ const OURS: &str = "avro-ingest";
 const JSON: &str = "JSON: serde_json";
 const APACHE: &str = "Avro: apache-avro";
 const FAST: &str = "Avro: serde_avro_fast";
+const JSON_ITEMS: &str = "JSON: avro-ingest, into items";
+const AVRO_ITEMS: &str = "Avro: avro-ingest, into items";
 const VALUES: &str = "apache-avro value, attribute value, SDK";
 const STRUCTS: &str = "apache-avro struct, serde_dynamo, SDK";
 const STRUCT_ONLY: &str = "serde_avro_fast, struct only";
@@ -41,7 +43,7 @@ fn encode<S: Shape>(bencher: Bencher<'_, '_>, name: &str) {
     time(bencher, steps::encode::<S>(), name);
 }
 
-#[divan::bench(types = [Order, Flat, Article, Shipment], args = [JSON, APACHE, FAST])]
+#[divan::bench(types = [Order, Flat, Article, Shipment], args = [JSON, APACHE, FAST, JSON_ITEMS, AVRO_ITEMS])]
 fn decode<S: Shape>(bencher: Bencher<'_, '_>, name: &str) {
     time(bencher, steps::decode::<S>(), name);
 }

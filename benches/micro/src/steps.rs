@@ -41,9 +41,14 @@ impl Way {
     }
 }
 
-/// The transcoder of a schema directory with one schema, that of `S`, in the wire format `single-object`.
+/// The transcoder of a schema directory with one schema, that of `S`, in the wire formats `single-object` and `json`.
 pub fn transcoder<S: Shape>() -> Result<Transcoder, Box<dyn Error>> {
-    let config = Config::parse(|name| (name == "TABLE_NAME").then(|| "orders".to_owned()))?;
+    let config = Config::parse(|name| match name {
+        "TABLE_NAME" => Some("orders".to_owned()),
+        "WIRE_FORMATS" => Some("single-object,json".to_owned()),
+        "DEFAULT_SCHEMA" => Some(S::SUBJECT.to_owned()),
+        _ => None,
+    })?;
     let file = SchemaFile {
         subject: S::SUBJECT.to_owned(),
         version: "1".to_owned(),
@@ -59,11 +64,16 @@ pub fn bodies<S: Shape>() -> Vec<Vec<u8>> {
     (0..RECORDS).map(|number| [header.clone(), S::sample(number).datum(&schema)].concat()).collect()
 }
 
-/// Transcodes `bodies`, and gives how many bytes their items have.
-pub fn transcode(transcoder: &Transcoder, bodies: &[Vec<u8>], scratch: &mut Scratch) -> usize {
-    let mut encoder = transcoder.encoder(Duration::from_secs(1_700_000_000), bodies.len() * 1_024);
-    for (position, body) in bodies.iter().enumerate() {
-        let input = Input { body: Body::Binary(body), schema: None, value_schema_id: None, keys_only: false };
+/// [`RECORDS`] records as JSON text.
+fn texts<S: Shape>() -> Result<Vec<String>, serde_json::Error> {
+    (0..RECORDS).map(|number| serde_json::to_string(&S::sample(number))).collect()
+}
+
+/// Transcodes bodies of [`RECORDS`] records, and gives how many bytes their items have: none if one is no record.
+pub fn transcode<'b>(transcoder: &Transcoder, bodies: impl Iterator<Item = Body<'b>>, scratch: &mut Scratch) -> usize {
+    let mut encoder = transcoder.encoder(NOW, ROOM);
+    for (position, body) in bodies.enumerate() {
+        let input = Input { body, schema: None, value_schema_id: None, keys_only: false };
         if transcoder.transcode(&input, (position, "m"), &mut encoder, scratch).is_err() {
             return 0;
         }
@@ -71,6 +81,16 @@ pub fn transcode(transcoder: &Transcoder, bodies: &[Vec<u8>], scratch: &mut Scra
     let items = encoder.finish_event();
     items.as_slice().iter().map(|item| items.attributes(item).len()).sum()
 }
+
+/// Framed records, each a body.
+pub fn binary(bodies: &[Vec<u8>]) -> impl Iterator<Item = Body<'_>> {
+    bodies.iter().map(|body| Body::Binary(body))
+}
+
+/// When everything happens.
+const NOW: Duration = Duration::from_secs(1_700_000_000);
+/// Bytes that items of [`RECORDS`] records have room in.
+const ROOM: usize = 2 << 20;
 
 /// From framed records to the items' JSON as DynamoDB reads it.
 pub fn to_items<S: Shape>() -> Result<Vec<Way>, Box<dyn Error>> {
@@ -83,7 +103,7 @@ pub fn to_items<S: Shape>() -> Result<Vec<Way>, Box<dyn Error>> {
     let fast: serde_avro_fast::Schema = S::SCHEMA.parse()?;
     Ok(vec![
         Way::new("avro-ingest", move || {
-            black_box(transcode(&ours, &of_ours, &mut scratch));
+            black_box(transcode(&ours, binary(&of_ours), &mut scratch));
         }),
         Way::new("apache-avro value, attribute value, SDK", move || {
             let items = of_values.iter().map(|body| item(attribute(values.read_value(&mut body.as_slice()).ok()?)?));
@@ -162,19 +182,20 @@ pub fn encode<S: Shape>() -> Result<Vec<Way>, Box<dyn Error>> {
     ])
 }
 
-/// From bytes to structs.
+/// From bytes to structs, and by avro-ingest from bytes to items.
 pub fn decode<S: Shape>() -> Result<Vec<Way>, Box<dyn Error>> {
     let schema = Box::leak(Box::new(S::schema()));
-    let records = (0..RECORDS).map(S::sample);
-    let (texts, datums): (Vec<_>, Vec<_>) =
-        records.map(|record| (serde_json::to_vec(&record).unwrap_or_default(), record.datum(schema))).unzip();
-    let same = datums.clone();
+    let datums: Vec<_> = (0..RECORDS).map(|number| S::sample(number).datum(schema)).collect();
+    let [texts, same_texts] = [texts::<S>()?, texts::<S>()?];
+    let (same_datums, bodies) = (datums.clone(), bodies::<S>());
     let reader = GenericDatumReader::builder(schema).build()?;
     let fast: serde_avro_fast::Schema = S::SCHEMA.parse()?;
+    let [of_json, of_avro] = [transcoder::<S>()?, transcoder::<S>()?];
+    let [mut json_scratch, mut avro_scratch] = [Scratch::default(), Scratch::default()];
     Ok(vec![
         Way::new("JSON: serde_json", move || {
             for text in &texts {
-                black_box(serde_json::from_slice::<S>(text).ok());
+                black_box(serde_json::from_str::<S>(text).ok());
             }
         }),
         Way::new("Avro: apache-avro", move || {
@@ -183,9 +204,15 @@ pub fn decode<S: Shape>() -> Result<Vec<Way>, Box<dyn Error>> {
             }
         }),
         Way::new("Avro: serde_avro_fast", move || {
-            for datum in &same {
+            for datum in &same_datums {
                 black_box(serde_avro_fast::from_datum_slice::<S>(datum, &fast).ok());
             }
+        }),
+        Way::new("JSON: avro-ingest, into items", move || {
+            black_box(transcode(&of_json, same_texts.iter().map(|text| Body::Json(text)), &mut json_scratch));
+        }),
+        Way::new("Avro: avro-ingest, into items", move || {
+            black_box(transcode(&of_avro, binary(&bodies), &mut avro_scratch));
         }),
     ])
 }
@@ -208,10 +235,10 @@ pub fn sizes<S: Shape>() -> Result<Sizes, Box<dyn Error>> {
     let schema = S::schema();
     let bodies = bodies::<S>();
     let mean = |total: usize| total as f64 / bodies.len() as f64;
-    let json = (0..RECORDS).map(|number| serde_json::to_vec(&S::sample(number)).map_or(0, |text| text.len())).sum();
+    let json = texts::<S>()?.iter().map(String::len).sum();
     let datum = (0..RECORDS).map(|number| S::sample(number).datum(&schema).len()).sum();
     let body = bodies.iter().map(|body| body.len().div_ceil(3) * 4).sum();
-    let item = transcode(&transcoder::<S>()?, &bodies, &mut Scratch::default());
+    let item = transcode(&transcoder::<S>()?, binary(&bodies), &mut Scratch::default());
     Ok(Sizes { json: mean(json), datum: mean(datum), body: mean(body), item: mean(item) })
 }
 
@@ -219,6 +246,16 @@ pub fn sizes<S: Shape>() -> Result<Sizes, Box<dyn Error>> {
 mod tests {
     use super::*;
     use crate::shape::Order;
+
+    #[test]
+    fn json_and_avro_become_the_same_items() {
+        let transcoder = transcoder::<Order>().unwrap();
+        let of_avro = transcode(&transcoder, binary(&bodies::<Order>()), &mut Scratch::default());
+        let texts = texts::<Order>().unwrap();
+        let of_json = transcode(&transcoder, texts.iter().map(|text| Body::Json(text)), &mut Scratch::default());
+        assert!(of_avro > 0);
+        assert_eq!(of_avro, of_json);
+    }
 
     #[test]
     fn every_way_reads_and_writes_the_same_order() {

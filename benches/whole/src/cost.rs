@@ -1,6 +1,7 @@
 //! What a million messages cost, by the prices of `benches/prices.json`. Pure.
 
 use crate::compare::Comparison;
+use crate::process::{MEMORY_MB, MEMORY_OF_A_PROCESSOR_MB};
 use serde::{Deserialize, Serialize};
 
 /// List prices in dollars, without free tiers and volume discounts.
@@ -30,10 +31,6 @@ pub(crate) struct Cost {
     pub(crate) total: f64,
 }
 
-/// Memory of an instance in MB: the template's default.
-pub(crate) const MEMORY_MB: f64 = 512.0;
-/// Memory that buys one processor. <https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html>
-const MEMORY_OF_A_PROCESSOR_MB: f64 = 1769.0;
 /// Messages of one SQS call: the producer's, the receive and the delete of the event source mapping.
 const MESSAGES_A_CALL: f64 = 10.0;
 const CALLS: f64 = 3.0;
@@ -48,15 +45,64 @@ impl Prices {
     pub(crate) fn cost(&self, comparison: &Comparison, item_bytes: f64) -> Cost {
         let Comparison { messages, ours, .. } = comparison;
         let size = f64::from(*messages);
-        let share = (MEMORY_MB / MEMORY_OF_A_PROCESSOR_MB).min(1.0);
+        let memory = f64::from(MEMORY_MB);
+        let share = (memory / f64::from(MEMORY_OF_A_PROCESSOR_MB)).min(1.0);
         let processor_seconds = ours.cpu_us * size / 1e6;
         let billed_seconds = ours.p50_ms / 1e3 + processor_seconds * (1.0 / share - 1.0);
         let invocations = 1e6 / size;
         let sqs = CALLS / MESSAGES_A_CALL * self.sqs_per_million_requests;
         let lambda = invocations / 1e6 * self.lambda_per_million_requests
-            + invocations * billed_seconds * MEMORY_MB / 1024.0 * self.lambda_arm64_per_gb_second;
+            + invocations * billed_seconds * memory / 1024.0 * self.lambda_arm64_per_gb_second;
         let dynamodb = (item_bytes / BYTES_A_WRITE_UNIT).ceil() * self.dynamodb_per_million_write_request_units;
         let cloudwatch = invocations * ours.log_bytes / 1e9 * self.cloudwatch_logs_per_gb;
         Cost { messages: *messages, sqs, lambda, dynamodb, cloudwatch, total: sqs + lambda + dynamodb + cloudwatch }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::figures::{Figures, Ratio};
+
+    fn prices() -> Prices {
+        serde_json::from_str(include_str!("../../prices.json")).unwrap()
+    }
+
+    fn comparison(messages: u32, p50_ms: f64) -> Comparison {
+        let figures = Figures {
+            cpu_us: 0.0,
+            messages_per_second: 1.0,
+            p50_ms,
+            p95_ms: 0.0,
+            p99_ms: 0.0,
+            peak_resident_mb: 0.0,
+            invocations: 1,
+            log_bytes: 0.0,
+        };
+        let ratio = Ratio { median: 1.0, least: 1.0, most: 1.0 };
+        Comparison { messages, event_bytes: 0, ours: figures.clone(), ordinary: figures, ratio }
+    }
+
+    #[test]
+    fn an_item_is_charged_by_the_kilobyte_begun() {
+        let dynamodb = |bytes| prices().cost(&comparison(10, 1.0), bytes).dynamodb;
+        assert_eq!(dynamodb(1.0), dynamodb(1024.0));
+        assert_eq!(dynamodb(1025.0), 2.0 * dynamodb(1024.0));
+    }
+
+    #[test]
+    fn larger_batches_share_an_invocation() {
+        let [small, large] = [10, 1_000].map(|messages| prices().cost(&comparison(messages, 10.0), 500.0));
+        assert!((small.lambda / large.lambda - 100.0).abs() < 1e-6);
+        assert_eq!((small.sqs, small.dynamodb), (large.sqs, large.dynamodb));
+        assert!((small.total - small.sqs - small.lambda - small.dynamodb - small.cloudwatch).abs() < 1e-12);
+    }
+
+    #[test]
+    fn processor_time_counts_more_on_a_share_of_a_processor() {
+        let mut busy = comparison(10, 1.0);
+        let idle = prices().cost(&busy, 500.0).lambda;
+        busy.ours.cpu_us = 50.0;
+        assert!(prices().cost(&busy, 500.0).lambda > idle);
     }
 }

@@ -33,7 +33,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         delay: Duration::from_millis(arguments.delay),
         concurrency: arguments.concurrency,
         launcher: arguments.launcher.clone(),
-        settings: Vec::new(),
+        ..Surroundings::default()
     };
     let figures = compare::alone(&arguments.bootstrap, arguments.messages, &surroundings, arguments.effort).await?;
     println!("{}", serde_json::to_string_pretty(&figures)?);

@@ -6,6 +6,7 @@ mod cost;
 mod drive;
 mod events;
 mod figures;
+mod flame;
 mod process;
 mod report;
 mod results;
@@ -31,6 +32,8 @@ enum Command {
     Measure(Measure),
     Render(Render),
     Drive(drive::Arguments),
+    /// Turns the samples of `perf script -F comm,ip,sym` on standard input into a flame graph on standard output
+    Flame,
 }
 
 /// Measures everything and writes it as JSON
@@ -70,6 +73,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             write(&page, &report::page(&results))
         }
         Command::Drive(arguments) => drive::run(&arguments).await,
+        Command::Flame => flame::run(),
     }
 }
 

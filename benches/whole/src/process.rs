@@ -14,6 +14,11 @@ use tokio::task::JoinSet;
 
 /// As long as a real function may take; none of these comes near it.
 const TIMEOUT: Duration = Duration::from_secs(60);
+/// Memory of an instance in MB: the template's default.
+pub(crate) const MEMORY_MB: u32 = 512;
+/// Memory in MB that buys one processor.
+/// <https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html>
+pub(crate) const MEMORY_OF_A_PROCESSOR_MB: u32 = 1_769;
 /// An answer that returns no message.
 const ALL_STORED: &[u8] = br#"{"batchItemFailures":[]}"#;
 
@@ -24,6 +29,8 @@ pub(crate) struct Surroundings {
     pub(crate) delay: Duration,
     /// How many invocations it works on at once.
     pub(crate) concurrency: NonZero<u32>,
+    /// Memory it is told it has, in MB, by which it chooses its threads.
+    pub(crate) memory_mb: u32,
     /// A command that starts the bootstrap, its path being the last argument; empty for none.
     pub(crate) launcher: String,
     /// Settings of its own.
@@ -32,7 +39,13 @@ pub(crate) struct Surroundings {
 
 impl Default for Surroundings {
     fn default() -> Self {
-        Self { delay: Duration::ZERO, concurrency: NonZero::<u32>::MIN, launcher: String::new(), settings: Vec::new() }
+        Self {
+            delay: Duration::ZERO,
+            concurrency: NonZero::<u32>::MIN,
+            memory_mb: MEMORY_MB,
+            launcher: String::new(),
+            settings: Vec::new(),
+        }
     }
 }
 
@@ -61,6 +74,7 @@ impl Process {
     pub(crate) async fn start(bootstrap: &Path, surroundings: &Surroundings) -> Result<Self, Box<dyn Error>> {
         let sink = Sink::start(0, surroundings.delay)?;
         let mut settings = Settings::new(launched(bootstrap, &surroundings.launcher)?);
+        settings.memory_mb = surroundings.memory_mb;
         settings.max_concurrency = surroundings.concurrency;
         settings.init_timeout = TIMEOUT;
         let schemas = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schemas").display().to_string();

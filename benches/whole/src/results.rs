@@ -4,7 +4,7 @@ use crate::compare::{self, Bootstraps, Comparison, Effort};
 use crate::cost::{Cost, Prices};
 use crate::events;
 use crate::figures::{Figures, median};
-use crate::process::{Process, Surroundings};
+use crate::process::{MEMORY_OF_A_PROCESSOR_MB, Process, Surroundings};
 use crate::steps::Steps;
 use serde::{Deserialize, Serialize};
 use std::error::Error;
@@ -75,7 +75,7 @@ pub(crate) struct Start {
 /// Both on so many cores.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Cores {
-    pub(crate) cores: usize,
+    pub(crate) cores: u32,
     pub(crate) comparison: Comparison,
 }
 
@@ -192,10 +192,12 @@ async fn cores(bootstraps: &Bootstraps, effort: Effort) -> Result<Vec<Cores>, Bo
         return Ok(Vec::new());
     }
     let mut results = Vec::new();
-    for cores in 1..=available_parallelism()?.get().min(2) {
-        eprintln!("{cores} cores");
+    let most = u32::try_from(available_parallelism()?.get())?.min(2);
+    for cores in 1..=most {
+        eprintln!("{cores} of {most} cores");
         let launcher = format!("taskset --cpu-list 0-{}", cores - 1);
-        let surroundings = Surroundings { launcher, ..Surroundings::default() };
+        let memory_mb = MEMORY_OF_A_PROCESSOR_MB * cores;
+        let surroundings = Surroundings { launcher, memory_mb, ..Surroundings::default() };
         let comparison = compare::both(bootstraps, BATCH, &surroundings, effort.less()).await?;
         results.push(Cores { cores, comparison });
     }

@@ -2,7 +2,7 @@
 
 use super::plot::number;
 use crate::compare::Comparison;
-use crate::cost::MEMORY_MB;
+use crate::process::MEMORY_MB;
 use crate::results::Results;
 
 /// What a requirement asks for, and what was found.
@@ -47,7 +47,7 @@ pub(super) fn of_the_decision(results: &Results) -> Vec<Indicator> {
             name: "batch processing rate",
             target: "10,000 invocations a second over the fleet",
             measured: format!("{} a second by one process", number(invocations)),
-            met: None,
+            met: Some(invocations >= 10.0),
             how: format!(
                 "10 messages each, one after the other, at a {delay} ms endpoint; Lambda counts at most 10 a second for an instance, so 1,000 instances make 10,000"
             ),
@@ -83,8 +83,8 @@ pub(super) fn of_the_decision(results: &Results) -> Vec<Indicator> {
         Indicator {
             name: "memory utilisation",
             target: "80 %",
-            measured: format!("{} % of {MEMORY_MB} MB", number(peak / MEMORY_MB * 100.0)),
-            met: Some(peak < MEMORY_MB * 0.8),
+            measured: format!("{} % of {MEMORY_MB} MB", number(peak / f64::from(MEMORY_MB) * 100.0)),
+            met: Some(peak < f64::from(MEMORY_MB) * 0.8),
             how: format!("the peak at an event of {} messages, 6 MB", number(f64::from(results.largest.messages))),
         },
     ]

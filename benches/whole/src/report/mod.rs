@@ -263,7 +263,7 @@ fn cost(results: &Results) -> String {
         prices.region,
         prices.currency,
         sources.join(", "),
-        crate::cost::MEMORY_MB,
+        crate::process::MEMORY_MB,
     )
 }
 

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 const WIDTH: f64 = 560.0;
 const HEIGHT: f64 = 300.0;
-const LEFT: f64 = 56.0;
+const LEFT: f64 = 64.0;
 const RIGHT: f64 = 118.0;
 const TOP: f64 = 16.0;
 const BOTTOM: f64 = 46.0;
