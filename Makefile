@@ -144,9 +144,13 @@ bench: bench-tools ## everything measured against the ordinary handler, in some 
 bench-steps: ## single steps, the ordinary ways beside ours
 	cargo bench --locked --package micro --target $(HOST_TARGET)
 
+# The same executable, but with the names of its functions.
 .PHONY: profile
 profile: bench-tools ## where the time of the function goes, at 10 and at 1,000 messages a batch; target/bench/profile-*
-	benches/profile.sh $(RELEASE)/bench $(BOOTSTRAP) $(BENCH_FOLDER)
+	mkdir -p $(BENCH_FOLDER)
+	cargo rustc --release --locked --package avro-ingest --bin avro-ingest --target $(HOST_TARGET) -- -C strip=debuginfo
+	mv $(BOOTSTRAP) $(BENCH_FOLDER)/avro-ingest
+	benches/profile.sh $(RELEASE)/bench $(BENCH_FOLDER)/avro-ingest $(BENCH_FOLDER)
 
 .PHONY: help
 help: ## this list

@@ -12,8 +12,8 @@ mkdir -p "$folder"
 for messages in 10 1000; do
     name="$folder/profile-$messages"
     if command -v perf >/dev/null; then
-        "$bench" drive "$bootstrap" --messages $messages --rounds 1 --turn 8 --launcher \
-            "sh -c 'perf record --quiet --event cpu-clock --freq 1999 --call-graph dwarf,8192 --output $name.perf --pid \$\$ & exec \"\$0\"'"
+        "$bench" drive "$bootstrap" --messages $messages --rounds 1 --turn 10 --launcher \
+            "sh -c 'perf record --quiet --event cpu-clock --freq 499 --call-graph dwarf,8192 --output $name.perf --pid \$\$ & exec \"\$0\"'"
         # perf ends with the process, and then writes the end of its file
         while pgrep -f "perf record.*$name.perf" >/dev/null; do sleep 0.2; done
         perf script --input "$name.perf" --fields comm,ip,sym 2>/dev/null | "$bench" flame >"$name.svg"

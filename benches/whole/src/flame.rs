@@ -50,7 +50,8 @@ pub(crate) fn run() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// A sample is a line of its own and a line for each frame, innermost first, with an empty line behind.
+/// A sample is a line of its own and a line for each frame, innermost first, with an empty line behind. Frames without a name
+/// are where unwinding lost its way: they are left out.
 fn read(lines: impl Iterator<Item = io::Result<String>>) -> io::Result<Frame> {
     let mut root = Frame::default();
     let mut stack = Vec::new();
@@ -63,6 +64,7 @@ fn read(lines: impl Iterator<Item = io::Result<String>>) -> io::Result<Frame> {
             stack.clear();
         } else if line.starts_with(char::is_whitespace)
             && let Some((_, name)) = line.trim().split_once(' ')
+            && name != "[unknown]"
         {
             stack.push(name.trim_end_matches(" (inlined)").to_owned());
         }
@@ -127,7 +129,7 @@ fn colour(name: &str) -> &'static str {
 mod tests {
     use super::*;
 
-    const SCRIPT: &str = "worker\n\t7f inner<T>\n\t7e outer\n\nworker\n\t7e outer\n\n";
+    const SCRIPT: &str = "worker\n\t7f inner<T>\n\t7e outer\n\t7d [unknown]\n\nworker\n\t7e outer\n\n";
 
     fn graph() -> Frame {
         read(SCRIPT.lines().map(|line| Ok(line.to_owned()))).unwrap()
