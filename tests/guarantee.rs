@@ -38,6 +38,10 @@ const PLAIN: &str = r#"{"type": "record", "name": "Plain", "dynamodb": {"partiti
 const GUARDED: &str = r#"{"type": "record", "name": "Guarded", "dynamodb": {"partitionKey": "id", "version": "version"},
     "fields": [{"name": "id", "type": "string"}, {"name": "version", "type": "long"}, {"name": "note", "type": "string"}]}"#;
 
+/// As `guarded`, but a deletion need not know the version.
+const REMOVABLE: &str = r#"{"type": "record", "name": "Removable", "dynamodb": {"partitionKey": "id", "version": "version"},
+    "fields": [{"name": "id", "type": "string"}, {"name": "version", "type": ["null", "long"]}]}"#;
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Order {
     subject: &'static str,
@@ -141,7 +145,8 @@ fn handler_with_jitter(table: &FakeDynamoDb, seed: u64, jitter: fn(Duration) -> 
         text: text.into(),
         path: format!("{subject}/1.avsc"),
     };
-    let transcoder = Transcoder::new(&config, vec![file("guarded", GUARDED), file("plain", PLAIN)]).unwrap();
+    let files = vec![file("guarded", GUARDED), file("plain", PLAIN), file("removable", REMOVABLE)];
+    let transcoder = Transcoder::new(&config, files).unwrap();
     let law = Law::new(Duration::from_millis(50), 1, 1 + (seed % 50) as usize).unwrap();
     let writer = Writer::new(table.client(), transcoder.mappings().clone(), law, jitter);
     Handler::new(transcoder, writer, None, Metrics::new("AvroIngest", "test"), Duration::from_millis(500))
@@ -254,6 +259,61 @@ async fn whatever_fails_an_acknowledged_message_is_durable() {
     for seed in REGRESSIONS.into_iter().chain(0..400) {
         let outcome = tokio::spawn(run(seed)).await;
         assert!(outcome.is_ok(), "seed {seed}");
+    }
+}
+
+/// A put of a version, or a deletion that knows none.
+fn removable(number: usize, id: &str, version: Option<i64>) -> Value {
+    let schema = apache_avro::Schema::parse_str(REMOVABLE).unwrap();
+    let mut framed = vec![0xC3, 0x01];
+    framed.extend(schema.fingerprint::<apache_avro::rabin::Rabin>().bytes);
+    let branch = version.map_or((0, Avro::Null), |version| (1, Avro::Long(version)));
+    let record = Avro::Record(vec![
+        ("id".into(), Avro::String(id.into())),
+        ("version".into(), Avro::Union(branch.0, branch.1.into())),
+    ]);
+    let writer = apache_avro::writer::datum::GenericDatumWriter::builder(&schema).build().unwrap();
+    framed.extend(writer.write_value_to_vec(record).unwrap());
+    let operation = if version.is_some() { "put" } else { "delete" };
+    json!({"messageId": format!("m{number}"), "body": base64_simd::STANDARD.encode_to_string(framed),
+        "messageAttributes": {"operation": {"stringValue": operation, "dataType": "String"}}})
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deletion_without_a_version_keeps_its_place_among_versions() {
+    for seed in 0..400 {
+        let mut random = Random::new(seed);
+        let faults = Faults { throttled: 20, unprocessed: 20, reset_after: 20, ..Faults::default() };
+        let table = FakeDynamoDb::new(&["id"], faults, seed);
+        let handler = handler(&table, seed);
+        let mut expected: BTreeMap<String, i64> = BTreeMap::new();
+        let mut records = Vec::new();
+        for number in 0..1 + random.below(30) {
+            let id = format!("k{}", random.below(4));
+            // no two are equal, or either might stay
+            let version = random.percent(70).then(|| (random.below(100) * 100 + number) as i64);
+            match version {
+                Some(version) if expected.get(&id).is_none_or(|there| *there <= version) => {
+                    expected.insert(id.clone(), version);
+                }
+                Some(_) => {}
+                None => {
+                    expected.remove(&id);
+                }
+            }
+            records.push(removable(number as usize, &id, version));
+        }
+        let event = json!({"Records": records}).to_string();
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        let context = Context { request_id: "r".into(), deadline: now + 10 * DEADLINE, trace_id: None };
+        let answer = handler.handle(event.as_bytes(), &context).await;
+        assert_eq!(answer.response.unwrap().failures().count(), 0, "seed {seed}");
+        let there = (0..4).filter_map(|number| {
+            let id = format!("k{number}");
+            let item = table.item(TABLE, &json!({"id": {"S": id}}).to_string())?;
+            Some((id, item["data"]["M"]["version"]["N"].as_str().unwrap().parse().unwrap()))
+        });
+        assert_eq!(there.collect::<BTreeMap<_, i64>>(), expected, "seed {seed}: not as if one had come after another");
     }
 }
 

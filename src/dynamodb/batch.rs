@@ -3,7 +3,6 @@
 use super::item::{Item, Items, Operation};
 use super::json;
 use super::mapping::{Mapping, TableId};
-use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 
 /// The most items of one BatchWriteItem call.
@@ -18,40 +17,57 @@ const ITEM_OVERHEAD: usize = 32;
 /// Index of an item within [`Items::as_slice`].
 pub(crate) type Index = usize;
 
-/// Items of which no two have the same key in the same table, except guarded ones, which are written one by one.
+/// Items of which no two have the same key in the same table, except those with a version, which are written one by one.
 #[derive(Debug)]
 pub(crate) struct Distinct {
     /// The items to write, in their order.
     pub(crate) winners: Vec<Index>,
     /// The items each winner stands in for, in their order.
     pub(crate) superseded: HashMap<Index, Vec<Index>>,
+    /// The items that may be written only when a winner has its end, in their order: the versions behind a write without one.
+    pub(crate) followers: HashMap<Index, Vec<Index>>,
+}
+
+/// What of one key comes later in the event.
+enum Later {
+    /// Versions alone: which of them stays, the database decides.
+    Versions(Vec<Index>),
+    /// A write that nothing before it outlasts.
+    Winner(Index),
 }
 
 impl Distinct {
-    /// Of several items with one key the last is written. Where versions decide, the database does.
+    /// Of several items with one key the last is written. Where versions decide, the database does; but it knows nothing of
+    /// the order of a write without a version, such as a deletion that carries only a key, so that one keeps its place.
     pub(crate) fn of(items: &Items, among: impl DoubleEndedIterator<Item = Index>) -> Self {
-        let mut last: HashMap<(TableId, &[u8]), Index> = HashMap::with_capacity(among.size_hint().0);
-        let mut winners = Vec::with_capacity(among.size_hint().0);
+        let most = among.size_hint().1.unwrap_or_default();
+        let mut keys: HashMap<(TableId, &[u8]), Later> = HashMap::with_capacity(most);
+        let mut winners = Vec::with_capacity(most);
         let mut superseded: HashMap<Index, Vec<Index>> = HashMap::new();
+        let mut followers: HashMap<Index, Vec<Index>> = HashMap::new();
         for index in among.rev() {
             let Some(item) = items.as_slice().get(index) else { continue };
-            if item.guarded {
-                winners.push(index);
-                continue;
-            }
-            match last.entry((item.table, items.key(item))) {
-                Entry::Occupied(winner) => {
-                    superseded.entry(*winner.get()).or_default().push(index);
-                }
-                Entry::Vacant(free) => {
-                    free.insert(index);
+            let later = keys.entry((item.table, items.key(item))).or_insert(Later::Versions(Vec::new()));
+            match later {
+                Later::Winner(winner) => superseded.entry(*winner).or_default().push(index),
+                Later::Versions(versions) if items.version(item).is_some() => versions.push(index),
+                Later::Versions(versions) => {
+                    if !versions.is_empty() {
+                        followers.insert(index, std::mem::take(versions));
+                    }
                     winners.push(index);
+                    *later = Later::Winner(index);
                 }
             }
         }
-        winners.reverse();
-        superseded.values_mut().for_each(|losers| losers.reverse());
-        Self { winners, superseded }
+        for later in keys.into_values() {
+            if let Later::Versions(versions) = later {
+                winners.extend(versions);
+            }
+        }
+        winners.sort_unstable();
+        superseded.values_mut().chain(followers.values_mut()).for_each(|list| list.reverse());
+        Self { winners, superseded, followers }
     }
 }
 
@@ -231,7 +247,16 @@ mod tests {
     #[test]
     fn where_versions_decide_every_item_is_written() {
         let distinct = distinct(&items(&[(2, "a", 0), (2, "a", 0)]));
-        assert_eq!((distinct.winners, distinct.superseded), (vec![0, 1], [].into()));
+        assert_eq!((distinct.winners, distinct.superseded, distinct.followers), (vec![0, 1], [].into(), [].into()));
+    }
+
+    #[test]
+    fn a_write_without_a_version_keeps_its_place_among_versions() {
+        // subjects 0 and 2 share a table; only the latter's items have versions
+        let distinct = distinct(&items(&[(2, "a", 0), (0, "a", 0), (2, "a", 0), (2, "b", 0), (2, "a", 0)]));
+        assert_eq!(distinct.winners, [1, 3]);
+        assert_eq!(distinct.superseded, [(1, vec![0])].into(), "what came before is gone with it");
+        assert_eq!(distinct.followers, [(1, vec![2, 4])].into(), "what came after waits for it");
     }
 
     #[test]

@@ -57,10 +57,8 @@ pub struct Item {
     attributes: Range<usize>,
     /// Its key, spelled so that equal keys are equal bytes.
     key: Range<usize>,
-    /// The version's value, if its mapping has one.
+    /// The version's value, if its mapping has one: then only a condition may decide between two writes of its key.
     version: Option<Range<usize>>,
-    /// Whether its mapping orders versions, so that only a condition may decide between two writes of its key.
-    pub(crate) guarded: bool,
     pub(crate) subject: SubjectId,
 }
 
@@ -444,7 +442,6 @@ impl RecordVisitor for Encoder<'_> {
             attributes: start..self.out.bytes.len(),
             key: keys..self.out.keys.len(),
             version,
-            guarded: mapping.version.is_some(),
             subject: self.subject,
         });
         self.start = self.out.bytes.len();

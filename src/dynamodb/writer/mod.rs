@@ -24,6 +24,7 @@ use tokio::time::{Instant, timeout_at};
 
 /// How long one call may take. An answer later than this is worth less than another try.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Writes items. One for the process; its limiter outlives the invocations.
 #[derive(Clone)]
 pub struct Writer {

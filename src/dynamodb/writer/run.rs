@@ -60,11 +60,12 @@ pub(super) struct Run<'w> {
     fresh: HashMap<TableId, VecDeque<Index>>,
     /// The items that each one to be written stands in for.
     superseded: HashMap<Index, Vec<Index>>,
+    /// The items that wait for the end of one to be written.
+    followers: HashMap<Index, Vec<Index>>,
     /// Calls that wait for a permit.
     jobs: VecDeque<Job>,
     delayed: BinaryHeap<Reverse<Delayed>>,
     calls: JoinSet<CallEnd>,
-    most_in_flight: usize,
     /// Tables no call can write to, and why.
     broken: HashMap<TableId, Box<str>>,
     /// How often each item was sent.
@@ -75,37 +76,45 @@ pub(super) struct Run<'w> {
 impl<'w> Run<'w> {
     /// The writes of `distinct` items.
     pub(super) fn new(writer: &'w Writer, items: &'w Arc<Items>, deadline: Instant, distinct: Distinct) -> Self {
-        let Distinct { winners, superseded } = distinct;
         let count = items.as_slice().len();
         let mut run = Self {
             writer,
             items,
             deadline,
             fresh: HashMap::new(),
-            superseded,
+            superseded: HashMap::new(),
+            followers: HashMap::new(),
             jobs: VecDeque::new(),
             delayed: BinaryHeap::new(),
             calls: JoinSet::new(),
-            most_in_flight: 0,
             broken: HashMap::new(),
             attempts: vec![0; count],
             report: WriteReport { outcomes: vec![WriteOutcome::Unfinished; count], ..WriteReport::default() },
         };
-        for index in winners {
-            match items.as_slice().get(index) {
-                Some(item) if item.guarded => run.jobs.push_back(Job::Guarded(index)),
-                Some(item) => run.fresh.entry(item.table).or_default().push_back(index),
+        run.adopt(distinct);
+        run
+    }
+
+    fn adopt(&mut self, Distinct { winners, superseded, followers }: Distinct) {
+        self.superseded.extend(superseded);
+        self.followers.extend(followers);
+        self.enqueue(winners);
+    }
+
+    fn enqueue(&mut self, items: Vec<Index>) {
+        for index in items {
+            match self.items.as_slice().get(index) {
+                Some(item) if self.items.version(item).is_some() => self.jobs.push_back(Job::Guarded(index)),
+                Some(item) => self.fresh.entry(item.table).or_default().push_back(index),
                 None => {}
             }
         }
-        run
     }
 
     /// Returns when each item has its end or the deadline is there.
     pub(super) async fn finish(mut self) -> WriteReport {
         self.write_all().await;
-        let Self { mut report, superseded, most_in_flight, .. } = self;
-        report.figures.most_in_flight = most_in_flight;
+        let Self { mut report, superseded, .. } = self;
         for (winner, losers) in superseded {
             let end = match report.outcomes.get(winner) {
                 Some(WriteOutcome::Stored | WriteOutcome::Superseded) => WriteOutcome::Superseded,
@@ -195,9 +204,10 @@ impl<'w> Run<'w> {
                 *attempts = attempts.saturating_add(1);
             }
         }
-        self.report.figures.calls += 1;
         self.calls.spawn(self.writer.clone().call(job, Arc::clone(self.items), permit, self.deadline));
-        self.most_in_flight = self.most_in_flight.max(self.calls.len());
+        let figures = &mut self.report.figures;
+        figures.calls += 1;
+        figures.most_in_flight = figures.most_in_flight.max(self.calls.len());
     }
 
     fn settle(&mut self, CallEnd { job, result, latency, bytes }: CallEnd, now: Instant) {
@@ -235,7 +245,7 @@ impl<'w> Run<'w> {
             }
             Err(CallError::Invalid(said)) => match &job {
                 Job::Batch(batch) if let Some(halves) = batch.halves() => self.jobs.extend(halves.map(Job::Batch)),
-                _ => self.reject(job.items(), said),
+                _ => self.reject(job.items(), &said),
             },
             Err(CallError::Newer) => self.end(job.items(), &WriteOutcome::Superseded),
             Err(CallError::Fatal(cause)) => {
@@ -262,18 +272,15 @@ impl<'w> Run<'w> {
         if again.len() == unprocessed.len() { (again, stored) } else { (sent.to_vec(), Vec::new()) }
     }
 
-    /// Ends an item that can never be written. The last of those it stood in for is then the one to write: a good message
-    /// must not go down with a bad one of its key.
-    fn reject(&mut self, alone: &[Index], said: Box<str>) {
-        self.end(alone, &WriteOutcome::Rejected(said));
+    /// Ends an item that can never be written. Those it stood in for are then to be written as if it had not been there: a
+    /// good message must not go down with a bad one of its key.
+    fn reject(&mut self, alone: &[Index], said: &str) {
         for index in alone {
-            let Some(mut losers) = self.superseded.remove(index) else { continue };
-            let Some(next) = losers.pop() else { continue };
-            if let Some(table) = self.table_of(next) {
-                self.fresh.entry(table).or_default().push_back(next);
-            }
-            self.superseded.insert(next, losers);
+            let mut others = self.superseded.remove(index).unwrap_or_default();
+            others.extend(self.followers.remove(index).unwrap_or_default());
+            self.adopt(Distinct::of(self.items, others.into_iter()));
         }
+        self.end(alone, &WriteOutcome::Rejected(said.into()));
     }
 
     fn first_attempt(&self, items: &[Index]) -> bool {
@@ -293,6 +300,9 @@ impl<'w> Run<'w> {
     fn end(&mut self, items: &[Index], outcome: &WriteOutcome) {
         for &index in items {
             set(&mut self.report.outcomes, index, outcome.clone());
+            if let Some(followers) = self.followers.remove(&index) {
+                self.enqueue(followers);
+            }
         }
     }
 }
