@@ -1,7 +1,7 @@
 //! The Lambda bootstrap: environment, clients, run. The only reader of process state.
 
-use avro_ingest::avro::SchemaFile;
 use avro_ingest::config::Config;
+use avro_ingest::dynamodb::client::Client;
 use avro_ingest::dynamodb::writer::Writer;
 use avro_ingest::handler::Handler;
 use avro_ingest::limiter::Law;
@@ -9,11 +9,14 @@ use avro_ingest::metrics::Metrics;
 use avro_ingest::quarantine::Quarantine;
 use avro_ingest::transcode::Transcoder;
 use avro_ingest::{runtime, schema_dir};
-use aws_config::retry::RetryConfig;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
+use aws_sdk_dynamodb::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
+use aws_smithy_http_client::Connector;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_runtime_api::client::http::{HttpConnectorSettings, SharedHttpConnector, http_client_fn};
+use aws_types::service_config::ServiceConfigKey;
 use std::error::Error;
 use std::num::NonZero;
 use std::process::ExitCode;
@@ -96,10 +99,12 @@ fn start_logging() {
 /// Everything that can be done before the first event is done here, where Lambda does not charge latency for it.
 async fn start() -> Result<Handler, Box<dyn Error + Send + Sync>> {
     let config = Config::parse(setting)?;
-    let files: Vec<SchemaFile> = schema_dir::read(&config.schema_dir)?;
-    let transcoder = Transcoder::new(&config, files)?;
-    let sdk = sdk_config(&config).await;
-    let writer = writer(&config, &sdk, &transcoder)?;
+    let transcoder = Transcoder::new(&config, schema_dir::read(&config.schema_dir)?)?;
+    let connector = connector(&config);
+    let sdk = sdk_config(connector.clone()).await;
+    let law = Law::new(config.target_latency, config.min_in_flight.get(), config.max_in_flight.get())?;
+    let jitter = |most: Duration| most.mul_f64(fastrand::f64());
+    let writer = Writer::new(dynamodb(&sdk, connector).await?, transcoder.mappings().clone(), law, jitter);
     if let Err(cause) = writer.warm_up().await {
         tracing::warn!(%cause, "dynamodb not reached at start");
     }
@@ -109,24 +114,39 @@ async fn start() -> Result<Handler, Box<dyn Error + Send + Sync>> {
     Ok(Handler::new(transcoder, writer, quarantine, metrics, config.deadline_margin))
 }
 
-fn writer(config: &Config, sdk: &SdkConfig, transcoder: &Transcoder) -> Result<Writer, Box<dyn Error + Send + Sync>> {
-    // the writer owns the loop: the SDK's throttle backoff starts at a second, and it never retries unprocessed items
-    let dynamodb = aws_sdk_dynamodb::config::Builder::from(sdk).retry_config(RetryConfig::disabled()).build();
-    let client = aws_sdk_dynamodb::Client::from_conf(dynamodb);
-    let law = Law::new(config.target_latency, config.min_in_flight.get(), config.max_in_flight.get())?;
-    let jitter = |most: Duration| most.mul_f64(fastrand::f64());
-    Ok(Writer::new(client, transcoder.mappings().clone(), law, jitter))
+/// The connections of the process. Up to `MAX_IN_FLIGHT` of them are kept.
+fn connector(config: &Config) -> SharedHttpConnector {
+    let settings = HttpConnectorSettings::builder().connect_timeout(CONNECT_TIMEOUT).build();
+    let connector = Connector::builder()
+        .tls_provider(Provider::Rustls(CryptoMode::Ring))
+        .connector_settings(settings)
+        .pool_max_idle_per_host(config.max_in_flight.get())
+        .build();
+    SharedHttpConnector::new(connector)
 }
 
-async fn sdk_config(config: &Config) -> SdkConfig {
-    let http = aws_smithy_http_client::Builder::new()
-        .tls_provider(Provider::Rustls(CryptoMode::Ring))
-        .pool_max_idle_per_host(config.max_in_flight.get())
-        .build_https();
+async fn sdk_config(connector: SharedHttpConnector) -> SdkConfig {
     aws_config::defaults(BehaviorVersion::latest())
-        .http_client(http)
+        .http_client(http_client_fn(move |_, _| connector.clone()))
         .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).build())
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .load()
         .await
+}
+
+/// DynamoDB where the SDK's own settings say it is.
+async fn dynamodb(sdk: &SdkConfig, connector: SharedHttpConnector) -> Result<Client, Box<dyn Error + Send + Sync>> {
+    let region = sdk.region().ok_or("no region: AWS_REGION is not set")?.to_string();
+    let credentials = sdk.credentials_provider().ok_or("no source of credentials")?;
+    let key =
+        ServiceConfigKey::builder().service_id("DynamoDB").env("AWS_ENDPOINT_URL").profile("endpoint_url").build()?;
+    let url = sdk.service_config().and_then(|settings| settings.load_config(key));
+    let params = Params::builder()
+        .region(&region)
+        .set_use_fips(sdk.use_fips())
+        .set_use_dual_stack(sdk.use_dual_stack())
+        .set_endpoint(url.or_else(|| sdk.endpoint_url().map(str::to_owned)))
+        .build()?;
+    let endpoint = DefaultResolver::new().resolve_endpoint(&params).await?;
+    Ok(Client::new(connector, credentials, region, endpoint.url().to_owned()))
 }

@@ -1,223 +1,235 @@
-//! The calls, through the SDK: it signs, sends, pools and parses, but the body it sends is ours, put in before signing.
+//! The calls. The SDK's own parts load credentials, sign, pool and encrypt; what would drive them for every call costs more
+//! than all of them, so that is done here, for the three operations there are. The body is the writer's own bytes.
+//!
 //! Nothing here retries: the writer owns the loop, and [`CallError`] says what it needs to decide.
 
-use aws_runtime::retries::classifiers::{THROTTLING_ERRORS, TRANSIENT_ERRORS};
-use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::http::HttpRequest;
-use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
-use aws_sdk_dynamodb::operation::batch_write_item::BatchWriteItemError;
-use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
-use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use aws_sdk_dynamodb::types::{AttributeValue, ConsumedCapacity, ThrottlingReason, WriteRequest};
-use bytes::Bytes;
-
-use super::item::push_canonical;
-use super::json;
+use super::answer::{self, Answer, CallError};
 use super::mapping::Mapping;
+use crate::clock;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
+use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
+use aws_sigv4::sign::v4;
+use aws_smithy_runtime_api::client::http::{HttpConnector, SharedHttpConnector};
+use aws_smithy_runtime_api::client::identity::Identity;
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::error::display::DisplayErrorContext;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Limited};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// What came of a call that DynamoDB took.
-#[derive(Debug, Default)]
-pub(crate) struct Answer {
-    /// The canonical keys of the items it hands back.
-    pub(crate) unprocessed: Vec<Vec<u8>>,
-    /// Write request units the call cost.
-    pub(crate) write_units: f64,
+/// The longest answer that is read. At most it hands back all that was sent, 16 MB, and may escape it otherwise than we do.
+const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
+/// How long before their end credentials are loaded anew.
+const REFRESH_BEFORE: Duration = Duration::from_secs(60);
+
+/// DynamoDB, as this function may call it. Clones share connections and credentials.
+#[derive(Clone)]
+pub struct Client(Arc<Shared>);
+
+struct Shared {
+    connector: SharedHttpConnector,
+    credentials: SharedCredentialsProvider,
+    /// The last credentials that were loaded.
+    identity: Mutex<Option<Identity>>,
+    region: String,
+    url: String,
 }
 
-/// Why a call failed, in the terms of what to do next.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum CallError {
-    /// Slow down and try again.
-    Throttled(Throttle),
-    /// Try again; whether it was applied is unknown.
-    Transient {
-        /// The connection itself failed, as one does that died while the environment was frozen.
-        connection: bool,
-        cause: Box<str>,
-    },
-    /// Something in it can never be written.
-    Invalid(Box<str>),
-    /// The item there has a newer version.
-    Newer,
-    /// An operator must mend it: a missing table, access denied, wrong credentials.
-    Fatal(Box<str>),
-}
+impl Client {
+    /// Calls `url` of `region` over the connections of `connector`, signed with `credentials`.
+    pub fn new(
+        connector: SharedHttpConnector,
+        credentials: SharedCredentialsProvider,
+        region: String,
+        url: String,
+    ) -> Self {
+        Self(Arc::new(Shared { connector, credentials, identity: Mutex::new(None), region, url }))
+    }
 
-/// What limit a throttled write ran into.
-/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/throttling-diagnosing-workflow.html>
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Throttle {
-    Table,
-    Index,
-    HotPartition,
-    Account,
-    Unknown,
-}
+    /// Sends a BatchWriteItem whose body is `body`. Its items are all of the table of `mappings`.
+    pub(crate) async fn batch_write(&self, body: Bytes, mappings: &[&Mapping]) -> Result<Answer, CallError> {
+        answer::of_batch(&self.post("DynamoDB_20120810.BatchWriteItem", body).await?, mappings)
+    }
 
-impl Throttle {
-    fn of(reasons: &[ThrottlingReason]) -> Self {
-        let Some(reason) = reasons.first().and_then(ThrottlingReason::reason) else { return Self::Unknown };
-        match reason {
-            _ if reason.ends_with("KeyRangeThroughputExceeded") => Self::HotPartition,
-            _ if reason.ends_with("AccountLimitExceeded") => Self::Account,
-            _ if reason.starts_with("Index") => Self::Index,
-            _ if reason.starts_with("Table") => Self::Table,
-            _ => Self::Unknown,
+    /// Sends a PutItem whose body is `body`.
+    pub(crate) async fn put(&self, body: Bytes) -> Result<Answer, CallError> {
+        answer::of_item(&self.post("DynamoDB_20120810.PutItem", body).await?)
+    }
+
+    /// Sends a DeleteItem whose body is `body`.
+    pub(crate) async fn delete(&self, body: Bytes) -> Result<Answer, CallError> {
+        answer::of_item(&self.post("DynamoDB_20120810.DeleteItem", body).await?)
+    }
+
+    /// Opens a connection and loads the credentials by a call that writes nothing: DynamoDB refuses it as empty.
+    pub(crate) async fn warm_up(&self) -> Result<(), CallError> {
+        match self.batch_write(Bytes::from_static(b"{\"RequestItems\":{}}"), &[]).await {
+            Ok(_) | Err(CallError::Invalid(_)) => Ok(()),
+            Err(error) => Err(error),
         }
+    }
+
+    /// Sends a signed request and returns what a success says.
+    async fn post(&self, target: &'static str, body: Bytes) -> Result<Bytes, CallError> {
+        let now = UNIX_EPOCH + clock::since_epoch();
+        let identity = self.identity(now).await?;
+        // nothing was sent
+        let request = self.request(target, body, &identity, now).map_err(|error| CallError::Fatal(error.into()))?;
+        let response = self.0.connector.call(request).await.map_err(|error| not_answered(&error))?;
+        let (status, error_type) = (response.status(), response.headers().get("x-amzn-errortype").map(str::to_owned));
+        let body = answer_body(response).await?;
+        if status.is_success() { Ok(body) } else { Err(answer::refusal(status.as_u16(), error_type.as_deref(), &body)) }
+    }
+
+    fn request(
+        &self,
+        target: &'static str,
+        body: Bytes,
+        identity: &Identity,
+        now: SystemTime,
+    ) -> Result<HttpRequest, String> {
+        let url = self.0.url.as_str();
+        let headers = [("content-type", "application/x-amz-json-1.0"), ("x-amz-target", target)];
+        let settings = v4::SigningParams::builder()
+            .identity(identity)
+            .region(&self.0.region)
+            .name("dynamodb")
+            .time(now)
+            .settings(SigningSettings::default())
+            .build()
+            .map_err(|error| error.to_string())?;
+        let signable = SignableRequest::new("POST", url, headers.into_iter(), SignableBody::Bytes(&body))
+            .map_err(|error| error.to_string())?;
+        let (signature, _) = sign(signable, &settings.into()).map_err(|error| error.to_string())?.into_parts();
+        let mut request = http::Request::post(url);
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        let length = body.len();
+        let mut request = request
+            .header("content-length", length)
+            .header("user-agent", concat!("avro-ingest/", env!("CARGO_PKG_VERSION")))
+            .body(SdkBody::from(body))
+            .map_err(|error| error.to_string())?;
+        signature.apply_to_request_http1x(&mut request);
+        request.try_into().map_err(|error: aws_smithy_runtime_api::http::HttpError| error.to_string())
+    }
+
+    /// The credentials, loaded when there are none that will last.
+    async fn identity(&self, now: SystemTime) -> Result<Identity, CallError> {
+        let lasts = |known: &&Identity| known.expiration().is_none_or(|end| now + REFRESH_BEFORE < end);
+        let known = self.0.identity.lock().unwrap_or_else(PoisonError::into_inner).as_ref().filter(lasts).cloned();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let loaded = self.0.credentials.provide_credentials().await;
+        let loaded: Identity =
+            loaded.map_err(|error| CallError::Fatal(DisplayErrorContext(error).to_string().into()))?.into();
+        *self.0.identity.lock().unwrap_or_else(PoisonError::into_inner) = Some(loaded.clone());
+        Ok(loaded)
     }
 }
 
-/// Sends a BatchWriteItem whose body is `body`. Its items are all of the table of `mappings`, whose key attributes tell
-/// unprocessed items apart.
-pub(crate) async fn batch_write(client: &Client, body: Bytes, mappings: &[&Mapping]) -> Result<Answer, CallError> {
-    let output =
-        client.batch_write_item().customize().mutate_request(move |request| put_body(request, &body)).send().await?;
-    // an answer without the list is no answer of DynamoDB's: it names the list even when it is empty
-    let unprocessed =
-        output.unprocessed_items.ok_or_else(|| transient("the answer has no list of unprocessed items"))?;
-    Ok(Answer {
-        unprocessed: unprocessed.values().flatten().map(|request| canonical_key(request, mappings)).collect(),
-        write_units: output.consumed_capacity.iter().flatten().map(write_units).sum(),
-    })
-}
-
-/// Sends a PutItem whose body is `body`.
-pub(crate) async fn put(client: &Client, body: Bytes, table: &str) -> Result<Answer, CallError> {
-    let call = client.put_item().table_name(table).set_item(Some([].into()));
-    let output = call.customize().mutate_request(move |request| put_body(request, &body)).send().await?;
-    answered(output.consumed_capacity.as_ref())
-}
-
-/// Sends a DeleteItem whose body is `body`.
-pub(crate) async fn delete(client: &Client, body: Bytes, table: &str) -> Result<Answer, CallError> {
-    let call = client.delete_item().table_name(table).set_key(Some([].into()));
-    let output = call.customize().mutate_request(move |request| put_body(request, &body)).send().await?;
-    answered(output.consumed_capacity.as_ref())
-}
-
-/// Opens a connection and loads the credentials by a call that writes nothing: DynamoDB refuses it as empty.
-pub(crate) async fn warm_up(client: &Client) -> Result<(), CallError> {
-    match client.batch_write_item().send().await.map_err(CallError::from) {
-        Ok(_) | Err(CallError::Invalid(_)) => Ok(()),
-        Err(error) => Err(error),
+fn not_answered(error: &ConnectorError) -> CallError {
+    CallError::Transient {
+        connection: error.is_io() || error.is_timeout(),
+        cause: DisplayErrorContext(error).to_string().into(),
     }
 }
 
-/// An answer to a write of one item. It was asked for the capacity it consumed, so one that does not say is no answer of
-/// DynamoDB's.
-fn answered(consumed: Option<&ConsumedCapacity>) -> Result<Answer, CallError> {
-    let consumed = consumed.ok_or_else(|| transient("the answer has no consumed capacity"))?;
-    Ok(Answer { write_units: write_units(consumed), ..Answer::default() })
+async fn answer_body(response: HttpResponse) -> Result<Bytes, CallError> {
+    let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect().await;
+    body.map(http_body_util::Collected::to_bytes).map_err(|error| CallError::transient(error.to_string()))
 }
 
-fn put_body(request: &mut HttpRequest, body: &Bytes) {
-    request.headers_mut().insert("content-length", body.len().to_string());
-    *request.body_mut() = body.clone().into();
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_credential_types::Credentials;
+    use aws_credential_types::provider::future::ProvideCredentials as Provided;
+    use aws_smithy_runtime_api::client::http::HttpConnectorFuture;
+    use std::sync::atomic::{AtomicU64, Ordering};
 
-fn write_units(consumed: &ConsumedCapacity) -> f64 {
-    consumed.capacity_units().unwrap_or_default()
-}
-
-/// The key of an item that was handed back, spelled as the encoder spells it. Empty, and so equal to none, if it is not one
-/// of ours.
-fn canonical_key(request: &WriteRequest, mappings: &[&Mapping]) -> Vec<u8> {
-    let attributes = match (&request.put_request, &request.delete_request) {
-        (Some(put), _) => &put.item,
-        (None, Some(delete)) => &delete.key,
-        (None, None) => return Vec::new(),
-    };
-    let spell = |mapping: &&Mapping| {
-        let mut key = Vec::new();
-        for part in [Some(&mapping.partition_key), mapping.sort_key.as_ref()].into_iter().flatten() {
-            push_canonical(&mut key, &written(attributes.get(part.attribute.text())?)?);
-        }
-        Some(key)
-    };
-    mappings.iter().find_map(spell).unwrap_or_default()
-}
-
-/// A key's value as the encoder writes it.
-fn written(value: &AttributeValue) -> Option<Vec<u8>> {
-    let mut out = Vec::new();
-    match value {
-        AttributeValue::S(text) => {
-            out.extend_from_slice(b"{\"S\":");
-            json::push_string(&mut out, text);
-            out.push(b'}');
-        }
-        AttributeValue::N(number) => {
-            out.extend_from_slice(b"{\"N\":\"");
-            out.extend_from_slice(number.as_bytes());
-            out.extend_from_slice(b"\"}");
-        }
-        AttributeValue::B(blob) => {
-            out.extend_from_slice(b"{\"B\":\"");
-            json::push_base64(&mut out, blob.as_ref());
-            out.extend_from_slice(b"\"}");
-        }
-        _ => return None,
+    /// Answers as told and keeps the last request's headers.
+    #[derive(Debug, Clone, Default)]
+    struct Fake {
+        answer: &'static str,
+        headers: Arc<Mutex<Vec<(String, String)>>>,
     }
-    Some(out)
-}
 
-fn transient(cause: &str) -> CallError {
-    CallError::Transient { connection: false, cause: cause.into() }
-}
+    impl HttpConnector for Fake {
+        fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+            let headers = request.headers().iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+            *self.headers.lock().unwrap() = headers.collect();
+            HttpConnectorFuture::ready(Ok(HttpResponse::new(200.try_into().unwrap(), self.answer.into())))
+        }
+    }
 
-/// What the three operations' errors have in common.
-trait ServiceError: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static {
-    fn throttling_reasons(&self) -> &[ThrottlingReason];
-}
+    /// Credentials that last for so many seconds each time they are loaded.
+    #[derive(Debug)]
+    struct Lasting(Duration, Arc<AtomicU64>);
 
-macro_rules! service_error {
-    ($($error:ident),+) => {
-        $(impl ServiceError for $error {
-            fn throttling_reasons(&self) -> &[ThrottlingReason] {
-                match self {
-                    Self::ProvisionedThroughputExceededException(error) => error.throttling_reasons(),
-                    Self::RequestLimitExceeded(error) => error.throttling_reasons(),
-                    Self::ThrottlingException(error) => error.throttling_reasons(),
-                    _ => &[],
-                }
+    impl ProvideCredentials for Lasting {
+        fn provide_credentials<'a>(&'a self) -> Provided<'a>
+        where
+            Self: 'a,
+        {
+            let number = self.1.fetch_add(1, Ordering::Relaxed);
+            let end = UNIX_EPOCH + clock::since_epoch() + self.0;
+            let token = Some(format!("token {number}"));
+            Provided::ready(Ok(Credentials::new(format!("AKID{number}"), "secret", token, Some(end), "test")))
+        }
+    }
+
+    fn client(connector: &Fake, credentials: impl ProvideCredentials + 'static) -> Client {
+        let connector = SharedHttpConnector::new(connector.clone());
+        let credentials = SharedCredentialsProvider::new(credentials);
+        Client::new(connector, credentials, "eu-central-1".into(), "https://dynamodb.example/".into())
+    }
+
+    #[tokio::test]
+    async fn a_request_is_signed_for_its_operation_its_region_and_its_session() {
+        let connector = Fake { answer: r#"{"ConsumedCapacity":{}}"#, ..Fake::default() };
+        let loads = Arc::default();
+        let client = client(&connector, Lasting(Duration::from_secs(3600), Arc::clone(&loads)));
+        client.put(Bytes::from_static(b"{}")).await.unwrap();
+        let headers = connector.headers.lock().unwrap().clone();
+        let header = |name: &str| headers.iter().find(|(known, _)| known == name).unwrap().1.as_str();
+        assert_eq!(header("x-amz-target"), "DynamoDB_20120810.PutItem");
+        assert_eq!((header("content-length"), header("x-amz-security-token")), ("2", "token 0"));
+        let signature = header("authorization");
+        assert!(signature.starts_with("AWS4-HMAC-SHA256 Credential=AKID0/"), "{signature}");
+        assert!(signature.contains("/eu-central-1/dynamodb/aws4_request, "), "{signature}");
+        let signed = "SignedHeaders=content-type;host;x-amz-date;x-amz-security-token;x-amz-target, ";
+        assert!(signature.contains(signed), "{signature}");
+    }
+
+    #[tokio::test]
+    async fn credentials_are_loaded_once_and_again_before_they_end() {
+        let connector = Fake { answer: r#"{"ConsumedCapacity":{}}"#, ..Fake::default() };
+        for (lasting, expected) in [(REFRESH_BEFORE - Duration::from_secs(1), 3), (2 * REFRESH_BEFORE, 1)] {
+            let loads = Arc::default();
+            let client = client(&connector, Lasting(lasting, Arc::clone(&loads)));
+            for _ in 0..3 {
+                client.delete(Bytes::new()).await.unwrap();
             }
-        })+
-    };
-}
-
-service_error!(BatchWriteItemError, PutItemError, DeleteItemError);
-
-impl<E: ServiceError> From<SdkError<E>> for CallError {
-    fn from(error: SdkError<E>) -> Self {
-        match &error {
-            SdkError::ServiceError(context) => of_service(context.err(), context.raw().status().as_u16()),
-            SdkError::DispatchFailure(failure) => Self::Transient {
-                connection: failure.is_io() || failure.is_timeout(),
-                cause: DisplayErrorContext(&error).to_string().into(),
-            },
-            SdkError::TimeoutError(_) | SdkError::ResponseError(_) => {
-                transient(&DisplayErrorContext(&error).to_string())
-            }
-            // nothing was sent: no credentials, no region, no endpoint
-            _ => Self::Fatal(DisplayErrorContext(&error).to_string().into()),
+            assert_eq!(loads.load(Ordering::Relaxed), expected);
         }
     }
-}
 
-fn of_service<E: ServiceError>(error: &E, status: u16) -> CallError {
-    let code = error.code().unwrap_or_default();
-    let said = || -> Box<str> { format!("{code}: {}", error.message().unwrap_or("no message")).into() };
-    match code {
-        _ if THROTTLING_ERRORS.contains(&code) => CallError::Throttled(Throttle::of(error.throttling_reasons())),
-        "ConditionalCheckFailedException" => CallError::Newer,
-        "ValidationException" | "SerializationException" | "ItemCollectionSizeLimitExceededException" => {
-            CallError::Invalid(said())
-        }
-        // two regions or transactions at one item: neither is wrong
-        "ReplicatedWriteConflictException" | "TransactionConflictException" => transient(&said()),
-        _ if TRANSIENT_ERRORS.contains(&code) || status >= 500 => transient(&said()),
-        // a success whose body makes no sense, or a refusal without a code: something between us and DynamoDB answered
-        _ if status < 300 || code.is_empty() => transient(&said()),
-        _ => CallError::Fatal(said()),
+    #[tokio::test]
+    async fn without_credentials_nothing_is_sent_and_an_operator_must_mend_it() {
+        let connector = Fake::default();
+        let client = client(
+            &connector,
+            aws_credential_types::credential_fn::provide_credentials_fn(|| async {
+                Err(aws_credential_types::provider::error::CredentialsError::not_loaded_no_source())
+            }),
+        );
+        assert!(matches!(client.warm_up().await, Err(CallError::Fatal(_))));
+        assert!(connector.headers.lock().unwrap().is_empty());
     }
 }

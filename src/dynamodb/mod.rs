@@ -1,9 +1,10 @@
 //! Records out: how they become items and how items are written.
 //!
-//! [`mapping`], [`item`] and `batch` are pure; `client` and [`writer`] talk to DynamoDB.
+//! [`mapping`], [`item`], `batch` and `answer` are pure; [`client`] and [`writer`] talk to DynamoDB.
 
+mod answer;
 mod batch;
-mod client;
+pub mod client;
 pub mod item;
 mod json;
 pub mod mapping;

@@ -2,8 +2,10 @@
 //! and a busy service fail, as often as it is told.
 
 use super::random::Random;
-use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
-use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn};
+use avro_ingest::dynamodb::client::Client;
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector};
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use serde_json::{Map, Value, json};
@@ -83,18 +85,11 @@ impl FakeDynamoDb {
         })))
     }
 
-    /// An SDK client of this table, set up as the function sets up its own.
-    pub fn client(&self) -> aws_sdk_dynamodb::Client {
+    /// A client of this table.
+    pub fn client(&self) -> Client {
+        let credentials = SharedCredentialsProvider::new(Credentials::new("AKID", "secret", None, None, "test"));
         let connector = SharedHttpConnector::new(self.clone());
-        let config = aws_sdk_dynamodb::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new("us-east-1"))
-            .credentials_provider(Credentials::new("AKID", "secret", None, None, "test"))
-            .retry_config(aws_sdk_dynamodb::config::retry::RetryConfig::disabled())
-            .stalled_stream_protection(aws_sdk_dynamodb::config::StalledStreamProtectionConfig::disabled())
-            .http_client(http_client_fn(move |_, _| connector.clone()))
-            .build();
-        aws_sdk_dynamodb::Client::from_conf(config)
+        Client::new(connector, credentials, "us-east-1".to_owned(), "http://dynamodb.invalid/".to_owned())
     }
 
     pub fn set_faults(&self, faults: Faults) {

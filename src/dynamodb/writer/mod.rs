@@ -8,13 +8,13 @@ mod run;
 
 pub use report::{WriteFigures, WriteOutcome, WriteReport};
 
+use super::answer::{Answer, CallError, Throttle};
 use super::batch::{Distinct, Index, WriteBatch, guarded_body};
-use super::client::{self, Answer, CallError, Throttle};
+use super::client::Client;
 use super::item::{Items, Operation};
 use super::mapping::{Mapping, TableId};
 use crate::clock;
 use crate::limiter::{self, Gate, Law, Permit};
-use aws_sdk_dynamodb::Client;
 use bytes::Bytes;
 use run::Run;
 use std::sync::Arc;
@@ -60,7 +60,7 @@ impl Writer {
         let mut calls = JoinSet::new();
         for _ in 0..self.limit() {
             let client = self.client.clone();
-            calls.spawn(async move { client::warm_up(&client).await });
+            calls.spawn(async move { client.warm_up().await });
         }
         calls.join_all().await.into_iter().collect::<Result<(), _>>().map_err(|error| match error {
             CallError::Transient { cause, .. } | CallError::Fatal(cause) | CallError::Invalid(cause) => cause,
@@ -96,7 +96,7 @@ impl Writer {
                     let table = batch.table();
                     let body = Bytes::from(batch.body(&items, self.table(table)));
                     bytes = body.len();
-                    client::batch_write(&self.client, body, &self.mappings_of(table).collect::<Vec<_>>()).await
+                    self.client.batch_write(body, &self.mappings_of(table).collect::<Vec<_>>()).await
                 }
                 Job::Guarded(index) => {
                     let item = items.as_slice().get(*index);
@@ -106,16 +106,14 @@ impl Writer {
                     let body = Bytes::from(guarded_body(&items, item, mapping));
                     bytes = body.len();
                     match item.operation {
-                        Operation::Put => client::put(&self.client, body, &mapping.table).await,
-                        Operation::Delete => client::delete(&self.client, body, &mapping.table).await,
+                        Operation::Put => self.client.put(body).await,
+                        Operation::Delete => self.client.delete(body).await,
                     }
                 }
             }
         };
         let late = deadline.min(started + ATTEMPT_TIMEOUT);
-        let result = timeout_at(late, answer)
-            .await
-            .unwrap_or_else(|_| Err(CallError::Transient { connection: false, cause: "no answer in time".into() }));
+        let result = timeout_at(late, answer).await.unwrap_or_else(|_| Err(CallError::transient("no answer in time")));
         let now = clock::now();
         let latency = now - started;
         match sample(&job, &result) {

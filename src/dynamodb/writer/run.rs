@@ -1,7 +1,7 @@
 //! The writes of one event: what waits, what is under way, and what each answer means for its items.
 
+use super::super::answer::{CallError, Throttle};
 use super::super::batch::{Distinct, Index, WriteBatch};
-use super::super::client::{CallError, Throttle};
 use super::super::item::Items;
 use super::super::mapping::TableId;
 use super::{CallEnd, Job, WriteOutcome, WriteReport, Writer};

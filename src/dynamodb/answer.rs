@@ -1,0 +1,361 @@
+//! What DynamoDB says to a call, and what that means for the items of it. Pure.
+//! <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html>
+
+use super::item::push_canonical;
+use super::json;
+use super::mapping::Mapping;
+use aws_runtime::retries::classifiers::{THROTTLING_ERRORS, TRANSIENT_ERRORS};
+use serde::Deserialize;
+use serde_json::Value;
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+/// What came of a call that DynamoDB took.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Answer {
+    /// The canonical keys of the items it hands back.
+    pub(crate) unprocessed: Vec<Vec<u8>>,
+    /// Write request units the call cost.
+    pub(crate) write_units: f64,
+}
+
+/// Why a call failed, in the terms of what to do next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum CallError {
+    /// Slow down and try again.
+    Throttled(Throttle),
+    /// Try again; whether it was applied is unknown.
+    Transient {
+        /// The connection itself failed, as one does that died while the environment was frozen.
+        connection: bool,
+        cause: Box<str>,
+    },
+    /// Something in it can never be written.
+    Invalid(Box<str>),
+    /// The item there has a newer version.
+    Newer,
+    /// An operator must mend it: a missing table, access denied, wrong credentials.
+    Fatal(Box<str>),
+}
+
+impl CallError {
+    pub(super) fn transient(cause: impl Into<Box<str>>) -> Self {
+        Self::Transient { connection: false, cause: cause.into() }
+    }
+}
+
+/// What limit a throttled write ran into.
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/throttling-diagnosing-workflow.html>
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Throttle {
+    Table,
+    Index,
+    HotPartition,
+    Account,
+    Unknown,
+}
+
+impl Throttle {
+    fn of(reason: &str) -> Self {
+        match reason {
+            _ if reason.ends_with("KeyRangeThroughputExceeded") => Self::HotPartition,
+            _ if reason.ends_with("AccountLimitExceeded") => Self::Account,
+            _ if reason.starts_with("Index") => Self::Index,
+            _ if reason.starts_with("Table") => Self::Table,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// What a successful BatchWriteItem says.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct BatchAnswer<'a> {
+    #[serde(borrow)]
+    unprocessed_items: Option<HashMap<Cow<'a, str>, Vec<WriteRequest<'a>>>>,
+    consumed_capacity: Option<Vec<Consumed>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct WriteRequest<'a> {
+    #[serde(borrow)]
+    put_request: Option<PutRequest<'a>>,
+    #[serde(borrow)]
+    delete_request: Option<DeleteRequest<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct PutRequest<'a> {
+    #[serde(borrow)]
+    item: HashMap<Cow<'a, str>, KeyValue<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct DeleteRequest<'a> {
+    #[serde(borrow)]
+    key: HashMap<Cow<'a, str>, KeyValue<'a>>,
+}
+
+/// A value of a type that a key may have. Of any other, nothing.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct KeyValue<'a> {
+    #[serde(borrow)]
+    s: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    n: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    b: Option<Cow<'a, str>>,
+}
+
+/// What a successful PutItem or DeleteItem says.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ItemAnswer {
+    consumed_capacity: Option<Consumed>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Consumed {
+    #[serde(default)]
+    capacity_units: f64,
+}
+
+/// Reads the answer to a successful BatchWriteItem. Its items were all of the table of `mappings`, whose key attributes
+/// tell unprocessed items apart.
+pub(super) fn of_batch(body: &[u8], mappings: &[&Mapping]) -> Result<Answer, CallError> {
+    let answer: BatchAnswer<'_> = read(body)?;
+    // an answer without the list is no answer of DynamoDB's: it names the list even when it is empty
+    let unprocessed =
+        answer.unprocessed_items.ok_or_else(|| CallError::transient("the answer has no list of unprocessed items"))?;
+    Ok(Answer {
+        unprocessed: unprocessed.values().flatten().map(|request| canonical_key(request, mappings)).collect(),
+        write_units: answer.consumed_capacity.iter().flatten().map(|consumed| consumed.capacity_units).sum(),
+    })
+}
+
+/// Reads the answer to a successful write of one item. It was asked for the capacity it consumed, so one that does not say
+/// is no answer of DynamoDB's.
+pub(super) fn of_item(body: &[u8]) -> Result<Answer, CallError> {
+    let answer: ItemAnswer = read(body)?;
+    let consumed =
+        answer.consumed_capacity.ok_or_else(|| CallError::transient("the answer has no consumed capacity"))?;
+    Ok(Answer { write_units: consumed.capacity_units, ..Answer::default() })
+}
+
+fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, CallError> {
+    serde_json::from_slice(body).map_err(|error| CallError::transient(format!("the answer makes no sense: {error}")))
+}
+
+/// The key of an item that was handed back, spelled as the encoder spells it. Empty, and so equal to none, if it is not one
+/// of ours.
+fn canonical_key(request: &WriteRequest<'_>, mappings: &[&Mapping]) -> Vec<u8> {
+    let attributes = match request {
+        WriteRequest { put_request: Some(put), .. } => &put.item,
+        WriteRequest { delete_request: Some(delete), .. } => &delete.key,
+        _ => return Vec::new(),
+    };
+    let spell = |mapping: &&Mapping| {
+        let mut key = Vec::new();
+        for part in [Some(&mapping.partition_key), mapping.sort_key.as_ref()].into_iter().flatten() {
+            push_canonical(&mut key, &written(attributes.get(part.attribute.text())?)?);
+        }
+        Some(key)
+    };
+    mappings.iter().find_map(spell).unwrap_or_default()
+}
+
+/// A key's value as the encoder writes it.
+fn written(value: &KeyValue<'_>) -> Option<Vec<u8>> {
+    let (name, text) = match value {
+        KeyValue { s: Some(text), .. } => ("S", text),
+        KeyValue { n: Some(number), .. } => ("N", number),
+        KeyValue { b: Some(base64), .. } => ("B", base64),
+        _ => return None,
+    };
+    let mut out = Vec::with_capacity(text.len() + 8);
+    out.push(b'{');
+    json::push_string(&mut out, name);
+    out.push(b':');
+    json::push_string(&mut out, text);
+    out.push(b'}');
+    Some(out)
+}
+
+/// Why DynamoDB refused a call: by its status, the error its header names, and its body.
+pub(super) fn refusal(status: u16, error_type: Option<&str>, body: &[u8]) -> CallError {
+    // what is no JSON has no code, and was not said by DynamoDB
+    let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    let text = |names: &[&str]| names.iter().find_map(|name| body.get(name)?.as_str());
+    let code = error_type.or(text(&["code", "__type"])).map_or("", bare);
+    let said = || -> Box<str> { format!("{code}: {}", text(&["message", "Message"]).unwrap_or("no message")).into() };
+    match code {
+        // something between us and DynamoDB answered
+        "" => CallError::transient(format!("status {status} without an error code")),
+        _ if THROTTLING_ERRORS.contains(&code) => {
+            // the model spells the member of one of these errors in lower case
+            let reasons = body.get("ThrottlingReasons").or_else(|| body.get("throttlingReasons"));
+            let reason = reasons.and_then(|reasons| reasons.get(0)?.get("reason")?.as_str());
+            CallError::Throttled(Throttle::of(reason.unwrap_or_default()))
+        }
+        "ConditionalCheckFailedException" => CallError::Newer,
+        "ValidationException" | "SerializationException" | "ItemCollectionSizeLimitExceededException" => {
+            CallError::Invalid(said())
+        }
+        // two regions or transactions at one item: neither is wrong
+        "ReplicatedWriteConflictException" | "TransactionConflictException" => CallError::transient(said()),
+        _ if TRANSIENT_ERRORS.contains(&code) || status >= 500 => CallError::transient(said()),
+        _ => CallError::Fatal(said()),
+    }
+}
+
+/// An error's name without the namespace before and the address behind it.
+fn bare(code: &str) -> &str {
+    let code = code.split(':').next().unwrap_or(code);
+    code.rsplit('#').next().unwrap_or(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dynamodb::mapping::Fields;
+    use crate::record::{FieldKind, Unit};
+    use serde_json::json;
+
+    struct Sample;
+
+    impl Fields for Sample {
+        fn kind(&self, path: &str) -> Result<FieldKind, String> {
+            Ok(match path {
+                "n" => FieldKind::Number(Unit::Plain),
+                "raw" => FieldKind::Binary,
+                _ => FieldKind::Text,
+            })
+        }
+
+        fn names(&self) -> Vec<&str> {
+            vec!["id", "n", "raw"]
+        }
+    }
+
+    fn mapping(partition: &str, sort: &str) -> Mapping {
+        Mapping::parse(Some(&json!({"partitionKey": partition, "sortKey": sort})), "orders", &Sample).unwrap()
+    }
+
+    fn key(values: &[&str]) -> Vec<u8> {
+        let mut key = Vec::new();
+        values.iter().for_each(|value| push_canonical(&mut key, value.as_bytes()));
+        key
+    }
+
+    fn is_transient(result: &Result<Answer, CallError>) -> bool {
+        matches!(result, Err(CallError::Transient { connection: false, .. }))
+    }
+
+    #[test]
+    fn items_handed_back_are_known_by_their_keys() {
+        let body = json!({
+            "UnprocessedItems": {"orders": [
+                {"PutRequest": {"Item": {"n": {"N": "1.0"}, "data": {"M": {"deep": {"L": [{"NULL": true}]}}}, "id": {"S": "a\"\u{e9}"}}}},
+                {"DeleteRequest": {"Key": {"id": {"S": "b"}, "n": {"N": "2"}}}},
+                {"PutRequest": {"Item": {"id": {"S": "c"}}}},
+                {},
+            ]},
+            "ConsumedCapacity": [{"TableName": "orders", "CapacityUnits": 1.5}, {"CapacityUnits": 2}],
+        });
+        // every character may be escaped on the way back
+        let body = body.to_string().replace('\u{e9}', "\\u00e9");
+        let answer = of_batch(body.as_bytes(), &[&mapping("id", "n")]).unwrap();
+        let keys =
+            [key(&[r#"{"S":"a\"é"}"#, r#"{"N":"1"}"#]), key(&[r#"{"S":"b"}"#, r#"{"N":"2"}"#]), Vec::new(), Vec::new()];
+        assert_eq!(answer, Answer { unprocessed: keys.into(), write_units: 3.5 });
+    }
+
+    #[test]
+    fn a_key_may_be_binary_and_of_any_mapping_of_the_table() {
+        let body =
+            br#"{"UnprocessedItems":{"orders":[{"DeleteRequest":{"Key":{"raw":{"B":"AQI="},"id":{"S":"x"}}}}]}}"#;
+        let answer = of_batch(body, &[&mapping("id", "n"), &mapping("raw", "id")]).unwrap();
+        assert_eq!(answer.unprocessed, [key(&[r#"{"B":"AQI="}"#, r#"{"S":"x"}"#])]);
+    }
+
+    #[test]
+    fn what_dynamodb_would_not_say_is_no_success() {
+        for body in
+            ["", "null", "{}", "[]", r#"{"UnprocessedItems":null}"#, r#"{"UnprocessedItems":{}"#, "<html>", "\u{1}"]
+        {
+            assert!(is_transient(&of_batch(body.as_bytes(), &[])), "{body}");
+            assert!(is_transient(&of_item(body.as_bytes())), "{body}");
+        }
+        assert_eq!(of_batch(br#"{"UnprocessedItems":{}}"#, &[]), Ok(Answer::default()));
+        assert!(is_transient(&of_item(br#"{"UnprocessedItems":{}}"#)));
+        let units = of_item(br#"{"ConsumedCapacity":{"TableName":"t","CapacityUnits":2.0}}"#).unwrap().write_units;
+        assert!((units - 2.0).abs() < f64::EPSILON);
+    }
+
+    fn refused(code: &str) -> CallError {
+        refusal(400, None, json!({"__type": code, "message": "as told"}).to_string().as_bytes())
+    }
+
+    #[test]
+    fn a_refusal_says_what_to_do_next() {
+        let said = |code: &str| -> Box<str> { format!("{code}: as told").into() };
+        for code in THROTTLING_ERRORS {
+            assert_eq!(refused(code), CallError::Throttled(Throttle::Unknown));
+        }
+        for code in ["ValidationException", "SerializationException", "ItemCollectionSizeLimitExceededException"] {
+            assert_eq!(refused(code), CallError::Invalid(said(code)));
+        }
+        for code in ["ReplicatedWriteConflictException", "TransactionConflictException", "RequestTimeout"] {
+            assert_eq!(refused(code), CallError::transient(said(code)));
+        }
+        for code in [
+            "ResourceNotFoundException",
+            "AccessDeniedException",
+            "UnrecognizedClientException",
+            "ExpiredTokenException",
+            "InvalidSignatureException",
+        ] {
+            assert_eq!(refused(code), CallError::Fatal(said(code)));
+        }
+        assert_eq!(refused("ConditionalCheckFailedException"), CallError::Newer);
+        assert_eq!(
+            refusal(500, None, br#"{"__type":"InternalServerError"}"#),
+            CallError::transient("InternalServerError: no message")
+        );
+        assert_eq!(refusal(503, None, b"<html>busy</html>"), CallError::transient("status 503 without an error code"));
+        assert_eq!(refusal(404, None, b""), CallError::transient("status 404 without an error code"));
+    }
+
+    #[test]
+    fn an_error_is_named_by_the_header_or_the_body_with_or_without_its_namespace() {
+        let fatal = |cause: &str| CallError::Fatal(cause.into());
+        let named = "com.amazonaws.dynamodb.v20120810#ResourceNotFoundException:http://internal.amazon.com/coral/";
+        assert_eq!(refused(named), fatal("ResourceNotFoundException: as told"));
+        assert_eq!(refusal(400, Some(named), br#"{"Message":"m"}"#), fatal("ResourceNotFoundException: m"));
+        assert_eq!(refusal(400, None, br#"{"code":"AccessDenied","message":null}"#), fatal("AccessDenied: no message"));
+    }
+
+    #[test]
+    fn a_throttle_says_which_limit_it_ran_into() {
+        for (reason, throttle) in [
+            ("TableWriteProvisionedThroughputExceeded", Throttle::Table),
+            ("TableWriteMaxOnDemandThroughputExceeded", Throttle::Table),
+            ("IndexWriteProvisionedThroughputExceeded", Throttle::Index),
+            ("TableWriteKeyRangeThroughputExceeded", Throttle::HotPartition),
+            ("IndexWriteKeyRangeThroughputExceeded", Throttle::HotPartition),
+            ("IndexWriteAccountLimitExceeded", Throttle::Account),
+            ("TableWriteAccountLimitExceeded", Throttle::Account),
+            ("something new", Throttle::Unknown),
+        ] {
+            for member in ["ThrottlingReasons", "throttlingReasons"] {
+                let body = json!({"__type": "ThrottlingException", member: [{"reason": reason, "resource": "arn"}]});
+                assert_eq!(refusal(400, None, body.to_string().as_bytes()), CallError::Throttled(throttle), "{reason}");
+            }
+        }
+    }
+}
