@@ -84,8 +84,8 @@ impl Message<'_> {
     /// Opens the body; decoded bytes go to `scratch`.
     pub fn open<'s>(&'s self, scratch: &'s mut Vec<u8>) -> Result<Opened<'s>, BodyError> {
         let text = self.body.as_deref().unwrap_or_default().trim_ascii();
-        let attributes = Cow::Borrowed(&self.attributes);
-        if self.attributes.avro.is_some() {
+        let attributes = Cow::Borrowed(self.attributes());
+        if self.attributes().avro.is_some() {
             return opened(None, attributes, scratch);
         }
         if !text.starts_with('{') {
@@ -100,7 +100,7 @@ impl Message<'_> {
         let Ok(message) = serde_json::from_str::<Text<'s>>(envelope.message.get()) else {
             return Err(BodyError::Envelope);
         };
-        let attributes = self.attributes.clone().or(in_envelope(envelope.message_attributes.unwrap_or_default()));
+        let attributes = self.attributes().clone().or(in_envelope(envelope.message_attributes.unwrap_or_default()));
         match message.0.trim_ascii() {
             "" if attributes.avro.is_none() => Err(BodyError::Envelope),
             inner if inner.starts_with('{') => json(Cow::Owned(inner.to_owned()), Cow::Owned(attributes)),

@@ -2,8 +2,8 @@
 //! passed over.
 //! <https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html>
 
+use super::reader::{Reader, Unexpected};
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
-use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
@@ -32,9 +32,10 @@ pub struct Message<'a> {
     pub group: Option<Cow<'a, str>>,
     /// The X-Ray header the producer sent along.
     pub trace: Option<Cow<'a, str>>,
-    /// The attributes that mean something here.
-    pub attributes: MessageAttributes<'a>,
-    all_attributes: Option<&'a RawValue>,
+    /// Boxed, because few messages have any.
+    attributes: Option<Box<MessageAttributes<'a>>>,
+    /// Every attribute, as JSON.
+    all_attributes: Option<&'a str>,
 }
 
 /// The message attributes that mean something here.
@@ -101,10 +102,10 @@ fn text<'t>(attribute: Option<&'t Attribute<'_>>) -> Option<&'t str> {
 }
 
 /// Why an event is no batch of SQS messages. The invocation fails: without ids nothing can be answered for.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MalformedEvent {
     /// The payload is not the JSON of an SQS event.
-    Json(serde_json::Error),
+    Json(Unexpected),
     /// There is no message in it.
     Empty,
     /// A message has no id.
@@ -117,9 +118,9 @@ pub enum MalformedEvent {
 impl fmt::Display for MalformedEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Json(error) => write!(f, "the event is no batch of SQS messages: {error}"),
+            Self::Json(unexpected) => write!(f, "the event is no batch of SQS messages: {unexpected}"),
             Self::Empty => f.write_str("the event has no messages"),
-            Self::NoId { position } => write!(f, "message {position} of the event has an empty messageId"),
+            Self::NoId { position } => write!(f, "message {position} of the event has no messageId"),
         }
     }
 }
@@ -127,33 +128,121 @@ impl fmt::Display for MalformedEvent {
 impl std::error::Error for MalformedEvent {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Json(error) => Some(error),
+            Self::Json(unexpected) => Some(unexpected),
             Self::Empty | Self::NoId { .. } => None,
         }
     }
 }
 
-impl<'a> Event<'a> {
-    /// Reads the payload of an invocation.
-    pub fn parse(payload: &'a [u8]) -> Result<Self, MalformedEvent> {
-        let records: Records<'a> = serde_json::from_slice(payload).map_err(MalformedEvent::Json)?;
-        if records.records.is_empty() {
-            return Err(MalformedEvent::Empty);
-        }
-        let fifo =
-            records.records.iter().any(|record| record.source.as_ref().is_some_and(|arn| arn.0.ends_with(".fifo")));
-        let mut messages = Vec::with_capacity(records.records.len());
-        for (position, record) in records.records.into_iter().enumerate() {
-            if record.message_id.0.is_empty() {
-                return Err(MalformedEvent::NoId { position });
-            }
-            messages.push(record.into_message());
-        }
-        Ok(Self { messages, fifo })
+impl From<Unexpected> for MalformedEvent {
+    fn from(unexpected: Unexpected) -> Self {
+        Self::Json(unexpected)
     }
 }
 
-impl Message<'_> {
+/// The least bytes of a message in an event, to guess how many there are.
+const LEAST_MESSAGE_BYTES: usize = 512;
+
+impl<'a> Event<'a> {
+    /// Reads the payload of an invocation.
+    pub fn parse(payload: &'a [u8]) -> Result<Self, MalformedEvent> {
+        let text = std::str::from_utf8(payload)
+            .map_err(|error| Unexpected { at: error.valid_up_to(), expected: "a UTF-8 character" })?;
+        let mut reader = Reader::new(text);
+        let mut messages = None;
+        let mut fifo = false;
+        reader.object(|reader, name| match name {
+            "Records" => {
+                let mut records = Vec::with_capacity(payload.len() / LEAST_MESSAGE_BYTES);
+                reader.array(|reader| {
+                    let record = Record::read(reader)?;
+                    fifo |= record.source.is_some_and(|arn| arn.ends_with(".fifo"));
+                    records.push(record.message);
+                    Ok(())
+                })?;
+                messages = Some(records);
+                Ok(())
+            }
+            _ => reader.skip(),
+        })?;
+        reader.end()?;
+        let messages = messages.ok_or_else(|| reader.unexpected("an object with Records"))?;
+        if let Some(position) = messages.iter().position(|message| message.id.is_empty()) {
+            return Err(MalformedEvent::NoId { position });
+        }
+        if messages.is_empty() { Err(MalformedEvent::Empty) } else { Ok(Self { messages, fifo }) }
+    }
+}
+
+/// One record of the event.
+struct Record<'a> {
+    message: Message<'a>,
+    /// The queue's name, with its region and account.
+    source: Option<Cow<'a, str>>,
+}
+
+impl<'a> Record<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Unexpected> {
+        let mut source = None;
+        let mut message = Message {
+            id: Cow::Borrowed(""),
+            body: None,
+            sent_ms: None,
+            receive_count: None,
+            group: None,
+            trace: None,
+            attributes: None,
+            all_attributes: None,
+        };
+        reader.object(|reader, name| {
+            match name {
+                "messageId" => message.id = reader.string("a messageId")?,
+                "body" => message.body = reader.optional_string("a body")?,
+                "attributes" => message.read_system_attributes(reader)?,
+                "messageAttributes" => message.read_attributes(reader.raw()?),
+                "eventSourceARN" => source = reader.optional_string("an eventSourceARN")?,
+                _ => reader.skip()?,
+            }
+            Ok(())
+        })?;
+        Ok(Self { message, source })
+    }
+}
+
+impl<'a> Message<'a> {
+    fn read_system_attributes(&mut self, reader: &mut Reader<'a>) -> Result<(), Unexpected> {
+        const VALUE: &str = "the text of an attribute";
+        let number = |text: Option<Cow<'_, str>>| text.and_then(|text| text.parse::<u64>().ok());
+        reader.object(|reader, name| {
+            match name {
+                "SentTimestamp" => self.sent_ms = number(reader.optional_string(VALUE)?),
+                "ApproximateReceiveCount" => {
+                    let count = number(reader.optional_string(VALUE)?);
+                    self.receive_count = count.and_then(|count| u32::try_from(count).ok());
+                }
+                "MessageGroupId" => self.group = reader.optional_string(VALUE)?,
+                "AWSTraceHeader" => self.trace = reader.optional_string(VALUE)?,
+                _ => reader.skip()?,
+            }
+            Ok(())
+        })
+    }
+
+    /// Most messages have no attributes, so they are looked into only where there are some.
+    fn read_attributes(&mut self, raw: &'a str) {
+        if raw != "{}" {
+            self.all_attributes = Some(raw);
+            self.attributes = serde_json::from_str(raw).ok().map(Box::new);
+        }
+    }
+
+    /// The attributes that mean something here.
+    pub fn attributes(&self) -> &MessageAttributes<'a> {
+        const NONE: &MessageAttributes<'_> =
+            &MessageAttributes { avro: None, schema: None, operation: None, value_schema_id: None };
+        self.attributes.as_deref().unwrap_or(NONE)
+    }
+
     /// The body as it came, for handing it on.
     pub fn original_body(&self) -> Option<&str> {
         self.body.as_deref()
@@ -161,60 +250,7 @@ impl Message<'_> {
 
     /// Every message attribute as it came, for handing it on.
     pub fn original_attributes(&self) -> HashMap<String, OriginalAttribute> {
-        self.all_attributes.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default()
-    }
-}
-
-#[derive(serde::Deserialize)]
-#[serde(bound(deserialize = "'de: 'a"))]
-struct Records<'a> {
-    #[serde(rename = "Records")]
-    records: Vec<Record<'a>>,
-}
-
-#[derive(serde::Deserialize)]
-#[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
-struct Record<'a> {
-    message_id: Text<'a>,
-    body: Option<Text<'a>>,
-    #[serde(default)]
-    attributes: SystemAttributes<'a>,
-    #[serde(default, borrow)]
-    message_attributes: Option<&'a RawValue>,
-    #[serde(rename = "eventSourceARN")]
-    source: Option<Text<'a>>,
-}
-
-#[derive(Default, serde::Deserialize)]
-#[serde(rename_all = "PascalCase", bound(deserialize = "'de: 'a"))]
-struct SystemAttributes<'a> {
-    #[serde(default)]
-    sent_timestamp: Option<Text<'a>>,
-    #[serde(default)]
-    approximate_receive_count: Option<Text<'a>>,
-    #[serde(default)]
-    message_group_id: Option<Text<'a>>,
-    #[serde(default, rename = "AWSTraceHeader")]
-    trace_header: Option<Text<'a>>,
-}
-
-impl<'a> Record<'a> {
-    fn into_message(self) -> Message<'a> {
-        // most messages have no attributes, so they are looked into only where there are some
-        let all_attributes = self.message_attributes.filter(|raw| raw.get() != "{}");
-        let attributes = all_attributes.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
-        let SystemAttributes { sent_timestamp, approximate_receive_count, message_group_id, trace_header } =
-            self.attributes;
-        Message {
-            id: self.message_id.0,
-            body: self.body.map(|text| text.0),
-            sent_ms: sent_timestamp.and_then(|text| text.0.parse().ok()),
-            receive_count: approximate_receive_count.and_then(|text| text.0.parse().ok()),
-            group: message_group_id.map(|text| text.0),
-            trace: trace_header.map(|text| text.0),
-            attributes,
-            all_attributes,
-        }
+        self.all_attributes.and_then(|raw| serde_json::from_str(raw).ok()).unwrap_or_default()
     }
 }
 
@@ -249,6 +285,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::Value;
 
     #[test]
     fn a_message_is_borrowed_from_the_payload() {
@@ -263,7 +300,7 @@ mod tests {
         assert!(matches!(message.id, Cow::Borrowed("m1")) && matches!(message.body, Some(Cow::Borrowed("AAAA"))));
         assert_eq!((message.receive_count, message.sent_ms), (Some(3), Some(1_545_082_649_183)));
         assert_eq!((message.group.as_deref(), message.trace.as_deref()), (Some("g"), Some("Root=1")));
-        assert_eq!((message.attributes.schema(), message.attributes.operation()), (Some("order/1"), None));
+        assert_eq!((message.attributes().schema(), message.attributes().operation()), (Some("order/1"), None));
         let original = message.original_attributes();
         assert_eq!(original["other"].binary_value.as_deref(), Some("AQ=="));
         assert_eq!(original.len(), 2);
@@ -292,7 +329,6 @@ mod tests {
             br#"{"Records":null}"#,
             br#"{"Records":{}}"#,
             br#"{"Records":[null]}"#,
-            br#"{"Records":[{"body":"AAAA"}]}"#,
             br#"{"Records":[{"messageId":7,"body":"AAAA"}]}"#,
             br#"{"Records":[{"messageId":"a","body":"AAAA"}]"#,
             b"{\"Records\":[{\"messageId\":\"\xFF\"}]}",
@@ -300,8 +336,109 @@ mod tests {
             assert!(matches!(Event::parse(payload), Err(MalformedEvent::Json(_))), "{}", payload.escape_ascii());
         }
         assert!(matches!(Event::parse(br#"{"Records":[]}"#), Err(MalformedEvent::Empty)));
-        let second_without_id = br#"{"Records":[{"messageId":"a"},{"messageId":""}]}"#;
-        assert!(matches!(Event::parse(second_without_id), Err(MalformedEvent::NoId { position: 1 })));
+        for second in ["{}", r#"{"messageId":""}"#] {
+            let payload = format!(r#"{{"Records":[{{"messageId":"a"}},{second}]}}"#);
+            assert!(matches!(Event::parse(payload.as_bytes()), Err(MalformedEvent::NoId { position: 1 })));
+        }
+    }
+
+    #[test]
+    fn an_error_says_where_the_payload_is_no_event() {
+        let error = |payload: &str| Event::parse(payload.as_bytes()).unwrap_err().to_string();
+        let no_batch = "the event is no batch of SQS messages: expected";
+        assert_eq!(error(r#"{"Records": {}}"#), format!("{no_batch} an array at byte 12"));
+        assert_eq!(error(r#"{"Records":[{"messageId":7}]}"#), format!("{no_batch} a messageId at byte 25"));
+        assert_eq!(
+            error(r#"{"Records":[{"messageId":"a"}"#),
+            format!("{no_batch} a comma or the end of the array at byte 29")
+        );
+        assert_eq!(error(r#"{"Records":[{"body":"a}]}"#), format!("{no_batch} a string that ends at byte 20"));
+        assert_eq!(
+            error("{\"Records\":[{\"body\":\"a\nb\"}]}"),
+            format!("{no_batch} a string without control characters at byte 20")
+        );
+    }
+
+    /// What is read of a message: id, body, when sent, how often received, group, trace, attributes.
+    type Fields = (String, Option<String>, Option<u64>, Option<u32>, Option<String>, Option<String>, Option<Value>);
+
+    fn some(attributes: Value) -> Option<Value> {
+        (!attributes.is_null() && attributes != serde_json::json!({})).then_some(attributes)
+    }
+
+    /// The messages as serde_json's values have them. None if they are none.
+    fn as_values(payload: &[u8]) -> Option<Vec<Fields>> {
+        // a field that is absent is null
+        let text = |value: &Value| match value {
+            Value::String(text) => Some(Some(text.clone())),
+            Value::Null => Some(None),
+            _ => None,
+        };
+        let payload: Value = serde_json::from_slice(payload).ok()?;
+        let records = payload.get("Records")?.as_array()?.iter().map(|record| {
+            let system = match record.as_object()?.get("attributes") {
+                None => &Value::Null,
+                Some(system) => system.as_object().map(|_| system)?,
+            };
+            let system = |name: &str| text(&system[name]);
+            text(&record["eventSourceARN"])?;
+            Some((
+                record["messageId"].as_str()?.to_owned(),
+                text(&record["body"])?,
+                system("SentTimestamp")?.and_then(|text| text.parse().ok()),
+                system("ApproximateReceiveCount")?.and_then(|text| text.parse().ok()),
+                system("MessageGroupId")?,
+                system("AWSTraceHeader")?,
+                some(record["messageAttributes"].clone()),
+            ))
+        });
+        let records: Vec<Fields> = records.collect::<Option<_>>()?;
+        (!records.is_empty() && records.iter().all(|record| !record.0.is_empty())).then_some(records)
+    }
+
+    fn as_read(payload: &[u8]) -> Option<Vec<Fields>> {
+        let owned = |text: &Option<Cow<'_, str>>| text.as_deref().map(str::to_owned);
+        let read = |message: &Message<'_>| {
+            let attributes = message.all_attributes.and_then(|json| some(serde_json::from_str(json).unwrap()));
+            (
+                message.id.to_string(),
+                owned(&message.body),
+                message.sent_ms,
+                message.receive_count,
+                owned(&message.group),
+                owned(&message.trace),
+                attributes,
+            )
+        };
+        Event::parse(payload).ok().map(|event| event.messages.iter().map(read).collect())
+    }
+
+    const EVENT: &str = r#" {"x": [1, -2.5e3, null, {"y": [true, false]}], "Records": [{"messageId": "m1",
+        "receiptHandle": "AQEB/\\ü", "body": "q\"uo\\te\u00e9\n", "attributes": {"ApproximateReceiveCount": "3", "SenderId": "A",
+        "SentTimestamp": "1545082649183", "MessageGroupId": "g"}, "messageAttributes": {}, "eventSourceARN": "arn:q"},
+        {"messageId":"ümläut","body":null,"attributes":{"AWSTraceHeader":"Root=1","SentTimestamp":null},
+        "messageAttributes":{"schema":{"stringValue":"order","dataType":"String"}},"awsRegion":"x"}]} "#;
+
+    #[test]
+    fn an_event_is_read_as_serde_json_reads_it() {
+        assert_eq!(as_read(EVENT.as_bytes()), as_values(EVENT.as_bytes()));
+        assert_eq!(as_read(EVENT.as_bytes()).map(|read| read.len()), Some(2));
+        for end in 0..EVENT.trim_end().len() {
+            assert_eq!(as_read(&EVENT.as_bytes()[..end]), None, "cut at {end}");
+        }
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config { cases: 20_000, ..Default::default() })]
+
+        #[test]
+        fn a_damaged_event_is_read_as_serde_json_reads_it(at in 0..EVENT.len(), by in 0..EVENT.len(), insert in proptest::bool::ANY) {
+            // bytes of the event itself damage it more cleverly than any others
+            let mut payload = EVENT.as_bytes().to_vec();
+            let byte = payload[by];
+            if insert { payload.insert(at, byte) } else { payload[at] = byte }
+            proptest::prop_assert_eq!(as_read(&payload), as_values(&payload));
+        }
     }
 
     #[test]
@@ -309,7 +446,7 @@ mod tests {
         for attributes in ["null", "7", r#"{"schema":7}"#, r#"{"schema":{}}"#] {
             let payload = format!(r#"{{"Records":[{{"messageId":"a","body":"x","messageAttributes":{attributes}}}]}}"#);
             let event = Event::parse(payload.as_bytes()).unwrap();
-            assert_eq!(event.messages[0].attributes.schema(), None);
+            assert_eq!(event.messages[0].attributes().schema(), None);
         }
     }
 }

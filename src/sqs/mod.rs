@@ -3,8 +3,10 @@
 mod body;
 mod event;
 mod fifo;
+mod reader;
 mod response;
 
 pub use body::{Body, BodyError, Opened};
 pub use event::{Event, MalformedEvent, Message, MessageAttributes, OriginalAttribute};
+pub use reader::Unexpected;
 pub use response::Response;

@@ -1,0 +1,198 @@
+//! A reader of JSON that borrows: strings come out as slices of the payload, and what nobody asks for is passed over.
+//!
+//! Strings, which are all but a few bytes of an event, are looked through many bytes at a time. Whatever is rare (an
+//! escape, a number, a nested value) is left to serde_json, so that there is one idea of what JSON is.
+
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::fmt;
+
+/// Where a text is not the JSON that was asked for, and what would have been.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unexpected {
+    /// Its place, in bytes from the start.
+    pub at: usize,
+    /// What would have been right.
+    pub expected: &'static str,
+}
+
+impl fmt::Display for Unexpected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "expected {} at byte {}", self.expected, self.at)
+    }
+}
+
+impl std::error::Error for Unexpected {}
+
+pub(super) struct Reader<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(text: &'a str) -> Self {
+        Self { text, at: 0 }
+    }
+
+    pub(super) fn unexpected(&self, expected: &'static str) -> Unexpected {
+        Unexpected { at: self.at, expected }
+    }
+
+    /// Reads an object by telling `member` each name. It must read the value.
+    pub(super) fn object(
+        &mut self,
+        mut member: impl FnMut(&mut Self, &str) -> Result<(), Unexpected>,
+    ) -> Result<(), Unexpected> {
+        self.take(b'{', "an object")?;
+        if self.next() == Some(b'}') {
+            self.at += 1;
+            return Ok(());
+        }
+        loop {
+            let name = self.string("a name")?;
+            self.take(b':', "a colon")?;
+            member(self, &name)?;
+            if !self.goes_on(b'}', "a comma or the end of the object")? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Reads an array by letting `element` read each value.
+    pub(super) fn array(
+        &mut self,
+        mut element: impl FnMut(&mut Self) -> Result<(), Unexpected>,
+    ) -> Result<(), Unexpected> {
+        self.take(b'[', "an array")?;
+        if self.next() == Some(b']') {
+            self.at += 1;
+            return Ok(());
+        }
+        loop {
+            element(self)?;
+            if !self.goes_on(b']', "a comma or the end of the array")? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Reads a string.
+    pub(super) fn string(&mut self, expected: &'static str) -> Result<Cow<'a, str>, Unexpected> {
+        let start = self.at_next();
+        match self.quoted(expected)? {
+            Quoted::Plain(text) => Ok(Cow::Borrowed(text)),
+            Quoted::Escaped(json) => {
+                serde_json::from_str(json).map(Cow::Owned).map_err(|_| Unexpected { at: start, expected })
+            }
+        }
+    }
+
+    /// Reads a string or null.
+    pub(super) fn optional_string(&mut self, expected: &'static str) -> Result<Option<Cow<'a, str>>, Unexpected> {
+        if self.next() == Some(b'n') {
+            return self.raw().and_then(|raw| if raw == "null" { Ok(None) } else { Err(self.unexpected(expected)) });
+        }
+        self.string(expected).map(Some)
+    }
+
+    /// Passes over a value.
+    pub(super) fn skip(&mut self) -> Result<(), Unexpected> {
+        if self.next() != Some(b'"') {
+            return self.raw().map(drop);
+        }
+        let start = self.at;
+        match self.quoted("a string")? {
+            Quoted::Plain(_) => Ok(()),
+            Quoted::Escaped(json) => serde_json::from_str::<IgnoredAny>(json)
+                .map(drop)
+                .map_err(|_| Unexpected { at: start, expected: "a string" }),
+        }
+    }
+
+    /// Reads a value as it stands.
+    pub(super) fn raw(&mut self) -> Result<&'a str, Unexpected> {
+        if self.next() == Some(b'{') && self.text.get(self.at..self.at + 2) == Some("{}") {
+            self.at += 2;
+            return Ok("{}");
+        }
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        let mut values = serde_json::Deserializer::from_str(rest).into_iter::<&'a RawValue>();
+        let Some(Ok(value)) = values.next() else { return Err(self.unexpected("a value")) };
+        self.at += values.byte_offset();
+        Ok(value.get())
+    }
+
+    /// Makes sure that nothing follows.
+    pub(super) fn end(&mut self) -> Result<(), Unexpected> {
+        if self.next().is_none() { Ok(()) } else { Err(self.unexpected("nothing more")) }
+    }
+
+    /// The next byte that is not white space, which is not taken.
+    fn next(&mut self) -> Option<u8> {
+        let rest = self.text.as_bytes().get(self.at..)?;
+        let white = rest.iter().position(|byte| !matches!(byte, b' ' | b'\n' | b'\r' | b'\t')).unwrap_or(rest.len());
+        self.at += white;
+        rest.get(white).copied()
+    }
+
+    fn at_next(&mut self) -> usize {
+        self.next();
+        self.at
+    }
+
+    fn take(&mut self, byte: u8, expected: &'static str) -> Result<(), Unexpected> {
+        if self.next() != Some(byte) {
+            return Err(self.unexpected(expected));
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    /// Whether a comma follows, and not the `end`.
+    fn goes_on(&mut self, end: u8, expected: &'static str) -> Result<bool, Unexpected> {
+        let byte = self.next();
+        if byte != Some(b',') && byte != Some(end) {
+            return Err(self.unexpected(expected));
+        }
+        self.at += 1;
+        Ok(byte == Some(b','))
+    }
+
+    fn quoted(&mut self, expected: &'static str) -> Result<Quoted<'a>, Unexpected> {
+        self.take(b'"', expected)?;
+        let start = self.at;
+        let mut escaped = false;
+        loop {
+            let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+            let Some(found) = memchr::memchr2(b'"', b'\\', rest) else {
+                return Err(Unexpected { at: start - 1, expected: "a string that ends" });
+            };
+            self.at += found + 1;
+            if rest.get(found) == Some(&b'"') {
+                break;
+            }
+            // what is escaped may be a quote
+            escaped = true;
+            self.at += 1;
+        }
+        let end = self.at;
+        if escaped {
+            return Ok(Quoted::Escaped(self.text.get(start - 1..end).unwrap_or_default()));
+        }
+        let text = self.text.get(start..end - 1).unwrap_or_default();
+        // no early end, so that it is done many bytes at a time
+        if text.bytes().fold(false, |found, byte| found | (byte < b' ')) {
+            return Err(Unexpected { at: start - 1, expected: "a string without control characters" });
+        }
+        Ok(Quoted::Plain(text))
+    }
+}
+
+/// A string as it stands.
+enum Quoted<'a> {
+    /// Its text, which needs no more work.
+    Plain(&'a str),
+    /// With its quotes, as JSON.
+    Escaped(&'a str),
+}
