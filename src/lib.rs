@@ -36,6 +36,7 @@ pub mod outcome;
 pub mod quarantine;
 pub mod record;
 pub mod runtime;
+mod scan;
 pub mod schema_dir;
 pub mod sqs;
 pub mod transcode;

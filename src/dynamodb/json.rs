@@ -1,6 +1,7 @@
 //! The pieces of DynamoDB JSON: escaped strings, numbers as text, binary as base64. Appends, never allocates a value.
 
 use crate::record::Unstorable;
+use crate::scan::first_special;
 use std::io::Write;
 
 /// Most significant digits of a number.
@@ -19,7 +20,7 @@ const TOO_MANY_DIGITS: Unstorable = Unstorable::Number("the number has more than
 pub(crate) fn push_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     let mut rest = text.as_bytes();
-    while let Some(at) = first_to_escape(rest) {
+    while let Some(at) = first_special(rest) {
         let (plain, tail) = rest.split_at(at);
         out.extend_from_slice(plain);
         if let Some((&byte, tail)) = tail.split_first() {
@@ -29,29 +30,6 @@ pub(crate) fn push_string(out: &mut Vec<u8>, text: &str) {
     }
     out.extend_from_slice(rest);
     out.push(b'"');
-}
-
-/// The first byte that JSON wants escaped: a control, a quote or a backslash. Eight bytes at a time, because most strings
-/// have none.
-fn first_to_escape(bytes: &[u8]) -> Option<usize> {
-    const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
-    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
-    let (words, _) = bytes.as_chunks::<8>();
-    let mut clean = 0;
-    for word in words {
-        let word = u64::from_ne_bytes(*word);
-        let below_space = word.wrapping_sub(ONES * 0x20) & !word;
-        let quote = word ^ (ONES * b'"' as u64);
-        let backslash = word ^ (ONES * b'\\' as u64);
-        let zeros = (quote.wrapping_sub(ONES) & !quote) | (backslash.wrapping_sub(ONES) & !backslash);
-        // a borrow can only mark a byte after one that is truly marked, so "none" is exact and "some" is looked at again
-        if (below_space | zeros) & HIGH != 0 {
-            break;
-        }
-        clean += 8;
-    }
-    let tail = bytes.get(clean..)?;
-    Some(clean + tail.iter().position(|&byte| byte < 0x20 || byte == b'"' || byte == b'\\')?)
 }
 
 fn push_escape(out: &mut Vec<u8>, byte: u8) {

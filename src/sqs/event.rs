@@ -352,11 +352,8 @@ mod tests {
             error(r#"{"Records":[{"messageId":"a"}"#),
             format!("{no_batch} a comma or the end of the array at byte 29")
         );
-        assert_eq!(error(r#"{"Records":[{"body":"a}]}"#), format!("{no_batch} a string that ends at byte 20"));
-        assert_eq!(
-            error("{\"Records\":[{\"body\":\"a\nb\"}]}"),
-            format!("{no_batch} a string without control characters at byte 20")
-        );
+        assert_eq!(error(r#"{"Records":[{"body":"a}]}"#), format!("{no_batch} the end of the string at byte 25"));
+        assert_eq!(error("{\"Records\":[{\"body\":\"a\nb\"}]}"), format!("{no_batch} no control character at byte 22"));
     }
 
     /// What is read of a message: id, body, when sent, how often received, group, trace, attributes.

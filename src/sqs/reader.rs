@@ -3,6 +3,7 @@
 //! Strings, which are all but a few bytes of an event, are looked through many bytes at a time. Whatever is rare (an
 //! escape, a number, a nested value) is left to serde_json, so that there is one idea of what JSON is.
 
+use crate::scan::first_special;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -165,27 +166,22 @@ impl<'a> Reader<'a> {
         let mut escaped = false;
         loop {
             let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
-            let Some(found) = memchr::memchr2(b'"', b'\\', rest) else {
-                return Err(Unexpected { at: start - 1, expected: "a string that ends" });
-            };
-            self.at += found + 1;
-            if rest.get(found) == Some(&b'"') {
-                break;
+            let found = first_special(rest);
+            self.at += found.unwrap_or(rest.len());
+            match found.and_then(|found| rest.get(found)) {
+                Some(b'"') => break,
+                // what is escaped may be a quote
+                Some(b'\\') => (escaped, self.at) = (true, self.at + 2),
+                Some(_) => return Err(self.unexpected("no control character")),
+                None => return Err(self.unexpected("the end of the string")),
             }
-            // what is escaped may be a quote
-            escaped = true;
-            self.at += 1;
         }
         let end = self.at;
+        self.at += 1;
         if escaped {
-            return Ok(Quoted::Escaped(self.text.get(start - 1..end).unwrap_or_default()));
+            return Ok(Quoted::Escaped(self.text.get(start - 1..=end).unwrap_or_default()));
         }
-        let text = self.text.get(start..end - 1).unwrap_or_default();
-        // no early end, so that it is done many bytes at a time
-        if text.bytes().fold(false, |found, byte| found | (byte < b' ')) {
-            return Err(Unexpected { at: start - 1, expected: "a string without control characters" });
-        }
-        Ok(Quoted::Plain(text))
+        Ok(Quoted::Plain(self.text.get(start..end).unwrap_or_default()))
     }
 }
 
