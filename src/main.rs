@@ -167,5 +167,5 @@ async fn dynamodb(sdk: &SdkConfig, connector: SharedHttpConnector) -> Result<Cli
         .set_endpoint(url.or_else(|| sdk.endpoint_url().map(str::to_owned)))
         .build()?;
     let endpoint = DefaultResolver::new().resolve_endpoint(&params).await?;
-    Ok(Client::new(connector, credentials, region, endpoint.url().to_owned()))
+    Ok(Client::new(connector, credentials, region, endpoint.url())?)
 }

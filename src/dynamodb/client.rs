@@ -1,27 +1,31 @@
-//! The calls. The SDK's own parts load credentials, sign, pool and encrypt; what would drive them for every call costs more
-//! than all of them, so that is done here, for the three operations there are. The body is the writer's own bytes.
+//! The calls. The SDK's own parts load credentials, connect, pool and encrypt; what would drive them for every call costs
+//! more than all of them, so that is done here, for the three operations there are. The body is the writer's own bytes.
 //!
 //! Nothing here retries: the writer owns the loop, and [`CallError`] says what it needs to decide.
 
 use super::answer::{self, Answer, CallError};
 use super::mapping::Mapping;
+use super::signature::{CONTENT_TYPE, Signature, Signer, Unsigned};
 use crate::clock;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
-use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
-use aws_sigv4::sign::v4;
 use aws_smithy_runtime_api::client::http::{HttpConnector, SharedHttpConnector};
-use aws_smithy_runtime_api::client::identity::Identity;
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::http::HttpError;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::error::display::DisplayErrorContext;
 use bytes::Bytes;
+use http::uri::{InvalidUri, Uri};
+use http::{HeaderValue, Method};
 use http_body_util::{BodyExt, Limited};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 /// The longest answer that is read. At most it hands back all that was sent, 16 MB, and may escape it otherwise than we do.
 const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
+/// The service's name in a signature.
+const SERVICE: &str = "dynamodb";
+const USER_AGENT: &str = concat!("avro-ingest/", env!("CARGO_PKG_VERSION"));
 /// How long before their end credentials are loaded anew.
 const REFRESH_BEFORE: Duration = Duration::from_secs(60);
 
@@ -32,21 +36,24 @@ pub struct Client(Arc<Shared>);
 struct Shared {
     connector: SharedHttpConnector,
     credentials: SharedCredentialsProvider,
-    /// The last credentials that were loaded.
-    identity: Mutex<Option<Identity>>,
+    /// The credentials that were loaded last, and when they end.
+    signer: Mutex<Option<(Arc<Signer>, Option<Duration>)>>,
     region: String,
-    url: String,
+    url: Uri,
 }
 
 impl Client {
     /// Calls `url` of `region` over the connections of `connector`, signed with `credentials`.
+    ///
+    /// # Errors
+    /// If `url` is none.
     pub fn new(
         connector: SharedHttpConnector,
         credentials: SharedCredentialsProvider,
         region: String,
-        url: String,
-    ) -> Self {
-        Self(Arc::new(Shared { connector, credentials, identity: Mutex::new(None), region, url }))
+        url: &str,
+    ) -> Result<Self, InvalidUri> {
+        Ok(Self(Arc::new(Shared { connector, credentials, signer: Mutex::new(None), region, url: url.parse()? })))
     }
 
     /// Sends a BatchWriteItem whose body is `body`. Its items are all of the table of `mappings`.
@@ -74,10 +81,10 @@ impl Client {
 
     /// Sends a signed request and returns what a success says.
     async fn post(&self, target: &'static str, body: Bytes) -> Result<Bytes, CallError> {
-        let now = UNIX_EPOCH + clock::since_epoch();
-        let identity = self.identity(now).await?;
+        let now = clock::since_epoch();
+        let signer = self.signer(now).await?;
         // nothing was sent
-        let request = self.request(target, body, &identity, now).map_err(|error| CallError::Fatal(error.into()))?;
+        let request = self.request(target, body, &signer, now).map_err(|error| CallError::Fatal(error.into()))?;
         let response = self.0.connector.call(request).await.map_err(|error| not_answered(&error))?;
         let (status, error_type) = (response.status(), response.headers().get("x-amzn-errortype").map(str::to_owned));
         let body = answer_body(response).await?;
@@ -88,48 +95,46 @@ impl Client {
         &self,
         target: &'static str,
         body: Bytes,
-        identity: &Identity,
-        now: SystemTime,
+        signer: &Signer,
+        now: Duration,
     ) -> Result<HttpRequest, String> {
-        let url = self.0.url.as_str();
-        let headers = [("content-type", "application/x-amz-json-1.0"), ("x-amz-target", target)];
-        let settings = v4::SigningParams::builder()
-            .identity(identity)
-            .region(&self.0.region)
-            .name("dynamodb")
-            .time(now)
-            .settings(SigningSettings::default())
-            .build()
-            .map_err(|error| error.to_string())?;
-        let signable = SignableRequest::new("POST", url, headers.into_iter(), SignableBody::Bytes(&body))
-            .map_err(|error| error.to_string())?;
-        let (signature, _) = sign(signable, &settings.into()).map_err(|error| error.to_string())?.into_parts();
-        let mut request = http::Request::post(url);
-        for (name, value) in headers {
-            request = request.header(name, value);
+        let url = &self.0.url;
+        let host = url.authority().map_or("", |authority| authority.as_str());
+        let unsigned = Unsigned { host, path: url.path(), target, body: &body };
+        let Signature { date, authorization } = signer.sign(&unsigned, now);
+        let header = |text: String| HeaderValue::try_from(text).map_err(|error| error.to_string());
+        let mut request = http::Request::new(SdkBody::from(body));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = url.clone();
+        let headers = request.headers_mut();
+        // as it is signed, even where the port could be left out
+        headers.insert("host", header(host.to_owned())?);
+        headers.insert("content-type", HeaderValue::from_static(CONTENT_TYPE));
+        headers.insert("user-agent", HeaderValue::from_static(USER_AGENT));
+        headers.insert("x-amz-target", HeaderValue::from_static(target));
+        headers.insert("x-amz-date", header(date)?);
+        headers.insert("authorization", header(authorization)?);
+        if let Some(token) = signer.session_token() {
+            headers.insert("x-amz-security-token", header(token.to_owned())?);
         }
-        let length = body.len();
-        let mut request = request
-            .header("content-length", length)
-            .header("user-agent", concat!("avro-ingest/", env!("CARGO_PKG_VERSION")))
-            .body(SdkBody::from(body))
-            .map_err(|error| error.to_string())?;
-        signature.apply_to_request_http1x(&mut request);
-        request.try_into().map_err(|error: aws_smithy_runtime_api::http::HttpError| error.to_string())
+        request.try_into().map_err(|error: HttpError| error.to_string())
     }
 
     /// The credentials, loaded when there are none that will last.
-    async fn identity(&self, now: SystemTime) -> Result<Identity, CallError> {
-        let lasts = |known: &&Identity| known.expiration().is_none_or(|end| now + REFRESH_BEFORE < end);
-        let known = self.0.identity.lock().unwrap_or_else(PoisonError::into_inner).as_ref().filter(lasts).cloned();
-        if let Some(known) = known {
-            return Ok(known);
+    async fn signer(&self, now: Duration) -> Result<Arc<Signer>, CallError> {
+        let known = self.0.signer.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some((signer, end)) = known
+            && signer.is_for(now)
+            && end.is_none_or(|end| now + REFRESH_BEFORE < end)
+        {
+            return Ok(signer);
         }
         let loaded = self.0.credentials.provide_credentials().await;
-        let loaded: Identity =
-            loaded.map_err(|error| CallError::Fatal(DisplayErrorContext(error).to_string().into()))?.into();
-        *self.0.identity.lock().unwrap_or_else(PoisonError::into_inner) = Some(loaded.clone());
-        Ok(loaded)
+        let loaded = loaded.map_err(|error| CallError::Fatal(DisplayErrorContext(error).to_string().into()))?;
+        let signer = Arc::new(Signer::new(&loaded, &self.0.region, SERVICE, now));
+        let end = loaded.expiry().and_then(|end| end.duration_since(UNIX_EPOCH).ok());
+        *self.0.signer.lock().unwrap_or_else(PoisonError::into_inner) = Some((Arc::clone(&signer), end));
+        Ok(signer)
     }
 }
 
@@ -187,7 +192,7 @@ mod tests {
     fn client(connector: &Fake, credentials: impl ProvideCredentials + 'static) -> Client {
         let connector = SharedHttpConnector::new(connector.clone());
         let credentials = SharedCredentialsProvider::new(credentials);
-        Client::new(connector, credentials, "eu-central-1".into(), "https://dynamodb.example/".into())
+        Client::new(connector, credentials, "eu-central-1".into(), "https://dynamodb.example/").unwrap()
     }
 
     #[tokio::test]
@@ -199,7 +204,7 @@ mod tests {
         let headers = connector.headers.lock().unwrap().clone();
         let header = |name: &str| headers.iter().find(|(known, _)| known == name).unwrap().1.as_str();
         assert_eq!(header("x-amz-target"), "DynamoDB_20120810.PutItem");
-        assert_eq!((header("content-length"), header("x-amz-security-token")), ("2", "token 0"));
+        assert_eq!(header("x-amz-security-token"), "token 0");
         let signature = header("authorization");
         assert!(signature.starts_with("AWS4-HMAC-SHA256 Credential=AKID0/"), "{signature}");
         assert!(signature.contains("/eu-central-1/dynamodb/aws4_request, "), "{signature}");

@@ -1,6 +1,6 @@
 //! Records out: how they become items and how items are written.
 //!
-//! [`mapping`], [`item`], `batch` and `answer` are pure; [`client`] and [`writer`] talk to DynamoDB.
+//! [`mapping`], [`item`], `batch`, `signature` and `answer` are pure; [`client`] and [`writer`] talk to DynamoDB.
 
 mod answer;
 mod batch;
@@ -8,6 +8,7 @@ pub mod client;
 pub mod item;
 mod json;
 pub mod mapping;
+mod signature;
 pub mod writer;
 
 pub use batch::{MAX_BATCH_BYTES, MAX_BATCH_ITEMS};

@@ -89,7 +89,7 @@ impl FakeDynamoDb {
     pub fn client(&self) -> Client {
         let credentials = SharedCredentialsProvider::new(Credentials::new("AKID", "secret", None, None, "test"));
         let connector = SharedHttpConnector::new(self.clone());
-        Client::new(connector, credentials, "us-east-1".to_owned(), "http://dynamodb.invalid/".to_owned())
+        Client::new(connector, credentials, "us-east-1".to_owned(), "http://dynamodb.invalid/").unwrap()
     }
 
     pub fn set_faults(&self, faults: Faults) {
