@@ -1,6 +1,6 @@
 //! One invocation, from the payload to the answer: the only file that sees both SQS and DynamoDB.
 
-use crate::avro;
+use crate::avro::{self, Decoded};
 use crate::clock;
 use crate::dynamodb::item::{Encoder, Items};
 use crate::dynamodb::writer::{WriteFigures, WriteOutcome, Writer};
@@ -9,8 +9,8 @@ use crate::outcome::{Cause, Ledger, Outcome, Reason, Rejection};
 use crate::quarantine::{Quarantine, Rejected};
 use crate::record::SubjectId;
 use crate::sqs::{Body, Event, MalformedEvent, Message, Response};
-use crate::transcode::{Transcoded, Transcoder};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use crate::transcode::Transcoder;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -157,14 +157,16 @@ impl Handler {
         let mut buffers = Buffers::default();
         let mut outcomes = vec![Outcome::Returned(Cause::Unfinished); event.messages.len()];
         let mut subjects = vec![None; event.messages.len()];
-        let mut records: HashMap<&str, usize> = HashMap::new();
+        let mut records = vec![0; self.transcoder.mappings().len()];
         for (position, (message, outcome)) in event.messages.iter().zip(&mut outcomes).enumerate() {
             let transcoded = catch_unwind(AssertUnwindSafe(|| {
                 transcode(&self.transcoder, message, position, &mut encoder, &mut buffers)
             }));
             match transcoded {
-                Ok(Ok(Transcoded { subject, records: count, .. })) => {
-                    *records.entry(self.transcoder.subject(subject)).or_default() += count;
+                Ok(Ok(Decoded { subject, records: count, .. })) => {
+                    if let Some(records) = records.get_mut(usize::from(subject.0)) {
+                        *records += count;
+                    }
                     if let Some(slot) = subjects.get_mut(position) {
                         *slot = Some(subject);
                     }
@@ -180,7 +182,8 @@ impl Handler {
                 }
             }
         }
-        let records = records.into_iter().map(|(subject, count)| (subject.to_owned(), count)).collect();
+        let names = self.transcoder.subjects().map(|(subject, _)| subject.name().to_owned());
+        let records = names.zip(records).filter(|(_, count)| *count > 0).collect();
         Batch { items: Arc::new(encoder.finish_event()), outcomes, subjects, records }
     }
 
@@ -246,7 +249,7 @@ pub fn transcode<'e>(
     position: usize,
     encoder: &mut Encoder<'e>,
     buffers: &mut Buffers,
-) -> Result<Transcoded, Rejection> {
+) -> Result<Decoded, Rejection> {
     let opened = message.open(&mut buffers.body).map_err(|error| Rejection::new(error.reason(), &error))?;
     let keys_only = match opened.attributes.operation() {
         None | Some("put") => false,

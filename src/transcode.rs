@@ -1,6 +1,6 @@
 //! From a message's body to items: the schemas' decoder and their mappings, made from one directory.
 
-use crate::avro::{self, Decoder, SchemaFile, Schemas, Scratch, WireFormat};
+use crate::avro::{self, Decoded, Decoder, SchemaFile, Schemas, Scratch};
 use crate::config::Config;
 use crate::dynamodb::item::{Encoder, Operation};
 use crate::dynamodb::mapping::{Fields, Mapping, TableId};
@@ -14,18 +14,6 @@ use std::time::Duration;
 pub struct Transcoder {
     decoder: Decoder,
     mappings: Arc<[(TableId, Mapping)]>,
-    subjects: Vec<String>,
-}
-
-/// What a message turned out to hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Transcoded {
-    /// How it was framed.
-    pub format: WireFormat,
-    /// Its records' subject.
-    pub subject: SubjectId,
-    /// How many records it holds.
-    pub records: usize,
 }
 
 /// Everything that is wrong with a schema directory, one sentence each.
@@ -55,7 +43,7 @@ impl Transcoder {
     pub fn new(config: &Config, files: Vec<SchemaFile>) -> Result<Self, SchemaProblems> {
         let schemas = Schemas::parse(files).map_err(|errors| SchemaProblems(vec![errors.to_string()]))?;
         let (mut mappings, mut marks, mut problems) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut tables, mut subjects): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
+        let mut tables: Vec<String> = Vec::new();
         for subject in schemas.subjects() {
             match Mapping::parse(subject.dynamodb(), &config.table_name, subject) {
                 Ok(mapping) => {
@@ -69,7 +57,6 @@ impl Transcoder {
                 }
                 Err(error) => problems.push(format!("subject {}: {error}", subject.name())),
             }
-            subjects.push(subject.name().to_owned());
         }
         if !problems.is_empty() {
             return Err(SchemaProblems(problems));
@@ -86,7 +73,7 @@ impl Transcoder {
             marks,
         };
         let decoder = schemas.compile(options).map_err(|error| SchemaProblems(vec![error.to_string()]))?;
-        Ok(Self { decoder, mappings: mappings.into(), subjects })
+        Ok(Self { decoder, mappings: mappings.into() })
     }
 
     /// Where records go, by subject, and the table each mapping stands for.
@@ -94,9 +81,14 @@ impl Transcoder {
         &self.mappings
     }
 
+    /// The subjects and where their records go.
+    pub fn subjects(&self) -> impl Iterator<Item = (&avro::Subject, &Mapping)> {
+        self.decoder.subjects().zip(self.mappings.iter().map(|(_, mapping)| mapping))
+    }
+
     /// The name of a subject.
     pub fn subject(&self, id: SubjectId) -> &str {
-        self.subjects.get(usize::from(id.0)).map_or("", String::as_str)
+        self.decoder.subject(id).map_or("", avro::Subject::name)
     }
 
     /// An encoder of these mappings. `now` is the time since the Unix epoch; `capacity` a guess of the bytes to come.
@@ -112,18 +104,13 @@ impl Transcoder {
         (position, id): (usize, &'m str),
         encoder: &mut Encoder<'m>,
         scratch: &mut Scratch,
-    ) -> Result<Transcoded, Rejection> {
+    ) -> Result<Decoded, Rejection> {
         let operation = if input.keys_only { Operation::Delete } else { Operation::Put };
         encoder.start_message(position, id, operation);
-        match self.decoder.decode(input, scratch, encoder) {
-            Ok(decoded) => {
-                Ok(Transcoded { format: decoded.format, subject: decoded.subject, records: decoded.records })
-            }
-            Err(error) => {
-                encoder.discard_message();
-                Err(Rejection::new(error.reason(), &error))
-            }
-        }
+        self.decoder.decode(input, scratch, encoder).map_err(|error| {
+            encoder.discard_message();
+            Rejection::new(error.reason(), &error)
+        })
     }
 }
 

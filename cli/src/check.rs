@@ -1,7 +1,6 @@
 //! `ingest check`: loads a schema directory as the function would and says what it would make of it.
 
-use crate::Outcome;
-use avro_ingest::avro::Schemas;
+use crate::{EVERY_WIRE_FORMAT, Outcome};
 use avro_ingest::config::Config;
 use avro_ingest::schema_dir;
 use avro_ingest::transcode::Transcoder;
@@ -16,17 +15,17 @@ pub(crate) struct Arguments {
     /// Table of the records whose schema names none
     #[arg(long, default_value = "processed_messages", value_name = "NAME")]
     table: String,
+    /// Allowed framings, in order
+    #[arg(long, default_value = EVERY_WIRE_FORMAT, value_name = "LIST")]
+    wire_formats: String,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
-    let config = Config::parse(|name| (name == "TABLE_NAME").then(|| arguments.table.clone()))?;
-    let schemas = match Schemas::parse(schema_dir::read(&arguments.schemas)?) {
-        Ok(schemas) => schemas,
-        Err(errors) => {
-            eprintln!("{errors}");
-            return Ok(false);
-        }
-    };
+    let config = Config::parse(|name| match name {
+        "TABLE_NAME" => Some(arguments.table.clone()),
+        "WIRE_FORMATS" => Some(arguments.wire_formats.clone()),
+        _ => None,
+    })?;
     let transcoder = match Transcoder::new(&config, schema_dir::read(&arguments.schemas)?) {
         Ok(transcoder) => transcoder,
         Err(problems) => {
@@ -34,7 +33,7 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
             return Ok(false);
         }
     };
-    for (subject, (_, mapping)) in schemas.subjects().zip(transcoder.mappings().iter()) {
+    for (subject, mapping) in transcoder.subjects() {
         println!("{}", subject.name());
         for version in subject.versions() {
             let role = if version.number() == subject.newest().number() { "read as" } else { "accepted" };

@@ -1,6 +1,6 @@
 //! `ingest inspect`: what the function would make of one body.
 
-use crate::Outcome;
+use crate::{EVERY_WIRE_FORMAT, Outcome};
 use avro_ingest::config::Config;
 use avro_ingest::handler::{Buffers, transcode};
 use avro_ingest::schema_dir;
@@ -23,7 +23,7 @@ pub(crate) struct Arguments {
     #[arg(long, default_value = "schemas", value_name = "DIR")]
     schemas: PathBuf,
     /// Allowed framings, in order
-    #[arg(long, default_value = "single-object,container,confluent,glue,datum,json", value_name = "LIST")]
+    #[arg(long, default_value = EVERY_WIRE_FORMAT, value_name = "LIST")]
     wire_formats: String,
     /// The message attribute `schema`: `subject` or `subject/version`
     #[arg(long, value_name = "NAME")]
@@ -62,10 +62,12 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
             println!("rejected  {rejection}");
             Ok(false)
         }
-        Ok(transcoded) => {
-            println!("format    {}", transcoded.format);
-            println!("schema    {}", transcoder.subject(transcoded.subject));
-            println!("records   {}", transcoded.records);
+        Ok(decoded) => {
+            let version = decoded.version.map_or_else(|| "of its own".to_owned(), |version| version.to_string());
+            println!("format    {}", decoded.format);
+            println!("schema    {}", transcoder.subject(decoded.subject));
+            println!("version   {version}");
+            println!("records   {}", decoded.records);
             let items = encoder.finish_event();
             for item in items.as_slice() {
                 let item: Value = serde_json::from_slice(items.attributes(item))?;

@@ -25,6 +25,9 @@ enum Command {
     Inspect(inspect::Arguments),
 }
 
+/// What `--wire-formats` allows unless it is given: the tool is there to look into anything.
+const EVERY_WIRE_FORMAT: &str = "single-object,container,confluent,glue,datum,json";
+
 /// Every command says whether all is well: exit code 0, or 1.
 type Outcome = Result<bool, Box<dyn Error>>;
 

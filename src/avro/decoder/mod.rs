@@ -151,6 +151,11 @@ impl Decoder {
         Err(failure.map_or_else(DecodeError::unrecognized, |failure| failure.error))
     }
 
+    /// Every subject, in the order of their numbers.
+    pub fn subjects(&self) -> impl Iterator<Item = &Subject> {
+        self.subjects.iter()
+    }
+
     /// The subject of this number.
     pub fn subject(&self, id: SubjectId) -> Option<&Subject> {
         self.subjects.get(usize::from(id.0))

@@ -4,95 +4,28 @@
 //! a level. A marked value (a key, a time to live, a version) is remembered as the range it was written to, so taking it
 //! out again is a copy of bytes.
 
-use super::json;
-use super::mapping::{
+use super::super::json;
+use super::super::mapping::{
     self, DATA, Key, Layout, MARKS, Mapping, PARTITION_KEY, PROCESSED_AT, SORT_KEY, TTL, TableId, TtlSource, VERSION,
 };
-use crate::record::{Mark, Name, RecordVisitor, SubjectId, Unstorable};
+use super::{Item, Items, MAX_ITEM_BYTES, MAX_PARTITION_KEY_BYTES, MAX_SORT_KEY_BYTES, Operation, push_canonical};
+use crate::record::{Mark, Name, SubjectId, Unstorable};
 use std::fmt::Write;
 use std::ops::Range;
 use std::time::Duration;
 
-/// The largest item, in bytes as the database counts them.
-/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html#limits-items>
-pub const MAX_ITEM_BYTES: usize = 400 * 1024;
-/// The longest partition key, in bytes.
-/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html#limits-partition-sort-keys>
-pub const MAX_PARTITION_KEY_BYTES: usize = 2048;
-/// The longest sort key, in bytes. Same source.
-pub const MAX_SORT_KEY_BYTES: usize = 1024;
-/// How deep values may be nested, an attribute's own value being the first level.
-/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html#limits-attributes>
-pub const MAX_DEPTH: usize = 32;
-/// The longest attribute name, in bytes. Same source.
-pub const MAX_NAME_BYTES: usize = 65_535;
-
 /// What a list or map costs besides its contents, and each of its elements.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html>
-const COLLECTION_OVERHEAD: usize = 3;
-const ELEMENT_OVERHEAD: usize = 1;
+pub(super) const COLLECTION_OVERHEAD: usize = 3;
+pub(super) const ELEMENT_OVERHEAD: usize = 1;
 /// The least a number costs. The exact size is only given approximately, so what is refused here is too large for certain.
-const LEAST_NUMBER_BYTES: usize = 2;
+pub(super) const LEAST_NUMBER_BYTES: usize = 2;
 
 const SECONDS_A_DAY: i64 = 86_400;
 
-/// What a message wants done with its records.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Operation {
-    /// Write each as an item.
-    #[default]
-    Put,
-    /// Delete the item that has each one's key.
-    Delete,
-}
-
-/// One write: where its bytes are, and what it answers for.
-#[derive(Debug, Clone)]
-pub struct Item {
-    /// Position of its message in the event.
-    pub message: usize,
-    pub(crate) table: TableId,
-    pub(crate) operation: Operation,
-    /// Its attributes as a JSON object; of a deletion, its key's.
-    attributes: Range<usize>,
-    /// Its key, spelled so that equal keys are equal bytes.
-    key: Range<usize>,
-    /// The version's value, if its mapping has one: then only a condition may decide between two writes of its key.
-    version: Option<Range<usize>>,
-    pub(crate) subject: SubjectId,
-}
-
-/// The writes of an event and the bytes they share.
-#[derive(Debug, Default)]
-pub struct Items {
-    bytes: Vec<u8>,
-    keys: Vec<u8>,
-    items: Vec<Item>,
-}
-
-impl Items {
-    /// The writes, in the order of their messages.
-    pub fn as_slice(&self) -> &[Item] {
-        &self.items
-    }
-
-    /// The attributes of one of them as a JSON object; of a deletion, its key's.
-    pub fn attributes(&self, item: &Item) -> &[u8] {
-        self.bytes.get(item.attributes.clone()).unwrap_or_default()
-    }
-
-    pub(crate) fn key(&self, item: &Item) -> &[u8] {
-        self.keys.get(item.key.clone()).unwrap_or_default()
-    }
-
-    pub(crate) fn version(&self, item: &Item) -> Option<&[u8]> {
-        self.bytes.get(item.version.clone()?)
-    }
-}
-
 /// What kind of value was written where a mark stood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Text,
     Number(Option<i64>),
     Binary,
@@ -101,11 +34,11 @@ enum Kind {
 }
 
 #[derive(Debug, Clone)]
-struct Marked {
-    kind: Kind,
+pub(super) struct Marked {
+    pub(super) kind: Kind,
     /// Bytes of the value itself, before escapes and base64.
-    len: usize,
-    written: Range<usize>,
+    pub(super) len: usize,
+    pub(super) written: Range<usize>,
 }
 
 /// Writes records as items. Set the message first, then let a decoder drive it.
@@ -113,7 +46,7 @@ pub struct Encoder<'a> {
     mappings: &'a [(TableId, Mapping)],
     now: Duration,
     processed_at: String,
-    out: Items,
+    pub(super) out: Items,
     message: usize,
     message_id: &'a str,
     operation: Operation,
@@ -122,13 +55,13 @@ pub struct Encoder<'a> {
     record: Option<usize>,
     subject: SubjectId,
     /// Levels of lists and maps that are open. The item itself is none.
-    depth: usize,
+    pub(super) depth: usize,
     /// Whether the outermost record's fields are the item's attributes, and whether that record is the innermost now.
-    layout: Layout,
-    in_item: bool,
-    size: usize,
-    pending: u8,
-    marked: [Option<Marked>; MARKS],
+    pub(super) layout: Layout,
+    pub(super) in_item: bool,
+    pub(super) size: usize,
+    pub(super) pending: u8,
+    pub(super) marked: [Option<Marked>; MARKS],
     /// The last key that was made of a message's id, for its memory.
     id: String,
 }
@@ -185,76 +118,83 @@ impl<'a> Encoder<'a> {
         self.mappings.get(usize::from(self.subject.0)).ok_or(Unstorable::Name("the record's subject has no mapping"))
     }
 
-    /// Writes a value that holds no other and remembers it if it is marked.
-    fn scalar(
-        &mut self,
-        kind: Kind,
-        len: usize,
-        write: impl FnOnce(&mut Vec<u8>) -> Result<(), Unstorable>,
-    ) -> Result<(), Unstorable> {
-        self.check_depth()?;
-        let start = self.out.bytes.len();
-        write(&mut self.out.bytes)?;
-        self.size += len;
-        if self.pending != 0 {
-            self.remember(kind, len, start);
+    pub(super) fn begin_item(&mut self, subject: SubjectId, index: Option<usize>) {
+        if index.unwrap_or_default() == 0 && self.out.items.len() > self.first_of_message {
+            self.discard_message();
+            self.start = self.out.bytes.len();
         }
-        self.out.bytes.push(b',');
-        Ok(())
+        self.out.bytes.truncate(self.start);
+        self.subject = subject;
+        self.record = index;
+        self.depth = 0;
+        self.size = 0;
+        self.pending = 0;
+        self.marked = [const { None }; MARKS];
+        self.in_item = false;
+        self.out.bytes.push(b'{');
+        self.layout = self.mapping().map_or(Layout::Document, |(_, mapping)| mapping.layout);
+        if self.layout == Layout::Document {
+            self.size += DATA.len();
+            self.out.bytes.extend_from_slice(b"\"data\":");
+        }
     }
 
-    #[cold]
-    fn remember(&mut self, kind: Kind, len: usize, start: usize) {
-        let written = start..self.out.bytes.len();
-        for (mark, slot) in self.marked.iter_mut().enumerate() {
-            if self.pending & (1 << mark) != 0 {
-                *slot = Some(Marked { kind, len, written: written.clone() });
+    pub(super) fn finish_item(&mut self) -> Result<(), Unstorable> {
+        let (table, mapping) = self.mapping()?;
+        if let Some(ttl) = &mapping.ttl
+            && self.operation == Operation::Put
+        {
+            self.ttl(ttl)?;
+        }
+        let keys = self.out.keys.len();
+        let mut start = self.start;
+        match self.operation {
+            Operation::Put => {
+                self.size += PROCESSED_AT.len() + LEAST_NUMBER_BYTES;
+                self.out.bytes.extend_from_slice(self.processed_at.as_bytes());
+            }
+            Operation::Delete => {
+                // the record stays where it is, before the item's range, because the key is copied out of it
+                start = self.out.bytes.len();
+                self.out.bytes.push(b'{');
             }
         }
-        self.pending = 0;
-    }
-
-    fn number(
-        &mut self,
-        long: Option<i64>,
-        write: impl FnOnce(&mut Vec<u8>) -> Result<(), Unstorable>,
-    ) -> Result<(), Unstorable> {
-        self.scalar(Kind::Number(long), LEAST_NUMBER_BYTES, |out| {
-            out.extend_from_slice(b"{\"N\":\"");
-            write(out)?;
-            out.extend_from_slice(b"\"}");
-            Ok(())
-        })
-    }
-
-    fn open(&mut self, text: &[u8]) -> Result<(), Unstorable> {
-        if self.pending != 0 {
-            let at = self.out.bytes.len();
-            self.remember(Kind::Other, 0, at);
+        self.key(&mapping.partition_key, PARTITION_KEY, MAX_PARTITION_KEY_BYTES)?;
+        if let Some(key) = &mapping.sort_key {
+            self.key(key, SORT_KEY, MAX_SORT_KEY_BYTES)?;
         }
-        self.check_depth()?;
-        self.depth += 1;
-        self.size += COLLECTION_OVERHEAD;
-        self.out.bytes.extend_from_slice(text);
-        Ok(())
-    }
-
-    /// A value at this place is one level below what holds it.
-    fn check_depth(&self) -> Result<(), Unstorable> {
-        if self.depth < MAX_DEPTH { Ok(()) } else { Err(Unstorable::TooDeep { limit: MAX_DEPTH }) }
-    }
-
-    fn close(&mut self, text: &[u8]) -> Result<(), Unstorable> {
-        self.depth = self.depth.saturating_sub(1);
+        let version = match &mapping.version {
+            None => None,
+            Some(path) => match self.marked(VERSION) {
+                Some(Marked { kind: Kind::Text | Kind::Number(_) | Kind::Binary, written, .. }) => {
+                    Some(written.clone())
+                }
+                // a deletion may carry nothing but the key
+                _ if self.operation == Operation::Delete => None,
+                _ => {
+                    return Err(Unstorable::Mapping {
+                        attribute: path.as_str().into(),
+                        problem: "is the version and is missing",
+                    });
+                }
+            },
+        };
         self.take_comma();
-        self.out.bytes.extend_from_slice(text);
-        Ok(())
-    }
-
-    fn take_comma(&mut self) {
-        if self.out.bytes.last() == Some(&b',') {
-            self.out.bytes.pop();
+        self.out.bytes.push(b'}');
+        if self.operation == Operation::Put && self.size > MAX_ITEM_BYTES {
+            return Err(Unstorable::TooLarge { bytes: self.size, limit: MAX_ITEM_BYTES });
         }
+        self.out.items.push(Item {
+            message: self.message,
+            table: *table,
+            operation: self.operation,
+            attributes: start..self.out.bytes.len(),
+            key: keys..self.out.keys.len(),
+            version,
+            subject: self.subject,
+        });
+        self.start = self.out.bytes.len();
+        Ok(())
     }
 
     fn marked(&self, mark: Mark) -> Option<&Marked> {
@@ -351,239 +291,11 @@ impl<'a> Encoder<'a> {
     }
 }
 
-/// Appends the key `value`, a DynamoDB JSON value, so that keys the database takes for equal become equal bytes and no two
-/// others do: the type, the length, the value.
-pub(crate) fn push_canonical(keys: &mut Vec<u8>, value: &[u8]) {
-    let number = value.strip_prefix(b"{\"N\":\"").and_then(|rest| rest.strip_suffix(b"\"}"));
-    keys.push(if number.is_some() { b'N' } else { b'V' });
-    let start = keys.len();
-    keys.extend_from_slice(&[0; size_of::<usize>()]);
-    match number.and_then(|number| std::str::from_utf8(number).ok()) {
-        Some(number) => json::push_canonical_number(keys, number),
-        None => keys.extend_from_slice(value),
-    }
-    let len = keys.len() - start;
-    if let Some(place) = keys.get_mut(start..start + size_of::<usize>()) {
-        place.copy_from_slice(&len.to_le_bytes());
-    }
-}
-
-impl RecordVisitor for Encoder<'_> {
-    fn begin(&mut self, subject: SubjectId, index: Option<usize>) {
-        if index.unwrap_or_default() == 0 && self.out.items.len() > self.first_of_message {
-            self.discard_message();
-            self.start = self.out.bytes.len();
-        }
-        self.out.bytes.truncate(self.start);
-        self.subject = subject;
-        self.record = index;
-        self.depth = 0;
-        self.size = 0;
-        self.pending = 0;
-        self.marked = [const { None }; MARKS];
-        self.in_item = false;
-        self.out.bytes.push(b'{');
-        self.layout = self.mapping().map_or(Layout::Document, |(_, mapping)| mapping.layout);
-        if self.layout == Layout::Document {
-            self.size += DATA.len();
-            self.out.bytes.extend_from_slice(b"\"data\":");
-        }
-    }
-
-    fn finish(&mut self) -> Result<(), Unstorable> {
-        let (table, mapping) = self.mapping()?;
-        if let Some(ttl) = &mapping.ttl
-            && self.operation == Operation::Put
-        {
-            self.ttl(ttl)?;
-        }
-        let keys = self.out.keys.len();
-        let mut start = self.start;
-        match self.operation {
-            Operation::Put => {
-                self.size += PROCESSED_AT.len() + LEAST_NUMBER_BYTES;
-                self.out.bytes.extend_from_slice(self.processed_at.as_bytes());
-            }
-            Operation::Delete => {
-                // the record stays where it is, before the item's range, because the key is copied out of it
-                start = self.out.bytes.len();
-                self.out.bytes.push(b'{');
-            }
-        }
-        self.key(&mapping.partition_key, PARTITION_KEY, MAX_PARTITION_KEY_BYTES)?;
-        if let Some(key) = &mapping.sort_key {
-            self.key(key, SORT_KEY, MAX_SORT_KEY_BYTES)?;
-        }
-        let version = match &mapping.version {
-            None => None,
-            Some(path) => match self.marked(VERSION) {
-                Some(Marked { kind: Kind::Text | Kind::Number(_) | Kind::Binary, written, .. }) => {
-                    Some(written.clone())
-                }
-                // a deletion may carry nothing but the key
-                _ if self.operation == Operation::Delete => None,
-                _ => {
-                    return Err(Unstorable::Mapping {
-                        attribute: path.as_str().into(),
-                        problem: "is the version and is missing",
-                    });
-                }
-            },
-        };
-        self.take_comma();
-        self.out.bytes.push(b'}');
-        if self.operation == Operation::Put && self.size > MAX_ITEM_BYTES {
-            return Err(Unstorable::TooLarge { bytes: self.size, limit: MAX_ITEM_BYTES });
-        }
-        self.out.items.push(Item {
-            message: self.message,
-            table: *table,
-            operation: self.operation,
-            attributes: start..self.out.bytes.len(),
-            key: keys..self.out.keys.len(),
-            version,
-            subject: self.subject,
-        });
-        self.start = self.out.bytes.len();
-        Ok(())
-    }
-
-    fn null(&mut self) -> Result<(), Unstorable> {
-        self.scalar(Kind::Null, 1, |out| {
-            out.extend_from_slice(b"{\"NULL\":true}");
-            Ok(())
-        })
-    }
-
-    fn boolean(&mut self, value: bool) -> Result<(), Unstorable> {
-        self.scalar(Kind::Other, 1, |out| {
-            out.extend_from_slice(if value { b"{\"BOOL\":true}" } else { b"{\"BOOL\":false}" });
-            Ok(())
-        })
-    }
-
-    fn long(&mut self, value: i64) -> Result<(), Unstorable> {
-        self.number(Some(value), |out| {
-            json::push_long(out, value);
-            Ok(())
-        })
-    }
-
-    fn float(&mut self, value: f32) -> Result<(), Unstorable> {
-        self.number(None, |out| json::push_float(out, value))
-    }
-
-    fn double(&mut self, value: f64) -> Result<(), Unstorable> {
-        self.number(None, |out| json::push_double(out, value))
-    }
-
-    fn decimal(&mut self, unscaled: &[u8], scale: u32) -> Result<(), Unstorable> {
-        self.number(None, |out| json::push_decimal(out, unscaled, scale))
-    }
-
-    fn date(&mut self, days: i32) -> Result<(), Unstorable> {
-        // ten bytes are the least a date has
-        self.scalar(Kind::Text, 10, |out| {
-            out.extend_from_slice(b"{\"S\":\"");
-            json::push_date(out, days);
-            out.extend_from_slice(b"\"}");
-            Ok(())
-        })
-    }
-
-    fn string(&mut self, value: &str) -> Result<(), Unstorable> {
-        self.scalar(Kind::Text, value.len(), |out| {
-            out.extend_from_slice(b"{\"S\":");
-            json::push_string(out, value);
-            out.push(b'}');
-            Ok(())
-        })
-    }
-
-    fn uuid(&mut self, value: [u8; 16]) -> Result<(), Unstorable> {
-        let mut text = *b"00000000-0000-0000-0000-000000000000";
-        let digits = value.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-        for (place, digit) in text.iter_mut().filter(|place| **place != b'-').zip(digits) {
-            *place = json::hex_digit(digit);
-        }
-        self.string(std::str::from_utf8(&text).unwrap_or_default())
-    }
-
-    fn bytes(&mut self, value: &[u8]) -> Result<(), Unstorable> {
-        self.scalar(Kind::Binary, value.len(), |out| {
-            out.extend_from_slice(b"{\"B\":\"");
-            json::push_base64(out, value);
-            out.extend_from_slice(b"\"}");
-            Ok(())
-        })
-    }
-
-    fn array_start(&mut self) -> Result<(), Unstorable> {
-        self.open(b"{\"L\":[")
-    }
-
-    fn array_item(&mut self) -> Result<(), Unstorable> {
-        self.size += ELEMENT_OVERHEAD;
-        Ok(())
-    }
-
-    fn array_end(&mut self) -> Result<(), Unstorable> {
-        self.close(b"]},")
-    }
-
-    fn map_start(&mut self) -> Result<(), Unstorable> {
-        self.open(b"{\"M\":{")
-    }
-
-    fn map_key(&mut self, key: &str) -> Result<(), Unstorable> {
-        match key.len() {
-            0 => return Err(Unstorable::Name("a map has an empty key, which is no attribute name")),
-            1..=MAX_NAME_BYTES => self.size += key.len() + ELEMENT_OVERHEAD,
-            _ => return Err(Unstorable::Name("a map has a key longer than an attribute name may be")),
-        }
-        json::push_string(&mut self.out.bytes, key);
-        self.out.bytes.push(b':');
-        Ok(())
-    }
-
-    fn map_end(&mut self) -> Result<(), Unstorable> {
-        self.close(b"}},")
-    }
-
-    fn record_start(&mut self) -> Result<(), Unstorable> {
-        if self.layout == Layout::Attributes && self.depth == 0 && !self.in_item {
-            // the item's own braces are the record's
-            self.in_item = true;
-            return Ok(());
-        }
-        self.open(b"{\"M\":{")
-    }
-
-    fn field(&mut self, name: &Name) -> Result<(), Unstorable> {
-        let overhead = if self.in_item && self.depth == 0 { 0 } else { ELEMENT_OVERHEAD };
-        self.size += name.text().len() + overhead;
-        self.out.bytes.extend_from_slice(name.json().as_bytes());
-        self.out.bytes.push(b':');
-        Ok(())
-    }
-
-    fn mark(&mut self, mark: Mark) -> Result<(), Unstorable> {
-        self.pending |= 1 << mark.0;
-        Ok(())
-    }
-
-    fn record_end(&mut self) -> Result<(), Unstorable> {
-        if self.in_item && self.depth == 0 {
-            return Ok(());
-        }
-        self.close(b"}},")
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::MAX_NAME_BYTES;
     use super::*;
-    use crate::record::Unit;
+    use crate::record::{RecordVisitor, Unit};
     use serde_json::{Value, json};
 
     /// A record of `id` (text), `at` (milliseconds), `n` (plain number), `note` (text), `tags` (other).

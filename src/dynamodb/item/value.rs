@@ -1,0 +1,222 @@
+//! The encoder's language: each value a decoder tells of, as DynamoDB JSON.
+
+use super::super::json;
+use super::super::mapping::Layout;
+use super::encoder::{COLLECTION_OVERHEAD, ELEMENT_OVERHEAD, Encoder, Kind, LEAST_NUMBER_BYTES, Marked};
+use super::{MAX_DEPTH, MAX_NAME_BYTES};
+use crate::record::{Mark, Name, RecordVisitor, SubjectId, Unstorable};
+
+impl Encoder<'_> {
+    /// Writes a value that holds no other and remembers it if it is marked.
+    fn scalar(
+        &mut self,
+        kind: Kind,
+        len: usize,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), Unstorable>,
+    ) -> Result<(), Unstorable> {
+        self.check_depth()?;
+        let start = self.out.bytes.len();
+        write(&mut self.out.bytes)?;
+        self.size += len;
+        if self.pending != 0 {
+            self.remember(kind, len, start);
+        }
+        self.out.bytes.push(b',');
+        Ok(())
+    }
+
+    #[cold]
+    fn remember(&mut self, kind: Kind, len: usize, start: usize) {
+        let written = start..self.out.bytes.len();
+        for (mark, slot) in self.marked.iter_mut().enumerate() {
+            if self.pending & (1 << mark) != 0 {
+                *slot = Some(Marked { kind, len, written: written.clone() });
+            }
+        }
+        self.pending = 0;
+    }
+
+    fn number(
+        &mut self,
+        long: Option<i64>,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), Unstorable>,
+    ) -> Result<(), Unstorable> {
+        self.scalar(Kind::Number(long), LEAST_NUMBER_BYTES, |out| {
+            out.extend_from_slice(b"{\"N\":\"");
+            write(out)?;
+            out.extend_from_slice(b"\"}");
+            Ok(())
+        })
+    }
+
+    fn open(&mut self, text: &[u8]) -> Result<(), Unstorable> {
+        if self.pending != 0 {
+            let at = self.out.bytes.len();
+            self.remember(Kind::Other, 0, at);
+        }
+        self.check_depth()?;
+        self.depth += 1;
+        self.size += COLLECTION_OVERHEAD;
+        self.out.bytes.extend_from_slice(text);
+        Ok(())
+    }
+
+    /// A value at this place is one level below what holds it.
+    fn check_depth(&self) -> Result<(), Unstorable> {
+        if self.depth < MAX_DEPTH { Ok(()) } else { Err(Unstorable::TooDeep { limit: MAX_DEPTH }) }
+    }
+
+    fn close(&mut self, text: &[u8]) -> Result<(), Unstorable> {
+        self.depth = self.depth.saturating_sub(1);
+        self.take_comma();
+        self.out.bytes.extend_from_slice(text);
+        Ok(())
+    }
+
+    pub(super) fn take_comma(&mut self) {
+        if self.out.bytes.last() == Some(&b',') {
+            self.out.bytes.pop();
+        }
+    }
+}
+
+impl RecordVisitor for Encoder<'_> {
+    fn begin(&mut self, subject: SubjectId, index: Option<usize>) {
+        self.begin_item(subject, index);
+    }
+
+    fn finish(&mut self) -> Result<(), Unstorable> {
+        self.finish_item()
+    }
+
+    fn null(&mut self) -> Result<(), Unstorable> {
+        self.scalar(Kind::Null, 1, |out| {
+            out.extend_from_slice(b"{\"NULL\":true}");
+            Ok(())
+        })
+    }
+
+    fn boolean(&mut self, value: bool) -> Result<(), Unstorable> {
+        self.scalar(Kind::Other, 1, |out| {
+            out.extend_from_slice(if value { b"{\"BOOL\":true}" } else { b"{\"BOOL\":false}" });
+            Ok(())
+        })
+    }
+
+    fn long(&mut self, value: i64) -> Result<(), Unstorable> {
+        self.number(Some(value), |out| {
+            json::push_long(out, value);
+            Ok(())
+        })
+    }
+
+    fn float(&mut self, value: f32) -> Result<(), Unstorable> {
+        self.number(None, |out| json::push_float(out, value))
+    }
+
+    fn double(&mut self, value: f64) -> Result<(), Unstorable> {
+        self.number(None, |out| json::push_double(out, value))
+    }
+
+    fn decimal(&mut self, unscaled: &[u8], scale: u32) -> Result<(), Unstorable> {
+        self.number(None, |out| json::push_decimal(out, unscaled, scale))
+    }
+
+    fn date(&mut self, days: i32) -> Result<(), Unstorable> {
+        // ten bytes are the least a date has
+        self.scalar(Kind::Text, 10, |out| {
+            out.extend_from_slice(b"{\"S\":\"");
+            json::push_date(out, days);
+            out.extend_from_slice(b"\"}");
+            Ok(())
+        })
+    }
+
+    fn string(&mut self, value: &str) -> Result<(), Unstorable> {
+        self.scalar(Kind::Text, value.len(), |out| {
+            out.extend_from_slice(b"{\"S\":");
+            json::push_string(out, value);
+            out.push(b'}');
+            Ok(())
+        })
+    }
+
+    fn uuid(&mut self, value: [u8; 16]) -> Result<(), Unstorable> {
+        let mut text = *b"00000000-0000-0000-0000-000000000000";
+        let digits = value.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+        for (place, digit) in text.iter_mut().filter(|place| **place != b'-').zip(digits) {
+            *place = json::hex_digit(digit);
+        }
+        self.string(std::str::from_utf8(&text).unwrap_or_default())
+    }
+
+    fn bytes(&mut self, value: &[u8]) -> Result<(), Unstorable> {
+        self.scalar(Kind::Binary, value.len(), |out| {
+            out.extend_from_slice(b"{\"B\":\"");
+            json::push_base64(out, value);
+            out.extend_from_slice(b"\"}");
+            Ok(())
+        })
+    }
+
+    fn array_start(&mut self) -> Result<(), Unstorable> {
+        self.open(b"{\"L\":[")
+    }
+
+    fn array_item(&mut self) -> Result<(), Unstorable> {
+        self.size += ELEMENT_OVERHEAD;
+        Ok(())
+    }
+
+    fn array_end(&mut self) -> Result<(), Unstorable> {
+        self.close(b"]},")
+    }
+
+    fn map_start(&mut self) -> Result<(), Unstorable> {
+        self.open(b"{\"M\":{")
+    }
+
+    fn map_key(&mut self, key: &str) -> Result<(), Unstorable> {
+        match key.len() {
+            0 => return Err(Unstorable::Name("a map has an empty key, which is no attribute name")),
+            1..=MAX_NAME_BYTES => self.size += key.len() + ELEMENT_OVERHEAD,
+            _ => return Err(Unstorable::Name("a map has a key longer than an attribute name may be")),
+        }
+        json::push_string(&mut self.out.bytes, key);
+        self.out.bytes.push(b':');
+        Ok(())
+    }
+
+    fn map_end(&mut self) -> Result<(), Unstorable> {
+        self.close(b"}},")
+    }
+
+    fn record_start(&mut self) -> Result<(), Unstorable> {
+        if self.layout == Layout::Attributes && self.depth == 0 && !self.in_item {
+            // the item's own braces are the record's
+            self.in_item = true;
+            return Ok(());
+        }
+        self.open(b"{\"M\":{")
+    }
+
+    fn field(&mut self, name: &Name) -> Result<(), Unstorable> {
+        let overhead = if self.in_item && self.depth == 0 { 0 } else { ELEMENT_OVERHEAD };
+        self.size += name.text().len() + overhead;
+        self.out.bytes.extend_from_slice(name.json().as_bytes());
+        self.out.bytes.push(b':');
+        Ok(())
+    }
+
+    fn mark(&mut self, mark: Mark) -> Result<(), Unstorable> {
+        self.pending |= 1 << mark.0;
+        Ok(())
+    }
+
+    fn record_end(&mut self) -> Result<(), Unstorable> {
+        if self.in_item && self.depth == 0 {
+            return Ok(());
+        }
+        self.close(b"}},")
+    }
+}
