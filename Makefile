@@ -21,7 +21,7 @@ ingest: ## the tool, target/debug/ingest
 	cargo build --locked --package ingest
 
 .PHONY: test
-test: test-rust test-deploy sam-lint-transformed test-emulator ## every test
+test: sam-validate test-rust test-deploy sam-lint-transformed test-emulator ## every test
 
 .PHONY: test-rust
 test-rust: ## the tests of the workspace
