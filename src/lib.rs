@@ -27,6 +27,7 @@
 pub mod avro;
 mod clock;
 pub mod config;
+pub mod connections;
 pub mod dynamodb;
 pub mod encode;
 pub mod handler;

@@ -1,6 +1,7 @@
 //! The Lambda bootstrap: environment, clients, run. The only reader of process state.
 
 use avro_ingest::config::Config;
+use avro_ingest::connections::{Connections, for_the_sdk};
 use avro_ingest::dynamodb::client::Client;
 use avro_ingest::dynamodb::writer::Writer;
 use avro_ingest::handler::Handler;
@@ -9,23 +10,20 @@ use avro_ingest::metrics::Metrics;
 use avro_ingest::quarantine::Quarantine;
 use avro_ingest::transcode::Transcoder;
 use avro_ingest::{runtime, schema_dir};
-use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
-use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, SdkConfig};
+use aws_config::ecs::EcsCredentialsProvider;
+use aws_config::environment::EnvironmentVariableCredentialsProvider;
+use aws_config::meta::credentials::CredentialsProviderChain;
+use aws_config::provider_config::ProviderConfig;
+use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_dynamodb::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
-use aws_smithy_http_client::Connector;
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
-use aws_smithy_runtime_api::client::http::{HttpConnectorSettings, SharedHttpConnector, http_client_fn};
-use aws_types::service_config::ServiceConfigKey;
+use aws_sdk_sqs::config::{BehaviorVersion, Region, StalledStreamProtectionConfig};
 use std::error::Error;
 use std::num::NonZero;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Builder;
 use tracing_subscriber::filter::LevelFilter;
-
-/// How long a connection may take to open. Within a region it is milliseconds; a stuck one must not cost the deadline.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Memory that buys one whole processor, in MB.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html>
@@ -119,53 +117,75 @@ fn start_logging() {
 async fn start() -> Result<Handler, Box<dyn Error + Send + Sync>> {
     let config = Config::parse(setting)?;
     let transcoder = Transcoder::new(&config, schema_dir::read(&config.schema_dir)?)?;
-    let connector = connector(&config);
-    let sdk = sdk_config(connector.clone()).await;
+    let aws = Aws::new(Arc::new(Connections::new(config.max_in_flight.get())?))?;
     let law = Law::new(config.target_latency, config.min_in_flight.get(), config.max_in_flight.get())?;
     let jitter = |most: Duration| most.mul_f64(fastrand::f64());
-    let writer = Writer::new(dynamodb(&sdk, connector).await?, transcoder.mappings().clone(), law, jitter);
+    let writer = Writer::new(aws.dynamodb().await?, transcoder.mappings().clone(), law, jitter);
     if let Err(cause) = writer.warm_up().await {
         tracing::warn!(%cause, "dynamodb not reached at start");
     }
-    let quarantine =
-        config.quarantine_queue_url.clone().map(|url| Quarantine::new(aws_sdk_sqs::Client::new(&sdk), url));
+    let quarantine = config.quarantine_queue_url.clone().map(|url| Quarantine::new(aws.sqs(), url));
     let metrics = Metrics::new(&config.metrics_namespace, &config.service_name);
     Ok(Handler::new(transcoder, writer, quarantine, metrics, config.deadline_margin))
 }
 
-/// The connections of the process. Up to `MAX_IN_FLIGHT` of them are kept.
-fn connector(config: &Config) -> SharedHttpConnector {
-    let settings = HttpConnectorSettings::builder().connect_timeout(CONNECT_TIMEOUT).build();
-    let connector = Connector::builder()
-        .tls_provider(Provider::Rustls(CryptoMode::Ring))
-        .connector_settings(settings)
-        .pool_max_idle_per_host(config.max_in_flight.get())
-        .build();
-    SharedHttpConnector::new(connector)
+/// What all clients of AWS have in common, from the variables that the SDK itself goes by.
+/// <https://docs.aws.amazon.com/sdkref/latest/guide/settings-reference.html>
+struct Aws {
+    connections: Arc<Connections>,
+    region: Region,
+    credentials: SharedCredentialsProvider,
+    use_fips: Option<bool>,
+    use_dual_stack: Option<bool>,
 }
 
-async fn sdk_config(connector: SharedHttpConnector) -> SdkConfig {
-    aws_config::defaults(BehaviorVersion::latest())
-        .http_client(http_client_fn(move |_, _| connector.clone()))
-        .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).build())
-        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-        .load()
-        .await
-}
+impl Aws {
+    fn new(connections: Arc<Connections>) -> Result<Self, &'static str> {
+        let region = setting("AWS_REGION").or_else(|| setting("AWS_DEFAULT_REGION"));
+        let is_true = |name| setting(name).map(|text| text.eq_ignore_ascii_case("true"));
+        // the two places where Lambda puts them; the latter's end and are loaded again
+        let provider = ProviderConfig::without_region()
+            .with_http_client(for_the_sdk(connections.clone()))
+            .with_region(region.clone().map(Region::new));
+        let credentials =
+            CredentialsProviderChain::first_try("Environment", EnvironmentVariableCredentialsProvider::new())
+                .or_else("Container", EcsCredentialsProvider::builder().configure(&provider).build());
+        Ok(Self {
+            connections,
+            region: Region::new(region.ok_or("no region: AWS_REGION is not set")?),
+            credentials: SharedCredentialsProvider::new(credentials),
+            use_fips: is_true("AWS_USE_FIPS_ENDPOINT"),
+            use_dual_stack: is_true("AWS_USE_DUALSTACK_ENDPOINT"),
+        })
+    }
 
-/// DynamoDB where the SDK's own settings say it is.
-async fn dynamodb(sdk: &SdkConfig, connector: SharedHttpConnector) -> Result<Client, Box<dyn Error + Send + Sync>> {
-    let region = sdk.region().ok_or("no region: AWS_REGION is not set")?.to_string();
-    let credentials = sdk.credentials_provider().ok_or("no source of credentials")?;
-    let key =
-        ServiceConfigKey::builder().service_id("DynamoDB").env("AWS_ENDPOINT_URL").profile("endpoint_url").build()?;
-    let url = sdk.service_config().and_then(|settings| settings.load_config(key));
-    let params = Params::builder()
-        .region(&region)
-        .set_use_fips(sdk.use_fips())
-        .set_use_dual_stack(sdk.use_dual_stack())
-        .set_endpoint(url.or_else(|| sdk.endpoint_url().map(str::to_owned)))
-        .build()?;
-    let endpoint = DefaultResolver::new().resolve_endpoint(&params).await?;
-    Ok(Client::new(connector, credentials, region, endpoint.url())?)
+    /// Where a service is, if not where the SDK knows it to be.
+    fn endpoint_url(service: &str) -> Option<String> {
+        setting(&format!("AWS_ENDPOINT_URL_{service}")).or_else(|| setting("AWS_ENDPOINT_URL"))
+    }
+
+    async fn dynamodb(&self) -> Result<Client, Box<dyn Error + Send + Sync>> {
+        let region = self.region.to_string();
+        let params = Params::builder()
+            .region(&region)
+            .set_use_fips(self.use_fips)
+            .set_use_dual_stack(self.use_dual_stack)
+            .set_endpoint(Self::endpoint_url("DYNAMODB"))
+            .build()?;
+        let endpoint = DefaultResolver::new().resolve_endpoint(&params).await?;
+        Ok(Client::new(self.connections.clone(), self.credentials.clone(), region, endpoint.url())?)
+    }
+
+    fn sqs(&self) -> aws_sdk_sqs::Client {
+        let mut config = aws_sdk_sqs::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .http_client(for_the_sdk(self.connections.clone()))
+            .region(self.region.clone())
+            .credentials_provider(self.credentials.clone())
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
+        config.set_use_fips(self.use_fips);
+        config.set_use_dual_stack(self.use_dual_stack);
+        config.set_endpoint_url(Self::endpoint_url("SQS"));
+        aws_sdk_sqs::Client::from_conf(config.build())
+    }
 }

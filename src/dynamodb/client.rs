@@ -1,5 +1,5 @@
-//! The calls. The SDK's own parts load credentials, connect, pool and encrypt; what would drive them for every call costs
-//! more than all of them, so that is done here, for the three operations there are. The body is the writer's own bytes.
+//! The calls. The SDK loads the credentials and knows the endpoints; its client would cost 22 us a call, more than all else
+//! that is done for one, so the three operations there are go out from here. The body is the writer's own bytes.
 //!
 //! Nothing here retries: the writer owns the loop, and [`CallError`] says what it needs to decide.
 
@@ -7,22 +7,16 @@ use super::answer::{self, Answer, CallError};
 use super::mapping::Mapping;
 use super::signature::{CONTENT_TYPE, Signature, Signer, Unsigned};
 use crate::clock;
+use crate::connections::{Exchange, Unanswered};
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
-use aws_smithy_runtime_api::client::http::{HttpConnector, SharedHttpConnector};
-use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
-use aws_smithy_runtime_api::client::result::ConnectorError;
-use aws_smithy_runtime_api::http::HttpError;
-use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::error::display::DisplayErrorContext;
 use bytes::Bytes;
+use http::header::InvalidHeaderValue;
 use http::uri::{InvalidUri, Uri};
-use http::{HeaderValue, Method};
-use http_body_util::{BodyExt, Limited};
+use http::{HeaderValue, Method, Request};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
-/// The longest answer that is read. At most it hands back all that was sent, 16 MB, and may escape it otherwise than we do.
-const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 /// The service's name in a signature.
 const SERVICE: &str = "dynamodb";
 const USER_AGENT: &str = concat!("avro-ingest/", env!("CARGO_PKG_VERSION"));
@@ -34,7 +28,7 @@ const REFRESH_BEFORE: Duration = Duration::from_secs(60);
 pub struct Client(Arc<Shared>);
 
 struct Shared {
-    connector: SharedHttpConnector,
+    connections: Arc<dyn Exchange>,
     credentials: SharedCredentialsProvider,
     /// The credentials that were loaded last, and when they end.
     signer: Mutex<Option<(Arc<Signer>, Option<Duration>)>>,
@@ -43,17 +37,17 @@ struct Shared {
 }
 
 impl Client {
-    /// Calls `url` of `region` over the connections of `connector`, signed with `credentials`.
+    /// Calls `url` of `region` over `connections`, signed with `credentials`.
     ///
     /// # Errors
     /// If `url` is none.
     pub fn new(
-        connector: SharedHttpConnector,
+        connections: Arc<dyn Exchange>,
         credentials: SharedCredentialsProvider,
         region: String,
         url: &str,
     ) -> Result<Self, InvalidUri> {
-        Ok(Self(Arc::new(Shared { connector, credentials, signer: Mutex::new(None), region, url: url.parse()? })))
+        Ok(Self(Arc::new(Shared { connections, credentials, signer: Mutex::new(None), region, url: url.parse()? })))
     }
 
     /// Sends a BatchWriteItem whose body is `body`. Its items are all of the table of `mappings`.
@@ -84,11 +78,14 @@ impl Client {
         let now = clock::since_epoch();
         let signer = self.signer(now).await?;
         // nothing was sent
-        let request = self.request(target, body, &signer, now).map_err(|error| CallError::Fatal(error.into()))?;
-        let response = self.0.connector.call(request).await.map_err(|error| not_answered(&error))?;
-        let (status, error_type) = (response.status(), response.headers().get("x-amzn-errortype").map(str::to_owned));
-        let body = answer_body(response).await?;
-        if status.is_success() { Ok(body) } else { Err(answer::refusal(status.as_u16(), error_type.as_deref(), &body)) }
+        let request =
+            self.request(target, body, &signer, now).map_err(|error| CallError::Fatal(error.to_string().into()))?;
+        let answer = self.0.connections.send(request).await?;
+        if answer.status().is_success() {
+            return Ok(answer.into_body());
+        }
+        let error_type = answer.headers().get("x-amzn-errortype").and_then(|value| value.to_str().ok());
+        Err(answer::refusal(answer.status().as_u16(), error_type, answer.body()))
     }
 
     fn request(
@@ -97,27 +94,26 @@ impl Client {
         body: Bytes,
         signer: &Signer,
         now: Duration,
-    ) -> Result<HttpRequest, String> {
+    ) -> Result<Request<Bytes>, InvalidHeaderValue> {
         let url = &self.0.url;
         let host = url.authority().map_or("", |authority| authority.as_str());
         let unsigned = Unsigned { host, path: url.path(), target, body: &body };
         let Signature { date, authorization } = signer.sign(&unsigned, now);
-        let header = |text: String| HeaderValue::try_from(text).map_err(|error| error.to_string());
-        let mut request = http::Request::new(SdkBody::from(body));
+        let mut request = Request::new(body);
         *request.method_mut() = Method::POST;
         *request.uri_mut() = url.clone();
         let headers = request.headers_mut();
         // as it is signed, even where the port could be left out
-        headers.insert("host", header(host.to_owned())?);
+        headers.insert("host", host.try_into()?);
         headers.insert("content-type", HeaderValue::from_static(CONTENT_TYPE));
         headers.insert("user-agent", HeaderValue::from_static(USER_AGENT));
         headers.insert("x-amz-target", HeaderValue::from_static(target));
-        headers.insert("x-amz-date", header(date)?);
-        headers.insert("authorization", header(authorization)?);
+        headers.insert("x-amz-date", date.try_into()?);
+        headers.insert("authorization", authorization.try_into()?);
         if let Some(token) = signer.session_token() {
-            headers.insert("x-amz-security-token", header(token.to_owned())?);
+            headers.insert("x-amz-security-token", token.try_into()?);
         }
-        request.try_into().map_err(|error: HttpError| error.to_string())
+        Ok(request)
     }
 
     /// The credentials, loaded when there are none that will last.
@@ -138,24 +134,18 @@ impl Client {
     }
 }
 
-fn not_answered(error: &ConnectorError) -> CallError {
-    CallError::Transient {
-        connection: error.is_io() || error.is_timeout(),
-        cause: DisplayErrorContext(error).to_string().into(),
+impl From<Unanswered> for CallError {
+    fn from(Unanswered { before_answer, cause }: Unanswered) -> Self {
+        Self::Transient { connection: before_answer, cause }
     }
-}
-
-async fn answer_body(response: HttpResponse) -> Result<Bytes, CallError> {
-    let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect().await;
-    body.map(http_body_util::Collected::to_bytes).map_err(|error| CallError::transient(error.to_string()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::connections::Answering;
     use aws_credential_types::Credentials;
     use aws_credential_types::provider::future::ProvideCredentials as Provided;
-    use aws_smithy_runtime_api::client::http::HttpConnectorFuture;
     use std::sync::atomic::{AtomicU64, Ordering};
 
     /// Answers as told and keeps the last request's headers.
@@ -165,11 +155,13 @@ mod tests {
         headers: Arc<Mutex<Vec<(String, String)>>>,
     }
 
-    impl HttpConnector for Fake {
-        fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-            let headers = request.headers().iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+    impl Exchange for Fake {
+        fn send(&self, request: Request<Bytes>) -> Answering {
+            let headers = request.headers().iter();
+            let headers = headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()));
             *self.headers.lock().unwrap() = headers.collect();
-            HttpConnectorFuture::ready(Ok(HttpResponse::new(200.try_into().unwrap(), self.answer.into())))
+            let answer = http::Response::new(Bytes::from_static(self.answer.as_bytes()));
+            Box::pin(async { Ok(answer) })
         }
     }
 
@@ -189,19 +181,19 @@ mod tests {
         }
     }
 
-    fn client(connector: &Fake, credentials: impl ProvideCredentials + 'static) -> Client {
-        let connector = SharedHttpConnector::new(connector.clone());
+    fn client(connections: &Fake, credentials: impl ProvideCredentials + 'static) -> Client {
+        let connections = Arc::new(connections.clone());
         let credentials = SharedCredentialsProvider::new(credentials);
-        Client::new(connector, credentials, "eu-central-1".into(), "https://dynamodb.example/").unwrap()
+        Client::new(connections, credentials, "eu-central-1".into(), "https://dynamodb.example/").unwrap()
     }
 
     #[tokio::test]
     async fn a_request_is_signed_for_its_operation_its_region_and_its_session() {
-        let connector = Fake { answer: r#"{"ConsumedCapacity":{}}"#, ..Fake::default() };
+        let connections = Fake { answer: r#"{"ConsumedCapacity":{}}"#, ..Fake::default() };
         let loads = Arc::default();
-        let client = client(&connector, Lasting(Duration::from_secs(3600), Arc::clone(&loads)));
+        let client = client(&connections, Lasting(Duration::from_secs(3600), Arc::clone(&loads)));
         client.put(Bytes::from_static(b"{}")).await.unwrap();
-        let headers = connector.headers.lock().unwrap().clone();
+        let headers = connections.headers.lock().unwrap().clone();
         let header = |name: &str| headers.iter().find(|(known, _)| known == name).unwrap().1.as_str();
         assert_eq!(header("x-amz-target"), "DynamoDB_20120810.PutItem");
         assert_eq!(header("x-amz-security-token"), "token 0");
@@ -214,10 +206,10 @@ mod tests {
 
     #[tokio::test]
     async fn credentials_are_loaded_once_and_again_before_they_end() {
-        let connector = Fake { answer: r#"{"ConsumedCapacity":{}}"#, ..Fake::default() };
+        let connections = Fake { answer: r#"{"ConsumedCapacity":{}}"#, ..Fake::default() };
         for (lasting, expected) in [(REFRESH_BEFORE - Duration::from_secs(1), 3), (2 * REFRESH_BEFORE, 1)] {
             let loads = Arc::default();
-            let client = client(&connector, Lasting(lasting, Arc::clone(&loads)));
+            let client = client(&connections, Lasting(lasting, Arc::clone(&loads)));
             for _ in 0..3 {
                 client.delete(Bytes::new()).await.unwrap();
             }
@@ -227,14 +219,14 @@ mod tests {
 
     #[tokio::test]
     async fn without_credentials_nothing_is_sent_and_an_operator_must_mend_it() {
-        let connector = Fake::default();
+        let connections = Fake::default();
         let client = client(
-            &connector,
+            &connections,
             aws_credential_types::credential_fn::provide_credentials_fn(|| async {
                 Err(aws_credential_types::provider::error::CredentialsError::not_loaded_no_source())
             }),
         );
         assert!(matches!(client.warm_up().await, Err(CallError::Fatal(_))));
-        assert!(connector.headers.lock().unwrap().is_empty());
+        assert!(connections.headers.lock().unwrap().is_empty());
     }
 }

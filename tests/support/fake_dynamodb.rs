@@ -2,12 +2,12 @@
 //! and a busy service fail, as often as it is told.
 
 use super::random::Random;
+use avro_ingest::connections::{Answering, Exchange, Unanswered};
 use avro_ingest::dynamodb::client::Client;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
-use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector};
-use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
-use aws_smithy_runtime_api::client::result::ConnectorError;
+use bytes::Bytes;
+use http::{Request, Response};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -88,8 +88,7 @@ impl FakeDynamoDb {
     /// A client of this table.
     pub fn client(&self) -> Client {
         let credentials = SharedCredentialsProvider::new(Credentials::new("AKID", "secret", None, None, "test"));
-        let connector = SharedHttpConnector::new(self.clone());
-        Client::new(connector, credentials, "us-east-1".to_owned(), "http://dynamodb.invalid/").unwrap()
+        Client::new(Arc::new(self.clone()), credentials, "us-east-1".to_owned(), "http://dynamodb.invalid/").unwrap()
     }
 
     pub fn set_faults(&self, faults: Faults) {
@@ -119,12 +118,12 @@ impl FakeDynamoDb {
     }
 }
 
-impl HttpConnector for FakeDynamoDb {
-    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+impl Exchange for FakeDynamoDb {
+    fn send(&self, request: Request<Bytes>) -> Answering {
         let table = self.clone();
-        HttpConnectorFuture::new(async move {
-            let target = request.headers().get("x-amz-target").unwrap_or_default().to_owned();
-            let body: Value = serde_json::from_slice(request.body().bytes().unwrap_or_default()).expect("a JSON body");
+        Box::pin(async move {
+            let target = request.headers()["x-amz-target"].to_str().unwrap();
+            let body: Value = serde_json::from_slice(request.body()).expect("a JSON body");
             let (fault, delay) = {
                 let mut state = table.0.lock().unwrap();
                 state.calls += 1;
@@ -132,8 +131,8 @@ impl HttpConnector for FakeDynamoDb {
                 (fault, Duration::from_millis(1 + state.random.below(60)))
             };
             tokio::time::sleep(delay).await;
-            let reset = || ConnectorError::io("connection reset".into());
-            let apply = |unprocessed| table.0.lock().unwrap().apply(&target, &body, unprocessed);
+            let reset = || Unanswered { before_answer: true, cause: "connection reset".into() };
+            let apply = |unprocessed| table.0.lock().unwrap().apply(target, &body, unprocessed);
             match fault {
                 Fault::None => Ok(answer(apply(false))),
                 Fault::Unprocessed => Ok(answer(apply(true))),
@@ -161,12 +160,14 @@ impl HttpConnector for FakeDynamoDb {
     }
 }
 
-fn answer((status, body): (u16, Value)) -> HttpResponse {
+fn answer((status, body): (u16, Value)) -> Response<Bytes> {
     raw(status, body.to_string())
 }
 
-fn raw(status: u16, body: String) -> HttpResponse {
-    HttpResponse::new(status.try_into().unwrap(), body.into())
+fn raw(status: u16, body: String) -> Response<Bytes> {
+    let mut answer = Response::new(body.into());
+    *answer.status_mut() = status.try_into().unwrap();
+    answer
 }
 
 fn error(status: u16, code: &str) -> (u16, Value) {
