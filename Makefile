@@ -72,6 +72,8 @@ ENDPOINT_COMMAND ?= $(INGEST) local --keep --messages 1 --bootstrap .aws-sam/bui
 # Settings of the function then, as --env NAME=VALUE ...
 FUNCTION_SETTINGS ?= --env TABLE_NAME=processed_messages
 EVENT ?= events/orders.json
+# One whose every message is stored, one with rejections and their metrics.
+EMULATOR_EVENTS ?= events/orders.json events/mixed.json
 
 $(VENV_STAMP): requirements.txt
 	python3 -m venv $(VENV)
@@ -100,8 +102,10 @@ sam-build: $(VENV_STAMP) ## sam build for this machine, reusing its release arti
 
 .PHONY: test-emulator
 test-emulator: sam-build ingest ## the built function under the Lambda Runtime Interface Emulator
-	$(VENV_BIN)/python -m deploy.emulator --event $(EVENT) $(FUNCTION_SETTINGS) --metrics \
-		$(if $(ENDPOINT),--endpoint '$(ENDPOINT)',--endpoint-command '$(ENDPOINT_COMMAND)')
+	for event in $(EMULATOR_EVENTS); do \
+		$(VENV_BIN)/python -m deploy.emulator --event $$event $(FUNCTION_SETTINGS) --metrics \
+			$(if $(ENDPOINT),--endpoint '$(ENDPOINT)',--endpoint-command '$(ENDPOINT_COMMAND)') || exit 1; \
+	done
 
 .PHONY: sam-local
 sam-local: $(VENV_STAMP) ## what sam-build built, in a container by sam local invoke; needs a container engine and ENDPOINT

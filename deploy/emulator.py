@@ -102,13 +102,23 @@ def _options(arguments):
     parser.add_argument("--bootstrap", type=Path, default=Path(".aws-sam/build/Function/bootstrap"))
     parser.add_argument("--schemas", type=Path, default=Path(".aws-sam/build/SchemasLayer/schemas"))
     parser.add_argument("--event", type=Path, default=Path("events/orders.json"))
-    parser.add_argument("--expect", type=json.loads, default={"batchItemFailures": []}, help="JSON of the right answer")
+    parser.add_argument(
+        "--expect", type=json.loads, help="JSON of the right answer; else EVENT.response.json, else that none comes back"
+    )
     parser.add_argument("--metrics", action="store_true", help="hold the function's metrics against the specification")
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--endpoint", help="URL of the DynamoDB to write to")
     where.add_argument("--endpoint-command", help="command that serves one, prints its URL and stays")
     parser.add_argument("--env", action="append", default=[], metavar="NAME=VALUE", help="a setting of the function")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.expect is None:
+        options.expect = _right_answer(options.event)
+    return options
+
+
+def _right_answer(event: Path):
+    response = event.with_suffix(".response.json")
+    return json.loads(response.read_text()) if response.exists() else {"batchItemFailures": []}
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ orders.json      ten orders, single-object encoded: ten items
 mixed.json       five good messages and five that no retry can help, in turn:
                  order, unknown schema, container of three orders, cut datum, order, no base64, order in the Binary message
                  attribute `avro`, a price that is not a number, order, an empty order_id
+mixed.response.json  the right answer to it
 duplicates.json  eight orders with three order_ids, each later one different: three items, five superseded
 """
 
@@ -43,6 +44,7 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="compare with the committed files instead of writing")
     events = {"orders": orders(), "mixed": mixed(), "duplicates": duplicates()}
     files = {HERE / f"{name}.json": event(name, messages) for name, messages in events.items()}
+    files[HERE / "mixed.response.json"] = response("mixed", range(1, 10, 2))
     return publish(files, parser.parse_args().check)
 
 
@@ -91,6 +93,12 @@ def sent(content: bytes) -> Message:
 def event(name: str, messages: list[Message]) -> str:
     records = [record(f"{name}/{index}", SENT + index, message) for index, message in enumerate(messages)]
     return json.dumps({"Records": records}, indent=2) + "\n"
+
+
+def response(name: str, rejected: range) -> str:
+    """The answer that gives back the messages at `rejected` of an event."""
+    identifiers = [record(f"{name}/{index}", SENT, {"body": ""})["messageId"] for index in rejected]
+    return json.dumps({"batchItemFailures": [{"itemIdentifier": one} for one in identifiers]}, indent=2) + "\n"
 
 
 def record(seed: str, sent_at: int, message: Message) -> dict[str, Any]:

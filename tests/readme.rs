@@ -62,8 +62,16 @@ fn every_setting_the_function_reads_is_explained() {
         |text: &&str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
     let read: BTreeSet<String> = source.split('"').skip(1).step_by(2).filter(is_setting).map(str::to_owned).collect();
     let mut explained = first_column("## Settings");
-    for lambdas_own in ["AWS_LAMBDA_LOG_LEVEL", "AWS_LAMBDA_LOG_FORMAT", "AWS_ENDPOINT_URL_DYNAMODB"] {
-        assert!(explained.remove(lambdas_own));
+    for awss_own in [
+        "AWS_LAMBDA_LOG_LEVEL",
+        "AWS_LAMBDA_LOG_FORMAT",
+        "AWS_ENDPOINT_URL_DYNAMODB",
+        "AWS_ENDPOINT_URL_SQS",
+        "AWS_ENDPOINT_URL",
+        "AWS_USE_FIPS_ENDPOINT",
+        "AWS_USE_DUALSTACK_ENDPOINT",
+    ] {
+        assert!(explained.remove(awss_own));
     }
     let read: BTreeSet<String> = read.into_iter().filter(|name| name != "AWS_LAMBDA_FUNCTION_NAME").collect();
     assert_eq!(explained, read);
