@@ -8,6 +8,7 @@ use super::mapping::Mapping;
 use super::signature::{CONTENT_TYPE, Signature, Signer, Unsigned};
 use crate::clock;
 use crate::connections::{Exchange, Unanswered};
+use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_smithy_types::error::display::DisplayErrorContext;
 use bytes::Bytes;
@@ -116,21 +117,33 @@ impl Client {
         Ok(request)
     }
 
-    /// The credentials, loaded when there are none that will last.
+    /// The credentials, loaded when there are none that will last. Those that will not serve until their end if there are no
+    /// better ones.
     async fn signer(&self, now: Duration) -> Result<Arc<Signer>, CallError> {
         let known = self.0.signer.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some((signer, end)) = known
-            && signer.is_for(now)
-            && end.is_none_or(|end| now + REFRESH_BEFORE < end)
-        {
-            return Ok(signer);
+        let known = known.filter(|(signer, _)| signer.is_for(now));
+        let lasts = |until: Duration| known.as_ref().filter(|(_, end)| end.is_none_or(|end| until < end));
+        if let Some((signer, _)) = lasts(now + REFRESH_BEFORE) {
+            return Ok(Arc::clone(signer));
         }
-        let loaded = self.0.credentials.provide_credentials().await;
-        let loaded = loaded.map_err(|error| CallError::Fatal(DisplayErrorContext(error).to_string().into()))?;
-        let signer = Arc::new(Signer::new(&loaded, &self.0.region, SERVICE, now));
-        let end = loaded.expiry().and_then(|end| end.duration_since(UNIX_EPOCH).ok());
-        *self.0.signer.lock().unwrap_or_else(PoisonError::into_inner) = Some((Arc::clone(&signer), end));
-        Ok(signer)
+        match self.0.credentials.provide_credentials().await {
+            Ok(loaded) => {
+                let signer = Arc::new(Signer::new(&loaded, &self.0.region, SERVICE, now));
+                let end = loaded.expiry().and_then(|end| end.duration_since(UNIX_EPOCH).ok());
+                *self.0.signer.lock().unwrap_or_else(PoisonError::into_inner) = Some((Arc::clone(&signer), end));
+                Ok(signer)
+            }
+            Err(error) => lasts(now).map(|(signer, _)| Arc::clone(signer)).ok_or_else(|| no_credentials(&error)),
+        }
+    }
+}
+
+fn no_credentials(error: &CredentialsError) -> CallError {
+    let cause = DisplayErrorContext(error).to_string();
+    match error {
+        // their source could not be asked, and may be the next time
+        CredentialsError::ProviderTimedOut(_) | CredentialsError::ProviderError(_) => CallError::transient(cause),
+        _ => CallError::Fatal(cause.into()),
     }
 }
 
@@ -165,20 +178,32 @@ mod tests {
         }
     }
 
-    /// Credentials that last for so many seconds each time they are loaded.
+    /// Credentials that last for so many seconds, as often as they may be loaded.
     #[derive(Debug)]
-    struct Lasting(Duration, Arc<AtomicU64>);
+    struct Lasting {
+        time: Duration,
+        loads: Arc<AtomicU64>,
+        most_loads: u64,
+    }
 
     impl ProvideCredentials for Lasting {
         fn provide_credentials<'a>(&'a self) -> Provided<'a>
         where
             Self: 'a,
         {
-            let number = self.1.fetch_add(1, Ordering::Relaxed);
-            let end = UNIX_EPOCH + clock::since_epoch() + self.0;
+            let number = self.loads.fetch_add(1, Ordering::Relaxed);
+            if number >= self.most_loads {
+                return Provided::ready(Err(CredentialsError::provider_error("not reached")));
+            }
+            let end = UNIX_EPOCH + clock::since_epoch() + self.time;
             let token = Some(format!("token {number}"));
             Provided::ready(Ok(Credentials::new(format!("AKID{number}"), "secret", token, Some(end), "test")))
         }
+    }
+
+    fn lasting(time: Duration, most_loads: u64) -> (Lasting, Arc<AtomicU64>) {
+        let loads = Arc::default();
+        (Lasting { time, loads: Arc::clone(&loads), most_loads }, loads)
     }
 
     fn client(connections: &Fake, credentials: impl ProvideCredentials + 'static) -> Client {
@@ -190,8 +215,7 @@ mod tests {
     #[tokio::test]
     async fn a_request_is_signed_for_its_operation_its_region_and_its_session() {
         let connections = Fake { answer: r#"{"ConsumedCapacity":{}}"#, ..Fake::default() };
-        let loads = Arc::default();
-        let client = client(&connections, Lasting(Duration::from_secs(3600), Arc::clone(&loads)));
+        let client = client(&connections, lasting(Duration::from_secs(3600), 1).0);
         client.put(Bytes::from_static(b"{}")).await.unwrap();
         let headers = connections.headers.lock().unwrap().clone();
         let header = |name: &str| headers.iter().find(|(known, _)| known == name).unwrap().1.as_str();
@@ -207,9 +231,9 @@ mod tests {
     #[tokio::test]
     async fn credentials_are_loaded_once_and_again_before_they_end() {
         let connections = Fake { answer: r#"{"ConsumedCapacity":{}}"#, ..Fake::default() };
-        for (lasting, expected) in [(REFRESH_BEFORE - Duration::from_secs(1), 3), (2 * REFRESH_BEFORE, 1)] {
-            let loads = Arc::default();
-            let client = client(&connections, Lasting(lasting, Arc::clone(&loads)));
+        for (time, expected) in [(REFRESH_BEFORE - Duration::from_secs(1), 3), (2 * REFRESH_BEFORE, 1)] {
+            let (credentials, loads) = lasting(time, u64::MAX);
+            let client = client(&connections, credentials);
             for _ in 0..3 {
                 client.delete(Bytes::new()).await.unwrap();
             }
@@ -218,12 +242,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn credentials_serve_to_their_end_if_their_source_is_not_reached() {
+        let connections = Fake { answer: r#"{"ConsumedCapacity":{}}"#, ..Fake::default() };
+        let first = client(&connections, lasting(REFRESH_BEFORE / 2, 1).0);
+        for _ in 0..2 {
+            first.delete(Bytes::new()).await.unwrap();
+        }
+        let ended = client(&connections, lasting(Duration::ZERO, 1).0);
+        ended.delete(Bytes::new()).await.unwrap();
+        assert!(matches!(ended.delete(Bytes::new()).await, Err(CallError::Transient { connection: false, .. })));
+    }
+
+    #[tokio::test]
     async fn without_credentials_nothing_is_sent_and_an_operator_must_mend_it() {
         let connections = Fake::default();
         let client = client(
             &connections,
             aws_credential_types::credential_fn::provide_credentials_fn(|| async {
-                Err(aws_credential_types::provider::error::CredentialsError::not_loaded_no_source())
+                Err(CredentialsError::not_loaded_no_source())
             }),
         );
         assert!(matches!(client.warm_up().await, Err(CallError::Fatal(_))));
