@@ -1,7 +1,6 @@
 //! The connections of the process, over which all calls to AWS go: opened when they are needed, kept, and used again.
 //!
-//! HTTP/1.1 alone, which is all that DynamoDB and SQS are known to be asked in: what HTTP/2 takes in code is a tenth of
-//! the bootstrap.
+//! HTTP/1.1 alone: many calls at once are as many connections, and the code of HTTP/2 would be for nothing.
 
 use aws_smithy_runtime_api::client::http::http_client_fn;
 use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector};

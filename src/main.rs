@@ -52,7 +52,7 @@ fn keep_memory() {
     /// The most that the allocator takes for its own threshold, and more than any event.
     /// <https://man7.org/linux/man-pages/man3/mallopt.3.html>
     const MMAP_THRESHOLD: libc::c_int = 32 * 1024 * 1024;
-    #[expect(unsafe_code, reason = "a quarter of the time of a large batch, and no library wraps it")]
+    #[expect(unsafe_code, reason = "over a tenth of the time of large batches, and no library wraps it")]
     // SAFETY: called before there is a second thread; the parameters are glibc's own and change only when memory goes back
     unsafe {
         libc::mallopt(libc::M_MMAP_THRESHOLD, MMAP_THRESHOLD);
