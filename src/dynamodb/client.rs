@@ -1,7 +1,7 @@
 //! The calls. The SDK loads the credentials and knows the endpoints; a call through its client would cost
 //! more than all else that is done for one, so the three operations there are go out from here. The body is the writer's own bytes.
 //!
-//! Nothing here retries: the writer owns the loop, and [`CallError`] says what it needs to decide.
+//! Nothing here retries: the writer owns the loop, and `CallError` says what it needs to decide.
 
 use super::answer::{self, Answer, CallError};
 use super::mapping::Mapping;
