@@ -13,22 +13,22 @@ pub struct SubjectId(pub u16);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Mark(pub u8);
 
-/// A field's name, with its JSON spelling made once, when the plan is compiled.
+/// A field's name, with what it is in JSON made once, when the plan is compiled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Name {
-    json: Box<str>,
+    member: Box<str>,
     text: Box<str>,
 }
 
 impl Name {
     /// Prepares `text` for use as a JSON object key.
     pub fn new(text: &str) -> Self {
-        Self { json: serde_json::Value::from(text).to_string().into(), text: text.into() }
+        Self { member: format!("{}:", serde_json::Value::from(text)).into(), text: text.into() }
     }
 
-    /// The name as a JSON string, quotes included.
-    pub fn json(&self) -> &str {
-        &self.json
+    /// How a member of this name begins in JSON: the quoted name and the colon.
+    pub fn member(&self) -> &str {
+        &self.member
     }
 
     /// The name as the schema spells it.

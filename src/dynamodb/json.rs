@@ -19,6 +19,12 @@ const TOO_MANY_DIGITS: Unstorable = Unstorable::Number("the number has more than
 /// Appends `text` as a JSON string, quotes included.
 pub(crate) fn push_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
+    push_escaped(out, text);
+    out.push(b'"');
+}
+
+/// Appends `text` as it stands between the quotes of a JSON string.
+pub(crate) fn push_escaped(out: &mut Vec<u8>, text: &str) {
     let mut rest = text.as_bytes();
     while let Some(at) = first_special(rest) {
         let (plain, tail) = rest.split_at(at);
@@ -29,7 +35,6 @@ pub(crate) fn push_string(out: &mut Vec<u8>, text: &str) {
         }
     }
     out.extend_from_slice(rest);
-    out.push(b'"');
 }
 
 fn push_escape(out: &mut Vec<u8>, byte: u8) {
@@ -62,6 +67,10 @@ pub(crate) fn push_double(out: &mut Vec<u8>, value: f64) -> Result<(), Unstorabl
     if !value.is_finite() {
         return Err(NOT_FINITE);
     }
+    if let Some(hundredths) = hundredths(value) {
+        push_hundredths(out, hundredths);
+        return Ok(());
+    }
     let magnitude = value.abs();
     // 17 digits are the most a double needs, so only the range is left to check
     if magnitude != 0.0 && !(1e-130..1e126).contains(&magnitude) {
@@ -69,6 +78,30 @@ pub(crate) fn push_double(out: &mut Vec<u8>, value: f64) -> Result<(), Unstorabl
     }
     push_shortest(out, zmij::Buffer::new().format_finite(value));
     Ok(())
+}
+
+/// How many hundredths `value` is, if it is that and no more, as prices are. No two texts of at most 15 digits stand for one
+/// `double`, so a text of hundredths that reads back to it is its shortest.
+fn hundredths(value: f64) -> Option<i64> {
+    const MOST: f64 = 1e13;
+    #[expect(clippy::cast_possible_truncation, reason = "it is below 1e15")]
+    let count = (value.abs() < MOST).then(|| (value * 100.0 + 0.5_f64.copysign(value)) as i64)?;
+    // both are exact, so the quotient is the number nearest to the text, which is what reading it gives
+    (count as f64 / 100.0 == value).then_some(count)
+}
+
+fn push_hundredths(out: &mut Vec<u8>, hundredths: i64) {
+    if hundredths < 0 {
+        out.push(b'-');
+    }
+    let (whole, part) = (hundredths.unsigned_abs() / 100, hundredths.unsigned_abs() % 100);
+    out.extend_from_slice(itoa::Buffer::new().format(whole).as_bytes());
+    let digit = |value: u64| b'0' + u8::try_from(value).unwrap_or_default();
+    match (part / 10, part % 10) {
+        (0, 0) => {}
+        (tens, 0) => out.extend_from_slice(&[b'.', digit(tens)]),
+        (tens, ones) => out.extend_from_slice(&[b'.', digit(tens), digit(ones)]),
+    }
 }
 
 /// Appends the shortest text that reads back to the same `float`.
@@ -270,6 +303,17 @@ mod tests {
             match double(value) {
                 Ok(text) => prop_assert_eq!(text.parse::<f64>().unwrap(), value),
                 Err(error) => prop_assert!(!(1e-130..1e126).contains(&value.abs()), "{} {}", value, error),
+            }
+        }
+
+        #[test]
+        fn a_price_and_its_neighbours_are_as_short_as_they_can_be(hundredths in -2_000_000_000_000_000..2_000_000_000_000_000_i64, digits in 0u32..16) {
+            let price = (hundredths / 10_i64.pow(digits)) as f64 / 100.0;
+            for value in [price, price.next_up(), price.next_down()] {
+                let shortest = text(|out| push_shortest(out, zmij::Buffer::new().format_finite(value)));
+                if value == 0.0 || value.abs() >= 1e-130 {
+                    prop_assert_eq!(double(value).unwrap(), shortest);
+                }
             }
         }
 

@@ -218,7 +218,7 @@ impl<'a> Encoder<'a> {
                 json::push_string(out, &id);
                 out.push(b'}');
             });
-            let written = start + key.attribute.json().len() + 1..self.out.bytes.len() - 1;
+            let written = start + key.attribute.member().len()..self.out.bytes.len() - 1;
             push_canonical(&mut self.out.keys, self.out.bytes.get(written).unwrap_or_default());
             self.id = id;
             return Ok(());
@@ -242,8 +242,7 @@ impl<'a> Encoder<'a> {
     fn attribute(&mut self, name: &Name, len: usize, write: impl FnOnce(&mut Vec<u8>)) {
         self.size += name.text().len() + len;
         let out = &mut self.out.bytes;
-        out.extend_from_slice(name.json().as_bytes());
-        out.push(b':');
+        out.extend_from_slice(name.member().as_bytes());
         write(out);
         out.push(b',');
     }

@@ -5,9 +5,10 @@ use super::super::mapping::Layout;
 use super::encoder::{COLLECTION_OVERHEAD, ELEMENT_OVERHEAD, Encoder, Kind, LEAST_NUMBER_BYTES, Marked};
 use super::{MAX_DEPTH, MAX_NAME_BYTES};
 use crate::record::{Mark, Name, RecordVisitor, SubjectId, Unstorable};
+use std::ops::Range;
 
 impl Encoder<'_> {
-    /// Writes a value that holds no other and remembers it if it is marked.
+    /// Writes a value that holds no other, with a comma behind it, and remembers it if it is marked.
     fn scalar(
         &mut self,
         kind: Kind,
@@ -19,15 +20,13 @@ impl Encoder<'_> {
         write(&mut self.out.bytes)?;
         self.size += len;
         if self.pending != 0 {
-            self.remember(kind, len, start);
+            self.remember(kind, len, start..self.out.bytes.len() - 1);
         }
-        self.out.bytes.push(b',');
         Ok(())
     }
 
     #[cold]
-    fn remember(&mut self, kind: Kind, len: usize, start: usize) {
-        let written = start..self.out.bytes.len();
+    fn remember(&mut self, kind: Kind, len: usize, written: Range<usize>) {
         for (mark, slot) in self.marked.iter_mut().enumerate() {
             if self.pending & (1 << mark) != 0 {
                 *slot = Some(Marked { kind, len, written: written.clone() });
@@ -44,7 +43,7 @@ impl Encoder<'_> {
         self.scalar(Kind::Number(long), LEAST_NUMBER_BYTES, |out| {
             out.extend_from_slice(b"{\"N\":\"");
             write(out)?;
-            out.extend_from_slice(b"\"}");
+            out.extend_from_slice(b"\"},");
             Ok(())
         })
     }
@@ -52,7 +51,7 @@ impl Encoder<'_> {
     fn open(&mut self, text: &[u8]) -> Result<(), Unstorable> {
         if self.pending != 0 {
             let at = self.out.bytes.len();
-            self.remember(Kind::Other, 0, at);
+            self.remember(Kind::Other, 0, at..at);
         }
         self.check_depth()?;
         self.depth += 1;
@@ -91,14 +90,14 @@ impl RecordVisitor for Encoder<'_> {
 
     fn null(&mut self) -> Result<(), Unstorable> {
         self.scalar(Kind::Null, 1, |out| {
-            out.extend_from_slice(b"{\"NULL\":true}");
+            out.extend_from_slice(b"{\"NULL\":true},");
             Ok(())
         })
     }
 
     fn boolean(&mut self, value: bool) -> Result<(), Unstorable> {
         self.scalar(Kind::Other, 1, |out| {
-            out.extend_from_slice(if value { b"{\"BOOL\":true}" } else { b"{\"BOOL\":false}" });
+            out.extend_from_slice(if value { b"{\"BOOL\":true}," } else { b"{\"BOOL\":false}," });
             Ok(())
         })
     }
@@ -127,16 +126,16 @@ impl RecordVisitor for Encoder<'_> {
         self.scalar(Kind::Text, 10, |out| {
             out.extend_from_slice(b"{\"S\":\"");
             json::push_date(out, days);
-            out.extend_from_slice(b"\"}");
+            out.extend_from_slice(b"\"},");
             Ok(())
         })
     }
 
     fn string(&mut self, value: &str) -> Result<(), Unstorable> {
         self.scalar(Kind::Text, value.len(), |out| {
-            out.extend_from_slice(b"{\"S\":");
-            json::push_string(out, value);
-            out.push(b'}');
+            out.extend_from_slice(b"{\"S\":\"");
+            json::push_escaped(out, value);
+            out.extend_from_slice(b"\"},");
             Ok(())
         })
     }
@@ -154,7 +153,7 @@ impl RecordVisitor for Encoder<'_> {
         self.scalar(Kind::Binary, value.len(), |out| {
             out.extend_from_slice(b"{\"B\":\"");
             json::push_base64(out, value);
-            out.extend_from_slice(b"\"}");
+            out.extend_from_slice(b"\"},");
             Ok(())
         })
     }
@@ -203,8 +202,7 @@ impl RecordVisitor for Encoder<'_> {
     fn field(&mut self, name: &Name) -> Result<(), Unstorable> {
         let overhead = if self.in_item && self.depth == 0 { 0 } else { ELEMENT_OVERHEAD };
         self.size += name.text().len() + overhead;
-        self.out.bytes.extend_from_slice(name.json().as_bytes());
-        self.out.bytes.push(b':');
+        self.out.bytes.extend_from_slice(name.member().as_bytes());
         Ok(())
     }
 
