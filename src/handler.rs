@@ -1,14 +1,15 @@
 //! One invocation, from the payload to the answer: the only file that sees both SQS and DynamoDB.
 
-use crate::avro::{self, Decoded};
+use crate::avro::Decoded;
 use crate::clock;
-use crate::dynamodb::item::{Encoder, Items};
+use crate::decode::{DecodeBuffers, decode_message};
+use crate::dynamodb::item::Items;
 use crate::dynamodb::writer::{WriteFigures, WriteOutcome, Writer};
 use crate::metrics::{Histogram, Invocation, Metrics};
 use crate::outcome::{Cause, Ledger, Outcome, Reason, Rejection};
 use crate::quarantine::{Quarantine, Rejected};
 use crate::record::SubjectId;
-use crate::sqs::{Body, Event, MalformedEvent, Message, Response};
+use crate::sqs::{Event, MalformedEvent, Message, Response};
 use crate::transcode::Transcoder;
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
@@ -41,7 +42,7 @@ pub struct Context {
 
 /// An invocation's answer and what to say of it.
 #[derive(Debug)]
-pub struct Answer {
+pub struct InvocationResult {
     /// The answer, or why Lambda must return the whole batch.
     pub response: Result<Response, InvocationError>,
     /// Lines of EMF for the standard output.
@@ -53,7 +54,7 @@ pub struct Answer {
 pub enum InvocationError {
     /// The event is no batch of messages.
     Malformed(MalformedEvent),
-    /// Nothing could be stored, for a cause an operator must mend.
+    /// Nothing could be stored, for a cause an operator must fix.
     Fatal(Box<str>),
 }
 
@@ -76,7 +77,7 @@ impl std::error::Error for InvocationError {
 }
 
 impl Handler {
-    /// Puts the rooms together. `deadline_margin` is what is kept back from Lambda's deadline.
+    /// A handler of these parts. `deadline_margin` is subtracted from Lambda's deadline.
     pub fn new(
         transcoder: Transcoder,
         writer: Writer,
@@ -88,7 +89,7 @@ impl Handler {
     }
 
     /// Handles one event: every message gets its one outcome, and the answer returns to the queue those that must come again.
-    pub async fn handle(&self, payload: &[u8], context: &Context) -> Answer {
+    pub async fn handle(&self, payload: &[u8], context: &Context) -> InvocationResult {
         let started = clock::now();
         let now = clock::since_epoch();
         let cold_start = !self.warm.swap(true, Ordering::Relaxed);
@@ -97,7 +98,7 @@ impl Handler {
             Err(error) => {
                 let invocation =
                     Invocation { at: now, request_id: context.request_id.clone(), cold_start, ..Invocation::default() };
-                return Answer {
+                return InvocationResult {
                     response: Err(InvocationError::Malformed(error)),
                     metrics: self.metrics.lines(&invocation),
                 };
@@ -148,19 +149,19 @@ impl Handler {
             Some(cause) if nothing_stored => Err(InvocationError::Fatal(cause)),
             _ => Ok(respond(&event, &batch.outcomes)),
         };
-        Answer { response, metrics: self.metrics.lines(&invocation) }
+        InvocationResult { response, metrics: self.metrics.lines(&invocation) }
     }
 
     /// Decodes every message. One that panics is returned; it takes no other with it.
-    fn decode(&self, event: &Event<'_>, now: Duration, payload_bytes: usize) -> Batch {
+    fn decode(&self, event: &Event<'_>, now: Duration, payload_bytes: usize) -> EventBatch {
         let mut encoder = self.transcoder.encoder(now, payload_bytes);
-        let mut buffers = Buffers::default();
+        let mut buffers = DecodeBuffers::default();
         let mut outcomes = vec![Outcome::Returned(Cause::Unfinished); event.messages.len()];
         let mut subjects = vec![None; event.messages.len()];
         let mut records = vec![0; self.transcoder.mappings().len()];
         for (position, (message, outcome)) in event.messages.iter().zip(&mut outcomes).enumerate() {
             let transcoded = catch_unwind(AssertUnwindSafe(|| {
-                transcode(&self.transcoder, message, position, &mut encoder, &mut buffers)
+                decode_message(&self.transcoder, message, position, &mut encoder, &mut buffers)
             }));
             match transcoded {
                 Ok(Ok(Decoded { subject, records: count, .. })) => {
@@ -178,20 +179,20 @@ impl Handler {
                 Ok(Err(rejection)) => *outcome = Outcome::Returned(Cause::Rejected(rejection)),
                 Err(_) => {
                     encoder.discard_message();
-                    buffers = Buffers::default();
+                    buffers = DecodeBuffers::default();
                 }
             }
         }
         let names = self.transcoder.subjects().map(|(subject, _)| subject.name().to_owned());
         let records = names.zip(records).filter(|(_, count)| *count > 0).collect();
-        Batch { items: Arc::new(encoder.finish_event()), outcomes, subjects, records }
+        EventBatch { items: Arc::new(encoder.finish_event()), outcomes, subjects, records }
     }
 
     /// Brings the messages of a wave to their ends: writes their items, quarantines what is rejected.
     async fn settle(
         &self,
         event: &Event<'_>,
-        batch: &mut Batch,
+        batch: &mut EventBatch,
         wave: &[usize],
         deadline: Instant,
         writes: &mut Writes,
@@ -209,7 +210,7 @@ impl Handler {
         // what is rejected by now must not wait for the writes, which may take until the deadline
         let (report, taken) =
             tokio::join!(self.writer.write(&items, among, deadline), self.quarantine(event, batch, wave, deadline));
-        let refused = batch.take(&report.outcomes, is_open);
+        let refused = batch.apply_outcomes(&report.outcomes, is_open);
         batch.quarantined(taken);
         writes.figures += report.figures;
         writes.fatal = writes.fatal.take().or(report.fatal);
@@ -221,7 +222,7 @@ impl Handler {
     async fn quarantine(
         &self,
         event: &Event<'_>,
-        batch: &Batch,
+        batch: &EventBatch,
         positions: &[usize],
         deadline: Instant,
     ) -> HashSet<usize> {
@@ -231,7 +232,7 @@ impl Handler {
     }
 
     /// The message at `position`, if it is rejected.
-    fn rejected<'e>(&'e self, event: &'e Event<'_>, batch: &'e Batch, position: usize) -> Option<Rejected<'e>> {
+    fn rejected<'e>(&'e self, event: &'e Event<'_>, batch: &'e EventBatch, position: usize) -> Option<Rejected<'e>> {
         let Outcome::Returned(Cause::Rejected(rejection)) = batch.outcomes.get(position)? else { return None };
         let message = event.messages.get(position)?;
         let subject = batch.subjects.get(position).copied().flatten().map(|subject| self.transcoder.subject(subject));
@@ -239,47 +240,8 @@ impl Handler {
     }
 }
 
-/// Opens the message at `position` of its event and decodes its records into `encoder`: all of them, or none.
-///
-/// # Errors
-/// Why no retry can help the message.
-pub fn transcode<'e>(
-    transcoder: &'e Transcoder,
-    message: &'e Message<'_>,
-    position: usize,
-    encoder: &mut Encoder<'e>,
-    buffers: &mut Buffers,
-) -> Result<Decoded, Rejection> {
-    let opened = message.open(&mut buffers.body).map_err(|error| Rejection::new(error.reason(), &error))?;
-    let keys_only = match opened.attributes.operation() {
-        None | Some("put") => false,
-        Some("delete") => true,
-        Some(_) => {
-            let detail = "the message attribute operation is neither put nor delete";
-            return Err(Rejection::new(Reason::InvalidAttribute, &detail));
-        }
-    };
-    let input = avro::Input {
-        body: match &opened.body {
-            Body::Binary(bytes) => avro::Body::Binary(bytes),
-            Body::Json(text) => avro::Body::Json(text),
-        },
-        schema: opened.attributes.schema(),
-        value_schema_id: opened.value_schema_id.as_deref(),
-        keys_only,
-    };
-    transcoder.transcode(&input, (position, &message.id), encoder, &mut buffers.scratch)
-}
-
-/// What is used again from message to message.
-#[derive(Default)]
-pub struct Buffers {
-    body: Vec<u8>,
-    scratch: avro::Scratch,
-}
-
 /// The event batch under way.
-struct Batch {
+struct EventBatch {
     items: Arc<Items>,
     /// By position of the message.
     outcomes: Vec<Outcome>,
@@ -289,9 +251,9 @@ struct Batch {
     records: BTreeMap<String, usize>,
 }
 
-impl Batch {
+impl EventBatch {
     /// Gives each open message that has items the outcome they add up to, and says which are rejected by it.
-    fn take(&mut self, ends: &[WriteOutcome], is_open: impl Fn(usize) -> bool) -> Vec<usize> {
+    fn apply_outcomes(&mut self, ends: &[WriteOutcome], is_open: impl Fn(usize) -> bool) -> Vec<usize> {
         let mut rejected = Vec::new();
         let mut ends = ends.iter();
         for items in self.items.as_slice().chunk_by(|one, next| one.message == next.message) {

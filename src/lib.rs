@@ -1,6 +1,6 @@
 //! SQS in, Avro decoded, DynamoDB written: the function behind the bootstrap `avro-ingest`.
 //!
-//! # The way of a message
+//! # Data flow
 //!
 //! ```text
 //! payload ── sqs::event ── sqs::body ── avro ──────── record ──────── dynamodb::item ── dynamodb::batch ── writer
@@ -28,6 +28,7 @@ pub mod avro;
 mod clock;
 pub mod config;
 pub mod connections;
+pub mod decode;
 pub mod dynamodb;
 pub mod encode;
 pub mod handler;

@@ -136,7 +136,7 @@ impl Invocation {
     }
 
     /// The records to write: the invocation's own, what does not fit it, and one for each value of a further dimension.
-    fn records(&self) -> Vec<Record<'_>> {
+    fn records(&self) -> Vec<EmfRecord<'_>> {
         let (mut main, mut further) = (Vec::new(), Vec::new());
         for metric in self.metrics() {
             let mut pieces = metric.pieces();
@@ -165,10 +165,10 @@ impl Invocation {
         records
     }
 
-    fn record<'a>(&'a self, dimension: Option<(&'static str, &'a str)>, metrics: Vec<Metric>) -> Record<'a> {
+    fn record<'a>(&'a self, dimension: Option<(&'static str, &'a str)>, metrics: Vec<Metric>) -> EmfRecord<'a> {
         let dimensions =
             dimension.map(|(name, _)| EntryDimensions::new(Cow::Owned(vec![Cow::Owned(vec![Cow::Borrowed(name)])])));
-        Record { invocation: self, dimension, dimensions, metrics }
+        EmfRecord { invocation: self, dimension, dimensions, metrics }
     }
 }
 
@@ -200,7 +200,7 @@ impl Value for Metric {
     }
 }
 
-struct Record<'a> {
+struct EmfRecord<'a> {
     invocation: &'a Invocation,
     dimension: Option<(&'static str, &'a str)>,
     dimensions: Option<EntryDimensions>,
@@ -210,12 +210,12 @@ struct Record<'a> {
 /// A record as metrique writes it, with the service's name that every one of them has.
 struct Line<'a> {
     service: &'a str,
-    record: Record<'a>,
+    record: EmfRecord<'a>,
 }
 
 impl Entry for Line<'_> {
     fn write<'a>(&'a self, writer: &mut impl EntryWriter<'a>) {
-        let Record { invocation, dimension, dimensions, metrics } = &self.record;
+        let EmfRecord { invocation, dimension, dimensions, metrics } = &self.record;
         writer.timestamp(UNIX_EPOCH + invocation.at);
         if let Some(dimensions) = dimensions {
             writer.config(dimensions);

@@ -59,7 +59,7 @@ macro_rules! reasons {
         pub enum Reason { $($(#[$doc])* $name,)+ }
 
         impl Reason {
-            /// Every reason, in the order of a message's way.
+            /// Every reason, in the order in which a message is checked.
             pub const ALL: &[Self] = &[$(Self::$name,)+];
 
             /// The stable name of this reason, in snake case.

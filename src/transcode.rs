@@ -2,7 +2,7 @@
 
 use crate::avro::{self, Decoded, Decoder, SchemaFile, Schemas, Scratch};
 use crate::config::Config;
-use crate::dynamodb::item::{Encoder, Operation};
+use crate::dynamodb::item::{ItemEncoder, Operation};
 use crate::dynamodb::mapping::{Fields, Mapping, TableId};
 use crate::outcome::Rejection;
 use crate::record::{FieldKind, SubjectId};
@@ -94,8 +94,8 @@ impl Transcoder {
     }
 
     /// An encoder of these mappings. `now` is the time since the Unix epoch; `capacity` a guess of the bytes to come.
-    pub fn encoder(&self, now: Duration, capacity: usize) -> Encoder<'_> {
-        Encoder::new(&self.mappings, now, capacity)
+    pub fn encoder(&self, now: Duration, capacity: usize) -> ItemEncoder<'_> {
+        ItemEncoder::new(&self.mappings, now, capacity)
     }
 
     /// Decodes the records of the message at `position` of the event, whose id is `id`, into `encoder`: all of them, or, if
@@ -104,7 +104,7 @@ impl Transcoder {
         &'m self,
         input: &avro::Input<'_>,
         (position, id): (usize, &'m str),
-        encoder: &mut Encoder<'m>,
+        encoder: &mut ItemEncoder<'m>,
         scratch: &mut Scratch,
     ) -> Result<Decoded, Rejection> {
         let operation = if input.keys_only { Operation::Delete } else { Operation::Put };

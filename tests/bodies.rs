@@ -13,7 +13,7 @@
 )]
 
 use avro_ingest::config::Config;
-use avro_ingest::handler::{Buffers, transcode};
+use avro_ingest::decode::{DecodeBuffers, decode_message};
 use avro_ingest::outcome::Rejection;
 use avro_ingest::schema_dir;
 use avro_ingest::sqs::Event;
@@ -63,7 +63,7 @@ fn read(transcoder: &Transcoder, case: &Value) -> Result<Vec<Value>, Rejection> 
         json!({"Records": [{"messageId": "m", "body": case["body"], "messageAttributes": attributes}]}).to_string();
     let event = Event::parse(event.as_bytes()).unwrap();
     let mut encoder = transcoder.encoder(Duration::ZERO, 0);
-    transcode(transcoder, &event.messages[0], 0, &mut encoder, &mut Buffers::default())?;
+    decode_message(transcoder, &event.messages[0], 0, &mut encoder, &mut DecodeBuffers::default())?;
     let items = encoder.finish_event();
     Ok(items.as_slice().iter().map(|item| serde_json::from_slice(items.attributes(item)).unwrap()).collect())
 }

@@ -11,9 +11,9 @@
 
 use avro_ingest::avro::SchemaFile;
 use avro_ingest::config::Config;
+use avro_ingest::decode::{DecodeBuffers, decode_message};
 use avro_ingest::dynamodb::item::{MAX_DEPTH, MAX_ITEM_BYTES, MAX_PARTITION_KEY_BYTES, MAX_SORT_KEY_BYTES};
 use avro_ingest::dynamodb::{MAX_BATCH_ITEMS, MAX_NUMBER_DIGITS};
-use avro_ingest::handler::{Buffers, transcode};
 use avro_ingest::outcome::Rejection;
 use avro_ingest::sqs::Event;
 use avro_ingest::transcode::Transcoder;
@@ -73,7 +73,7 @@ impl Probe {
         let event = json!({"Records": [{"messageId": "m", "body": record.to_string()}]}).to_string();
         let event = Event::parse(event.as_bytes()).unwrap();
         let mut encoder = self.transcoder.encoder(Duration::from_millis(1_700_000_000_001), 0);
-        transcode(&self.transcoder, &event.messages[0], 0, &mut encoder, &mut Buffers::default())?;
+        decode_message(&self.transcoder, &event.messages[0], 0, &mut encoder, &mut DecodeBuffers::default())?;
         let items = encoder.finish_event();
         Ok(serde_json::from_slice(items.attributes(&items.as_slice()[0])).unwrap())
     }

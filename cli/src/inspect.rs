@@ -2,7 +2,7 @@
 
 use crate::{EVERY_WIRE_FORMAT, Outcome};
 use avro_ingest::config::Config;
-use avro_ingest::handler::{Buffers, transcode};
+use avro_ingest::decode::{DecodeBuffers, decode_message};
 use avro_ingest::schema_dir;
 use avro_ingest::sqs::Event;
 use avro_ingest::transcode::Transcoder;
@@ -57,7 +57,7 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     let event = Event::parse(event.as_bytes())?;
     let message = event.messages.first().ok_or("no message")?;
     let mut encoder = transcoder.encoder(local::clock::since_epoch(), 0);
-    match transcode(&transcoder, message, 0, &mut encoder, &mut Buffers::default()) {
+    match decode_message(&transcoder, message, 0, &mut encoder, &mut DecodeBuffers::default()) {
         Err(rejection) => {
             println!("rejected  {rejection}");
             Ok(false)

@@ -173,7 +173,7 @@ pub(crate) fn guarded_body(items: &Items, item: &Item, mapping: &Mapping) -> Vec
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dynamodb::item::Encoder;
+    use crate::dynamodb::item::ItemEncoder;
     use crate::dynamodb::mapping::{Fields, PARTITION_KEY};
     use crate::record::{FieldKind, Name, RecordVisitor, SubjectId, Unit};
     use serde_json::{Value, json};
@@ -207,7 +207,7 @@ mod tests {
     /// One item for each (subject, key, bytes of padding).
     fn items(of: &[(u16, &str, usize)]) -> Items {
         let mappings = mappings();
-        let mut encoder = Encoder::new(&mappings, Duration::ZERO, 0);
+        let mut encoder = ItemEncoder::new(&mappings, Duration::ZERO, 0);
         for (position, (subject, id, padding)) in of.iter().enumerate() {
             encoder.start_message(position, "m", Operation::Put);
             encoder.begin(SubjectId(*subject), None);

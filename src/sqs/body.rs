@@ -7,9 +7,9 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
 
-/// A body, opened.
+/// What a body holds.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Body<'a> {
+pub enum BodyContent<'a> {
     /// Bytes, in one of the wire formats.
     Binary(&'a [u8]),
     /// The text of a JSON object.
@@ -18,9 +18,9 @@ pub enum Body<'a> {
 
 /// A body with the attributes that apply to it.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Opened<'a> {
-    /// The body.
-    pub body: Body<'a>,
+pub struct DecodedBody<'a> {
+    /// What it holds.
+    pub content: BodyContent<'a>,
     /// Those of the message and, where it has none, of the envelope around its body.
     pub attributes: Cow<'a, MessageAttributes<'a>>,
     /// The bytes of the attribute that carries a Confluent schema id.
@@ -82,20 +82,20 @@ struct Envelope<'a> {
 
 impl Message<'_> {
     /// Opens the body; decoded bytes go to `scratch`.
-    pub fn open<'s>(&'s self, scratch: &'s mut Vec<u8>) -> Result<Opened<'s>, BodyError> {
+    pub fn open<'s>(&'s self, scratch: &'s mut Vec<u8>) -> Result<DecodedBody<'s>, BodyError> {
         let text = self.body.as_deref().unwrap_or_default().trim_ascii();
         let attributes = Cow::Borrowed(self.attributes());
         if self.attributes().avro.is_some() {
-            return opened(None, attributes, scratch);
+            return binary_body(None, attributes, scratch);
         }
         if !text.starts_with('{') {
-            return opened(Some(text), attributes, scratch);
+            return binary_body(Some(text), attributes, scratch);
         }
         let Ok(envelope) = serde_json::from_str::<Envelope<'s>>(text) else {
-            return json(Cow::Borrowed(text), attributes);
+            return json_body(Cow::Borrowed(text), attributes);
         };
         if envelope.r#type.0 != "Notification" {
-            return json(Cow::Borrowed(text), attributes);
+            return json_body(Cow::Borrowed(text), attributes);
         }
         let Ok(message) = serde_json::from_str::<Text<'s>>(envelope.message.get()) else {
             return Err(BodyError::Envelope);
@@ -103,23 +103,23 @@ impl Message<'_> {
         let attributes = self.attributes().clone().or(in_envelope(envelope.message_attributes.unwrap_or_default()));
         match message.0.trim_ascii() {
             "" if attributes.avro.is_none() => Err(BodyError::Envelope),
-            inner if inner.starts_with('{') => json(Cow::Owned(inner.to_owned()), Cow::Owned(attributes)),
-            inner => opened(Some(inner), Cow::Owned(attributes), scratch),
+            inner if inner.starts_with('{') => json_body(Cow::Owned(inner.to_owned()), Cow::Owned(attributes)),
+            inner => binary_body(Some(inner), Cow::Owned(attributes), scratch),
         }
     }
 }
 
-fn json<'s>(text: Cow<'s, str>, attributes: Cow<'s, MessageAttributes<'s>>) -> Result<Opened<'s>, BodyError> {
+fn json_body<'s>(text: Cow<'s, str>, attributes: Cow<'s, MessageAttributes<'s>>) -> Result<DecodedBody<'s>, BodyError> {
     let value_schema_id = value_schema_id(&attributes)?;
-    Ok(Opened { body: Body::Json(text), attributes, value_schema_id })
+    Ok(DecodedBody { content: BodyContent::Json(text), attributes, value_schema_id })
 }
 
 /// Opens binary: the attribute `avro` if there is one, else the body's `text`.
-fn opened<'s>(
+fn binary_body<'s>(
     text: Option<&str>,
     attributes: Cow<'s, MessageAttributes<'s>>,
     scratch: &'s mut Vec<u8>,
-) -> Result<Opened<'s>, BodyError> {
+) -> Result<DecodedBody<'s>, BodyError> {
     scratch.clear();
     match (&attributes.avro, text) {
         (Some(attribute), _) => {
@@ -130,7 +130,7 @@ fn opened<'s>(
         (None, Some(text)) => decode(text, scratch).ok_or(BodyError::Base64)?,
     }
     let value_schema_id = value_schema_id(&attributes)?;
-    Ok(Opened { body: Body::Binary(scratch), attributes, value_schema_id })
+    Ok(DecodedBody { content: BodyContent::Binary(scratch), attributes, value_schema_id })
 }
 
 fn value_schema_id(attributes: &MessageAttributes<'_>) -> Result<Option<Vec<u8>>, BodyError> {
@@ -172,7 +172,7 @@ mod tests {
     use serde_json::{Value, json};
 
     /// Opens a message of `fields` besides its id.
-    fn open<T>(fields: Value, check: impl FnOnce(Result<Opened<'_>, BodyError>) -> T) -> T {
+    fn open<T>(fields: Value, check: impl FnOnce(Result<DecodedBody<'_>, BodyError>) -> T) -> T {
         let mut record = fields;
         record["messageId"] = json!("m");
         let payload = json!({"Records": [record]}).to_string();
@@ -182,7 +182,7 @@ mod tests {
 
     #[track_caller]
     fn assert_binary(fields: Value, expected: &[u8]) {
-        open(fields, |opened| assert_eq!(opened.unwrap().body, Body::Binary(expected)));
+        open(fields, |opened| assert_eq!(opened.unwrap().content, BodyContent::Binary(expected)));
     }
 
     #[test]
@@ -221,7 +221,9 @@ mod tests {
     #[test]
     fn a_json_object_is_a_body_of_its_own() {
         for text in ["{\"a\": 1}", " {}", "{", "{\"Type\": \"Order\", \"Message\": \"AQI=\"}"] {
-            open(json!({"body": text}), |opened| assert_eq!(opened.unwrap().body, Body::Json(text.trim().into())));
+            open(json!({"body": text}), |opened| {
+                assert_eq!(opened.unwrap().content, BodyContent::Json(text.trim().into()))
+            });
         }
     }
 
@@ -235,7 +237,7 @@ mod tests {
         assert_binary(json!({"body": envelope("AQI=")}), &[1, 2]);
         open(json!({"body": envelope("{\"a\":1}")}), |opened| {
             let opened = opened.unwrap();
-            assert_eq!(opened.body, Body::Json("{\"a\":1}".into()));
+            assert_eq!(opened.content, BodyContent::Json("{\"a\":1}".into()));
             assert_eq!(opened.attributes.schema(), Some("order"));
         });
         open(json!({"body": envelope(" ")}), |opened| assert_eq!(opened.unwrap_err(), BodyError::Envelope));
@@ -253,7 +255,7 @@ mod tests {
         let fields = json!({"body": body.to_string(), "messageAttributes": {"schema": {"stringValue": "ours"}}});
         open(fields, |opened| {
             let opened = opened.unwrap();
-            assert_eq!((opened.body, opened.attributes.schema()), (Body::Binary(&[3, 4]), Some("ours")));
+            assert_eq!((opened.content, opened.attributes.schema()), (BodyContent::Binary(&[3, 4]), Some("ours")));
         });
     }
 

@@ -1,8 +1,8 @@
 //! The event of an invocation, borrowed from its payload: only what is used is taken, receipt handles and the like are
-//! passed over.
+//! skipped.
 //! <https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html>
 
-use super::reader::{Reader, Unexpected};
+use super::reader::{JsonReader, Unexpected};
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -148,14 +148,14 @@ impl<'a> Event<'a> {
     pub fn parse(payload: &'a [u8]) -> Result<Self, MalformedEvent> {
         let text = std::str::from_utf8(payload)
             .map_err(|error| Unexpected { at: error.valid_up_to(), expected: "a UTF-8 character" })?;
-        let mut reader = Reader::new(text);
+        let mut reader = JsonReader::new(text);
         let mut messages = None;
         let mut fifo = false;
         reader.object(|reader, name| match name {
             "Records" => {
                 let mut records = Vec::with_capacity(payload.len() / LEAST_MESSAGE_BYTES);
                 reader.array(|reader| {
-                    let record = Record::read(reader)?;
+                    let record = EventRecord::read(reader)?;
                     fifo |= record.source.is_some_and(|arn| arn.ends_with(".fifo"));
                     records.push(record.message);
                     Ok(())
@@ -175,14 +175,14 @@ impl<'a> Event<'a> {
 }
 
 /// One record of the event.
-struct Record<'a> {
+struct EventRecord<'a> {
     message: Message<'a>,
     /// The queue's name, with its region and account.
     source: Option<Cow<'a, str>>,
 }
 
-impl<'a> Record<'a> {
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Unexpected> {
+impl<'a> EventRecord<'a> {
+    fn read(reader: &mut JsonReader<'a>) -> Result<Self, Unexpected> {
         let mut source = None;
         let mut message = Message {
             id: Cow::Borrowed(""),
@@ -210,7 +210,7 @@ impl<'a> Record<'a> {
 }
 
 impl<'a> Message<'a> {
-    fn read_system_attributes(&mut self, reader: &mut Reader<'a>) -> Result<(), Unexpected> {
+    fn read_system_attributes(&mut self, reader: &mut JsonReader<'a>) -> Result<(), Unexpected> {
         const VALUE: &str = "the text of an attribute";
         let number = |text: Option<Cow<'_, str>>| text.and_then(|text| text.parse::<u64>().ok());
         reader.object(|reader, name| {
@@ -243,12 +243,12 @@ impl<'a> Message<'a> {
         self.attributes.as_deref().unwrap_or(NONE)
     }
 
-    /// The body as it came, for handing it on.
+    /// The body as it came, for sending it on.
     pub fn original_body(&self) -> Option<&str> {
         self.body.as_deref()
     }
 
-    /// Every message attribute as it came, for handing it on.
+    /// Every message attribute as it came, for sending it on.
     pub fn original_attributes(&self) -> HashMap<String, OriginalAttribute> {
         self.all_attributes.and_then(|raw| serde_json::from_str(raw).ok()).unwrap_or_default()
     }

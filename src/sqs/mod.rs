@@ -6,7 +6,7 @@ mod fifo;
 mod reader;
 mod response;
 
-pub use body::{Body, BodyError, Opened};
+pub use body::{BodyContent, BodyError, DecodedBody};
 pub use event::{Event, MalformedEvent, Message, MessageAttributes, OriginalAttribute};
 pub use reader::Unexpected;
 pub use response::Response;

@@ -1,4 +1,4 @@
-//! A reader of JSON that borrows: strings come out as slices of the payload, and what nobody asks for is passed over.
+//! A reader of JSON that borrows: strings come out as slices of the payload, and what nobody asks for is skipped.
 //!
 //! Strings, which are all but a few bytes of an event, are looked through many bytes at a time. Whatever is rare (an
 //! escape, a number, a nested value) is left to serde_json, so that there is one idea of what JSON is.
@@ -26,12 +26,12 @@ impl fmt::Display for Unexpected {
 
 impl std::error::Error for Unexpected {}
 
-pub(super) struct Reader<'a> {
+pub(super) struct JsonReader<'a> {
     text: &'a str,
     at: usize,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> JsonReader<'a> {
     pub(super) fn new(text: &'a str) -> Self {
         Self { text, at: 0 }
     }
@@ -97,7 +97,7 @@ impl<'a> Reader<'a> {
         self.string(expected).map(Some)
     }
 
-    /// Passes over a value.
+    /// Skips a value.
     pub(super) fn skip(&mut self) -> Result<(), Unexpected> {
         if self.next() != Some(b'"') {
             return self.raw().map(drop);

@@ -3,7 +3,7 @@
 
 use allocation_counter::{AllocationInfo, measure};
 use avro_ingest::avro::Scratch;
-use avro_ingest::handler::{Buffers, transcode};
+use avro_ingest::decode::{DecodeBuffers, decode_message};
 use avro_ingest::sqs::Event;
 use micro::shape::{Article, Flat, Order, Shape, Shipment};
 use micro::{event, steps};
@@ -20,9 +20,9 @@ fn a_batch_costs_at_most_two_allocations_a_message_to_parse_decode_and_encode() 
     let AllocationInfo { count_total, .. } = measure(|| {
         let event = Event::parse(&payload).unwrap();
         let mut encoder = transcoder.encoder(Duration::ZERO, payload.len());
-        let mut buffers = Buffers::default();
+        let mut buffers = DecodeBuffers::default();
         for (position, message) in event.messages.iter().enumerate() {
-            transcode(&transcoder, message, position, &mut encoder, &mut buffers).unwrap();
+            decode_message(&transcoder, message, position, &mut encoder, &mut buffers).unwrap();
         }
         assert_eq!(encoder.finish_event().as_slice().len(), event.messages.len());
     });

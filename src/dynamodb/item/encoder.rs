@@ -43,7 +43,7 @@ pub(super) struct TrackedValue {
 }
 
 /// Writes records as items. Set the message first, then let a decoder drive it.
-pub struct Encoder<'a> {
+pub struct ItemEncoder<'a> {
     mappings: &'a [(TableId, Mapping)],
     now: Duration,
     processed_at: String,
@@ -67,7 +67,7 @@ pub struct Encoder<'a> {
     id: String,
 }
 
-impl<'a> Encoder<'a> {
+impl<'a> ItemEncoder<'a> {
     /// `mappings` are those of the decoder's subjects, in their order; `now` is the time since the Unix epoch;
     /// `capacity` is a guess of the bytes to come.
     pub fn new(mappings: &'a [(TableId, Mapping)], now: Duration, capacity: usize) -> Self {
@@ -325,19 +325,19 @@ mod tests {
         vec![(TableId::new(0), Mapping::parse(Some(&property), "table", &Sample).unwrap())]
     }
 
-    type Step<'s> = &'s dyn Fn(&mut Encoder<'_>) -> Result<(), ItemError>;
+    type Step<'s> = &'s dyn Fn(&mut ItemEncoder<'_>) -> Result<(), ItemError>;
 
     /// Encodes one record of `fields`, told of the tracked fields of its mapping.
     fn encode(property: Value, operation: Operation, fields: &[(&str, Step<'_>)]) -> Result<Items, ItemError> {
         let mappings = mapping(property);
-        let mut encoder = Encoder::new(&mappings, Duration::from_millis(1_700_000_000_123), 0);
+        let mut encoder = ItemEncoder::new(&mappings, Duration::from_millis(1_700_000_000_123), 0);
         encoder.start_message(0, "m1", operation);
         record(&mut encoder, &mappings[0].1, None, fields)?;
         Ok(encoder.finish_event())
     }
 
     fn record(
-        encoder: &mut Encoder<'_>,
+        encoder: &mut ItemEncoder<'_>,
         mapping: &Mapping,
         index: Option<usize>,
         fields: &[(&str, Step<'_>)],
@@ -377,7 +377,7 @@ mod tests {
     #[test]
     fn without_a_key_the_messages_id_is_it_and_a_containers_records_are_counted() {
         let mappings = mapping(json!({}));
-        let mut encoder = Encoder::new(&mappings, Duration::ZERO, 0);
+        let mut encoder = ItemEncoder::new(&mappings, Duration::ZERO, 0);
         encoder.start_message(0, "m1", Operation::Put);
         record(&mut encoder, &mappings[0].1, None, &[]).unwrap();
         encoder.start_message(1, "m2", Operation::Put);
@@ -402,11 +402,12 @@ mod tests {
     fn every_kind_of_value_has_its_type() {
         let list: Step<'_> = &|e| {
             e.array_start()?;
-            for step in
-                [&(|e: &mut Encoder<'_>| e.boolean(true)) as Step<'_>, &|e| e.double(0.5), &|e| e.float(0.1), &|e| {
-                    e.bytes(&[1, 2])
-                }]
-            {
+            for step in [
+                &(|e: &mut ItemEncoder<'_>| e.boolean(true)) as Step<'_>,
+                &|e| e.double(0.5),
+                &|e| e.float(0.1),
+                &|e| e.bytes(&[1, 2]),
+            ] {
                 e.array_item()?;
                 step(e)?;
             }
@@ -498,7 +499,7 @@ mod tests {
             );
         }
         let property = json!({"partitionKey": "id"});
-        for value in [&(|e: &mut Encoder<'_>| e.null()) as Step<'_>, &|e| e.boolean(true), &|e| {
+        for value in [&(|e: &mut ItemEncoder<'_>| e.null()) as Step<'_>, &|e| e.boolean(true), &|e| {
             e.array_start().and_then(|()| e.array_end())
         }] {
             assert!(matches!(encode(property.clone(), Operation::Put, &[("id", value)]), Err(ItemError::Key { .. })));
@@ -554,7 +555,7 @@ mod tests {
     #[test]
     fn a_discarded_message_leaves_the_others_as_they_were() {
         let mappings = mapping(json!({"partitionKey": "id"}));
-        let mut encoder = Encoder::new(&mappings, Duration::ZERO, 0);
+        let mut encoder = ItemEncoder::new(&mappings, Duration::ZERO, 0);
         let mut write = |message: usize, ids: &[&str], keep: bool| {
             encoder.start_message(message, "m", Operation::Put);
             for (index, id) in ids.iter().enumerate() {
@@ -579,7 +580,7 @@ mod tests {
     #[test]
     fn a_message_read_anew_leaves_nothing_of_the_first_reading() {
         let mappings = mapping(json!({"partitionKey": "id"}));
-        let mut encoder = Encoder::new(&mappings, Duration::ZERO, 0);
+        let mut encoder = ItemEncoder::new(&mappings, Duration::ZERO, 0);
         encoder.start_message(0, "m", Operation::Put);
         for (index, id) in [(Some(0), "a"), (Some(1), "b"), (None, "c")] {
             record(&mut encoder, &mappings[0].1, index, &[("id", &|e| e.string(id))]).unwrap();

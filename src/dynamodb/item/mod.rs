@@ -3,7 +3,7 @@
 mod encoder;
 mod value;
 
-pub use encoder::Encoder;
+pub use encoder::ItemEncoder;
 
 use super::json;
 use super::mapping::TableId;

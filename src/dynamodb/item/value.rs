@@ -2,12 +2,12 @@
 
 use super::super::json;
 use super::super::mapping::Layout;
-use super::encoder::{COLLECTION_OVERHEAD, ELEMENT_OVERHEAD, Encoder, Kind, LEAST_NUMBER_BYTES, TrackedValue};
+use super::encoder::{COLLECTION_OVERHEAD, ELEMENT_OVERHEAD, ItemEncoder, Kind, LEAST_NUMBER_BYTES, TrackedValue};
 use super::{MAX_DEPTH, MAX_NAME_BYTES};
 use crate::record::{ItemError, Name, RecordVisitor, SubjectId, TrackedField};
 use std::ops::Range;
 
-impl Encoder<'_> {
+impl ItemEncoder<'_> {
     /// Writes a value that holds no other, with a comma behind it, and remembers it if it is tracked.
     fn scalar(
         &mut self,
@@ -79,7 +79,7 @@ impl Encoder<'_> {
     }
 }
 
-impl RecordVisitor for Encoder<'_> {
+impl RecordVisitor for ItemEncoder<'_> {
     fn begin(&mut self, subject: SubjectId, index: Option<usize>) {
         self.begin_item(subject, index);
     }

@@ -1,0 +1,47 @@
+//! From a message to its items: reads the body, checks the attributes, decodes the records. The function, the tool, the
+//! benchmarks and the fuzz targets all decode by this.
+
+use crate::avro::{self, Decoded};
+use crate::dynamodb::item::ItemEncoder;
+use crate::outcome::{Reason, Rejection};
+use crate::sqs::{BodyContent, Message};
+use crate::transcode::Transcoder;
+
+/// Reads the body of the message at `position` of its event and decodes its records into `encoder`: all of them, or none.
+///
+/// # Errors
+/// Why no retry can help the message.
+pub fn decode_message<'e>(
+    transcoder: &'e Transcoder,
+    message: &'e Message<'_>,
+    position: usize,
+    encoder: &mut ItemEncoder<'e>,
+    buffers: &mut DecodeBuffers,
+) -> Result<Decoded, Rejection> {
+    let opened = message.open(&mut buffers.body).map_err(|error| Rejection::new(error.reason(), &error))?;
+    let keys_only = match opened.attributes.operation() {
+        None | Some("put") => false,
+        Some("delete") => true,
+        Some(_) => {
+            let detail = "the message attribute operation is neither put nor delete";
+            return Err(Rejection::new(Reason::InvalidAttribute, &detail));
+        }
+    };
+    let input = avro::Input {
+        body: match &opened.content {
+            BodyContent::Binary(bytes) => avro::Body::Binary(bytes),
+            BodyContent::Json(text) => avro::Body::Json(text),
+        },
+        schema: opened.attributes.schema(),
+        value_schema_id: opened.value_schema_id.as_deref(),
+        keys_only,
+    };
+    transcoder.transcode(&input, (position, &message.id), encoder, &mut buffers.scratch)
+}
+
+/// Memory that is reused from message to message.
+#[derive(Default)]
+pub struct DecodeBuffers {
+    body: Vec<u8>,
+    scratch: avro::Scratch,
+}
