@@ -1,4 +1,4 @@
-//! The steps of handling a message, each with the candidates that can do it.
+//! The steps from a message to an item, each with the candidates that do it.
 
 use crate::attribute::attribute;
 use crate::event;
