@@ -4,7 +4,7 @@
 //! has the same schema directory.
 
 use crate::avro::{
-    CONFLUENT_MARKER, CONTAINER_MAGIC, DatumError, GLUE_MARKER, GlueCompression, SINGLE_OBJECT_MARKER, SYNC_LEN,
+    CONFLUENT_MARKER, CONTAINER_MAGIC, GLUE_MARKER, GlueCompression, RecordJsonError, SINGLE_OBJECT_MARKER, SYNC_LEN,
     SchemaErrors, SchemaId, SchemaVersion, Schemas, WireFormat, push_bytes, push_len,
 };
 use crate::schema_dir::{self, SchemaDirError};
@@ -161,7 +161,7 @@ pub enum EncodeError {
     /// The schema carries no id of the kind that this wire format needs.
     NoId(WireFormat),
     /// The record is none of the schema.
-    Datum(DatumError),
+    Datum(RecordJsonError),
     /// The data cannot be compressed.
     Compression(io::Error),
 }

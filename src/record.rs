@@ -11,7 +11,7 @@ pub struct SubjectId(pub u16);
 
 /// Names one of the reader schema's fields that the item mapping asked to be told of (a key, a time to live, a version).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Mark(pub u8);
+pub struct TrackedField(pub u8);
 
 /// A field's name, with what it is in JSON made once, when the plan is compiled.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,56 +46,56 @@ pub trait RecordVisitor {
     /// told of the message before came of reading it in another wire format, and is void.
     fn begin(&mut self, subject: SubjectId, index: Option<usize>);
     /// The record is complete.
-    fn finish(&mut self) -> Result<(), Unstorable>;
+    fn finish(&mut self) -> Result<(), ItemError>;
 
     /// `null`.
-    fn null(&mut self) -> Result<(), Unstorable>;
+    fn null(&mut self) -> Result<(), ItemError>;
     /// `boolean`.
-    fn boolean(&mut self, value: bool) -> Result<(), Unstorable>;
+    fn boolean(&mut self, value: bool) -> Result<(), ItemError>;
     /// `int`, `long`, and the times and timestamps, which stay in their schema's own unit.
-    fn long(&mut self, value: i64) -> Result<(), Unstorable>;
+    fn long(&mut self, value: i64) -> Result<(), ItemError>;
     /// `float`.
-    fn float(&mut self, value: f32) -> Result<(), Unstorable>;
+    fn float(&mut self, value: f32) -> Result<(), ItemError>;
     /// `double`.
-    fn double(&mut self, value: f64) -> Result<(), Unstorable>;
+    fn double(&mut self, value: f64) -> Result<(), ItemError>;
     /// `decimal`: `unscaled` is big-endian two's complement, the value is `unscaled * 10^-scale`.
-    fn decimal(&mut self, unscaled: &[u8], scale: u32) -> Result<(), Unstorable>;
+    fn decimal(&mut self, unscaled: &[u8], scale: u32) -> Result<(), ItemError>;
     /// `date`: days since 1970-01-01.
-    fn date(&mut self, days: i32) -> Result<(), Unstorable>;
+    fn date(&mut self, days: i32) -> Result<(), ItemError>;
     /// `string`, the symbol of an `enum`, a `uuid` written as a string.
-    fn string(&mut self, value: &str) -> Result<(), Unstorable>;
+    fn string(&mut self, value: &str) -> Result<(), ItemError>;
     /// `uuid` written as sixteen bytes.
-    fn uuid(&mut self, value: [u8; 16]) -> Result<(), Unstorable>;
+    fn uuid(&mut self, value: [u8; 16]) -> Result<(), ItemError>;
     /// `bytes`, `fixed`, `duration`.
-    fn bytes(&mut self, value: &[u8]) -> Result<(), Unstorable>;
+    fn bytes(&mut self, value: &[u8]) -> Result<(), ItemError>;
 
     /// An array starts; each of its items follows an [`array_item`](Self::array_item).
-    fn array_start(&mut self) -> Result<(), Unstorable>;
+    fn array_start(&mut self) -> Result<(), ItemError>;
     /// The next value is an item of the innermost array.
-    fn array_item(&mut self) -> Result<(), Unstorable>;
+    fn array_item(&mut self) -> Result<(), ItemError>;
     /// The innermost array ends.
-    fn array_end(&mut self) -> Result<(), Unstorable>;
+    fn array_end(&mut self) -> Result<(), ItemError>;
 
     /// A map starts; each of its values follows a [`map_key`](Self::map_key). No key comes twice.
-    fn map_start(&mut self) -> Result<(), Unstorable>;
+    fn map_start(&mut self) -> Result<(), ItemError>;
     /// The next value belongs to `key` of the innermost map.
-    fn map_key(&mut self, key: &str) -> Result<(), Unstorable>;
+    fn map_key(&mut self, key: &str) -> Result<(), ItemError>;
     /// The innermost map ends.
-    fn map_end(&mut self) -> Result<(), Unstorable>;
+    fn map_end(&mut self) -> Result<(), ItemError>;
 
     /// A record value starts, the outermost included; each of its values follows a [`field`](Self::field).
-    fn record_start(&mut self) -> Result<(), Unstorable>;
+    fn record_start(&mut self) -> Result<(), ItemError>;
     /// The next value is that of the field `name` of the innermost record.
-    fn field(&mut self, name: &Name) -> Result<(), Unstorable>;
-    /// The next value is the one `mark` stands for. Comes after [`field`](Self::field), at most once a mark and record.
-    fn mark(&mut self, mark: Mark) -> Result<(), Unstorable>;
+    fn field(&mut self, name: &Name) -> Result<(), ItemError>;
+    /// The next value is that of the tracked `field`. Comes after [`field`](Self::field), at most once a record for each.
+    fn tracked_field(&mut self, field: TrackedField) -> Result<(), ItemError>;
     /// The innermost record value ends.
-    fn record_end(&mut self) -> Result<(), Unstorable>;
+    fn record_end(&mut self) -> Result<(), ItemError>;
 }
 
 /// Why a well-formed record cannot become an item.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Unstorable {
+pub enum ItemError {
     /// NaN, an infinity, or a number outside the database's range or precision.
     Number(&'static str),
     /// A key attribute is missing, empty, too long or of another type than the table's.
@@ -128,7 +128,7 @@ pub enum Unstorable {
     },
 }
 
-impl fmt::Display for Unstorable {
+impl fmt::Display for ItemError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Number(problem) | Self::Name(problem) => f.write_str(problem),
@@ -140,7 +140,7 @@ impl fmt::Display for Unstorable {
     }
 }
 
-impl std::error::Error for Unstorable {}
+impl std::error::Error for ItemError {}
 
 /// What a reader schema's field holds, as far as a key, a time to live or a version cares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

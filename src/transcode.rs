@@ -42,7 +42,7 @@ impl Transcoder {
     /// Compiles `files` for `config`. Every problem of every schema and mapping is in the error.
     pub fn new(config: &Config, files: Vec<SchemaFile>) -> Result<Self, SchemaProblems> {
         let schemas = Schemas::parse(files).map_err(|errors| SchemaProblems(vec![errors.to_string()]))?;
-        let (mut mappings, mut marks, mut problems) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut mappings, mut tracked, mut problems) = (Vec::new(), Vec::new(), Vec::new());
         let mut tables: Vec<String> = Vec::new();
         for subject in schemas.subjects() {
             match Mapping::parse(subject.dynamodb(), &config.table_name, subject) {
@@ -52,7 +52,9 @@ impl Transcoder {
                     if known.is_none() {
                         tables.push(mapping.table.clone());
                     }
-                    marks.extend(mapping.marks().iter().map(|(mark, path)| (subject.id(), *mark, path.clone())));
+                    tracked.extend(
+                        mapping.tracked_fields().iter().map(|(field, path)| (subject.id(), *field, path.clone())),
+                    );
                     mappings.push((TableId::new(table), mapping));
                 }
                 Err(error) => problems.push(format!("subject {}: {error}", subject.name())),
@@ -70,7 +72,7 @@ impl Transcoder {
                 max_inflated_bytes: config.max_inflated_bytes,
                 ..avro::Limits::default()
             },
-            marks,
+            tracked,
         };
         let decoder = schemas.compile(options).map_err(|error| SchemaProblems(vec![error.to_string()]))?;
         Ok(Self { decoder, mappings: mappings.into() })

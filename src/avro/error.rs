@@ -1,8 +1,8 @@
 //! Why a message is no record that we know.
 
 use super::{
-    inflate::InflateError, json::JsonError, path::At, plan::Mismatch, schema::SchemaError, walk::Fault,
-    wire_format::WireFormat, write::Misfit,
+    inflate::InflateError, json::JsonError, path::WithPath, plan::Mismatch, schema::SchemaError, walk::DatumError,
+    wire_format::WireFormat, write::JsonEncodeError,
 };
 use crate::outcome::Reason;
 use std::fmt;
@@ -39,11 +39,11 @@ pub(super) enum Problem {
         limit: usize,
     },
     Json(JsonError),
-    Misfit(Box<At<Misfit>>),
+    JsonEncode(Box<WithPath<JsonEncodeError>>),
     /// In the record of this number, from 0.
     Datum {
         record: usize,
-        fault: Box<At<Fault>>,
+        error: Box<WithPath<DatumError>>,
     },
 }
 
@@ -76,11 +76,11 @@ impl DecodeError {
             Problem::Inflate(InflateError::Trailing) => Reason::TrailingBytes,
             Problem::Json(JsonError::TooDeep) => Reason::LimitExceeded,
             Problem::Json(_) => Reason::InvalidJson,
-            Problem::Misfit(at) => match at.problem() {
-                Misfit::TooDeep | Misfit::TooLarge => Reason::LimitExceeded,
+            Problem::JsonEncode(at) => match at.error() {
+                JsonEncodeError::TooDeep | JsonEncodeError::TooLarge => Reason::LimitExceeded,
                 _ => Reason::InvalidJson,
             },
-            Problem::Datum { fault, .. } => fault.problem().reason(),
+            Problem::Datum { error, .. } => error.error().reason(),
         }
     }
 
@@ -116,9 +116,9 @@ impl DecodeError {
             Problem::Inflate(error) | Problem::InflateBlock(error) => write!(f, "{error}"),
             Problem::Limit { what, limit } => write!(f, "more than {limit} {what}"),
             Problem::Json(error) => write!(f, "{error}"),
-            Problem::Misfit(at) => write!(f, "{at}"),
-            Problem::Datum { record: 0, fault } => write!(f, "{fault}"),
-            Problem::Datum { record, fault } => write!(f, "record {record}: {fault}"),
+            Problem::JsonEncode(at) => write!(f, "{at}"),
+            Problem::Datum { record: 0, error } => write!(f, "{error}"),
+            Problem::Datum { record, error } => write!(f, "record {record}: {error}"),
         }
     }
 }
@@ -152,8 +152,8 @@ impl std::error::Error for DecodeError {
             Problem::ContainerSchema(error) => Some(error),
             Problem::Inflate(error) | Problem::InflateBlock(error) => Some(error),
             Problem::Json(error) => Some(error),
-            Problem::Misfit(at) => Some(at),
-            Problem::Datum { fault, .. } => Some(fault),
+            Problem::JsonEncode(at) => Some(at),
+            Problem::Datum { error, .. } => Some(error),
             _ => None,
         }
     }

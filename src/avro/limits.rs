@@ -5,7 +5,7 @@
 pub struct Limits {
     /// Levels of records, arrays and maps within one another; see [`Limits::DEFAULT_MAX_DEPTH`].
     pub max_depth: usize,
-    /// Values that are read or passed over; see [`Limits::DEFAULT_MAX_VALUES`].
+    /// Values that are read or skipped; see [`Limits::DEFAULT_MAX_VALUES`].
     pub max_values: usize,
     /// Records of a container; see [`Limits::DEFAULT_MAX_RECORDS`].
     pub max_records: usize,

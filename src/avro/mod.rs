@@ -51,14 +51,14 @@ pub use decoder::{Body, Decoded, Decoder, Input, Options, Scratch};
 pub use error::DecodeError;
 pub use json::JsonError;
 pub use limits::Limits;
-pub use path::At;
+pub use path::WithPath;
 pub use plan::{Mismatch, MismatchProblem};
 pub use schema::{SchemaError, SchemaProblem};
 pub use schema_set::{
-    DatumError, FieldError, SchemaErrors, SchemaFile, SchemaId, SchemaVersion, Schemas, SetProblem, Subject,
+    FieldError, RecordJsonError, SchemaErrors, SchemaFile, SchemaId, SchemaVersion, Schemas, SetProblem, Subject,
 };
 pub use wire_format::{UnknownWireFormat, WireFormat};
-pub use write::Misfit;
+pub use write::JsonEncodeError;
 
 pub(crate) use container::{MAGIC as CONTAINER_MAGIC, SYNC_LEN};
 pub(crate) use framing::{CONFLUENT_MARKER, GLUE_MARKER, GlueCompression, SINGLE_OBJECT_MARKER};

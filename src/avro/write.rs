@@ -1,7 +1,7 @@
 //! Writes a JSON value as a datum: defaults of a schema, bodies in JSON, and what a producer sends.
 //!
 //! A body in JSON becomes a datum first and is then read by the plan like any other, so that there is one way into a
-//! record, and marks, limits and schema evolution hold on it.
+//! record, and tracked, limits and schema evolution hold on it.
 //!
 //! | Avro | in a record | in a schema's default |
 //! | --- | --- | --- |
@@ -19,7 +19,7 @@
 
 use super::{
     json::Json,
-    path::At,
+    path::WithPath,
     plan::Presence,
     schema::{Decimal, Enum, Field, Fixed, FixedMeaning, Int, Record, Schema, Type, TypeId, unqualified},
     text,
@@ -28,7 +28,7 @@ use std::{borrow::Cow, fmt};
 
 /// Why a JSON value is no value of its schema. Never a part of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Misfit {
+pub enum JsonEncodeError {
     /// JSON of another kind than this Avro type needs.
     Kind {
         /// The Avro type.
@@ -63,7 +63,7 @@ pub enum Misfit {
     TooLarge,
 }
 
-impl fmt::Display for Misfit {
+impl fmt::Display for JsonEncodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Kind { expected } => write!(f, "not the json of a value of type {expected}"),
@@ -80,7 +80,7 @@ impl fmt::Display for Misfit {
     }
 }
 
-impl std::error::Error for Misfit {}
+impl std::error::Error for JsonEncodeError {}
 
 /// How the JSON spells what JSON has no type for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,7 +109,7 @@ pub(crate) fn default_datum(
     ty: TypeId,
     default: &Json<'_>,
     datum: &mut Vec<u8>,
-) -> Result<(), Box<At<Misfit>>> {
+) -> Result<(), Box<WithPath<JsonEncodeError>>> {
     let presence = Presence::Full;
     Writer { schema, dialect: Dialect::Default, presence, bounds: DEFAULT_BOUNDS, datum }.value(ty, default)
 }
@@ -121,7 +121,7 @@ pub(crate) fn record_datum(
     presence: Presence,
     bounds: Bounds,
     datum: &mut Vec<u8>,
-) -> Result<(), Box<At<Misfit>>> {
+) -> Result<(), Box<WithPath<JsonEncodeError>>> {
     Writer { schema, dialect: Dialect::Record, presence, bounds, datum }.value(schema.root(), record)
 }
 
@@ -155,13 +155,14 @@ struct Writer<'s, 'd> {
     datum: &'d mut Vec<u8>,
 }
 
-type Written = Result<(), Box<At<Misfit>>>;
+type Written = Result<(), Box<WithPath<JsonEncodeError>>>;
 
 impl<'s> Writer<'s, '_> {
     fn value(&mut self, ty: TypeId, json: &Json<'_>) -> Written {
-        self.bounds.values = self.bounds.values.checked_sub(1).ok_or_else(|| At::here(Misfit::TooLarge))?;
+        self.bounds.values =
+            self.bounds.values.checked_sub(1).ok_or_else(|| WithPath::here(JsonEncodeError::TooLarge))?;
         if self.datum.len() > self.bounds.bytes {
-            return Err(At::here(Misfit::TooLarge));
+            return Err(WithPath::here(JsonEncodeError::TooLarge));
         }
         match (self.schema.get(ty), json) {
             (Type::Union(branches), json) => return self.union(branches, json),
@@ -173,19 +174,20 @@ impl<'s> Writer<'s, '_> {
             (Type::Null, Json::Null) => {}
             (Type::Boolean, Json::Boolean(value)) => self.datum.push(u8::from(*value)),
             (Type::Int(Int::Date), Json::Text(text)) if self.dialect == Dialect::Record => {
-                let days = text::days(text).ok_or_else(|| At::here(Misfit::Text { expected: "a date" }))?;
+                let days =
+                    text::days(text).ok_or_else(|| WithPath::here(JsonEncodeError::Text { expected: "a date" }))?;
                 push_long(self.datum, days.into());
             }
             (Type::Int(_), Json::Number(_)) => push_long(self.datum, number::<i32>(json, "int")?.into()),
             (Type::Long(_), Json::Number(_)) => push_long(self.datum, number(json, "long")?),
             (Type::Float, Json::Number(digits)) => {
                 let value = digits.parse().ok().filter(|value: &f32| value.is_finite());
-                let value = value.ok_or_else(|| At::here(Misfit::Number { expected: "float" }))?;
+                let value = value.ok_or_else(|| WithPath::here(JsonEncodeError::Number { expected: "float" }))?;
                 self.datum.extend_from_slice(&value.to_le_bytes());
             }
             (Type::Double, Json::Number(digits)) => {
                 let value = digits.parse().ok().filter(|value: &f64| value.is_finite());
-                let value = value.ok_or_else(|| At::here(Misfit::Number { expected: "double" }))?;
+                let value = value.ok_or_else(|| WithPath::here(JsonEncodeError::Number { expected: "double" }))?;
                 self.datum.extend_from_slice(&value.to_le_bytes());
             }
             (Type::String, Json::Text(text)) => push_bytes(self.datum, text.as_bytes()),
@@ -201,13 +203,13 @@ impl<'s> Writer<'s, '_> {
                 let bytes = self.fixed(fixed, text, json)?;
                 self.datum.extend_from_slice(&bytes);
             }
-            (expected, _) => return Err(At::here(Misfit::Kind { expected: expected.kind() })),
+            (expected, _) => return Err(WithPath::here(JsonEncodeError::Kind { expected: expected.kind() })),
         }
         Ok(())
     }
 
     fn nested(&mut self, write: impl FnOnce(&mut Self) -> Written) -> Written {
-        self.bounds.depth = self.bounds.depth.checked_sub(1).ok_or_else(|| At::here(Misfit::TooDeep))?;
+        self.bounds.depth = self.bounds.depth.checked_sub(1).ok_or_else(|| WithPath::here(JsonEncodeError::TooDeep))?;
         let written = write(self);
         self.bounds.depth += 1;
         written
@@ -218,9 +220,9 @@ impl<'s> Writer<'s, '_> {
         for field in &record.fields {
             let given = json.get(&field.name).or_else(|| field.aliases.iter().find_map(|alias| json.get(alias)));
             used += usize::from(given.is_some());
-            self.field(field, given).map_err(|at| at.in_field(&field.name))?;
+            self.field(field, given).map_err(|error| error.in_field(&field.name))?;
         }
-        if used == keys { Ok(()) } else { Err(At::here(Misfit::UnknownField)) }
+        if used == keys { Ok(()) } else { Err(WithPath::here(JsonEncodeError::UnknownField)) }
     }
 
     fn field(&mut self, field: &Field, given: Option<&Json<'_>>) -> Written {
@@ -229,7 +231,11 @@ impl<'s> Writer<'s, '_> {
             self.datum.push(u8::from(value.is_some()));
         }
         let Some(value) = value else {
-            return if self.presence == Presence::Sparse { Ok(()) } else { Err(At::here(Misfit::MissingField)) };
+            return if self.presence == Presence::Sparse {
+                Ok(())
+            } else {
+                Err(WithPath::here(JsonEncodeError::MissingField))
+            };
         };
         let around = self.dialect;
         if given.is_none() {
@@ -245,7 +251,7 @@ impl<'s> Writer<'s, '_> {
             push_len(self.datum, values.len());
         }
         for (index, value) in values.iter().enumerate() {
-            self.value(items, value).map_err(|at| at.in_item(index))?;
+            self.value(items, value).map_err(|error| error.in_item(index))?;
         }
         push_len(self.datum, 0);
         Ok(())
@@ -257,7 +263,7 @@ impl<'s> Writer<'s, '_> {
         }
         for (index, (key, value)) in entries.iter().enumerate() {
             push_bytes(self.datum, key.as_bytes());
-            self.value(values, value).map_err(|at| at.in_entry(index))?;
+            self.value(values, value).map_err(|error| error.in_entry(index))?;
         }
         push_len(self.datum, 0);
         Ok(())
@@ -269,10 +275,10 @@ impl<'s> Writer<'s, '_> {
         for (index, branch) in branches.iter().enumerate() {
             match self.branch(index, *branch, json) {
                 Ok(()) => return Ok(()),
-                Err(at) if matches!(at.problem(), Misfit::TooLarge) => return Err(at),
+                Err(at) if matches!(at.error(), JsonEncodeError::TooLarge) => return Err(at),
                 // Of a value that may be absent the reason why it is no null says nothing.
                 Err(at) if !matches!(self.schema.get(*branch), Type::Null) => {
-                    failure = Some(if failure.is_none() { at } else { At::here(Misfit::NoBranch) });
+                    failure = Some(if failure.is_none() { at } else { WithPath::here(JsonEncodeError::NoBranch) });
                 }
                 Err(_) => {}
             }
@@ -284,7 +290,7 @@ impl<'s> Writer<'s, '_> {
         {
             return self.branch(index, *branch, value);
         }
-        Err(failure.unwrap_or_else(|| At::here(Misfit::NoBranch)))
+        Err(failure.unwrap_or_else(|| WithPath::here(JsonEncodeError::NoBranch)))
     }
 
     fn branch(&mut self, index: usize, branch: TypeId, json: &Json<'_>) -> Written {
@@ -299,51 +305,51 @@ impl<'s> Writer<'s, '_> {
 
     fn symbol(&mut self, kind: &Enum, text: &str) -> Written {
         let index = kind.symbols.iter().position(|symbol| **symbol == *text);
-        push_len(self.datum, index.ok_or_else(|| At::here(Misfit::Symbol))?);
+        push_len(self.datum, index.ok_or_else(|| WithPath::here(JsonEncodeError::Symbol))?);
         Ok(())
     }
 
-    fn fixed(&self, fixed: &Fixed, text: &str, json: &Json<'_>) -> Result<Vec<u8>, Box<At<Misfit>>> {
+    fn fixed(&self, fixed: &Fixed, text: &str, json: &Json<'_>) -> Result<Vec<u8>, Box<WithPath<JsonEncodeError>>> {
         let bytes = match (self.dialect, fixed.meaning, json) {
             (Dialect::Record, FixedMeaning::Decimal(decimal), _) => {
                 return sign_extended(unscaled(text, decimal)?, fixed.size);
             }
             (Dialect::Record, FixedMeaning::Uuid, Json::Text(_)) => {
-                text::uuid(text).ok_or_else(|| At::here(Misfit::Text { expected: "a uuid" }))?.to_vec()
+                text::uuid(text).ok_or_else(|| WithPath::here(JsonEncodeError::Text { expected: "a uuid" }))?.to_vec()
             }
             (_, _, Json::Text(_)) => self.bytes(text)?,
-            _ => return Err(At::here(Misfit::Kind { expected: "fixed" })),
+            _ => return Err(WithPath::here(JsonEncodeError::Kind { expected: "fixed" })),
         };
         if bytes.len() == fixed.size as usize {
             Ok(bytes)
         } else {
-            Err(At::here(Misfit::Size { expected: fixed.size }))
+            Err(WithPath::here(JsonEncodeError::Size { expected: fixed.size }))
         }
     }
 
-    fn bytes(&self, text: &str) -> Result<Vec<u8>, Box<At<Misfit>>> {
+    fn bytes(&self, text: &str) -> Result<Vec<u8>, Box<WithPath<JsonEncodeError>>> {
         let (bytes, expected) = match self.dialect {
             Dialect::Default => (text::bytes_from_code_points(text), "characters 0 to 255"),
             Dialect::Record => (text::bytes_from_base64(text), "base64"),
         };
-        bytes.ok_or_else(|| At::here(Misfit::Text { expected }))
+        bytes.ok_or_else(|| WithPath::here(JsonEncodeError::Text { expected }))
     }
 }
 
-fn number<T: std::str::FromStr>(json: &Json<'_>, expected: &'static str) -> Result<T, Box<At<Misfit>>> {
-    json.as_integer().ok_or_else(|| At::here(Misfit::Number { expected }))
+fn number<T: std::str::FromStr>(json: &Json<'_>, expected: &'static str) -> Result<T, Box<WithPath<JsonEncodeError>>> {
+    json.as_integer().ok_or_else(|| WithPath::here(JsonEncodeError::Number { expected }))
 }
 
-fn unscaled(text: &str, decimal: Decimal) -> Result<i128, Box<At<Misfit>>> {
+fn unscaled(text: &str, decimal: Decimal) -> Result<i128, Box<WithPath<JsonEncodeError>>> {
     let unscaled = text::unscaled(text, decimal.precision, decimal.scale);
-    unscaled.ok_or_else(|| At::here(Misfit::Number { expected: "decimal" }))
+    unscaled.ok_or_else(|| WithPath::here(JsonEncodeError::Number { expected: "decimal" }))
 }
 
 /// `number` in two's complement of exactly `size` bytes.
-fn sign_extended(number: i128, size: u32) -> Result<Vec<u8>, Box<At<Misfit>>> {
+fn sign_extended(number: i128, size: u32) -> Result<Vec<u8>, Box<WithPath<JsonEncodeError>>> {
     let shortest = text::twos_complement(number);
     let missing = (size as usize).checked_sub(shortest.len());
-    let missing = missing.ok_or_else(|| At::here(Misfit::Number { expected: "decimal" }))?;
+    let missing = missing.ok_or_else(|| WithPath::here(JsonEncodeError::Number { expected: "decimal" }))?;
     let mut bytes = vec![if number < 0 { 0xFF } else { 0 }; missing];
     bytes.extend_from_slice(&shortest);
     Ok(bytes)

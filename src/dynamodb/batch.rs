@@ -213,10 +213,10 @@ mod tests {
             encoder.begin(SubjectId(*subject), None);
             encoder.record_start().unwrap();
             encoder.field(&Name::new("id")).unwrap();
-            encoder.mark(PARTITION_KEY).unwrap();
+            encoder.tracked_field(PARTITION_KEY).unwrap();
             encoder.string(id).unwrap();
             encoder.field(&Name::new("at")).unwrap();
-            encoder.mark(crate::dynamodb::mapping::VERSION).unwrap();
+            encoder.tracked_field(crate::dynamodb::mapping::VERSION).unwrap();
             encoder.long(i64::try_from(position).unwrap()).unwrap();
             encoder.field(&Name::new("padding")).unwrap();
             // a control character is one byte in the table and six on the way there

@@ -1,6 +1,6 @@
 //! The pieces of DynamoDB JSON: escaped strings, numbers as text, binary as base64. Appends, never allocates a value.
 
-use crate::record::Unstorable;
+use crate::record::ItemError;
 use crate::scan::first_special;
 use std::io::Write;
 
@@ -12,9 +12,9 @@ pub const MAX_NUMBER_EXPONENT: i64 = 125;
 /// Smallest decimal exponent of a number, as in 1E-130. Same source.
 pub const MIN_NUMBER_EXPONENT: i64 = -130;
 
-const NOT_FINITE: Unstorable = Unstorable::Number("the number is NaN or infinite");
-const OUT_OF_RANGE: Unstorable = Unstorable::Number("the number is outside 1E-130 to 9.99E+125");
-const TOO_MANY_DIGITS: Unstorable = Unstorable::Number("the number has more than 38 significant digits");
+const NOT_FINITE: ItemError = ItemError::Number("the number is NaN or infinite");
+const OUT_OF_RANGE: ItemError = ItemError::Number("the number is outside 1E-130 to 9.99E+125");
+const TOO_MANY_DIGITS: ItemError = ItemError::Number("the number has more than 38 significant digits");
 
 /// Appends `text` as a JSON string, quotes included.
 pub(crate) fn push_string(out: &mut Vec<u8>, text: &str) {
@@ -63,7 +63,7 @@ pub(crate) fn push_long(out: &mut Vec<u8>, value: i64) {
 }
 
 /// Appends the shortest text that reads back to the same `double`.
-pub(crate) fn push_double(out: &mut Vec<u8>, value: f64) -> Result<(), Unstorable> {
+pub(crate) fn push_double(out: &mut Vec<u8>, value: f64) -> Result<(), ItemError> {
     if !value.is_finite() {
         return Err(NOT_FINITE);
     }
@@ -105,7 +105,7 @@ fn push_hundredths(out: &mut Vec<u8>, hundredths: i64) {
 }
 
 /// Appends the shortest text that reads back to the same `float`.
-pub(crate) fn push_float(out: &mut Vec<u8>, value: f32) -> Result<(), Unstorable> {
+pub(crate) fn push_float(out: &mut Vec<u8>, value: f32) -> Result<(), ItemError> {
     if !value.is_finite() {
         return Err(NOT_FINITE);
     }
@@ -120,7 +120,7 @@ fn push_shortest(out: &mut Vec<u8>, text: &str) {
 }
 
 /// Appends `unscaled * 10^-scale` exactly. `unscaled` is big-endian two's complement; no bytes mean zero.
-pub(crate) fn push_decimal(out: &mut Vec<u8>, unscaled: &[u8], scale: u32) -> Result<(), Unstorable> {
+pub(crate) fn push_decimal(out: &mut Vec<u8>, unscaled: &[u8], scale: u32) -> Result<(), ItemError> {
     let mut buffer = itoa::Buffer::new();
     let wide;
     let (negative, all) = match integer(unscaled) {
@@ -173,7 +173,7 @@ fn is_negative(bytes: &[u8]) -> bool {
 }
 
 /// The decimal digits of a magnitude that 128 bits do not hold: few significant digits may still have many zeros behind.
-fn wide_digits(bytes: &[u8]) -> Result<String, Unstorable> {
+fn wide_digits(bytes: &[u8]) -> Result<String, ItemError> {
     /// More than any number in range needs, whose exponent is at most 125, with as many digits behind the point.
     const MAX_BYTES: usize = 128;
     const GROUP: u64 = 1_000_000_000;
@@ -281,12 +281,12 @@ mod tests {
         String::from_utf8(out).unwrap()
     }
 
-    fn decimal(unscaled: i128, scale: u32) -> Result<String, Unstorable> {
+    fn decimal(unscaled: i128, scale: u32) -> Result<String, ItemError> {
         let mut out = Vec::new();
         push_decimal(&mut out, &unscaled.to_be_bytes(), scale).map(|()| String::from_utf8(out).unwrap())
     }
 
-    fn double(value: f64) -> Result<String, Unstorable> {
+    fn double(value: f64) -> Result<String, ItemError> {
         let mut out = Vec::new();
         push_double(&mut out, value).map(|()| String::from_utf8(out).unwrap())
     }

@@ -1,7 +1,7 @@
 //! Where a record goes: the reader schema's `dynamodb` property, parsed and checked against the schema's own fields once,
 //! so that a mapping that exists can be carried out.
 
-use crate::record::{FieldKind, Mark, Name, Unit};
+use crate::record::{FieldKind, Name, TrackedField, Unit};
 use serde::Deserialize;
 use std::fmt;
 
@@ -12,16 +12,16 @@ pub const DATA: &str = "data";
 /// The key attribute of a record whose schema names none, and the field it is taken from if the record has it.
 pub const MESSAGE_ID: &str = "message_id";
 
-/// The mark of the partition key's field.
-pub(crate) const PARTITION_KEY: Mark = Mark(0);
-/// The mark of the sort key's field.
-pub(crate) const SORT_KEY: Mark = Mark(1);
-/// The mark of the time to live's field.
-pub(crate) const TTL: Mark = Mark(2);
-/// The mark of the version's field.
-pub(crate) const VERSION: Mark = Mark(3);
-/// How many marks there are.
-pub(crate) const MARKS: usize = 4;
+/// The field that is the partition key.
+pub(crate) const PARTITION_KEY: TrackedField = TrackedField(0);
+/// The field that is the sort key.
+pub(crate) const SORT_KEY: TrackedField = TrackedField(1);
+/// The field that is the time to live.
+pub(crate) const TTL: TrackedField = TrackedField(2);
+/// The field that is the version.
+pub(crate) const VERSION: TrackedField = TrackedField(3);
+/// How many tracked fields there are.
+pub(crate) const TRACKED_FIELDS: usize = 4;
 
 /// Index of a table within the function's tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -45,7 +45,7 @@ pub struct Mapping {
     pub(crate) ttl: Option<Ttl>,
     /// The path of the field that orders an item's versions.
     pub version: Option<String>,
-    marks: Vec<(Mark, String)>,
+    tracked: Vec<(TrackedField, String)>,
 }
 
 /// Whether the record is one attribute or each of its fields is.
@@ -167,7 +167,7 @@ impl Mapping {
             Some(value) => Property::deserialize(value).map_err(|error| MappingError(vec![error.to_string()]))?,
         };
         let mut parser =
-            Parser { fields, layout: property.layout, marks: Vec::new(), taken: Vec::new(), problems: Vec::new() };
+            Parser { fields, layout: property.layout, tracked: Vec::new(), taken: Vec::new(), problems: Vec::new() };
         parser.take(PROCESSED_AT, false);
         if property.layout == Layout::Document {
             parser.take(DATA, false);
@@ -181,17 +181,17 @@ impl Mapping {
         if let Some(path) = &property.version {
             parser.version(path);
         }
-        let Parser { marks, problems, .. } = parser;
+        let Parser { tracked, problems, .. } = parser;
         if !problems.is_empty() {
             return Err(MappingError(problems));
         }
         let table = property.table.unwrap_or_else(|| default_table.to_owned());
-        Ok(Self { table, layout: property.layout, partition_key, sort_key, ttl, version: property.version, marks })
+        Ok(Self { table, layout: property.layout, partition_key, sort_key, ttl, version: property.version, tracked })
     }
 
     /// The fields the encoder must be told of, by path.
-    pub fn marks(&self) -> &[(Mark, String)] {
-        &self.marks
+    pub fn tracked_fields(&self) -> &[(TrackedField, String)] {
+        &self.tracked
     }
 
     /// The name and type of the partition key and, if there is one, the sort key: what the table must be keyed by.
@@ -212,7 +212,7 @@ impl Mapping {
 struct Parser<'a, F> {
     fields: &'a F,
     layout: Layout,
-    marks: Vec<(Mark, String)>,
+    tracked: Vec<(TrackedField, String)>,
     /// The attributes the item has so far besides the record's own.
     taken: Vec<String>,
     problems: Vec<String>,
@@ -245,7 +245,7 @@ impl<F: Fields> Parser<'_, F> {
         None
     }
 
-    fn key(&mut self, role: &str, mark: Mark, property: KeyProperty) -> Key {
+    fn key(&mut self, role: &str, tracked: TrackedField, property: KeyProperty) -> Key {
         let (attribute, field) = match property {
             KeyProperty::Both(name) => (name.clone(), name),
             KeyProperty::Named(NamedKey { attribute, field }) => (attribute, field),
@@ -257,7 +257,7 @@ impl<F: Fields> Parser<'_, F> {
             _ => KeyType::S,
         };
         let in_place = self.take(&attribute, attribute == field);
-        self.marks.push((mark, field));
+        self.tracked.push((tracked, field));
         Key { attribute: Name::new(&attribute), key_type, from_field: true, in_place }
     }
 
@@ -265,7 +265,7 @@ impl<F: Fields> Parser<'_, F> {
     fn message_id(&mut self) -> Key {
         let from_field = matches!(self.fields.kind(MESSAGE_ID), Ok(FieldKind::Text));
         if from_field {
-            self.marks.push((PARTITION_KEY, MESSAGE_ID.to_owned()));
+            self.tracked.push((PARTITION_KEY, MESSAGE_ID.to_owned()));
         }
         let in_place = self.take(MESSAGE_ID, from_field);
         Key { attribute: Name::new(MESSAGE_ID), key_type: KeyType::S, from_field, in_place }
@@ -278,7 +278,7 @@ impl<F: Fields> Parser<'_, F> {
             (Some(field), None) => {
                 let number = |kind| matches!(kind, FieldKind::Number(_));
                 let kind = self.kind("ttl", &field, number, "a number: epoch seconds or a timestamp")?;
-                self.marks.push((TTL, field));
+                self.tracked.push((TTL, field));
                 TtlSource::Field {
                     per_second: match kind {
                         FieldKind::Number(Unit::Milliseconds) => 1_000,
@@ -299,7 +299,7 @@ impl<F: Fields> Parser<'_, F> {
 
     fn version(&mut self, path: &str) {
         self.kind("version", path, |kind| kind != FieldKind::Other, "a string, a number or binary");
-        self.marks.push((VERSION, path.to_owned()));
+        self.tracked.push((VERSION, path.to_owned()));
     }
 }
 
@@ -335,7 +335,7 @@ mod tests {
         let mapping = Mapping::parse(None, "orders", &Order).unwrap();
         assert_eq!((mapping.table.as_str(), mapping.layout), ("orders", Layout::Document));
         assert_eq!(mapping.partition_key.attribute.text(), "message_id");
-        assert!(!mapping.partition_key.from_field && mapping.marks().is_empty());
+        assert!(!mapping.partition_key.from_field && mapping.tracked_fields().is_empty());
     }
 
     #[test]
@@ -345,7 +345,7 @@ mod tests {
         }))
         .unwrap();
         assert_eq!(mapping.table, "other");
-        assert_eq!(mapping.marks(), [(PARTITION_KEY, "customer.id".into()), (SORT_KEY, "order_id".into())]);
+        assert_eq!(mapping.tracked_fields(), [(PARTITION_KEY, "customer.id".into()), (SORT_KEY, "order_id".into())]);
         assert_eq!(mapping.key_schema().collect::<Vec<_>>(), [("pk", KeyType::S), ("order_id", KeyType::S)]);
     }
 

@@ -1,10 +1,10 @@
-//! `cargo bench --package micro`: every step, the ways to do it side by side; the time of a thousand records.
+//! `cargo bench --package micro`: every step, its candidates side by side; the time of a thousand records.
 #![allow(clippy::unwrap_used, reason = "a benchmark or test may panic")]
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use micro::shape::{Article, Flat, Order, Shape, Shipment};
-use micro::steps::{self, RECORDS, Way};
+use micro::steps::{self, Candidate, RECORDS};
 use std::error::Error;
 
 fn main() {
@@ -22,10 +22,10 @@ const STRUCTS: &str = "apache-avro struct, serde_dynamo, SDK";
 const STRUCT_ONLY: &str = "serde_avro_fast, struct only";
 const OWNED: &str = "aws_lambda_events, serde_path_to_error";
 
-/// Times the way of `ways` that is called `name`.
-fn time(bencher: Bencher<'_, '_>, ways: Result<Vec<Way>, Box<dyn Error>>, name: &str) {
-    let mut way = ways.unwrap().into_iter().find(|way| way.name == name).unwrap();
-    bencher.counter(ItemsCount::new(RECORDS)).bench_local(|| way.run());
+/// Times the candidate of `candidates` that is called `name`.
+fn time(bencher: Bencher<'_, '_>, candidates: Result<Vec<Candidate>, Box<dyn Error>>, name: &str) {
+    let mut candidate = candidates.unwrap().into_iter().find(|candidate| candidate.name == name).unwrap();
+    bencher.counter(ItemsCount::new(RECORDS)).bench_local(|| candidate.run());
 }
 
 #[divan::bench(args = [OURS, OWNED])]

@@ -1,4 +1,4 @@
-//! The steps of a message's way, each with the ways to do it.
+//! The steps from a message to an item, each with the candidates that do it.
 
 use crate::attribute::attribute;
 use crate::event;
@@ -23,14 +23,14 @@ use std::time::Duration;
 /// How many records a step does in one go.
 pub const RECORDS: u32 = 1_000;
 
-/// One way to do a step.
-pub struct Way {
+/// One implementation of a step.
+pub struct Candidate {
     /// What does it.
     pub name: &'static str,
     run: Box<dyn FnMut()>,
 }
 
-impl Way {
+impl Candidate {
     fn new(name: &'static str, run: impl FnMut() + 'static) -> Self {
         Self { name, run: Box::new(run) }
     }
@@ -93,7 +93,7 @@ const NOW: Duration = Duration::from_secs(1_700_000_000);
 const ROOM: usize = 2 << 20;
 
 /// From framed records to the items' JSON as DynamoDB reads it.
-pub fn to_items<S: Shape>() -> Result<Vec<Way>, Box<dyn Error>> {
+pub fn to_items<S: Shape>() -> Result<Vec<Candidate>, Box<dyn Error>> {
     let (ours, mut scratch) = (transcoder::<S>()?, Scratch::default());
     let bodies = bodies::<S>();
     let [of_ours, of_values, of_structs, of_fast] = [(); 4].map(|()| bodies.clone());
@@ -102,21 +102,21 @@ pub fn to_items<S: Shape>() -> Result<Vec<Way>, Box<dyn Error>> {
     let (sdk_of_values, sdk_of_structs) = (Sdk::new()?, Sdk::new()?);
     let fast: serde_avro_fast::Schema = S::SCHEMA.parse()?;
     Ok(vec![
-        Way::new("avro-ingest", move || {
+        Candidate::new("avro-ingest", move || {
             black_box(transcode(&ours, binary(&of_ours), &mut scratch));
         }),
-        Way::new("apache-avro value, attribute value, SDK", move || {
+        Candidate::new("apache-avro value, attribute value, SDK", move || {
             let items = of_values.iter().map(|body| item(attribute(values.read_value(&mut body.as_slice()).ok()?)?));
             black_box(sdk_of_values.serialize(items.flatten()));
         }),
-        Way::new("apache-avro struct, serde_dynamo, SDK", move || {
+        Candidate::new("apache-avro struct, serde_dynamo, SDK", move || {
             let items = of_structs.iter().map(|body| {
                 let record: S = structs.read_deser(&mut body.as_slice()).ok()?;
                 serde_dynamo::to_item(Item { message_id: "m", processed_at: 1.7e9, data: record }).ok()
             });
             black_box(sdk_of_structs.serialize(items.flatten()));
         }),
-        Way::new("serde_avro_fast, struct only", move || {
+        Candidate::new("serde_avro_fast, struct only", move || {
             for body in &of_fast {
                 black_box(serde_avro_fast::from_single_object_slice::<S>(body, &fast).ok());
             }
@@ -139,14 +139,14 @@ fn item(data: AttributeValue) -> Option<HashMap<String, AttributeValue>> {
 }
 
 /// From an invocation's payload of [`RECORDS`] orders to messages.
-pub fn parse() -> Result<Vec<Way>, Box<dyn Error>> {
+pub fn parse() -> Result<Vec<Candidate>, Box<dyn Error>> {
     let payload = event::of_orders(0, RECORDS).ok_or("the event is too large")?;
     let same = payload.clone();
     Ok(vec![
-        Way::new("avro-ingest", move || {
+        Candidate::new("avro-ingest", move || {
             black_box(Event::parse(&payload).ok());
         }),
-        Way::new("aws_lambda_events, serde_path_to_error", move || {
+        Candidate::new("aws_lambda_events, serde_path_to_error", move || {
             // as lambda_runtime does
             let mut deserializer = serde_json::Deserializer::from_slice(&same);
             black_box(serde_path_to_error::deserialize::<_, SqsEvent>(&mut deserializer).ok());
@@ -155,7 +155,7 @@ pub fn parse() -> Result<Vec<Way>, Box<dyn Error>> {
 }
 
 /// From structs to bytes.
-pub fn encode<S: Shape>() -> Result<Vec<Way>, Box<dyn Error>> {
+pub fn encode<S: Shape>() -> Result<Vec<Candidate>, Box<dyn Error>> {
     let records = || (0..RECORDS).map(S::sample).collect::<Vec<_>>();
     let [of_json, of_avro, of_fast] = [(); 3].map(|()| records());
     // as long as the program, which borrowing one from the other takes
@@ -164,17 +164,17 @@ pub fn encode<S: Shape>() -> Result<Vec<Way>, Box<dyn Error>> {
     let fast: &serde_avro_fast::Schema = Box::leak(Box::new(S::SCHEMA.parse()?));
     let mut config = SerializerConfig::new(fast);
     Ok(vec![
-        Way::new("JSON: serde_json", move || {
+        Candidate::new("JSON: serde_json", move || {
             for record in &of_json {
                 black_box(serde_json::to_vec(record).ok());
             }
         }),
-        Way::new("Avro: apache-avro", move || {
+        Candidate::new("Avro: apache-avro", move || {
             for record in &of_avro {
                 black_box(writer.write_ser_to_vec(record).ok());
             }
         }),
-        Way::new("Avro: serde_avro_fast", move || {
+        Candidate::new("Avro: serde_avro_fast", move || {
             for record in &of_fast {
                 black_box(serde_avro_fast::to_datum_vec(record, &mut config).ok());
             }
@@ -183,7 +183,7 @@ pub fn encode<S: Shape>() -> Result<Vec<Way>, Box<dyn Error>> {
 }
 
 /// From bytes to structs, and by avro-ingest from bytes to items.
-pub fn decode<S: Shape>() -> Result<Vec<Way>, Box<dyn Error>> {
+pub fn decode<S: Shape>() -> Result<Vec<Candidate>, Box<dyn Error>> {
     let schema = Box::leak(Box::new(S::schema()));
     let datums: Vec<_> = (0..RECORDS).map(|number| S::sample(number).datum(schema)).collect();
     let [texts, same_texts] = [texts::<S>()?, texts::<S>()?];
@@ -193,25 +193,25 @@ pub fn decode<S: Shape>() -> Result<Vec<Way>, Box<dyn Error>> {
     let [of_json, of_avro] = [transcoder::<S>()?, transcoder::<S>()?];
     let [mut json_scratch, mut avro_scratch] = [Scratch::default(), Scratch::default()];
     Ok(vec![
-        Way::new("JSON: serde_json", move || {
+        Candidate::new("JSON: serde_json", move || {
             for text in &texts {
                 black_box(serde_json::from_str::<S>(text).ok());
             }
         }),
-        Way::new("Avro: apache-avro", move || {
+        Candidate::new("Avro: apache-avro", move || {
             for datum in &datums {
                 black_box(reader.read_deser::<S>(&mut datum.as_slice()).ok());
             }
         }),
-        Way::new("Avro: serde_avro_fast", move || {
+        Candidate::new("Avro: serde_avro_fast", move || {
             for datum in &same_datums {
                 black_box(serde_avro_fast::from_datum_slice::<S>(datum, &fast).ok());
             }
         }),
-        Way::new("JSON: avro-ingest, into items", move || {
+        Candidate::new("JSON: avro-ingest, into items", move || {
             black_box(transcode(&of_json, same_texts.iter().map(|text| Body::Json(text)), &mut json_scratch));
         }),
-        Way::new("Avro: avro-ingest, into items", move || {
+        Candidate::new("Avro: avro-ingest, into items", move || {
             black_box(transcode(&of_avro, binary(&bodies), &mut avro_scratch));
         }),
     ])

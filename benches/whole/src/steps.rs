@@ -1,25 +1,25 @@
-//! The time of single steps, as the micro benches have them, the ways of a step in turns.
+//! The time of single steps, as the micro benches have them, the candidates of a step in turns.
 
 use crate::clock;
 use avro_ingest::config::Config;
 use avro_ingest::schema_dir;
 use avro_ingest::transcode::Transcoder;
 use micro::shape::{Article, Flat, Order, Shape, Shipment};
-use micro::steps::{self, RECORDS, Sizes, Way};
+use micro::steps::{self, Candidate, RECORDS, Sizes};
 use serde::{Deserialize, Serialize};
 use std::error::Error;
 use std::path::Path;
 use std::time::Duration;
 
-/// How often each way has its turn. The fastest counts: whatever else runs on the machine only ever adds.
+/// How often each candidate has its turn. The fastest counts: whatever else runs on the machine only ever adds.
 const TURNS: usize = 100;
 
 /// One step on records of one shape.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Step {
     pub(crate) shape: String,
-    /// Nanoseconds a record by each way.
-    pub(crate) ways: Vec<(String, f64)>,
+    /// Nanoseconds a record by each candidate.
+    pub(crate) candidates: Vec<(String, f64)>,
 }
 
 /// Every step.
@@ -37,9 +37,9 @@ pub(crate) struct Steps {
 }
 
 impl Step {
-    /// Nanoseconds a record by the way called `name`.
+    /// Nanoseconds a record by the candidate called `name`.
     pub(crate) fn nanoseconds(&self, name: &str) -> f64 {
-        self.ways.iter().find(|(way, _)| *way == name).map_or(f64::NAN, |(_, time)| *time)
+        self.candidates.iter().find(|(candidate, _)| *candidate == name).map_or(f64::NAN, |(_, time)| *time)
     }
 }
 
@@ -70,19 +70,23 @@ impl Steps {
     }
 }
 
-fn step(shape: &str, mut ways: Vec<Way>) -> Step {
-    let mut fastest = vec![Duration::MAX; ways.len()];
+fn step(shape: &str, mut candidates: Vec<Candidate>) -> Step {
+    let mut fastest = vec![Duration::MAX; candidates.len()];
     for _ in 0..TURNS {
-        for (way, fastest) in ways.iter_mut().zip(&mut fastest) {
+        for (candidate, fastest) in candidates.iter_mut().zip(&mut fastest) {
             let started = clock::now();
-            way.run();
+            candidate.run();
             *fastest = (*fastest).min(clock::now() - started);
         }
     }
     let nanoseconds = |time: &Duration| time.as_secs_f64() * 1e9 / f64::from(RECORDS);
     Step {
         shape: shape.to_owned(),
-        ways: ways.iter().map(|way| way.name.to_owned()).zip(fastest.iter().map(nanoseconds)).collect(),
+        candidates: candidates
+            .iter()
+            .map(|candidate| candidate.name.to_owned())
+            .zip(fastest.iter().map(nanoseconds))
+            .collect(),
     }
 }
 

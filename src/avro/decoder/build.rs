@@ -2,7 +2,7 @@
 
 use super::{Decoder, Index, Options, PlanCache, Writer};
 use crate::avro::{
-    plan::{self, MarkTree, Mismatch, Presence},
+    plan::{self, Mismatch, Presence, TrackedFields},
     schema_set::{SchemaErrors, SchemaId, SchemaVersion, Schemas, SetProblem, Subject},
     wire_format::WireFormat,
 };
@@ -11,22 +11,22 @@ impl Schemas {
     /// Compiles a plan for each version of each subject.
     ///
     /// # Errors
-    /// All of: marks on fields that are none, a default schema that is none, schemas that a message of the allowed wire
+    /// All of: tracked fields that do not exist, a default schema that is none, schemas that a message of the allowed wire
     /// formats could not tell apart.
     pub fn compile(self, options: Options) -> Result<Decoder, SchemaErrors> {
         let subjects = self.into_subjects();
         let mut problems = Vec::new();
         let mut writers = Vec::new();
-        let mut marks = Vec::with_capacity(subjects.len());
+        let mut tracked = Vec::with_capacity(subjects.len());
         for subject in &subjects {
-            let tree = marks_of(subject, &options, &mut problems);
+            let tree = tracked_fields_of(subject, &options, &mut problems);
             for version in subject.versions() {
                 match writer(subject, version, &tree, &options) {
                     Ok(writer) => writers.push(writer),
                     Err(mismatches) => problems.extend(subject.incompatible(version.number(), mismatches)),
                 }
             }
-            marks.push(tree);
+            tracked.push(tree);
         }
         let versions: Vec<_> =
             subjects.iter().flat_map(|subject| subject.versions().map(move |version| (subject, version))).collect();
@@ -62,7 +62,7 @@ impl Schemas {
             by_name,
             by_record_name,
             default,
-            marks,
+            tracked,
             containers: PlanCache::default(),
         })
     }
@@ -71,19 +71,19 @@ impl Schemas {
 fn writer(
     subject: &Subject,
     version: &SchemaVersion,
-    marks: &MarkTree,
+    tracked: &TrackedFields,
     options: &Options,
 ) -> Result<Writer, Vec<Mismatch>> {
-    let compile = |presence| plan::compile(version.schema(), subject.newest().schema(), marks, presence);
+    let compile = |presence| plan::compile(version.schema(), subject.newest().schema(), tracked, presence);
     let sparse = options.formats.contains(&WireFormat::Json).then(|| compile(Presence::Sparse)).transpose()?;
     Ok(Writer { subject: subject.id(), version: version.number(), plan: compile(Presence::Full)?, sparse })
 }
 
-fn marks_of(subject: &Subject, options: &Options, problems: &mut Vec<SetProblem>) -> MarkTree {
-    let mut tree = MarkTree::default();
-    for (_, mark, path) in options.marks.iter().filter(|(id, _, _)| *id == subject.id()) {
+fn tracked_fields_of(subject: &Subject, options: &Options, problems: &mut Vec<SetProblem>) -> TrackedFields {
+    let mut tree = TrackedFields::default();
+    for (_, field, path) in options.tracked.iter().filter(|(id, _, _)| *id == subject.id()) {
         match subject.field(path) {
-            Ok(_) => tree.add(path, *mark),
+            Ok(_) => tree.add(path, *field),
             Err(error) => {
                 problems.push(SetProblem::Field { subject: subject.name().into(), path: path.as_str().into(), error });
             }

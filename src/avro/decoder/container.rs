@@ -6,7 +6,7 @@ use crate::{
         container::Container,
         error::Problem,
         inflate::inflate,
-        plan::{self, MarkTree, Plan, Presence},
+        plan::{self, Plan, Presence, TrackedFields},
         schema::Schema,
         walk::{self, Budget, Ending},
         wire_format::WireFormat,
@@ -52,7 +52,7 @@ impl PlanCache {
 
 const FORMAT: WireFormat = WireFormat::Container;
 
-const NO_MARKS: &MarkTree = &MarkTree::new();
+const NOTHING_TRACKED: &TrackedFields = &TrackedFields::new();
 
 impl Decoder {
     pub(super) fn container<V: RecordVisitor>(&self, body: &[u8], scratch: &mut Scratch, visitor: &mut V) -> Attempt {
@@ -86,7 +86,7 @@ impl Decoder {
                 let ending = if record + 1 == records { Ending::Last } else { Ending::More };
                 let place = (plan.subject, Some(record));
                 data = walk::read_record(&plan.plan, place, (data, ending), &mut budget, keys, visitor)
-                    .map_err(|fault| recognized(FORMAT, Problem::Datum { record, fault }))?;
+                    .map_err(|error| recognized(FORMAT, Problem::Datum { record, error }))?;
             }
         }
         Ok(Some(Decoded { format: FORMAT, subject: plan.subject, version: None, records }))
@@ -106,8 +106,8 @@ impl Decoder {
         let name = &record.named.name;
         let subject = self.by_record_name.get(&**name).and_then(|subject| self.subjects.get(subject));
         let subject = subject.ok_or_else(|| recognized(FORMAT, Problem::UnknownSchema(name.clone())))?;
-        let marks = self.marks.get(usize::from(subject.id().0)).unwrap_or(NO_MARKS);
-        let plan = plan::compile(&writer, subject.newest().schema(), marks, Presence::Full)
+        let tracked = self.tracked.get(usize::from(subject.id().0)).unwrap_or(NOTHING_TRACKED);
+        let plan = plan::compile(&writer, subject.newest().schema(), tracked, Presence::Full)
             .map_err(|mismatches| recognized(FORMAT, Problem::Incompatible(mismatches)))?;
         let plan = Arc::new(ContainerPlan { subject: subject.id(), plan });
         self.containers.put(text, Arc::clone(&plan));

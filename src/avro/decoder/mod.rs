@@ -10,13 +10,13 @@ use super::{
     inflate::{Compression, inflate},
     json::Json,
     limits::Limits,
-    plan::{MarkTree, Plan, Presence},
+    plan::{Plan, Presence, TrackedFields},
     schema_set::{SchemaId, Subject},
     walk::{self, Budget, Ending, Keys},
     wire_format::WireFormat,
     write::{self, Bounds},
 };
-use crate::record::{Mark, RecordVisitor, SubjectId};
+use crate::record::{RecordVisitor, SubjectId, TrackedField};
 use container::PlanCache;
 use index::Index;
 
@@ -29,8 +29,8 @@ pub struct Options {
     pub default_schema: Option<String>,
     /// What a message may cost.
     pub limits: Limits,
-    /// The fields, by their path in a subject's reader schema, that visitors are told of by a mark.
-    pub marks: Vec<(SubjectId, Mark, String)>,
+    /// The fields, by their path in a subject's reader schema, that visitors are told of.
+    pub tracked: Vec<(SubjectId, TrackedField, String)>,
 }
 
 /// A message's body, as it is once base64 and envelopes are taken off.
@@ -52,7 +52,7 @@ pub struct Input<'a> {
     /// The message attribute `__value_schema_id`.
     pub value_schema_id: Option<&'a [u8]>,
     /// Whether any field may be absent, of a body in `json` only: a deletion needs no more than its key. A field that is
-    /// absent and has no default is passed over.
+    /// absent and has no default is skipped.
     pub keys_only: bool,
 }
 
@@ -90,8 +90,8 @@ pub struct Decoder {
     /// Positions of subjects by the names and aliases of their reader schemas, for containers.
     by_record_name: Index<Box<str>>,
     default: Option<usize>,
-    /// The marks of each subject.
-    marks: Vec<MarkTree>,
+    /// The tracked fields of each subject.
+    tracked: Vec<TrackedFields>,
     containers: PlanCache,
 }
 
@@ -109,11 +109,11 @@ struct Writer {
 /// surest is reported, and of equals the first.
 struct Failure {
     error: DecodeError,
-    sureness: Sureness,
+    confidence: MatchConfidence,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Sureness {
+enum MatchConfidence {
     /// It begins like one of the format, or nothing speaks against it.
     Likely,
     /// The header is complete and its schema known.
@@ -142,7 +142,7 @@ impl Decoder {
                 Ok(Some(decoded)) => return Ok(decoded),
                 Ok(None) => {}
                 Err(other) => {
-                    if failure.as_ref().is_none_or(|failure| failure.sureness < other.sureness) {
+                    if failure.as_ref().is_none_or(|failure| failure.confidence < other.confidence) {
                         failure = Some(other);
                     }
                 }
@@ -254,7 +254,7 @@ impl Decoder {
         let Scratch { keys, buffer } = scratch;
         buffer.clear();
         write::record_datum(version.schema(), &json, presence, Bounds { depth, values, bytes }, buffer)
-            .map_err(|misfit| recognized(FORMAT, Problem::Misfit(misfit)))?;
+            .map_err(|error| recognized(FORMAT, Problem::JsonEncode(error)))?;
         self.read(FORMAT, writer, plan, buffer, keys, visitor)
     }
 
@@ -270,19 +270,19 @@ impl Decoder {
         let mut budget = Budget::new(self.limits);
         let place = (writer.subject, None);
         walk::read_record(plan, place, (datum, Ending::Last), &mut budget, keys, visitor)
-            .map_err(|fault| recognized(format, Problem::Datum { record: 0, fault }))?;
+            .map_err(|error| recognized(format, Problem::Datum { record: 0, error }))?;
         Ok(Some(Decoded { format, subject: writer.subject, version: Some(writer.version), records: 1 }))
     }
 }
 
 #[cold]
 fn likely(format: WireFormat, problem: Problem) -> Failure {
-    Failure { error: DecodeError::new(format, problem), sureness: Sureness::Likely }
+    Failure { error: DecodeError::new(format, problem), confidence: MatchConfidence::Likely }
 }
 
 #[cold]
 fn recognized(format: WireFormat, problem: Problem) -> Failure {
-    Failure { error: DecodeError::new(format, problem), sureness: Sureness::Recognized }
+    Failure { error: DecodeError::new(format, problem), confidence: MatchConfidence::Recognized }
 }
 
 #[cfg(test)]

@@ -1,16 +1,16 @@
 //! Compiles a plan by walking two schemas side by side.
 
 use super::{
-    Action, MarkTree, Mismatch, MismatchProblem, Node, NodeId, Plan, SkipId, Span, Step,
+    Action, Mismatch, MismatchProblem, Node, NodeId, Plan, SkipId, Span, Step, TrackedFields,
     matching::{self, describe},
 };
 use crate::{
     avro::{
-        path::At,
+        path::WithPath,
         schema::{Enum, Field, Fixed, FixedMeaning, Int, Record, Schema, Type, TypeId},
         write,
     },
-    record::{Mark, Name},
+    record::{Name, TrackedField},
 };
 use std::collections::HashMap;
 
@@ -34,11 +34,11 @@ pub(crate) enum Presence {
     Sparse,
 }
 
-/// The plan that reads datums of `writer` as records of `reader` and tells of `marks`, or everything that prevents it.
+/// The plan that reads datums of `writer` as records of `reader` and tells of the `tracked` fields, or everything that prevents it.
 pub(crate) fn compile(
     writer: &Schema,
     reader: &Schema,
-    marks: &MarkTree,
+    tracked: &TrackedFields,
     presence: Presence,
 ) -> Result<Plan, Vec<Mismatch>> {
     let plan = Plan {
@@ -58,11 +58,11 @@ pub(crate) fn compile(
         named: HashMap::new(),
         skipped: HashMap::new(),
         defaults: HashMap::new(),
-        least: HashMap::new(),
+        min_bytes: HashMap::new(),
         path: Vec::new(),
         mismatches: Vec::new(),
     };
-    let root = compiler.node(writer.root(), reader.root(), Some(marks).filter(|marks| !marks.is_empty()));
+    let root = compiler.node(writer.root(), reader.root(), Some(tracked).filter(|tracked| !tracked.is_empty()));
     compiler.plan.root = root;
     if compiler.mismatches.is_empty() { Ok(compiler.plan) } else { Err(compiler.mismatches) }
 }
@@ -82,31 +82,31 @@ pub(super) struct Compiler<'a> {
     presence: Presence,
     pub(super) source: Source,
     pub(super) plan: Plan,
-    /// Nodes of records and enums, so that each pair is compiled once and recursion ends. Not those with marks, which
+    /// Nodes of records and enums, so that each pair is compiled once and recursion ends. Not those with tracked fields, which
     /// hold for one path and not for a type.
     named: HashMap<(Source, TypeId, TypeId), Node>,
     pub(super) skipped: HashMap<TypeId, SkipId>,
     /// What stands for the reader's field in writers that lack it.
     defaults: HashMap<(TypeId, usize), (Node, Span)>,
-    pub(super) least: HashMap<(Source, TypeId), u32>,
+    pub(super) min_bytes: HashMap<(Source, TypeId), u32>,
     path: Vec<&'a str>,
     mismatches: Vec<Mismatch>,
 }
 
 impl<'a> Compiler<'a> {
     /// The node that reads `writer` as `reader`. After a mismatch it is a placeholder in a plan that is never used.
-    fn node(&mut self, writer: TypeId, reader: TypeId, marks: Option<&MarkTree>) -> Node {
+    fn node(&mut self, writer: TypeId, reader: TypeId, tracked: Option<&TrackedFields>) -> Node {
         if let Some(problem) = self.excess() {
             return self.mismatch(problem);
         }
         match (self.written().get(writer), self.reader.get(reader)) {
-            (Type::Union(branches), _) => self.writer_union(branches, reader, marks),
+            (Type::Union(branches), _) => self.writer_union(branches, reader, tracked),
             (writes, Type::Union(branches)) => match matching::branch_for(writes, self.reader, branches) {
-                Ok(branch) => self.node(writer, branch, marks),
+                Ok(branch) => self.node(writer, branch, tracked),
                 Err(problem) => self.mismatch(problem),
             },
             (writes, reads) => match matching::fit(writes, reads) {
-                Ok(_) => self.matched((writer, writes), (reader, reads), marks),
+                Ok(_) => self.matched((writer, writes), (reader, reads), tracked),
                 Err(problem) => self.mismatch(problem),
             },
         }
@@ -114,7 +114,7 @@ impl<'a> Compiler<'a> {
 
     /// A union is resolved branch by branch when a datum chooses one. That some have no place in the reader is normal,
     /// that none has is a mismatch, and so is a branch that has one but cannot be read there.
-    fn writer_union(&mut self, branches: &'a [TypeId], reader: TypeId, marks: Option<&MarkTree>) -> Node {
+    fn writer_union(&mut self, branches: &'a [TypeId], reader: TypeId, tracked: Option<&TrackedFields>) -> Node {
         let places: Vec<_> = branches.iter().map(|branch| self.has_place(*branch, reader)).collect();
         if !places.contains(&true) {
             let kinds: Vec<_> = branches.iter().map(|branch| describe(self.written().get(*branch))).collect();
@@ -123,7 +123,7 @@ impl<'a> Compiler<'a> {
         }
         let mut nodes = Vec::with_capacity(branches.len());
         for (branch, place) in branches.iter().zip(places) {
-            let node = |compiler: &mut Self| compiler.node(*branch, reader, marks);
+            let node = |compiler: &mut Self| compiler.node(*branch, reader, tracked);
             nodes.push(if place { self.below("", node) } else { Node::Unresolvable });
         }
         Node::Union(append(&mut self.plan.nodes, nodes))
@@ -141,18 +141,18 @@ impl<'a> Compiler<'a> {
         &mut self,
         (writer, writes): (TypeId, &'a Type),
         (reader, reads): (TypeId, &'a Type),
-        marks: Option<&MarkTree>,
+        tracked: Option<&TrackedFields>,
     ) -> Node {
         match (writes, reads) {
-            (Type::Record(writes), Type::Record(reads)) => self.record((writer, writes), (reader, reads), marks),
+            (Type::Record(writes), Type::Record(reads)) => self.record((writer, writes), (reader, reads), tracked),
             (Type::Enum(writes), Type::Enum(reads)) => self.enumeration((writer, writes), (reader, reads)),
             (Type::Array(writes), Type::Array(reads)) => {
                 let item = self.below("[]", |compiler| compiler.node(*writes, *reads, None));
-                Node::Array { item: self.push(item), least: self.least(*writes, 0) }
+                Node::Array { item: self.push(item), min_bytes: self.min_bytes(*writes, 0) }
             }
             (Type::Map(writes), Type::Map(reads)) => {
                 let value = self.below("{}", |compiler| compiler.node(*writes, *reads, None));
-                Node::Map { value: self.push(value), least: self.least(*writes, 0).saturating_add(1) }
+                Node::Map { value: self.push(value), min_bytes: self.min_bytes(*writes, 0).saturating_add(1) }
             }
             (Type::Int(_), Type::Long(_)) => Node::Int,
             (Type::Int(_), Type::Float) => Node::IntAsFloat,
@@ -168,17 +168,17 @@ impl<'a> Compiler<'a> {
         &mut self,
         (writer, writes): (TypeId, &'a Record),
         (reader, reads): (TypeId, &'a Record),
-        marks: Option<&MarkTree>,
+        tracked: Option<&TrackedFields>,
     ) -> Node {
-        if marks.is_some() {
-            return self.steps(writes, (reader, reads), marks);
+        if tracked.is_some() {
+            return self.steps(writes, (reader, reads), tracked);
         }
         let key = (self.source, writer, reader);
         if let Some(node) = self.named.get(&key) {
             return *node;
         }
         let id = self.push(Node::Null);
-        self.named.insert(key, Node::Again(id));
+        self.named.insert(key, Node::Recursive(id));
         let node = self.steps(writes, (reader, reads), None);
         if let Some(reserved) = self.plan.nodes.get_mut(id.0 as usize) {
             *reserved = node;
@@ -187,13 +187,18 @@ impl<'a> Compiler<'a> {
         node
     }
 
-    fn steps(&mut self, writes: &'a Record, (reader, reads): (TypeId, &'a Record), marks: Option<&MarkTree>) -> Node {
+    fn steps(
+        &mut self,
+        writes: &'a Record,
+        (reader, reads): (TypeId, &'a Record),
+        tracked: Option<&TrackedFields>,
+    ) -> Node {
         let sources = sources(writes, reads);
         let mut steps = Vec::with_capacity(writes.fields.len());
         for (index, field) in writes.fields.iter().enumerate() {
             let target = sources.iter().position(|source| *source == Some(index));
             steps.push(match target.and_then(|target| reads.fields.get(target)) {
-                Some(target) => self.read(field, target, marks),
+                Some(target) => self.read(field, target, tracked),
                 None => {
                     let skip = self.below(&field.name, |compiler| compiler.skip(field.ty));
                     step(field, &[], Action::Skip(self.push_skip(skip)))
@@ -203,21 +208,21 @@ impl<'a> Compiler<'a> {
         for (index, field) in reads.fields.iter().enumerate() {
             if sources.get(index) == Some(&None) {
                 let (node, datum) = self.below(&field.name, |compiler| compiler.default(reader, index, field));
-                let marks = marks.map_or(&[][..], |marks| marks.field(&field.name).0);
-                steps.push(step(field, marks, Action::Default(node, datum)));
+                let tracked = tracked.map_or(&[][..], |tracked| tracked.field(&field.name).0);
+                steps.push(step(field, tracked, Action::Default(node, datum)));
             }
         }
         Node::Record(append(&mut self.plan.steps, steps))
     }
 
-    fn read(&mut self, writes: &'a Field, reads: &'a Field, marks: Option<&MarkTree>) -> Step {
-        let (marks, below) = marks.map_or((&[][..], None), |marks| marks.field(&reads.name));
+    fn read(&mut self, writes: &'a Field, reads: &'a Field, tracked: Option<&TrackedFields>) -> Step {
+        let (tracked, below) = tracked.map_or((&[][..], None), |tracked| tracked.field(&reads.name));
         let node = self.below(&reads.name, |compiler| compiler.node(writes.ty, reads.ty, below));
         let action = match (self.source, self.presence) {
             (Source::Message, Presence::Sparse) => Action::ReadIfPresent(node),
             (Source::Default, _) | (_, Presence::Full) => Action::Read(node),
         };
-        step(reads, marks, action)
+        step(reads, tracked, action)
     }
 
     /// The node and the datum of the reader's default for a field.
@@ -229,8 +234,8 @@ impl<'a> Compiler<'a> {
             return (self.mismatch(MismatchProblem::MissingField), Span::default());
         };
         let mut datum = Vec::new();
-        if let Err(misfit) = write::default_datum(self.reader, field.ty, default, &mut datum) {
-            return (self.mismatch(MismatchProblem::Default(*misfit)), Span::default());
+        if let Err(error) = write::default_datum(self.reader, field.ty, default, &mut datum) {
+            return (self.mismatch(MismatchProblem::Default(*error)), Span::default());
         }
         let datum = append(&mut self.plan.defaults, datum);
         let around = std::mem::replace(&mut self.source, Source::Default);
@@ -288,7 +293,7 @@ impl<'a> Compiler<'a> {
             path.push_str(segment);
         }
         if self.mismatches.len() < MAX_MISMATCHES {
-            self.mismatches.push(At::new(&path, problem));
+            self.mismatches.push(WithPath::new(&path, problem));
         }
         Node::Unresolvable
     }
@@ -337,8 +342,8 @@ fn scalar(reads: &Type) -> Node {
     }
 }
 
-fn step(field: &Field, marks: &[Mark], action: Action) -> Step {
-    Step { name: Name::new(&field.name), marks: marks.into(), action }
+fn step(field: &Field, tracked: &[TrackedField], action: Action) -> Step {
+    Step { name: Name::new(&field.name), tracked: tracked.into(), action }
 }
 
 /// Appends `more` and tells where it is. No array outgrows `u32`: parts are counted, and defaults are bounded by theirs.

@@ -1,14 +1,14 @@
 //! Which reader's type a writer's type is read as: the specification's "match", without descending.
 
 use super::super::{
-    path::At,
+    path::WithPath,
     schema::{Decimal, FixedMeaning, Named, Schema, Type, TypeId, unqualified},
-    write::Misfit,
+    write::JsonEncodeError,
 };
 use std::fmt;
 
 /// Why a writer schema cannot be read by a reader schema, and at which field.
-pub type Mismatch = At<MismatchProblem>;
+pub type Mismatch = WithPath<MismatchProblem>;
 
 /// What keeps one type from being read as another.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub enum MismatchProblem {
     /// None of the writer's symbols is known to the reader, and there is no default.
     NoSymbol,
     /// The reader's default is no value of its type.
-    Default(At<Misfit>),
+    Default(WithPath<JsonEncodeError>),
     /// The types are nested deeper than a plan goes.
     TooDeep,
     /// The plan would be larger than any sensible schema needs.
@@ -63,7 +63,7 @@ impl fmt::Display for MismatchProblem {
             Self::NoBranch { writer } => write!(f, "no branch of the union can take {writer}"),
             Self::MissingField => f.write_str("the field is new and has no default"),
             Self::NoSymbol => f.write_str("none of the symbols is known and there is no default"),
-            Self::Default(misfit) => write!(f, "the default does not fit: {misfit}"),
+            Self::Default(error) => write!(f, "the default does not fit: {error}"),
             Self::TooDeep => f.write_str("types are nested too deep"),
             Self::TooLarge => f.write_str("too many fields, branches and symbols"),
         }

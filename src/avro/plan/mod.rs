@@ -5,16 +5,16 @@
 //! settled when the plan was compiled: walking a datum compares no text and looks nothing up.
 
 mod compile;
-mod mark;
 mod matching;
 mod skip;
+mod tracked;
 
 pub use matching::{Mismatch, MismatchProblem};
 
 pub(crate) use compile::{Presence, compile};
-pub(crate) use mark::MarkTree;
+pub(crate) use tracked::TrackedFields;
 
-use crate::record::{Mark, Name};
+use crate::record::{Name, TrackedField};
 
 /// The way from a writer's datum to a visitor of the reader's record.
 #[derive(Debug)]
@@ -64,22 +64,22 @@ pub(crate) enum Node {
     Uuid,
     /// Runs over [`Plan::symbol`]s.
     Enum(Span),
-    /// The node of an item, and the least bytes that one takes.
+    /// The node of an item, and the lower bound of the bytes that one takes.
     Array {
         item: NodeId,
-        least: u32,
+        min_bytes: u32,
     },
-    /// The node of a value, and the least bytes that a key and a value take.
+    /// The node of a value, and a lower bound of the bytes that a key and a value take.
     Map {
         value: NodeId,
-        least: u32,
+        min_bytes: u32,
     },
     /// Runs over nodes.
     Union(Span),
     /// Runs over steps.
     Record(Span),
     /// Stands for another node: the record that is being compiled around here.
-    Again(NodeId),
+    Recursive(NodeId),
     /// A branch of the writer's union that the reader has no place for.
     Unresolvable,
 }
@@ -97,7 +97,7 @@ pub(crate) struct SkipId(u32);
 pub(crate) struct Step {
     /// The reader's name of it; the writer's, if the reader lacks it.
     pub(crate) name: Name,
-    pub(crate) marks: Box<[Mark]>,
+    pub(crate) tracked: Box<[TrackedField]>,
     pub(crate) action: Action,
 }
 
@@ -114,28 +114,28 @@ pub(crate) enum Action {
     Skip(SkipId),
 }
 
-/// How to pass over one value.
+/// How to skip one value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Skip {
     Bytes(u32),
     Varint,
     Prefixed,
-    /// The item, and the least bytes that one takes.
+    /// The item, and the lower bound of the bytes that one takes.
     Array {
         item: SkipId,
-        least: u32,
+        min_bytes: u32,
     },
-    /// The value, and the least bytes that a key and a value take.
+    /// The value, and a lower bound of the bytes that a key and a value take.
     Map {
         value: SkipId,
-        least: u32,
+        min_bytes: u32,
     },
     /// Runs over skips, one a branch.
     Union(Span),
     /// Runs over skips, one a field.
     Record(Span),
     /// Stands for another skip.
-    Again(SkipId),
+    Recursive(SkipId),
 }
 
 impl Span {

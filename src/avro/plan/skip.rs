@@ -1,4 +1,4 @@
-//! Compiles what is not read: how to pass over a value, and how few bytes it can take.
+//! Compiles what is not read: how to skip a value, and how few bytes it can take.
 
 use super::{
     Skip, SkipId,
@@ -7,7 +7,7 @@ use super::{
 use crate::avro::schema::{Type, TypeId};
 
 impl Compiler<'_> {
-    /// How to pass over a value of the writer's that the reader has no field for.
+    /// How to skip a value of the writer's that the reader has no field for.
     pub(super) fn skip(&mut self, writer: TypeId) -> Skip {
         if let Some(problem) = self.excess() {
             self.mismatch(problem);
@@ -24,12 +24,12 @@ impl Compiler<'_> {
             Type::Array(items) => {
                 let item = self.below("[]", |compiler| compiler.skip(*items));
                 let item = self.push_skip(item);
-                Skip::Array { item, least: self.least(*items, 0) }
+                Skip::Array { item, min_bytes: self.min_bytes(*items, 0) }
             }
             Type::Map(values) => {
                 let value = self.below("{}", |compiler| compiler.skip(*values));
                 let value = self.push_skip(value);
-                Skip::Map { value, least: self.least(*values, 0).saturating_add(1) }
+                Skip::Map { value, min_bytes: self.min_bytes(*values, 0).saturating_add(1) }
             }
             Type::Union(branches) => {
                 let skips = branches.iter().map(|branch| self.below("", |compiler| compiler.skip(*branch))).collect();
@@ -37,7 +37,7 @@ impl Compiler<'_> {
             }
             Type::Record(record) => {
                 if let Some(id) = self.skipped.get(&writer) {
-                    return Skip::Again(*id);
+                    return Skip::Recursive(*id);
                 }
                 let id = self.push_skip(Skip::Bytes(0));
                 self.skipped.insert(writer, id);
@@ -48,20 +48,20 @@ impl Compiler<'_> {
                 if let Some(reserved) = self.plan.skips.get_mut(id.0 as usize) {
                     *reserved = skip;
                 }
-                Skip::Again(id)
+                Skip::Recursive(id)
             }
         }
     }
 
     /// A lower bound of the bytes that a datum of `writer` takes.
-    pub(super) fn least(&mut self, writer: TypeId, depth: usize) -> u32 {
+    pub(super) fn min_bytes(&mut self, writer: TypeId, depth: usize) -> u32 {
         match self.written().get(writer) {
             Type::Null => 0,
             Type::Float => 4,
             Type::Double => 8,
             Type::Fixed(fixed) => fixed.size,
             Type::Union(branches) => {
-                let branches = branches.iter().map(|branch| self.least(*branch, depth + 1));
+                let branches = branches.iter().map(|branch| self.min_bytes(*branch, depth + 1));
                 branches.min().unwrap_or_default().saturating_add(1)
             }
             Type::Record(record) => {
@@ -69,15 +69,15 @@ impl Compiler<'_> {
                 if depth >= MAX_TYPE_DEPTH {
                     return 0;
                 }
-                if let Some(known) = self.least.get(&key) {
+                if let Some(known) = self.min_bytes.get(&key) {
                     return *known;
                 }
                 // Within itself a record counts for nothing, which keeps the bound low and the recursion finite.
-                self.least.insert(key, 0);
-                let fields = record.fields.iter().map(|field| self.least(field.ty, depth + 1));
-                let least = fields.fold(0, u32::saturating_add);
-                self.least.insert(key, least);
-                least
+                self.min_bytes.insert(key, 0);
+                let fields = record.fields.iter().map(|field| self.min_bytes(field.ty, depth + 1));
+                let min_bytes = fields.fold(0, u32::saturating_add);
+                self.min_bytes.insert(key, min_bytes);
+                min_bytes
             }
             _ => 1,
         }

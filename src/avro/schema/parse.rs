@@ -4,7 +4,7 @@ use super::{Enum, Field, Fixed, FixedMeaning, Int, Named, Record, Schema, Type, 
 use crate::{
     avro::{
         json::{Json, JsonError, Repeated},
-        path::At,
+        path::WithPath,
     },
     record::Unit,
 };
@@ -20,7 +20,7 @@ const MAX_JSON_DEPTH: usize = 128;
 const MAX_TYPES: usize = 1 << 16;
 
 /// Why a text is no schema, and where in it.
-pub type SchemaError = At<SchemaProblem>;
+pub type SchemaError = WithPath<SchemaProblem>;
 
 /// What is wrong with a schema.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,7 +67,7 @@ impl Schema {
     /// Reads `text`, in time and memory proportional to its length.
     pub(crate) fn parse(text: &str) -> Result<Self, Box<SchemaError>> {
         let json = Json::parse_with(text, MAX_JSON_DEPTH, Repeated::SameDropped);
-        let json = json.map_err(|error| At::here(SchemaProblem::Json(error)))?;
+        let json = json.map_err(|error| WithPath::here(SchemaProblem::Json(error)))?;
         let mut parser = Parser::default();
         let root = parser.ty(&json, "")?;
         Ok(Self { types: parser.types, root })
@@ -88,7 +88,7 @@ impl Parser {
             Json::Text(name) => self.by_name(name, namespace),
             Json::Array(branches) => self.union(branches, namespace),
             Json::Object(_) => self.definition(json, namespace),
-            _ => Err(At::here(SchemaProblem::NotASchema)),
+            _ => Err(WithPath::here(SchemaProblem::NotASchema)),
         }
     }
 
@@ -103,7 +103,7 @@ impl Parser {
     /// how Java writes such a reference.
     fn reference(&self, name: &str, namespace: &str) -> Parsed<TypeId> {
         let found = self.names.get(&name::full(name, namespace)).or_else(|| self.names.get(name));
-        found.copied().ok_or_else(|| At::here(SchemaProblem::UnknownType(name.into())))
+        found.copied().ok_or_else(|| WithPath::here(SchemaProblem::UnknownType(name.into())))
     }
 
     fn definition(&mut self, json: &Json<'_>, namespace: &str) -> Parsed<TypeId> {
@@ -113,11 +113,13 @@ impl Parser {
                 "enum" => self.enumeration(json, namespace),
                 "fixed" => self.fixed(json, namespace),
                 "array" => {
-                    let items = self.ty(attribute(json, "items")?, namespace).map_err(|at| at.in_field("items"))?;
+                    let items =
+                        self.ty(attribute(json, "items")?, namespace).map_err(|error| error.in_field("items"))?;
                     self.push(Type::Array(items))
                 }
                 "map" => {
-                    let values = self.ty(attribute(json, "values")?, namespace).map_err(|at| at.in_field("values"))?;
+                    let values =
+                        self.ty(attribute(json, "values")?, namespace).map_err(|error| error.in_field("values"))?;
                     self.push(Type::Map(values))
                 }
                 name => match primitive(name) {
@@ -126,7 +128,7 @@ impl Parser {
                 },
             },
             Some(nested @ (Json::Object(_) | Json::Array(_))) => self.ty(nested, namespace),
-            _ => Err(At::here(SchemaProblem::Attribute("type"))),
+            _ => Err(WithPath::here(SchemaProblem::Attribute("type"))),
         }
     }
 
@@ -134,14 +136,14 @@ impl Parser {
         let mut seen = HashSet::new();
         let mut ids = Vec::with_capacity(branches.len());
         for (index, branch) in branches.iter().enumerate() {
-            let id = self.ty(branch, namespace).map_err(|at| at.in_item(index))?;
+            let id = self.ty(branch, namespace).map_err(|error| error.in_item(index))?;
             let ty = self.get(id);
             if matches!(ty, Type::Union(_)) {
-                return Err(At::here(SchemaProblem::NestedUnion).in_item(index));
+                return Err(WithPath::here(SchemaProblem::NestedUnion).in_item(index));
             }
             let identity: Box<str> = ty.named().map_or(ty.kind(), |named| &named.name).into();
             if !seen.insert((ty.named().is_some(), identity.clone())) {
-                return Err(At::here(SchemaProblem::Duplicate(identity)).in_item(index));
+                return Err(WithPath::here(SchemaProblem::Duplicate(identity)).in_item(index));
             }
             ids.push(id);
         }
@@ -151,17 +153,17 @@ impl Parser {
     fn record(&mut self, json: &Json<'_>, namespace: &str) -> Parsed<TypeId> {
         let named = named(json, namespace)?;
         let fields = attribute(json, "fields")?.as_array();
-        let fields = fields.ok_or_else(|| At::here(SchemaProblem::Attribute("fields")))?;
+        let fields = fields.ok_or_else(|| WithPath::here(SchemaProblem::Attribute("fields")))?;
         // The name is known within the record: that is what recursion is.
         let id = self.define(Type::Record(Record { named: named.clone(), fields: Box::default() }))?;
         let mut parsed = Vec::with_capacity(fields.len());
         let mut seen = HashSet::new();
         for (index, field) in fields.iter().enumerate() {
             let name = field.get("name").and_then(Json::as_text);
-            let name = name.ok_or_else(|| At::here(SchemaProblem::Attribute("name")).in_item(index))?;
-            let field = self.field(name, field, name::namespace(&named.name)).map_err(|at| at.in_field(name))?;
+            let name = name.ok_or_else(|| WithPath::here(SchemaProblem::Attribute("name")).in_item(index))?;
+            let field = self.field(name, field, name::namespace(&named.name)).map_err(|error| error.in_field(name))?;
             if !seen.insert(field.name.clone()) {
-                return Err(At::here(SchemaProblem::Duplicate(field.name)));
+                return Err(WithPath::here(SchemaProblem::Duplicate(field.name)));
             }
             parsed.push(field);
         }
@@ -171,7 +173,7 @@ impl Parser {
 
     fn field(&mut self, name: &str, json: &Json<'_>, namespace: &str) -> Parsed<Field> {
         if !name::is_name(name) {
-            return Err(At::here(SchemaProblem::Name(name.into())));
+            return Err(WithPath::here(SchemaProblem::Name(name.into())));
         }
         let ty = self.ty(attribute(json, "type")?, namespace)?;
         let default = json.get("default").cloned().map(Json::into_owned);
@@ -185,17 +187,17 @@ impl Parser {
         let mut seen = HashSet::new();
         for symbol in &symbols {
             if !name::is_name(symbol) {
-                return Err(At::here(SchemaProblem::Name(symbol.clone())));
+                return Err(WithPath::here(SchemaProblem::Name(symbol.clone())));
             }
             if !seen.insert(symbol) {
-                return Err(At::here(SchemaProblem::Duplicate(symbol.clone())));
+                return Err(WithPath::here(SchemaProblem::Duplicate(symbol.clone())));
             }
         }
         let default = match json.get("default") {
             None => None,
             Some(Json::Text(symbol)) if seen.contains(&Box::from(symbol.as_ref())) => Some(symbol.as_ref().into()),
-            Some(Json::Text(symbol)) => return Err(At::here(SchemaProblem::EnumDefault(symbol.as_ref().into()))),
-            Some(_) => return Err(At::here(SchemaProblem::Attribute("default"))),
+            Some(Json::Text(symbol)) => return Err(WithPath::here(SchemaProblem::EnumDefault(symbol.as_ref().into()))),
+            Some(_) => return Err(WithPath::here(SchemaProblem::Attribute("default"))),
         };
         self.define(Type::Enum(Enum { named, symbols, default }))
     }
@@ -203,7 +205,7 @@ impl Parser {
     fn fixed(&mut self, json: &Json<'_>, namespace: &str) -> Parsed<TypeId> {
         let named = named(json, namespace)?;
         let size = attribute(json, "size")?.as_integer().filter(|size| i32::try_from(*size).is_ok());
-        let size = size.ok_or_else(|| At::here(SchemaProblem::Attribute("size")))?;
+        let size = size.ok_or_else(|| WithPath::here(SchemaProblem::Attribute("size")))?;
         let plain = Type::Fixed(Fixed { named, size, meaning: FixedMeaning::Plain });
         self.define(logical::annotated(plain, json))
     }
@@ -213,14 +215,14 @@ impl Parser {
         let id = self.push(ty)?;
         match self.names.insert(name.clone(), id) {
             None => Ok(id),
-            Some(_) => Err(At::here(SchemaProblem::Duplicate(name))),
+            Some(_) => Err(WithPath::here(SchemaProblem::Duplicate(name))),
         }
     }
 
     fn push(&mut self, ty: Type) -> Parsed<TypeId> {
         let id = u32::try_from(self.types.len()).ok().filter(|_| self.types.len() < MAX_TYPES);
         self.types.push(ty);
-        id.map(TypeId).ok_or_else(|| At::here(SchemaProblem::TooManyTypes))
+        id.map(TypeId).ok_or_else(|| WithPath::here(SchemaProblem::TooManyTypes))
     }
 
     #[expect(clippy::indexing_slicing, reason = "a TypeId is made where its type is pushed")]
@@ -249,13 +251,13 @@ fn primitive(name: &str) -> Option<Type> {
 }
 
 fn attribute<'a>(json: &'a Json<'a>, name: &'static str) -> Parsed<&'a Json<'a>> {
-    json.get(name).ok_or_else(|| At::here(SchemaProblem::Attribute(name)))
+    json.get(name).ok_or_else(|| WithPath::here(SchemaProblem::Attribute(name)))
 }
 
 /// An attribute that is a list of strings; none if it is absent.
 fn texts(json: &Json<'_>, name: &'static str) -> Parsed<Box<[Box<str>]>> {
     let Some(list) = json.get(name) else { return Ok(Box::default()) };
-    let wrong = || At::here(SchemaProblem::Attribute(name));
+    let wrong = || WithPath::here(SchemaProblem::Attribute(name));
     list.as_array()
         .ok_or_else(wrong)?
         .iter()
@@ -265,14 +267,14 @@ fn texts(json: &Json<'_>, name: &'static str) -> Parsed<Box<[Box<str>]>> {
 
 /// The full name and aliases of a definition within `enclosing` namespace.
 fn named(json: &Json<'_>, enclosing: &str) -> Parsed<Named> {
-    let short = attribute(json, "name")?.as_text().ok_or_else(|| At::here(SchemaProblem::Attribute("name")))?;
+    let short = attribute(json, "name")?.as_text().ok_or_else(|| WithPath::here(SchemaProblem::Attribute("name")))?;
     let namespace = match json.get("namespace") {
         None | Some(Json::Null) => enclosing,
-        Some(namespace) => namespace.as_text().ok_or_else(|| At::here(SchemaProblem::Attribute("namespace")))?,
+        Some(namespace) => namespace.as_text().ok_or_else(|| WithPath::here(SchemaProblem::Attribute("namespace")))?,
     };
     let name = name::full(short, namespace);
     if !name::is_full_name(&name) {
-        return Err(At::here(SchemaProblem::Name(name)));
+        return Err(WithPath::here(SchemaProblem::Name(name)));
     }
     let aliases = texts(json, "aliases")?;
     let aliases = aliases.iter().map(|alias| name::full(alias, name::namespace(&name))).collect();

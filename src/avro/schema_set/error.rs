@@ -1,7 +1,7 @@
 //! What is wrong with a schema directory.
 
 use super::{
-    super::{path::At, plan::Mismatch, schema::SchemaError, write::Misfit},
+    super::{path::WithPath, plan::Mismatch, schema::SchemaError, write::JsonEncodeError},
     FieldError, SchemaId,
 };
 use std::fmt;
@@ -80,7 +80,7 @@ pub enum SetProblem {
         /// The record and the field.
         field: Box<str>,
         /// What is wrong with it.
-        misfit: At<Misfit>,
+        error: WithPath<JsonEncodeError>,
     },
     /// An older version that the newest cannot read.
     Incompatible {
@@ -137,7 +137,7 @@ impl fmt::Display for SetProblem {
             Self::NotARecord { path } => write!(f, "{path}: the schema is no record"),
             Self::Ids { path } => write!(f, "{path}: schemaIds is no list of four-byte integers and uuids"),
             Self::DuplicateVersion { first, second } => write!(f, "{first} and {second} are the same version"),
-            Self::Default { path, field, misfit } => write!(f, "{path}: the default of {field} does not fit: {misfit}"),
+            Self::Default { path, field, error } => write!(f, "{path}: the default of {field} does not fit: {error}"),
             Self::Incompatible { subject, writer, reader, mismatch } => {
                 write!(f, "subject {subject}: version {writer} cannot be read by version {reader}: {mismatch}")
             }
@@ -157,7 +157,7 @@ impl std::error::Error for SetProblem {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Schema { error, .. } => Some(error),
-            Self::Default { misfit, .. } => Some(misfit),
+            Self::Default { error, .. } => Some(error),
             Self::Incompatible { mismatch, .. } => Some(mismatch),
             Self::Field { error, .. } => Some(error),
             _ => None,

@@ -10,11 +10,11 @@ mod subject;
 
 pub use error::{SchemaErrors, SetProblem};
 pub use ids::SchemaId;
-pub use subject::{DatumError, FieldError, SchemaVersion, Subject};
+pub use subject::{FieldError, RecordJsonError, SchemaVersion, Subject};
 
 use super::{
-    path::At,
-    plan::{self, MarkTree, Presence},
+    path::WithPath,
+    plan::{self, Presence, TrackedFields},
     schema::{Schema, Type},
     write,
 };
@@ -94,26 +94,28 @@ impl Schemas {
 /// Adds what keeps the newest version from reading the others, and itself from defaults that are none.
 fn check(subject: &Subject, problems: &mut Vec<SetProblem>) {
     let reader = subject.newest();
-    for (path, misfit) in invalid_defaults(reader.schema()) {
-        problems.push(SetProblem::Default { path: reader.path().into(), field: path, misfit });
+    for (path, error) in invalid_defaults(reader.schema()) {
+        problems.push(SetProblem::Default { path: reader.path().into(), field: path, error });
     }
     for writer in subject.versions() {
-        if let Err(mismatches) = plan::compile(writer.schema(), reader.schema(), &MarkTree::default(), Presence::Full) {
+        if let Err(mismatches) =
+            plan::compile(writer.schema(), reader.schema(), &TrackedFields::default(), Presence::Full)
+        {
             problems.extend(subject.incompatible(writer.number(), mismatches));
         }
     }
 }
 
 /// The defaults of `schema` that are no values of their fields, as `Record.field`.
-fn invalid_defaults(schema: &Schema) -> Vec<(Box<str>, At<write::Misfit>)> {
+fn invalid_defaults(schema: &Schema) -> Vec<(Box<str>, WithPath<write::JsonEncodeError>)> {
     let mut invalid = Vec::new();
     for ty in schema.types() {
         let Type::Record(record) = ty else { continue };
         for field in &record.fields {
             if let Some(default) = &field.default
-                && let Err(misfit) = write::default_datum(schema, field.ty, default, &mut Vec::new())
+                && let Err(error) = write::default_datum(schema, field.ty, default, &mut Vec::new())
             {
-                invalid.push((format!("{}.{}", record.named.name, field.name).into(), *misfit));
+                invalid.push((format!("{}.{}", record.named.name, field.name).into(), *error));
             }
         }
     }

@@ -4,10 +4,10 @@ use super::{
     super::{
         json::{Json, JsonError, Repeated},
         limits::Limits,
-        path::At,
+        path::WithPath,
         plan::{Mismatch, Presence},
         schema::{FixedMeaning, Int, Schema, Type, TypeId},
-        write::{self, Bounds, Misfit},
+        write::{self, Bounds, JsonEncodeError},
     },
     SchemaFile, SchemaId, SetProblem,
 };
@@ -80,12 +80,12 @@ impl SchemaVersion {
     ///
     /// # Errors
     /// If it is no JSON, no record of this schema, or over the default [`Limits`].
-    pub fn datum(&self, record: &str) -> Result<Vec<u8>, DatumError> {
+    pub fn datum(&self, record: &str) -> Result<Vec<u8>, RecordJsonError> {
         let Limits { max_depth: depth, max_values: values, max_inflated_bytes: bytes, .. } = Limits::default();
-        let json = Json::parse(record, 2 * depth).map_err(DatumError::Json)?;
+        let json = Json::parse(record, 2 * depth).map_err(RecordJsonError::Json)?;
         let mut datum = Vec::new();
         write::record_datum(&self.schema, &json, Presence::Full, Bounds { depth, values, bytes }, &mut datum)
-            .map_err(|misfit| DatumError::Record(*misfit))?;
+            .map_err(|error| RecordJsonError::Record(*error))?;
         Ok(datum)
     }
 
@@ -225,27 +225,27 @@ fn kind_of(ty: &Type) -> FieldKind {
 
 /// Why a text is no record of a schema.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum DatumError {
+pub enum RecordJsonError {
     /// It is no JSON.
     Json(JsonError),
     /// A value is none of its field.
-    Record(At<Misfit>),
+    Record(WithPath<JsonEncodeError>),
 }
 
-impl fmt::Display for DatumError {
+impl fmt::Display for RecordJsonError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Json(error) => error.fmt(f),
-            Self::Record(misfit) => misfit.fmt(f),
+            Self::Record(error) => error.fmt(f),
         }
     }
 }
 
-impl std::error::Error for DatumError {
+impl std::error::Error for RecordJsonError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Json(error) => Some(error),
-            Self::Record(misfit) => Some(misfit),
+            Self::Record(error) => Some(error),
         }
     }
 }

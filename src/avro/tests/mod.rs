@@ -6,10 +6,10 @@ mod evolution;
 mod formats;
 mod hostile;
 mod json;
-mod marks;
 pub(crate) mod model;
 mod oracle;
 mod schemas;
+mod tracked;
 pub(crate) mod tree;
 
 use super::{

@@ -37,7 +37,7 @@ pub(crate) enum Model {
     Union(Vec<Model>),
     Record(u32, Vec<Field>),
     /// `null`, or the record around here: the one of this number.
-    Again(u32),
+    Recursive(u32),
 }
 
 #[derive(Debug, Clone)]
@@ -92,7 +92,7 @@ fn leaf() -> impl Strategy<Value = Model> {
         4 => prop::sample::select(vec![Null, Boolean, Int, Long, Float, Double, Bytes, String]),
         2 => prop::sample::select(vec![
             Date, TimeMillis, TimeMicros, TimestampMillis, TimestampMicros, TimestampNanos, LocalTimestampMillis,
-            Decimal(0), Decimal(2), FixedDecimal(0), Uuid(0), Duration(0), Again(0),
+            Decimal(0), Decimal(2), FixedDecimal(0), Uuid(0), Duration(0), Recursive(0),
         ]),
         1 => (0_usize..5).prop_map(|size| Fixed(0, size)),
         1 => prop::collection::btree_set(0_u8..8, 1..5)
@@ -133,15 +133,16 @@ fn settle(model: &mut Model, next: &mut u32, around: Option<u32>) {
             *number = *next;
             *next += 1;
         }
-        Model::Again(number) => match around {
+        Model::Recursive(number) => match around {
             Some(record) => *number = record,
             None => *model = Model::Null,
         },
         Model::Array(inner) | Model::Map(inner) => settle(inner, next, around),
         Model::Union(branches) => {
             let mut kinds = BTreeSet::new();
-            branches
-                .retain(|branch| !matches!(branch, Model::Union(_) | Model::Again(_)) && kinds.insert(kind(branch)));
+            branches.retain(|branch| {
+                !matches!(branch, Model::Union(_) | Model::Recursive(_)) && kinds.insert(kind(branch))
+            });
             // apache-avro takes a number for a narrower one, too, and promotes no annotated one.
             let mut number = false;
             let numbers = ["int", "long", "float", "double"];
@@ -189,7 +190,7 @@ fn kind(model: &Model) -> &'static str {
         Model::Array(_) => "array",
         Model::Map(_) => "map",
         Model::Union(_) => "union",
-        Model::Record(..) | Model::Again(_) => "record",
+        Model::Record(..) | Model::Recursive(_) => "record",
     }
 }
 
@@ -225,7 +226,7 @@ pub(crate) fn schema(model: &Model) -> String {
             let fields: Vec<_> = fields.iter().map(field).collect();
             format!(r#"{{"type":"record","name":"N{number}","fields":[{}]}}"#, fields.join(","))
         }
-        Model::Again(number) => format!(r#"["null","N{number}"]"#),
+        Model::Recursive(number) => format!(r#"["null","N{number}"]"#),
         primitive => format!("\"{}\"", kind(primitive)),
     }
 }
@@ -255,7 +256,7 @@ fn default(model: &Model) -> String {
                 fields.iter().map(|field| format!(r#""f{}":{}"#, field.number, default(&field.model))).collect();
             format!("{{{}}}", fields.join(","))
         }
-        Model::Null | Model::Again(_) => "null".to_owned(),
+        Model::Null | Model::Recursive(_) => "null".to_owned(),
         _ => "7".to_owned(),
     }
 }
@@ -375,7 +376,7 @@ pub(crate) fn value(model: &Model, dice: &mut Dice, around: &mut Vec<Model>) -> 
             around.pop();
             record
         }
-        Model::Again(number) => {
+        Model::Recursive(number) => {
             let record =
                 around.iter().rev().find(|model| matches!(model, Model::Record(own, _) if own == number)).cloned();
             match record {
@@ -421,7 +422,7 @@ pub(crate) fn tree(value: &Value, model: &Model, around: &mut Vec<Model>) -> Tre
             sorted(Tree::Map(entries.iter().map(|(key, value)| (key.clone(), tree(value, model, around))).collect()))
         }
         (Value::Union(index, value), Model::Union(branches)) => tree(value, &branches[*index as usize], around),
-        (Value::Union(_, value), Model::Again(number)) => {
+        (Value::Union(_, value), Model::Recursive(number)) => {
             let record =
                 around.iter().rev().find(|model| matches!(model, Model::Record(own, _) if own == number)).cloned();
             tree(value, &record.unwrap(), around)

@@ -1,6 +1,6 @@
 //! A visitor that builds a tree, for tests to look at.
 
-use crate::record::{Mark, Name, RecordVisitor, SubjectId, Unstorable};
+use crate::record::{ItemError, Name, RecordVisitor, SubjectId, TrackedField};
 
 /// A value as a visitor was told of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,8 +24,8 @@ pub(crate) enum Tree {
 #[derive(Debug, Default)]
 pub(crate) struct Records {
     pub(crate) finished: Vec<(SubjectId, Tree)>,
-    /// The marks of the record that is being read, with the field each came after.
-    pub(crate) marks: Vec<(Mark, String)>,
+    /// The tracked fields of the record that is being read, with the name each came after.
+    pub(crate) tracked: Vec<(TrackedField, String)>,
     subject: Option<SubjectId>,
     open: Vec<Open>,
     complete: Option<Tree>,
@@ -40,7 +40,7 @@ enum Open {
 }
 
 impl Records {
-    fn put(&mut self, tree: Tree) -> Result<(), Unstorable> {
+    fn put(&mut self, tree: Tree) -> Result<(), ItemError> {
         match self.open.last_mut() {
             None => assert!(self.complete.replace(tree).is_none(), "two values in one record"),
             Some(Open::Array(items, announced)) => {
@@ -63,97 +63,97 @@ impl RecordVisitor for Records {
         self.subject = Some(subject);
         self.open.clear();
         self.complete = None;
-        self.marks.clear();
+        self.tracked.clear();
     }
 
-    fn finish(&mut self) -> Result<(), Unstorable> {
+    fn finish(&mut self) -> Result<(), ItemError> {
         assert!(self.open.is_empty());
         self.finished.push((self.subject.take().unwrap(), self.complete.take().unwrap()));
         Ok(())
     }
 
-    fn null(&mut self) -> Result<(), Unstorable> {
+    fn null(&mut self) -> Result<(), ItemError> {
         self.put(Tree::Null)
     }
-    fn boolean(&mut self, value: bool) -> Result<(), Unstorable> {
+    fn boolean(&mut self, value: bool) -> Result<(), ItemError> {
         self.put(Tree::Boolean(value))
     }
-    fn long(&mut self, value: i64) -> Result<(), Unstorable> {
+    fn long(&mut self, value: i64) -> Result<(), ItemError> {
         self.put(Tree::Long(value))
     }
-    fn float(&mut self, value: f32) -> Result<(), Unstorable> {
+    fn float(&mut self, value: f32) -> Result<(), ItemError> {
         if value.is_nan() {
-            return Err(Unstorable::Number("not a number"));
+            return Err(ItemError::Number("not a number"));
         }
         self.put(Tree::Float(value))
     }
-    fn double(&mut self, value: f64) -> Result<(), Unstorable> {
+    fn double(&mut self, value: f64) -> Result<(), ItemError> {
         if value.is_nan() {
-            return Err(Unstorable::Number("not a number"));
+            return Err(ItemError::Number("not a number"));
         }
         self.put(Tree::Double(value))
     }
-    fn decimal(&mut self, unscaled: &[u8], scale: u32) -> Result<(), Unstorable> {
+    fn decimal(&mut self, unscaled: &[u8], scale: u32) -> Result<(), ItemError> {
         self.put(Tree::Decimal(unscaled.to_vec(), scale))
     }
-    fn date(&mut self, days: i32) -> Result<(), Unstorable> {
+    fn date(&mut self, days: i32) -> Result<(), ItemError> {
         self.put(Tree::Date(days))
     }
-    fn string(&mut self, value: &str) -> Result<(), Unstorable> {
+    fn string(&mut self, value: &str) -> Result<(), ItemError> {
         self.put(Tree::String(value.to_owned()))
     }
-    fn uuid(&mut self, value: [u8; 16]) -> Result<(), Unstorable> {
+    fn uuid(&mut self, value: [u8; 16]) -> Result<(), ItemError> {
         self.put(Tree::Uuid(value))
     }
-    fn bytes(&mut self, value: &[u8]) -> Result<(), Unstorable> {
+    fn bytes(&mut self, value: &[u8]) -> Result<(), ItemError> {
         self.put(Tree::Bytes(value.to_vec()))
     }
 
-    fn array_start(&mut self) -> Result<(), Unstorable> {
+    fn array_start(&mut self) -> Result<(), ItemError> {
         self.open.push(Open::Array(Vec::new(), false));
         Ok(())
     }
-    fn array_item(&mut self) -> Result<(), Unstorable> {
+    fn array_item(&mut self) -> Result<(), ItemError> {
         let Some(Open::Array(_, announced)) = self.open.last_mut() else { panic!("an item outside of an array") };
         assert!(!std::mem::replace(announced, true), "an item without value");
         Ok(())
     }
-    fn array_end(&mut self) -> Result<(), Unstorable> {
+    fn array_end(&mut self) -> Result<(), ItemError> {
         let Some(Open::Array(items, false)) = self.open.pop() else { panic!("no array to end") };
         self.put(Tree::Array(items))
     }
 
-    fn map_start(&mut self) -> Result<(), Unstorable> {
+    fn map_start(&mut self) -> Result<(), ItemError> {
         self.open.push(Open::Map(Vec::new(), None));
         Ok(())
     }
-    fn map_key(&mut self, key: &str) -> Result<(), Unstorable> {
+    fn map_key(&mut self, key: &str) -> Result<(), ItemError> {
         let Some(Open::Map(_, next)) = self.open.last_mut() else { panic!("a key outside of a map") };
         assert!(next.replace(key.to_owned()).is_none(), "a key without value");
         Ok(())
     }
-    fn map_end(&mut self) -> Result<(), Unstorable> {
+    fn map_end(&mut self) -> Result<(), ItemError> {
         let Some(Open::Map(entries, None)) = self.open.pop() else { panic!("no map to end") };
         self.put(Tree::Map(entries))
     }
 
-    fn record_start(&mut self) -> Result<(), Unstorable> {
+    fn record_start(&mut self) -> Result<(), ItemError> {
         self.open.push(Open::Record(Vec::new(), None));
         Ok(())
     }
-    fn field(&mut self, name: &Name) -> Result<(), Unstorable> {
+    fn field(&mut self, name: &Name) -> Result<(), ItemError> {
         let Some(Open::Record(_, next)) = self.open.last_mut() else { panic!("a field outside of a record") };
         assert!(next.replace(name.text().to_owned()).is_none(), "a field without value");
         self.last_field = name.text().to_owned();
         Ok(())
     }
-    fn mark(&mut self, mark: Mark) -> Result<(), Unstorable> {
-        assert!(matches!(self.open.last(), Some(Open::Record(_, Some(_)))), "a mark without field");
-        assert!(self.marks.iter().all(|(other, _)| *other != mark), "a mark that comes twice");
-        self.marks.push((mark, self.last_field.clone()));
+    fn tracked_field(&mut self, field: TrackedField) -> Result<(), ItemError> {
+        assert!(matches!(self.open.last(), Some(Open::Record(_, Some(_)))), "a tracked field without its name");
+        assert!(self.tracked.iter().all(|(other, _)| *other != field), "a tracked field that comes twice");
+        self.tracked.push((field, self.last_field.clone()));
         Ok(())
     }
-    fn record_end(&mut self) -> Result<(), Unstorable> {
+    fn record_end(&mut self) -> Result<(), ItemError> {
         let Some(Open::Record(fields, None)) = self.open.pop() else { panic!("no record to end") };
         self.put(Tree::Record(fields))
     }

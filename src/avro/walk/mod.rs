@@ -3,7 +3,7 @@
 //! No value is kept and nothing is allocated: strings and bytes go to the visitor as they stand in the datum. The only
 //! memory is the list of a map's keys, which is reused.
 
-mod fault;
+mod error;
 mod reader;
 mod skip;
 
@@ -11,10 +11,10 @@ use super::{
     limits::Limits,
     plan::{Action, Node, NodeId, Plan, Span, Step},
 };
-use crate::record::{RecordVisitor, SubjectId, Unstorable};
-pub(crate) use fault::Fault;
+use crate::record::{ItemError, RecordVisitor, SubjectId};
+pub(crate) use error::DatumError;
 pub(crate) use reader::Reader;
-use reader::{Read, fault};
+use reader::{Read, datum_error};
 
 /// What is left of a message's bounds, shared by its records.
 #[derive(Debug, Clone, Copy)]
@@ -61,7 +61,7 @@ pub(crate) fn read_record<'a, V: RecordVisitor>(
     let rest = walk.reader.rest();
     walked?;
     if ending == Ending::Last && !rest.is_empty() {
-        return Err(fault(Fault::Trailing(rest.len())));
+        return Err(datum_error(DatumError::Trailing(rest.len())));
     }
     visitor.finish()?;
     Ok(rest)
@@ -90,13 +90,13 @@ impl<'a, V: RecordVisitor> Walk<'a, '_, V> {
         self.spend()?;
         match node {
             Node::Record(steps) => self.record(steps),
-            Node::Array { item, least } => self.array(item, least),
-            Node::Map { value, least } => self.map(value, least),
+            Node::Array { item, min_bytes } => self.array(item, min_bytes),
+            Node::Map { value, min_bytes } => self.map(value, min_bytes),
             Node::Union(branches) => {
                 let branch = self.branch(branches)?;
                 self.value(branch)
             }
-            Node::Again(id) => self.value(self.plan.node(id)),
+            Node::Recursive(id) => self.value(self.plan.node(id)),
             scalar => self.scalar(scalar),
         }
     }
@@ -127,8 +127,8 @@ impl<'a, V: RecordVisitor> Walk<'a, '_, V> {
             Node::Enum(symbols) => {
                 let index = usize::try_from(self.reader.int()?).ok();
                 let symbol = index.and_then(|index| self.plan.symbol(symbols, index));
-                let symbol = symbol.ok_or_else(|| fault(Fault::Symbol))?;
-                self.visitor.string(symbol.ok_or_else(|| fault(Fault::UnknownSymbol))?)?;
+                let symbol = symbol.ok_or_else(|| datum_error(DatumError::Symbol))?;
+                self.visitor.string(symbol.ok_or_else(|| datum_error(DatumError::UnknownSymbol))?)?;
             }
             // The others are dispatched before.
             Node::Unresolvable
@@ -136,7 +136,7 @@ impl<'a, V: RecordVisitor> Walk<'a, '_, V> {
             | Node::Array { .. }
             | Node::Map { .. }
             | Node::Union(_)
-            | Node::Again(_) => return Err(fault(Fault::UnknownBranch)),
+            | Node::Recursive(_) => return Err(datum_error(DatumError::UnknownBranch)),
         }
         Ok(())
     }
@@ -146,14 +146,14 @@ impl<'a, V: RecordVisitor> Walk<'a, '_, V> {
     fn branch(&mut self, branches: Span) -> Read<Node> {
         let index = usize::try_from(self.reader.long()?).ok();
         let branch = index.and_then(|index| self.plan.branch(branches, index));
-        branch.ok_or_else(|| fault(Fault::Branch))
+        branch.ok_or_else(|| datum_error(DatumError::Branch))
     }
 
     fn record(&mut self, steps: Span) -> Read<()> {
         self.descend()?;
         self.visitor.record_start()?;
         for step in self.plan.steps(steps) {
-            self.step(step).map_err(|at| at.in_field(step.name.text()))?;
+            self.step(step).map_err(|error| error.in_field(step.name.text()))?;
         }
         self.visitor.record_end()?;
         self.depth += 1;
@@ -181,23 +181,23 @@ impl<'a, V: RecordVisitor> Walk<'a, '_, V> {
     }
 
     #[inline]
-    fn announce(&mut self, step: &Step) -> Result<(), Unstorable> {
+    fn announce(&mut self, step: &Step) -> Result<(), ItemError> {
         self.visitor.field(&step.name)?;
-        for mark in &step.marks {
-            self.visitor.mark(*mark)?;
+        for field in &step.tracked {
+            self.visitor.tracked_field(*field)?;
         }
         Ok(())
     }
 
-    fn array(&mut self, item: NodeId, least: u32) -> Read<()> {
+    fn array(&mut self, item: NodeId, min_bytes: u32) -> Read<()> {
         self.descend()?;
         self.visitor.array_start()?;
         let item = self.plan.node(item);
         let mut index = 0;
-        while let Some(block) = self.block(least)? {
+        while let Some(block) = self.block(min_bytes)? {
             for _ in 0..block.count {
                 self.visitor.array_item()?;
-                self.value(item).map_err(|at| at.in_item(index))?;
+                self.value(item).map_err(|error| error.in_item(index))?;
                 index += 1;
             }
             self.end(&block)?;
@@ -207,15 +207,15 @@ impl<'a, V: RecordVisitor> Walk<'a, '_, V> {
         Ok(())
     }
 
-    fn map(&mut self, value: NodeId, least: u32) -> Read<()> {
+    fn map(&mut self, value: NodeId, min_bytes: u32) -> Read<()> {
         self.descend()?;
         self.visitor.map_start()?;
         let value = self.plan.node(value);
         let first = self.keys.len();
-        while let Some(block) = self.block(least)? {
+        while let Some(block) = self.block(min_bytes)? {
             for _ in 0..block.count {
                 let index = self.keys.len() - first;
-                self.entry(value).map_err(|at| at.in_entry(index))?;
+                self.entry(value).map_err(|error| error.in_entry(index))?;
             }
             self.end(&block)?;
         }
@@ -248,7 +248,7 @@ impl<'a, V: RecordVisitor> Walk<'a, '_, V> {
             keys.windows(2).any(|pair| matches!(pair, [one, other] if text(*one) == text(*other)))
         };
         self.keys.truncate(first);
-        if duplicate { Err(fault(Fault::DuplicateKey)) } else { Ok(()) }
+        if duplicate { Err(datum_error(DatumError::DuplicateKey)) } else { Ok(()) }
     }
 
     /// Reads a default, which is a datum apart, and goes on where it was.
@@ -260,9 +260,9 @@ impl<'a, V: RecordVisitor> Walk<'a, '_, V> {
         read
     }
 
-    /// The head of the next block; none at the end of the collection. Each item takes `least` bytes, so that a count
+    /// The head of the next block; none at the end of the collection. Each item takes `min_bytes` bytes, so that a count
     /// beyond what is left is known to be one before the first item is read.
-    fn block(&mut self, least: u32) -> Read<Option<Block>> {
+    fn block(&mut self, min_bytes: u32) -> Read<Option<Block>> {
         let count = self.reader.long()?;
         if count == 0 {
             return Ok(None);
@@ -271,23 +271,23 @@ impl<'a, V: RecordVisitor> Walk<'a, '_, V> {
         let end = if count < 0 { Some(self.block_end()?) } else { None };
         let available = end.map_or(remaining, |end| self.reader.remaining() - end);
         let count = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
-        if least > 0 && count > available / least as usize {
-            return Err(fault(if end.is_some() { Fault::Block } else { Fault::Truncated }));
+        if min_bytes > 0 && count > available / min_bytes as usize {
+            return Err(datum_error(if end.is_some() { DatumError::Block } else { DatumError::Truncated }));
         }
         if count > self.budget.values {
-            return Err(fault(Fault::Values(self.budget.limits.max_values)));
+            return Err(datum_error(DatumError::Values(self.budget.limits.max_values)));
         }
         Ok(Some(Block { count, end }))
     }
 
     fn block_end(&mut self) -> Read<usize> {
-        let size = usize::try_from(self.reader.long()?).map_err(|_| fault(Fault::Length))?;
-        self.reader.remaining().checked_sub(size).ok_or_else(|| fault(Fault::Truncated))
+        let size = usize::try_from(self.reader.long()?).map_err(|_| datum_error(DatumError::Length))?;
+        self.reader.remaining().checked_sub(size).ok_or_else(|| datum_error(DatumError::Truncated))
     }
 
     fn end(&self, block: &Block) -> Read<()> {
         match block.end {
-            Some(end) if end != self.reader.remaining() => Err(fault(Fault::Block)),
+            Some(end) if end != self.reader.remaining() => Err(datum_error(DatumError::Block)),
             _ => Ok(()),
         }
     }
@@ -296,7 +296,7 @@ impl<'a, V: RecordVisitor> Walk<'a, '_, V> {
     fn descend(&mut self) -> Read<()> {
         match self.depth.checked_sub(1) {
             Some(depth) => self.depth = depth,
-            None => return Err(fault(Fault::Depth(self.budget.limits.max_depth))),
+            None => return Err(datum_error(DatumError::Depth(self.budget.limits.max_depth))),
         }
         Ok(())
     }
@@ -305,7 +305,7 @@ impl<'a, V: RecordVisitor> Walk<'a, '_, V> {
     fn spend(&mut self) -> Read<()> {
         match self.budget.values.checked_sub(1) {
             Some(values) => self.budget.values = values,
-            None => return Err(fault(Fault::Values(self.budget.limits.max_values))),
+            None => return Err(datum_error(DatumError::Values(self.budget.limits.max_values))),
         }
         Ok(())
     }

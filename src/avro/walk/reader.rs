@@ -1,9 +1,9 @@
 //! Avro's primitives, read from the front of a slice.
 
-use super::Fault;
-use crate::avro::path::At;
+use super::DatumError;
+use crate::avro::path::WithPath;
 
-pub(crate) type Read<T> = Result<T, Box<At<Fault>>>;
+pub(crate) type Read<T> = Result<T, Box<WithPath<DatumError>>>;
 
 /// What is left of a datum.
 #[derive(Debug, Clone, Copy)]
@@ -31,8 +31,8 @@ impl<'d> Reader<'d> {
                 self.rest = rest;
                 Ok(*value == 1)
             }
-            [] => Err(fault(Fault::Truncated)),
-            _ => Err(fault(Fault::Boolean)),
+            [] => Err(datum_error(DatumError::Truncated)),
+            _ => Err(datum_error(DatumError::Boolean)),
         }
     }
 
@@ -57,22 +57,22 @@ impl<'d> Reader<'d> {
             if *byte < 0x80 {
                 // The tenth byte has room for the last of 64 bits only.
                 if shift == 63 && *byte > 1 {
-                    return Err(fault(Fault::Varint));
+                    return Err(datum_error(DatumError::Varint));
                 }
                 self.rest = self.rest.get(index + 1..).unwrap_or_default();
                 return Ok(zigzag(value));
             }
             shift += 7;
             if shift > 63 {
-                return Err(fault(Fault::Varint));
+                return Err(datum_error(DatumError::Varint));
             }
         }
-        Err(fault(Fault::Truncated))
+        Err(datum_error(DatumError::Truncated))
     }
 
     #[inline]
     pub(crate) fn int(&mut self) -> Read<i32> {
-        i32::try_from(self.long()?).map_err(|_| fault(Fault::Int))
+        i32::try_from(self.long()?).map_err(|_| datum_error(DatumError::Int))
     }
 
     #[inline]
@@ -82,14 +82,14 @@ impl<'d> Reader<'d> {
 
     #[inline]
     pub(crate) fn array<const N: usize>(&mut self) -> Read<[u8; N]> {
-        let (bytes, rest) = self.rest.split_first_chunk().ok_or_else(|| fault(Fault::Truncated))?;
+        let (bytes, rest) = self.rest.split_first_chunk().ok_or_else(|| datum_error(DatumError::Truncated))?;
         self.rest = rest;
         Ok(*bytes)
     }
 
     #[inline]
     pub(crate) fn take(&mut self, len: usize) -> Read<&'d [u8]> {
-        let (bytes, rest) = self.rest.split_at_checked(len).ok_or_else(|| fault(Fault::Truncated))?;
+        let (bytes, rest) = self.rest.split_at_checked(len).ok_or_else(|| datum_error(DatumError::Truncated))?;
         self.rest = rest;
         Ok(bytes)
     }
@@ -97,13 +97,13 @@ impl<'d> Reader<'d> {
     /// Bytes with their length before them.
     #[inline]
     pub(crate) fn bytes(&mut self) -> Read<&'d [u8]> {
-        let len = usize::try_from(self.long()?).map_err(|_| fault(Fault::Length))?;
+        let len = usize::try_from(self.long()?).map_err(|_| datum_error(DatumError::Length))?;
         self.take(len)
     }
 
     #[inline]
     pub(crate) fn string(&mut self) -> Read<&'d str> {
-        std::str::from_utf8(self.bytes()?).map_err(|_| fault(Fault::Utf8))
+        std::str::from_utf8(self.bytes()?).map_err(|_| datum_error(DatumError::Utf8))
     }
 }
 
@@ -113,8 +113,8 @@ fn zigzag(value: u64) -> i64 {
 }
 
 #[cold]
-pub(crate) fn fault(fault: Fault) -> Box<At<Fault>> {
-    At::here(fault)
+pub(crate) fn datum_error(fault: DatumError) -> Box<WithPath<DatumError>> {
+    WithPath::here(fault)
 }
 
 #[cfg(test)]
@@ -123,8 +123,8 @@ mod tests {
     use crate::avro::write::push_long;
     use proptest::prelude::*;
 
-    fn long(bytes: &[u8]) -> Result<i64, Fault> {
-        Reader::new(bytes).long().map_err(|at| at.problem().clone())
+    fn long(bytes: &[u8]) -> Result<i64, DatumError> {
+        Reader::new(bytes).long().map_err(|at| at.error().clone())
     }
 
     #[test]
@@ -140,21 +140,21 @@ mod tests {
 
     #[test]
     fn a_long_of_more_than_64_bits_is_a_fault() {
-        assert_eq!(long(&[0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 2]), Err(Fault::Varint));
-        assert_eq!(long(&[0x80; 11]), Err(Fault::Varint));
-        assert_eq!(long(&[0x80; 9]), Err(Fault::Truncated));
-        assert_eq!(long(&[]), Err(Fault::Truncated));
+        assert_eq!(long(&[0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 2]), Err(DatumError::Varint));
+        assert_eq!(long(&[0x80; 11]), Err(DatumError::Varint));
+        assert_eq!(long(&[0x80; 9]), Err(DatumError::Truncated));
+        assert_eq!(long(&[]), Err(DatumError::Truncated));
     }
 
     #[test]
     fn an_int_beyond_32_bits_and_a_negative_length_are_faults() {
         let mut bytes = Vec::new();
         push_long(&mut bytes, i64::from(i32::MAX) + 1);
-        assert_eq!(Reader::new(&bytes).int().unwrap_err().problem(), &Fault::Int);
-        assert_eq!(Reader::new(&[1]).bytes().unwrap_err().problem(), &Fault::Length);
-        assert_eq!(Reader::new(&[4, b'a']).bytes().unwrap_err().problem(), &Fault::Truncated);
-        assert_eq!(Reader::new(&[2, 0xFF]).string().unwrap_err().problem(), &Fault::Utf8);
-        assert_eq!(Reader::new(&[2]).boolean().unwrap_err().problem(), &Fault::Boolean);
+        assert_eq!(Reader::new(&bytes).int().unwrap_err().error(), &DatumError::Int);
+        assert_eq!(Reader::new(&[1]).bytes().unwrap_err().error(), &DatumError::Length);
+        assert_eq!(Reader::new(&[4, b'a']).bytes().unwrap_err().error(), &DatumError::Truncated);
+        assert_eq!(Reader::new(&[2, 0xFF]).string().unwrap_err().error(), &DatumError::Utf8);
+        assert_eq!(Reader::new(&[2]).boolean().unwrap_err().error(), &DatumError::Boolean);
     }
 
     proptest! {

@@ -1,24 +1,24 @@
-//! Passes over the fields of a writer that the reader does not have.
+//! Skips the fields of a writer that the reader does not have.
 
 use super::{
-    Fault, Walk,
-    reader::{Read, fault},
+    DatumError, Walk,
+    reader::{Read, datum_error},
 };
 use crate::{avro::plan::Skip, record::RecordVisitor};
 
 impl<V: RecordVisitor> Walk<'_, '_, V> {
-    /// Passes over one value. Its structure must hold; what is in its strings and numbers is nobody's concern.
+    /// Skips one value. Its structure must hold; what is in its strings and numbers is nobody's concern.
     pub(super) fn skip(&mut self, skip: Skip) -> Read<()> {
         self.spend()?;
         match skip {
             Skip::Bytes(count) => self.reader.take(count as usize).map(drop),
             Skip::Varint => self.reader.long().map(drop),
             Skip::Prefixed => self.reader.bytes().map(drop),
-            Skip::Again(id) => self.skip(self.plan.skip(id)),
+            Skip::Recursive(id) => self.skip(self.plan.skip(id)),
             Skip::Union(branches) => {
                 let index = usize::try_from(self.reader.long()?).ok();
                 let branch = index.and_then(|index| self.plan.skip_branch(branches, index));
-                self.skip(branch.ok_or_else(|| fault(Fault::Branch))?)
+                self.skip(branch.ok_or_else(|| datum_error(DatumError::Branch))?)
             }
             Skip::Record(fields) => {
                 self.descend()?;
@@ -28,15 +28,15 @@ impl<V: RecordVisitor> Walk<'_, '_, V> {
                 self.depth += 1;
                 Ok(())
             }
-            Skip::Array { item, least } => self.skip_blocks(self.plan.skip(item), least, false),
-            Skip::Map { value, least } => self.skip_blocks(self.plan.skip(value), least, true),
+            Skip::Array { item, min_bytes } => self.skip_blocks(self.plan.skip(item), min_bytes, false),
+            Skip::Map { value, min_bytes } => self.skip_blocks(self.plan.skip(value), min_bytes, true),
         }
     }
 
-    /// Passes over a block that says its size in one go.
-    fn skip_blocks(&mut self, item: Skip, least: u32, keyed: bool) -> Read<()> {
+    /// Skips a block that says its size in one go.
+    fn skip_blocks(&mut self, item: Skip, min_bytes: u32, keyed: bool) -> Read<()> {
         self.descend()?;
-        while let Some(block) = self.block(least)? {
+        while let Some(block) = self.block(min_bytes)? {
             if let Some(end) = block.end {
                 self.reader.take(self.reader.remaining() - end)?;
                 continue;

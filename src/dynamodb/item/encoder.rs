@@ -1,15 +1,16 @@
 //! The encoder: a record's values become DynamoDB JSON as they are decoded, appended to one buffer for the whole event.
 //!
 //! Every value is written with a comma behind it, and what closes a collection takes the last one back: that needs no state
-//! a level. A marked value (a key, a time to live, a version) is remembered as the range it was written to, so taking it
+//! a level. A tracked value (a key, a time to live, a version) is remembered as the range it was written to, so taking it
 //! out again is a copy of bytes.
 
 use super::super::json;
 use super::super::mapping::{
-    self, DATA, Key, Layout, MARKS, Mapping, PARTITION_KEY, PROCESSED_AT, SORT_KEY, TTL, TableId, TtlSource, VERSION,
+    self, DATA, Key, Layout, Mapping, PARTITION_KEY, PROCESSED_AT, SORT_KEY, TRACKED_FIELDS, TTL, TableId, TtlSource,
+    VERSION,
 };
 use super::{Item, Items, MAX_ITEM_BYTES, MAX_PARTITION_KEY_BYTES, MAX_SORT_KEY_BYTES, Operation, push_canonical};
-use crate::record::{Mark, Name, SubjectId, Unstorable};
+use crate::record::{ItemError, Name, SubjectId, TrackedField};
 use std::fmt::Write;
 use std::ops::Range;
 use std::time::Duration;
@@ -23,7 +24,7 @@ pub(super) const LEAST_NUMBER_BYTES: usize = 2;
 
 const SECONDS_A_DAY: i64 = 86_400;
 
-/// What kind of value was written where a mark stood.
+/// What kind of value was written in a tracked field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Text,
@@ -34,7 +35,7 @@ pub(super) enum Kind {
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct Marked {
+pub(super) struct TrackedValue {
     pub(super) kind: Kind,
     /// Bytes of the value itself, before escapes and base64.
     pub(super) len: usize,
@@ -61,7 +62,7 @@ pub struct ItemEncoder<'a> {
     pub(super) in_item: bool,
     pub(super) size: usize,
     pub(super) pending: u8,
-    pub(super) marked: [Option<Marked>; MARKS],
+    pub(super) tracked: [Option<TrackedValue>; TRACKED_FIELDS],
     /// The last key that was made of a message's id, for its memory.
     id: String,
 }
@@ -87,7 +88,7 @@ impl<'a> ItemEncoder<'a> {
             in_item: false,
             size: 0,
             pending: 0,
-            marked: [const { None }; MARKS],
+            tracked: [const { None }; TRACKED_FIELDS],
             id: String::new(),
         }
     }
@@ -113,9 +114,9 @@ impl<'a> ItemEncoder<'a> {
         self.out
     }
 
-    fn mapping(&self) -> Result<&'a (TableId, Mapping), Unstorable> {
+    fn mapping(&self) -> Result<&'a (TableId, Mapping), ItemError> {
         // the decoder's subjects and the mappings are made from one schema set
-        self.mappings.get(usize::from(self.subject.0)).ok_or(Unstorable::Name("the record's subject has no mapping"))
+        self.mappings.get(usize::from(self.subject.0)).ok_or(ItemError::Name("the record's subject has no mapping"))
     }
 
     pub(super) fn begin_item(&mut self, subject: SubjectId, index: Option<usize>) {
@@ -129,7 +130,7 @@ impl<'a> ItemEncoder<'a> {
         self.depth = 0;
         self.size = 0;
         self.pending = 0;
-        self.marked = [const { None }; MARKS];
+        self.tracked = [const { None }; TRACKED_FIELDS];
         self.in_item = false;
         self.out.bytes.push(b'{');
         self.layout = self.mapping().map_or(Layout::Document, |(_, mapping)| mapping.layout);
@@ -139,7 +140,7 @@ impl<'a> ItemEncoder<'a> {
         }
     }
 
-    pub(super) fn finish_item(&mut self) -> Result<(), Unstorable> {
+    pub(super) fn finish_item(&mut self) -> Result<(), ItemError> {
         let (table, mapping) = self.mapping()?;
         if let Some(ttl) = &mapping.ttl
             && self.operation == Operation::Put
@@ -165,14 +166,14 @@ impl<'a> ItemEncoder<'a> {
         }
         let version = match &mapping.version {
             None => None,
-            Some(path) => match self.marked(VERSION) {
-                Some(Marked { kind: Kind::Text | Kind::Number(_) | Kind::Binary, written, .. }) => {
+            Some(path) => match self.tracked(VERSION) {
+                Some(TrackedValue { kind: Kind::Text | Kind::Number(_) | Kind::Binary, written, .. }) => {
                     Some(written.clone())
                 }
                 // a deletion may carry nothing but the key
                 _ if self.operation == Operation::Delete => None,
                 _ => {
-                    return Err(Unstorable::Mapping {
+                    return Err(ItemError::Mapping {
                         attribute: path.as_str().into(),
                         problem: "is the version and is missing",
                     });
@@ -182,7 +183,7 @@ impl<'a> ItemEncoder<'a> {
         self.take_comma();
         self.out.bytes.push(b'}');
         if self.operation == Operation::Put && self.size > MAX_ITEM_BYTES {
-            return Err(Unstorable::TooLarge { bytes: self.size, limit: MAX_ITEM_BYTES });
+            return Err(ItemError::TooLarge { bytes: self.size, limit: MAX_ITEM_BYTES });
         }
         self.out.items.push(Item {
             message: self.message,
@@ -197,13 +198,13 @@ impl<'a> ItemEncoder<'a> {
         Ok(())
     }
 
-    fn marked(&self, mark: Mark) -> Option<&Marked> {
-        self.marked.get(usize::from(mark.0))?.as_ref()
+    fn tracked(&self, field: TrackedField) -> Option<&TrackedValue> {
+        self.tracked.get(usize::from(field.0))?.as_ref()
     }
 
-    /// Checks the key at `mark`, adds its canonical spelling to the keys and the attribute to the item.
-    fn key(&mut self, key: &Key, mark: Mark, limit: usize) -> Result<(), Unstorable> {
-        let problem = |problem| Unstorable::Key { attribute: key.attribute.text().into(), problem };
+    /// Checks the key in `field`, adds its canonical spelling to the keys and the attribute to the item.
+    fn key(&mut self, key: &Key, field: TrackedField, limit: usize) -> Result<(), ItemError> {
+        let problem = |problem| ItemError::Key { attribute: key.attribute.text().into(), problem };
         if !key.from_field {
             let mut id = std::mem::take(&mut self.id);
             id.clear();
@@ -223,17 +224,17 @@ impl<'a> ItemEncoder<'a> {
             self.id = id;
             return Ok(());
         }
-        let marked = self.marked(mark).ok_or_else(|| problem("is missing"))?.clone();
-        match marked.kind {
+        let tracked = self.tracked(field).ok_or_else(|| problem("is missing"))?.clone();
+        match tracked.kind {
             Kind::Null => return Err(problem("is null")),
             Kind::Other => return Err(problem("is no string, number or binary")),
-            Kind::Text | Kind::Binary if marked.len == 0 => return Err(problem("is empty")),
-            Kind::Text | Kind::Binary if marked.len > limit => return Err(problem("is longer than a key may be")),
+            Kind::Text | Kind::Binary if tracked.len == 0 => return Err(problem("is empty")),
+            Kind::Text | Kind::Binary if tracked.len > limit => return Err(problem("is longer than a key may be")),
             Kind::Text | Kind::Binary | Kind::Number(_) => {}
         }
-        push_canonical(&mut self.out.keys, self.out.bytes.get(marked.written.clone()).unwrap_or_default());
+        push_canonical(&mut self.out.keys, self.out.bytes.get(tracked.written.clone()).unwrap_or_default());
         if !key.in_place || self.operation == Operation::Delete {
-            self.attribute(&key.attribute, marked.len, |out| out.extend_from_within(marked.written));
+            self.attribute(&key.attribute, tracked.len, |out| out.extend_from_within(tracked.written));
         }
         Ok(())
     }
@@ -247,18 +248,18 @@ impl<'a> ItemEncoder<'a> {
         out.push(b',');
     }
 
-    fn ttl(&mut self, ttl: &mapping::Ttl) -> Result<(), Unstorable> {
+    fn ttl(&mut self, ttl: &mapping::Ttl) -> Result<(), ItemError> {
         let seconds = match ttl.source {
             TtlSource::Days(days) => {
                 i64::try_from(self.now.as_secs()).unwrap_or(i64::MAX) + i64::from(days) * SECONDS_A_DAY
             }
-            TtlSource::Field { per_second } => match self.marked(TTL).map(|marked| marked.kind) {
+            TtlSource::Field { per_second } => match self.tracked(TTL).map(|tracked| tracked.kind) {
                 // without a time the item does not expire
                 None | Some(Kind::Null) => return Ok(()),
                 Some(Kind::Number(Some(value))) => value.div_euclid(per_second),
                 Some(_) => {
                     let problem = "is no whole number of seconds";
-                    return Err(Unstorable::Mapping { attribute: ttl.attribute.text().into(), problem });
+                    return Err(ItemError::Mapping { attribute: ttl.attribute.text().into(), problem });
                 }
             },
         };
@@ -266,25 +267,26 @@ impl<'a> ItemEncoder<'a> {
         text.extend_from_slice(b"{\"N\":\"");
         json::push_long(&mut text, seconds);
         text.extend_from_slice(b"\"}");
-        match self.marked(TTL) {
-            Some(marked) if ttl.in_place => {
-                let written = marked.written.clone();
+        match self.tracked(TTL) {
+            Some(tracked) if ttl.in_place => {
+                let written = tracked.written.clone();
                 let shift = (written.start, written.end, text.len());
                 self.out.bytes.splice(written, text);
-                self.move_marks(shift);
+                self.move_tracked(shift);
             }
             _ => self.attribute(&ttl.attribute, LEAST_NUMBER_BYTES, |out| out.extend_from_slice(&text)),
         }
         Ok(())
     }
 
-    /// Follows a replacement of `start..end` by `len` bytes in the marks behind it.
-    fn move_marks(&mut self, (start, end, len): (usize, usize, usize)) {
-        for marked in self.marked.iter_mut().flatten() {
-            if marked.written.start >= end {
-                marked.written = (marked.written.start - end + start + len)..(marked.written.end - end + start + len);
-            } else if marked.written.start == start {
-                marked.written.end = start + len;
+    /// Follows a replacement of `start..end` by `len` bytes in the tracked values behind it.
+    fn move_tracked(&mut self, (start, end, len): (usize, usize, usize)) {
+        for tracked in self.tracked.iter_mut().flatten() {
+            if tracked.written.start >= end {
+                tracked.written =
+                    (tracked.written.start - end + start + len)..(tracked.written.end - end + start + len);
+            } else if tracked.written.start == start {
+                tracked.written.end = start + len;
             }
         }
     }
@@ -323,10 +325,10 @@ mod tests {
         vec![(TableId::new(0), Mapping::parse(Some(&property), "table", &Sample).unwrap())]
     }
 
-    type Step<'s> = &'s dyn Fn(&mut ItemEncoder<'_>) -> Result<(), Unstorable>;
+    type Step<'s> = &'s dyn Fn(&mut ItemEncoder<'_>) -> Result<(), ItemError>;
 
-    /// Encodes one record of `fields`, told of the marks of its mapping.
-    fn encode(property: Value, operation: Operation, fields: &[(&str, Step<'_>)]) -> Result<Items, Unstorable> {
+    /// Encodes one record of `fields`, told of the tracked fields of its mapping.
+    fn encode(property: Value, operation: Operation, fields: &[(&str, Step<'_>)]) -> Result<Items, ItemError> {
         let mappings = mapping(property);
         let mut encoder = ItemEncoder::new(&mappings, Duration::from_millis(1_700_000_000_123), 0);
         encoder.start_message(0, "m1", operation);
@@ -339,13 +341,13 @@ mod tests {
         mapping: &Mapping,
         index: Option<usize>,
         fields: &[(&str, Step<'_>)],
-    ) -> Result<(), Unstorable> {
+    ) -> Result<(), ItemError> {
         encoder.begin(SubjectId(0), index);
         encoder.record_start()?;
         for (name, value) in fields {
             encoder.field(&Name::new(name))?;
-            for (mark, _) in mapping.marks().iter().filter(|(_, path)| path == name) {
-                encoder.mark(*mark)?;
+            for (field, _) in mapping.tracked_fields().iter().filter(|(_, path)| path == name) {
+                encoder.tracked_field(*field)?;
             }
             value(encoder)?;
         }
@@ -451,7 +453,7 @@ mod tests {
         assert_eq!(put(field, &[("at", &|e| e.null())]).get("expires"), None);
         let plain = json!({"ttl": {"attribute": "expires", "field": "n"}});
         assert_eq!(put(plain.clone(), &[("n", &|e| e.long(5))])["expires"], json!({"N": "5"}));
-        assert!(matches!(encode(plain, Operation::Put, &[("n", &|e| e.double(5.5))]), Err(Unstorable::Mapping { .. })));
+        assert!(matches!(encode(plain, Operation::Put, &[("n", &|e| e.double(5.5))]), Err(ItemError::Mapping { .. })));
         let days = json!({"ttl": {"attribute": "expires", "days": 2}});
         assert_eq!(put(days, &[])["expires"], json!({"N": (1_700_000_000 + 2 * 86_400).to_string()}));
     }
@@ -500,9 +502,9 @@ mod tests {
         for value in [&(|e: &mut ItemEncoder<'_>| e.null()) as Step<'_>, &|e| e.boolean(true), &|e| {
             e.array_start().and_then(|()| e.array_end())
         }] {
-            assert!(matches!(encode(property.clone(), Operation::Put, &[("id", value)]), Err(Unstorable::Key { .. })));
+            assert!(matches!(encode(property.clone(), Operation::Put, &[("id", value)]), Err(ItemError::Key { .. })));
         }
-        assert!(matches!(encode(property, Operation::Put, &[]), Err(Unstorable::Key { problem: "is missing", .. })));
+        assert!(matches!(encode(property, Operation::Put, &[]), Err(ItemError::Key { problem: "is missing", .. })));
     }
 
     #[test]
@@ -513,7 +515,7 @@ mod tests {
         assert!(item(MAX_ITEM_BYTES - rest - 1).is_ok());
         assert!(item(MAX_ITEM_BYTES - rest).is_ok());
         let error = item(MAX_ITEM_BYTES - rest + 1).unwrap_err();
-        assert_eq!(error, Unstorable::TooLarge { bytes: MAX_ITEM_BYTES + 1, limit: MAX_ITEM_BYTES });
+        assert_eq!(error, ItemError::TooLarge { bytes: MAX_ITEM_BYTES + 1, limit: MAX_ITEM_BYTES });
     }
 
     #[test]

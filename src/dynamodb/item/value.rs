@@ -2,19 +2,19 @@
 
 use super::super::json;
 use super::super::mapping::Layout;
-use super::encoder::{COLLECTION_OVERHEAD, ELEMENT_OVERHEAD, ItemEncoder, Kind, LEAST_NUMBER_BYTES, Marked};
+use super::encoder::{COLLECTION_OVERHEAD, ELEMENT_OVERHEAD, ItemEncoder, Kind, LEAST_NUMBER_BYTES, TrackedValue};
 use super::{MAX_DEPTH, MAX_NAME_BYTES};
-use crate::record::{Mark, Name, RecordVisitor, SubjectId, Unstorable};
+use crate::record::{ItemError, Name, RecordVisitor, SubjectId, TrackedField};
 use std::ops::Range;
 
 impl ItemEncoder<'_> {
-    /// Writes a value that holds no other, with a comma behind it, and remembers it if it is marked.
+    /// Writes a value that holds no other, with a comma behind it, and remembers it if it is tracked.
     fn scalar(
         &mut self,
         kind: Kind,
         len: usize,
-        write: impl FnOnce(&mut Vec<u8>) -> Result<(), Unstorable>,
-    ) -> Result<(), Unstorable> {
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), ItemError>,
+    ) -> Result<(), ItemError> {
         self.check_depth()?;
         let start = self.out.bytes.len();
         write(&mut self.out.bytes)?;
@@ -27,9 +27,9 @@ impl ItemEncoder<'_> {
 
     #[cold]
     fn remember(&mut self, kind: Kind, len: usize, written: Range<usize>) {
-        for (mark, slot) in self.marked.iter_mut().enumerate() {
-            if self.pending & (1 << mark) != 0 {
-                *slot = Some(Marked { kind, len, written: written.clone() });
+        for (field, slot) in self.tracked.iter_mut().enumerate() {
+            if self.pending & (1 << field) != 0 {
+                *slot = Some(TrackedValue { kind, len, written: written.clone() });
             }
         }
         self.pending = 0;
@@ -38,8 +38,8 @@ impl ItemEncoder<'_> {
     fn number(
         &mut self,
         long: Option<i64>,
-        write: impl FnOnce(&mut Vec<u8>) -> Result<(), Unstorable>,
-    ) -> Result<(), Unstorable> {
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), ItemError>,
+    ) -> Result<(), ItemError> {
         self.scalar(Kind::Number(long), LEAST_NUMBER_BYTES, |out| {
             out.extend_from_slice(b"{\"N\":\"");
             write(out)?;
@@ -48,7 +48,7 @@ impl ItemEncoder<'_> {
         })
     }
 
-    fn open(&mut self, text: &[u8]) -> Result<(), Unstorable> {
+    fn open(&mut self, text: &[u8]) -> Result<(), ItemError> {
         if self.pending != 0 {
             let at = self.out.bytes.len();
             self.remember(Kind::Other, 0, at..at);
@@ -61,11 +61,11 @@ impl ItemEncoder<'_> {
     }
 
     /// A value at this place is one level below what holds it.
-    fn check_depth(&self) -> Result<(), Unstorable> {
-        if self.depth < MAX_DEPTH { Ok(()) } else { Err(Unstorable::TooDeep { limit: MAX_DEPTH }) }
+    fn check_depth(&self) -> Result<(), ItemError> {
+        if self.depth < MAX_DEPTH { Ok(()) } else { Err(ItemError::TooDeep { limit: MAX_DEPTH }) }
     }
 
-    fn close(&mut self, text: &[u8]) -> Result<(), Unstorable> {
+    fn close(&mut self, text: &[u8]) -> Result<(), ItemError> {
         self.depth = self.depth.saturating_sub(1);
         self.take_comma();
         self.out.bytes.extend_from_slice(text);
@@ -84,44 +84,44 @@ impl RecordVisitor for ItemEncoder<'_> {
         self.begin_item(subject, index);
     }
 
-    fn finish(&mut self) -> Result<(), Unstorable> {
+    fn finish(&mut self) -> Result<(), ItemError> {
         self.finish_item()
     }
 
-    fn null(&mut self) -> Result<(), Unstorable> {
+    fn null(&mut self) -> Result<(), ItemError> {
         self.scalar(Kind::Null, 1, |out| {
             out.extend_from_slice(b"{\"NULL\":true},");
             Ok(())
         })
     }
 
-    fn boolean(&mut self, value: bool) -> Result<(), Unstorable> {
+    fn boolean(&mut self, value: bool) -> Result<(), ItemError> {
         self.scalar(Kind::Other, 1, |out| {
             out.extend_from_slice(if value { b"{\"BOOL\":true}," } else { b"{\"BOOL\":false}," });
             Ok(())
         })
     }
 
-    fn long(&mut self, value: i64) -> Result<(), Unstorable> {
+    fn long(&mut self, value: i64) -> Result<(), ItemError> {
         self.number(Some(value), |out| {
             json::push_long(out, value);
             Ok(())
         })
     }
 
-    fn float(&mut self, value: f32) -> Result<(), Unstorable> {
+    fn float(&mut self, value: f32) -> Result<(), ItemError> {
         self.number(None, |out| json::push_float(out, value))
     }
 
-    fn double(&mut self, value: f64) -> Result<(), Unstorable> {
+    fn double(&mut self, value: f64) -> Result<(), ItemError> {
         self.number(None, |out| json::push_double(out, value))
     }
 
-    fn decimal(&mut self, unscaled: &[u8], scale: u32) -> Result<(), Unstorable> {
+    fn decimal(&mut self, unscaled: &[u8], scale: u32) -> Result<(), ItemError> {
         self.number(None, |out| json::push_decimal(out, unscaled, scale))
     }
 
-    fn date(&mut self, days: i32) -> Result<(), Unstorable> {
+    fn date(&mut self, days: i32) -> Result<(), ItemError> {
         // ten bytes are the least a date has
         self.scalar(Kind::Text, 10, |out| {
             out.extend_from_slice(b"{\"S\":\"");
@@ -131,7 +131,7 @@ impl RecordVisitor for ItemEncoder<'_> {
         })
     }
 
-    fn string(&mut self, value: &str) -> Result<(), Unstorable> {
+    fn string(&mut self, value: &str) -> Result<(), ItemError> {
         self.scalar(Kind::Text, value.len(), |out| {
             out.extend_from_slice(b"{\"S\":\"");
             json::push_escaped(out, value);
@@ -140,7 +140,7 @@ impl RecordVisitor for ItemEncoder<'_> {
         })
     }
 
-    fn uuid(&mut self, value: [u8; 16]) -> Result<(), Unstorable> {
+    fn uuid(&mut self, value: [u8; 16]) -> Result<(), ItemError> {
         let mut text = *b"00000000-0000-0000-0000-000000000000";
         let digits = value.iter().flat_map(|byte| [byte >> 4, byte & 15]);
         for (place, digit) in text.iter_mut().filter(|place| **place != b'-').zip(digits) {
@@ -149,7 +149,7 @@ impl RecordVisitor for ItemEncoder<'_> {
         self.string(std::str::from_utf8(&text).unwrap_or_default())
     }
 
-    fn bytes(&mut self, value: &[u8]) -> Result<(), Unstorable> {
+    fn bytes(&mut self, value: &[u8]) -> Result<(), ItemError> {
         self.scalar(Kind::Binary, value.len(), |out| {
             out.extend_from_slice(b"{\"B\":\"");
             json::push_base64(out, value);
@@ -158,39 +158,39 @@ impl RecordVisitor for ItemEncoder<'_> {
         })
     }
 
-    fn array_start(&mut self) -> Result<(), Unstorable> {
+    fn array_start(&mut self) -> Result<(), ItemError> {
         self.open(b"{\"L\":[")
     }
 
-    fn array_item(&mut self) -> Result<(), Unstorable> {
+    fn array_item(&mut self) -> Result<(), ItemError> {
         self.size += ELEMENT_OVERHEAD;
         Ok(())
     }
 
-    fn array_end(&mut self) -> Result<(), Unstorable> {
+    fn array_end(&mut self) -> Result<(), ItemError> {
         self.close(b"]},")
     }
 
-    fn map_start(&mut self) -> Result<(), Unstorable> {
+    fn map_start(&mut self) -> Result<(), ItemError> {
         self.open(b"{\"M\":{")
     }
 
-    fn map_key(&mut self, key: &str) -> Result<(), Unstorable> {
+    fn map_key(&mut self, key: &str) -> Result<(), ItemError> {
         match key.len() {
-            0 => return Err(Unstorable::Name("a map has an empty key, which is no attribute name")),
+            0 => return Err(ItemError::Name("a map has an empty key, which is no attribute name")),
             1..=MAX_NAME_BYTES => self.size += key.len() + ELEMENT_OVERHEAD,
-            _ => return Err(Unstorable::Name("a map has a key longer than an attribute name may be")),
+            _ => return Err(ItemError::Name("a map has a key longer than an attribute name may be")),
         }
         json::push_string(&mut self.out.bytes, key);
         self.out.bytes.push(b':');
         Ok(())
     }
 
-    fn map_end(&mut self) -> Result<(), Unstorable> {
+    fn map_end(&mut self) -> Result<(), ItemError> {
         self.close(b"}},")
     }
 
-    fn record_start(&mut self) -> Result<(), Unstorable> {
+    fn record_start(&mut self) -> Result<(), ItemError> {
         if self.layout == Layout::Attributes && self.depth == 0 && !self.in_item {
             // the item's own braces are the record's
             self.in_item = true;
@@ -199,19 +199,19 @@ impl RecordVisitor for ItemEncoder<'_> {
         self.open(b"{\"M\":{")
     }
 
-    fn field(&mut self, name: &Name) -> Result<(), Unstorable> {
+    fn field(&mut self, name: &Name) -> Result<(), ItemError> {
         let overhead = if self.in_item && self.depth == 0 { 0 } else { ELEMENT_OVERHEAD };
         self.size += name.text().len() + overhead;
         self.out.bytes.extend_from_slice(name.member().as_bytes());
         Ok(())
     }
 
-    fn mark(&mut self, mark: Mark) -> Result<(), Unstorable> {
-        self.pending |= 1 << mark.0;
+    fn tracked_field(&mut self, field: TrackedField) -> Result<(), ItemError> {
+        self.pending |= 1 << field.0;
         Ok(())
     }
 
-    fn record_end(&mut self) -> Result<(), Unstorable> {
+    fn record_end(&mut self) -> Result<(), ItemError> {
         if self.in_item && self.depth == 0 {
             return Ok(());
         }

@@ -193,14 +193,14 @@ fn scaling(results: &Results) -> String {
     )
 }
 
-/// A table with a row for each way and a column for each shape.
+/// A table with a row for each candidate and a column for each shape.
 fn by_shape(steps: &[Step]) -> String {
-    let ways = steps.first().map(|step| step.ways.as_slice()).unwrap_or_default();
+    let candidates = steps.first().map(|step| step.candidates.as_slice()).unwrap_or_default();
     let mut head = vec!["ns a record"];
     head.extend(steps.iter().map(|step| step.shape.as_str()));
-    let rows = ways.iter().map(|(way, _)| {
-        let times = steps.iter().map(|step| number(step.nanoseconds(way)));
-        [way.clone()].into_iter().chain(times).collect()
+    let rows = candidates.iter().map(|(candidate, _)| {
+        let times = steps.iter().map(|step| number(step.nanoseconds(candidate)));
+        [candidate.clone()].into_iter().chain(times).collect()
     });
     table(&head, rows)
 }

@@ -1,18 +1,19 @@
-//! The fields that a visitor is told of by a mark.
+//! The fields that a visitor is told of: keys, versions, times to live.
 
 use super::{tree::record, *};
-use crate::record::{Mark, SubjectId};
+use crate::record::{SubjectId, TrackedField};
 
-fn marked(files: &[(&str, &str)], formats: &[WireFormat], marks: &[(u8, &str)]) -> Result<Decoder, String> {
-    let marks = marks.iter().map(|(mark, path)| (SubjectId(0), Mark(*mark), (*path).to_owned())).collect();
-    let options = Options { marks, ..options(formats) };
+fn tracking(files: &[(&str, &str)], formats: &[WireFormat], tracked: &[(u8, &str)]) -> Result<Decoder, String> {
+    let tracked =
+        tracked.iter().map(|(field, path)| (SubjectId(0), TrackedField(*field), (*path).to_owned())).collect();
+    let options = Options { tracked, ..options(formats) };
     parse(files).unwrap().compile(options).map_err(|errors| errors.to_string())
 }
 
-fn marks(decoder: &Decoder, input: &Input<'_>) -> Vec<(u8, String)> {
+fn tracked(decoder: &Decoder, input: &Input<'_>) -> Vec<(u8, String)> {
     let mut records = Records::default();
     decoder.decode(input, &mut Scratch::default(), &mut records).unwrap();
-    records.marks.into_iter().map(|(mark, field)| (mark.0, field)).collect()
+    records.tracked.into_iter().map(|(tracked, name)| (tracked.0, name)).collect()
 }
 
 /// A list whose entries have an id, and a home and an office of the same type.
@@ -26,15 +27,16 @@ const NESTED_JSON: &str = r#"{"id": 1, "home": {"zip": "h"}, "office": {"zip": "
     {"id": 2, "home": {"zip": "H"}, "office": null, "next": null}}"#;
 
 #[test]
-fn a_mark_holds_for_one_path_and_not_for_the_type() {
+fn a_field_is_tracked_at_one_path_and_not_wherever_its_type_is() {
     let body = write(NESTED, NESTED_JSON);
     let input = datum(&body, "s");
     let told = |list: &[(u8, &str)]| {
-        let decoder = marked(&[("s/1", NESTED)], &[WireFormat::Datum], list).unwrap();
+        let decoder = tracking(&[("s/1", NESTED)], &[WireFormat::Datum], list).unwrap();
         assert_eq!(read(&decoder, &input), read(&of_datums(&[NESTED]), &input));
-        marks(&decoder, &input)
+        tracked(&decoder, &input)
     };
-    let owned = |list: &[(u8, &str)]| list.iter().map(|(mark, field)| (*mark, (*field).to_owned())).collect::<Vec<_>>();
+    let owned =
+        |list: &[(u8, &str)]| list.iter().map(|(tracked, name)| (*tracked, (*name).to_owned())).collect::<Vec<_>>();
     assert_eq!(told(&[(0, "id")]), owned(&[(0, "id")]));
     assert_eq!(told(&[(0, "office.zip")]), owned(&[(0, "zip")]));
     assert_eq!(told(&[(1, "home.zip"), (0, "home.zip"), (2, "home")]), owned(&[(2, "home"), (1, "zip"), (0, "zip")]));
@@ -43,21 +45,21 @@ fn a_mark_holds_for_one_path_and_not_for_the_type() {
 }
 
 #[test]
-fn a_mark_is_told_of_in_every_version_and_in_defaults_and_containers() {
+fn a_tracked_field_is_reported_in_every_version_and_in_defaults_and_containers() {
     let first = record_of(r#"{"name": "old", "type": "int"}"#);
     let second =
         record_of(r#"{"name": "new", "type": "int", "aliases": ["old"]}, {"name": "x", "type": "int", "default": 5}"#);
     let files = [("s/1", first.as_str()), ("s/2", &second)];
-    let decoder = marked(&files, &[WireFormat::Container, WireFormat::Datum], &[(0, "new"), (1, "x")]).unwrap();
+    let decoder = tracking(&files, &[WireFormat::Container, WireFormat::Datum], &[(0, "new"), (1, "x")]).unwrap();
     let both = vec![(0, "new".to_owned()), (1, "x".to_owned())];
-    assert_eq!(marks(&decoder, &datum(&[2], "s/1")), both);
-    assert_eq!(marks(&decoder, &datum(&[2, 4], "s/2")), both);
-    assert_eq!(marks(&decoder, &binary(&container(&first, "null", &[(1, &[2])]))), both);
+    assert_eq!(tracked(&decoder, &datum(&[2], "s/1")), both);
+    assert_eq!(tracked(&decoder, &datum(&[2, 4], "s/2")), both);
+    assert_eq!(tracked(&decoder, &binary(&container(&first, "null", &[(1, &[2])]))), both);
 }
 
 #[test]
-fn a_mark_on_what_is_no_field_stops_the_start() {
-    let error = |path| marked(&[("s/1", NESTED)], &[WireFormat::Datum], &[(0, path)]).unwrap_err();
+fn tracking_a_field_that_does_not_exist_stops_the_start() {
+    let error = |path| tracking(&[("s/1", NESTED)], &[WireFormat::Datum], &[(0, path)]).unwrap_err();
     assert_eq!(error("nothing"), "subject s: field nothing: the schema has no field nothing");
     assert_eq!(error("id.zip"), "subject s: field id.zip: zip is looked for in something that is no record");
     assert_eq!(error(""), "subject s: field : the schema has no field ");
@@ -72,12 +74,12 @@ fn of_keys_alone_any_field_may_be_absent() {
            {"name": "items", "type": {"type": "array", "items": "int"}},
            {"name": "kind", "type": "string", "default": "k"}"#,
     );
-    let decoder = marked(&[("s/1", &schema)], &[WireFormat::Json], &[(0, "id"), (1, "at.zip")]).unwrap();
+    let decoder = tracking(&[("s/1", &schema)], &[WireFormat::Json], &[(0, "id"), (1, "at.zip")]).unwrap();
     let json = |text, keys_only| Input { body: Body::Json(text), schema: Some("s"), value_schema_id: None, keys_only };
     let text = r#"{"id": "a", "at": {"zip": 1}}"#;
     let tree = record([("id", "a".into()), ("at", record([("zip", Tree::Long(1))])), ("kind", "k".into())]);
     assert_eq!(read(&decoder, &json(text, true)), Ok(tree));
-    assert_eq!(marks(&decoder, &json(text, true)), [(0, "id".to_owned()), (1, "zip".to_owned())]);
+    assert_eq!(tracked(&decoder, &json(text, true)), [(0, "id".to_owned()), (1, "zip".to_owned())]);
     assert_eq!(reason(&decoder, &json(text, false)).1, "json: at.street: the field is absent and has no default");
     let tree = record([("id", "a".into()), ("kind", "k".into())]);
     assert_eq!(read(&decoder, &json(r#"{"id": "a"}"#, true)), Ok(tree));

@@ -1,11 +1,11 @@
 //! Why a datum is no record.
 
-use crate::{avro::path::At, outcome::Reason, record::Unstorable};
+use crate::{avro::path::WithPath, outcome::Reason, record::ItemError};
 use std::fmt;
 
 /// Why a datum is no record of its schemas.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub(crate) enum DatumError {
     Truncated,
     /// Bytes after the record.
     Trailing(usize),
@@ -23,10 +23,10 @@ pub(crate) enum Fault {
     UnknownBranch,
     Depth(usize),
     Values(usize),
-    Unstorable(Unstorable),
+    Item(ItemError),
 }
 
-impl Fault {
+impl DatumError {
     pub(crate) fn reason(&self) -> Reason {
         match self {
             Self::Truncated => Reason::Truncated,
@@ -42,17 +42,17 @@ impl Fault {
             | Self::DuplicateKey => Reason::MalformedDatum,
             Self::UnknownSymbol | Self::UnknownBranch => Reason::Unresolvable,
             Self::Depth(_) | Self::Values(_) => Reason::LimitExceeded,
-            Self::Unstorable(unstorable) => match unstorable {
-                Unstorable::Number(_) => Reason::NumberOutOfRange,
-                Unstorable::Key { .. } => Reason::InvalidKey,
-                Unstorable::TooLarge { .. } => Reason::ItemTooLarge,
-                Unstorable::TooDeep { .. } | Unstorable::Name(_) | Unstorable::Mapping { .. } => Reason::InvalidItem,
+            Self::Item(error) => match error {
+                ItemError::Number(_) => Reason::NumberOutOfRange,
+                ItemError::Key { .. } => Reason::InvalidKey,
+                ItemError::TooLarge { .. } => Reason::ItemTooLarge,
+                ItemError::TooDeep { .. } | ItemError::Name(_) | ItemError::Mapping { .. } => Reason::InvalidItem,
             },
         }
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for DatumError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Truncated => f.write_str("the datum ends before the value does"),
@@ -70,24 +70,24 @@ impl fmt::Display for Fault {
             Self::UnknownBranch => f.write_str("the reader schema has no place for the union's branch"),
             Self::Depth(limit) => write!(f, "nested deeper than {limit} levels"),
             Self::Values(limit) => write!(f, "more than {limit} values"),
-            Self::Unstorable(unstorable) => unstorable.fmt(f),
+            Self::Item(error) => error.fmt(f),
         }
     }
 }
 
-impl std::error::Error for Fault {
+impl std::error::Error for DatumError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Unstorable(unstorable) => Some(unstorable),
+            Self::Item(error) => Some(error),
             _ => None,
         }
     }
 }
 
-impl From<Unstorable> for Box<At<Fault>> {
+impl From<ItemError> for Box<WithPath<DatumError>> {
     #[cold]
-    fn from(unstorable: Unstorable) -> Self {
-        At::here(Fault::Unstorable(unstorable))
+    fn from(error: ItemError) -> Self {
+        WithPath::here(DatumError::Item(error))
     }
 }
 
@@ -98,19 +98,19 @@ mod tests {
     #[test]
     fn what_a_visitor_cannot_store_keeps_its_reason_and_its_words() {
         let (attribute, problem) = (Box::from("a"), "p");
-        for (unstorable, reason) in [
-            (Unstorable::Number("nan"), Reason::NumberOutOfRange),
-            (Unstorable::Key { attribute: "k".into(), problem }, Reason::InvalidKey),
-            (Unstorable::TooLarge { bytes: 2, limit: 1 }, Reason::ItemTooLarge),
-            (Unstorable::TooDeep { limit: 1 }, Reason::InvalidItem),
-            (Unstorable::Name("n"), Reason::InvalidItem),
-            (Unstorable::Mapping { attribute, problem }, Reason::InvalidItem),
+        for (error, reason) in [
+            (ItemError::Number("nan"), Reason::NumberOutOfRange),
+            (ItemError::Key { attribute: "k".into(), problem }, Reason::InvalidKey),
+            (ItemError::TooLarge { bytes: 2, limit: 1 }, Reason::ItemTooLarge),
+            (ItemError::TooDeep { limit: 1 }, Reason::InvalidItem),
+            (ItemError::Name("n"), Reason::InvalidItem),
+            (ItemError::Mapping { attribute, problem }, Reason::InvalidItem),
         ] {
-            let text = unstorable.to_string();
-            let fault = Box::<At<Fault>>::from(unstorable).in_field("f");
-            assert_eq!(fault.problem().reason(), reason);
-            assert_eq!(fault.to_string(), format!("f: {text}"));
-            assert_eq!(std::error::Error::source(&*fault).unwrap().to_string(), text);
+            let text = error.to_string();
+            let at = Box::<WithPath<DatumError>>::from(error).in_field("f");
+            assert_eq!(at.error().reason(), reason);
+            assert_eq!(at.to_string(), format!("f: {text}"));
+            assert_eq!(std::error::Error::source(&*at).unwrap().to_string(), text);
         }
     }
 }
