@@ -387,7 +387,7 @@ mod tests {
 
     #[test]
     fn attributes_that_are_not_an_object_reject_the_message() {
-        for attributes in [json!(7), json!([]), json!("operation")] {
+        for attributes in [json!(7), json!(true), json!("operation")] {
             let fields = json!({"body": "AQI=", "messageAttributes": attributes});
             assert_eq!(open(fields, error), BodyError::Attributes);
             let envelope = json!({"Type": "Notification", "Message": "AQI=", "MessageAttributes": attributes});
