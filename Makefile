@@ -134,27 +134,32 @@ BENCH_EFFORT ?= --rounds 5 --turn 2
 # One at a time: built together, a package's dependencies would have the features of all.
 .PHONY: bench-tools
 bench-tools: bootstrap
-	cargo build --release --locked --package ordinary --target $(HOST_TARGET)
-	cargo build --release --locked --package bench --target $(HOST_TARGET)
+	cargo build --release --locked --package baseline --target $(HOST_TARGET)
+	cargo build --release --locked --package harness --target $(HOST_TARGET)
 
 .PHONY: bench
-bench: bench-tools ## everything measured against the ordinary handler, in some minutes; target/bench/report.html
-	$(RELEASE)/bench measure --ours $(BOOTSTRAP) --ordinary $(RELEASE)/ordinary $(BENCH_EFFORT) \
+bench: bench-tools ## everything measured against the baseline handler, in some minutes; target/bench/report.html
+	$(RELEASE)/harness measure --ours $(BOOTSTRAP) --baseline $(RELEASE)/baseline $(BENCH_EFFORT) \
 		--revision "$$(git describe --always --dirty)" --date "$$(date -u +%F)" $(BENCH_FOLDER)/results.json
-	$(RELEASE)/bench render $(BENCH_FOLDER)/results.json $(BENCH_FOLDER)/report.html
+	$(RELEASE)/harness render $(BENCH_FOLDER)/results.json $(BENCH_FOLDER)/report.html
 	@echo $(BENCH_FOLDER)/report.html
 
 .PHONY: bench-steps
-bench-steps: ## single steps, the ordinary ways beside ours
+bench-steps: ## single steps beside the crates usually used for them
 	cargo bench --locked --package micro --target $(HOST_TARGET)
+
+INFERNO := .tools/bin/inferno-flamegraph
+
+$(INFERNO):
+	cargo install --quiet --locked --root .tools --version 0.12.8 --no-default-features --features cli inferno
 
 # The same executable, but with the names of its functions.
 .PHONY: profile
-profile: bench-tools ## where the time of the function goes, at 10 and at 1,000 messages a batch; target/bench/profile-*
+profile: bench-tools $(INFERNO) ## where the time of the function goes, at 10 and at 1,000 messages a batch; target/bench/profile-*
 	mkdir -p $(BENCH_FOLDER)
 	cargo rustc --release --locked --package avro-ingest --bin avro-ingest --target $(HOST_TARGET) -- -C strip=debuginfo
 	mv $(BOOTSTRAP) $(BENCH_FOLDER)/avro-ingest
-	benches/profile.sh $(RELEASE)/bench $(BENCH_FOLDER)/avro-ingest $(BENCH_FOLDER)
+	benches/profile.sh $(RELEASE)/harness $(BENCH_FOLDER)/avro-ingest $(BENCH_FOLDER) $(dir $(INFERNO))
 
 .PHONY: help
 help: ## this list

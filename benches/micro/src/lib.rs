@@ -1,7 +1,7 @@
 //! What is compared step by step, and the messages it is compared on.
 //!
 //! [`shape`] has the records and [`event`] the events of them, which the whole-process bench sends as well. [`steps`] has,
-//! for each step of a message's way, the ways to do it: the ordinary ones beside avro-ingest's.
+//! for each step of handling a message, the implementations: those of the ordinary crates beside avro-ingest's.
 
 mod attribute;
 pub mod event;

@@ -1,4 +1,4 @@
-//! SQS to DynamoDB, the way an engineer writes it from the documentation of `lambda_runtime`, `aws_lambda_events`,
+//! SQS to DynamoDB, as an engineer writes it from the documentation of `lambda_runtime`, `aws_lambda_events`,
 //! `apache-avro`, `serde_dynamo` and the SDK: one schema, one table, partial batch response.
 //!
 //! It is what avro-ingest is measured against, so it wastes nothing that the documentation would not: the schema is
@@ -73,7 +73,7 @@ async fn handle(store: &Store, reader: &GenericSingleObjectReader, event: SqsEve
     Ok(response)
 }
 
-#[expect(clippy::disallowed_methods, reason = "the ordinary way to learn the time")]
+#[expect(clippy::disallowed_methods, reason = "the baseline reads the clock directly")]
 fn now() -> Result<f64, Error> {
     let milliseconds = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
     Ok(milliseconds as f64 / 1_000.0)

@@ -1,7 +1,7 @@
-//! `bench drive`: one bootstrap at one kind of work, for a profiler to look at.
+//! `harness drive`: one bootstrap at one kind of work, for a profiler to look at.
 
 use crate::compare::{self, Effort};
-use crate::process::Surroundings;
+use crate::process::RunConfig;
 use std::error::Error;
 use std::num::NonZero;
 use std::path::PathBuf;
@@ -29,13 +29,13 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
-    let surroundings = Surroundings {
+    let config = RunConfig {
         delay: Duration::from_millis(arguments.delay),
         concurrency: arguments.concurrency,
         launcher: arguments.launcher.clone(),
-        ..Surroundings::default()
+        ..RunConfig::default()
     };
-    let figures = compare::alone(&arguments.bootstrap, arguments.messages, &surroundings, arguments.effort).await?;
+    let figures = compare::alone(&arguments.bootstrap, arguments.messages, &config, arguments.effort).await?;
     println!("{}", serde_json::to_string_pretty(&figures)?);
     Ok(())
 }

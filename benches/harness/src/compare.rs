@@ -2,7 +2,7 @@
 
 use crate::events::{self, Events};
 use crate::figures::{Figures, Ratio};
-use crate::process::{Process, Round, Surroundings};
+use crate::process::{Process, Round, RunConfig};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::error::Error;
@@ -15,9 +15,9 @@ pub(crate) struct Bootstraps {
     /// Bootstrap of avro-ingest
     #[arg(long, value_name = "FILE")]
     pub(crate) ours: PathBuf,
-    /// Bootstrap of the ordinary handler
+    /// Bootstrap of the baseline
     #[arg(long, value_name = "FILE")]
-    pub(crate) ordinary: PathBuf,
+    pub(crate) baseline: PathBuf,
 }
 
 /// How long it is measured.
@@ -43,7 +43,7 @@ fn seconds(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
 
-/// What both came to.
+/// The figures of both.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Comparison {
     /// Messages of an event.
@@ -51,8 +51,8 @@ pub(crate) struct Comparison {
     /// Bytes of an event.
     pub(crate) event_bytes: usize,
     pub(crate) ours: Figures,
-    pub(crate) ordinary: Figures,
-    /// CPU time for a message: how many times more the ordinary handler takes.
+    pub(crate) baseline: Figures,
+    /// CPU time for a message: how many times more the baseline takes.
     pub(crate) ratio: Ratio,
 }
 
@@ -60,11 +60,11 @@ pub(crate) struct Comparison {
 pub(crate) async fn alone(
     bootstrap: &Path,
     messages: u32,
-    surroundings: &Surroundings,
+    config: &RunConfig,
     effort: Effort,
 ) -> Result<Figures, Box<dyn Error>> {
     let events = events::of(messages)?;
-    let mut turns = Turns::start(bootstrap, &events, surroundings, effort).await?;
+    let mut turns = Turns::start(bootstrap, &events, config, effort).await?;
     for _ in 0..effort.rounds {
         turns.take(effort).await?;
     }
@@ -75,22 +75,22 @@ pub(crate) async fn alone(
 pub(crate) async fn both(
     bootstraps: &Bootstraps,
     messages: u32,
-    surroundings: &Surroundings,
+    config: &RunConfig,
     effort: Effort,
 ) -> Result<Comparison, Box<dyn Error>> {
     let events = events::of(messages)?;
-    let mut ours = Turns::start(&bootstraps.ours, &events, surroundings, effort).await?;
-    let mut ordinary = Turns::start(&bootstraps.ordinary, &events, surroundings, effort).await?;
+    let mut ours = Turns::start(&bootstraps.ours, &events, config, effort).await?;
+    let mut baseline = Turns::start(&bootstraps.baseline, &events, config, effort).await?;
     for _ in 0..effort.rounds {
         ours.take(effort).await?;
-        ordinary.take(effort).await?;
+        baseline.take(effort).await?;
     }
     Ok(Comparison {
         messages,
         event_bytes: events.payloads.first().map_or(0, Bytes::len),
-        ratio: Ratio::of(&ours.rounds, &ordinary.rounds),
+        ratio: Ratio::of(&ours.rounds, &baseline.rounds),
         ours: ours.figures()?,
-        ordinary: ordinary.figures()?,
+        baseline: baseline.figures()?,
     })
 }
 
@@ -105,11 +105,11 @@ impl<'e> Turns<'e> {
     async fn start(
         bootstrap: &Path,
         events: &'e Events,
-        surroundings: &Surroundings,
+        config: &RunConfig,
         effort: Effort,
     ) -> Result<Self, Box<dyn Error>> {
-        let process = Process::start(bootstrap, surroundings).await?;
-        // connections, caches and the limiter have settled after this
+        let process = Process::start(bootstrap, config).await?;
+        // after this, connections are open, caches are warm and the limiter is steady
         process.work(events, effort.turn / 4).await?;
         Ok(Self { process, events, rounds: Vec::new() })
     }

@@ -24,7 +24,7 @@ const ALL_STORED: &[u8] = br#"{"batchItemFailures":[]}"#;
 
 /// Where a bootstrap stands.
 #[derive(Debug, Clone)]
-pub(crate) struct Surroundings {
+pub(crate) struct RunConfig {
     /// How long the endpoint takes for an answer.
     pub(crate) delay: Duration,
     /// How many invocations it works on at once.
@@ -37,7 +37,7 @@ pub(crate) struct Surroundings {
     pub(crate) settings: Vec<(&'static str, String)>,
 }
 
-impl Default for Surroundings {
+impl Default for RunConfig {
     fn default() -> Self {
         Self {
             delay: Duration::ZERO,
@@ -56,7 +56,7 @@ pub(crate) struct Process {
     concurrency: usize,
 }
 
-/// What a stretch of work took.
+/// What one turn of work took.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Round {
     pub(crate) messages: usize,
@@ -71,16 +71,16 @@ pub(crate) struct Round {
 
 impl Process {
     /// Starts `bootstrap`.
-    pub(crate) async fn start(bootstrap: &Path, surroundings: &Surroundings) -> Result<Self, Box<dyn Error>> {
-        let sink = Sink::start(0, surroundings.delay)?;
-        let mut settings = Settings::new(launched(bootstrap, &surroundings.launcher)?);
-        settings.memory_mb = surroundings.memory_mb;
-        settings.max_concurrency = surroundings.concurrency;
+    pub(crate) async fn start(bootstrap: &Path, config: &RunConfig) -> Result<Self, Box<dyn Error>> {
+        let sink = Sink::start(0, config.delay)?;
+        let mut settings = Settings::new(launched(bootstrap, &config.launcher)?);
+        settings.memory_mb = config.memory_mb;
+        settings.max_concurrency = config.concurrency;
         settings.init_timeout = TIMEOUT;
         let schemas = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schemas").display().to_string();
         let common =
             [("TABLE_NAME", "orders".to_owned()), ("SCHEMA_DIR", schemas), ("AWS_ENDPOINT_URL_DYNAMODB", sink.url())];
-        let all = common.into_iter().chain(surroundings.settings.iter().cloned());
+        let all = common.into_iter().chain(config.settings.iter().cloned());
         settings.environment.extend(all.map(|(name, value)| (name.to_owned(), value)));
         let function = Function::start(settings).await?;
         let concurrency = function.max_concurrency();

@@ -14,7 +14,7 @@ use table::table;
 
 const STYLE: &str = include_str!("style.css");
 const OURS: &str = "avro-ingest";
-const ORDINARY: &str = "ordinary";
+const BASELINE: &str = "baseline";
 
 /// The page of `results`.
 pub(crate) fn page(results: &Results) -> String {
@@ -42,8 +42,8 @@ fn header(results: &Results) -> String {
     let tile = |value: String, what: &str| format!(r#"<div class="tile"><b>{value}</b><span>{what}</span></div>"#);
     let tiles = [
         tile(format!("{} µs", number(ours)), "CPU for a message, 1,000 a batch"),
-        tile(format!("{} times", number(ratio(1_000))), "less than the ordinary handler, 1,000 a batch"),
-        tile(format!("{} times", number(ratio(10))), "less than the ordinary handler, 10 a batch"),
+        tile(format!("{} times", number(ratio(1_000))), "less than the baseline, 1,000 a batch"),
+        tile(format!("{} times", number(ratio(10))), "less than the baseline, 10 a batch"),
         tile(number(indicators::sustained(results)), "messages a second, one process"),
         tile(format!("${cheapest:.2}"), "per million messages at best, all services"),
     ];
@@ -90,7 +90,7 @@ fn both(comparisons: &[Comparison], y: &str, value: impl Fn(&Figures) -> f64) ->
     let values = |of: fn(&Comparison) -> &Figures| comparisons.iter().map(|both| value(of(both))).collect();
     let series = [
         Series { name: OURS, class: "a", values: values(|both| &both.ours) },
-        Series { name: ORDINARY, class: "b", values: values(|both| &both.ordinary) },
+        Series { name: BASELINE, class: "b", values: values(|both| &both.baseline) },
     ];
     plot::lines(&Axes { steps, x: "messages of an event", y }, &series)
 }
@@ -122,7 +122,7 @@ fn batch_sizes(results: &Results) -> String {
                 let ratio = format!("{} times less", number(both.ratio.median));
                 [
                     row(OURS, both.messages, &both.ours, ratio),
-                    row(ORDINARY, both.messages, &both.ordinary, String::new()),
+                    row(BASELINE, both.messages, &both.baseline, String::new()),
                 ]
             })
             .collect::<Vec<_>>()
@@ -145,8 +145,8 @@ fn batch_sizes(results: &Results) -> String {
             &format!("An endpoint that takes {delay_ms} ms."),
         ),
         figure(
-            "An invocation of the ordinary handler, ms",
-            &percentiles(|both| &both.ordinary),
+            "An invocation of the baseline, ms",
+            &percentiles(|both| &both.baseline),
             &format!("An endpoint that takes {delay_ms} ms."),
         ),
     ];
@@ -175,7 +175,7 @@ fn scaling(results: &Results) -> String {
                 let Figures { messages_per_second, cpu_us, .. } = figures;
                 vec![format!("{}, {name}", entry.cores), number(*messages_per_second), number(*cpu_us)]
             };
-            [row(OURS, &entry.comparison.ours), row(ORDINARY, &entry.comparison.ordinary)]
+            [row(OURS, &entry.comparison.ours), row(BASELINE, &entry.comparison.baseline)]
         });
         table(&["cores", "messages/s", "CPU µs a message"], rows)
     };
@@ -227,7 +227,7 @@ fn json_and_avro(results: &Results) -> String {
     });
     let head = ["bytes a record", "JSON", "Avro datum", "saved", "Avro message body", "item as sent"];
     format!(
-        "<h2>JSON and Avro</h2><p>Avro is smaller where a record is more than text, and base64 takes a third of it back on the way through SQS.</p>{}<h3>Encode</h3>{}<h3>Decode</h3>{}",
+        "<h2>JSON and Avro</h2><p>Avro is smaller where a record is more than text, and base64 in the SQS body takes a third of it back.</p>{}<h3>Encode</h3>{}<h3>Decode</h3>{}",
         table(&head, sizes),
         by_shape(&steps.encode),
         by_shape(&steps.decode)
@@ -275,7 +275,7 @@ fn method(results: &Results) -> String {
          CPU time is the process's own, user and kernel, as the kernel counts it; a figure is the median of the turns and a ratio the median of the \
          ratios turn by turn. Events are orders of the example schema as SQS delivers them, each message a millisecond after the other. \
          The runtime API and the endpoint share the machine, so messages a second are what is left for the function, not what it could do alone.</p>\
-         <p>The ordinary handler is <code>benches/ordinary</code>: lambda_runtime, aws_lambda_events, apache-avro into structs, serde_dynamo and the SDK, \
+         <p>The baseline is <code>benches/baseline</code>: lambda_runtime, aws_lambda_events, apache-avro into structs, serde_dynamo and the SDK, \
          25 items a call and 10 calls at once.</p>",
         number(seconds)
     )

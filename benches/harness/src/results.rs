@@ -4,7 +4,7 @@ use crate::compare::{self, Bootstraps, Comparison, Effort};
 use crate::cost::{Cost, Prices};
 use crate::events;
 use crate::figures::{Figures, median};
-use crate::process::{MEMORY_OF_A_PROCESSOR_MB, Process, Surroundings};
+use crate::process::{MEMORY_OF_A_PROCESSOR_MB, Process, RunConfig};
 use crate::steps::Steps;
 use serde::{Deserialize, Serialize};
 use std::error::Error;
@@ -67,9 +67,9 @@ pub(crate) struct Machine {
 pub(crate) struct Start {
     /// Medians, in milliseconds.
     pub(crate) ours_ms: f64,
-    pub(crate) ordinary_ms: f64,
+    pub(crate) baseline_ms: f64,
     pub(crate) ours_bytes: u64,
-    pub(crate) ordinary_bytes: u64,
+    pub(crate) baseline_bytes: u64,
 }
 
 /// Both on so many cores.
@@ -104,7 +104,7 @@ pub(crate) struct Largest {
 
 /// What the caller knows and this program does not.
 #[derive(Debug, Clone, clap::Args)]
-pub(crate) struct Occasion {
+pub(crate) struct RunMetadata {
     /// Revision of the sources
     #[arg(long, default_value = "unknown")]
     revision: String,
@@ -117,16 +117,16 @@ pub(crate) struct Occasion {
 pub(crate) async fn measure(
     bootstraps: &Bootstraps,
     effort: Effort,
-    occasion: Occasion,
+    metadata: RunMetadata,
     prices: Prices,
 ) -> Result<Results, Box<dyn Error>> {
     eprintln!("single steps");
-    // one of the ways has a runtime of its own
+    // one of the candidates has a runtime of its own
     let steps = tokio::task::block_in_place(Steps::time)?;
     eprintln!("start");
     let start = start(bootstraps).await?;
-    let delayed_surroundings = Surroundings { delay: DELAY, ..Surroundings::default() };
-    let at_once = batches(bootstraps, &Surroundings::default(), effort).await?;
+    let delayed_surroundings = RunConfig { delay: DELAY, ..RunConfig::default() };
+    let at_once = batches(bootstraps, &RunConfig::default(), effort).await?;
     let delayed = batches(bootstraps, &delayed_surroundings, effort).await?;
     let cores = cores(bootstraps, effort).await?;
     let ours = &bootstraps.ours;
@@ -135,15 +135,15 @@ pub(crate) async fn measure(
     for in_flight in LIMITS {
         eprintln!("{in_flight} write calls at once");
         let settings = ["MIN_IN_FLIGHT", "MAX_IN_FLIGHT"].map(|name| (name, in_flight.to_string())).to_vec();
-        let surroundings = Surroundings { settings, ..delayed_surroundings.clone() };
-        limits.push(Limit { in_flight, figures: compare::alone(ours, BATCH, &surroundings, effort.less()).await? });
+        let config = RunConfig { settings, ..delayed_surroundings.clone() };
+        limits.push(Limit { in_flight, figures: compare::alone(ours, BATCH, &config, effort.less()).await? });
     }
     let mut sustained = Vec::new();
     for (messages, concurrency) in SUSTAINED {
         eprintln!("{concurrency} invocations of {messages} messages at once");
         let at_once = NonZero::new(concurrency).unwrap_or(NonZero::<u32>::MIN);
-        let surroundings = Surroundings { concurrency: at_once, ..delayed_surroundings.clone() };
-        let figures = compare::alone(ours, messages, &surroundings, effort.less()).await?;
+        let config = RunConfig { concurrency: at_once, ..delayed_surroundings.clone() };
+        let figures = compare::alone(ours, messages, &config, effort.less()).await?;
         sustained.push(Sustained { messages, concurrency, figures });
     }
     let messages = events::most()?;
@@ -154,8 +154,8 @@ pub(crate) async fn measure(
     let item_bytes = steps.sizes.first().map_or(f64::NAN, |(_, sizes)| sizes.item);
     Ok(Results {
         machine: Machine::here()?,
-        revision: occasion.revision,
-        date: occasion.date,
+        revision: metadata.revision,
+        date: metadata.date,
         effort: (effort.rounds, effort.turn.as_secs_f64()),
         start,
         costs: delayed.iter().map(|comparison| prices.cost(comparison, item_bytes)).collect(),
@@ -173,13 +173,13 @@ pub(crate) async fn measure(
 
 async fn batches(
     bootstraps: &Bootstraps,
-    surroundings: &Surroundings,
+    config: &RunConfig,
     effort: Effort,
 ) -> Result<Vec<Comparison>, Box<dyn Error>> {
     let mut comparisons = Vec::new();
     for messages in BATCHES {
-        eprintln!("{messages} messages an event, an endpoint that takes {:?}", surroundings.delay);
-        comparisons.push(compare::both(bootstraps, messages, surroundings, effort).await?);
+        eprintln!("{messages} messages an event, an endpoint that takes {:?}", config.delay);
+        comparisons.push(compare::both(bootstraps, messages, config, effort).await?);
     }
     Ok(comparisons)
 }
@@ -197,8 +197,8 @@ async fn cores(bootstraps: &Bootstraps, effort: Effort) -> Result<Vec<Cores>, Bo
         eprintln!("{cores} of {most} cores");
         let launcher = format!("taskset --cpu-list 0-{}", cores - 1);
         let memory_mb = MEMORY_OF_A_PROCESSOR_MB * cores;
-        let surroundings = Surroundings { launcher, memory_mb, ..Surroundings::default() };
-        let comparison = compare::both(bootstraps, BATCH, &surroundings, effort.less()).await?;
+        let config = RunConfig { launcher, memory_mb, ..RunConfig::default() };
+        let comparison = compare::both(bootstraps, BATCH, &config, effort.less()).await?;
         results.push(Cores { cores, comparison });
     }
     Ok(results)
@@ -207,18 +207,18 @@ async fn cores(bootstraps: &Bootstraps, effort: Effort) -> Result<Vec<Cores>, Bo
 async fn start(bootstraps: &Bootstraps) -> Result<Start, Box<dyn Error>> {
     let mut times = [Vec::new(), Vec::new()];
     for _ in 0..STARTS {
-        for (bootstrap, times) in [&bootstraps.ours, &bootstraps.ordinary].into_iter().zip(&mut times) {
-            let process = Process::start(bootstrap, &Surroundings::default()).await?;
+        for (bootstrap, times) in [&bootstraps.ours, &bootstraps.baseline].into_iter().zip(&mut times) {
+            let process = Process::start(bootstrap, &RunConfig::default()).await?;
             times.push(process.init()?.as_secs_f64() * 1e3);
         }
     }
-    let [ours, ordinary] = times.map(|times| median(times.into_iter()));
+    let [ours, baseline] = times.map(|times| median(times.into_iter()));
     let bytes = |path: &Path| fs::metadata(path).map(|metadata| metadata.len());
     Ok(Start {
         ours_ms: ours,
-        ordinary_ms: ordinary,
+        baseline_ms: baseline,
         ours_bytes: bytes(&bootstraps.ours)?,
-        ordinary_bytes: bytes(&bootstraps.ordinary)?,
+        baseline_bytes: bytes(&bootstraps.baseline)?,
     })
 }
 

@@ -1,4 +1,4 @@
-//! `bench`: both bootstraps as whole processes, in turns, and the report of it.
+//! `harness`: measures both bootstraps as whole processes, in turns, and writes the report.
 
 mod clock;
 mod compare;
@@ -6,7 +6,6 @@ mod cost;
 mod drive;
 mod events;
 mod figures;
-mod flame;
 mod process;
 mod report;
 mod results;
@@ -15,12 +14,12 @@ mod steps;
 use clap::{Parser, Subcommand};
 use compare::{Bootstraps, Effort};
 use cost::Prices;
-use results::{Occasion, Results};
+use results::{Results, RunMetadata};
 use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Measures avro-ingest against the ordinary handler: whole processes under one runtime API, in turns
+/// Measures avro-ingest against the baseline: whole processes under one runtime API, in turns
 #[derive(Parser)]
 struct Arguments {
     #[command(subcommand)]
@@ -32,8 +31,6 @@ enum Command {
     Measure(Measure),
     Render(Render),
     Drive(drive::Arguments),
-    /// Turns the samples of `perf script -F comm,ip,sym` on standard input into a flame graph on standard output
-    Flame,
 }
 
 /// Measures everything and writes it as JSON
@@ -44,7 +41,7 @@ struct Measure {
     #[command(flatten)]
     effort: Effort,
     #[command(flatten)]
-    occasion: Occasion,
+    metadata: RunMetadata,
     /// The price table
     #[arg(long, default_value = "benches/prices.json", value_name = "FILE")]
     prices: PathBuf,
@@ -63,9 +60,9 @@ struct Render {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     match Arguments::parse().command {
-        Command::Measure(Measure { bootstraps, effort, occasion, prices, results }) => {
+        Command::Measure(Measure { bootstraps, effort, metadata, prices, results }) => {
             let prices: Prices = serde_json::from_str(&read(&prices)?)?;
-            let measured = results::measure(&bootstraps, effort, occasion, prices).await?;
+            let measured = results::measure(&bootstraps, effort, metadata, prices).await?;
             write(&results, &serde_json::to_string_pretty(&measured)?)
         }
         Command::Render(Render { results, page }) => {
@@ -73,7 +70,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
             write(&page, &report::page(&results))
         }
         Command::Drive(arguments) => drive::run(&arguments).await,
-        Command::Flame => flame::run(),
     }
 }
 

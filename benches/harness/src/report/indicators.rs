@@ -57,7 +57,7 @@ pub(super) fn of_the_decision(results: &Results) -> Vec<Indicator> {
             target: "100 ms, of which 50 ms delivery",
             measured: format!("{} ms are the function's", number(p95)),
             met: Some(p95 < 50.0),
-            how: format!("an invocation of 10 messages at a {delay} ms endpoint; the way through SQS comes on top"),
+            how: format!("an invocation of 10 messages at a {delay} ms endpoint; the time in SQS comes on top"),
         },
         Indicator {
             name: "serialization overhead",
@@ -102,13 +102,13 @@ pub(super) fn of_this_function(results: &Results) -> Vec<Indicator> {
                 format!("{} times ({} to {})", number(ratio.median), number(ratio.least), number(ratio.most))
             }),
             met: ratio.map(|ratio| ratio.median >= least),
-            how: "user and kernel time of the process, the ordinary handler's over ours, turn by turn".into(),
+            how: "user and kernel time of the process, the baseline's over ours, turn by turn".into(),
         }
     };
     let order = results.steps.to_items.first();
     let [ours, values, fast] =
         ["avro-ingest", "apache-avro value, attribute value, SDK", "serde_avro_fast, struct only"]
-            .map(|way| order.map_or(f64::NAN, |step| step.nanoseconds(way)));
+            .map(|candidate| order.map_or(f64::NAN, |step| step.nanoseconds(candidate)));
     let parse = &results.steps.parse;
     let parse_ratio = parse.nanoseconds("aws_lambda_events, serde_path_to_error") / parse.nanoseconds("avro-ingest");
     let start = &results.start;
