@@ -19,7 +19,7 @@ use std::time::Duration;
 pub struct Faults {
     /// The whole call is throttled.
     pub throttled: u64,
-    /// Some items are handed back.
+    /// Some items come back unprocessed.
     pub unprocessed: u64,
     /// HTTP 500 or 503, the write not applied.
     pub server_error: u64,
@@ -176,10 +176,10 @@ fn error(status: u16, code: &str) -> (u16, Value) {
 
 impl State {
     fn fault(&mut self) -> Fault {
-        let mut dice = self.random.below(100);
+        let mut roll = self.random.below(100);
         let mut hit = |percent: u64| {
-            let hit = dice < percent;
-            dice = if hit { u64::MAX } else { dice.saturating_sub(percent) };
+            let hit = roll < percent;
+            roll = if hit { u64::MAX } else { roll.saturating_sub(percent) };
             hit
         };
         let faults = self.faults;
