@@ -18,9 +18,10 @@ pub fn decode_message<'e>(
     encoder: &mut ItemEncoder<'e>,
     buffers: &mut DecodeBuffers,
 ) -> Result<Decoded, Undecoded<Rejection>> {
-    let opened =
-        message.open(&mut buffers.body).map_err(|error| Undecoded::Rejected(Rejection::new(error.reason(), &error)))?;
-    let keys_only = match opened.attributes.operation() {
+    let body = message
+        .decode_body(&mut buffers.body)
+        .map_err(|error| Undecoded::Rejected(Rejection::new(error.reason(), &error)))?;
+    let keys_only = match body.operation.as_deref() {
         None | Some("put") => false,
         Some("delete") => true,
         Some(_) => {
@@ -29,12 +30,12 @@ pub fn decode_message<'e>(
         }
     };
     let input = avro::Input {
-        body: match &opened.content {
+        body: match &body.content {
             BodyContent::Binary(bytes) => avro::Body::Binary(bytes),
             BodyContent::Json(text) => avro::Body::Json(text),
         },
-        schema: opened.attributes.schema(),
-        value_schema_id: opened.value_schema_id.as_deref(),
+        schema: body.schema.as_deref(),
+        value_schema_id: body.value_schema_id.as_deref(),
         keys_only,
     };
     transcoder.transcode(&input, (position, &message.id), encoder, &mut buffers.scratch)

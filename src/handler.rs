@@ -238,7 +238,7 @@ impl Handler {
         let Outcome::Returned(Cause::Rejected(rejection)) = batch.outcomes.get(position)? else { return None };
         let message = event.messages.get(position)?;
         let subject = batch.subjects.get(position).copied().flatten().map(|subject| self.transcoder.subject(subject));
-        Some(Rejected { position, message, rejection, schema: message.attributes().schema().or(subject) })
+        Some(Rejected { position, message, rejection, schema: subject })
     }
 }
 

@@ -189,7 +189,7 @@ async fn of_duplicate_keys_the_last_is_stored() {
 async fn a_malformed_event_and_a_missing_table_fail_the_invocation() {
     let database = Embedded::start(0).unwrap();
     let function = Function::start(settings(&database)).await.unwrap();
-    for malformed in [json!({}), json!({"Records": []}), json!({"Records": [{"body": "AAAA"}]})] {
+    for malformed in [json!({}), json!({"Records": null}), json!({"Records": [{"body": "AAAA"}]})] {
         let invocation = invoke(&function, &malformed).await;
         let Outcome::Error { error_type, .. } = &invocation.outcome else { panic!("{:?}", invocation.outcome) };
         assert_eq!(error_type, "MalformedEvent");

@@ -1,6 +1,6 @@
 //! The body of a message: where it is, and what it is once base64 and envelopes are off.
 
-use super::event::{Attribute, Message, MessageAttributes, Text};
+use super::event::{Message, MessageAttributes, Text};
 use crate::outcome::Reason;
 use base64_simd::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use serde_json::value::RawValue;
@@ -16,13 +16,15 @@ pub enum BodyContent<'a> {
     Json(Cow<'a, str>),
 }
 
-/// A body with the attributes that apply to it.
+/// A body with the attributes that apply to it: those of the message and, where it has none, of the SNS envelope.
 #[derive(Debug, PartialEq, Eq)]
 pub struct DecodedBody<'a> {
     /// What it holds.
     pub content: BodyContent<'a>,
-    /// Those of the message and, where it has none, of the envelope around its body.
-    pub attributes: Cow<'a, MessageAttributes<'a>>,
+    /// The attribute that names the schema of a bare datum or a JSON body.
+    pub schema: Option<Cow<'a, str>>,
+    /// The attribute that says what to do with the records.
+    pub operation: Option<Cow<'a, str>>,
     /// The bytes of the attribute that carries a Confluent schema id.
     pub value_schema_id: Option<Vec<u8>>,
 }
@@ -34,10 +36,12 @@ pub enum BodyError {
     Missing,
     /// It is not base64.
     Base64,
-    /// The attribute `avro` is not binary, or not base64.
-    AvroAttribute,
-    /// The attribute `__value_schema_id` is not base64.
-    SchemaIdAttribute,
+    /// The attributes are not an object, or one of ours is there twice.
+    Attributes,
+    /// The attribute of this name is not of data type String, or has no value.
+    TextAttribute(&'static str),
+    /// The attribute of this name is not of data type Binary, or its value is not base64.
+    BinaryAttribute(&'static str),
     /// The message in the SNS envelope is empty or no string.
     Envelope,
 }
@@ -48,7 +52,7 @@ impl BodyError {
         match self {
             Self::Missing => Reason::MissingBody,
             Self::Base64 => Reason::InvalidBase64,
-            Self::AvroAttribute | Self::SchemaIdAttribute => Reason::InvalidAttribute,
+            Self::Attributes | Self::TextAttribute(_) | Self::BinaryAttribute(_) => Reason::InvalidAttribute,
             Self::Envelope => Reason::InvalidEnvelope,
         }
     }
@@ -56,17 +60,82 @@ impl BodyError {
 
 impl fmt::Display for BodyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Missing => "the message has no body",
-            Self::Base64 => "the body is neither base64 nor a JSON object",
-            Self::AvroAttribute => "the message attribute avro is no base64 of a binary value",
-            Self::SchemaIdAttribute => "the message attribute __value_schema_id is no base64 of a binary value",
-            Self::Envelope => "the message of the SNS notification is empty or no string",
-        })
+        match self {
+            Self::Missing => f.write_str("the message has no body"),
+            Self::Base64 => f.write_str("the body is neither base64 nor a JSON object"),
+            Self::Attributes => f.write_str("the message attributes are not an object with each name once"),
+            Self::TextAttribute(name) => write!(f, "the message attribute {name} is not a String with a value"),
+            Self::BinaryAttribute(name) => {
+                write!(f, "the message attribute {name} is not a Binary with a value in base64")
+            }
+            Self::Envelope => f.write_str("the message of the SNS notification is empty or no string"),
+        }
     }
 }
 
 impl std::error::Error for BodyError {}
+
+/// A message attribute: of a queue in lower case, within an SNS envelope in upper, where binary is base64 in `Value`.
+#[derive(serde::Deserialize)]
+#[serde(bound(deserialize = "'de: 'a"))]
+struct Attribute<'a> {
+    #[serde(default, rename = "dataType", alias = "Type")]
+    data_type: Option<Text<'a>>,
+    #[serde(default, rename = "stringValue")]
+    string: Option<Text<'a>>,
+    #[serde(default, rename = "binaryValue")]
+    binary: Option<Text<'a>>,
+    #[serde(default, rename = "Value")]
+    value: Option<Text<'a>>,
+}
+
+impl<'a> Attribute<'a> {
+    /// The value of the attribute of this JSON, if it is of the data type `wanted`, which may have a label behind a dot.
+    fn value(json: &'a RawValue, wanted: &str) -> Option<Cow<'a, str>> {
+        let Self { data_type, string, binary, value } = serde_json::from_str(json.get()).ok()?;
+        let is_wanted = data_type.is_none_or(|data_type| data_type.0.split('.').next() == Some(wanted));
+        let value = match (string, binary, value) {
+            (Some(Text(text)), None, None) if wanted == STRING => text,
+            (None, Some(Text(text)), None) if wanted == BINARY => text,
+            (None, None, Some(Text(text))) => text,
+            _ => return None,
+        };
+        (is_wanted && !value.is_empty()).then_some(value)
+    }
+}
+
+/// The data types that our attributes have.
+/// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-message-metadata.html>
+const STRING: &str = "String";
+const BINARY: &str = "Binary";
+
+impl<'a> MessageAttributes<'a> {
+    fn schema(&self) -> Result<Option<Cow<'a, str>>, BodyError> {
+        text_attribute(self.schema, "schema")
+    }
+
+    fn operation(&self) -> Result<Option<Cow<'a, str>>, BodyError> {
+        text_attribute(self.operation, "operation")
+    }
+
+    fn value_schema_id(&self) -> Result<Option<Vec<u8>>, BodyError> {
+        let Some(json) = self.value_schema_id else { return Ok(None) };
+        let mut id = Vec::new();
+        binary_attribute(json, "__value_schema_id", &mut id)?;
+        Ok(Some(id))
+    }
+}
+
+fn text_attribute<'a>(json: Option<&'a RawValue>, name: &'static str) -> Result<Option<Cow<'a, str>>, BodyError> {
+    let value = |json| Attribute::value(json, STRING).ok_or(BodyError::TextAttribute(name));
+    json.map(value).transpose()
+}
+
+/// Appends the bytes of a binary attribute.
+fn binary_attribute(json: &RawValue, name: &'static str, out: &mut Vec<u8>) -> Result<(), BodyError> {
+    let value = Attribute::value(json, BINARY);
+    value.and_then(|text| decode_base64(&text, out)).ok_or(BodyError::BinaryAttribute(name))
+}
 
 /// An SNS notification as it is delivered to a queue without raw delivery.
 /// <https://docs.aws.amazon.com/sns/latest/dg/sns-large-payload-raw-message-delivery.html>
@@ -76,85 +145,82 @@ struct Envelope<'a> {
     r#type: Text<'a>,
     #[serde(borrow)]
     message: &'a RawValue,
-    #[serde(default)]
-    message_attributes: Option<MessageAttributes<'a>>,
+    #[serde(borrow, default)]
+    message_attributes: Option<&'a RawValue>,
 }
 
 impl Message<'_> {
-    /// Opens the body; decoded bytes go to `scratch`.
-    pub fn open<'s>(&'s self, scratch: &'s mut Vec<u8>) -> Result<DecodedBody<'s>, BodyError> {
+    /// Takes base64 and envelopes off the body; decoded bytes go to `scratch`.
+    pub fn decode_body<'s>(&'s self, scratch: &'s mut Vec<u8>) -> Result<DecodedBody<'s>, BodyError> {
         let text = self.body.as_deref().unwrap_or_default().trim_ascii();
-        let attributes = Cow::Borrowed(self.attributes());
-        if self.attributes().avro.is_some() {
-            return binary_body(None, attributes, scratch);
-        }
-        if !text.starts_with('{') {
-            return binary_body(Some(text), attributes, scratch);
+        let attributes = self.known_attributes().ok_or(BodyError::Attributes)?;
+        if attributes.avro.is_some() || !text.starts_with('{') {
+            return binary_body(text, &attributes, scratch);
         }
         let Ok(envelope) = serde_json::from_str::<Envelope<'s>>(text) else {
-            return json_body(Cow::Borrowed(text), attributes);
+            return json_body(Cow::Borrowed(text), &attributes);
         };
         if envelope.r#type.0 != "Notification" {
-            return json_body(Cow::Borrowed(text), attributes);
+            return json_body(Cow::Borrowed(text), &attributes);
         }
         let Ok(message) = serde_json::from_str::<Text<'s>>(envelope.message.get()) else {
             return Err(BodyError::Envelope);
         };
-        let attributes = self.attributes().clone().or(in_envelope(envelope.message_attributes.unwrap_or_default()));
+        let inner = envelope.message_attributes.map(|json| serde_json::from_str(json.get()));
+        let inner = inner.transpose().map_err(|_| BodyError::Attributes)?.flatten();
+        let attributes = attributes.or(inner.unwrap_or_default());
         match message.0.trim_ascii() {
             "" if attributes.avro.is_none() => Err(BodyError::Envelope),
-            inner if inner.starts_with('{') => json_body(Cow::Owned(inner.to_owned()), Cow::Owned(attributes)),
-            inner => binary_body(Some(inner), Cow::Owned(attributes), scratch),
+            text if text.starts_with('{') && attributes.avro.is_none() => {
+                json_body(Cow::Owned(text.to_owned()), &attributes)
+            }
+            text => binary_body(text, &attributes, scratch),
         }
     }
 }
 
-fn json_body<'s>(text: Cow<'s, str>, attributes: Cow<'s, MessageAttributes<'s>>) -> Result<DecodedBody<'s>, BodyError> {
-    let value_schema_id = value_schema_id(&attributes)?;
-    Ok(DecodedBody { content: BodyContent::Json(text), attributes, value_schema_id })
+fn json_body<'s>(text: Cow<'s, str>, attributes: &MessageAttributes<'s>) -> Result<DecodedBody<'s>, BodyError> {
+    decoded_body(BodyContent::Json(text), attributes)
 }
 
-/// Opens binary: the attribute `avro` if there is one, else the body's `text`.
+/// Binary: the attribute `avro` if there is one, else the body's `text`.
 fn binary_body<'s>(
-    text: Option<&str>,
-    attributes: Cow<'s, MessageAttributes<'s>>,
+    text: &str,
+    attributes: &MessageAttributes<'s>,
     scratch: &'s mut Vec<u8>,
 ) -> Result<DecodedBody<'s>, BodyError> {
     scratch.clear();
-    match (&attributes.avro, text) {
-        (Some(attribute), _) => {
-            let binary = attribute.binary.as_ref().ok_or(BodyError::AvroAttribute)?;
-            decode(&binary.0, scratch).ok_or(BodyError::AvroAttribute)?;
-        }
-        (None, None | Some("")) => return Err(BodyError::Missing),
-        (None, Some(text)) => decode(text, scratch).ok_or(BodyError::Base64)?,
+    match (attributes.avro, text) {
+        (Some(json), _) => binary_attribute(json, "avro", scratch)?,
+        (None, "") => return Err(BodyError::Missing),
+        (None, text) => decode_base64(text, scratch).ok_or(BodyError::Base64)?,
     }
-    let value_schema_id = value_schema_id(&attributes)?;
-    Ok(DecodedBody { content: BodyContent::Binary(scratch), attributes, value_schema_id })
+    decoded_body(BodyContent::Binary(scratch), attributes)
 }
 
-fn value_schema_id(attributes: &MessageAttributes<'_>) -> Result<Option<Vec<u8>>, BodyError> {
-    let Some(attribute) = &attributes.value_schema_id else { return Ok(None) };
-    let mut id = Vec::new();
-    let binary = attribute.binary.as_ref().ok_or(BodyError::SchemaIdAttribute)?;
-    decode(&binary.0, &mut id).ok_or(BodyError::SchemaIdAttribute)?;
-    Ok(Some(id))
+fn decoded_body<'s>(
+    content: BodyContent<'s>,
+    attributes: &MessageAttributes<'s>,
+) -> Result<DecodedBody<'s>, BodyError> {
+    Ok(DecodedBody {
+        content,
+        schema: attributes.schema()?,
+        operation: attributes.operation()?,
+        value_schema_id: attributes.value_schema_id()?,
+    })
 }
 
-/// SNS writes every value as a string under one name, a binary one as base64.
-fn in_envelope(attributes: MessageAttributes<'_>) -> MessageAttributes<'_> {
-    fn binary(attribute: Attribute<'_>) -> Attribute<'_> {
-        Attribute { binary: attribute.string, string: None }
-    }
-    MessageAttributes {
-        avro: attributes.avro.map(binary),
-        value_schema_id: attributes.value_schema_id.map(binary),
-        ..attributes
-    }
+/// Appends what `text` stands for: the standard or the URL-safe alphabet, padded or not, in one line or several.
+fn decode_base64(text: &str, out: &mut Vec<u8>) -> Option<()> {
+    const LINE_BREAKS: [char; 2] = ['\r', '\n'];
+    decode_line(text, out).or_else(|| {
+        // looked for only where decoding has failed, so that a body in one line costs nothing
+        let lines = text.contains(LINE_BREAKS).then(|| text.split(LINE_BREAKS).collect::<String>());
+        decode_line(&lines?, out)
+    })
 }
 
-/// Appends what `text` stands for: the standard or the URL-safe alphabet, padded or not.
-fn decode(text: &str, out: &mut Vec<u8>) -> Option<()> {
+fn decode_line(text: &str, out: &mut Vec<u8>) -> Option<()> {
     let digits = text.strip_suffix("==").or_else(|| text.strip_suffix('=')).unwrap_or(text);
     if digits.is_empty() {
         return None;
@@ -177,7 +243,11 @@ mod tests {
         record["messageId"] = json!("m");
         let payload = json!({"Records": [record]}).to_string();
         let event = Event::parse(payload.as_bytes()).unwrap();
-        check(event.messages[0].open(&mut vec![9; 3]))
+        check(event.messages[0].decode_body(&mut vec![9; 3]))
+    }
+
+    fn error(body: Result<DecodedBody<'_>, BodyError>) -> BodyError {
+        body.unwrap_err()
     }
 
     #[track_caller]
@@ -186,16 +256,19 @@ mod tests {
     }
 
     #[test]
-    fn base64_may_be_standard_or_url_safe_padded_or_not_with_white_space_around() {
+    fn base64_may_be_standard_or_url_safe_padded_or_not_in_one_line_or_several_with_white_space_around() {
         let bytes = [0xC3, 0x01, 0xFF, 0xFE, 0xFB, 0xEF, 0xBE];
-        for text in ["wwH//vvvvg==", "wwH//vvvvg", "wwH__vvvvg==", "wwH__vvvvg", "\n wwH//vvvvg==\r\n"] {
+        let lines = ["wwH/\r\n/vvv\r\nvg==", "w\nwH__vvvvg=\n=", "wwH__\n\nvvvvg"];
+        let one_line = ["wwH//vvvvg==", "wwH//vvvvg", "wwH__vvvvg==", "wwH__vvvvg", "\n wwH//vvvvg==\r\n"];
+        for text in one_line.into_iter().chain(lines) {
             assert_binary(json!({"body": text}), &bytes);
+            assert_binary(json!({"messageAttributes": {"avro": {"binaryValue": text.trim()}}}), &bytes);
         }
     }
 
     #[test]
     fn what_is_not_base64_is_rejected_as_that() {
-        for text in ["!", "wwH//_vv", "a", "wwH/ /vvv", "é", "w===", "=", "["] {
+        for text in ["!", "wwH//_vv", "a", "wwH/ /vvv", "é", "w===", "=", "[", "AQI=\nAQI=", "=\n="] {
             open(json!({"body": text}), |opened| assert_eq!(opened.unwrap_err(), BodyError::Base64, "{text}"));
         }
     }
@@ -214,7 +287,7 @@ mod tests {
         assert_binary(fields, &[1, 2]);
         for attribute in [json!({"stringValue": "AQI=", "dataType": "String"}), json!({"binaryValue": "?"})] {
             let fields = json!({"body": "AQI=", "messageAttributes": {"avro": attribute}});
-            open(fields, |opened| assert_eq!(opened.unwrap_err(), BodyError::AvroAttribute));
+            open(fields, |opened| assert_eq!(opened.unwrap_err(), BodyError::BinaryAttribute("avro")));
         }
     }
 
@@ -238,7 +311,7 @@ mod tests {
         open(json!({"body": envelope("{\"a\":1}")}), |opened| {
             let opened = opened.unwrap();
             assert_eq!(opened.content, BodyContent::Json("{\"a\":1}".into()));
-            assert_eq!(opened.attributes.schema(), Some("order"));
+            assert_eq!(opened.schema.as_deref(), Some("order"));
         });
         open(json!({"body": envelope(" ")}), |opened| assert_eq!(opened.unwrap_err(), BodyError::Envelope));
         for message in [json!(null), json!(7), json!({})] {
@@ -255,7 +328,7 @@ mod tests {
         let fields = json!({"body": body.to_string(), "messageAttributes": {"schema": {"stringValue": "ours"}}});
         open(fields, |opened| {
             let opened = opened.unwrap();
-            assert_eq!((opened.content, opened.attributes.schema()), (BodyContent::Binary(&[3, 4]), Some("ours")));
+            assert_eq!((opened.content, opened.schema.as_deref()), (BodyContent::Binary(&[3, 4]), Some("ours")));
         });
     }
 
@@ -265,6 +338,74 @@ mod tests {
         let fields = json!({"body": "AQI=", "messageAttributes": {"__value_schema_id": attribute}});
         open(fields, |opened| assert_eq!(opened.unwrap().value_schema_id.unwrap(), [0, 0, 0, 0, 42]));
         let fields = json!({"body": "AQI=", "messageAttributes": {"__value_schema_id": {"stringValue": "42"}}});
-        open(fields, |opened| assert_eq!(opened.unwrap_err(), BodyError::SchemaIdAttribute));
+        open(fields, |opened| assert_eq!(opened.unwrap_err(), BodyError::BinaryAttribute("__value_schema_id")));
+    }
+
+    #[test]
+    fn an_attribute_of_ours_that_is_not_what_it_must_be_is_never_ignored() {
+        let text = [
+            json!({"binaryValue": "ZGVsZXRl", "dataType": "Binary"}),
+            json!({"stringValue": "1", "dataType": "Number"}),
+            json!({"stringValue": "delete", "binaryValue": "AQI=", "dataType": "String"}),
+            json!({"stringValue": "", "dataType": "String"}),
+            json!({"stringValue": null, "dataType": "String"}),
+            json!({"stringValue": 7, "dataType": "String"}),
+            json!({"dataType": "String"}),
+            json!({}),
+            json!(null),
+            json!("delete"),
+            json!(7),
+        ];
+        for attribute in text {
+            for name in ["operation", "schema"] {
+                for body in ["AQI=", "{}"] {
+                    let fields = json!({"body": body, "messageAttributes": {name: attribute}});
+                    let found = open(fields, error);
+                    assert_eq!(found, BodyError::TextAttribute(name), "{attribute}");
+                }
+                let envelope =
+                    json!({"Type": "Notification", "Message": "AQI=", "MessageAttributes": {name: attribute}});
+                let found = open(json!({"body": envelope.to_string()}), error);
+                assert_eq!(found, BodyError::TextAttribute(name), "{attribute} in an envelope");
+            }
+        }
+        let binary = [
+            json!({"stringValue": "AQI=", "dataType": "String"}),
+            json!({"binaryValue": "AQI=", "dataType": "String"}),
+            json!({"binaryValue": "", "dataType": "Binary"}),
+            json!({"dataType": "Binary"}),
+            json!(null),
+        ];
+        for attribute in binary {
+            for name in ["avro", "__value_schema_id"] {
+                let fields = json!({"body": "AQI=", "messageAttributes": {name: attribute}});
+                let found = open(fields, error);
+                assert_eq!(found, BodyError::BinaryAttribute(name), "{attribute}");
+            }
+        }
+    }
+
+    #[test]
+    fn attributes_that_are_not_an_object_reject_the_message() {
+        for attributes in [json!(7), json!(true), json!("operation")] {
+            let fields = json!({"body": "AQI=", "messageAttributes": attributes});
+            assert_eq!(open(fields, error), BodyError::Attributes);
+            let envelope = json!({"Type": "Notification", "Message": "AQI=", "MessageAttributes": attributes});
+            assert_eq!(open(json!({"body": envelope.to_string()}), error), BodyError::Attributes);
+        }
+        let twice = r#"{"Records": [{"messageId": "m", "body": "AQI=", "messageAttributes":
+            {"operation": {"stringValue": "put"}, "operation": {"stringValue": "delete"}}}]}"#;
+        let event = Event::parse(twice.as_bytes()).unwrap();
+        assert_eq!(event.messages[0].decode_body(&mut Vec::new()).unwrap_err(), BodyError::Attributes);
+        assert_binary(json!({"body": "AQI=", "messageAttributes": null}), &[1, 2]);
+        assert_binary(json!({"body": "AQI=", "messageAttributes": {"theirs": 7}}), &[1, 2]);
+    }
+
+    #[test]
+    fn a_text_attribute_may_have_a_label_and_escapes() {
+        let attributes = json!({"operation": {"stringValue": "del\u{e9}\n", "dataType": "String.mine"}});
+        open(json!({"body": "AQI=", "messageAttributes": attributes}), |body| {
+            assert_eq!(body.unwrap().operation.as_deref(), Some("del\u{e9}\n"));
+        });
     }
 }

@@ -4,6 +4,7 @@
 
 use super::reader::{JsonReader, Unexpected};
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
+use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
@@ -11,7 +12,7 @@ use std::fmt;
 /// The messages of an invocation.
 #[derive(Debug)]
 pub struct Event<'a> {
-    /// At least one, each with an id.
+    /// Each with an id.
     pub messages: Vec<Message<'a>>,
     /// Whether they come from a FIFO queue, whose groups keep their order. A message group alone does not say so: fair
     /// queues have them too.
@@ -32,35 +33,42 @@ pub struct Message<'a> {
     pub group: Option<Cow<'a, str>>,
     /// The X-Ray header the producer sent along.
     pub trace: Option<Cow<'a, str>>,
-    /// Boxed, because few messages have any.
-    attributes: Option<Box<MessageAttributes<'a>>>,
-    /// Every attribute, as JSON.
-    all_attributes: Option<&'a str>,
+    /// Every attribute, as JSON, if there is one.
+    attributes: Option<&'a str>,
 }
 
-/// The message attributes that mean something here.
-#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Deserialize)]
+/// The message attributes that mean something here, each as it stands: read only when its message is decoded.
+#[derive(Debug, Clone, Copy, Default, serde::Deserialize)]
 #[serde(bound(deserialize = "'de: 'a"))]
-pub struct MessageAttributes<'a> {
+pub(super) struct MessageAttributes<'a> {
     /// The framed Avro bytes, in place of the body.
-    #[serde(default)]
-    pub(super) avro: Option<Attribute<'a>>,
-    #[serde(default)]
-    pub(super) schema: Option<Attribute<'a>>,
-    #[serde(default)]
-    pub(super) operation: Option<Attribute<'a>>,
-    #[serde(default, rename = "__value_schema_id")]
-    pub(super) value_schema_id: Option<Attribute<'a>>,
+    #[serde(default, deserialize_with = "raw")]
+    pub(super) avro: Option<&'a RawValue>,
+    /// Names the schema of a bare datum or a JSON body.
+    #[serde(default, deserialize_with = "raw")]
+    pub(super) schema: Option<&'a RawValue>,
+    /// What to do with the records.
+    #[serde(default, deserialize_with = "raw")]
+    pub(super) operation: Option<&'a RawValue>,
+    #[serde(default, rename = "__value_schema_id", deserialize_with = "raw")]
+    pub(super) value_schema_id: Option<&'a RawValue>,
 }
 
-/// A message attribute: of a queue in lower case, within an SNS envelope in upper.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
-#[serde(bound(deserialize = "'de: 'a"))]
-pub(super) struct Attribute<'a> {
-    #[serde(default, rename = "stringValue", alias = "Value")]
-    pub(super) string: Option<Text<'a>>,
-    #[serde(default, rename = "binaryValue")]
-    pub(super) binary: Option<Text<'a>>,
+/// A value that is there, whatever it is: null too.
+fn raw<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
+}
+
+impl MessageAttributes<'_> {
+    /// These, and where there are none those of `other`.
+    pub(super) fn or(self, other: Self) -> Self {
+        Self {
+            avro: self.avro.or(other.avro),
+            schema: self.schema.or(other.schema),
+            operation: self.operation.or(other.operation),
+            value_schema_id: self.value_schema_id.or(other.value_schema_id),
+        }
+    }
 }
 
 /// A message attribute as the producer sent it.
@@ -75,39 +83,11 @@ pub struct OriginalAttribute {
     pub binary_value: Option<String>,
 }
 
-impl<'a> MessageAttributes<'a> {
-    /// Names the schema of a bare datum or a JSON body.
-    pub fn schema(&self) -> Option<&str> {
-        text(self.schema.as_ref())
-    }
-
-    /// What to do with the records.
-    pub fn operation(&self) -> Option<&str> {
-        text(self.operation.as_ref())
-    }
-
-    /// These, and where there are none those of `other`.
-    pub(super) fn or(self, other: Self) -> Self {
-        Self {
-            avro: self.avro.or(other.avro),
-            schema: self.schema.or(other.schema),
-            operation: self.operation.or(other.operation),
-            value_schema_id: self.value_schema_id.or(other.value_schema_id),
-        }
-    }
-}
-
-fn text<'t>(attribute: Option<&'t Attribute<'_>>) -> Option<&'t str> {
-    attribute?.string.as_ref().map(|text| text.0.as_ref())
-}
-
 /// Why an event is no batch of SQS messages. The invocation fails: without ids nothing can be answered for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MalformedEvent {
     /// The payload is not the JSON of an SQS event.
     Json(Unexpected),
-    /// There is no message in it.
-    Empty,
     /// A message has no id.
     NoId {
         /// Its place in the event, from zero.
@@ -119,7 +99,6 @@ impl fmt::Display for MalformedEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Json(unexpected) => write!(f, "the event is no batch of SQS messages: {unexpected}"),
-            Self::Empty => f.write_str("the event has no messages"),
             Self::NoId { position } => write!(f, "message {position} of the event has no messageId"),
         }
     }
@@ -129,7 +108,7 @@ impl std::error::Error for MalformedEvent {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Json(unexpected) => Some(unexpected),
-            Self::Empty | Self::NoId { .. } => None,
+            Self::NoId { .. } => None,
         }
     }
 }
@@ -170,7 +149,7 @@ impl<'a> Event<'a> {
         if let Some(position) = messages.iter().position(|message| message.id.is_empty()) {
             return Err(MalformedEvent::NoId { position });
         }
-        if messages.is_empty() { Err(MalformedEvent::Empty) } else { Ok(Self { messages, fifo }) }
+        Ok(Self { messages, fifo })
     }
 }
 
@@ -192,14 +171,15 @@ impl<'a> EventRecord<'a> {
             group: None,
             trace: None,
             attributes: None,
-            all_attributes: None,
         };
         reader.object(|reader, name| {
             match name {
                 "messageId" => message.id = reader.string("a messageId")?,
                 "body" => message.body = reader.optional_string("a body")?,
                 "attributes" => message.read_system_attributes(reader)?,
-                "messageAttributes" => message.read_attributes(reader.raw()?),
+                "messageAttributes" => {
+                    message.attributes = Some(reader.raw()?).filter(|json| !matches!(*json, "{}" | "null"))
+                }
                 "eventSourceARN" => source = reader.optional_string("an eventSourceARN")?,
                 _ => reader.skip()?,
             }
@@ -228,19 +208,9 @@ impl<'a> Message<'a> {
         })
     }
 
-    /// Most messages have no attributes, so they are looked into only where there are some.
-    fn read_attributes(&mut self, raw: &'a str) {
-        if raw != "{}" {
-            self.all_attributes = Some(raw);
-            self.attributes = serde_json::from_str(raw).ok().map(Box::new);
-        }
-    }
-
-    /// The attributes that mean something here.
-    pub fn attributes(&self) -> &MessageAttributes<'a> {
-        const NONE: &MessageAttributes<'_> =
-            &MessageAttributes { avro: None, schema: None, operation: None, value_schema_id: None };
-        self.attributes.as_deref().unwrap_or(NONE)
+    /// The attributes that mean something here. `None` if they are not an object of one value a name.
+    pub(super) fn known_attributes(&self) -> Option<MessageAttributes<'a>> {
+        self.attributes.map_or_else(|| Some(MessageAttributes::default()), |json| serde_json::from_str(json).ok())
     }
 
     /// The body as it came, for sending it on.
@@ -250,7 +220,7 @@ impl<'a> Message<'a> {
 
     /// Every message attribute as it came, for sending it on.
     pub fn original_attributes(&self) -> HashMap<String, OriginalAttribute> {
-        self.all_attributes.and_then(|raw| serde_json::from_str(raw).ok()).unwrap_or_default()
+        self.attributes.and_then(|raw| serde_json::from_str(raw).ok()).unwrap_or_default()
     }
 }
 
@@ -300,7 +270,6 @@ mod tests {
         assert!(matches!(message.id, Cow::Borrowed("m1")) && matches!(message.body, Some(Cow::Borrowed("AAAA"))));
         assert_eq!((message.receive_count, message.sent_ms), (Some(3), Some(1_545_082_649_183)));
         assert_eq!((message.group.as_deref(), message.trace.as_deref()), (Some("g"), Some("Root=1")));
-        assert_eq!((message.attributes().schema(), message.attributes().operation()), (Some("order/1"), None));
         let original = message.original_attributes();
         assert_eq!(original["other"].binary_value.as_deref(), Some("AQ=="));
         assert_eq!(original.len(), 2);
@@ -335,11 +304,15 @@ mod tests {
         ] {
             assert!(matches!(Event::parse(payload), Err(MalformedEvent::Json(_))), "{}", payload.escape_ascii());
         }
-        assert!(matches!(Event::parse(br#"{"Records":[]}"#), Err(MalformedEvent::Empty)));
         for second in ["{}", r#"{"messageId":""}"#] {
             let payload = format!(r#"{{"Records":[{{"messageId":"a"}},{second}]}}"#);
             assert!(matches!(Event::parse(payload.as_bytes()), Err(MalformedEvent::NoId { position: 1 })));
         }
+    }
+
+    #[test]
+    fn an_event_without_messages_is_an_event() {
+        assert!(Event::parse(br#"{"Records":[]}"#).unwrap().messages.is_empty());
     }
 
     #[test]
@@ -390,13 +363,13 @@ mod tests {
             ))
         });
         let records: Vec<Fields> = records.collect::<Option<_>>()?;
-        (!records.is_empty() && records.iter().all(|record| !record.0.is_empty())).then_some(records)
+        records.iter().all(|record| !record.0.is_empty()).then_some(records)
     }
 
     fn as_read(payload: &[u8]) -> Option<Vec<Fields>> {
         let owned = |text: &Option<Cow<'_, str>>| text.as_deref().map(str::to_owned);
         let read = |message: &Message<'_>| {
-            let attributes = message.all_attributes.and_then(|json| some(serde_json::from_str(json).unwrap()));
+            let attributes = message.attributes.and_then(|json| some(serde_json::from_str(json).unwrap()));
             (
                 message.id.to_string(),
                 owned(&message.body),
@@ -435,15 +408,6 @@ mod tests {
             let byte = payload[by];
             if insert { payload.insert(at, byte) } else { payload[at] = byte }
             proptest::prop_assert_eq!(as_read(&payload), as_values(&payload));
-        }
-    }
-
-    #[test]
-    fn odd_message_attributes_do_not_cost_the_message() {
-        for attributes in ["null", "7", r#"{"schema":7}"#, r#"{"schema":{}}"#] {
-            let payload = format!(r#"{{"Records":[{{"messageId":"a","body":"x","messageAttributes":{attributes}}}]}}"#);
-            let event = Event::parse(payload.as_bytes()).unwrap();
-            assert_eq!(event.messages[0].attributes().schema(), None);
         }
     }
 }

@@ -7,6 +7,6 @@ mod reader;
 mod response;
 
 pub use body::{BodyContent, BodyError, DecodedBody};
-pub use event::{Event, MalformedEvent, Message, MessageAttributes, OriginalAttribute};
+pub use event::{Event, MalformedEvent, Message, OriginalAttribute};
 pub use reader::Unexpected;
 pub use response::Response;
