@@ -33,6 +33,24 @@ impl<E> Undecoded<E> {
     }
 }
 
+impl<E: fmt::Display> fmt::Display for Undecoded<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rejected(error) => error.fmt(f),
+            Self::Interrupted(interruption) => interruption.fmt(f),
+        }
+    }
+}
+
+impl<E: std::error::Error + 'static> std::error::Error for Undecoded<E> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Rejected(error) => error.source(),
+            Self::Interrupted(_) => None,
+        }
+    }
+}
+
 /// What is wrong with a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Problem {
