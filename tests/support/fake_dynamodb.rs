@@ -2,8 +2,8 @@
 //! and a busy service fail, as often as it is told.
 
 use super::random::Random;
-use avro_ingest::connections::{Answering, Exchange, Unanswered};
 use avro_ingest::dynamodb::client::Client;
+use avro_ingest::transport::{HttpTransport, ResponseFuture, TransportError};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use bytes::Bytes;
@@ -118,8 +118,8 @@ impl FakeDynamoDb {
     }
 }
 
-impl Exchange for FakeDynamoDb {
-    fn send(&self, request: Request<Bytes>) -> Answering {
+impl HttpTransport for FakeDynamoDb {
+    fn send(&self, request: Request<Bytes>) -> ResponseFuture {
         let table = self.clone();
         Box::pin(async move {
             let target = request.headers()["x-amz-target"].to_str().unwrap();
@@ -131,7 +131,7 @@ impl Exchange for FakeDynamoDb {
                 (fault, Duration::from_millis(1 + state.random.below(60)))
             };
             tokio::time::sleep(delay).await;
-            let reset = || Unanswered { before_answer: true, cause: "connection reset".into() };
+            let reset = || TransportError { before_response: true, cause: "connection reset".into() };
             let apply = |unprocessed| table.0.lock().unwrap().apply(target, &body, unprocessed);
             match fault {
                 Fault::None => Ok(answer(apply(false))),
