@@ -5,6 +5,7 @@
 mod answer;
 mod batch;
 pub mod client;
+mod credentials;
 pub mod item;
 mod json;
 pub mod mapping;
