@@ -1,6 +1,6 @@
 //! One invocation, from the payload to the answer: the only file that sees both SQS and DynamoDB.
 
-use crate::avro::Decoded;
+use crate::avro::{Decoded, Undecoded};
 use crate::clock;
 use crate::decode::{DecodeBuffers, decode_message};
 use crate::dynamodb::item::Items;
@@ -176,7 +176,9 @@ impl Handler {
                         *outcome = Outcome::Stored;
                     }
                 }
-                Ok(Err(rejection)) => *outcome = Outcome::Returned(Cause::Rejected(rejection)),
+                Ok(Err(Undecoded::Rejected(rejection))) => *outcome = Outcome::Returned(Cause::Rejected(rejection)),
+                // it stays unfinished, as every message begins
+                Ok(Err(Undecoded::Interrupted(_))) => {}
                 Err(_) => {
                     encoder.discard_message();
                     buffers = DecodeBuffers::default();

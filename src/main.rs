@@ -3,7 +3,7 @@
 use avro_ingest::dynamodb::client::Client;
 use avro_ingest::dynamodb::writer::Writer;
 use avro_ingest::handler::Handler;
-use avro_ingest::limiter::Law;
+use avro_ingest::limiter::AimdLimit;
 use avro_ingest::metrics::Metrics;
 use avro_ingest::quarantine::Quarantine;
 use avro_ingest::settings::Settings;
@@ -138,9 +138,9 @@ async fn start() -> Result<Handler, Box<dyn Error + Send + Sync>> {
     })?;
     let transcoder = Transcoder::new(&settings, schema_dir::read(&settings.schema_dir)?)?;
     let aws = Aws::new(Arc::new(ConnectionPool::new(settings.max_in_flight.get())?), &settings)?;
-    let law = Law::new(settings.target_latency, settings.min_in_flight.get(), settings.max_in_flight.get())?;
+    let limit = AimdLimit::new(settings.target_latency, settings.min_in_flight.get(), settings.max_in_flight.get())?;
     let jitter = |most: Duration| most.mul_f64(fastrand::f64());
-    let writer = Writer::new(aws.dynamodb().await?, transcoder.mappings().clone(), law, jitter);
+    let writer = Writer::new(aws.dynamodb().await?, transcoder.mappings().clone(), limit, jitter);
     let reached =
         timeout(WARM_UP_TIMEOUT, writer.warm_up()).await.unwrap_or_else(|_| Err("no response in time".into()));
     if let Err(cause) = reached {

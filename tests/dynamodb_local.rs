@@ -10,6 +10,7 @@
 )]
 
 use avro_ingest::avro::SchemaFile;
+use avro_ingest::avro::Undecoded;
 use avro_ingest::decode::{DecodeBuffers, decode_message};
 use avro_ingest::dynamodb::item::{MAX_DEPTH, MAX_ITEM_BYTES, MAX_PARTITION_KEY_BYTES, MAX_SORT_KEY_BYTES};
 use avro_ingest::dynamodb::{MAX_BATCH_ITEMS, MAX_NUMBER_DIGITS};
@@ -69,7 +70,7 @@ impl Probe {
     }
 
     /// The item that a record becomes.
-    fn encode(&self, record: &Value) -> Result<Value, Rejection> {
+    fn encode(&self, record: &Value) -> Result<Value, Undecoded<Rejection>> {
         let event = json!({"Records": [{"messageId": "m", "body": record.to_string()}]}).to_string();
         let event = Event::parse(event.as_bytes()).unwrap();
         let mut encoder = self.transcoder.encoder(Duration::from_millis(1_700_000_000_001), 0);

@@ -3,9 +3,9 @@
 //!
 //! Nothing here retries: the writer owns the loop, and `CallError` says what it needs to decide.
 
-use super::answer::{self, Answer, CallError};
 use super::credentials::{CredentialsCache, NoCredentials};
 use super::mapping::Mapping;
+use super::response::{self, CallError, WriteResponse};
 use super::signature::{CONTENT_TYPE, SignableRequest, Signature, Signer};
 use crate::clock;
 use crate::transport::{HttpTransport, TransportError};
@@ -72,18 +72,18 @@ impl Client {
     }
 
     /// Sends a BatchWriteItem whose body is `body`. Its items are all of the table of `mappings`.
-    pub(crate) async fn batch_write(&self, body: Bytes, mappings: &[&Mapping]) -> Result<Answer, CallError> {
-        answer::of_batch(&self.post("DynamoDB_20120810.BatchWriteItem", body).await?, mappings)
+    pub(crate) async fn batch_write(&self, body: Bytes, mappings: &[&Mapping]) -> Result<WriteResponse, CallError> {
+        response::of_batch(&self.post("DynamoDB_20120810.BatchWriteItem", body).await?, mappings)
     }
 
     /// Sends a PutItem whose body is `body`.
-    pub(crate) async fn put(&self, body: Bytes) -> Result<Answer, CallError> {
-        answer::of_item(&self.post("DynamoDB_20120810.PutItem", body).await?)
+    pub(crate) async fn put(&self, body: Bytes) -> Result<WriteResponse, CallError> {
+        response::of_item(&self.post("DynamoDB_20120810.PutItem", body).await?)
     }
 
     /// Sends a DeleteItem whose body is `body`.
-    pub(crate) async fn delete(&self, body: Bytes) -> Result<Answer, CallError> {
-        answer::of_item(&self.post("DynamoDB_20120810.DeleteItem", body).await?)
+    pub(crate) async fn delete(&self, body: Bytes) -> Result<WriteResponse, CallError> {
+        response::of_item(&self.post("DynamoDB_20120810.DeleteItem", body).await?)
     }
 
     /// Opens a connection and loads the credentials by a call that writes nothing: DynamoDB refuses it as empty.
@@ -105,7 +105,7 @@ impl Client {
         if response.status().is_success() {
             return Ok(response.into_body());
         }
-        Err(answer::refusal(response.status().as_u16(), error_type(&response), response.body()))
+        Err(response::refusal(response.status().as_u16(), error_type(&response), response.body()))
     }
 
     async fn attempt(&self, target: &'static str, body: Bytes) -> Result<Attempt, CallError> {
@@ -179,7 +179,7 @@ impl Client {
 }
 
 fn is_signature_refused(response: &Response<Bytes>) -> bool {
-    !response.status().is_success() && answer::refuses_signature(error_type(response), response.body())
+    !response.status().is_success() && response::refuses_signature(error_type(response), response.body())
 }
 
 fn error_type(response: &Response<Bytes>) -> Option<&str> {

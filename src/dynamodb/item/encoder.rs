@@ -342,7 +342,7 @@ mod tests {
         index: Option<usize>,
         fields: &[(&str, Step<'_>)],
     ) -> Result<(), ItemError> {
-        encoder.begin(SubjectId(0), index);
+        encoder.begin(SubjectId(0), index)?;
         encoder.record_start()?;
         for (name, value) in fields {
             encoder.field(&Name::new(name))?;
@@ -562,7 +562,7 @@ mod tests {
                 record(&mut encoder, &mappings[0].1, Some(index), &[("id", &|e| e.string(id))]).unwrap();
             }
             if !keep {
-                encoder.begin(SubjectId(0), None);
+                encoder.begin(SubjectId(0), None).unwrap();
                 encoder.record_start().unwrap();
                 encoder.discard_message();
             }

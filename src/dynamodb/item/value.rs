@@ -80,8 +80,9 @@ impl ItemEncoder<'_> {
 }
 
 impl RecordVisitor for ItemEncoder<'_> {
-    fn begin(&mut self, subject: SubjectId, index: Option<usize>) {
+    fn begin(&mut self, subject: SubjectId, index: Option<usize>) -> Result<(), ItemError> {
         self.begin_item(subject, index);
+        Ok(())
     }
 
     fn finish(&mut self) -> Result<(), ItemError> {
