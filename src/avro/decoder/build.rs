@@ -2,7 +2,7 @@
 
 use super::{Decoder, Index, Options, PlanCache, Writer};
 use crate::avro::{
-    plan::{self, Mismatch, Presence, TrackedFields},
+    plan::{self, Mismatch, Purpose, TrackedFields},
     schema_set::{SchemaErrors, SchemaId, SchemaVersion, Schemas, SetProblem, Subject},
     wire_format::WireFormat,
 };
@@ -74,9 +74,15 @@ fn writer(
     tracked: &TrackedFields,
     options: &Options,
 ) -> Result<Writer, Vec<Mismatch>> {
-    let compile = |presence| plan::compile(version.schema(), subject.newest().schema(), tracked, presence);
-    let sparse = options.formats.contains(&WireFormat::Json).then(|| compile(Presence::Sparse)).transpose()?;
-    Ok(Writer { subject: subject.id(), version: version.number(), plan: compile(Presence::Full)?, sparse })
+    let compile = |purpose| plan::compile(version.schema(), subject.newest().schema(), tracked, purpose);
+    let json = options.formats.contains(&WireFormat::Json);
+    Ok(Writer {
+        subject: subject.id(),
+        version: version.number(),
+        store: compile(Purpose::Store)?,
+        delete: compile(Purpose::Delete)?,
+        delete_from_json: json.then(|| compile(Purpose::DeleteFromJson)).transpose()?,
+    })
 }
 
 fn tracked_fields_of(subject: &Subject, options: &Options, problems: &mut Vec<SetProblem>) -> TrackedFields {

@@ -7,7 +7,7 @@ use crate::{
         error::Problem,
         inflate::inflate,
         path::WithPath,
-        plan::{self, Plan, Presence, TrackedFields},
+        plan::{self, Plan, Purpose, TrackedFields},
         schema::Schema,
         walk::{self, Budget, Ending},
         wire_format::WireFormat,
@@ -32,7 +32,8 @@ pub(super) struct PlanCache(Mutex<VecDeque<(Box<str>, Arc<ContainerPlan>)>>);
 #[derive(Debug)]
 struct ContainerPlan {
     subject: SubjectId,
-    plan: Plan,
+    store: Plan,
+    delete: Plan,
 }
 
 impl PlanCache {
@@ -56,10 +57,17 @@ const FORMAT: WireFormat = WireFormat::Container;
 const NOTHING_TRACKED: &TrackedFields = &TrackedFields::new();
 
 impl Decoder {
-    pub(super) fn container<V: RecordVisitor>(&self, body: &[u8], scratch: &mut Scratch, visitor: &mut V) -> Attempt {
+    pub(super) fn container<V: RecordVisitor>(
+        &self,
+        body: &[u8],
+        keys_only: bool,
+        scratch: &mut Scratch,
+        visitor: &mut V,
+    ) -> Attempt {
         let Some(opened) = Container::open(body) else { return Ok(None) };
         let mut container = opened.map_err(|problem| recognized(FORMAT, Problem::Container(problem)))?;
-        let plan = self.container_plan(container.schema)?;
+        let plans = self.container_plan(container.schema)?;
+        let plan = if keys_only { &plans.delete } else { &plans.store };
         let mut budget = Budget::new(self.limits);
         let mut records = 0_usize;
         while let Some(block) =
@@ -86,12 +94,12 @@ impl Decoder {
             }
             for record in first..records {
                 let ending = if record + 1 == records { Ending::Last } else { Ending::More };
-                let place = (plan.subject, Some(record));
-                data = walk::read_record(&plan.plan, place, (data, ending), &mut budget, keys, visitor)
+                let place = (plans.subject, Some(record));
+                data = walk::read_record(plan, place, (data, ending), &mut budget, keys, visitor)
                     .map_err(|error| unread(FORMAT, record, error))?;
             }
         }
-        Ok(Some(Decoded { format: FORMAT, subject: plan.subject, version: None, records }))
+        Ok(Some(Decoded { format: FORMAT, subject: plans.subject, version: None, records }))
     }
 
     /// The plan that reads records of the schema in `text`, whose name must be one of a subject's reader schema.
@@ -109,9 +117,12 @@ impl Decoder {
         let subject = self.by_record_name.get(&**name).and_then(|subject| self.subjects.get(subject));
         let subject = subject.ok_or_else(|| recognized(FORMAT, Problem::UnknownSchema(name.clone())))?;
         let tracked = self.tracked.get(usize::from(subject.id().0)).unwrap_or(NOTHING_TRACKED);
-        let plan = plan::compile(&writer, subject.newest().schema(), tracked, Presence::Full)
-            .map_err(|mismatches| recognized(FORMAT, Problem::Incompatible(mismatches)))?;
-        let plan = Arc::new(ContainerPlan { subject: subject.id(), plan });
+        let compile = |purpose| {
+            plan::compile(&writer, subject.newest().schema(), tracked, purpose)
+                .map_err(|mismatches| recognized(FORMAT, Problem::Incompatible(mismatches)))
+        };
+        let (store, delete) = (compile(Purpose::Store)?, compile(Purpose::Delete)?);
+        let plan = Arc::new(ContainerPlan { subject: subject.id(), store, delete });
         self.containers.put(text, Arc::clone(&plan));
         Ok(plan)
     }
