@@ -149,6 +149,18 @@ impl Span {
 }
 
 impl Plan {
+    /// The bytes that it takes, about.
+    pub(crate) fn size(&self) -> usize {
+        let names = self.steps.iter().map(|step| 2 * step.name.text().len() + size_of_val(&*step.tracked));
+        let symbols = self.symbols.iter().flatten().map(|symbol| symbol.len());
+        names.chain(symbols).sum::<usize>()
+            + size_of_val(&*self.nodes)
+            + size_of_val(&*self.steps)
+            + size_of_val(&*self.symbols)
+            + size_of_val(&*self.skips)
+            + self.defaults.len()
+    }
+
     /// The node at `id`. An id is only made together with its node.
     #[inline]
     pub(crate) fn node(&self, id: NodeId) -> Node {
