@@ -18,12 +18,12 @@ mod mixed;
 #[path = "../support/mod.rs"]
 mod support;
 
-use avro_ingest::config::Config;
 use avro_ingest::dynamodb::writer::Writer;
 use avro_ingest::handler::{Context, Handler, InvocationError};
 use avro_ingest::limiter::AimdLimit;
 use avro_ingest::metrics::Metrics;
 use avro_ingest::quarantine::Quarantine;
+use avro_ingest::settings::Settings;
 use avro_ingest::transcode::Transcoder;
 use messages::{Sent, Subject, Write};
 use serde_json::{Value, json};
@@ -53,8 +53,8 @@ fn handler_of(
     quarantine: Option<Quarantine>,
     jitter: fn(Duration) -> Duration,
 ) -> Handler {
-    let config = Config::parse(|name| (name == "TABLE_NAME").then(|| messages::ORDERS.to_owned())).unwrap();
-    let transcoder = Transcoder::new(&config, messages::schema_files()).unwrap();
+    let settings = Settings::parse(|name| (name == "TABLE_NAME").then(|| messages::ORDERS.to_owned())).unwrap();
+    let transcoder = Transcoder::new(&settings, messages::schema_files()).unwrap();
     let limit = AimdLimit::new(Duration::from_millis(50), 1, 1 + (seed % 50) as usize).unwrap();
     let writer = Writer::new(table.client(), transcoder.mappings().clone(), limit, jitter);
     Handler::new(transcoder, writer, quarantine, Metrics::new("AvroIngest", "test"), Duration::from_millis(500))
