@@ -116,7 +116,7 @@ test-dynamodb-local: ## the function's writes against AWS's own DynamoDB Local; 
 	python3 -m deploy.dynamodb_local cargo test --locked --test dynamodb_local
 
 .PHONY: chaos
-chaos: ## 200,000 messages through the real binary under faults and kills, for minutes
+chaos: ## CHAOS_MESSAGES messages through the real binary under faults and kills; 30,000 take minutes
 	cargo test --locked --test chaos -- --ignored --nocapture
 
 # Called by sam build, in a copy of schemas/: the layer's files end up under /opt/schemas.
