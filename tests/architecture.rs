@@ -48,7 +48,7 @@ fn in_module(file: &str, module: &str) -> bool {
 fn avro_sqs_and_dynamodb_never_import_one_another() {
     const MODULES: [&str; 3] = ["avro", "sqs", "dynamodb"];
     for (file, text) in sources() {
-        for module in MODULES.iter().filter(|room| in_module(&file, module)) {
+        for module in MODULES.iter().filter(|module| in_module(&file, module)) {
             for other in MODULES.iter().filter(|other| other != &module) {
                 assert!(!mentions(&text, &format!("crate::{other}")), "{file} imports {other}");
             }
