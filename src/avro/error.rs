@@ -1,8 +1,8 @@
 //! Why a message is no record that we know.
 
 use super::{
-    inflate::InflateError, path::WithPath, plan::Mismatch, schema::SchemaError, walk::DatumError,
-    wire_format::WireFormat, write::JsonEncodeError,
+    inflate::InflateError, json_encode::JsonEncodeError, path::WithPath, plan::Mismatch, schema::SchemaError,
+    walk::DatumError, wire_format::WireFormat,
 };
 use crate::{json::JsonError, outcome::Reason, record::Interruption};
 use std::fmt;

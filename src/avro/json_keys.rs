@@ -5,10 +5,10 @@
 //! the deletion one without a condition.
 
 use super::{
+    json_encode::{Bounds, JsonEncodeError, JsonEncoder, Written, members_of},
     path::WithPath,
-    plan::{Action, Node, Plan, Step},
+    plan::{Action, FieldStep, Node, Plan},
     schema::{Record, Schema, Type, TypeId},
-    write::{Bounds, JsonEncodeError, JsonEncoder, Written, members_of},
 };
 use crate::json::Json;
 use std::borrow::Cow;
@@ -36,7 +36,7 @@ fn value(plan: &Plan, encoder: &mut JsonEncoder<'_, '_>, (ty, node): (TypeId, No
 fn record(
     plan: &Plan,
     encoder: &mut JsonEncoder<'_, '_>,
-    (record, steps): (&Record, &[Step]),
+    (record, steps): (&Record, &[FieldStep]),
     members: &[(Cow<'_, str>, Json<'_>)],
 ) -> Written {
     let sources = members_of(record, members)?;

@@ -29,11 +29,13 @@
 //! the input before anything is done with them; what takes no bytes is counted; recursion is bounded in schemas, datums
 //! and JSON; inflation is bounded while it happens. That holds for the schema that a container brings, too.
 
+mod binary;
 mod container;
 mod decoder;
 mod error;
 mod framing;
 mod inflate;
+mod json_encode;
 mod json_keys;
 mod limits;
 mod path;
@@ -45,10 +47,10 @@ pub(crate) mod tests;
 mod text;
 mod walk;
 mod wire_format;
-mod write;
 
 pub use decoder::{Body, Decoded, Decoder, Input, Options, Scratch};
 pub use error::{DecodeError, Undecoded};
+pub use json_encode::JsonEncodeError;
 pub use limits::Limits;
 pub use path::WithPath;
 pub use plan::{Mismatch, MismatchProblem};
@@ -57,8 +59,7 @@ pub use schema_set::{
     FieldError, RecordJsonError, SchemaErrors, SchemaFile, SchemaId, SchemaVersion, Schemas, SetProblem, Subject,
 };
 pub use wire_format::{UnknownWireFormat, WireFormat};
-pub use write::JsonEncodeError;
 
+pub(crate) use binary::{push_bytes, push_len};
 pub(crate) use container::{MAGIC as CONTAINER_MAGIC, SYNC_LEN};
 pub(crate) use framing::{CONFLUENT_MARKER, GLUE_MARKER, GlueCompression, SINGLE_OBJECT_MARKER};
-pub(crate) use write::{push_bytes, push_len};

@@ -1,9 +1,9 @@
 //! Which reader's type a writer's type is read as: the specification's "match", without descending.
 
 use super::super::{
+    json_encode::JsonEncodeError,
     path::WithPath,
     schema::{Decimal, FixedMeaning, Named, Schema, Type, TypeId, unqualified},
-    write::JsonEncodeError,
 };
 use std::fmt;
 

@@ -66,8 +66,13 @@ impl Schema {
     pub(crate) fn parse(text: &str) -> Result<Self, Box<SchemaError>> {
         let json = Json::parse_with(text, MAX_JSON_DEPTH, Repeated::SameDropped);
         let json = json.map_err(|error| WithPath::here(SchemaProblem::Json(error)))?;
-        let mut parser =
-            Parser { root: &json, types: Vec::new(), names: HashMap::new(), ahead: HashSet::new(), definitions: None };
+        let mut parser = SchemaParser {
+            root: &json,
+            types: Vec::new(),
+            names: HashMap::new(),
+            ahead: HashSet::new(),
+            definitions: None,
+        };
         let root = parser.ty(&json, "")?;
         // what looks like a definition may stand where none is read
         if let Some(name) = parser.ahead.into_iter().min() {
@@ -77,7 +82,7 @@ impl Schema {
     }
 }
 
-struct Parser<'j> {
+struct SchemaParser<'j> {
     root: &'j Json<'j>,
     types: Vec<Type>,
     names: HashMap<Box<str>, TypeId>,
@@ -89,7 +94,7 @@ struct Parser<'j> {
 
 type Parsed<T> = Result<T, Box<SchemaError>>;
 
-impl Parser<'_> {
+impl SchemaParser<'_> {
     fn ty(&mut self, json: &Json<'_>, namespace: &str) -> Parsed<TypeId> {
         match json {
             Json::Text(name) => self.by_name(name, namespace),

@@ -1,7 +1,7 @@
 //! What is wrong with a schema directory.
 
 use super::{
-    super::{path::WithPath, plan::Mismatch, schema::SchemaError, write::JsonEncodeError},
+    super::{json_encode::JsonEncodeError, path::WithPath, plan::Mismatch, schema::SchemaError},
     FieldError, SchemaId,
 };
 use std::fmt;

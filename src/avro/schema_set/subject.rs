@@ -2,11 +2,11 @@
 
 use super::{
     super::{
+        json_encode::{self, Bounds, JsonEncodeError},
         limits::Limits,
         path::WithPath,
         plan::Mismatch,
         schema::{FixedMeaning, Int, Schema, Type, TypeId},
-        write::{self, Bounds, JsonEncodeError},
     },
     SchemaFile, SchemaId, SetProblem,
 };
@@ -84,7 +84,7 @@ impl SchemaVersion {
         let Limits { max_depth: depth, max_values: values, max_inflated_bytes: bytes, .. } = Limits::default();
         let json = Json::parse(record, 2 * depth).map_err(RecordJsonError::Json)?;
         let mut datum = Vec::new();
-        write::record_datum(&self.schema, &json, Bounds { depth, values, bytes }, &mut datum)
+        json_encode::record_datum(&self.schema, &json, Bounds { depth, values, bytes }, &mut datum)
             .map_err(|error| RecordJsonError::Record(*error))?;
         Ok(datum)
     }
