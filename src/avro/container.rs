@@ -31,7 +31,7 @@ pub(super) struct ContainerBlock<'a> {
 pub(super) type FrameError = &'static str;
 
 impl<'a> Container<'a> {
-    /// Reads the header of `body`; none if it is no container at all.
+    /// Reads the header of `body`; none if it is not a container at all.
     pub(super) fn open(body: &'a [u8]) -> Option<Result<Self, FrameError>> {
         body.strip_prefix(&MAGIC).map(Self::header)
     }

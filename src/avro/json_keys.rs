@@ -1,7 +1,7 @@
 //! Writes of a record in JSON what a deletion needs: its key and its version.
 //!
 //! It goes by the plan that reads the datum afterwards, so that both agree on which fields there are. What another field
-//! holds is not looked at. A member that is no field is an error all the same: a version that is spelled wrongly would make
+//! holds is not looked at. A member that is not a field is an error all the same: a version that is spelled wrongly would make
 //! the deletion one without a condition.
 
 use super::{

@@ -294,7 +294,7 @@ impl Decoder {
         let version = self.subject(writer.subject).and_then(|subject| subject.version(writer.version));
         let Some(version) = version else { return Ok(None) };
         let Limits { max_depth: depth, max_values: values, max_inflated_bytes: bytes, .. } = self.limits;
-        // A branch of a union may stand in an object of its own, which is no level of the record.
+        // A branch of a union may stand in an object of its own, which is not a level of the record.
         let json = Json::parse(text, 2 * depth).map_err(|error| recognized(FORMAT, Problem::Json(error)))?;
         let Scratch { keys, buffer } = scratch;
         buffer.clear();

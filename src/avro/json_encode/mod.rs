@@ -14,7 +14,7 @@
 //! | uuid on a fixed | its usual form | as fixed |
 //! | union | the first branch that takes the value, or of a number the first that holds it exactly; if none does, `{"<branch>": value}` | the first that takes it |
 //!
-//! A field that is absent is read from one of its aliases, else it has its default. A member that is no field is an
+//! A field that is absent is read from one of its aliases, else it has its default. A member that is not a field is an
 //! error: nothing is silently lost.
 
 mod error;
@@ -92,7 +92,7 @@ pub(in crate::avro) type Written = Result<(), Box<WithPath<JsonEncodeError>>>;
 /// For each field of `record`, its member among `members`.
 ///
 /// # Errors
-/// If there is a member that is no field.
+/// If there is a member that is not a field.
 pub(in crate::avro) fn members_of(
     record: &Record,
     members: &[(Cow<'_, str>, Json<'_>)],

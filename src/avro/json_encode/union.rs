@@ -69,7 +69,7 @@ impl<'s, 'd> JsonEncoder<'s, 'd> {
             match self.chosen(branches, choice, json, write) {
                 Ok(()) => return Ok(choice),
                 Err(at) if matches!(at.error(), JsonEncodeError::TooLarge) => return Err(at),
-                // Of a value that may be absent the reason why it is no null says nothing.
+                // Of a value that may be absent the reason why it is not a null says nothing.
                 Err(at) if branches.get(index).is_some_and(|id| !matches!(self.schema.get(*id), Type::Null)) => {
                     failure = Some(if failure.is_none() { at } else { WithPath::here(JsonEncodeError::NoBranch) });
                 }

@@ -106,7 +106,7 @@ fn check(subject: &Subject, problems: &mut Vec<SetProblem>) {
     }
 }
 
-/// The defaults of `schema` that are no values of their fields, as `Record.field`.
+/// The defaults of `schema` that are not values of their fields, as `Record.field`.
 fn invalid_defaults(schema: &Schema) -> Vec<(Box<str>, WithPath<JsonEncodeError>)> {
     let mut invalid = Vec::new();
     for ty in schema.types() {

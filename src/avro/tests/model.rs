@@ -449,7 +449,7 @@ pub(crate) fn json_text(value: &Value, model: &Model, around: &mut Vec<Model>) -
             around.pop();
             format!("{{{}}}", fields.join(","))
         }
-        (value, model) => panic!("{value:?} is no value of {model:?}"),
+        (value, model) => panic!("{value:?} is not a value of {model:?}"),
     }
 }
 
@@ -501,7 +501,7 @@ pub(crate) fn tree(value: &Value, model: &Model, around: &mut Vec<Model>) -> Tre
             around.pop();
             record
         }
-        (value, model) => panic!("{value:?} is no value of {model:?}"),
+        (value, model) => panic!("{value:?} is not a value of {model:?}"),
     }
 }
 
