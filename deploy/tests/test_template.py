@@ -15,8 +15,10 @@ VERSION = "AWS::Lambda::Version"
 OTHER = {
     "BatchSize": "9",
     "DefaultSchema": "order/1",
+    "DynamoDbEndpointUrl": "http://127.0.0.1:8000",
     "MetricsNamespace": "Shop",
     "ServiceName": "orders",
+    "SqsEndpointUrl": "http://127.0.0.1:9324",
     "WireFormats": "datum",
 }
 
