@@ -5,12 +5,12 @@
 //! the deletion one without a condition.
 
 use super::{
-    json::Json,
     path::WithPath,
     plan::{Action, Node, Plan, Step},
     schema::{Record, Schema, Type, TypeId},
     write::{Bounds, JsonEncodeError, JsonEncoder, Written, members_of},
 };
+use crate::json::Json;
 use std::borrow::Cow;
 
 /// Writes `record`, of `schema`, as a datum for `plan`.

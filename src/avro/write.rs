@@ -18,11 +18,11 @@
 //! nothing is silently lost.
 
 use super::{
-    json::Json,
     path::WithPath,
     schema::{Decimal, Enum, Field, Fixed, FixedMeaning, Int, Record, Schema, Type, TypeId, unqualified},
     text,
 };
+use crate::{calendar, json::Json};
 use std::{borrow::Cow, collections::HashMap, fmt};
 
 /// Why a JSON value is no value of its schema. Never a part of it.
@@ -211,8 +211,8 @@ impl<'s, 'd> JsonEncoder<'s, 'd> {
             (Type::Null, Json::Null) => {}
             (Type::Boolean, Json::Boolean(value)) => self.datum.push(u8::from(*value)),
             (Type::Int(Int::Date), Json::Text(text)) if self.dialect == Dialect::Record => {
-                let days =
-                    text::days(text).ok_or_else(|| WithPath::here(JsonEncodeError::Text { expected: "a date" }))?;
+                let days = calendar::days_of_text(text)
+                    .ok_or_else(|| WithPath::here(JsonEncodeError::Text { expected: "a date" }))?;
                 push_long(self.datum, days.into());
             }
             (Type::Int(_), Json::Number(_)) => push_long(self.datum, number::<i32>(json, "int")?.into()),

@@ -8,7 +8,6 @@ use super::{
     error::{DecodeError, Problem, Undecoded},
     framing::{self, GlueCompression, Header},
     inflate::{Compression, inflate},
-    json::Json,
     json_keys,
     limits::Limits,
     path::WithPath,
@@ -18,6 +17,7 @@ use super::{
     wire_format::WireFormat,
     write::{self, Bounds},
 };
+use crate::json::Json;
 use crate::record::{Interruption, RecordVisitor, SubjectId, TrackedField};
 use container::PlanCache;
 use index::Index;

@@ -2,10 +2,8 @@
 
 use super::{Enum, Field, Fixed, FixedMeaning, Int, Named, Record, Schema, Type, TypeId, logical, name};
 use crate::{
-    avro::{
-        json::{Json, JsonError, Repeated},
-        path::WithPath,
-    },
+    avro::path::WithPath,
+    json::{Json, JsonError, Repeated},
     record::Unit,
 };
 use std::{

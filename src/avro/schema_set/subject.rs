@@ -2,7 +2,6 @@
 
 use super::{
     super::{
-        json::{Json, JsonError, Repeated},
         limits::Limits,
         path::WithPath,
         plan::Mismatch,
@@ -11,6 +10,7 @@ use super::{
     },
     SchemaFile, SchemaId, SetProblem,
 };
+use crate::json::{Json, JsonError, Repeated};
 use crate::record::{FieldKind, SubjectId, Unit};
 use serde::Deserialize;
 use std::fmt;

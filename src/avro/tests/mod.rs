@@ -14,11 +14,10 @@ pub(crate) mod tree;
 
 use super::{
     Body, DecodeError, Decoder, Input, Options, SchemaFile, Schemas, Scratch, Undecoded, WireFormat,
-    json::Json,
     schema::Schema,
     write::{self, Bounds},
 };
-use crate::outcome::Reason;
+use crate::{json::Json, outcome::Reason};
 use tree::{Records, Tree};
 
 const ORDER: &str = r#"{"type": "record", "name": "Order", "fields": [
