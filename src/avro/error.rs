@@ -1,10 +1,10 @@
 //! Why a message is no record that we know.
 
 use super::{
-    inflate::InflateError, json::JsonError, path::WithPath, plan::Mismatch, schema::SchemaError, walk::DatumError,
+    inflate::InflateError, path::WithPath, plan::Mismatch, schema::SchemaError, walk::DatumError,
     wire_format::WireFormat, write::JsonEncodeError,
 };
-use crate::{outcome::Reason, record::Interruption};
+use crate::{json::JsonError, outcome::Reason, record::Interruption};
 use std::fmt;
 
 /// Why a message cannot be decoded. It names the field, never a part of the payload.

@@ -34,7 +34,7 @@ mod decoder;
 mod error;
 mod framing;
 mod inflate;
-mod json;
+mod json_keys;
 mod limits;
 mod path;
 mod plan;
@@ -49,7 +49,6 @@ mod write;
 
 pub use decoder::{Body, Decoded, Decoder, Input, Options, Scratch};
 pub use error::{DecodeError, Undecoded};
-pub use json::JsonError;
 pub use limits::Limits;
 pub use path::WithPath;
 pub use plan::{Mismatch, MismatchProblem};

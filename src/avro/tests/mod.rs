@@ -14,12 +14,10 @@ pub(crate) mod tree;
 
 use super::{
     Body, DecodeError, Decoder, Input, Options, SchemaFile, Schemas, Scratch, Undecoded, WireFormat,
-    json::Json,
-    plan::Presence,
     schema::Schema,
     write::{self, Bounds},
 };
-use crate::outcome::Reason;
+use crate::{json::Json, outcome::Reason};
 use tree::{Records, Tree};
 
 const ORDER: &str = r#"{"type": "record", "name": "Order", "fields": [
@@ -133,7 +131,7 @@ fn write(schema: &str, json: &str) -> Vec<u8> {
     let mut datum = Vec::new();
     let bounds = Bounds { depth: 100, values: 1_000_000, bytes: 1 << 30 };
     let json = Json::parse(json, 200).unwrap();
-    write::record_datum(&Schema::parse(schema).unwrap(), &json, Presence::Full, bounds, &mut datum).unwrap();
+    write::record_datum(&Schema::parse(schema).unwrap(), &json, bounds, &mut datum).unwrap();
     datum
 }
 
