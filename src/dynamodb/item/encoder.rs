@@ -5,8 +5,8 @@
 //! out again is a copy of bytes.
 
 use super::super::mapping::{
-    self, DATA, Key, Layout, Mapping, PARTITION_KEY, PROCESSED_AT, SORT_KEY, TRACKED_FIELDS, TTL, TableId, TtlSource,
-    VERSION,
+    self, DATA, Key, KeySource, Layout, Mapping, Nulls, PARTITION_KEY, PROCESSED_AT, Part, SORT_KEY, TTL, TableId,
+    Template, TtlSource, VERSION, Version,
 };
 use super::super::number;
 use super::{Item, Items, MAX_ITEM_BYTES, MAX_PARTITION_KEY_BYTES, MAX_SORT_KEY_BYTES, Operation, push_canonical};
@@ -62,8 +62,12 @@ pub struct ItemEncoder<'a> {
     pub(super) layout: Layout,
     pub(super) in_item: bool,
     pub(super) size: usize,
-    pub(super) pending: u8,
-    pub(super) tracked: [Option<TrackedValue>; TRACKED_FIELDS],
+    pub(super) pending: u32,
+    pub(super) tracked: Vec<Option<TrackedValue>>,
+    /// Whether fields that are null are left out, and where the member began that a value comes for, and its item's size
+    /// then.
+    pub(super) omits_nulls: bool,
+    pub(super) member: Option<(usize, usize)>,
     /// The last key that was made of a message's id, for its memory.
     id: String,
 }
@@ -89,7 +93,9 @@ impl<'a> ItemEncoder<'a> {
             in_item: false,
             size: 0,
             pending: 0,
-            tracked: [const { None }; TRACKED_FIELDS],
+            tracked: Vec::new(),
+            omits_nulls: false,
+            member: None,
             id: String::new(),
         }
     }
@@ -131,10 +137,15 @@ impl<'a> ItemEncoder<'a> {
         self.depth = 0;
         self.size = 0;
         self.pending = 0;
-        self.tracked = [const { None }; TRACKED_FIELDS];
+        self.tracked.clear();
         self.in_item = false;
         self.out.bytes.push(b'{');
-        self.layout = self.mapping().map_or(Layout::Document, |(_, mapping)| mapping.layout);
+        self.layout = Layout::Document;
+        if let Ok((_, mapping)) = self.mapping() {
+            self.layout = mapping.layout;
+            self.omits_nulls = mapping.nulls == Nulls::Omit;
+            self.tracked.resize(mapping.tracked_places(), None);
+        }
         if self.layout == Layout::Document {
             self.size += DATA.len();
             self.out.bytes.extend_from_slice(b"\"data\":");
@@ -167,7 +178,8 @@ impl<'a> ItemEncoder<'a> {
         }
         let version = match &mapping.version {
             None => None,
-            Some(path) => match self.tracked(VERSION) {
+            Some(Version::Message { .. }) => None,
+            Some(Version::Field { path, .. }) => match self.tracked(VERSION) {
                 Some(TrackedValue { kind: Kind::Text | Kind::Number(_) | Kind::Binary, written, .. }) => {
                     Some(written.clone())
                 }
@@ -206,25 +218,11 @@ impl<'a> ItemEncoder<'a> {
     /// Checks the key in `field`, adds its canonical spelling to the keys and the attribute to the item.
     fn key(&mut self, key: &Key, field: TrackedField, limit: usize) -> Result<(), ItemError> {
         let problem = |problem| ItemError::Key { attribute: key.attribute.text().into(), problem };
-        if !key.from_field {
-            let mut id = std::mem::take(&mut self.id);
-            id.clear();
-            id.push_str(self.message_id);
-            if let Some(index) = self.record {
-                // writing to memory does not fail
-                let _ = write!(id, "#{index}");
-            }
-            let start = self.out.bytes.len();
-            self.attribute(&key.attribute, id.len(), |out| {
-                out.extend_from_slice(b"{\"S\":");
-                json::push_string(out, &id);
-                out.push(b'}');
-            });
-            let written = start + key.attribute.member().len()..self.out.bytes.len() - 1;
-            push_canonical(&mut self.out.keys, self.out.bytes.get(written).unwrap_or_default());
-            self.id = id;
-            return Ok(());
-        }
+        let in_place = match &key.source {
+            KeySource::MessageId => return self.message_id_key(key),
+            KeySource::Template(template) => return self.template_key(key, template, limit),
+            KeySource::Field { in_place } => *in_place,
+        };
         let tracked = self.tracked(field).ok_or_else(|| problem("is missing"))?.clone();
         match tracked.kind {
             Kind::Null => return Err(problem("is null")),
@@ -234,9 +232,70 @@ impl<'a> ItemEncoder<'a> {
             Kind::Text | Kind::Binary | Kind::Number(_) => {}
         }
         push_canonical(&mut self.out.keys, self.out.bytes.get(tracked.written.clone()).unwrap_or_default());
-        if !key.in_place || self.operation == Operation::Delete {
+        if !in_place || self.operation == Operation::Delete {
             self.attribute(&key.attribute, tracked.len, |out| out.extend_from_within(tracked.written));
         }
+        Ok(())
+    }
+
+    /// The key that is the message's id, and in a container the record's index.
+    fn message_id_key(&mut self, key: &Key) -> Result<(), ItemError> {
+        let mut id = std::mem::take(&mut self.id);
+        id.clear();
+        id.push_str(self.message_id);
+        if let Some(index) = self.record {
+            // writing to memory does not fail
+            let _ = write!(id, "#{index}");
+        }
+        let start = self.out.bytes.len();
+        self.attribute(&key.attribute, id.len(), |out| {
+            out.extend_from_slice(b"{\"S\":");
+            json::push_string(out, &id);
+            out.push(b'}');
+        });
+        let written = start + key.attribute.member().len()..self.out.bytes.len() - 1;
+        push_canonical(&mut self.out.keys, self.out.bytes.get(written).unwrap_or_default());
+        self.id = id;
+        Ok(())
+    }
+
+    /// The key that is put together by a template.
+    fn template_key(&mut self, key: &Key, template: &Template, limit: usize) -> Result<(), ItemError> {
+        let problem = |problem| Err(ItemError::Key { attribute: key.attribute.text().into(), problem });
+        self.out.bytes.extend_from_slice(key.attribute.member().as_bytes());
+        let start = self.out.bytes.len();
+        self.out.bytes.extend_from_slice(b"{\"S\":\"");
+        let mut len = 0;
+        for part in template.parts() {
+            match part {
+                Part::Text { escaped, len: bytes } => {
+                    self.out.bytes.extend_from_slice(escaped);
+                    len += bytes;
+                }
+                Part::Field(field) => {
+                    let Some(tracked) = self.tracked(*field) else {
+                        return problem("has a field in its template that is missing");
+                    };
+                    // `{"S":"` or `{"N":"` before the text, `"}` behind it
+                    let text = tracked.written.start + 6..tracked.written.end.saturating_sub(2);
+                    len += match tracked.kind {
+                        Kind::Text if tracked.len > 0 => tracked.len,
+                        Kind::Text => return problem("has a field in its template that is empty"),
+                        Kind::Number(_) => text.len(),
+                        Kind::Null => return problem("has a field in its template that is null"),
+                        _ => return problem("has a field in its template that is no string or number"),
+                    };
+                    self.out.bytes.extend_from_within(text);
+                }
+            }
+        }
+        if len > limit {
+            return problem("is longer than a key may be");
+        }
+        self.out.bytes.extend_from_slice(b"\"}");
+        push_canonical(&mut self.out.keys, self.out.bytes.get(start..).unwrap_or_default());
+        self.out.bytes.push(b',');
+        self.size += key.attribute.text().len() + len;
         Ok(())
     }
 
