@@ -50,10 +50,15 @@ impl Distinct {
             let later = keys.entry((item.table, items.key(item))).or_insert(Later::Versions(Vec::new()));
             match later {
                 Later::Winner(winner) => superseded.entry(*winner).or_default().push(index),
-                Later::Versions(versions) if items.version(item).is_some() => versions.push(index),
+                Later::Versions(versions) if items.is_conditional(item) => versions.push(index),
                 Later::Versions(versions) => {
+                    let mut versions = std::mem::take(versions);
+                    if let Some(winner) = decided(items, &versions) {
+                        versions.retain(|other| *other != winner);
+                        superseded.insert(winner, std::mem::replace(&mut versions, vec![winner]));
+                    }
                     if !versions.is_empty() {
-                        followers.insert(index, std::mem::take(versions));
+                        followers.insert(index, versions);
                     }
                     winners.push(index);
                     *later = Later::Winner(index);
@@ -61,13 +66,31 @@ impl Distinct {
             }
         }
         for later in keys.into_values() {
-            if let Later::Versions(versions) = later {
+            let Later::Versions(mut versions) = later else { continue };
+            if let Some(winner) = decided(items, &versions) {
+                versions.retain(|other| *other != winner);
+                superseded.insert(winner, versions);
+                winners.push(winner);
+            } else {
                 winners.extend(versions);
             }
         }
         winners.sort_unstable();
         superseded.values_mut().chain(followers.values_mut()).for_each(|list| list.reverse());
         Self { winners, superseded, followers }
+    }
+}
+
+/// Which of several conditional writes of one key stays, where that can be told without asking the database: the last in the
+/// messages' order, and of items that are only created the first.
+fn decided(items: &Items, versions: &[Index]) -> Option<Index> {
+    let all = || versions.iter().filter_map(|&index| Some((items.as_slice().get(index)?, index)));
+    if versions.len() > 1 && all().all(|(item, _)| item.order.is_some()) {
+        all().max_by_key(|(item, index)| (item.order, *index)).map(|(_, index)| index)
+    } else if versions.len() > 1 && all().all(|(item, _)| item.creates) {
+        versions.iter().min().copied()
+    } else {
+        None
     }
 }
 
@@ -136,7 +159,8 @@ impl WriteBatch {
 /// Room for what stands before and after the items, the table's name (at most 255 characters) included.
 const PREFIX_ROOM: usize = 512;
 
-/// The body of a write only a condition may allow: PutItem or DeleteItem, refused if the item there has a newer version.
+/// The body of a write only a condition may allow: PutItem or DeleteItem, refused if the item there has a newer version, or
+/// where items are only created, if there is one.
 pub(crate) fn conditional_body(items: &Items, item: &Item, mapping: &Mapping) -> Vec<u8> {
     let attributes = items.attributes(item);
     let mut body = Vec::with_capacity(attributes.len() + PREFIX_ROOM);
@@ -147,7 +171,12 @@ pub(crate) fn conditional_body(items: &Items, item: &Item, mapping: &Mapping) ->
         Operation::Delete => b",\"Key\":",
     });
     body.extend_from_slice(attributes);
-    if let (Some(version), Some(path)) = (items.version(item), mapping.version_path()) {
+    if item.creates {
+        body.extend_from_slice(b",\"ConditionExpression\":\"attribute_not_exists(#key)\"");
+        body.extend_from_slice(b",\"ExpressionAttributeNames\":{\"#key\":");
+        json::push_string(&mut body, mapping.partition_key.attribute.text());
+        body.push(b'}');
+    } else if let (Some(version), Some(path)) = (items.version(item), mapping.version_path()) {
         let segments: Vec<&str> = path.collect();
         let names: Vec<String> = (0..segments.len()).map(|at| format!("#v{at}")).collect();
         let path = names.join(".");
@@ -173,7 +202,7 @@ pub(crate) fn conditional_body(items: &Items, item: &Item, mapping: &Mapping) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dynamodb::item::ItemEncoder;
+    use crate::dynamodb::item::{ItemEncoder, MessageStamps};
     use crate::dynamodb::mapping::{Fields, PARTITION_KEY};
     use crate::record::{FieldKind, Name, RecordVisitor, SubjectId, Unit};
     use serde_json::{Value, json};
@@ -196,11 +225,14 @@ mod tests {
     }
 
     fn mappings() -> Vec<(TableId, Mapping)> {
+        let order = json!({"attribute": "_version", "from": "sent-timestamp"});
         let mapping = |table: &str, property: Value| Mapping::parse(Some(&property), table, &Sample).unwrap();
         vec![
             (TableId::new(0), mapping("orders", json!({"partitionKey": "id"}))),
             (TableId::new(1), mapping("others", json!({"partitionKey": "id"}))),
             (TableId::new(0), mapping("orders", json!({"partitionKey": "id", "version": "at"}))),
+            (TableId::new(0), mapping("orders", json!({"partitionKey": "id", "write": "create"}))),
+            (TableId::new(0), mapping("orders", json!({"partitionKey": "id", "version": order}))),
         ]
     }
 
@@ -209,6 +241,9 @@ mod tests {
         let mappings = mappings();
         let mut encoder = ItemEncoder::new(&mappings, Duration::ZERO, 0);
         for (position, (subject, id, padding)) in of.iter().enumerate() {
+            // the messages were sent in pairs
+            let sent_ms = u64::try_from(position / 2).ok();
+            encoder.stamp_message(MessageStamps { sent_ms, sequence_number: None });
             encoder.start_message(position, "m", Operation::Put);
             encoder.begin(SubjectId(*subject), None).unwrap();
             encoder.record_start().unwrap();
@@ -257,6 +292,38 @@ mod tests {
         assert_eq!(distinct.winners, [1, 3]);
         assert_eq!(distinct.superseded, [(1, vec![0])].into(), "what came before is gone with it");
         assert_eq!(distinct.followers, [(1, vec![2, 4])].into(), "what came after waits for it");
+    }
+
+    #[test]
+    fn of_items_that_are_only_created_the_first_is_written() {
+        let distinct = distinct(&items(&[(3, "a", 0), (3, "b", 0), (3, "a", 0), (3, "a", 0)]));
+        assert_eq!((distinct.winners, distinct.followers), (vec![0, 1], [].into()));
+        assert_eq!(distinct.superseded, [(0, vec![2, 3])].into());
+    }
+
+    #[test]
+    fn where_the_messages_order_decides_the_last_is_written() {
+        let distinct = distinct(&items(&[(4, "a", 0), (4, "b", 0), (4, "a", 0), (4, "a", 0)]));
+        assert_eq!((distinct.winners, distinct.followers), (vec![1, 3], [].into()));
+        assert_eq!(distinct.superseded, [(3, vec![0, 2])].into(), "of equal times the later arrival");
+    }
+
+    #[test]
+    fn what_is_decided_keeps_its_place_behind_a_write_without_a_condition() {
+        let distinct = distinct(&items(&[(4, "a", 0), (0, "a", 0), (4, "a", 0), (4, "a", 0)]));
+        assert_eq!(distinct.winners, [1]);
+        assert_eq!(distinct.followers, [(1, vec![3])].into());
+        assert_eq!(distinct.superseded, [(1, vec![0]), (3, vec![2])].into());
+    }
+
+    #[test]
+    fn an_item_is_created_only_where_none_has_its_key() {
+        let items = items(&[(3, "a", 0)]);
+        let body = conditional_body(&items, &items.as_slice()[0], &mappings()[3].1);
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(body["ConditionExpression"], "attribute_not_exists(#key)");
+        assert_eq!(body["ExpressionAttributeNames"], json!({"#key": "id"}));
+        assert_eq!(body.get("ExpressionAttributeValues"), None);
     }
 
     #[test]

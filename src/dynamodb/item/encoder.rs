@@ -5,11 +5,13 @@
 //! out again is a copy of bytes.
 
 use super::super::mapping::{
-    self, DATA, Key, KeySource, Layout, Mapping, Nulls, PARTITION_KEY, PROCESSED_AT, Part, SORT_KEY, TTL, TableId,
-    Template, TtlSource, VERSION, Version,
+    self, DATA, Key, KeySource, Layout, Mapping, MessageOrder, Nulls, PARTITION_KEY, PROCESSED_AT, Part, SORT_KEY, TTL,
+    TableId, Template, TtlSource, VERSION, Version,
 };
 use super::super::number;
-use super::{Item, Items, MAX_ITEM_BYTES, MAX_PARTITION_KEY_BYTES, MAX_SORT_KEY_BYTES, Operation, push_canonical};
+use super::{
+    Item, Items, MAX_ITEM_BYTES, MAX_PARTITION_KEY_BYTES, MAX_SORT_KEY_BYTES, MessageStamps, Operation, push_canonical,
+};
 use crate::json;
 use crate::record::{ItemError, Name, SubjectId, TrackedField};
 use std::fmt::Write;
@@ -51,6 +53,7 @@ pub struct ItemEncoder<'a> {
     pub(super) out: Items,
     message: usize,
     message_id: &'a str,
+    stamps: MessageStamps,
     operation: Operation,
     first_of_message: usize,
     start: usize,
@@ -83,6 +86,7 @@ impl<'a> ItemEncoder<'a> {
             out: Items { bytes: Vec::with_capacity(capacity), ..Items::default() },
             message: 0,
             message_id: "",
+            stamps: MessageStamps::default(),
             operation: Operation::Put,
             first_of_message: 0,
             start: 0,
@@ -98,6 +102,11 @@ impl<'a> ItemEncoder<'a> {
             member: None,
             id: String::new(),
         }
+    }
+
+    /// The message to start next has these stamps.
+    pub fn stamp_message(&mut self, stamps: MessageStamps) {
+        self.stamps = stamps;
     }
 
     /// The records to come are those of the message at `position` in the event.
@@ -161,12 +170,27 @@ impl<'a> ItemEncoder<'a> {
         }
         let keys = self.out.keys.len();
         let mut start = self.start;
+        let order = match &mapping.version {
+            Some(Version::Message { attribute, order }) => Some((attribute, self.message_order(attribute, *order)?)),
+            _ => None,
+        };
+        let mut version = None;
         match self.operation {
             Operation::Put => {
                 self.size += PROCESSED_AT.len() + LEAST_NUMBER_BYTES;
                 self.out.bytes.extend_from_slice(self.processed_at.as_bytes());
+                if let Some((attribute, order)) = order {
+                    let value = self.out.bytes.len() + attribute.member().len();
+                    self.attribute(attribute, LEAST_NUMBER_BYTES, |out| push_order(out, order));
+                    version = Some(value..self.out.bytes.len() - 1);
+                }
             }
             Operation::Delete => {
+                if let Some((_, order)) = order {
+                    let value = self.out.bytes.len();
+                    push_order(&mut self.out.bytes, order);
+                    version = Some(value..self.out.bytes.len());
+                }
                 // the record stays where it is, before the item's range, because the key is copied out of it
                 start = self.out.bytes.len();
                 self.out.bytes.push(b'{');
@@ -177,8 +201,7 @@ impl<'a> ItemEncoder<'a> {
             self.key(key, SORT_KEY, MAX_SORT_KEY_BYTES)?;
         }
         let version = match &mapping.version {
-            None => None,
-            Some(Version::Message { .. }) => None,
+            None | Some(Version::Message { .. }) => version,
             Some(Version::Field { path, .. }) => match self.tracked(VERSION) {
                 Some(TrackedValue { kind: Kind::Text | Kind::Number(_) | Kind::Binary, written, .. }) => {
                     Some(written.clone())
@@ -205,10 +228,25 @@ impl<'a> ItemEncoder<'a> {
             attributes: start..self.out.bytes.len(),
             key: keys..self.out.keys.len(),
             version,
+            order: order.map(|(_, order)| order),
+            creates: mapping.write == mapping::Write::Create && self.operation == Operation::Put,
             subject: self.subject,
         });
         self.start = self.out.bytes.len();
         Ok(())
+    }
+
+    fn message_order(&self, attribute: &Name, order: MessageOrder) -> Result<u128, ItemError> {
+        let (stamp, problem) = match order {
+            MessageOrder::SequenceNumber => (
+                self.stamps.sequence_number,
+                "is the version, and only messages of a FIFO queue have a sequence number",
+            ),
+            MessageOrder::SentTimestamp => {
+                (self.stamps.sent_ms.map(u128::from), "is the version, and the message has no sent timestamp")
+            }
+        };
+        stamp.ok_or_else(|| ItemError::Mapping { attribute: attribute.text().into(), problem })
     }
 
     fn tracked(&self, field: TrackedField) -> Option<&TrackedValue> {
@@ -350,6 +388,12 @@ impl<'a> ItemEncoder<'a> {
             }
         }
     }
+}
+
+fn push_order(out: &mut Vec<u8>, order: u128) {
+    out.extend_from_slice(b"{\"N\":\"");
+    out.extend_from_slice(itoa::Buffer::new().format(order).as_bytes());
+    out.extend_from_slice(b"\"}");
 }
 
 #[cfg(test)]
@@ -539,6 +583,114 @@ mod tests {
             attributes(&encode(in_place, Operation::Delete, &[("id", &|e| e.string("x"))]).unwrap()),
             json!({"id": {"S": "x"}})
         );
+    }
+
+    #[test]
+    fn a_template_puts_strings_and_numbers_together() {
+        let property = json!({"partitionKey": {"attribute": "pk", "template": "T\"#{id}#{n}"},
+            "sortKey": {"attribute": "sk", "template": "{note}/{id}"}});
+        let fields: [(&str, Step<'_>); 3] =
+            [("note", &|e| e.string("a\nb")), ("n", &|e| e.double(1.5)), ("id", &|e| e.string("é\""))];
+        let expected = json!({"pk": {"S": "T\"#é\"#1.5"}, "sk": {"S": "a\nb/é\""}});
+        let deleted = encode(property.clone(), Operation::Delete, &fields).unwrap();
+        assert_eq!(attributes(&deleted), expected);
+        let stored = encode(property, Operation::Put, &fields).unwrap();
+        let item = attributes(&stored);
+        assert_eq!((&item["pk"], &item["sk"]), (&expected["pk"], &expected["sk"]));
+        assert_eq!(item["data"]["M"]["id"], json!({"S": "é\""}));
+        assert_eq!(stored.key(&stored.as_slice()[0]), deleted.key(&deleted.as_slice()[0]));
+    }
+
+    #[test]
+    fn every_field_of_a_template_is_needed_and_the_key_is_as_long_as_a_key_may_be() {
+        let property = json!({"partitionKey": {"attribute": "pk", "template": "é{id}"}});
+        let problem = |value: Option<Step<'_>>| {
+            let fields: Vec<_> = value.into_iter().map(|value| ("id", value)).collect();
+            match encode(property.clone(), Operation::Put, &fields) {
+                Ok(_) => None,
+                Err(ItemError::Key { problem, .. }) => Some(problem),
+                Err(error) => panic!("{error}"),
+            }
+        };
+        assert_eq!(problem(None), Some("has a field in its template that is missing"));
+        assert_eq!(problem(Some(&|e| e.null())), Some("has a field in its template that is null"));
+        assert_eq!(problem(Some(&|e| e.string(""))), Some("has a field in its template that is empty"));
+        let with = |len: usize| problem(Some(&|e| e.string(&"k".repeat(len))));
+        let limit = MAX_PARTITION_KEY_BYTES - 2;
+        assert_eq!([limit - 1, limit, limit + 1].map(with), [None, None, Some("is longer than a key may be")]);
+    }
+
+    #[test]
+    fn nulls_of_fields_are_left_out_where_that_is_asked() {
+        let record_of_nulls: Step<'_> = &|e| {
+            e.record_start()?;
+            e.field(&Name::new("x"))?;
+            e.null()?;
+            e.field(&Name::new("list"))?;
+            e.array_start()?;
+            e.array_item()?;
+            e.null()?;
+            e.array_end()?;
+            e.field(&Name::new("map"))?;
+            e.map_start()?;
+            e.map_key("k")?;
+            e.null()?;
+            e.map_end()?;
+            e.record_end()
+        };
+        let fields: [(&str, Step<'_>); 4] =
+            [("note", &|e| e.null()), ("id", &|e| e.string("x")), ("tags", record_of_nulls), ("raw", &|e| e.null())];
+        for layout in ["document", "attributes"] {
+            let ttl = json!({"attribute": "expires", "field": "at"});
+            let property = json!({"layout": layout, "partitionKey": "id", "nulls": "omit", "ttl": ttl});
+            let item = put(property, &fields);
+            let record = if layout == "document" { &item["data"]["M"] } else { &item };
+            assert_eq!((record.get("note"), record.get("raw")), (None, None));
+            let nested = json!({"M": {"list": {"L": [{"NULL": true}]}, "map": {"M": {"k": {"NULL": true}}}}});
+            assert_eq!(record["tags"], nested, "what is no field stays");
+        }
+        let null_key = encode(json!({"partitionKey": "id", "nulls": "omit"}), Operation::Put, &[("id", &|e| e.null())]);
+        assert!(matches!(null_key, Err(ItemError::Key { problem: "is null", .. })));
+    }
+
+    #[test]
+    fn an_omitted_null_does_not_count_towards_the_size() {
+        let size = |property: Value, fields: &[(&str, Step<'_>)]| {
+            let mappings = mapping(property);
+            let mut encoder = ItemEncoder::new(&mappings, Duration::ZERO, 0);
+            encoder.start_message(0, "m1", Operation::Put);
+            record(&mut encoder, &mappings[0].1, None, fields).unwrap();
+            encoder.size
+        };
+        assert_eq!(size(json!({"nulls": "omit"}), &[("note", &|e| e.null())]), size(json!({}), &[]));
+    }
+
+    #[test]
+    fn the_messages_order_is_an_attribute_of_its_own_and_the_version() {
+        let stamps =
+            MessageStamps { sequence_number: Some(18_849_496_460_467_696_128), sent_ms: Some(1_700_000_000_001) };
+        let encode = |from: &str, operation, stamps| {
+            let mappings = mapping(json!({"partitionKey": "id", "version": {"attribute": "_version", "from": from}}));
+            let mut encoder = ItemEncoder::new(&mappings, Duration::ZERO, 0);
+            encoder.stamp_message(stamps);
+            encoder.start_message(0, "m1", operation);
+            record(&mut encoder, &mappings[0].1, None, &[("id", &|e| e.string("x"))])?;
+            Ok::<_, ItemError>(encoder.finish_event())
+        };
+        for (from, number) in [("sequence-number", "18849496460467696128"), ("sent-timestamp", "1700000000001")] {
+            for operation in [Operation::Put, Operation::Delete] {
+                let items = encode(from, operation, stamps).unwrap();
+                let item = &items.as_slice()[0];
+                let version: Value = serde_json::from_slice(items.version(item).unwrap()).unwrap();
+                assert_eq!(version, json!({"N": number}));
+                assert_eq!(item.order.map(|order| order.to_string()).as_deref(), Some(number));
+                let item = attributes(&items);
+                assert_eq!(item.get("_version"), (operation == Operation::Put).then_some(&version));
+                assert_eq!(item["id"], json!({"S": "x"}));
+            }
+            let error = encode(from, Operation::Put, MessageStamps::default()).unwrap_err();
+            assert!(matches!(error, ItemError::Mapping { .. }), "{error}");
+        }
     }
 
     #[test]

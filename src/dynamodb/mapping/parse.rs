@@ -119,13 +119,6 @@ impl Mapping {
         if version.is_some() && write == Write::Create {
             parser.problems.push("write: create never overwrites an item, so that no version is compared".into());
         }
-        if let KeySource::Template(template) = &partition_key.source
-            && template.is_constant()
-        {
-            parser
-                .problems
-                .push("partitionKey: the template names no field, so that all records would be one item".into());
-        }
         let table = table.unwrap_or_else(|| default_table.to_owned());
         if let Some(problem) = table_name_problem(&table) {
             parser.problems.push(format!("table {problem}"));
@@ -198,10 +191,14 @@ impl<F: Fields> Parser<'_, F> {
             self.kind(role, path, fits, "a string or a number");
             self.track_for_template(role, path)
         });
-        let template = parsed.unwrap_or_else(|problem| {
-            self.problems.push(format!("{role}: the template {problem}"));
-            Template::default()
-        });
+        let constant = |template: &Template| role == "partitionKey" && template.is_constant();
+        let problem = match &parsed {
+            Err(problem) => Some(*problem),
+            Ok(template) if constant(template) => Some("names no field, so that all records would be one item"),
+            Ok(_) => None,
+        };
+        self.problems.extend(problem.map(|problem| format!("{role}: the template {problem}")));
+        let template = parsed.unwrap_or_default();
         Key { attribute: Name::new(attribute), key_type: KeyType::S, source: KeySource::Template(template) }
     }
 

@@ -104,7 +104,7 @@ impl<'w> RetryLoop<'w> {
     fn enqueue(&mut self, items: Vec<Index>) {
         for index in items {
             match self.items.as_slice().get(index) {
-                Some(item) if self.items.version(item).is_some() => self.jobs.push_back(Job::Conditional(index)),
+                Some(item) if self.items.is_conditional(item) => self.jobs.push_back(Job::Conditional(index)),
                 Some(item) => self.pending.entry(item.table).or_default().push_back(index),
                 None => {}
             }
