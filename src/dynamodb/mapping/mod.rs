@@ -180,6 +180,15 @@ impl Mapping {
         [Some(&self.partition_key), self.sort_key.as_ref()].into_iter().flatten()
     }
 
+    /// What orders an item's versions, if something does: a field's path or the messages' order.
+    pub fn version(&self) -> Option<&str> {
+        Some(match self.version.as_ref()? {
+            Version::Field { path, .. } => path,
+            Version::Message { order: MessageOrder::SequenceNumber, .. } => "sequence number",
+            Version::Message { order: MessageOrder::SentTimestamp, .. } => "sent timestamp",
+        })
+    }
+
     /// The names on the way to the version's value within the item.
     pub(crate) fn version_path(&self) -> Option<Box<dyn Iterator<Item = &str> + '_>> {
         Some(match self.version.as_ref()? {
