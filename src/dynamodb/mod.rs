@@ -4,6 +4,7 @@
 
 mod batch;
 pub mod client;
+mod conditional;
 pub mod item;
 mod json;
 pub mod mapping;
