@@ -26,10 +26,10 @@
 
 pub mod avro;
 mod clock;
-pub mod config;
 pub mod decode;
 pub mod dynamodb;
 pub mod encode;
+mod error_text;
 pub mod handler;
 pub mod limiter;
 pub mod metrics;
@@ -39,6 +39,7 @@ pub mod record;
 pub mod runtime;
 mod scan;
 pub mod schema_dir;
+pub mod settings;
 pub mod sqs;
 pub mod transcode;
 pub mod transport;

@@ -1,12 +1,12 @@
 //! The Lambda bootstrap: environment, clients, run. The only reader of process state.
 
-use avro_ingest::config::Config;
 use avro_ingest::dynamodb::client::Client;
 use avro_ingest::dynamodb::writer::Writer;
 use avro_ingest::handler::Handler;
 use avro_ingest::limiter::AimdLimit;
 use avro_ingest::metrics::Metrics;
 use avro_ingest::quarantine::Quarantine;
+use avro_ingest::settings::Settings;
 use avro_ingest::transcode::Transcoder;
 use avro_ingest::transport::{ConnectionPool, sdk_http_client};
 use avro_ingest::{runtime, schema_dir};
@@ -16,14 +16,24 @@ use aws_config::meta::credentials::CredentialsProviderChain;
 use aws_config::provider_config::ProviderConfig;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_dynamodb::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
+use aws_sdk_sqs::config::timeout::TimeoutConfig;
 use aws_sdk_sqs::config::{BehaviorVersion, Region, StalledStreamProtectionConfig};
 use std::error::Error;
 use std::num::NonZero;
+use std::panic::PanicHookInfo;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Builder;
+use tokio::time::timeout;
 use tracing_subscriber::filter::LevelFilter;
+
+/// How long the first contact with DynamoDB may hold up the start, of which Lambda allows ten seconds.
+const WARM_UP_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long one attempt at sending rejected messages to the quarantine queue may take.
+const QUARANTINE_ATTEMPT_TIMEOUT: Duration = Duration::from_millis(1_500);
+/// How long the attempts may take together, credentials included.
+const QUARANTINE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Memory that buys one whole processor, in MB.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html>
@@ -76,6 +86,7 @@ fn processors() -> usize {
 
 async fn run() -> ExitCode {
     start_logging();
+    std::panic::set_hook(Box::new(log_panic));
     let result = match start().await {
         Ok(handler) => runtime::run(handler).await,
         Err(error) => {
@@ -97,6 +108,12 @@ fn setting(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
+/// A panic's formatted message may quote what it choked on, and with it a payload: only a literal one is logged.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let message = panic.payload().downcast_ref::<&str>().copied().unwrap_or("message withheld");
+    tracing::error!(location = panic.location().map(ToString::to_string), message, "panic");
+}
+
 /// Logs as Lambda's own settings ask for: JSON unless it says text, from the level it names.
 fn start_logging() {
     let level = setting("AWS_LAMBDA_LOG_LEVEL").and_then(|level| match level.to_uppercase().as_str() {
@@ -115,77 +132,86 @@ fn start_logging() {
 
 /// Everything that can be done before the first event is done here, where Lambda does not charge latency for it.
 async fn start() -> Result<Handler, Box<dyn Error + Send + Sync>> {
-    let config = Config::parse(setting)?;
-    let transcoder = Transcoder::new(&config, schema_dir::read(&config.schema_dir)?)?;
-    let aws = Aws::new(Arc::new(ConnectionPool::new(config.max_in_flight.get())?))?;
-    let limit = AimdLimit::new(config.target_latency, config.min_in_flight.get(), config.max_in_flight.get())?;
+    let settings = Settings::parse(|name| match name {
+        "AWS_REGION" => setting(name).or_else(|| setting("AWS_DEFAULT_REGION")),
+        name => setting(name),
+    })?;
+    let transcoder = Transcoder::new(&settings, schema_dir::read(&settings.schema_dir)?)?;
+    let aws = Aws::new(Arc::new(ConnectionPool::new(settings.max_in_flight.get())?), &settings)?;
+    let limit = AimdLimit::new(settings.target_latency, settings.min_in_flight.get(), settings.max_in_flight.get())?;
     let jitter = |most: Duration| most.mul_f64(fastrand::f64());
     let writer = Writer::new(aws.dynamodb().await?, transcoder.mappings().clone(), limit, jitter);
-    if let Err(cause) = writer.warm_up().await {
+    let reached =
+        timeout(WARM_UP_TIMEOUT, writer.warm_up()).await.unwrap_or_else(|_| Err("no response in time".into()));
+    if let Err(cause) = reached {
         tracing::warn!(%cause, "dynamodb not reached at start");
     }
-    let quarantine = config.quarantine_queue_url.clone().map(|url| Quarantine::new(aws.sqs(), url));
-    let metrics = Metrics::new(&config.metrics_namespace, &config.service_name);
-    Ok(Handler::new(transcoder, writer, quarantine, metrics, config.deadline_margin))
+    let quarantine = settings.quarantine_queue_url.clone().map(|url| Quarantine::new(aws.sqs(), url));
+    let service = settings.service_name.or_else(|| setting("AWS_LAMBDA_FUNCTION_NAME"));
+    let metrics = Metrics::new(&settings.metrics_namespace, service.as_deref().unwrap_or("avro-ingest"));
+    Ok(Handler::new(transcoder, writer, quarantine, metrics, settings.deadline_margin))
 }
 
-/// What all clients of AWS have in common, from the variables that the SDK itself goes by.
-/// <https://docs.aws.amazon.com/sdkref/latest/guide/settings-reference.html>
+/// What all clients of AWS have in common.
 struct Aws {
     connections: Arc<ConnectionPool>,
     region: Region,
     credentials: SharedCredentialsProvider,
-    use_fips: Option<bool>,
-    use_dual_stack: Option<bool>,
+    dynamodb_endpoint: Option<String>,
+    sqs_endpoint: Option<String>,
+    use_fips: bool,
+    use_dual_stack: bool,
 }
 
 impl Aws {
-    fn new(connections: Arc<ConnectionPool>) -> Result<Self, &'static str> {
-        let region = setting("AWS_REGION").or_else(|| setting("AWS_DEFAULT_REGION"));
-        let is_true = |name| setting(name).map(|text| text.eq_ignore_ascii_case("true"));
+    fn new(connections: Arc<ConnectionPool>, settings: &Settings) -> Result<Self, &'static str> {
+        let region = Region::new(settings.region.clone().ok_or("invalid settings: AWS_REGION is required")?);
         // the two places where Lambda puts them; the latter's end and are loaded again
         let provider = ProviderConfig::without_region()
             .with_http_client(sdk_http_client(connections.clone()))
-            .with_region(region.clone().map(Region::new));
+            .with_region(Some(region.clone()));
         let credentials =
             CredentialsProviderChain::first_try("Environment", EnvironmentVariableCredentialsProvider::new())
                 .or_else("Container", EcsCredentialsProvider::builder().configure(&provider).build());
+        let endpoint = |of_service: &Option<String>| of_service.clone().or_else(|| settings.endpoint.clone());
         Ok(Self {
             connections,
-            region: Region::new(region.ok_or("no region: AWS_REGION is not set")?),
+            region,
             credentials: SharedCredentialsProvider::new(credentials),
-            use_fips: is_true("AWS_USE_FIPS_ENDPOINT"),
-            use_dual_stack: is_true("AWS_USE_DUALSTACK_ENDPOINT"),
+            dynamodb_endpoint: endpoint(&settings.dynamodb_endpoint),
+            sqs_endpoint: endpoint(&settings.sqs_endpoint),
+            use_fips: settings.use_fips,
+            use_dual_stack: settings.use_dual_stack,
         })
-    }
-
-    /// Where a service is, if not where the SDK knows it to be.
-    fn endpoint_url(service: &str) -> Option<String> {
-        setting(&format!("AWS_ENDPOINT_URL_{service}")).or_else(|| setting("AWS_ENDPOINT_URL"))
     }
 
     async fn dynamodb(&self) -> Result<Client, Box<dyn Error + Send + Sync>> {
         let region = self.region.to_string();
         let params = Params::builder()
             .region(&region)
-            .set_use_fips(self.use_fips)
-            .set_use_dual_stack(self.use_dual_stack)
-            .set_endpoint(Self::endpoint_url("DYNAMODB"))
+            .use_fips(self.use_fips)
+            .use_dual_stack(self.use_dual_stack)
+            .set_endpoint(self.dynamodb_endpoint.clone())
             .build()?;
         let endpoint = DefaultResolver::new().resolve_endpoint(&params).await?;
         Ok(Client::new(self.connections.clone(), self.credentials.clone(), region, endpoint.url())?)
     }
 
     fn sqs(&self) -> aws_sdk_sqs::Client {
+        let timeouts = TimeoutConfig::builder()
+            .operation_timeout(QUARANTINE_TIMEOUT)
+            .operation_attempt_timeout(QUARANTINE_ATTEMPT_TIMEOUT)
+            .build();
         let mut config = aws_sdk_sqs::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .http_client(sdk_http_client(self.connections.clone()))
             .region(self.region.clone())
             .credentials_provider(self.credentials.clone())
-            .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
-        config.set_use_fips(self.use_fips);
-        config.set_use_dual_stack(self.use_dual_stack);
-        config.set_endpoint_url(Self::endpoint_url("SQS"));
+            .timeout_config(timeouts)
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+            .use_fips(self.use_fips)
+            .use_dual_stack(self.use_dual_stack);
+        config.set_endpoint_url(self.sqs_endpoint.clone());
         aws_sdk_sqs::Client::from_conf(config.build())
     }
 }

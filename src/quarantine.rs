@@ -2,6 +2,7 @@
 //! Only what the queue says it has taken counts as taken.
 
 use crate::clock;
+use crate::error_text;
 use crate::outcome::Rejection;
 use crate::sqs::{Message, OriginalAttribute};
 use aws_sdk_sqs::Client;
@@ -63,8 +64,7 @@ impl Quarantine {
                     }
                 }
                 Ok(Err(error)) => {
-                    let error = aws_sdk_sqs::error::DisplayErrorContext(&error);
-                    tracing::warn!(%error, "quarantine queue not reached");
+                    tracing::warn!(error = %error_text::of_call(&error), "quarantine queue not reached");
                 }
                 Err(_) => break,
             }

@@ -1,11 +1,11 @@
 //! From a message's body to items: the schemas' decoder and their mappings, made from one directory.
 
 use crate::avro::{self, Decoded, Decoder, SchemaFile, Schemas, Scratch, Undecoded};
-use crate::config::Config;
 use crate::dynamodb::item::{ItemEncoder, Operation};
 use crate::dynamodb::mapping::{Fields, Mapping, TableId};
 use crate::outcome::Rejection;
 use crate::record::{FieldKind, SubjectId};
+use crate::settings::Settings;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,18 +39,32 @@ impl Fields for avro::Subject {
 }
 
 impl Transcoder {
-    /// Compiles `files` for `config`. Every problem of every schema and mapping is in the error.
-    pub fn new(config: &Config, files: Vec<SchemaFile>) -> Result<Self, SchemaProblems> {
+    /// Compiles `files` for `settings`. Every problem of every schema and mapping is in the error.
+    pub fn new(settings: &Settings, files: Vec<SchemaFile>) -> Result<Self, SchemaProblems> {
         let schemas = Schemas::parse(files).map_err(|errors| SchemaProblems(vec![errors.to_string()]))?;
-        let (mut mappings, mut tracked, mut problems) = (Vec::new(), Vec::new(), Vec::new());
+        let mut mappings: Vec<(TableId, Mapping)> = Vec::new();
+        let (mut tracked, mut problems) = (Vec::new(), Vec::new());
         let mut tables: Vec<String> = Vec::new();
         for subject in schemas.subjects() {
-            match Mapping::parse(subject.dynamodb(), &config.table_name, subject) {
+            match Mapping::parse(subject.dynamodb(), &settings.table_name, subject) {
                 Ok(mapping) => {
                     let known = tables.iter().position(|table| *table == mapping.table);
                     let table = known.unwrap_or(tables.len());
                     if known.is_none() {
                         tables.push(mapping.table.clone());
+                    }
+                    if let Some(other) = mappings.iter().position(|(of, _)| *of == TableId::new(table))
+                        && let (Some((_, theirs)), Some(first)) = (mappings.get(other), schemas.subjects().nth(other))
+                        && !theirs.key_schema().eq(mapping.key_schema())
+                    {
+                        problems.push(format!(
+                            "subject {}: its key is {}, but that of subject {} in the same table {} is {}",
+                            subject.name(),
+                            key_text(&mapping),
+                            first.name(),
+                            mapping.table,
+                            key_text(theirs)
+                        ));
                     }
                     tracked.extend(
                         mapping.tracked_fields().iter().map(|(field, path)| (subject.id(), *field, path.clone())),
@@ -64,12 +78,12 @@ impl Transcoder {
             return Err(SchemaProblems(problems));
         }
         let options = avro::Options {
-            formats: config.wire_formats.clone(),
-            default_schema: config.default_schema.clone(),
+            formats: settings.wire_formats.clone(),
+            default_schema: settings.default_schema.clone(),
             limits: avro::Limits {
-                max_depth: config.max_depth,
-                max_records: config.max_records,
-                max_inflated_bytes: config.max_inflated_bytes,
+                max_depth: settings.max_depth,
+                max_records: settings.max_records,
+                max_inflated_bytes: settings.max_inflated_bytes,
                 ..avro::Limits::default()
             },
             tracked,
@@ -117,6 +131,12 @@ impl Transcoder {
             undecoded.map_rejected(|error| Rejection::new(error.reason(), &error))
         })
     }
+}
+
+/// A mapping's key as `pk (S), sk (N)`.
+fn key_text(mapping: &Mapping) -> String {
+    let attributes: Vec<_> = mapping.key_schema().map(|(name, key_type)| format!("{name} ({key_type:?})")).collect();
+    attributes.join(", ")
 }
 
 #[cfg(test)]
@@ -233,7 +253,7 @@ mod tests {
             _ => None,
         };
         let file = SchemaFile { subject: "s".into(), version: "1".into(), text: schema, path: "s/1.avsc".into() };
-        Transcoder::new(&Config::parse(lookup).unwrap(), vec![file]).unwrap()
+        Transcoder::new(&Settings::parse(lookup).unwrap(), vec![file]).unwrap()
     }
 
     fn data(model: &Model, body: &[u8]) -> Result<Value, Undecoded<Rejection>> {
@@ -245,6 +265,31 @@ mod tests {
         let items = encoder.finish_event();
         let item: Value = serde_json::from_slice(items.attributes(&items.as_slice()[0])).unwrap();
         Ok(item["data"].clone())
+    }
+
+    #[test]
+    fn subjects_of_one_table_have_one_key() {
+        let transcoder = |table: &str| {
+            let file = |subject: &str, dynamodb: &str| SchemaFile {
+                subject: subject.into(),
+                version: "1".into(),
+                text: format!(
+                    r#"{{"type": "record", "name": "{subject}", {dynamodb}, "fields": [{{"name": "id", "type": "long"}}]}}"#
+                ),
+                path: format!("{subject}/1.avsc"),
+            };
+            let files = vec![
+                file("one", r#""dynamodb": {"partitionKey": "id"}"#),
+                file("two", &format!(r#""dynamodb": {{"table": "{table}"}}"#)),
+            ];
+            let settings = Settings::parse(|name| (name == "TABLE_NAME").then(|| "shared".to_owned())).unwrap();
+            Transcoder::new(&settings, files)
+        };
+        assert!(transcoder("another").is_ok());
+        let error = transcoder("shared").err().unwrap().to_string();
+        let expected =
+            "subject two: its key is message_id (S), but that of subject one in the same table shared is id (N)";
+        assert!(error.contains(expected), "{error}");
     }
 
     proptest! {

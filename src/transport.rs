@@ -7,25 +7,32 @@ use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture, S
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::body::SdkBody;
-use aws_smithy_types::error::display::DisplayErrorContext;
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, Uri};
 use http_body_util::{BodyExt, Collected, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector as TcpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use lambda_runtime::tower::Service;
+use std::error::Error;
 use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio::time::timeout;
 
 /// The longest response that is read. DynamoDB hands back at most all that was sent to it, 16 MB, and may escape it otherwise
 /// than we do.
 const MAX_RESPONSE_BYTES: usize = 64 * 1024 * 1024;
-/// How long a connection may take to open. Within a region it is milliseconds; a stuck one must not cost the deadline.
+/// How long a connection may take until it can be used: name resolution, TCP and TLS. Within a region it is milliseconds; a
+/// stuck one must not cost the deadline.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a response may take, from the request's first byte to the response's last. A limit for callers that have none
+/// of their own; the writes and the quarantine queue have shorter ones.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What carries a request to its response.
 pub trait HttpTransport: fmt::Debug + Send + Sync {
@@ -41,7 +48,7 @@ pub type ResponseFuture = Pin<Box<dyn Future<Output = Result<Response<Bytes>, Tr
 pub struct TransportError {
     /// The connection failed before a response began, as one does that died while the environment was frozen.
     pub before_response: bool,
-    /// What happened.
+    /// What happened, and with which host. It comes from below HTTP and holds nothing of the request.
     pub cause: Box<str>,
 }
 
@@ -51,11 +58,14 @@ impl fmt::Display for TransportError {
     }
 }
 
-impl std::error::Error for TransportError {}
+impl Error for TransportError {}
 
 /// The connections.
 #[derive(Debug, Clone)]
-pub struct ConnectionPool(Client<HttpsConnector<TcpConnector>, Full<Bytes>>);
+pub struct ConnectionPool {
+    client: Client<ConnectWithin<HttpsConnector<TcpConnector>>, Full<Bytes>>,
+    response_timeout: Duration,
+}
 
 impl ConnectionPool {
     /// Keeps up to `kept` connections to a host that are not in use.
@@ -63,10 +73,13 @@ impl ConnectionPool {
     /// # Errors
     /// If there are no certificates to trust.
     pub fn new(kept: usize) -> io::Result<Self> {
+        Self::with_timeouts(kept, CONNECT_TIMEOUT, RESPONSE_TIMEOUT)
+    }
+
+    fn with_timeouts(kept: usize, connect: Duration, response_timeout: Duration) -> io::Result<Self> {
         let mut tcp = TcpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
         let tls = HttpsConnectorBuilder::new()
             .with_provider_and_native_roots(rustls::crypto::ring::default_provider())?
             .https_or_http()
@@ -74,24 +87,75 @@ impl ConnectionPool {
             .wrap_connector(tcp);
         let mut builder = Client::builder(TokioExecutor::new());
         builder.pool_timer(TokioTimer::new()).pool_max_idle_per_host(kept);
-        Ok(Self(builder.build(tls)))
+        Ok(Self { client: builder.build(ConnectWithin { connector: tls, timeout: connect }), response_timeout })
     }
 }
 
 impl HttpTransport for ConnectionPool {
     fn send(&self, request: Request<Bytes>) -> ResponseFuture {
-        let response = self.0.request(request.map(Full::new));
+        let host = request.uri().authority().map_or_else(String::new, ToString::to_string);
+        let limit = self.response_timeout;
+        let response = self.client.request(request.map(Full::new));
         Box::pin(async move {
-            let (head, body) = response.await.map_err(|error| transport_error(true, &error))?.into_parts();
-            let body = Limited::new(body, MAX_RESPONSE_BYTES).collect().await;
-            let body = body.map_err(|error| transport_error(false, error.as_ref()))?;
-            Ok(Response::from_parts(head, body.to_bytes()))
+            let failed = |before_response, error: &(dyn Error + 'static)| TransportError {
+                before_response,
+                cause: format!("{host}: {}", chain(error)).into(),
+            };
+            let whole = async {
+                let (head, body) = response.await.map_err(|error| failed(true, &error))?.into_parts();
+                let body = Limited::new(body, MAX_RESPONSE_BYTES).collect().await;
+                let body = body.map_err(|error| failed(false, error.as_ref()))?;
+                Ok(Response::from_parts(head, body.to_bytes()))
+            };
+            timeout(limit, whole).await.unwrap_or_else(|_| {
+                Err(TransportError {
+                    before_response: false,
+                    cause: format!("{host}: no response within {limit:?}").into(),
+                })
+            })
         })
     }
 }
 
-fn transport_error(before_response: bool, error: &(dyn std::error::Error + 'static)) -> TransportError {
-    TransportError { before_response, cause: DisplayErrorContext(error).to_string().into() }
+/// What an error of the network and its causes say, the outermost left out: it only names the client.
+fn chain(error: &(dyn Error + 'static)) -> String {
+    let causes = std::iter::successors(error.source(), |&error| error.source()).map(ToString::to_string);
+    let mut texts: Vec<String> = Vec::new();
+    for text in causes {
+        // some repeat what is below them
+        if texts.last().is_none_or(|last| !last.contains(&text)) {
+            texts.push(text);
+        }
+    }
+    if texts.is_empty() { error.to_string() } else { texts.join(": ") }
+}
+
+/// A connector that gives up: those inside limit at most the TCP part.
+#[derive(Debug, Clone)]
+struct ConnectWithin<C> {
+    connector: C,
+    timeout: Duration,
+}
+
+impl<C> Service<Uri> for ConnectWithin<C>
+where
+    C: Service<Uri, Error = Box<dyn Error + Send + Sync>>,
+    C::Future: Send + 'static,
+{
+    type Response = C::Response;
+    type Error = C::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<C::Response, C::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), C::Error>> {
+        self.connector.poll_ready(context)
+    }
+
+    fn call(&mut self, url: Uri) -> Self::Future {
+        let (connected, limit) = (self.connector.call(url), self.timeout);
+        Box::pin(async move {
+            timeout(limit, connected).await.unwrap_or_else(|_| Err(format!("no connection within {limit:?}").into()))
+        })
+    }
 }
 
 /// The same connections for the SDK's own clients.
@@ -114,5 +178,64 @@ impl HttpConnector for SdkConnector {
             let response = response.map_err(|error| ConnectorError::io(error.into()))?;
             HttpResponse::try_from(response.map(SdkBody::from)).map_err(|error| ConnectorError::io(error.into()))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    const SHORT: Duration = Duration::from_millis(100);
+
+    async fn get(url: &str) -> Result<Response<Bytes>, TransportError> {
+        let pool = ConnectionPool::with_timeouts(1, SHORT, 3 * SHORT).unwrap();
+        pool.send(Request::get(url).body(Bytes::from_static(b"payload")).unwrap()).await
+    }
+
+    /// A server that reads a request and sends `response`, then nothing more.
+    async fn server(response: &'static str) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            let mut held = Vec::new();
+            while let Ok((mut connection, _)) = listener.accept().await {
+                let _ = connection.read(&mut [0; 1024]).await;
+                let _ = connection.write_all(response.as_bytes()).await;
+                held.push(connection);
+            }
+        });
+        address.to_string()
+    }
+
+    #[tokio::test]
+    async fn a_server_that_says_nothing_costs_a_limited_time_at_every_step() {
+        let silent = server("").await;
+        for (url, cause) in [
+            (format!("http://{silent}/"), "no response within 300ms"),
+            (format!("https://{silent}/"), "no connection within 100ms"),
+        ] {
+            assert_eq!(&*get(&url).await.unwrap_err().cause, format!("{silent}: {cause}"));
+        }
+        let half = server("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf").await;
+        assert_eq!(
+            &*get(&format!("http://{half}/")).await.unwrap_err().cause,
+            format!("{half}: no response within 300ms")
+        );
+    }
+
+    #[tokio::test]
+    async fn the_cause_of_an_error_is_short_and_names_the_host() {
+        let refusing = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        for (url, host, cause) in [
+            (format!("http://{refusing}/"), refusing.to_string(), "Connection refused"),
+            ("http://nowhere.invalid/".to_owned(), "nowhere.invalid".to_owned(), "dns error: "),
+        ] {
+            let error = get(&url).await.unwrap_err();
+            assert!(error.before_response);
+            assert!(error.cause.starts_with(&format!("{host}: ")) && error.cause.contains(cause), "{error}");
+            assert!(error.cause.len() < 150 && !error.cause.contains("payload"), "{error}");
+        }
     }
 }

@@ -13,10 +13,10 @@
 )]
 
 use avro_ingest::avro::Undecoded;
-use avro_ingest::config::Config;
 use avro_ingest::decode::{DecodeBuffers, decode_message};
 use avro_ingest::outcome::Rejection;
 use avro_ingest::schema_dir;
+use avro_ingest::settings::Settings;
 use avro_ingest::sqs::Event;
 use avro_ingest::transcode::Transcoder;
 use serde_json::{Value, json};
@@ -46,7 +46,7 @@ impl Transcoders {
                 _ => None,
             };
             let files = schema_dir::read(&directory().join("schemas")).unwrap();
-            Transcoder::new(&Config::parse(lookup).unwrap(), files).unwrap()
+            Transcoder::new(&Settings::parse(lookup).unwrap(), files).unwrap()
         })
     }
 }

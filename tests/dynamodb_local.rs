@@ -11,11 +11,11 @@
 
 use avro_ingest::avro::SchemaFile;
 use avro_ingest::avro::Undecoded;
-use avro_ingest::config::Config;
 use avro_ingest::decode::{DecodeBuffers, decode_message};
 use avro_ingest::dynamodb::item::{MAX_DEPTH, MAX_ITEM_BYTES, MAX_PARTITION_KEY_BYTES, MAX_SORT_KEY_BYTES};
 use avro_ingest::dynamodb::{MAX_BATCH_ITEMS, MAX_NUMBER_DIGITS};
 use avro_ingest::outcome::Rejection;
+use avro_ingest::settings::Settings;
 use avro_ingest::sqs::Event;
 use avro_ingest::transcode::Transcoder;
 use local::dynamodb::{CallError, Client, Embedded, Key, KeyKind, Table};
@@ -56,7 +56,7 @@ impl Probe {
             text: SCHEMA.into(),
             path: "probe/1.avsc".into(),
         };
-        let transcoder = Transcoder::new(&Config::parse(lookup).unwrap(), vec![file]).unwrap();
+        let transcoder = Transcoder::new(&Settings::parse(lookup).unwrap(), vec![file]).unwrap();
         let (client, embedded) = match std::env::var("DYNAMODB_ENDPOINT") {
             Ok(url) => (Client::new(url.trim_start_matches("http://").parse().unwrap()), None),
             Err(_) => {

@@ -17,11 +17,11 @@ mod support;
 
 use apache_avro::types::Value as Avro;
 use avro_ingest::avro::SchemaFile;
-use avro_ingest::config::Config;
 use avro_ingest::dynamodb::writer::Writer;
 use avro_ingest::handler::{Context, Handler, InvocationError};
 use avro_ingest::limiter::AimdLimit;
 use avro_ingest::metrics::Metrics;
+use avro_ingest::settings::Settings;
 use avro_ingest::transcode::Transcoder;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -138,7 +138,7 @@ fn handler(table: &FakeDynamoDb, seed: u64) -> Handler {
 
 fn handler_with_jitter(table: &FakeDynamoDb, seed: u64, jitter: fn(Duration) -> Duration) -> Handler {
     let settings = BTreeMap::from([("TABLE_NAME", TABLE)]);
-    let config = Config::parse(|name| settings.get(name).map(|value| (*value).to_owned())).unwrap();
+    let config = Settings::parse(|name| settings.get(name).map(|value| (*value).to_owned())).unwrap();
     let file = |subject: &str, text: &str| SchemaFile {
         subject: subject.into(),
         version: "1".into(),

@@ -16,12 +16,12 @@ mod support;
 
 use apache_avro::types::Value as Avro;
 use avro_ingest::avro::SchemaFile;
-use avro_ingest::config::Config;
 use avro_ingest::dynamodb::writer::Writer;
 use avro_ingest::handler::{Context, Handler};
 use avro_ingest::limiter::AimdLimit;
 use avro_ingest::metrics::Metrics;
 use avro_ingest::outcome::Reason;
+use avro_ingest::settings::Settings;
 use avro_ingest::transcode::Transcoder;
 use base64_simd::STANDARD;
 use serde_json::{Value, json};
@@ -169,7 +169,7 @@ fn bad(reason: Reason) -> Case {
 }
 
 fn handler(table: &FakeDynamoDb, wire_formats: &str) -> Handler {
-    let config = Config::parse(|name| match name {
+    let config = Settings::parse(|name| match name {
         "TABLE_NAME" => Some("things".to_owned()),
         "WIRE_FORMATS" => Some(wire_formats.to_owned()),
         "MAX_RECORDS" => Some("1".to_owned()),

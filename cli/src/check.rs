@@ -1,8 +1,8 @@
 //! `ingest check`: loads a schema directory as the function would and says what it would make of it.
 
 use crate::{EVERY_WIRE_FORMAT, Outcome};
-use avro_ingest::config::Config;
 use avro_ingest::schema_dir;
+use avro_ingest::settings::Settings;
 use avro_ingest::transcode::Transcoder;
 use std::path::PathBuf;
 
@@ -21,7 +21,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
-    let config = Config::parse(|name| match name {
+    let config = Settings::parse(|name| match name {
         "TABLE_NAME" => Some(arguments.table.clone()),
         "WIRE_FORMATS" => Some(arguments.wire_formats.clone()),
         _ => None,

@@ -1,9 +1,9 @@
 //! `ingest inspect`: what the function would make of one body.
 
 use crate::{EVERY_WIRE_FORMAT, Outcome};
-use avro_ingest::config::Config;
 use avro_ingest::decode::{DecodeBuffers, decode_message};
 use avro_ingest::schema_dir;
+use avro_ingest::settings::Settings;
 use avro_ingest::sqs::Event;
 use avro_ingest::transcode::Transcoder;
 use serde_json::{Value, json};
@@ -31,7 +31,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
-    let config = Config::parse(|name| match name {
+    let config = Settings::parse(|name| match name {
         "TABLE_NAME" => Some("processed_messages".to_owned()),
         "WIRE_FORMATS" => Some(arguments.wire_formats.clone()),
         _ => None,

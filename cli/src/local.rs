@@ -3,10 +3,10 @@
 use crate::Outcome;
 use crate::orders;
 use crate::summary::{Figures, Summary};
-use avro_ingest::config::Config;
 use avro_ingest::dynamodb::mapping::KeyType;
 use avro_ingest::encode::Encoder;
 use avro_ingest::schema_dir;
+use avro_ingest::settings;
 use avro_ingest::transcode::Transcoder;
 use bytes::Bytes;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -66,7 +66,7 @@ pub(crate) async fn run(arguments: Arguments) -> Outcome {
         "SCHEMA_DIR".into(),
         fs::canonicalize(&arguments.schemas).unwrap_or(arguments.schemas.clone()).display().to_string(),
     );
-    let config = Config::parse(|name| environment.get(name).cloned())?;
+    let config = settings::Settings::parse(|name| environment.get(name).cloned())?;
     let transcoder = Transcoder::new(&config, schema_dir::read(&config.schema_dir)?)?;
 
     let database = Embedded::start(arguments.port)?;
@@ -101,7 +101,7 @@ fn bootstrap(named: Option<&Path>) -> Result<PathBuf, Box<dyn Error>> {
 /// Makes every table the schemas name, keyed as their mappings say, and the default one.
 async fn create_tables(
     client: &Client,
-    config: &Config,
+    config: &settings::Settings,
     transcoder: &Transcoder,
 ) -> Result<Vec<String>, Box<dyn Error>> {
     let kind = |key_type| match key_type {

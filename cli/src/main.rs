@@ -4,6 +4,10 @@ mod check;
 mod inspect;
 mod local;
 mod orders;
+mod page;
+mod plan;
+mod plot;
+mod prices;
 mod summary;
 
 use clap::{Parser, Subcommand};
@@ -23,10 +27,14 @@ enum Command {
     Local(local::Arguments),
     Check(check::Arguments),
     Inspect(inspect::Arguments),
+    Plan(plan::Arguments),
 }
 
 /// What `--wire-formats` allows unless it is given: the tool is there to look into anything.
 const EVERY_WIRE_FORMAT: &str = "single-object,container,confluent,glue,datum,json";
+
+/// The exit code of a command that could not do its work; `clap` ends with it too.
+const COULD_NOT_RUN: u8 = 2;
 
 /// Every command says whether all is well: exit code 0, or 1.
 type Outcome = Result<bool, Box<dyn Error>>;
@@ -37,13 +45,14 @@ async fn main() -> ExitCode {
         Command::Local(arguments) => local::run(arguments).await,
         Command::Check(arguments) => check::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
+        Command::Plan(arguments) => plan::run(&arguments),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("ingest: {error}");
-            ExitCode::FAILURE
+            ExitCode::from(COULD_NOT_RUN)
         }
     }
 }

@@ -2,7 +2,7 @@
 //! or it is rejected, and nothing panics.
 
 use avro_ingest::avro::{Body, Input, Scratch};
-use avro_ingest::config::Config;
+use avro_ingest::settings::Settings;
 use avro_ingest::schema_dir;
 use avro_ingest::transcode::Transcoder;
 use std::path::Path;
@@ -17,7 +17,7 @@ pub fn transcoder(wire_formats: &str) -> Transcoder {
     };
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/bodies/schemas");
     let files = schema_dir::read(&directory).expect("the schemas are there");
-    Transcoder::new(&Config::parse(lookup).expect("valid settings"), files).expect("valid schemas")
+    Transcoder::new(&Settings::parse(lookup).expect("valid settings"), files).expect("valid schemas")
 }
 
 /// Decodes a body as the function does and checks what came of it.

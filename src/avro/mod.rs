@@ -35,6 +35,7 @@ mod error;
 mod framing;
 mod inflate;
 mod json;
+mod json_keys;
 mod limits;
 mod path;
 mod plan;

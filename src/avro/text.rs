@@ -104,6 +104,27 @@ pub(super) fn unscaled(text: &str, precision: u32, scale: u32) -> Option<i128> {
     Some(if negative { -magnitude } else { magnitude })
 }
 
+/// Whether the shortest text of the `double` nearest to the number in `text` is that number.
+pub(super) fn is_exact_double(text: &str) -> bool {
+    text.parse::<f64>().is_ok_and(|value| has_digits_of(value, text))
+}
+
+/// Whether the `float` nearest to the number in `text` is as near to it as a `double` is.
+pub(super) fn is_exact_float(text: &str) -> bool {
+    text.parse::<f32>().is_ok_and(|value| has_digits_of(value.into(), text))
+}
+
+fn has_digits_of(value: f64, text: &str) -> bool {
+    value.is_finite() && significand(&format!("{value:e}")) == significand(text)
+}
+
+/// The digits of a number without leading and trailing zeros.
+fn significand(text: &str) -> String {
+    let mantissa = text.split(['e', 'E']).next().unwrap_or_default();
+    let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
+    digits.trim_matches('0').to_owned()
+}
+
 /// The fewest bytes of two's complement that hold `number`, big-endian.
 pub(super) fn twos_complement(number: i128) -> Vec<u8> {
     let bytes = number.to_be_bytes();

@@ -12,7 +12,7 @@
 //! | decimal | a number, or a string that holds one; exact | as bytes |
 //! | date | `2024-01-15`, or days since 1970-01-01 | days |
 //! | uuid on a fixed | its usual form | as fixed |
-//! | union | the first branch that takes the value; if none does, `{"<branch>": value}` | the first that takes it |
+//! | union | the first branch that takes the value, of a number the first that holds it exactly; if none does, `{"<branch>": value}` | the first that takes it |
 //!
 //! A field that is absent is read from one of its aliases, else it has its default. A key that is no field is an error:
 //! nothing is silently lost.
@@ -20,11 +20,10 @@
 use super::{
     json::Json,
     path::WithPath,
-    plan::Presence,
     schema::{Decimal, Enum, Field, Fixed, FixedMeaning, Int, Record, Schema, Type, TypeId, unqualified},
     text,
 };
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, collections::HashMap, fmt};
 
 /// Why a JSON value is no value of its schema. Never a part of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,19 +109,17 @@ pub(crate) fn default_datum(
     default: &Json<'_>,
     datum: &mut Vec<u8>,
 ) -> Result<(), Box<WithPath<JsonEncodeError>>> {
-    let presence = Presence::Full;
-    Writer { schema, dialect: Dialect::Default, presence, bounds: DEFAULT_BOUNDS, datum }.value(ty, default)
+    JsonEncoder::new(schema, Dialect::Default, DEFAULT_BOUNDS, datum).value(ty, default)
 }
 
 /// Writes `record` as a datum of `schema`.
 pub(crate) fn record_datum(
     schema: &Schema,
     record: &Json<'_>,
-    presence: Presence,
     bounds: Bounds,
     datum: &mut Vec<u8>,
 ) -> Result<(), Box<WithPath<JsonEncodeError>>> {
-    Writer { schema, dialect: Dialect::Record, presence, bounds, datum }.value(schema.root(), record)
+    JsonEncoder::new(schema, Dialect::Record, bounds, datum).value(schema.root(), record)
 }
 
 /// Appends `number` as Avro writes an int or a long.
@@ -146,19 +143,59 @@ pub(crate) fn push_bytes(datum: &mut Vec<u8>, bytes: &[u8]) {
     datum.extend_from_slice(bytes);
 }
 
-struct Writer<'s, 'd> {
-    schema: &'s Schema,
+/// Writes values at the end of a datum.
+pub(super) struct JsonEncoder<'s, 'd> {
+    pub(super) schema: &'s Schema,
     dialect: Dialect,
-    presence: Presence,
     /// What is left of each.
     bounds: Bounds,
-    datum: &'d mut Vec<u8>,
+    pub(super) datum: &'d mut Vec<u8>,
+    /// What came of values of unions that several branches might take, by the addresses of both. Without it the branches
+    /// of unions within unions would be tried again and again, and twice as often with each level.
+    choices: HashMap<(usize, usize), Result<Choice, Box<WithPath<JsonEncodeError>>>>,
 }
 
-type Written = Result<(), Box<WithPath<JsonEncodeError>>>;
+/// The branch of a union that takes a value.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Choice {
+    index: usize,
+    /// Whether the value stands in an object under the branch's name.
+    is_tagged: bool,
+}
 
-impl<'s> Writer<'s, '_> {
-    fn value(&mut self, ty: TypeId, json: &Json<'_>) -> Written {
+/// Writes a value as the branch of this number and type.
+type WriteBranch<'w, 's, 'd> = &'w dyn Fn(&mut JsonEncoder<'s, 'd>, usize, TypeId, &Json<'_>) -> Written;
+
+pub(super) type Written = Result<(), Box<WithPath<JsonEncodeError>>>;
+
+/// For each field of `record`, its member among `members`.
+///
+/// # Errors
+/// If there is a member that is no field.
+pub(super) fn members_of(
+    record: &Record,
+    members: &[(Cow<'_, str>, Json<'_>)],
+) -> Result<Vec<Option<usize>>, Box<WithPath<JsonEncodeError>>> {
+    let sources = record.sources(|name| members.iter().position(|(member, _)| member == name));
+    // no two fields have one member
+    if sources.iter().flatten().count() == members.len() {
+        Ok(sources)
+    } else {
+        Err(WithPath::here(JsonEncodeError::UnknownField))
+    }
+}
+
+impl<'s, 'd> JsonEncoder<'s, 'd> {
+    fn new(schema: &'s Schema, dialect: Dialect, bounds: Bounds, datum: &'d mut Vec<u8>) -> Self {
+        Self { schema, dialect, bounds, datum, choices: HashMap::new() }
+    }
+
+    /// An encoder of a body in JSON.
+    pub(super) fn of_body(schema: &'s Schema, bounds: Bounds, datum: &'d mut Vec<u8>) -> Self {
+        Self::new(schema, Dialect::Record, bounds, datum)
+    }
+
+    pub(super) fn value(&mut self, ty: TypeId, json: &Json<'_>) -> Written {
         self.bounds.values =
             self.bounds.values.checked_sub(1).ok_or_else(|| WithPath::here(JsonEncodeError::TooLarge))?;
         if self.datum.len() > self.bounds.bytes {
@@ -167,10 +204,10 @@ impl<'s> Writer<'s, '_> {
         match (self.schema.get(ty), json) {
             (Type::Union(branches), json) => return self.union(branches, json),
             (Type::Record(record), Json::Object(entries)) => {
-                return self.nested(|writer| writer.record(record, entries.len(), json));
+                return self.nested(|encoder| encoder.record(record, entries));
             }
-            (Type::Array(items), Json::Array(values)) => return self.nested(|writer| writer.array(*items, values)),
-            (Type::Map(value), Json::Object(entries)) => return self.nested(|writer| writer.map(*value, entries)),
+            (Type::Array(items), Json::Array(values)) => return self.nested(|encoder| encoder.array(*items, values)),
+            (Type::Map(value), Json::Object(entries)) => return self.nested(|encoder| encoder.map(*value, entries)),
             (Type::Null, Json::Null) => {}
             (Type::Boolean, Json::Boolean(value)) => self.datum.push(u8::from(*value)),
             (Type::Int(Int::Date), Json::Text(text)) if self.dialect == Dialect::Record => {
@@ -208,40 +245,41 @@ impl<'s> Writer<'s, '_> {
         Ok(())
     }
 
-    fn nested(&mut self, write: impl FnOnce(&mut Self) -> Written) -> Written {
+    pub(super) fn nested(&mut self, write: impl FnOnce(&mut Self) -> Written) -> Written {
         self.bounds.depth = self.bounds.depth.checked_sub(1).ok_or_else(|| WithPath::here(JsonEncodeError::TooDeep))?;
         let written = write(self);
         self.bounds.depth += 1;
         written
     }
 
-    fn record(&mut self, record: &'s Record, keys: usize, json: &Json<'_>) -> Written {
-        let mut used = 0;
-        for field in &record.fields {
-            let given = json.get(&field.name).or_else(|| field.aliases.iter().find_map(|alias| json.get(alias)));
-            used += usize::from(given.is_some());
-            self.field(field, given).map_err(|error| error.in_field(&field.name))?;
+    /// Which members there are is looked at before any of them is written: it mostly tells the records of a union apart.
+    fn record(&mut self, record: &'s Record, members: &[(Cow<'_, str>, Json<'_>)]) -> Written {
+        let sources = members_of(record, members)?;
+        for (field, source) in record.fields.iter().zip(&sources) {
+            if source.is_none() && field.default.is_none() {
+                return Err(WithPath::here(JsonEncodeError::MissingField).in_field(&field.name));
+            }
         }
-        if used == keys { Ok(()) } else { Err(WithPath::here(JsonEncodeError::UnknownField)) }
+        for (field, source) in record.fields.iter().zip(sources) {
+            let given = source.and_then(|source| members.get(source)).map(|(_, value)| value);
+            self.field(field, given, |encoder, value| encoder.value(field.ty, value))?;
+        }
+        Ok(())
     }
 
-    fn field(&mut self, field: &Field, given: Option<&Json<'_>>) -> Written {
-        let value = given.or(field.default.as_ref());
-        if self.presence == Presence::Sparse {
-            self.datum.push(u8::from(value.is_some()));
-        }
-        let Some(value) = value else {
-            return if self.presence == Presence::Sparse {
-                Ok(())
-            } else {
-                Err(WithPath::here(JsonEncodeError::MissingField))
-            };
-        };
+    /// Writes a field from `given`, or else from its default. Nothing is written if there is neither.
+    pub(super) fn field(
+        &mut self,
+        field: &Field,
+        given: Option<&Json<'_>>,
+        write: impl FnOnce(&mut Self, &Json<'_>) -> Written,
+    ) -> Written {
+        let Some(value) = given.or(field.default.as_ref()) else { return Ok(()) };
         let around = self.dialect;
         if given.is_none() {
             self.dialect = Dialect::Default;
         }
-        let written = self.value(field.ty, value);
+        let written = write(self, value).map_err(|error| error.in_field(&field.name));
         self.dialect = around;
         written
     }
@@ -269,38 +307,104 @@ impl<'s> Writer<'s, '_> {
         Ok(())
     }
 
-    /// The first branch that takes the value. How often branches are tried is bounded by the values that may be written.
+    /// The branch that takes the value; see [`choose`](Self::choose).
     fn union(&mut self, branches: &'s [TypeId], json: &Json<'_>) -> Written {
+        let write: WriteBranch<'_, 's, 'd> = &|encoder, _, branch, json| encoder.value(branch, json);
+        if !self.is_ambiguous(branches, json) {
+            return self.choose(branches, json, write).map(drop);
+        }
+        let key = (branches.as_ptr().addr(), std::ptr::from_ref(json).addr());
+        match self.choices.get(&key).cloned() {
+            Some(Ok(choice)) => self.chosen(branches, choice, json, write),
+            Some(Err(error)) => Err(error),
+            None => {
+                let choice = self.choose(branches, json, write);
+                self.choices.insert(key, choice.clone());
+                choice.map(drop)
+            }
+        }
+    }
+
+    /// Whether more than one branch may take a value that has others in it.
+    fn is_ambiguous(&self, branches: &[TypeId], json: &Json<'_>) -> bool {
+        let takes = |branch: &&TypeId| match (self.schema.get(**branch), json) {
+            (Type::Record(_) | Type::Map(_), Json::Object(_)) => true,
+            (Type::Array(_), Json::Array(_)) => true,
+            _ => false,
+        };
+        branches.iter().filter(takes).count() > 1
+    }
+
+    /// Writes a value as the first branch that takes it. Of a number in a body it is the first that holds it exactly, or
+    /// else a double.
+    pub(super) fn choose(
+        &mut self,
+        branches: &[TypeId],
+        json: &Json<'_>,
+        write: WriteBranch<'_, 's, 'd>,
+    ) -> Result<Choice, Box<WithPath<JsonEncodeError>>> {
+        let best = self.best_for_number(branches, json);
         let mut failure = None;
-        for (index, branch) in branches.iter().enumerate() {
-            match self.branch(index, *branch, json) {
-                Ok(()) => return Ok(()),
+        for index in best.into_iter().chain(0..branches.len()) {
+            let choice = Choice { index, is_tagged: false };
+            match self.chosen(branches, choice, json, write) {
+                Ok(()) => return Ok(choice),
                 Err(at) if matches!(at.error(), JsonEncodeError::TooLarge) => return Err(at),
                 // Of a value that may be absent the reason why it is no null says nothing.
-                Err(at) if !matches!(self.schema.get(*branch), Type::Null) => {
+                Err(at) if branches.get(index).is_some_and(|id| !matches!(self.schema.get(*id), Type::Null)) => {
                     failure = Some(if failure.is_none() { at } else { WithPath::here(JsonEncodeError::NoBranch) });
                 }
                 Err(_) => {}
             }
         }
         if let (Dialect::Record, Json::Object(entries)) = (self.dialect, json)
-            && let [(name, value)] = entries.as_slice()
+            && let [(name, _)] = entries.as_slice()
             && let Some(index) = branches.iter().position(|branch| goes_by(self.schema.get(*branch), name))
-            && let Some(branch) = branches.get(index)
         {
-            return self.branch(index, *branch, value);
+            let choice = Choice { index, is_tagged: true };
+            return self.chosen(branches, choice, json, write).map(|()| choice);
         }
         Err(failure.unwrap_or_else(|| WithPath::here(JsonEncodeError::NoBranch)))
     }
 
-    fn branch(&mut self, index: usize, branch: TypeId, json: &Json<'_>) -> Written {
+    /// Writes a value as the branch of `choice`, or nothing if it does not take it.
+    fn chosen(
+        &mut self,
+        branches: &[TypeId],
+        choice: Choice,
+        json: &Json<'_>,
+        write: WriteBranch<'_, 's, 'd>,
+    ) -> Written {
+        let no_branch = || WithPath::here(JsonEncodeError::NoBranch);
+        let branch = *branches.get(choice.index).ok_or_else(no_branch)?;
+        let value = match json {
+            Json::Object(entries) if choice.is_tagged => entries.first().map(|(_, value)| value),
+            json => Some(json),
+        };
         let start = self.datum.len();
-        push_len(self.datum, index);
-        let written = self.value(branch, json);
+        push_len(self.datum, choice.index);
+        let written = write(self, choice.index, branch, value.ok_or_else(no_branch)?);
         if written.is_err() {
             self.datum.truncate(start);
         }
         written
+    }
+
+    fn best_for_number(&self, branches: &[TypeId], json: &Json<'_>) -> Option<usize> {
+        let (Json::Number(digits), Dialect::Record) = (json, self.dialect) else { return None };
+        let is_exact = |branch: &TypeId| match self.schema.get(*branch) {
+            Type::Int(_) => digits.parse::<i32>().is_ok(),
+            Type::Long(_) => digits.parse::<i64>().is_ok(),
+            Type::Float => text::is_exact_float(digits),
+            Type::Double => text::is_exact_double(digits),
+            Type::Bytes(Some(decimal)) => unscaled(digits, *decimal).is_ok(),
+            Type::Fixed(Fixed { size, meaning: FixedMeaning::Decimal(decimal), .. }) => {
+                unscaled(digits, *decimal).and_then(|unscaled| sign_extended(unscaled, *size)).is_ok()
+            }
+            _ => false,
+        };
+        let is_double = |branch: &TypeId| matches!(self.schema.get(*branch), Type::Double);
+        branches.iter().position(is_exact).or_else(|| branches.iter().position(is_double))
     }
 
     fn symbol(&mut self, kind: &Enum, text: &str) -> Written {

@@ -3,26 +3,30 @@
 //!
 //! Nothing here retries: the writer owns the loop, and `CallError` says what it needs to decide.
 
+use super::credentials::{CredentialsCache, NoCredentials};
 use super::mapping::Mapping;
 use super::response::{self, CallError, WriteResponse};
 use super::signature::{CONTENT_TYPE, SignableRequest, Signature, Signer};
 use crate::clock;
 use crate::transport::{HttpTransport, TransportError};
-use aws_credential_types::provider::error::CredentialsError;
-use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
-use aws_smithy_types::error::display::DisplayErrorContext;
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_smithy_types::DateTime;
+use aws_smithy_types::date_time::Format;
 use bytes::Bytes;
 use http::header::InvalidHeaderValue;
 use http::uri::{InvalidUri, Uri};
-use http::{HeaderValue, Method, Request};
+use http::{HeaderValue, Method, Request, Response};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 /// The service's name in a signature.
 const SERVICE: &str = "dynamodb";
 const USER_AGENT: &str = concat!("avro-ingest/", env!("CARGO_PKG_VERSION"));
-/// How long before their end credentials are loaded anew.
-const REFRESH_BEFORE: Duration = Duration::from_secs(60);
+/// How many seconds our clock may differ from DynamoDB's before a refused signature is put down to it. AWS itself refuses
+/// what is signed more than five minutes before or after its own time; the SDK draws the line here too.
+const CLOCK_TOLERANCE: u64 = 4 * 60;
 
 /// DynamoDB, as this function may call it. Clones share connections and credentials.
 #[derive(Clone)]
@@ -30,11 +34,20 @@ pub struct Client(Arc<Shared>);
 
 struct Shared {
     transport: Arc<dyn HttpTransport>,
-    credentials: SharedCredentialsProvider,
-    /// The credentials that were loaded last, and when they end.
-    signer: Mutex<Option<(Arc<Signer>, Option<Duration>)>>,
+    credentials: CredentialsCache,
+    /// The signer that was made last, and of which credentials.
+    signer: Mutex<Option<(Arc<Credentials>, Arc<Signer>)>>,
+    /// How many seconds DynamoDB's clock is before ours.
+    clock_offset: AtomicI64,
     region: String,
     url: Uri,
+}
+
+/// A request that was answered, and what it was signed with.
+struct Attempt {
+    response: Response<Bytes>,
+    credentials: Arc<Credentials>,
+    clock_offset: i64,
 }
 
 impl Client {
@@ -48,7 +61,14 @@ impl Client {
         region: String,
         url: &str,
     ) -> Result<Self, InvalidUri> {
-        Ok(Self(Arc::new(Shared { transport, credentials, signer: Mutex::new(None), region, url: url.parse()? })))
+        Ok(Self(Arc::new(Shared {
+            transport,
+            credentials: CredentialsCache::new(credentials),
+            signer: Mutex::default(),
+            clock_offset: AtomicI64::default(),
+            region,
+            url: url.parse()?,
+        })))
     }
 
     /// Sends a BatchWriteItem whose body is `body`. Its items are all of the table of `mappings`.
@@ -74,19 +94,45 @@ impl Client {
         }
     }
 
-    /// Sends a signed request and returns what a success says.
+    /// Sends a signed request and returns what a success says. One whose signature is refused is sent once more, if there
+    /// are other credentials by then or our clock was wrong.
     async fn post(&self, target: &'static str, body: Bytes) -> Result<Bytes, CallError> {
-        let now = clock::since_epoch();
-        let signer = self.signer(now).await?;
-        // nothing was sent
-        let request =
-            self.request(target, body, &signer, now).map_err(|error| CallError::Fatal(error.to_string().into()))?;
-        let response = self.0.transport.send(request).await?;
+        let mut attempt = self.attempt(target, body.clone()).await?;
+        if is_signature_refused(&attempt.response) && self.would_sign_otherwise(&attempt).await? {
+            attempt = self.attempt(target, body).await?;
+        }
+        let response = attempt.response;
         if response.status().is_success() {
             return Ok(response.into_body());
         }
-        let error_type = response.headers().get("x-amzn-errortype").and_then(|value| value.to_str().ok());
-        Err(response::refusal(response.status().as_u16(), error_type, response.body()))
+        Err(response::refusal(response.status().as_u16(), error_type(&response), response.body()))
+    }
+
+    async fn attempt(&self, target: &'static str, body: Bytes) -> Result<Attempt, CallError> {
+        let clock_offset = self.0.clock_offset.load(Ordering::Relaxed);
+        let now = shifted(clock::since_epoch(), clock_offset);
+        let credentials = self.0.credentials.provide(now).await?;
+        let signer = self.signer(&credentials, now);
+        // nothing was sent
+        let request =
+            self.request(target, body, &signer, now).map_err(|error| CallError::Fatal(error.to_string().into()))?;
+        Ok(Attempt { response: self.0.transport.send(request).await?, credentials, clock_offset })
+    }
+
+    /// Sets right what may have had the signature of `attempt` refused, and says whether the next will be another.
+    async fn would_sign_otherwise(&self, attempt: &Attempt) -> Result<bool, CallError> {
+        let now = clock::since_epoch();
+        if let Some(theirs) = date(&attempt.response) {
+            let offset = theirs - i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+            if offset.abs_diff(attempt.clock_offset) > CLOCK_TOLERANCE {
+                tracing::warn!(offset_seconds = offset, "clock corrected by dynamodb's");
+                self.0.clock_offset.store(offset, Ordering::Relaxed);
+                return Ok(true);
+            }
+        }
+        self.0.credentials.discard(&attempt.credentials);
+        let credentials = self.0.credentials.provide(shifted(now, attempt.clock_offset)).await?;
+        Ok(credentials != attempt.credentials)
     }
 
     fn request(
@@ -117,33 +163,43 @@ impl Client {
         Ok(request)
     }
 
-    /// The credentials, loaded when there are none that will last. Those that will not serve until their end if there are no
-    /// better ones.
-    async fn signer(&self, now: Duration) -> Result<Arc<Signer>, CallError> {
-        let known = self.0.signer.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let known = known.filter(|(signer, _)| signer.is_valid_at(now));
-        let lasts = |until: Duration| known.as_ref().filter(|(_, end)| end.is_none_or(|end| until < end));
-        if let Some((signer, _)) = lasts(now + REFRESH_BEFORE) {
-            return Ok(Arc::clone(signer));
+    /// What signs at `now` with `credentials`: its key is good for a day.
+    fn signer(&self, credentials: &Arc<Credentials>, now: Duration) -> Arc<Signer> {
+        let mut known = self.0.signer.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((of, signer)) = &*known
+            && Arc::ptr_eq(of, credentials)
+            && signer.is_valid_at(now)
+        {
+            return Arc::clone(signer);
         }
-        match self.0.credentials.provide_credentials().await {
-            Ok(loaded) => {
-                let signer = Arc::new(Signer::new(&loaded, &self.0.region, SERVICE, now));
-                let end = loaded.expiry().and_then(|end| end.duration_since(UNIX_EPOCH).ok());
-                *self.0.signer.lock().unwrap_or_else(PoisonError::into_inner) = Some((Arc::clone(&signer), end));
-                Ok(signer)
-            }
-            Err(error) => lasts(now).map(|(signer, _)| Arc::clone(signer)).ok_or_else(|| no_credentials(&error)),
-        }
+        let signer = Arc::new(Signer::new(credentials, &self.0.region, SERVICE, now));
+        *known = Some((Arc::clone(credentials), Arc::clone(&signer)));
+        signer
     }
 }
 
-fn no_credentials(error: &CredentialsError) -> CallError {
-    let cause = DisplayErrorContext(error).to_string();
-    match error {
-        // their source could not be asked, and may be the next time
-        CredentialsError::ProviderTimedOut(_) | CredentialsError::ProviderError(_) => CallError::transient(cause),
-        _ => CallError::Fatal(cause.into()),
+fn is_signature_refused(response: &Response<Bytes>) -> bool {
+    !response.status().is_success() && response::refuses_signature(error_type(response), response.body())
+}
+
+fn error_type(response: &Response<Bytes>) -> Option<&str> {
+    response.headers().get("x-amzn-errortype")?.to_str().ok()
+}
+
+/// The response's own time, in seconds since the Unix epoch.
+fn date(response: &Response<Bytes>) -> Option<i64> {
+    let text = response.headers().get("date")?.to_str().ok()?;
+    DateTime::from_str(text, Format::HttpDate).ok().map(|date| date.secs())
+}
+
+fn shifted(now: Duration, seconds: i64) -> Duration {
+    let by = Duration::from_secs(seconds.unsigned_abs());
+    if seconds < 0 { now.saturating_sub(by) } else { now.saturating_add(by) }
+}
+
+impl From<NoCredentials> for CallError {
+    fn from(NoCredentials { transient, cause }: NoCredentials) -> Self {
+        if transient { Self::transient(cause) } else { Self::Fatal(cause) }
     }
 }
 
@@ -155,35 +211,83 @@ impl From<TransportError> for CallError {
 
 #[cfg(test)]
 mod tests {
+    use super::super::credentials::REFRESH_BEFORE;
     use super::*;
     use crate::transport::ResponseFuture;
-    use aws_credential_types::Credentials;
+    use aws_credential_types::provider::ProvideCredentials;
+    use aws_credential_types::provider::error::CredentialsError;
     use aws_credential_types::provider::future::ProvideCredentials as Provided;
-    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::collections::HashMap;
+    use std::sync::atomic::AtomicU64;
+    use std::time::UNIX_EPOCH;
 
-    /// Answers as told and keeps the last request's headers.
-    #[derive(Debug, Clone, Default)]
+    const SUCCESS: &str = r#"{"ConsumedCapacity":{}}"#;
+
+    type Answering = Arc<dyn Fn(&HashMap<String, String>) -> Response<Bytes> + Send + Sync>;
+
+    /// Responds by the request's headers, and keeps those.
+    #[derive(Clone)]
     struct Fake {
-        response: &'static str,
-        headers: Arc<Mutex<Vec<(String, String)>>>,
+        respond: Answering,
+        requests: Arc<Mutex<Vec<HashMap<String, String>>>>,
+    }
+
+    impl std::fmt::Debug for Fake {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("Fake")
+        }
+    }
+
+    impl Fake {
+        fn new(respond: impl Fn(&HashMap<String, String>) -> Response<Bytes> + Send + Sync + 'static) -> Self {
+            Self { respond: Arc::new(respond), requests: Arc::default() }
+        }
+
+        fn succeeding() -> Self {
+            Self::new(|_| Response::new(SUCCESS.into()))
+        }
+
+        fn requests(&self) -> Vec<HashMap<String, String>> {
+            self.requests.lock().unwrap().clone()
+        }
+
+        fn client(&self, credentials: impl ProvideCredentials + 'static) -> Client {
+            let credentials = SharedCredentialsProvider::new(credentials);
+            let url = "https://dynamodb.example/";
+            Client::new(Arc::new(self.clone()), credentials, "eu-central-1".into(), url).unwrap()
+        }
     }
 
     impl HttpTransport for Fake {
         fn send(&self, request: Request<Bytes>) -> ResponseFuture {
             let headers = request.headers().iter();
-            let headers = headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()));
-            *self.headers.lock().unwrap() = headers.collect();
-            let response = http::Response::new(Bytes::from_static(self.response.as_bytes()));
+            let headers = headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect();
+            let response = (self.respond)(&headers);
+            self.requests.lock().unwrap().push(headers);
             Box::pin(async { Ok(response) })
         }
     }
 
-    /// Credentials that last for so many seconds, as often as they may be loaded.
+    fn refusal(code: &str) -> Response<Bytes> {
+        Response::builder()
+            .status(400)
+            .body(format!(r#"{{"__type":"com.amazon.coral.service#{code}"}}"#).into())
+            .unwrap()
+    }
+
+    /// Credentials that last for so long and are others at each load; the loads after the first few hang or fail.
     #[derive(Debug)]
     struct Lasting {
         time: Duration,
         loads: Arc<AtomicU64>,
         most_loads: u64,
+        hangs: bool,
+    }
+
+    impl Lasting {
+        fn new(time: Duration, most_loads: u64) -> Self {
+            Self { time, loads: Arc::default(), most_loads, hangs: false }
+        }
     }
 
     impl ProvideCredentials for Lasting {
@@ -193,7 +297,11 @@ mod tests {
         {
             let number = self.loads.fetch_add(1, Ordering::Relaxed);
             if number >= self.most_loads {
-                return Provided::ready(Err(CredentialsError::provider_error("not reached")));
+                return if self.hangs {
+                    Provided::new(std::future::pending())
+                } else {
+                    Provided::ready(Err(CredentialsError::provider_error("not reached")))
+                };
             }
             let end = UNIX_EPOCH + clock::since_epoch() + self.time;
             let token = Some(format!("token {number}"));
@@ -201,27 +309,16 @@ mod tests {
         }
     }
 
-    fn lasting(time: Duration, most_loads: u64) -> (Lasting, Arc<AtomicU64>) {
-        let loads = Arc::default();
-        (Lasting { time, loads: Arc::clone(&loads), most_loads }, loads)
-    }
-
-    fn client(transport: &Fake, credentials: impl ProvideCredentials + 'static) -> Client {
-        let transport = Arc::new(transport.clone());
-        let credentials = SharedCredentialsProvider::new(credentials);
-        Client::new(transport, credentials, "eu-central-1".into(), "https://dynamodb.example/").unwrap()
-    }
+    const HOUR: Duration = Duration::from_secs(3600);
 
     #[tokio::test]
     async fn a_request_is_signed_for_its_operation_its_region_and_its_session() {
-        let transport = Fake { response: r#"{"ConsumedCapacity":{}}"#, ..Fake::default() };
-        let client = client(&transport, lasting(Duration::from_secs(3600), 1).0);
-        client.put(Bytes::from_static(b"{}")).await.unwrap();
-        let headers = transport.headers.lock().unwrap().clone();
-        let header = |name: &str| headers.iter().find(|(known, _)| known == name).unwrap().1.as_str();
-        assert_eq!(header("x-amz-target"), "DynamoDB_20120810.PutItem");
-        assert_eq!(header("x-amz-security-token"), "token 0");
-        let signature = header("authorization");
+        let transport = Fake::succeeding();
+        transport.client(Lasting::new(HOUR, 1)).put(Bytes::from_static(b"{}")).await.unwrap();
+        let request = &transport.requests()[0];
+        assert_eq!(request["x-amz-target"], "DynamoDB_20120810.PutItem");
+        assert_eq!(request["x-amz-security-token"], "token 0");
+        let signature = &request["authorization"];
         assert!(signature.starts_with("AWS4-HMAC-SHA256 Credential=AKID0/"), "{signature}");
         assert!(signature.contains("/eu-central-1/dynamodb/aws4_request, "), "{signature}");
         let signed = "SignedHeaders=content-type;host;x-amz-date;x-amz-security-token;x-amz-target, ";
@@ -229,40 +326,118 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn credentials_are_loaded_once_and_again_before_they_end() {
-        let transport = Fake { response: r#"{"ConsumedCapacity":{}}"#, ..Fake::default() };
-        for (time, expected) in [(REFRESH_BEFORE - Duration::from_secs(1), 3), (2 * REFRESH_BEFORE, 1)] {
-            let (credentials, loads) = lasting(time, u64::MAX);
-            let client = client(&transport, credentials);
-            for _ in 0..3 {
+    async fn credentials_are_loaded_once_and_again_before_they_end_beside_the_calls() {
+        for (time, expected) in [(2 * REFRESH_BEFORE, "AKID0"), (REFRESH_BEFORE / 2, "AKID1")] {
+            let transport = Fake::succeeding();
+            let client = transport.client(Lasting::new(time, u64::MAX));
+            for _ in 0..2 {
                 client.delete(Bytes::new()).await.unwrap();
+                tokio::task::yield_now().await;
             }
-            assert_eq!(loads.load(Ordering::Relaxed), expected);
+            client.delete(Bytes::new()).await.unwrap();
+            let last = transport.requests().pop().unwrap();
+            assert!(last["authorization"].contains(expected), "{time:?}: {last:?}");
         }
     }
 
     #[tokio::test]
-    async fn credentials_serve_to_their_end_if_their_source_is_not_reached() {
-        let transport = Fake { response: r#"{"ConsumedCapacity":{}}"#, ..Fake::default() };
-        let first = client(&transport, lasting(REFRESH_BEFORE / 2, 1).0);
-        for _ in 0..2 {
-            first.delete(Bytes::new()).await.unwrap();
+    async fn a_source_that_fails_or_hangs_stops_no_call_whose_credentials_are_good() {
+        for hangs in [false, true] {
+            let transport = Fake::succeeding();
+            let client = transport.client(Lasting { hangs, ..Lasting::new(REFRESH_BEFORE / 2, 1) });
+            for _ in 0..3 {
+                let call = tokio::time::timeout(Duration::from_secs(1), client.delete(Bytes::new()));
+                call.await.expect("no waiting for the source").unwrap();
+                tokio::task::yield_now().await;
+            }
         }
-        let ended = client(&transport, lasting(Duration::ZERO, 1).0);
-        ended.delete(Bytes::new()).await.unwrap();
-        assert!(matches!(ended.delete(Bytes::new()).await, Err(CallError::Transient { connection: false, .. })));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_good_credentials_a_source_that_hangs_costs_a_limited_time() {
+        let transport = Fake::succeeding();
+        let client = transport.client(Lasting { hangs: true, ..Lasting::new(HOUR, 0) });
+        let call = tokio::time::timeout(Duration::from_secs(5), client.delete(Bytes::new()));
+        assert!(matches!(call.await.unwrap(), Err(CallError::Transient { connection: false, .. })));
+        assert!(transport.requests().is_empty());
     }
 
     #[tokio::test]
-    async fn without_credentials_nothing_is_sent_and_an_operator_must_mend_it() {
-        let transport = Fake::default();
-        let client = client(
-            &transport,
-            aws_credential_types::credential_fn::provide_credentials_fn(|| async {
-                Err(CredentialsError::not_loaded_no_source())
-            }),
-        );
+    async fn without_credentials_nothing_is_sent_and_an_operator_must_fix_it() {
+        let transport = Fake::succeeding();
+        let client = transport.client(aws_credential_types::credential_fn::provide_credentials_fn(|| async {
+            Err(CredentialsError::not_loaded_no_source())
+        }));
         assert!(matches!(client.warm_up().await, Err(CallError::Fatal(_))));
-        assert!(transport.headers.lock().unwrap().is_empty());
+        assert!(transport.requests().is_empty());
+    }
+
+    #[tokio::test]
+    async fn refused_credentials_are_given_up_for_fresh_ones_once() {
+        for code in [
+            "ExpiredToken",
+            "ExpiredTokenException",
+            "UnrecognizedClientException",
+            "InvalidSignatureException",
+            "InvalidClientTokenId",
+        ] {
+            let refuses_the_first = move |request: &HashMap<String, String>| {
+                if request["authorization"].contains("AKID0") { refusal(code) } else { Response::new(SUCCESS.into()) }
+            };
+            let transport = Fake::new(refuses_the_first);
+            let client = transport.client(Lasting::new(HOUR, u64::MAX));
+            client.put(Bytes::new()).await.unwrap_or_else(|error| panic!("{code}: {error:?}"));
+            client.put(Bytes::new()).await.unwrap();
+            assert_eq!(transport.requests().len(), 3, "{code}: the fresh ones are kept");
+
+            let transport = Fake::new(move |_| refusal(code));
+            let client = transport.client(Lasting::new(HOUR, u64::MAX));
+            assert!(matches!(client.put(Bytes::new()).await, Err(CallError::Fatal(_))), "{code}");
+            assert_eq!(transport.requests().len(), 2, "{code}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_same_credentials_are_not_tried_again() {
+        let transport = Fake::new(|_| refusal("UnrecognizedClientException"));
+        let client = transport.client(Credentials::new("AKID", "secret", None, None, "test"));
+        assert!(matches!(client.put(Bytes::new()).await, Err(CallError::Fatal(_))));
+        assert_eq!(transport.requests().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_wrong_clock_is_corrected_by_the_responses_date() {
+        for offset in [-3_600, 3_600] {
+            let text = move |format| {
+                let theirs = i64::try_from(clock::since_epoch().as_secs()).unwrap() + offset;
+                DateTime::from_secs(theirs).fmt(format).unwrap()
+            };
+            let hour = move || text(Format::DateTime).replace(['-', ':'], "")[..11].to_owned();
+            let transport = Fake::new(move |request| {
+                let mut response = if request["x-amz-date"].starts_with(&hour()) {
+                    Response::new(SUCCESS.into())
+                } else {
+                    refusal("InvalidSignatureException")
+                };
+                response.headers_mut().insert("date", text(Format::HttpDate).parse().unwrap());
+                response
+            });
+            let client = transport.client(Credentials::new("AKID", "secret", None, None, "test"));
+            client.put(Bytes::new()).await.unwrap();
+            client.put(Bytes::new()).await.unwrap();
+            assert_eq!(transport.requests().len(), 3, "it stays corrected");
+        }
+    }
+
+    #[tokio::test]
+    async fn at_midnight_the_key_is_another_and_the_credentials_are_the_same() {
+        let transport = Fake::succeeding();
+        let client = transport.client(Lasting::new(HOUR, 1));
+        let day = Duration::from_secs(86_400);
+        let credentials = client.0.credentials.provide(clock::since_epoch()).await.unwrap();
+        let [today, later, tomorrow] =
+            [20_000 * day, 20_000 * day + HOUR, 20_001 * day].map(|now| client.signer(&credentials, now));
+        assert!(Arc::ptr_eq(&today, &later) && !Arc::ptr_eq(&today, &tomorrow));
+        assert!(tomorrow.is_valid_at(20_001 * day));
     }
 }

@@ -4,6 +4,7 @@
 use crate::record::{FieldKind, Name, TrackedField, Unit};
 use serde::Deserialize;
 use std::fmt;
+use std::ops::RangeInclusive;
 
 /// The attribute that says when an item was written.
 pub const PROCESSED_AT: &str = "processed_at";
@@ -22,6 +23,28 @@ pub(crate) const TTL: TrackedField = TrackedField(2);
 pub(crate) const VERSION: TrackedField = TrackedField(3);
 /// How many tracked fields there are.
 pub(crate) const TRACKED_FIELDS: usize = 4;
+
+/// The shortest and the longest name of a table.
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html>
+const TABLE_NAME_BYTES: RangeInclusive<usize> = 3..=255;
+
+/// What is wrong with a table's name or ARN, as the end of a sentence.
+pub(crate) fn table_name_problem(table: &str) -> Option<String> {
+    let name = match table.strip_prefix("arn:") {
+        None => table,
+        Some(arn) => match arn.split(':').collect::<Vec<_>>().as_slice() {
+            [partition, "dynamodb", region, account, name] if ![partition, region, account].contains(&&"") => {
+                name.strip_prefix("table/").unwrap_or_default()
+            }
+            _ => "",
+        },
+    };
+    let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+    let fits = TABLE_NAME_BYTES.contains(&name.len()) && name.bytes().all(is_legal);
+    (!fits).then(|| {
+        format!("is {table:?}, but must be a name of 3 to 255 letters, digits, '.', '-' and '_', or a table ARN")
+    })
+}
 
 /// Index of a table within the function's tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -185,11 +208,17 @@ impl Mapping {
         if let Some(path) = &property.version {
             parser.version(path);
         }
+        if let Some(ttl) = &ttl {
+            parser.converted_in_place(ttl);
+        }
+        let table = property.table.unwrap_or_else(|| default_table.to_owned());
+        if let Some(problem) = table_name_problem(&table) {
+            parser.problems.push(format!("table {problem}"));
+        }
         let Parser { tracked, problems, .. } = parser;
         if !problems.is_empty() {
             return Err(MappingError(problems));
         }
-        let table = property.table.unwrap_or_else(|| default_table.to_owned());
         Ok(Self { table, layout: property.layout, partition_key, sort_key, ttl, version: property.version, tracked })
     }
 
@@ -301,6 +330,26 @@ impl<F: Fields> Parser<'_, F> {
         Some(Ttl { attribute: Name::new(&attribute), in_place, source })
     }
 
+    /// A time to live that is converted to seconds where its field stands is no longer what a key or a version means.
+    fn converted_in_place(&mut self, ttl: &Ttl) {
+        let TtlSource::Field { per_second: 2.. } = ttl.source else { return };
+        let attribute = ttl.attribute.text();
+        if !ttl.in_place {
+            return;
+        }
+        for (role, field) in [("partitionKey", PARTITION_KEY), ("sortKey", SORT_KEY), ("version", VERSION)] {
+            if self.is_tracked(field, attribute) {
+                self.problems.push(format!(
+                    "ttl: field {attribute} is also the {role}, and would be converted to seconds; give the ttl an attribute of its own"
+                ));
+            }
+        }
+    }
+
+    fn is_tracked(&self, field: TrackedField, path: &str) -> bool {
+        self.tracked.iter().any(|(known, tracked)| *known == field && tracked == path)
+    }
+
     fn version(&mut self, path: &str) {
         self.kind("version", path, |kind| kind != FieldKind::Other, "a string, a number or binary");
         self.tracked.push((VERSION, path.to_owned()));
@@ -319,13 +368,14 @@ mod tests {
             match path {
                 "order_id" | "customer.id" => Ok(FieldKind::Text),
                 "at" => Ok(FieldKind::Number(Unit::Milliseconds)),
+                "seconds" => Ok(FieldKind::Number(Unit::Plain)),
                 "items" => Ok(FieldKind::Other),
                 _ => Err(format!("there is no field {path}")),
             }
         }
 
         fn names(&self) -> Vec<&str> {
-            vec!["order_id", "customer", "at", "items"]
+            vec!["order_id", "customer", "at", "seconds", "items"]
         }
     }
 
@@ -360,6 +410,48 @@ mod tests {
         let mapping = parse(property).unwrap();
         assert!(mapping.partition_key.in_place);
         assert!(mapping.ttl.unwrap().in_place);
+    }
+
+    #[test]
+    fn a_time_to_live_converted_in_place_is_neither_key_nor_version() {
+        let ttl = json!({"attribute": "at", "field": "at"});
+        let property = |role: &str, ttl: &serde_json::Value| {
+            let mut property = json!({"layout": "attributes", "partitionKey": "order_id", "ttl": ttl});
+            property[role] = if role == "version" { json!("at") } else { json!({"attribute": "key", "field": "at"}) };
+            property
+        };
+        for role in ["partitionKey", "sortKey", "version"] {
+            let error = parse(property(role, &ttl)).unwrap_err().to_string();
+            assert!(error.contains(&format!("ttl: field at is also the {role}")), "{error}");
+            parse(property(role, &json!({"attribute": "expires", "field": "at"}))).unwrap();
+        }
+        // seconds stay what they are
+        let property =
+            json!({"layout": "attributes", "ttl": {"attribute": "seconds", "field": "seconds"}, "version": "seconds"});
+        parse(property).unwrap();
+    }
+
+    #[test]
+    fn a_table_that_aws_refuses_is_an_error() {
+        let long = "t".repeat(255);
+        let arn = |name: &str| format!("arn:aws:dynamodb:eu-central-1:123456789012:{name}");
+        let cases = [
+            ("ab", false),
+            ("abc", true),
+            (&long, true),
+            (&format!("{long}t"), false),
+            ("my table", false),
+            ("", false),
+            (&arn("table/abc"), true),
+            (&arn("table/ab"), false),
+            (&arn("index/abc"), false),
+            (&arn("table/abc/index/i"), false),
+            ("arn:aws:s3:::bucket", false),
+            ("arn:aws:dynamodb:eu-central-1::table/abc", false),
+        ];
+        for (table, fits) in cases {
+            assert_eq!(parse(json!({"table": table})).is_ok(), fits, "{table}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 mod batch;
 pub mod client;
 mod conditional;
+mod credentials;
 pub mod item;
 mod json;
 pub mod mapping;

@@ -206,12 +206,35 @@ fn written(value: &KeyValue<'_>) -> Option<Vec<u8>> {
     Some(out)
 }
 
+/// Whether DynamoDB refused a call for its signature: other credentials, or another clock, may help.
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/CommonErrors.html>
+pub(super) fn refuses_signature(error_type: Option<&str>, body: &[u8]) -> bool {
+    let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    let code = error_code(error_type, &body);
+    [
+        "ExpiredToken",
+        "InvalidClientTokenId",
+        "InvalidSignature",
+        "RequestExpired",
+        "RequestTimeTooSkewed",
+        "SignatureDoesNotMatch",
+        "UnrecognizedClient",
+    ]
+    .contains(&code.strip_suffix("Exception").unwrap_or(code))
+}
+
+/// The error that the header names, or else the body. Empty if neither does.
+fn error_code<'a>(error_type: Option<&'a str>, body: &'a Value) -> &'a str {
+    let named = |name| body.get(name).and_then(Value::as_str);
+    error_type.or_else(|| named("code")).or_else(|| named("__type")).map_or("", bare)
+}
+
 /// Why DynamoDB refused a call: by its status, the error its header names, and its body.
 pub(super) fn refusal(status: u16, error_type: Option<&str>, body: &[u8]) -> CallError {
     // what is no JSON has no code, and was not said by DynamoDB
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
     let text = |names: &[&str]| names.iter().find_map(|name| body.get(name)?.as_str());
-    let code = error_type.or(text(&["code", "__type"])).map_or("", bare);
+    let code = error_code(error_type, &body);
     let said = || -> Box<str> { format!("{code}: {}", text(&["message", "Message"]).unwrap_or("no message")).into() };
     match code {
         // something between us and DynamoDB answered

@@ -1,8 +1,8 @@
 //! The time of single steps, as the micro benches have them, the candidates of a step in turns.
 
 use crate::clock;
-use avro_ingest::config::Config;
 use avro_ingest::schema_dir;
+use avro_ingest::settings::Settings;
 use avro_ingest::transcode::Transcoder;
 use micro::shape::{Article, Flat, Order, Shape, Shipment};
 use micro::steps::{self, Candidate, RECORDS, Sizes};
@@ -92,7 +92,7 @@ fn step(shape: &str, mut candidates: Vec<Candidate>) -> Step {
 
 fn schema_dir() -> Result<f64, Box<dyn Error>> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schemas");
-    let config = Config::parse(|name| (name == "TABLE_NAME").then(|| "orders".to_owned()))?;
+    let config = Settings::parse(|name| (name == "TABLE_NAME").then(|| "orders".to_owned()))?;
     let mut fastest = Duration::MAX;
     for _ in 0..TURNS {
         let started = clock::now();

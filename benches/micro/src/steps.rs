@@ -8,7 +8,7 @@ use apache_avro::GenericSingleObjectReader;
 use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::writer::datum::GenericDatumWriter;
 use avro_ingest::avro::{Body, Input, SchemaFile, Scratch};
-use avro_ingest::config::Config;
+use avro_ingest::settings::Settings;
 use avro_ingest::sqs::Event;
 use avro_ingest::transcode::Transcoder;
 use aws_lambda_events::sqs::SqsEvent;
@@ -43,7 +43,7 @@ impl Candidate {
 
 /// The transcoder of a schema directory with one schema, that of `S`, in the wire formats `single-object` and `json`.
 pub fn transcoder<S: Shape>() -> Result<Transcoder, Box<dyn Error>> {
-    let config = Config::parse(|name| match name {
+    let config = Settings::parse(|name| match name {
         "TABLE_NAME" => Some("orders".to_owned()),
         "WIRE_FORMATS" => Some("single-object,json".to_owned()),
         "DEFAULT_SCHEMA" => Some(S::SUBJECT.to_owned()),

@@ -2,10 +2,14 @@
 
 use super::{Decoder, Index, Options, PlanCache, Writer};
 use crate::avro::{
-    plan::{self, Mismatch, Presence, TrackedFields},
+    plan::{self, Mismatch, Purpose, TrackedFields},
     schema_set::{SchemaErrors, SchemaId, SchemaVersion, Schemas, SetProblem, Subject},
     wire_format::WireFormat,
 };
+
+/// How many times the length of its file a schema of the directory may have in a container: each Avro implementation
+/// writes it in its own way.
+const OWN_SCHEMA_SPELLINGS: usize = 4;
 
 impl Schemas {
     /// Compiles a plan for each version of each subject.
@@ -51,7 +55,12 @@ impl Schemas {
         if !problems.is_empty() {
             return Err(SchemaErrors::new(problems));
         }
-        let Options { formats, limits, .. } = options;
+        let Options { formats, mut limits, .. } = options;
+        let texts = || versions.iter().map(|(_, version)| version.text().len());
+        // whatever a producer's Avro spells it like
+        let own_texts = texts().max().unwrap_or_default().saturating_mul(OWN_SCHEMA_SPELLINGS);
+        limits.max_schema_bytes = limits.max_schema_bytes.max(own_texts);
+        let containers = PlanCache::new(texts().sum());
         Ok(Decoder {
             formats,
             limits,
@@ -63,7 +72,7 @@ impl Schemas {
             by_record_name,
             default,
             tracked,
-            containers: PlanCache::default(),
+            containers,
         })
     }
 }
@@ -74,9 +83,15 @@ fn writer(
     tracked: &TrackedFields,
     options: &Options,
 ) -> Result<Writer, Vec<Mismatch>> {
-    let compile = |presence| plan::compile(version.schema(), subject.newest().schema(), tracked, presence);
-    let sparse = options.formats.contains(&WireFormat::Json).then(|| compile(Presence::Sparse)).transpose()?;
-    Ok(Writer { subject: subject.id(), version: version.number(), plan: compile(Presence::Full)?, sparse })
+    let compile = |purpose| plan::compile(version.schema(), subject.newest().schema(), tracked, purpose);
+    let json = options.formats.contains(&WireFormat::Json);
+    Ok(Writer {
+        subject: subject.id(),
+        version: version.number(),
+        store: compile(Purpose::Store)?,
+        delete: compile(Purpose::Delete)?,
+        delete_from_json: json.then(|| compile(Purpose::DeleteFromJson)).transpose()?,
+    })
 }
 
 fn tracked_fields_of(subject: &Subject, options: &Options, problems: &mut Vec<SetProblem>) -> TrackedFields {
@@ -138,7 +153,8 @@ fn ids(versions: &[(&Subject, &SchemaVersion)], problems: &mut Vec<SetProblem>) 
     Index::new(owners.into_iter().map(|(id, at, _)| (id, at)))
 }
 
-/// The full names of reader schemas, and those aliases that are no other's name.
+/// The full names of reader schemas, those aliases that are no other's name, and the names that a subject's older versions
+/// had, as far as no other subject claims them.
 fn record_names(subjects: &[Subject], problems: &mut Vec<SetProblem>) -> Vec<(Box<str>, usize)> {
     let records =
         || subjects.iter().zip(0..).filter_map(|(subject, at)| Some((subject.newest().schema().record()?, at)));
@@ -146,6 +162,17 @@ fn record_names(subjects: &[Subject], problems: &mut Vec<SetProblem>) -> Vec<(Bo
     let aliases = records().flat_map(|(record, at)| record.named.aliases.iter().map(move |alias| (alias.clone(), at)));
     let aliases: Vec<_> = aliases.filter(|(alias, _)| names.iter().all(|(name, _)| name != alias)).collect();
     names.extend(aliases);
+    let mut older: Vec<_> = subjects
+        .iter()
+        .zip(0..)
+        .flat_map(|(subject, at)| subject.versions().map(move |version| (version, at)))
+        .filter_map(|(version, at)| Some((version.schema().record()?.named.name.clone(), at)))
+        .filter(|(name, _)| names.iter().all(|(claimed, _)| claimed != name))
+        .collect();
+    older.sort();
+    older.dedup();
+    let one_subject_each = older.chunk_by(|one, other| one.0 == other.0).filter(|subjects| subjects.len() == 1);
+    names.extend(one_subject_each.flatten().cloned());
     names.sort();
     names.dedup();
     for pair in names.windows(2) {

@@ -7,7 +7,7 @@ use crate::{
         error::Problem,
         inflate::inflate,
         path::WithPath,
-        plan::{self, Plan, Presence, TrackedFields},
+        plan::{self, Plan, Purpose, TrackedFields},
         schema::Schema,
         walk::{self, Budget, Ending},
         wire_format::WireFormat,
@@ -19,35 +19,73 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-/// How many containers' schemas are remembered with their plans. Each costs its text and at most some megabytes.
-const CACHED_PLANS: usize = 16;
+/// The least memory for plans of containers' schemas, in bytes.
+const MIN_CACHED_BYTES: usize = 16 << 20;
 
-/// Plans for schemas that containers brought, by their text.
+/// How much memory for plans there is for each byte of the directory's schemas. A plan takes some ten times the text it is
+/// of, and a schema comes in as many spellings as there are Avro implementations among the producers.
+const CACHED_BYTES_PER_SCHEMA_BYTE: usize = 64;
+
+/// Plans for schemas that containers brought, by their text; those that were used last.
 ///
 /// Not by a fingerprint: that of the canonical form leaves out names of logical types and aliases, which the resolution
 /// needs, and a shorter one of the text could be made to collide.
+#[derive(Debug)]
+pub(super) struct PlanCache {
+    capacity: usize,
+    cached: Mutex<Cached>,
+}
+
 #[derive(Debug, Default)]
-pub(super) struct PlanCache(Mutex<VecDeque<(Box<str>, Arc<ContainerPlan>)>>);
+struct Cached {
+    /// Those used last are at the front.
+    plans: VecDeque<(Box<str>, Arc<ContainerPlan>)>,
+    /// What they take, in bytes.
+    size: usize,
+}
 
 #[derive(Debug)]
 struct ContainerPlan {
     subject: SubjectId,
-    plan: Plan,
+    store: Plan,
+    delete: Plan,
 }
 
 impl PlanCache {
-    fn get(&self, text: &str) -> Option<Arc<ContainerPlan>> {
-        let cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        cached.iter().find(|(known, _)| **known == *text).map(|(_, plan)| Arc::clone(plan))
+    /// A cache for a directory whose schemas have this many bytes.
+    pub(super) fn new(schema_bytes: usize) -> Self {
+        let capacity = schema_bytes.saturating_mul(CACHED_BYTES_PER_SCHEMA_BYTE).max(MIN_CACHED_BYTES);
+        Self { capacity, cached: Mutex::default() }
     }
 
-    /// Remembers a plan, and forgets the oldest if there are too many.
-    fn put(&self, text: &str, plan: Arc<ContainerPlan>) {
-        let mut cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if cached.len() >= CACHED_PLANS {
-            cached.pop_front();
+    fn get(&self, text: &str) -> Option<Arc<ContainerPlan>> {
+        let mut cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
+        let position = cached.plans.iter().position(|(known, _)| **known == *text)?;
+        // mostly it is at the front
+        if position > 0 {
+            let used = cached.plans.remove(position)?;
+            cached.plans.push_front(used);
         }
-        cached.push_back((text.into(), plan));
+        cached.plans.front().map(|(_, plan)| Arc::clone(plan))
+    }
+
+    /// Remembers a plan, and forgets those that were not used for longest if they take too much.
+    fn put(&self, text: &str, plan: Arc<ContainerPlan>) {
+        let mut cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
+        cached.size += plan.size(text);
+        cached.plans.push_front((text.into(), plan));
+        while cached.size > self.capacity
+            && let Some((text, forgotten)) = cached.plans.pop_back()
+        {
+            cached.size -= forgotten.size(&text);
+        }
+    }
+}
+
+impl ContainerPlan {
+    /// The bytes that it takes with the text it is known by.
+    fn size(&self, text: &str) -> usize {
+        text.len() + self.store.size() + self.delete.size()
     }
 }
 
@@ -56,10 +94,17 @@ const FORMAT: WireFormat = WireFormat::Container;
 const NOTHING_TRACKED: &TrackedFields = &TrackedFields::new();
 
 impl Decoder {
-    pub(super) fn container<V: RecordVisitor>(&self, body: &[u8], scratch: &mut Scratch, visitor: &mut V) -> Attempt {
+    pub(super) fn container<V: RecordVisitor>(
+        &self,
+        body: &[u8],
+        keys_only: bool,
+        scratch: &mut Scratch,
+        visitor: &mut V,
+    ) -> Attempt {
         let Some(opened) = Container::open(body) else { return Ok(None) };
         let mut container = opened.map_err(|problem| recognized(FORMAT, Problem::Container(problem)))?;
-        let plan = self.container_plan(container.schema)?;
+        let plans = self.container_plan(container.schema)?;
+        let plan = if keys_only { &plans.delete } else { &plans.store };
         let mut budget = Budget::new(self.limits);
         let mut records = 0_usize;
         while let Some(block) =
@@ -86,12 +131,12 @@ impl Decoder {
             }
             for record in first..records {
                 let ending = if record + 1 == records { Ending::Last } else { Ending::More };
-                let place = (plan.subject, Some(record));
-                data = walk::read_record(&plan.plan, place, (data, ending), &mut budget, keys, visitor)
+                let place = (plans.subject, Some(record));
+                data = walk::read_record(plan, place, (data, ending), &mut budget, keys, visitor)
                     .map_err(|error| unread(FORMAT, record, error))?;
             }
         }
-        Ok(Some(Decoded { format: FORMAT, subject: plan.subject, version: None, records }))
+        Ok(Some(Decoded { format: FORMAT, subject: plans.subject, version: None, records }))
     }
 
     /// The plan that reads records of the schema in `text`, whose name must be one of a subject's reader schema.
@@ -109,10 +154,53 @@ impl Decoder {
         let subject = self.by_record_name.get(&**name).and_then(|subject| self.subjects.get(subject));
         let subject = subject.ok_or_else(|| recognized(FORMAT, Problem::UnknownSchema(name.clone())))?;
         let tracked = self.tracked.get(usize::from(subject.id().0)).unwrap_or(NOTHING_TRACKED);
-        let plan = plan::compile(&writer, subject.newest().schema(), tracked, Presence::Full)
-            .map_err(|mismatches| recognized(FORMAT, Problem::Incompatible(mismatches)))?;
-        let plan = Arc::new(ContainerPlan { subject: subject.id(), plan });
+        let compile = |purpose| {
+            plan::compile(&writer, subject.newest().schema(), tracked, purpose)
+                .map_err(|mismatches| recognized(FORMAT, Problem::Incompatible(mismatches)))
+        };
+        let (store, delete) = (compile(Purpose::Store)?, compile(Purpose::Delete)?);
+        let plan = Arc::new(ContainerPlan { subject: subject.id(), store, delete });
         self.containers.put(text, Arc::clone(&plan));
         Ok(plan)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan() -> Arc<ContainerPlan> {
+        let schema =
+            Schema::parse(r#"{"type": "record", "name": "R", "fields": [{"name": "f", "type": "int"}]}"#).unwrap();
+        let compile = |purpose| plan::compile(&schema, &schema, NOTHING_TRACKED, purpose).unwrap();
+        let (store, delete) = (compile(Purpose::Store), compile(Purpose::Delete));
+        Arc::new(ContainerPlan { subject: SubjectId(0), store, delete })
+    }
+
+    #[test]
+    fn plans_are_remembered_as_long_as_they_are_used() {
+        let size = plan().size("00");
+        let cache = PlanCache { capacity: 20 * size, cached: Mutex::default() };
+        let known = |text: usize| cache.get(&format!("{text:02}")).is_some();
+        for text in 0..17 {
+            assert!(!known(text));
+            cache.put(&format!("{text:02}"), plan());
+        }
+        // in turns, none is forgotten
+        assert!((0..3).all(|_| (0..17).all(known)));
+        // strangers come and go, and the one that is used stays
+        for text in 20..80 {
+            cache.put(&format!("{text:02}"), plan());
+            assert!(known(0));
+        }
+        assert!(!known(1) && known(79) && known(61));
+        assert!(cache.cached.lock().unwrap().size <= cache.capacity);
+    }
+
+    #[test]
+    fn a_directory_of_many_schemas_has_room_for_the_plans_of_all() {
+        let bytes = 1_000_000;
+        assert_eq!(PlanCache::new(bytes).capacity, bytes * CACHED_BYTES_PER_SCHEMA_BYTE);
+        assert_eq!(PlanCache::new(0).capacity, MIN_CACHED_BYTES);
     }
 }

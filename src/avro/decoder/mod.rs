@@ -9,9 +9,10 @@ use super::{
     framing::{self, GlueCompression, Header},
     inflate::{Compression, inflate},
     json::Json,
+    json_keys,
     limits::Limits,
     path::WithPath,
-    plan::{Plan, Presence, TrackedFields},
+    plan::{Plan, TrackedFields},
     schema_set::{SchemaId, Subject},
     walk::{self, Budget, DatumError, Ending, Keys},
     wire_format::WireFormat,
@@ -114,9 +115,17 @@ pub struct Decoder {
 struct Writer {
     subject: SubjectId,
     version: u32,
-    plan: Plan,
-    /// The plan for bodies in JSON that may lack fields, if JSON is allowed.
-    sparse: Option<Plan>,
+    store: Plan,
+    delete: Plan,
+    /// None if JSON is not allowed.
+    delete_from_json: Option<Plan>,
+}
+
+impl Writer {
+    /// The plan for datums of this version.
+    fn plan(&self, keys_only: bool) -> &Plan {
+        if keys_only { &self.delete } else { &self.store }
+    }
 }
 
 /// Why a message is not read in one wire format, and how sure it is that the message is in that format. Of several the
@@ -197,8 +206,10 @@ impl Decoder {
     ) -> Attempt {
         let (writer, datum) = match (format, input.body) {
             (WireFormat::Json, Body::Json(text)) => return self.json(text, input, scratch, visitor),
-            (WireFormat::Container, Body::Binary(body)) => return self.container(body, scratch, visitor),
-            (WireFormat::Glue, Body::Binary(body)) => return self.glue(body, scratch, visitor),
+            (WireFormat::Container, Body::Binary(body)) => {
+                return self.container(body, input.keys_only, scratch, visitor);
+            }
+            (WireFormat::Glue, Body::Binary(body)) => return self.glue(body, input.keys_only, scratch, visitor),
             (WireFormat::Confluent, Body::Binary(body)) => match self.confluent(body, input.value_schema_id)? {
                 Some(found) => found,
                 None => return Ok(None),
@@ -216,7 +227,7 @@ impl Decoder {
             (WireFormat::Json, Body::Binary(_)) | (_, Body::Json(_)) => return Ok(None),
         };
         let Some(writer) = self.writers.get(writer) else { return Ok(None) };
-        self.read(format, writer, &writer.plan, datum, &mut scratch.keys, visitor)
+        self.read(format, writer, writer.plan(input.keys_only), datum, &mut scratch.keys, visitor)
     }
 
     /// The version that the message names, or else the settings.
@@ -243,7 +254,7 @@ impl Decoder {
         self.by_schema_id(FORMAT, id).map(|writer| Some((writer, datum)))
     }
 
-    fn glue<V: RecordVisitor>(&self, body: &[u8], scratch: &mut Scratch, visitor: &mut V) -> Attempt {
+    fn glue<V: RecordVisitor>(&self, body: &[u8], keys_only: bool, scratch: &mut Scratch, visitor: &mut V) -> Attempt {
         const FORMAT: WireFormat = WireFormat::Glue;
         let (compression, id, payload) = match framing::glue(body) {
             Header::None => return Ok(None),
@@ -259,7 +270,7 @@ impl Decoder {
                     .map_err(|error| recognized(FORMAT, Problem::Inflate(error)))?
             }
         };
-        self.read(FORMAT, writer, &writer.plan, datum, keys, visitor)
+        self.read(FORMAT, writer, writer.plan(keys_only), datum, keys, visitor)
     }
 
     fn by_schema_id(&self, format: WireFormat, id: SchemaId) -> Result<usize, Failure> {
@@ -276,14 +287,14 @@ impl Decoder {
         let Limits { max_depth: depth, max_values: values, max_inflated_bytes: bytes, .. } = self.limits;
         // A branch of a union may stand in an object of its own, which is no level of the record.
         let json = Json::parse(text, 2 * depth).map_err(|error| recognized(FORMAT, Problem::Json(error)))?;
-        let (presence, plan) = match &writer.sparse {
-            Some(sparse) if input.keys_only => (Presence::Sparse, sparse),
-            _ => (Presence::Full, &writer.plan),
-        };
         let Scratch { keys, buffer } = scratch;
         buffer.clear();
-        write::record_datum(version.schema(), &json, presence, Bounds { depth, values, bytes }, buffer)
-            .map_err(|error| recognized(FORMAT, Problem::JsonEncode(error)))?;
+        let bounds = Bounds { depth, values, bytes };
+        let (plan, encoded) = match &writer.delete_from_json {
+            Some(plan) if input.keys_only => (plan, json_keys::datum(version.schema(), plan, &json, bounds, buffer)),
+            _ => (&writer.store, write::record_datum(version.schema(), &json, bounds, buffer)),
+        };
+        encoded.map_err(|error| recognized(FORMAT, Problem::JsonEncode(error)))?;
         self.read(FORMAT, writer, plan, buffer, keys, visitor)
     }
 

@@ -25,21 +25,25 @@ const MAX_PLAN_PARTS: usize = 1 << 16;
 /// The most mismatches that are told of one pair of schemas.
 const MAX_MISMATCHES: usize = 20;
 
-/// Which fields of a record its datum holds.
+/// What a plan is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Presence {
-    /// All of them, as Avro has it.
-    Full,
-    /// Any of them, each behind a byte that says whether it is there; see [`Action::ReadIfPresent`].
-    Sparse,
+pub(crate) enum Purpose {
+    /// To store records: all fields are read.
+    Store,
+    /// To delete records: the tracked fields alone are read, and the others skipped. Whatever they hold, it is no reason
+    /// to keep the item.
+    Delete,
+    /// The same of a body in JSON, whose datum has no other fields; see [`Node::KeyRecord`].
+    DeleteFromJson,
 }
 
-/// The plan that reads datums of `writer` as records of `reader` and tells of the `tracked` fields, or everything that prevents it.
+/// The plan that reads datums of `writer` as records of `reader` and tells of the `tracked` fields, or everything that
+/// prevents it.
 pub(crate) fn compile(
     writer: &Schema,
     reader: &Schema,
     tracked: &TrackedFields,
-    presence: Presence,
+    purpose: Purpose,
 ) -> Result<Plan, Vec<Mismatch>> {
     let plan = Plan {
         root: Node::Null,
@@ -52,19 +56,56 @@ pub(crate) fn compile(
     let mut compiler = Compiler {
         writer,
         reader,
-        presence,
+        purpose,
         source: Source::Message,
         plan,
         named: HashMap::new(),
+        named_in_order: Vec::new(),
+        unreadable: HashMap::new(),
         skipped: HashMap::new(),
         defaults: HashMap::new(),
         min_bytes: HashMap::new(),
         path: Vec::new(),
+        failures: 0,
         mismatches: Vec::new(),
     };
-    let root = compiler.node(writer.root(), reader.root(), Some(tracked).filter(|tracked| !tracked.is_empty()));
+    let wanted = if purpose == Purpose::Store { Wanted::all(Some(tracked)) } else { Wanted::Only(tracked) };
+    let root = compiler.node(writer.root(), reader.root(), wanted);
     compiler.plan.root = root;
-    if compiler.mismatches.is_empty() { Ok(compiler.plan) } else { Err(compiler.mismatches) }
+    if compiler.failures == 0 { Ok(compiler.plan) } else { Err(compiler.mismatches) }
+}
+
+/// Which fields of a record are read.
+#[derive(Debug, Clone, Copy)]
+enum Wanted<'t> {
+    /// All, and none of them is tracked.
+    All,
+    /// All, and these are tracked.
+    Tracking(&'t TrackedFields),
+    /// These alone, which are tracked.
+    Only(&'t TrackedFields),
+}
+
+impl<'t> Wanted<'t> {
+    fn all(tracked: Option<&'t TrackedFields>) -> Self {
+        tracked.filter(|tracked| !tracked.is_empty()).map_or(Self::All, Self::Tracking)
+    }
+
+    /// What the reader's field `name` is tracked as, and which fields are read below it; none if it is not read itself.
+    fn field(self, name: &str) -> Option<(&'t [TrackedField], Self)> {
+        match self {
+            Self::All => Some((&[], Self::All)),
+            Self::Tracking(tracked) => {
+                let (as_itself, below) = tracked.field(name);
+                Some((as_itself, Self::all(below)))
+            }
+            Self::Only(tracked) => match tracked.field(name) {
+                ([], None) => None,
+                ([], Some(below)) => Some((&[], Self::Only(below))),
+                (as_itself, below) => Some((as_itself, Self::all(below))),
+            },
+        }
+    }
 }
 
 /// Whose datums a node reads.
@@ -76,64 +117,102 @@ pub(super) enum Source {
     Default,
 }
 
+/// A writer's named type as one of the reader's.
+type Pair = (Source, TypeId, TypeId);
+
 pub(super) struct Compiler<'a> {
     writer: &'a Schema,
     reader: &'a Schema,
-    presence: Presence,
+    purpose: Purpose,
     pub(super) source: Source,
     pub(super) plan: Plan,
-    /// Nodes of records and enums, so that each pair is compiled once and recursion ends. Not those with tracked fields, which
-    /// hold for one path and not for a type.
-    named: HashMap<(Source, TypeId, TypeId), Node>,
-    pub(super) skipped: HashMap<TypeId, SkipId>,
-    /// What stands for the reader's field in writers that lack it.
-    defaults: HashMap<(TypeId, usize), (Node, Span)>,
+    /// Nodes of records and enums, so that each pair is compiled once and recursion ends. Not those with tracked fields,
+    /// which hold for one path and not for a type.
+    named: HashMap<Pair, Node>,
+    /// The keys of `named` as they came.
+    named_in_order: Vec<Pair>,
+    /// Pairs that cannot be read, each with the first reason.
+    unreadable: HashMap<Pair, Box<Mismatch>>,
+    pub(super) skipped: HashMap<(Source, TypeId), SkipId>,
+    /// The datums that stand for the reader's field in writers that lack it.
+    defaults: HashMap<(TypeId, usize), Span>,
     pub(super) min_bytes: HashMap<(Source, TypeId), u32>,
     path: Vec<&'a str>,
+    /// How many mismatches there are, those too that are not kept.
+    failures: usize,
     mismatches: Vec<Mismatch>,
 }
 
 impl<'a> Compiler<'a> {
     /// The node that reads `writer` as `reader`. After a mismatch it is a placeholder in a plan that is never used.
-    fn node(&mut self, writer: TypeId, reader: TypeId, tracked: Option<&TrackedFields>) -> Node {
+    fn node(&mut self, writer: TypeId, reader: TypeId, wanted: Wanted<'_>) -> Node {
         if let Some(problem) = self.excess() {
             return self.mismatch(problem);
         }
         match (self.written().get(writer), self.reader.get(reader)) {
-            (Type::Union(branches), _) => self.writer_union(branches, reader, tracked),
+            (Type::Union(branches), _) => self.writer_union(branches, reader, wanted),
             (writes, Type::Union(branches)) => match matching::branch_for(writes, self.reader, branches) {
-                Ok(branch) => self.node(writer, branch, tracked),
+                Ok(branch) => self.node(writer, branch, wanted),
                 Err(problem) => self.mismatch(problem),
             },
             (writes, reads) => match matching::fit(writes, reads) {
-                Ok(_) => self.matched((writer, writes), (reader, reads), tracked),
+                Ok(_) => self.matched((writer, writes), (reader, reads), wanted),
                 Err(problem) => self.mismatch(problem),
             },
         }
     }
 
-    /// A union is resolved branch by branch when a datum chooses one. That some have no place in the reader is normal,
-    /// that none has is a mismatch, and so is a branch that has one but cannot be read there.
-    fn writer_union(&mut self, branches: &'a [TypeId], reader: TypeId, tracked: Option<&TrackedFields>) -> Node {
-        let places: Vec<_> = branches.iter().map(|branch| self.has_place(*branch, reader)).collect();
-        if !places.contains(&true) {
+    /// A union is resolved branch by branch when a datum chooses one. A branch that cannot be read is a matter of the
+    /// messages that use it: they are rejected. It is a mismatch only if nothing but null can be read, or if the branch is
+    /// a decimal or a fixed that the reader has with another size, precision or scale.
+    fn writer_union(&mut self, branches: &'a [TypeId], reader: TypeId, wanted: Wanted<'_>) -> Node {
+        let mut nodes = Vec::with_capacity(branches.len());
+        let mut problems = Vec::new();
+        let (mut has_place, mut is_readable) = (false, false);
+        for branch in branches {
+            let writes = self.written().get(*branch);
+            let node = match self.place_of(writes, reader) {
+                Ok(()) => {
+                    has_place = true;
+                    self.attempt(&mut problems, |compiler| compiler.node(*branch, reader, wanted))
+                }
+                Err(problem) if problem.is_changed_type() => self.mismatch(problem),
+                Err(problem) => {
+                    problems.push(self.here(problem));
+                    Node::Unresolvable
+                }
+            };
+            is_readable |= node != Node::Unresolvable && (!matches!(writes, Type::Null) || branches.len() == 1);
+            nodes.push(node);
+        }
+        if !has_place {
             let kinds: Vec<_> = branches.iter().map(|branch| describe(self.written().get(*branch))).collect();
             let writer = format!("union of {}", kinds.join(", ")).into();
             return self.mismatch(MismatchProblem::Kind { writer, reader: describe(self.reader.get(reader)) });
         }
-        let mut nodes = Vec::with_capacity(branches.len());
-        for (branch, place) in branches.iter().zip(places) {
-            let node = |compiler: &mut Self| compiler.node(*branch, reader, tracked);
-            nodes.push(if place { self.below("", node) } else { Node::Unresolvable });
+        if !is_readable {
+            problems.into_iter().for_each(|problem| self.fail(problem));
         }
         Node::Union(append(&mut self.plan.nodes, nodes))
     }
 
-    fn has_place(&self, branch: TypeId, reader: TypeId) -> bool {
-        let writes = self.written().get(branch);
+    /// Compiles a branch of a union that may be unreadable without harm. Why it is goes to `problems`.
+    fn attempt(&mut self, problems: &mut Vec<Mismatch>, compile: impl FnOnce(&mut Self) -> Node) -> Node {
+        let (failures, kept) = (self.failures, self.mismatches.len());
+        let node = self.below("", compile);
+        if self.failures == failures || self.mismatches.iter().any(|mismatch| mismatch.error().is_excess()) {
+            return node;
+        }
+        self.failures = failures;
+        problems.extend(self.mismatches.drain(kept..));
+        Node::Unresolvable
+    }
+
+    /// Whether the reader has something of the kind of `writes`.
+    fn place_of(&self, writes: &Type, reader: TypeId) -> Result<(), MismatchProblem> {
         match self.reader.get(reader) {
-            Type::Union(branches) => matching::branch_for(writes, self.reader, branches).is_ok(),
-            reads => matching::fit(writes, reads).is_ok(),
+            Type::Union(branches) => matching::branch_for(writes, self.reader, branches).map(drop),
+            reads => matching::fit(writes, reads).map(drop),
         }
     }
 
@@ -141,17 +220,17 @@ impl<'a> Compiler<'a> {
         &mut self,
         (writer, writes): (TypeId, &'a Type),
         (reader, reads): (TypeId, &'a Type),
-        tracked: Option<&TrackedFields>,
+        wanted: Wanted<'_>,
     ) -> Node {
         match (writes, reads) {
-            (Type::Record(writes), Type::Record(reads)) => self.record((writer, writes), (reader, reads), tracked),
+            (Type::Record(writes), Type::Record(reads)) => self.record((writer, writes), (reader, reads), wanted),
             (Type::Enum(writes), Type::Enum(reads)) => self.enumeration((writer, writes), (reader, reads)),
             (Type::Array(writes), Type::Array(reads)) => {
-                let item = self.below("[]", |compiler| compiler.node(*writes, *reads, None));
+                let item = self.below("[]", |compiler| compiler.node(*writes, *reads, Wanted::All));
                 Node::Array { item: self.push(item), min_bytes: self.min_bytes(*writes, 0) }
             }
             (Type::Map(writes), Type::Map(reads)) => {
-                let value = self.below("{}", |compiler| compiler.node(*writes, *reads, None));
+                let value = self.below("{}", |compiler| compiler.node(*writes, *reads, Wanted::All));
                 Node::Map { value: self.push(value), min_bytes: self.min_bytes(*writes, 0).saturating_add(1) }
             }
             (Type::Int(_), Type::Long(_)) => Node::Int,
@@ -168,86 +247,104 @@ impl<'a> Compiler<'a> {
         &mut self,
         (writer, writes): (TypeId, &'a Record),
         (reader, reads): (TypeId, &'a Record),
-        tracked: Option<&TrackedFields>,
+        wanted: Wanted<'_>,
     ) -> Node {
-        if tracked.is_some() {
-            return self.steps(writes, (reader, reads), tracked);
+        if !matches!(wanted, Wanted::All) {
+            return self.steps(writes, (reader, reads), wanted);
         }
-        let key = (self.source, writer, reader);
-        if let Some(node) = self.named.get(&key) {
+        let pair = (self.source, writer, reader);
+        if let Some(node) = self.named.get(&pair) {
             return *node;
         }
-        let id = self.push(Node::Null);
-        self.named.insert(key, Node::Recursive(id));
-        let node = self.steps(writes, (reader, reads), None);
-        if let Some(reserved) = self.plan.nodes.get_mut(id.0 as usize) {
-            *reserved = node;
+        if let Some(first) = self.unreadable.get(&pair).cloned() {
+            return self.mismatch(MismatchProblem::Record { name: reads.named.name.clone(), first });
         }
-        self.named.insert(key, node);
-        node
+        let (failures, kept, known) = (self.failures, self.mismatches.len(), self.named_in_order.len());
+        let id = self.push(Node::Null);
+        self.remember(pair, Node::Recursive(id));
+        let node = self.steps(writes, (reader, reads), wanted);
+        let is_readable = self.failures == failures;
+        if let Some(reserved) = self.plan.nodes.get_mut(id.0 as usize) {
+            *reserved = if is_readable { node } else { Node::Unresolvable };
+        }
+        if is_readable {
+            self.named.insert(pair, node);
+            return node;
+        }
+        // What was compiled meanwhile may hold this record.
+        for pair in self.named_in_order.drain(known..) {
+            self.named.remove(&pair);
+        }
+        if let Some(first) = self.mismatches.get(kept) {
+            self.unreadable.insert(pair, Box::new(first.clone()));
+        }
+        Node::Unresolvable
     }
 
-    fn steps(
-        &mut self,
-        writes: &'a Record,
-        (reader, reads): (TypeId, &'a Record),
-        tracked: Option<&TrackedFields>,
-    ) -> Node {
-        let sources = sources(writes, reads);
+    fn steps(&mut self, writes: &'a Record, (reader, reads): (TypeId, &'a Record), wanted: Wanted<'_>) -> Node {
+        let is_sparse = matches!(wanted, Wanted::Only(_))
+            && self.purpose == Purpose::DeleteFromJson
+            && self.source == Source::Message;
+        let sources = reads.sources(|name| writes.fields.iter().position(|field| *field.name == *name));
         let mut steps = Vec::with_capacity(writes.fields.len());
         for (index, field) in writes.fields.iter().enumerate() {
             let target = sources.iter().position(|source| *source == Some(index));
-            steps.push(match target.and_then(|target| reads.fields.get(target)) {
-                Some(target) => self.read(field, target, tracked),
+            let target = target.and_then(|target| reads.fields.get(target));
+            match target.and_then(|target| Some((target, wanted.field(&target.name)?))) {
+                Some((target, (tracked, below))) => {
+                    let node = self.below(&target.name, |compiler| compiler.node(field.ty, target.ty, below));
+                    let number = u32::try_from(index).unwrap_or(u32::MAX);
+                    let action = if is_sparse { Action::ReadIfPresent(node, number) } else { Action::Read(node) };
+                    steps.push(step(target, tracked, action));
+                }
+                None if is_sparse => {}
                 None => {
                     let skip = self.below(&field.name, |compiler| compiler.skip(field.ty));
-                    step(field, &[], Action::Skip(self.push_skip(skip)))
+                    steps.push(step(field, &[], Action::Skip(self.push_skip(skip))));
                 }
-            });
-        }
-        for (index, field) in reads.fields.iter().enumerate() {
-            if sources.get(index) == Some(&None) {
-                let (node, datum) = self.below(&field.name, |compiler| compiler.default(reader, index, field));
-                let tracked = tracked.map_or(&[][..], |tracked| tracked.field(&field.name).0);
-                steps.push(step(field, tracked, Action::Default(node, datum)));
             }
         }
-        Node::Record(append(&mut self.plan.steps, steps))
+        for (index, field) in reads.fields.iter().enumerate() {
+            if sources.get(index) == Some(&None)
+                && let Some((tracked, below)) = wanted.field(&field.name)
+            {
+                let default = self.below(&field.name, |compiler| compiler.default(reader, index, field, below));
+                if let Some((node, datum)) = default {
+                    steps.push(step(field, tracked, Action::Default(node, datum)));
+                }
+            }
+        }
+        let steps = append(&mut self.plan.steps, steps);
+        if is_sparse { Node::KeyRecord(steps) } else { Node::Record(steps) }
     }
 
-    fn read(&mut self, writes: &'a Field, reads: &'a Field, tracked: Option<&TrackedFields>) -> Step {
-        let (tracked, below) = tracked.map_or((&[][..], None), |tracked| tracked.field(&reads.name));
-        let node = self.below(&reads.name, |compiler| compiler.node(writes.ty, reads.ty, below));
-        let action = match (self.source, self.presence) {
-            (Source::Message, Presence::Sparse) => Action::ReadIfPresent(node),
-            (Source::Default, _) | (_, Presence::Full) => Action::Read(node),
+    /// The node and the datum of the reader's default for a field; none if that is a mismatch.
+    fn default(&mut self, reader: TypeId, index: usize, field: &'a Field, wanted: Wanted<'_>) -> Option<(Node, Span)> {
+        let datum = match self.defaults.get(&(reader, index)) {
+            Some(known) => *known,
+            None => {
+                let datum = self.default_datum(field);
+                let datum = datum.map_err(|problem| self.mismatch(problem)).ok()?;
+                *self.defaults.entry((reader, index)).or_insert(append(&mut self.plan.defaults, datum))
+            }
         };
-        step(reads, tracked, action)
-    }
-
-    /// The node and the datum of the reader's default for a field.
-    fn default(&mut self, reader: TypeId, index: usize, field: &'a Field) -> (Node, Span) {
-        if let Some(known) = self.defaults.get(&(reader, index)) {
-            return *known;
-        }
-        let Some(default) = &field.default else {
-            return (self.mismatch(MismatchProblem::MissingField), Span::default());
-        };
-        let mut datum = Vec::new();
-        if let Err(error) = write::default_datum(self.reader, field.ty, default, &mut datum) {
-            return (self.mismatch(MismatchProblem::Default(*error)), Span::default());
-        }
-        let datum = append(&mut self.plan.defaults, datum);
         let around = std::mem::replace(&mut self.source, Source::Default);
-        let node = self.node(field.ty, field.ty, None);
+        let node = self.node(field.ty, field.ty, wanted);
         self.source = around;
-        self.defaults.insert((reader, index), (node, datum));
-        (node, datum)
+        Some((node, datum))
+    }
+
+    fn default_datum(&self, field: &Field) -> Result<Vec<u8>, MismatchProblem> {
+        let default = field.default.as_ref().ok_or(MismatchProblem::MissingField)?;
+        let mut datum = Vec::new();
+        write::default_datum(self.reader, field.ty, default, &mut datum)
+            .map_err(|error| MismatchProblem::Default(*error))?;
+        Ok(datum)
     }
 
     fn enumeration(&mut self, (writer, writes): (TypeId, &Enum), (reader, reads): (TypeId, &Enum)) -> Node {
-        let key = (self.source, writer, reader);
-        if let Some(node) = self.named.get(&key) {
+        let pair = (self.source, writer, reader);
+        if let Some(node) = self.named.get(&pair) {
             return *node;
         }
         let known = |symbol| reads.symbols.iter().find(|known| *known == symbol).or(reads.default.as_ref()).cloned();
@@ -256,8 +353,13 @@ impl<'a> Compiler<'a> {
             return self.mismatch(MismatchProblem::NoSymbol);
         }
         let node = Node::Enum(append(&mut self.plan.symbols, symbols));
-        self.named.insert(key, node);
+        self.remember(pair, node);
         node
+    }
+
+    fn remember(&mut self, pair: Pair, node: Node) {
+        self.named.insert(pair, node);
+        self.named_in_order.push(pair);
     }
 
     pub(super) fn written(&self) -> &'a Schema {
@@ -285,6 +387,20 @@ impl<'a> Compiler<'a> {
     }
 
     pub(super) fn mismatch(&mut self, problem: MismatchProblem) -> Node {
+        let mismatch = self.here(problem);
+        self.fail(mismatch);
+        Node::Unresolvable
+    }
+
+    fn fail(&mut self, mismatch: Mismatch) {
+        self.failures += 1;
+        if self.mismatches.len() < MAX_MISMATCHES {
+            self.mismatches.push(mismatch);
+        }
+    }
+
+    /// The problem at the place that is being compiled.
+    fn here(&self, problem: MismatchProblem) -> Mismatch {
         let mut path = String::new();
         for segment in self.path.iter().filter(|segment| !segment.is_empty()) {
             if !path.is_empty() && !segment.starts_with(['[', '{']) {
@@ -292,32 +408,12 @@ impl<'a> Compiler<'a> {
             }
             path.push_str(segment);
         }
-        if self.mismatches.len() < MAX_MISMATCHES {
-            self.mismatches.push(WithPath::new(&path, problem));
-        }
-        Node::Unresolvable
+        WithPath::new(&path, problem)
     }
 
     fn push(&mut self, node: Node) -> NodeId {
         NodeId(append(&mut self.plan.nodes, vec![node]).start)
     }
-}
-
-/// For each of the reader's fields, the writer's that it is read from: the one of its name, else the first that one of
-/// its aliases names and that no other field is read from.
-fn sources(writes: &Record, reads: &Record) -> Vec<Option<usize>> {
-    let index_of = |name: &str| writes.fields.iter().position(|field| *field.name == *name);
-    let mut sources: Vec<_> = reads.fields.iter().map(|field| index_of(&field.name)).collect();
-    for (position, field) in reads.fields.iter().enumerate() {
-        if sources.get(position) == Some(&None) {
-            let mut renamed = field.aliases.iter().filter_map(|alias| index_of(alias));
-            let source = renamed.find(|index| !sources.contains(&Some(*index)));
-            if let Some(slot) = sources.get_mut(position) {
-                *slot = source;
-            }
-        }
-    }
-    sources
 }
 
 /// The node of a type that is read as itself, or as what promotes to it without a change of bytes.

@@ -45,6 +45,13 @@ pub enum MismatchProblem {
     MissingField,
     /// None of the writer's symbols is known to the reader, and there is no default.
     NoSymbol,
+    /// A record that could not be read at another place either.
+    Record {
+        /// Its name.
+        name: Box<str>,
+        /// What was wrong at the first place.
+        first: Box<Mismatch>,
+    },
     /// The reader's default is no value of its type.
     Default(WithPath<JsonEncodeError>),
     /// The types are nested deeper than a plan goes.
@@ -63,6 +70,7 @@ impl fmt::Display for MismatchProblem {
             Self::NoBranch { writer } => write!(f, "no branch of the union can take {writer}"),
             Self::MissingField => f.write_str("the field is new and has no default"),
             Self::NoSymbol => f.write_str("none of the symbols is known and there is no default"),
+            Self::Record { name, first } => write!(f, "record {name} cannot be read: {first}"),
             Self::Default(error) => write!(f, "the default does not fit: {error}"),
             Self::TooDeep => f.write_str("types are nested too deep"),
             Self::TooLarge => f.write_str("too many fields, branches and symbols"),
@@ -71,6 +79,18 @@ impl fmt::Display for MismatchProblem {
 }
 
 impl std::error::Error for MismatchProblem {}
+
+impl MismatchProblem {
+    /// Whether the reader has the very type, but with another size, precision or scale. No value can be read then.
+    pub(super) fn is_changed_type(&self) -> bool {
+        matches!(self, Self::Size { .. } | Self::Decimal)
+    }
+
+    /// Whether the schemas are more than a plan can hold.
+    pub(super) fn is_excess(&self) -> bool {
+        matches!(self, Self::TooDeep | Self::TooLarge)
+    }
+}
 
 /// How well a reader's type takes a writer's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -110,8 +130,9 @@ pub(super) fn fit(writer: &Type, reader: &Type) -> Result<Fit, MismatchProblem> 
         (Type::Int(_), Type::Long(_) | Type::Float | Type::Double)
         | (Type::Long(_), Type::Float | Type::Double)
         | (Type::Float, Type::Double)
-        | (Type::String, Type::Bytes(_))
-        | (Type::Bytes(_), Type::String) => Ok(Fit::Promoted),
+        // a decimal is a number, whose bytes are no text
+        | (Type::String, Type::Bytes(None))
+        | (Type::Bytes(None), Type::String) => Ok(Fit::Promoted),
         _ => Err(MismatchProblem::Kind { writer: describe(writer), reader: describe(reader) }),
     }
 }
@@ -122,10 +143,18 @@ pub(super) fn fit(writer: &Type, reader: &Type) -> Result<Fit, MismatchProblem> 
 /// could not read its own bytes back, and an int would go through a float that stands before it. So a branch of the
 /// writer's own kind goes before one that takes it by promotion, as it does in the reference implementation.
 pub(super) fn branch_for(writer: &Type, reader: &Schema, branches: &[TypeId]) -> Result<TypeId, MismatchProblem> {
-    let fits = branches.iter().filter_map(|id| fit(writer, reader.get(*id)).ok().map(|fit| (fit, *id)));
-    // min_by_key returns the first of equals.
-    let best = fits.min_by_key(|(fit, _)| *fit);
-    best.map(|(_, id)| id).ok_or_else(|| MismatchProblem::NoBranch { writer: describe(writer) })
+    let mut best: Option<(Fit, TypeId)> = None;
+    let mut changed = None;
+    for id in branches {
+        match fit(writer, reader.get(*id)) {
+            Ok(fit) if best.is_none_or(|(known, _)| fit < known) => best = Some((fit, *id)),
+            Ok(_) => {}
+            Err(problem) if problem.is_changed_type() => changed = Some(problem),
+            Err(_) => {}
+        }
+    }
+    let problem = || changed.unwrap_or_else(|| MismatchProblem::NoBranch { writer: describe(writer) });
+    best.map(|(_, id)| id).ok_or_else(problem)
 }
 
 fn same_name(writer: &Named, reader: &Named) -> Result<Fit, MismatchProblem> {

@@ -11,7 +11,7 @@ mod tracked;
 
 pub use matching::{Mismatch, MismatchProblem};
 
-pub(crate) use compile::{Presence, compile};
+pub(crate) use compile::{Purpose, compile};
 pub(crate) use tracked::TrackedFields;
 
 use crate::record::{Name, TrackedField};
@@ -78,6 +78,8 @@ pub(crate) enum Node {
     Union(Span),
     /// Runs over steps.
     Record(Span),
+    /// A record of a deletion in JSON: runs over the steps of those of its fields alone that are read.
+    KeyRecord(Span),
     /// Stands for another node: the record that is being compiled around here.
     Recursive(NodeId),
     /// A branch of the writer's union that the reader has no place for.
@@ -106,8 +108,9 @@ pub(crate) struct Step {
 pub(crate) enum Action {
     /// The next bytes of the datum.
     Read(Node),
-    /// The next bytes if the byte before them says so, which is not Avro but how sparse records travel from JSON to here.
-    ReadIfPresent(Node),
+    /// The next bytes if the byte before them is 1, in a [`Node::KeyRecord`]. That is not Avro, but how the keys of a
+    /// deletion travel from JSON to here. The number is the field's in the writer's record.
+    ReadIfPresent(Node, u32),
     /// The reader's default, which is a datum too.
     Default(Node, Span),
     /// The next bytes are of a field the reader lacks.
@@ -146,6 +149,18 @@ impl Span {
 }
 
 impl Plan {
+    /// The bytes that it takes, about.
+    pub(crate) fn size(&self) -> usize {
+        let names = self.steps.iter().map(|step| 2 * step.name.text().len() + size_of_val(&*step.tracked));
+        let symbols = self.symbols.iter().flatten().map(|symbol| symbol.len());
+        names.chain(symbols).sum::<usize>()
+            + size_of_val(&*self.nodes)
+            + size_of_val(&*self.steps)
+            + size_of_val(&*self.symbols)
+            + size_of_val(&*self.skips)
+            + self.defaults.len()
+    }
+
     /// The node at `id`. An id is only made together with its node.
     #[inline]
     pub(crate) fn node(&self, id: NodeId) -> Node {

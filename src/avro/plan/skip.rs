@@ -36,11 +36,12 @@ impl Compiler<'_> {
                 Skip::Union(append(&mut self.plan.skips, skips))
             }
             Type::Record(record) => {
-                if let Some(id) = self.skipped.get(&writer) {
+                let key = (self.source, writer);
+                if let Some(id) = self.skipped.get(&key) {
                     return Skip::Recursive(*id);
                 }
                 let id = self.push_skip(Skip::Bytes(0));
-                self.skipped.insert(writer, id);
+                self.skipped.insert(key, id);
                 let fields = &record.fields;
                 let skips =
                     fields.iter().map(|field| self.below(&field.name, |compiler| compiler.skip(field.ty))).collect();

@@ -150,6 +150,24 @@ pub(crate) struct Record {
     pub(crate) fields: Box<[Field]>,
 }
 
+impl Record {
+    /// For each field, the entry it is read from, where `entry_of` finds an entry by its name: the one of its own name,
+    /// else the first that one of its aliases names and that no other field is read from.
+    pub(crate) fn sources(&self, entry_of: impl Fn(&str) -> Option<usize>) -> Vec<Option<usize>> {
+        let mut sources: Vec<_> = self.fields.iter().map(|field| entry_of(&field.name)).collect();
+        for (position, field) in self.fields.iter().enumerate() {
+            if sources.get(position) == Some(&None) {
+                let mut renamed = field.aliases.iter().filter_map(|alias| entry_of(alias));
+                let source = renamed.find(|entry| !sources.contains(&Some(*entry)));
+                if let Some(slot) = sources.get_mut(position) {
+                    *slot = source;
+                }
+            }
+        }
+        sources
+    }
+}
+
 #[derive(Debug, Clone)]
 pub(crate) struct Field {
     pub(crate) name: Box<str>,

@@ -3,14 +3,19 @@
 /// Names that mean a primitive type everywhere.
 pub(super) const PRIMITIVES: [&str; 8] = ["null", "boolean", "int", "long", "float", "double", "bytes", "string"];
 
-/// Whether `text` may name a field, a symbol or, without its namespace, a type.
+/// Whether `text` may name a field, a symbol or, without its namespace, a type. Letters and digits are those of any script,
+/// as they are to the implementations in Java, Python and Rust, though the specification has those of ASCII.
 pub(super) fn is_name(text: &str) -> bool {
-    text.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    text.starts_with(|first: char| first.is_alphabetic() || first == '_')
+        && text.chars().all(|character| character.is_alphanumeric() || character == '_')
 }
 
-/// The full name that `name` stands for inside `namespace`, which is empty for none.
+/// The full name that `name` stands for inside `namespace`, which is empty for none. A name that begins with its only dot
+/// has no namespace.
 pub(super) fn full(name: &str, namespace: &str) -> Box<str> {
+    if let Some(bare) = name.strip_prefix('.').filter(|bare| !bare.contains('.')) {
+        return bare.into();
+    }
     if namespace.is_empty() || name.contains('.') { name.into() } else { format!("{namespace}.{name}").into() }
 }
 
@@ -38,16 +43,17 @@ mod tests {
         assert_eq!(&*full("X", "org.foo"), "org.foo.X");
         assert_eq!(&*full("a.full.Name", "org.foo"), "a.full.Name");
         assert_eq!(&*full("X", ""), "X");
+        assert_eq!(&*full(".X", "org.foo"), "X");
         assert_eq!((unqualified("a.b.C"), namespace("a.b.C")), ("C", "a.b"));
         assert_eq!((unqualified("C"), namespace("C")), ("C", ""));
     }
 
     #[test]
     fn names_are_letters_digits_and_underscores_and_start_with_no_digit() {
-        for good in ["a", "_", "A1", "_1", "snake_case"] {
+        for good in ["a", "_", "A1", "_1", "snake_case", "größe", "Заказ", "注文", "a٣"] {
             assert!(is_name(good), "{good}");
         }
-        for bad in ["", "1a", "a-b", "a.b", "ä", "a b", "a\"", "\n"] {
+        for bad in ["", "1a", "٣a", "a-b", "a.b", "a b", "a\"", "\n", "a\u{2028}", "€"] {
             assert!(!is_name(bad), "{bad}");
         }
         assert!(is_full_name("org.foo.X") && is_full_name("record"));

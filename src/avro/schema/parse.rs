@@ -33,7 +33,7 @@ pub enum SchemaProblem {
     Attribute(&'static str),
     /// A name that the specification does not allow.
     Name(Box<str>),
-    /// A type that is not defined before this place.
+    /// A type that is not defined anywhere.
     UnknownType(Box<str>),
     /// A type, field, symbol or union branch that is there already.
     Duplicate(Box<str>),
@@ -52,7 +52,7 @@ impl fmt::Display for SchemaProblem {
             Self::NotASchema => f.write_str("neither a type name, nor an object with a type, nor a union"),
             Self::Attribute(name) => write!(f, "attribute \"{name}\" is missing or of the wrong kind"),
             Self::Name(name) => write!(f, "\"{name}\" is no legal name"),
-            Self::UnknownType(name) => write!(f, "type \"{name}\" is not defined before it is used"),
+            Self::UnknownType(name) => write!(f, "type \"{name}\" is not defined"),
             Self::Duplicate(name) => write!(f, "\"{name}\" comes twice"),
             Self::NestedUnion => f.write_str("a union stands directly in a union"),
             Self::EnumDefault(symbol) => write!(f, "default \"{symbol}\" is none of the symbols"),
@@ -68,21 +68,30 @@ impl Schema {
     pub(crate) fn parse(text: &str) -> Result<Self, Box<SchemaError>> {
         let json = Json::parse_with(text, MAX_JSON_DEPTH, Repeated::SameDropped);
         let json = json.map_err(|error| WithPath::here(SchemaProblem::Json(error)))?;
-        let mut parser = Parser::default();
+        let mut parser =
+            Parser { root: &json, types: Vec::new(), names: HashMap::new(), ahead: HashSet::new(), definitions: None };
         let root = parser.ty(&json, "")?;
+        // what looks like a definition may stand where none is read
+        if let Some(name) = parser.ahead.into_iter().min() {
+            return Err(WithPath::here(SchemaProblem::UnknownType(name)));
+        }
         Ok(Self { types: parser.types, root })
     }
 }
 
-#[derive(Default)]
-struct Parser {
+struct Parser<'j> {
+    root: &'j Json<'j>,
     types: Vec<Type>,
     names: HashMap<Box<str>, TypeId>,
+    /// Those of `names` that are not defined yet.
+    ahead: HashSet<Box<str>>,
+    /// All names that the whole schema defines; found when the first type is used before its definition.
+    definitions: Option<HashSet<Box<str>>>,
 }
 
 type Parsed<T> = Result<T, Box<SchemaError>>;
 
-impl Parser {
+impl Parser<'_> {
     fn ty(&mut self, json: &Json<'_>, namespace: &str) -> Parsed<TypeId> {
         match json {
             Json::Text(name) => self.by_name(name, namespace),
@@ -99,19 +108,35 @@ impl Parser {
         }
     }
 
-    /// A type defined before. A short name that its namespace does not know may mean a type without namespace: that is
-    /// how Java writes such a reference.
-    fn reference(&self, name: &str, namespace: &str) -> Parsed<TypeId> {
-        let found = self.names.get(&name::full(name, namespace)).or_else(|| self.names.get(name));
-        found.copied().ok_or_else(|| WithPath::here(SchemaProblem::UnknownType(name.into())))
+    /// A type defined here or further on. A short name that its namespace does not know may mean a type without
+    /// namespace: that is how Java writes such a reference.
+    fn reference(&mut self, name: &str, namespace: &str) -> Parsed<TypeId> {
+        let full = name::full(name, namespace);
+        if let Some(found) = self.names.get(&full).or_else(|| self.names.get(name)) {
+            return Ok(*found);
+        }
+        let root = self.root;
+        let definitions = self.definitions.get_or_insert_with(|| {
+            let mut definitions = HashSet::new();
+            find_definitions(root, "", &mut definitions);
+            definitions
+        });
+        let full = [full, name.into()].into_iter().find(|name| definitions.contains(name));
+        let full = full.ok_or_else(|| WithPath::here(SchemaProblem::UnknownType(name.into())))?;
+        // until its definition comes
+        let named = Named { name: full.clone(), aliases: Box::default() };
+        let id = self.push(Type::Record(Record { named, fields: Box::default() }))?;
+        self.names.insert(full.clone(), id);
+        self.ahead.insert(full);
+        Ok(id)
     }
 
     fn definition(&mut self, json: &Json<'_>, namespace: &str) -> Parsed<TypeId> {
         match json.get("type") {
             Some(Json::Text(kind)) => match kind.as_ref() {
-                "record" => self.record(json, namespace),
-                "enum" => self.enumeration(json, namespace),
-                "fixed" => self.fixed(json, namespace),
+                RECORD | ERROR => self.record(json, namespace),
+                ENUM => self.enumeration(json, namespace),
+                FIXED => self.fixed(json, namespace),
                 "array" => {
                     let items =
                         self.ty(attribute(json, "items")?, namespace).map_err(|error| error.in_field("items"))?;
@@ -194,7 +219,7 @@ impl Parser {
             }
         }
         let default = match json.get("default") {
-            None => None,
+            None | Some(Json::Null) => None,
             Some(Json::Text(symbol)) if seen.contains(&Box::from(symbol.as_ref())) => Some(symbol.as_ref().into()),
             Some(Json::Text(symbol)) => return Err(WithPath::here(SchemaProblem::EnumDefault(symbol.as_ref().into()))),
             Some(_) => return Err(WithPath::here(SchemaProblem::Attribute("default"))),
@@ -212,6 +237,12 @@ impl Parser {
 
     fn define(&mut self, ty: Type) -> Parsed<TypeId> {
         let name = ty.named().map_or_else(Box::default, |named| named.name.clone());
+        if self.ahead.remove(&name)
+            && let Some(id) = self.names.get(&name).copied()
+        {
+            self.set(id, ty);
+            return Ok(id);
+        }
         let id = self.push(ty)?;
         match self.names.insert(name.clone(), id) {
             None => Ok(id),
@@ -233,6 +264,39 @@ impl Parser {
     #[expect(clippy::indexing_slicing, reason = "a TypeId is made where its type is pushed")]
     fn set(&mut self, id: TypeId, ty: Type) {
         self.types[id.0 as usize] = ty;
+    }
+}
+
+const RECORD: &str = "record";
+/// A record that a protocol's message fails with.
+const ERROR: &str = "error";
+const ENUM: &str = "enum";
+const FIXED: &str = "fixed";
+
+/// Adds the full names of the types that `json`, a schema within `namespace`, defines.
+fn find_definitions(json: &Json<'_>, namespace: &str, found: &mut HashSet<Box<str>>) {
+    if let Some(branches) = json.as_array() {
+        branches.iter().for_each(|branch| find_definitions(branch, namespace, found));
+    }
+    match json.get("type") {
+        Some(Json::Text(kind)) => match kind.as_ref() {
+            RECORD | ERROR | ENUM | FIXED => {
+                let Ok(named) = named(json, namespace) else { return };
+                for field in json.get("fields").and_then(Json::as_array).unwrap_or_default() {
+                    if let Some(ty) = field.get("type") {
+                        find_definitions(ty, name::namespace(&named.name), found);
+                    }
+                }
+                found.insert(named.name);
+            }
+            _ => {
+                for nested in ["items", "values"].iter().filter_map(|name| json.get(name)) {
+                    find_definitions(nested, namespace, found);
+                }
+            }
+        },
+        Some(nested @ (Json::Object(_) | Json::Array(_))) => find_definitions(nested, namespace, found),
+        _ => {}
     }
 }
 

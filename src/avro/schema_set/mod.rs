@@ -14,7 +14,7 @@ pub use subject::{FieldError, RecordJsonError, SchemaVersion, Subject};
 
 use super::{
     path::WithPath,
-    plan::{self, Presence, TrackedFields},
+    plan::{self, Purpose, TrackedFields},
     schema::{Schema, Type},
     write,
 };
@@ -99,7 +99,7 @@ fn check(subject: &Subject, problems: &mut Vec<SetProblem>) {
     }
     for writer in subject.versions() {
         if let Err(mismatches) =
-            plan::compile(writer.schema(), reader.schema(), &TrackedFields::default(), Presence::Full)
+            plan::compile(writer.schema(), reader.schema(), &TrackedFields::default(), Purpose::Store)
         {
             problems.extend(subject.incompatible(writer.number(), mismatches));
         }

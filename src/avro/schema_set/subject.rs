@@ -5,7 +5,7 @@ use super::{
         json::{Json, JsonError, Repeated},
         limits::Limits,
         path::WithPath,
-        plan::{Mismatch, Presence},
+        plan::Mismatch,
         schema::{FixedMeaning, Int, Schema, Type, TypeId},
         write::{self, Bounds, JsonEncodeError},
     },
@@ -84,7 +84,7 @@ impl SchemaVersion {
         let Limits { max_depth: depth, max_values: values, max_inflated_bytes: bytes, .. } = Limits::default();
         let json = Json::parse(record, 2 * depth).map_err(RecordJsonError::Json)?;
         let mut datum = Vec::new();
-        write::record_datum(&self.schema, &json, Presence::Full, Bounds { depth, values, bytes }, &mut datum)
+        write::record_datum(&self.schema, &json, Bounds { depth, values, bytes }, &mut datum)
             .map_err(|error| RecordJsonError::Record(*error))?;
         Ok(datum)
     }

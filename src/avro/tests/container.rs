@@ -155,8 +155,11 @@ fn records_schemas_and_inflated_bytes_are_bounded_to_the_last() {
     let error = (Reason::LimitExceeded, "container: more than 3 records".to_owned());
     assert_eq!(reason(&records, &binary(&blocks(3))), error);
 
-    let body = container(&schema, "null", &[]);
-    for (bytes, fits) in [(schema.len(), true), (schema.len() - 1, false)] {
+    // Above what the directory's own schemas may have.
+    let wide: String = (0..100).map(|i| format!(r#"{{"name": "x{i}", "type": "int"}}, "#)).collect();
+    let wide = own("a.R", &format!(r#"{wide}{{"name": "id", "type": "int"}}"#));
+    let body = container(&wide, "null", &[]);
+    for (bytes, fits) in [(wide.len(), true), (wide.len() - 1, false)] {
         let decoder = limited(Limits { max_schema_bytes: bytes, ..Limits::default() });
         assert_eq!(read_all(&decoder, &binary(&body)).is_ok(), fits);
     }
@@ -208,5 +211,56 @@ fn what_the_canonical_form_leaves_out_still_tells_schemas_apart() {
             let body = container(schema, "null", &[(1, &[2, 5])]);
             assert_eq!(read_all(&decoder, &binary(&body)).is_ok(), fits);
         }
+    }
+}
+
+#[test]
+fn a_container_of_an_older_version_is_known_by_the_name_it_had() {
+    let id = r#"{"name": "id", "type": "int"}"#;
+    let container_of = |name: &str| container(&own(name, id), "null", &[(1, &ids(1..2))]);
+    let tree = record([("id", Tree::Long(1))]);
+    let files =
+        [("r/1", own("old.R", id)), ("r/2", own("new.R", id)), ("s/1", own("other.R", id)), ("t/1", own("x.T", id))];
+    let files = |more: &[(&'static str, String)]| {
+        let files = [&files[..], more].concat();
+        let files: Vec<_> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
+        decoder(&files, &[WireFormat::Container])
+    };
+    for name in ["old.R", "new.R"] {
+        assert_eq!(read(&files(&[]), &binary(&container_of(name))), Ok(tree.clone()), "{name}");
+    }
+    // The name that a subject has now goes before the one that another had, and of two that had it neither is meant.
+    let now_another = files(&[("u/1", own("x.R", id)), ("u/2", own("old.R", id))]);
+    let decoded = now_another.decode(&binary(&container_of("old.R")), &mut Scratch::default(), &mut Records::default());
+    assert_eq!(now_another.subject(decoded.unwrap().subject).unwrap().name(), "u");
+    let had_by_two = files(&[("u/1", own("old.R", id)), ("u/2", own("u.R", id))]);
+    assert_eq!(reason(&had_by_two, &binary(&container_of("old.R"))).0, Reason::UnknownSchema);
+}
+
+#[test]
+fn a_schema_of_the_directory_is_never_too_large_in_a_container() {
+    let fields: Vec<_> = (0..3_000).map(|i| format!(r#"{{"name": "f{i}", "type": "int", "default": {i}}}"#)).collect();
+    let large = own("L", &fields.join(","));
+    assert!(large.len() > Limits::DEFAULT_MAX_SCHEMA_BYTES);
+    let decoder = decoder(&[("l/1", &large)], &[WireFormat::Container]);
+    let spaced = large.replace(':', " : ");
+    for schema in [&large, &spaced] {
+        assert_eq!(read_all(&decoder, &binary(&container(schema, "null", &[]))), Ok(Vec::new()));
+    }
+    assert_eq!(reason(&reading(), &binary(&container(&large, "null", &[]))).0, Reason::LimitExceeded);
+}
+
+#[test]
+fn one_field_of_zeros_is_read_whatever_its_ratio() {
+    let schema = own("Z", r#"{"name": "zeros", "type": "bytes"}"#);
+    let decoder = decoder(&[("z/1", &schema)], &[WireFormat::Container]);
+    let mut data = Vec::new();
+    write::push_bytes(&mut data, &[0; 300_000]);
+    for (codec, compression) in
+        [("zstandard", Compression::Zstandard), ("bzip2", Compression::Bzip2), ("xz", Compression::Xz)]
+    {
+        let block = compress(compression, &data);
+        assert!(data.len() / block.len() > Limits::DEFAULT_MAX_INFLATION_RATIO, "{codec}");
+        assert!(read(&decoder, &binary(&container(&schema, codec, &[(1, &block)]))).is_ok(), "{codec}");
     }
 }

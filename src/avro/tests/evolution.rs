@@ -442,3 +442,76 @@ fn everything_that_keeps_a_version_from_being_read_is_told_at_once() {
     let error = versions(&[&writer, &reader]).unwrap_err();
     assert_eq!(error.split("; ").collect::<Vec<_>>(), expected.map(|problem| format!("{prefix}{problem}")));
 }
+
+#[test]
+fn a_decimal_is_never_text_nor_text_a_decimal() {
+    let decimal = r#"{"type": "bytes", "logicalType": "decimal", "precision": 5, "scale": 2}"#;
+    let fixed = r#"{"type": "fixed", "name": "D", "size": 4, "logicalType": "decimal", "precision": 5, "scale": 2}"#;
+    for number in [decimal, fixed] {
+        for (writer, reader) in [(number, "\"string\""), ("\"string\"", number)] {
+            for writer in [writer.to_owned(), format!(r#"["null", {writer}]"#)] {
+                for reader in [reader.to_owned(), format!(r#"["null", {reader}]"#)] {
+                    let read = versions(&[&field_of(&writer), &field_of(&reader)]);
+                    assert!(read.unwrap_err().starts_with("subject s: version 1 cannot be read"), "{writer} {reader}");
+                }
+            }
+        }
+    }
+    // of a union's text and decimal each is read as itself
+    let both = field_of(&format!(r#"["string", {decimal}]"#));
+    assert_eq!(evolve(&both, r#"{"f": "12.34"}"#, &both), Ok(record([("f", "12.34".into())])));
+    let read = evolve(&field_of("\"string\""), r#"{"f": "12.34"}"#, &field_of(&format!(r#"[{decimal}, "string"]"#)));
+    assert_eq!(read, Ok(record([("f", "12.34".into())])));
+}
+
+#[test]
+fn a_union_that_cannot_be_read_but_for_null_stops_the_start() {
+    let decimal = |precision: u32| {
+        format!(r#"{{"type": "bytes", "logicalType": "decimal", "precision": {precision}, "scale": 2}}"#)
+    };
+    let fixed = |size: u32| format!(r#"{{"type": "fixed", "name": "F", "size": {size}}}"#);
+    let optional = |ty: &str| field_of(&format!(r#"["null", {ty}]"#));
+    for (writer, reader, problem) in [
+        (optional(&decimal(5)), optional(&decimal(6)), "decimals match only if precision and scale are the same"),
+        (optional(&fixed(3)), optional(&fixed(4)), "3 bytes cannot be read as 4"),
+        (optional("\"int\""), optional("\"string\""), "no branch of the union can take int"),
+        (
+            field_of(&format!(r#"["string", {}]"#, decimal(5))),
+            field_of(&format!(r#"["string", {}]"#, decimal(6))),
+            "decimals match only if precision and scale are the same",
+        ),
+        (
+            field_of(&format!(r#"["int", {}]"#, fixed(3))),
+            field_of(&format!(r#"[{}, "int"]"#, fixed(2))),
+            "3 bytes cannot be read as 2",
+        ),
+    ] {
+        let error = versions(&[&writer, &reader]).unwrap_err();
+        assert_eq!(error, format!("subject s: version 1 cannot be read by version 2: f: {problem}"));
+    }
+}
+
+#[test]
+fn a_branch_that_cannot_be_read_rejects_the_messages_that_use_it_and_no_others() {
+    let union = |b: &str| {
+        field_of(&format!(
+            r#"["null", {{"type": "record", "name": "A", "fields": [{{"name": "x", "type": "int"}}]}},
+                {{"type": "record", "name": "B", "fields": [{{"name": "y", "type": {b}}}, {{"name": "next", "type": ["null", "B"]}}]}}]"#
+        ))
+    };
+    let (writer, reader) = (union("\"int\""), union("\"string\""));
+    let a = record([("f", record([("x", Tree::Long(1))]))]);
+    assert_eq!(evolve(&writer, r#"{"f": {"x": 1}}"#, &reader), Ok(a));
+    assert_eq!(evolve(&writer, r#"{"f": null}"#, &reader), Ok(record([("f", Tree::Null)])));
+    let b = evolve(&writer, r#"{"f": {"y": 1, "next": null}}"#, &reader);
+    assert_eq!(b.map_err(|(reason, _)| reason), Err(Reason::Unresolvable));
+    // elsewhere the record is needed
+    let later = |text: &str| {
+        format!(
+            "{}, {{\"name\": \"b\", \"type\": {{\"type\": \"array\", \"items\": \"B\"}}}}]}}",
+            text.strip_suffix("]}").unwrap()
+        )
+    };
+    let error = versions(&[&later(&writer), &later(&reader)]).unwrap_err();
+    assert!(error.contains("version 2: b[]: record B cannot be read: f.y: int cannot be read as string"), "{error}");
+}

@@ -150,3 +150,38 @@ fn only_a_json_object_is_a_record() {
 fn decoder_of_datum() -> Decoder {
     decoder(&[("s/1", &record_of(""))], &[WireFormat::Datum])
 }
+
+#[test]
+fn a_member_is_read_by_one_field_only() {
+    let decoder = reading(
+        r#"{"name": "a", "type": "int", "aliases": ["b"], "default": 0}, {"name": "b", "type": "int", "default": 0}"#,
+    );
+    let both = |a, b| record([("a", Tree::Long(a)), ("b", Tree::Long(b))]);
+    assert_eq!(read(&decoder, &json_of(r#"{"b": 1}"#)), Ok(both(0, 1)));
+    assert_eq!(read(&decoder, &json_of(r#"{"b": 1, "a": 2}"#)), Ok(both(2, 1)));
+    for text in [r#"{"b": 1, "x": 2}"#, r#"{"x": 2}"#] {
+        assert_eq!(reason(&decoder, &json_of(text)).0, Reason::InvalidJson, "{text}");
+    }
+}
+
+#[test]
+fn a_number_goes_to_the_branch_that_holds_it_exactly() {
+    let floats = r#"["null", "float", "double"]"#;
+    for (ty, number, tree) in [
+        (floats, "0.1", Tree::Double(0.1)),
+        (floats, "0.5", Tree::Float(0.5)),
+        (floats, "16777217", Tree::Double(16_777_217.0)),
+        (floats, "1e300", Tree::Double(1e300)),
+        (floats, "0.1234567890123456789", Tree::Double(0.123_456_789_012_345_68)),
+        (r#"["double", "long"]"#, "9007199254740993", Tree::Long(9_007_199_254_740_993)),
+        (r#"["double", "long"]"#, "1.5", Tree::Double(1.5)),
+        (r#"["float", "int"]"#, "16777217", Tree::Long(16_777_217)),
+        (r#"["int", "double"]"#, "2147483648", Tree::Double(2_147_483_648.0)),
+        (r#"["float", "string"]"#, "0.1", Tree::Float(0.1)),
+    ] {
+        assert_eq!(value(ty, number), Ok(tree), "{ty} {number}");
+    }
+    let decimal = format!(r#"["double", {}]"#, DECIMAL.replace("5, \"scale\": 2", "25, \"scale\": 20"));
+    let exact = Tree::Decimal(12_345_678_901_234_567_890_i128.to_be_bytes()[7..].to_vec(), 20);
+    assert_eq!(value(&decimal, "0.12345678901234567890"), Ok(exact));
+}

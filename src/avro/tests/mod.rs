@@ -15,7 +15,6 @@ pub(crate) mod tree;
 use super::{
     Body, DecodeError, Decoder, Input, Options, SchemaFile, Schemas, Scratch, Undecoded, WireFormat,
     json::Json,
-    plan::Presence,
     schema::Schema,
     write::{self, Bounds},
 };
@@ -133,7 +132,7 @@ fn write(schema: &str, json: &str) -> Vec<u8> {
     let mut datum = Vec::new();
     let bounds = Bounds { depth: 100, values: 1_000_000, bytes: 1 << 30 };
     let json = Json::parse(json, 200).unwrap();
-    write::record_datum(&Schema::parse(schema).unwrap(), &json, Presence::Full, bounds, &mut datum).unwrap();
+    write::record_datum(&Schema::parse(schema).unwrap(), &json, bounds, &mut datum).unwrap();
     datum
 }
 

@@ -293,7 +293,8 @@ pub(crate) fn evolved(model: &Model, dice: &mut Dice, fresh: &mut u32) -> Model 
             if dice.chance(3) {
                 branches.reverse();
             }
-            if branches.len() > 1 && dice.chance(3) {
+            // A union of which only null is left is refused at start, though nulls could be read.
+            if branches.iter().skip(1).any(|branch| !matches!(branch, Model::Null)) && dice.chance(3) {
                 branches.remove(0);
             }
             Model::Union(branches)
@@ -386,6 +387,69 @@ pub(crate) fn value(model: &Model, dice: &mut Dice, around: &mut Vec<Model>) -> 
                 _ => Value::Union(0, Box::new(Value::Null)),
             }
         }
+    }
+}
+
+/// `value` of `model` as a body in JSON, unions without tags.
+pub(crate) fn json_text(value: &Value, model: &Model, around: &mut Vec<Model>) -> String {
+    let quoted = |text: &str| serde_json::Value::from(text).to_string();
+    let base64 = |bytes: &[u8]| quoted(&base64_simd::STANDARD.encode_to_string(bytes));
+    match (value, model) {
+        (Value::Null, _) => "null".to_owned(),
+        (Value::Boolean(value), _) => value.to_string(),
+        (Value::Int(value) | Value::TimeMillis(value) | Value::Date(value), _) => value.to_string(),
+        (
+            Value::Long(value)
+            | Value::TimeMicros(value)
+            | Value::TimestampMillis(value)
+            | Value::TimestampMicros(value)
+            | Value::TimestampNanos(value)
+            | Value::LocalTimestampMillis(value),
+            _,
+        ) => value.to_string(),
+        (Value::Float(value), _) => format!("{value:e}"),
+        (Value::Double(value), _) => format!("{value:e}"),
+        (Value::Bytes(bytes) | Value::Fixed(_, bytes), _) => base64(bytes),
+        (Value::String(text) | Value::Enum(_, text), _) => quoted(text),
+        (Value::Uuid(uuid), _) => quoted(&uuid.to_string()),
+        (Value::Duration(duration), _) => base64(&<[u8; 12]>::from(*duration)),
+        (Value::Decimal(decimal), model) => {
+            let scale = if let Model::Decimal(scale) = model { *scale } else { 2 };
+            let bytes = Vec::try_from(decimal).unwrap();
+            let sign = if bytes.first().is_some_and(|byte| *byte >= 0x80) { -1 } else { 0 };
+            let number = bytes.iter().fold(sign, |number: i128, byte| number << 8 | i128::from(*byte));
+            format!("\"{number}e-{scale}\"")
+        }
+        (Value::Array(items), Model::Array(model)) => {
+            let items: Vec<_> = items.iter().map(|item| json_text(item, model, around)).collect();
+            format!("[{}]", items.join(","))
+        }
+        (Value::Map(entries), Model::Map(model)) => {
+            let entries: Vec<_> = entries
+                .iter()
+                .map(|(key, value)| format!("{}:{}", quoted(key), json_text(value, model, around)))
+                .collect();
+            format!("{{{}}}", entries.join(","))
+        }
+        (Value::Union(index, value), Model::Union(branches)) => json_text(value, &branches[*index as usize], around),
+        (Value::Union(_, value), Model::Recursive(number)) => {
+            let record =
+                around.iter().rev().find(|model| matches!(model, Model::Record(own, _) if own == number)).cloned();
+            json_text(value, &record.unwrap(), around)
+        }
+        (Value::Record(values), Model::Record(_, fields)) => {
+            around.push(model.clone());
+            let fields: Vec<_> = values
+                .iter()
+                .map(|(name, value)| {
+                    let field = fields.iter().find(|field| format!("f{}", field.number) == *name).unwrap();
+                    format!("\"{name}\":{}", json_text(value, &field.model, around))
+                })
+                .collect();
+            around.pop();
+            format!("{{{}}}", fields.join(","))
+        }
+        (value, model) => panic!("{value:?} is no value of {model:?}"),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What is wrong with a schema directory, and what its subjects say of themselves.
 
-use super::*;
+use super::{tree::record, *};
 use crate::avro::SchemaVersion;
 use crate::record::{FieldKind, Unit};
 
@@ -38,7 +38,7 @@ fn every_problem_of_every_file_is_told_at_once() {
             "c/1.avsc: the schema is no record",
             "d/1.avsc: schemaIds is no list of four-byte integers and uuids",
             "e/1.avsc: schemaIds is no list of four-byte integers and uuids",
-            "g/1.avsc: f: type \"Missing\" is not defined before it is used",
+            "g/1.avsc: f: type \"Missing\" is not defined",
             "f/1.avsc: the default of R.f does not fit: not the json of a value of type int",
         ]
     );
@@ -178,7 +178,7 @@ fn what_is_no_schema_is_told_where() {
         (field_of(r#"["int", ["null"]]"#), "f[1]: a union stands directly in a union"),
         (field_of(r#"["int", {"type": "int", "logicalType": "date"}]"#), "f[1]: \"int\" comes twice"),
         (field_of(r#"{"type": "array"}"#), "f: attribute \"items\" is missing or of the wrong kind"),
-        (field_of(r#"{"type": "map", "values": "x"}"#), "f.values: type \"x\" is not defined before it is used"),
+        (field_of(r#"{"type": "map", "values": "x"}"#), "f.values: type \"x\" is not defined"),
         (named("enum", r#", "symbols": ["A", "A"]"#), "f: \"A\" comes twice"),
         (named("enum", r#", "symbols": ["A-B"]"#), "f: \"A-B\" is no legal name"),
         (named("enum", r#", "symbols": ["A"], "default": "B""#), "f: default \"B\" is none of the symbols"),
@@ -218,4 +218,54 @@ fn names_are_looked_for_in_the_namespace_around_them() {
     assert!(Schema::parse(&field_of(map)).is_ok());
     // As Java writes a reference to a type without namespace from within one.
     assert!(Schema::parse(schema).is_ok());
+}
+
+#[test]
+fn what_other_implementations_take_for_a_schema_is_one() {
+    let error = r#"{"type": "error", "name": "E", "fields": [{"name": "message", "type": "string"}]}"#;
+    let schema = Schema::parse(error).unwrap();
+    assert_eq!(
+        schema.canonical_form(),
+        r#"{"name":"E","type":"record","fields":[{"name":"message","type":"string"}]}"#
+    );
+    assert!(Schema::parse(r#"{"type": "enum", "name": "E", "symbols": ["A"], "default": null}"#).is_ok());
+    assert!(Schema::parse(r#"{"type": "enum", "name": "E", "symbols": ["A"], "default": 1}"#).is_err());
+    let leading =
+        r#"{"type": "record", "name": ".R", "namespace": "a", "fields": [{"name": "n", "type": ["null", ".R"]}]}"#;
+    let bare = r#"{"name":"R","type":"record","fields":[{"name":"n","type":["null","R"]}]}"#;
+    assert_eq!(Schema::parse(leading).unwrap().canonical_form(), bare);
+    let other_script =
+        record_of(r#"{"name": "größe", "type": {"type": "enum", "name": "Farbe", "symbols": ["weiß", "赤"]}}"#);
+    assert_eq!(evolve_same(&other_script, r#"{"größe": "赤"}"#), record([("größe", "赤".into())]));
+}
+
+fn evolve_same(schema: &str, json: &str) -> Tree {
+    evolve(schema, json, schema).unwrap()
+}
+
+#[test]
+fn a_type_may_be_used_before_it_is_defined() {
+    let item = r#"{"type": "record", "name": "Item", "fields": [{"name": "n", "type": ["null", "Item"]}]}"#;
+    let fields = |first: &str, second: &str| {
+        format!(
+            r#"{{"type": "record", "name": "R", "namespace": "a.b", "fields": [{{"name": "x", "type": {first}}}, {{"name": "y", "type": {second}}}]}}"#
+        )
+    };
+    let forward = fields(r#"{"type": "array", "items": "Item"}"#, item);
+    let backward = fields(&format!(r#"{{"type": "array", "items": {item}}}"#), "\"Item\"");
+    let parse = |text: &str| Schema::parse(text).unwrap();
+    assert_eq!(parse(&forward).fingerprint(), parse(&backward).fingerprint());
+    let node = || record([("n", Tree::Null)]);
+    let tree = record([("x", Tree::Array(vec![node()])), ("y", node())]);
+    assert_eq!(evolve(&forward, r#"{"x": [{"n": null}], "y": {"n": null}}"#, &backward), Ok(tree));
+
+    let in_union = fields(r#"["Item", "a.b.Item"]"#, item);
+    assert!(Schema::parse(&in_union).unwrap_err().to_string().contains("\"a.b.Item\" comes twice"));
+    for missing in [
+        fields("\"Other\"", item),
+        fields("\"a.c.Item\"", item),
+        fields("\"Item\"", r#"{"type": "int", "items": {"type": "fixed", "name": "Item", "size": 1}}"#),
+    ] {
+        assert!(Schema::parse(&missing).unwrap_err().to_string().ends_with("is not defined"));
+    }
 }

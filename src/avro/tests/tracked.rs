@@ -1,7 +1,12 @@
 //! The fields that a visitor is told of: keys, versions, times to live.
 
-use super::{tree::record, *};
+use super::{
+    model::{Dice, evolved, json_text, model, schema, sorted, value},
+    tree::record,
+    *,
+};
 use crate::record::{SubjectId, TrackedField};
+use proptest::prelude::*;
 
 fn tracking(files: &[(&str, &str)], formats: &[WireFormat], tracked: &[(u8, &str)]) -> Result<Decoder, String> {
     let tracked =
@@ -77,14 +82,156 @@ fn of_keys_alone_any_field_may_be_absent() {
     let decoder = tracking(&[("s/1", &schema)], &[WireFormat::Json], &[(0, "id"), (1, "at.zip")]).unwrap();
     let json = |text, keys_only| Input { body: Body::Json(text), schema: Some("s"), value_schema_id: None, keys_only };
     let text = r#"{"id": "a", "at": {"zip": 1}}"#;
-    let tree = record([("id", "a".into()), ("at", record([("zip", Tree::Long(1))])), ("kind", "k".into())]);
+    let tree = record([("id", "a".into()), ("at", record([("zip", Tree::Long(1))]))]);
     assert_eq!(read(&decoder, &json(text, true)), Ok(tree));
     assert_eq!(tracked(&decoder, &json(text, true)), [(0, "id".to_owned()), (1, "zip".to_owned())]);
-    assert_eq!(reason(&decoder, &json(text, false)).1, "json: at.street: the field is absent and has no default");
-    let tree = record([("id", "a".into()), ("kind", "k".into())]);
-    assert_eq!(read(&decoder, &json(r#"{"id": "a"}"#, true)), Ok(tree));
-    // What is there has to fit all the same.
-    for wrong in [r#"{"id": "a", "at": {"zip": 1}, "items": 1}"#, r#"{"id": "a", "at": {"zip": 1}, "no": 1}"#] {
-        assert_eq!(reason(&decoder, &json(wrong, true)).0, Reason::InvalidJson);
+    assert_eq!(
+        reason(&decoder, &json(r#"{"id": "a", "at": {"zip": 1}, "items": []}"#, false)).1,
+        "json: at.street: the field is absent and has no default"
+    );
+    assert_eq!(read(&decoder, &json(r#"{"id": "a"}"#, true)), Ok(record([("id", "a".into())])));
+    // What the other fields hold is no reason to keep the item, but a key has to fit and a member to be a field.
+    assert!(read(&decoder, &json(r#"{"id": "a", "at": {"zip": 1}, "items": 1}"#, true)).is_ok());
+    for wrong in
+        [r#"{"id": 1}"#, r#"{"id": "a", "at": {"zip": ""}}"#, r#"{"id": "a", "no": 1}"#, r#"{"id": "a", "at": 1}"#]
+    {
+        assert_eq!(reason(&decoder, &json(wrong, true)).0, Reason::InvalidJson, "{wrong}");
+    }
+}
+
+/// The tracked fields, each with the field it came after and its value, that `input` is to `decoder`.
+fn tracked_values(decoder: &Decoder, input: &Input<'_>) -> Result<Vec<(u8, Tree)>, String> {
+    let mut records = Records::default();
+    decoder.decode(input, &mut Scratch::default(), &mut records).map_err(|error| error.to_string())?;
+    let mut values: Vec<_> =
+        records.tracked_values.into_iter().map(|(tracked, value)| (tracked.0, sorted(value))).collect();
+    values.sort_by_key(|(tracked, _)| *tracked);
+    Ok(values)
+}
+
+#[test]
+fn a_deletion_in_json_of_an_older_version_reads_no_field_as_another() {
+    let first = record_of(
+        r#"{"name": "flag", "type": "boolean"}, {"name": "id", "type": "long"}, {"name": "score", "type": "float"}"#,
+    );
+    let second = record_of(r#"{"name": "id", "type": "long"}"#);
+    let decoder = tracking(&[("s/1", &first), ("s/2", &second)], &[WireFormat::Json], &[(0, "id")]).unwrap();
+    let id = record([("id", Tree::Long(100_000))]);
+    for text in [r#"{"flag": true, "id": 100000}"#, r#"{"id": 100000}"#, r#"{"score": "NaN", "id": 100000, "flag": 7}"#]
+    {
+        let input = Input { keys_only: true, schema: Some("s/1"), ..json_of(text) };
+        assert_eq!(read(&decoder, &input), Ok(id.clone()), "{text}");
+    }
+}
+
+#[test]
+fn a_deletion_needs_no_items_of_the_records_it_does_not_name() {
+    let item = r#"{"type": "record", "name": "I", "fields": [{"name": "a", "type": "double"}, {"name": "b", "type": "string"}]}"#;
+    let schema = record_of(&format!(
+        r#"{{"name": "id", "type": "string"}}, {{"name": "items", "type": {{"type": "array", "items": {item}}}}},
+           {{"name": "by_name", "type": {{"type": "map", "values": "I"}}}}"#
+    ));
+    let decoder = tracking(&[("s/1", &schema)], &[WireFormat::Json], &[(0, "id")]).unwrap();
+    for text in [
+        r#"{"id": "x", "items": [{}, {"a": 1}, {"b": "s"}]}"#,
+        r#"{"items": [{"a": 1, "b": ""}], "by_name": {"k": {}}, "id": "x"}"#,
+    ] {
+        let input = Input { keys_only: true, ..json_of(text) };
+        assert_eq!(read(&decoder, &input), Ok(record([("id", "x".into())])), "{text}");
+    }
+}
+
+#[test]
+fn a_deletion_in_any_wire_format_is_not_refused_for_what_is_not_its_key() {
+    let schema = record_of(r#"{"name": "bad", "type": "double"}, {"name": "id", "type": "int"}"#);
+    let formats = [WireFormat::Container, WireFormat::Datum];
+    let decoder = tracking(&[("s/1", &schema)], &formats, &[(0, "id")]).unwrap();
+    let body = [&f64::NAN.to_le_bytes()[..], &[14]].concat();
+    for body in [body.clone(), container(&schema, "null", &[(1, &body)])] {
+        let deletion = Input { keys_only: true, ..datum(&body, "s") };
+        assert_eq!(read(&decoder, &deletion), Ok(record([("id", Tree::Long(7))])));
+        assert!(read(&decoder, &datum(&body, "s")).is_err());
+    }
+}
+
+#[test]
+fn a_deletion_takes_its_key_from_a_default_of_the_writer_and_of_the_reader() {
+    let place = r#"{"type": "record", "name": "P", "fields": [{"name": "zip", "type": "int"}, {"name": "n", "type": "int", "default": 3}]}"#;
+    let first = record_of(&format!(r#"{{"name": "at", "type": {place}, "default": {{"zip": 7}}}}"#));
+    let second = record_of(&format!(
+        r#"{{"name": "at", "type": {place}, "default": {{"zip": 7}}}}, {{"name": "to", "type": "P", "default": {{"zip": 9}}}}"#
+    ));
+    let files = [("s/1", first.as_str()), ("s/2", &second)];
+    let decoder = tracking(&files, &[WireFormat::Json], &[(0, "at.zip"), (1, "to.zip")]).unwrap();
+    for (text, zip) in [("{}", 7), (r#"{"at": {"zip": 1}}"#, 1), (r#"{"at": {"n": "", "zip": 1}}"#, 1)] {
+        let input = Input { keys_only: true, schema: Some("s/1"), ..json_of(text) };
+        let expected = vec![(0, Tree::Long(zip)), (1, Tree::Long(9))];
+        assert_eq!(tracked_values(&decoder, &input), Ok(expected), "{text}");
+    }
+}
+
+#[test]
+fn fields_are_tracked_within_a_record_that_is_itself_a_default() {
+    let meta = r#"{"type": "record", "name": "M", "fields": [
+        {"name": "key", "type": "string"},
+        {"name": "inner", "type": {"type": "record", "name": "N", "fields": [{"name": "at", "type": "long", "default": 5}]}, "default": {}}]}"#;
+    let second = record_of(&format!(r#"{{"name": "meta", "type": ["null", {meta}], "default": {{"key": "k"}}}}"#));
+    let tracked = [(0, "meta.key"), (1, "meta.inner.at")];
+    let files = [("s/1", record_of("")), ("s/2", second)];
+    let files: Vec<_> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
+    let decoder = tracking(&files, &[WireFormat::Datum], &tracked).unwrap();
+    let full = write(files[1].1, r#"{"meta": {"key": "k", "inner": {"at": 5}}}"#);
+    let expected = Ok(vec![(0, "k".into()), (1, Tree::Long(5))]);
+    assert_eq!(tracked_values(&decoder, &datum(&full, "s/2")), expected);
+    assert_eq!(tracked_values(&decoder, &datum(&[], "s/1")), expected);
+    let deletion = Input { keys_only: true, ..datum(&[], "s/1") };
+    assert_eq!(tracked_values(&decoder, &deletion), expected);
+}
+
+/// The paths of the fields that a key may be taken from.
+fn key_paths(decoder: &Decoder, tree: &Tree, above: &str, paths: &mut Vec<String>) {
+    let Tree::Record(fields) = tree else { return };
+    for (name, value) in fields {
+        let path = format!("{above}{name}");
+        let subject = decoder.subjects().next().unwrap();
+        if subject.field(&path).is_ok_and(|kind| kind != crate::record::FieldKind::Other) {
+            paths.push(path.clone());
+        }
+        key_paths(decoder, value, &format!("{path}."), paths);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// Whatever older version a record is of, and whether it comes as a datum, in a container or in JSON.
+    #[test]
+    fn a_deletion_has_the_key_of_its_put(model in model(), seed: u64) {
+        let mut dice = Dice(seed);
+        let value = value(&model, &mut dice, &mut Vec::new());
+        let (old, new) = (schema(&model), schema(&evolved(&model, &mut dice, &mut 0)));
+        let json = json_text(&value, &model, &mut Vec::new());
+        let their_schema = apache_avro::Schema::parse_str(&old).unwrap();
+        let body = apache_avro::writer::datum::GenericDatumWriter::builder(&their_schema).build().unwrap();
+        let body = body.write_value_to_vec(value).unwrap();
+        let files = [("s/1", old.as_str()), ("s/2", &new)];
+        let untracked = tracking(&files, WireFormat::ALL, &[]);
+        // an evolution that nothing can be read by
+        prop_assume!(untracked.is_ok());
+        let Ok(tree) = read(&untracked.unwrap(), &datum(&body, "s/1")) else { return Ok(()) };
+        let mut paths = Vec::new();
+        key_paths(&tracking(&files, &[], &[]).unwrap(), &tree, "", &mut paths);
+        let tracked: Vec<_> = (0..4).zip(paths.iter().map(String::as_str)).collect();
+        let decoder = tracking(&files, WireFormat::ALL, &tracked).unwrap();
+        let put = tracked_values(&decoder, &datum(&body, "s/1")).unwrap();
+        prop_assert_eq!(put.len(), tracked.len());
+        let packed = container(&old, "null", &[(1, &body)]);
+        for input in [datum(&body, "s/1"), binary(&packed), Input { schema: Some("s/1"), ..json_of(&json) }] {
+            // in JSON a value may be of another branch, or of one that cannot be read
+            if let Ok(put) = tracked_values(&decoder, &input) {
+                let deletion = Input { keys_only: true, ..input };
+                prop_assert_eq!(tracked_values(&decoder, &deletion), Ok(put), "{}", json);
+            }
+        }
     }
 }

@@ -26,6 +26,10 @@ pub(crate) struct Records {
     pub(crate) finished: Vec<(SubjectId, Tree)>,
     /// The tracked fields of the record that is being read, with the name each came after.
     pub(crate) tracked: Vec<(TrackedField, String)>,
+    /// Their values, where those are no collections.
+    pub(crate) tracked_values: Vec<(TrackedField, Tree)>,
+    /// How many of `tracked` have had their value.
+    answered: usize,
     /// The record to interrupt by its index, and what with.
     pub(crate) interrupt: Option<(usize, Interruption)>,
     subject: Option<SubjectId>,
@@ -43,6 +47,9 @@ enum Open {
 
 impl Records {
     fn put(&mut self, tree: Tree) -> Result<(), ItemError> {
+        for (tracked, _) in self.tracked.iter().skip(std::mem::replace(&mut self.answered, self.tracked.len())) {
+            self.tracked_values.push((*tracked, tree.clone()));
+        }
         match self.open.last_mut() {
             None => assert!(self.complete.replace(tree).is_none(), "two values in one record"),
             Some(Open::Array(items, announced)) => {
@@ -71,6 +78,8 @@ impl RecordVisitor for Records {
         self.open.clear();
         self.complete = None;
         self.tracked.clear();
+        self.tracked_values.clear();
+        self.answered = 0;
         Ok(())
     }
 

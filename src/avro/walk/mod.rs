@@ -112,7 +112,7 @@ impl<'a, V: RecordVisitor> Walk<'a, '_, V> {
     fn value(&mut self, node: Node) -> Read<()> {
         self.spend()?;
         match node {
-            Node::Record(steps) => self.record(steps),
+            Node::Record(steps) | Node::KeyRecord(steps) => self.record(steps),
             Node::Array { item, min_bytes } => self.array(item, min_bytes),
             Node::Map { value, min_bytes } => self.map(value, min_bytes),
             Node::Union(branches) => {
@@ -156,6 +156,7 @@ impl<'a, V: RecordVisitor> Walk<'a, '_, V> {
             // The others are dispatched before.
             Node::Unresolvable
             | Node::Record(_)
+            | Node::KeyRecord(_)
             | Node::Array { .. }
             | Node::Map { .. }
             | Node::Union(_)
@@ -187,7 +188,7 @@ impl<'a, V: RecordVisitor> Walk<'a, '_, V> {
     fn step(&mut self, step: &Step) -> Read<()> {
         let node = match step.action {
             Action::Read(node) => node,
-            Action::ReadIfPresent(node) => {
+            Action::ReadIfPresent(node, _) => {
                 if !self.reader.boolean()? {
                     return Ok(());
                 }

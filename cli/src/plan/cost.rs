@@ -1,0 +1,74 @@
+//! What a million records cost, by service. Pure.
+
+use super::deployment::Deployment;
+use super::limits::{BYTES_PER_REQUEST, MESSAGES_PER_CALL};
+use super::outcome::Outcome;
+use super::requirements::Requirements;
+use crate::prices::Prices;
+use serde::Serialize;
+
+/// Dollars for a million records.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub(crate) struct Cost {
+    pub(crate) sqs: f64,
+    pub(crate) lambda: f64,
+    pub(crate) pollers: f64,
+    pub(crate) dynamodb: f64,
+    pub(crate) logs: f64,
+    pub(crate) metrics: f64,
+    pub(crate) total: f64,
+}
+
+const SECONDS_A_MONTH: f64 = 30.0 * 24.0 * 3_600.0;
+
+impl Cost {
+    /// What `outcome` cost. `log_bytes` are those of an invocation.
+    pub(crate) fn of(
+        outcome: &Outcome,
+        deployment: &Deployment,
+        requirements: &Requirements,
+        log_bytes: f64,
+        prices: &Prices,
+    ) -> Self {
+        let millions = outcome.stored_in_time as f64 * requirements.records_per_message / 1e6;
+        // a call is billed by every 64 KB begun, of all its messages together
+        let per_call = |messages: f64| (messages * requirements.message_bytes() / BYTES_PER_REQUEST).ceil().max(1.0);
+        let sends = outcome.sent as f64 / f64::from(MESSAGES_PER_CALL);
+        let received_by_call =
+            (outcome.stored_in_time as f64 / outcome.polls.max(1.0)).min(f64::from(MESSAGES_PER_CALL));
+        let requests = sends * per_call(f64::from(MESSAGES_PER_CALL))
+            + outcome.polls * per_call(received_by_call)
+            + outcome.deletes;
+        let sqs = requests / 1e6 * prices.sqs_per_million_requests;
+
+        let gigabytes = f64::from(deployment.memory_mb) / 1_024.0;
+        let price = prices.gigabyte_second(deployment.arm);
+        let kept_warm = f64::from(deployment.min_instances) * outcome.seconds;
+        // what runs on warm instances first, at their lower price
+        let on_warm = outcome.invocation_seconds.min(kept_warm);
+        let on_demand = outcome.invocation_seconds - on_warm;
+        let lambda = outcome.invocations as f64 / 1e6 * prices.lambda_per_million_requests
+            + gigabytes * (on_demand * price.running + on_warm * price.running_warm + kept_warm * price.kept_warm);
+        let pollers = match deployment.scaling {
+            super::scaling::Scaling::Standard { .. } => 0.0,
+            super::scaling::Scaling::Pollers { .. } => {
+                outcome.poller_seconds / 3_600.0 * prices.lambda_per_sqs_poller_hour
+            }
+        };
+        let dynamodb = outcome.write_units / 1e6 * prices.dynamodb_per_million_write_request_units;
+        let logs = outcome.invocations as f64 * log_bytes / 1e9 * prices.cloudwatch_logs_per_gb;
+        let metrics = f64::from(deployment.metrics_series) * prices.cloudwatch_per_metric_month * outcome.seconds
+            / SECONDS_A_MONTH;
+        let [sqs, lambda, pollers, dynamodb, logs, metrics] =
+            [sqs, lambda, pollers, dynamodb, logs, metrics].map(|dollars| dollars / millions.max(f64::MIN_POSITIVE));
+        Self {
+            sqs,
+            lambda,
+            pollers,
+            dynamodb,
+            logs,
+            metrics,
+            total: sqs + lambda + pollers + dynamodb + logs + metrics,
+        }
+    }
+}

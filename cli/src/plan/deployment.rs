@@ -1,0 +1,281 @@
+//! The template's parameters that a plan decides on or depends on, and the profiles of samconfig.toml.
+
+use super::limits::{MAX_BATCH_WITHOUT_WINDOW, MAXIMUM_CONCURRENCY, MAXIMUM_POLLERS, MINIMUM_POLLERS};
+use super::scaling::Scaling;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::path::Path;
+use toml::{Table, Value};
+
+/// A deployment, as far as it matters for throughput, latency and cost. The default is the template's.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Deployment {
+    pub(crate) batch_size: u32,
+    pub(crate) window_seconds: u32,
+    pub(crate) scaling: Scaling,
+    pub(crate) min_instances: u32,
+    pub(crate) memory_mb: u32,
+    pub(crate) timeout_seconds: u32,
+    pub(crate) deadline_margin_ms: u32,
+    pub(crate) max_receive_count: u32,
+    pub(crate) warm_write_units: u32,
+    pub(crate) max_write_units: u32,
+    pub(crate) delivery_target_ms: u32,
+    pub(crate) end_to_end_target_ms: u32,
+    pub(crate) arm: bool,
+    pub(crate) metrics_series: u32,
+}
+
+/// Metrics of the dimension Service, each a series of its own; deploy/metrics.json lists them.
+const METRICS_SERIES: u32 = 30;
+
+impl Default for Deployment {
+    fn default() -> Self {
+        Self {
+            batch_size: 10,
+            window_seconds: 0,
+            scaling: Scaling::Standard { max_instances: 10 },
+            min_instances: 0,
+            memory_mb: 512,
+            timeout_seconds: 30,
+            deadline_margin_ms: 500,
+            max_receive_count: 5,
+            warm_write_units: 0,
+            max_write_units: 0,
+            delivery_target_ms: 50,
+            end_to_end_target_ms: 100,
+            arm: true,
+            metrics_series: METRICS_SERIES,
+        }
+    }
+}
+
+impl Deployment {
+    /// The deployment that `parameters` of the template make; what they leave out has the template's default.
+    pub(crate) fn new(parameters: &BTreeMap<String, String>) -> Result<Self, String> {
+        let default = Self::default();
+        let number = |name: &str, default: u32| match parameters.get(name) {
+            None => Ok(default),
+            Some(text) => text.parse::<u32>().map_err(|_| format!("{name}={text} is not a whole number")),
+        };
+        let deployment = Self {
+            batch_size: number("BatchSize", default.batch_size)?,
+            window_seconds: number("BatchingWindowSeconds", default.window_seconds)?,
+            scaling: match parameters.get("ScalingMode").map(String::as_str) {
+                None | Some("standard") => Scaling::Standard { max_instances: number("MaxInstances", 10)? },
+                Some("pollers") => {
+                    Scaling::Pollers { minimum: number("MinimumPollers", 2)?, maximum: number("MaximumPollers", 200)? }
+                }
+                Some(other) => return Err(format!("ScalingMode={other} is neither standard nor pollers")),
+            },
+            min_instances: number("MinInstances", default.min_instances)?,
+            memory_mb: number("MemoryMegabytes", default.memory_mb)?,
+            timeout_seconds: number("TimeoutSeconds", default.timeout_seconds)?,
+            deadline_margin_ms: number("DeadlineMarginMs", default.deadline_margin_ms)?,
+            max_receive_count: number("MaxReceiveCount", default.max_receive_count)?,
+            warm_write_units: number("WarmWriteUnits", default.warm_write_units)?,
+            max_write_units: number("MaxWriteUnits", default.max_write_units)?,
+            delivery_target_ms: number("DeliveryTargetMs", default.delivery_target_ms)?,
+            end_to_end_target_ms: number("EndToEndTargetMs", default.end_to_end_target_ms)?,
+            arm: parameters.get("Architecture").is_none_or(|architecture| architecture == "arm64"),
+            metrics_series: default.metrics_series,
+        };
+        deployment.check()?;
+        Ok(deployment)
+    }
+
+    /// What AWS or the template would refuse.
+    fn check(&self) -> Result<(), String> {
+        let within = |name: &str, value: u32, range: std::ops::RangeInclusive<u32>| {
+            if range.contains(&value) {
+                Ok(())
+            } else {
+                Err(format!("{name}={value} is not between {} and {}", range.start(), range.end()))
+            }
+        };
+        within("BatchSize", self.batch_size, 1..=10_000)?;
+        within("MemoryMegabytes", self.memory_mb, 128..=10_240)?;
+        match self.scaling {
+            Scaling::Standard { max_instances } => within("MaxInstances", max_instances, MAXIMUM_CONCURRENCY)?,
+            Scaling::Pollers { minimum, maximum } => {
+                within("MinimumPollers", minimum, MINIMUM_POLLERS)?;
+                within("MaximumPollers", maximum, MAXIMUM_POLLERS)?;
+            }
+        }
+        if self.batch_size > MAX_BATCH_WITHOUT_WINDOW && self.window_seconds == 0 {
+            return Err(format!("BatchSize={} needs BatchingWindowSeconds=1 or more", self.batch_size));
+        }
+        Ok(())
+    }
+
+    /// What has to be given to `sam deploy --parameter-overrides`; defaults are left out.
+    pub(crate) fn parameters(&self) -> Vec<(&'static str, String)> {
+        let default = Self::default();
+        let mut parameters = Vec::new();
+        let mut set = |name, value: u32, default: u32| {
+            if value != default {
+                parameters.push((name, value.to_string()));
+            }
+        };
+        set("BatchSize", self.batch_size, default.batch_size);
+        set("BatchingWindowSeconds", self.window_seconds, default.window_seconds);
+        match self.scaling {
+            Scaling::Standard { max_instances } => set("MaxInstances", max_instances, 10),
+            Scaling::Pollers { minimum, maximum } => {
+                set("MinimumPollers", minimum, 2);
+                set("MaximumPollers", maximum, 200);
+            }
+        }
+        set("MinInstances", self.min_instances, default.min_instances);
+        set("MemoryMegabytes", self.memory_mb, default.memory_mb);
+        set("TimeoutSeconds", self.timeout_seconds, default.timeout_seconds);
+        set("DeadlineMarginMs", self.deadline_margin_ms, default.deadline_margin_ms);
+        set("MaxReceiveCount", self.max_receive_count, default.max_receive_count);
+        set("WarmWriteUnits", self.warm_write_units, default.warm_write_units);
+        set("MaxWriteUnits", self.max_write_units, default.max_write_units);
+        set("DeliveryTargetMs", self.delivery_target_ms, default.delivery_target_ms);
+        set("EndToEndTargetMs", self.end_to_end_target_ms, default.end_to_end_target_ms);
+        if matches!(self.scaling, Scaling::Pollers { .. }) {
+            parameters.insert(0, ("ScalingMode", "pollers".to_owned()));
+            // warm instances follow the load up to MaxInstances, and its default of 10 would hold them back
+            if self.min_instances > 10 {
+                parameters.push(("MaxInstances", self.min_instances.to_string()));
+            }
+        }
+        if !self.arm {
+            parameters.push(("Architecture", "x86_64".to_owned()));
+        }
+        parameters
+    }
+}
+
+/// A profile of samconfig.toml: what it deploys, and the load that it is for.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Profile {
+    pub(crate) parameters: BTreeMap<String, String>,
+    /// Its section `[NAME.plan.parameters]`: the options of `ingest plan`, with _ for -.
+    pub(crate) load: BTreeMap<String, f64>,
+}
+
+impl Profile {
+    pub(crate) fn read(path: &Path, name: &str) -> Result<Self, Box<dyn Error>> {
+        let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+        Self::parse(&text, name).map_err(|error| format!("{}: {error}", path.display()).into())
+    }
+
+    pub(crate) fn parse(text: &str, name: &str) -> Result<Self, Box<dyn Error>> {
+        let config: Table = text.parse()?;
+        let section = |command: &str| config.get(name)?.get(command)?.get("parameters").and_then(Value::as_table);
+        let deploy = section("deploy").ok_or_else(|| format!("there is no [{name}.deploy.parameters]"))?;
+        let overrides = match deploy.get("parameter_overrides") {
+            None => Vec::new(),
+            Some(Value::String(line)) => line.split_whitespace().map(str::to_owned).collect(),
+            Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+            Some(_) => return Err(format!("parameter_overrides of {name} are neither a list nor a text").into()),
+        };
+        let parameters = overrides.iter().map(|text| parameter(text)).collect::<Result<_, _>>()?;
+        let mut load = BTreeMap::new();
+        for (option, value) in section("plan").into_iter().flatten() {
+            let number = value.as_float().or_else(|| Some(f64::from(i32::try_from(value.as_integer()?).ok()?)));
+            load.insert(option.clone(), number.ok_or_else(|| format!("{option} of {name} is not a number"))?);
+        }
+        Ok(Self { parameters, load })
+    }
+}
+
+/// `NAME=VALUE`.
+pub(crate) fn parameter(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or_else(|| format!("{text} has no ="))?;
+    Ok((name.to_owned(), value.trim_matches(['\'', '"']).to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn deployment(parameters: &[&str]) -> Result<Deployment, String> {
+        Deployment::new(&parameters.iter().map(|text| parameter(text)).collect::<Result<_, _>>()?)
+    }
+
+    #[test]
+    fn the_defaults_are_the_templates() {
+        let template = include_str!("../../../template.yaml");
+        let default_of = |name: &str| {
+            let (_, section) = template.split_once(&format!("\n  {name}:\n")).unwrap();
+            let (_, rest) = section.split_once("Default: ").unwrap();
+            rest.lines().next().unwrap().trim_matches('\'').to_owned()
+        };
+        let default = Deployment::default();
+        for (name, value) in [
+            ("BatchSize", default.batch_size),
+            ("BatchingWindowSeconds", default.window_seconds),
+            ("MaxInstances", default.scaling.most()),
+            ("MinInstances", default.min_instances),
+            ("MinimumPollers", 2),
+            ("MaximumPollers", 200),
+            ("MemoryMegabytes", default.memory_mb),
+            ("TimeoutSeconds", default.timeout_seconds),
+            ("DeadlineMarginMs", default.deadline_margin_ms),
+            ("MaxReceiveCount", default.max_receive_count),
+            ("WarmWriteUnits", default.warm_write_units),
+            ("MaxWriteUnits", default.max_write_units),
+            ("DeliveryTargetMs", default.delivery_target_ms),
+            ("EndToEndTargetMs", default.end_to_end_target_ms),
+        ] {
+            assert_eq!(default_of(name), value.to_string(), "{name}");
+        }
+        assert_eq!((default_of("ScalingMode").as_str(), default_of("Architecture").as_str()), ("standard", "arm64"));
+    }
+
+    #[test]
+    fn the_parameter_line_makes_the_same_deployment() {
+        for parameters in [
+            &[][..],
+            &["BatchSize=100", "BatchingWindowSeconds=1", "MaxInstances=700", "WarmWriteUnits=100000"],
+            &[
+                "ScalingMode=pollers",
+                "MinimumPollers=20",
+                "MaximumPollers=2000",
+                "MinInstances=50",
+                "Architecture=x86_64",
+            ],
+        ] {
+            let one = deployment(parameters).unwrap();
+            let line = one.parameters().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+            assert_eq!(Deployment::new(&line).unwrap(), one);
+        }
+    }
+
+    #[test]
+    fn what_aws_would_refuse_is_refused_with_its_name() {
+        for (parameter, named) in [
+            ("BatchSize=100", "BatchingWindowSeconds"),
+            ("BatchSize=10001", "BatchSize"),
+            ("BatchSize=ten", "BatchSize"),
+            ("MaxInstances=1001", "MaxInstances"),
+            ("ScalingMode=fast", "ScalingMode"),
+            ("MemoryMegabytes=64", "MemoryMegabytes"),
+        ] {
+            assert!(deployment(&[parameter]).unwrap_err().contains(named), "{parameter}");
+        }
+        assert!(deployment(&["ScalingMode=pollers", "MaximumPollers=2001"]).unwrap_err().contains("MaximumPollers"));
+    }
+
+    #[test]
+    fn a_profile_is_read_with_the_load_it_is_for() {
+        let text = "[p.deploy.parameters]\nparameter_overrides = [\"BatchSize=5\"]\n[p.plan.parameters]\nrate = 1000\n";
+        let profile = Profile::parse(text, "p").unwrap();
+        assert_eq!(profile.parameters, [("BatchSize".to_owned(), "5".to_owned())].into());
+        assert_eq!(profile.load, [("rate".to_owned(), 1_000.0)].into());
+        assert!(Profile::parse(text, "q").unwrap_err().to_string().contains("[q.deploy.parameters]"));
+    }
+
+    #[test]
+    fn as_many_series_are_billed_as_the_function_writes() {
+        let metrics: serde_json::Value = serde_json::from_str(include_str!("../../../deploy/metrics.json")).unwrap();
+        let of_service = |metric: &&serde_json::Value| metric["dimensions"] == serde_json::json!(["Service"]);
+        let series = metrics.as_array().unwrap().iter().filter(of_service).count();
+        assert_eq!(u32::try_from(series).unwrap(), METRICS_SERIES);
+    }
+}

@@ -1,0 +1,191 @@
+//! `ingest plan`: from a load and its targets to the template's parameters, and what they cost.
+
+mod checks;
+mod cost;
+mod day;
+mod deployment;
+mod limits;
+mod outcome;
+mod planner;
+mod print;
+mod queueing;
+mod requirements;
+mod scaling;
+mod service;
+mod simulation;
+#[cfg(test)]
+mod tests;
+
+use crate::Outcome;
+use crate::prices::Prices;
+use deployment::{Deployment, Profile, parameter};
+use planner::Planner;
+use print::Report;
+use requirements::Requirements;
+use service::ServiceTimes;
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fs;
+use std::path::PathBuf;
+
+/// Plans a deployment: settings, latency, cost and limits for a load. Exit code 1 if a target or a limit does not hold.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  make bench                                                      measures the function; a plan needs its times
+  ingest plan --rate 2000 --record-bytes 300 --measured target/bench/results.json
+  ingest plan --rate 100000 --peak 500000 --record-bytes 300 --records-per-message 10 --measured target/bench/results.json
+  ingest plan --profile throughput --measured target/bench/results.json --html plan.html
+  ingest plan --rate 500 --record-bytes 300 --service-time 12 --set BatchSize=5 --json")]
+pub(crate) struct Arguments {
+    /// Records in a second, all day
+    #[arg(long, value_name = "N", value_parser = positive)]
+    rate: Option<f64>,
+    /// Records in a second at the most; the rate by default
+    #[arg(long, value_name = "N", value_parser = positive)]
+    peak: Option<f64>,
+    /// Bytes of a record in Avro
+    #[arg(long, value_name = "N", value_parser = positive)]
+    record_bytes: Option<f64>,
+    /// Bytes of a record as an item, names of attributes included; as in Avro by default
+    #[arg(long, value_name = "N", value_parser = positive)]
+    item_bytes: Option<f64>,
+    /// Records that a producer packs in a message (wire format container)
+    #[arg(long, value_name = "N", value_parser = positive)]
+    records_per_message: Option<f64>,
+    /// Target: P95 from sending a message to the handler's answer, in milliseconds; delivery gets half of it
+    #[arg(long, value_name = "MS", value_parser = positive)]
+    p95: Option<f64>,
+    /// Times of the function: the results.json of `make bench`
+    #[arg(long, value_name = "FILE", conflicts_with = "service_time")]
+    measured: Option<PathBuf>,
+    /// Or one time: of an invocation on average, in milliseconds (HandlerTime of `ingest report`)
+    #[arg(long, value_name = "MS", value_parser = positive)]
+    service_time: Option<f64>,
+    /// What SQS and Lambda take for a message beside polling: the least DeliveryLatency of an idle stack, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 0.0)]
+    overhead: f64,
+    /// Write units that the table takes in a second; by default WarmWriteUnits, and 4000 of a new table
+    #[arg(long, value_name = "N", value_parser = positive)]
+    table_units: Option<f64>,
+    /// Look at this profile of samconfig.toml instead of choosing; its [NAME.plan.parameters] are defaults for the options above
+    #[arg(long, value_name = "NAME")]
+    profile: Option<String>,
+    /// Where the profile is
+    #[arg(long, value_name = "FILE", default_value = "samconfig.toml")]
+    config: PathBuf,
+    /// A parameter of the template that is not to be chosen
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = parameter)]
+    set: Vec<(String, String)>,
+    /// Simulate a day too: from 1.4 % of the rate at night to the rate at noon, and the peak for ten minutes
+    #[arg(long)]
+    day: bool,
+    /// Seed of the simulation
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    /// Write a page with plots
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Write every plot as a file of its own
+    #[arg(long, value_name = "DIR")]
+    plots: Option<PathBuf>,
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if number.is_finite() && number > 0.0 => Ok(number),
+        _ => Err("not a number above zero".to_owned()),
+    }
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Outcome {
+    let profile = match &arguments.profile {
+        Some(name) => Some(Profile::read(&arguments.config, name)?),
+        None => None,
+    };
+    let service = match (&arguments.measured, arguments.service_time) {
+        (Some(path), _) => ServiceTimes::read(path)?,
+        (None, Some(milliseconds)) => ServiceTimes::constant(milliseconds),
+        (None, None) => {
+            return Err("a plan needs the time that an invocation takes: run make bench and give --measured \
+                        target/bench/results.json, or give --service-time MS from the HandlerTime of a running stack"
+                .into());
+        }
+    };
+    let mut fixed = profile.as_ref().map(|profile| profile.parameters.clone()).unwrap_or_default();
+    fixed.extend(arguments.set.iter().cloned());
+    let load = profile.as_ref().map(|profile| profile.load.clone()).unwrap_or_default();
+    let prices = Prices::new()?;
+    let planner = Planner {
+        requirements: requirements(arguments, &load, &fixed)?,
+        service: &service,
+        prices: &prices,
+        table_units: arguments.table_units,
+        fixed,
+        seed: arguments.seed,
+    };
+    let plan = match profile {
+        Some(_) => planner.judge(Deployment::new(&planner.fixed)?),
+        None => planner.plan()?,
+    };
+    let day = arguments.day.then(|| day::simulate(&planner, &plan.deployment));
+    let report = Report { planner: &planner, plan: &plan, day: day.as_ref() };
+    if arguments.html.is_some() || arguments.plots.is_some() {
+        let plots = report.plots()?;
+        if let Some(path) = &arguments.html {
+            write(path, &report.page(&plots))?;
+        }
+        if let Some(folder) = &arguments.plots {
+            fs::create_dir_all(folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
+            for (name, svg) in &plots {
+                write(&folder.join(format!("{name}.svg")), svg)?;
+            }
+        }
+    }
+    if arguments.json {
+        println!("{}", serde_json::to_string_pretty(&report.json())?);
+    } else {
+        print!("{report}");
+    }
+    Ok(plan.checks.iter().all(|check| check.met))
+}
+
+/// The options, else the profile's, else what follows from others.
+fn requirements(
+    arguments: &Arguments,
+    load: &BTreeMap<String, f64>,
+    fixed: &BTreeMap<String, String>,
+) -> Result<Requirements, Box<dyn Error>> {
+    const OPTIONS: [&str; 6] = ["rate", "peak", "record_bytes", "item_bytes", "records_per_message", "p95"];
+    if let Some(unknown) = load.keys().find(|name| !OPTIONS.contains(&name.as_str())) {
+        return Err(format!("the profile's plan.parameters know no {unknown}, only {}", OPTIONS.join(", ")).into());
+    }
+    let given = |option: Option<f64>, name: &str| option.or_else(|| load.get(name).copied());
+    let needed = |option: Option<f64>, name: &str| {
+        given(option, name).ok_or_else(|| format!("--{} is needed", name.replace('_', "-")))
+    };
+    let rate = needed(arguments.rate, "rate")?;
+    let record_bytes = needed(arguments.record_bytes, "record_bytes")?;
+    let deployment = Deployment::new(fixed);
+    let targets = deployment.as_ref().ok().map_or((50.0, 100.0), |deployment| {
+        (f64::from(deployment.delivery_target_ms), f64::from(deployment.end_to_end_target_ms))
+    });
+    let p95 = given(arguments.p95, "p95");
+    Ok(Requirements {
+        rate,
+        peak: given(arguments.peak, "peak").unwrap_or(rate).max(rate),
+        record_bytes,
+        item_bytes: given(arguments.item_bytes, "item_bytes").unwrap_or(record_bytes),
+        records_per_message: given(arguments.records_per_message, "records_per_message").unwrap_or(1.0).max(1.0),
+        delivery_target_ms: p95.map_or(targets.0, |p95| (p95 / 2.0).max(p95 - 50.0)),
+        end_to_end_target_ms: p95.unwrap_or(targets.1),
+        overhead_ms: arguments.overhead,
+    })
+}
+
+fn write(path: &std::path::Path, text: &str) -> Result<(), Box<dyn Error>> {
+    fs::write(path, text).map_err(|error| format!("cannot write {}: {error}", path.display()).into())
+}

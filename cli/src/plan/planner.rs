@@ -1,0 +1,281 @@
+//! From requirements to a deployment: sized by the closed forms, judged by the simulation, the cheapest that holds.
+
+use super::checks::{Check, checks};
+use super::cost::Cost;
+use super::deployment::Deployment;
+use super::limits::{
+    INVOCATIONS_PER_SECOND, MAX_BATCH_WITHOUT_WINDOW, MAX_PAYLOAD_BYTES, MAXIMUM_CONCURRENCY, MAXIMUM_POLLERS,
+    MINIMUM_POLLERS, NEW_TABLE_UNITS,
+};
+use super::outcome::Outcome;
+use super::queueing::{Servers, under_way};
+use super::requirements::Requirements;
+use super::scaling::Scaling;
+use super::service::ServiceTimes;
+use super::simulation::{self, Scenario};
+use crate::prices::Prices;
+use std::collections::BTreeMap;
+
+/// How busy a deployment is meant to be. ADR-005.
+pub(crate) const TARGET_UTILISATION: f64 = 0.7;
+/// How full the table's warm throughput is meant to be.
+const TABLE_UTILISATION: f64 = 0.8;
+const BATCH_SIZES: [u32; 10] = [10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000];
+/// Seconds of a simulation that chooses, and of one that is reported; and of each, those that do not count.
+pub(crate) const CHOOSING: (u64, u64) = (8, 3);
+const REPORTED: (u64, u64) = (60, 10);
+/// Seconds before a burst and of the burst.
+const BURST: (u64, u64) = (60, 600);
+
+/// Everything that a plan starts from.
+pub(crate) struct Planner<'a> {
+    pub(crate) requirements: Requirements,
+    pub(crate) service: &'a ServiceTimes,
+    pub(crate) prices: &'a Prices,
+    /// Parameters that are not to be chosen.
+    pub(crate) fixed: BTreeMap<String, String>,
+    /// Write units a second that the table takes, if known.
+    pub(crate) table_units: Option<f64>,
+    pub(crate) seed: u64,
+}
+
+/// A deployment under a steady load.
+#[derive(Debug, Clone)]
+pub(crate) struct Steady {
+    /// Records in a second.
+    pub(crate) rate: f64,
+    pub(crate) outcome: Outcome,
+    pub(crate) cost: Cost,
+}
+
+/// From the steady rate to the peak at once.
+#[derive(Debug, Clone)]
+pub(crate) struct Burst {
+    /// Seconds until the backlog that builds up is gone; none if it is not gone in time.
+    pub(crate) caught_up_after: Option<u64>,
+    pub(crate) worst_p95_ms: f64,
+    pub(crate) most_waiting: u64,
+    pub(crate) outcome: Outcome,
+}
+
+/// The answer.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    pub(crate) deployment: Deployment,
+    pub(crate) table_units: f64,
+    pub(crate) at_rate: Steady,
+    /// If the peak is higher than the rate.
+    pub(crate) at_peak: Option<Steady>,
+    pub(crate) burst: Option<Burst>,
+    pub(crate) checks: Vec<Check>,
+    /// Invocations under way at the peak by Little's law.
+    pub(crate) concurrency: f64,
+    /// The share of batches that wait for a process to run them, by Erlang C.
+    pub(crate) waiting: f64,
+}
+
+impl Planner<'_> {
+    /// The cheapest deployment that holds every target; if none does, the one that comes nearest.
+    pub(crate) fn plan(&self) -> Result<Plan, String> {
+        let mut best: Option<((usize, f64), Deployment)> = None;
+        for deployment in self.candidates()? {
+            let Requirements { rate, peak, .. } = self.requirements;
+            let at_peak = self.steady(&deployment, peak, CHOOSING);
+            let at_rate = if peak > rate { self.steady(&deployment, rate, CHOOSING) } else { at_peak.clone() };
+            let missed = checks(self, &deployment, &at_rate, Some(&at_peak)).iter().filter(|check| !check.met).count();
+            let slowest = at_rate.outcome.end_to_end.p95_ms.max(at_peak.outcome.end_to_end.p95_ms);
+            let rank = (missed, if missed == 0 { at_rate.cost.total } else { slowest });
+            if best.as_ref().is_none_or(|(best, _)| rank < *best) {
+                best = Some((rank, deployment));
+            }
+        }
+        let (_, deployment) = best.ok_or("no batch size is left to choose from")?;
+        Ok(self.judge(deployment))
+    }
+
+    /// One deployment, looked at closely.
+    pub(crate) fn judge(&self, deployment: Deployment) -> Plan {
+        let Requirements { rate, peak, .. } = self.requirements;
+        let at_rate = self.steady(&deployment, rate, REPORTED);
+        let bursts = peak > rate;
+        let at_peak = bursts.then(|| self.steady(&deployment, peak, REPORTED));
+        let burst = bursts.then(|| self.burst(&deployment));
+        let table_units = self.table_units(&deployment);
+        let checks = checks(self, &deployment, &at_rate, at_peak.as_ref());
+        let batch = self.batch(&deployment);
+        let servers = Servers {
+            arrivals_per_second: self.requirements.messages(peak) / batch,
+            service_seconds: self.occupied_seconds(&deployment, batch),
+            servers: deployment.scaling.most() * deployment.scaling.invocations_each(),
+        };
+        let concurrency = under_way(servers.arrivals_per_second, self.mean_seconds(&deployment, batch));
+        let waiting = servers.probability_of_waiting();
+        Plan { deployment, table_units, at_rate, at_peak, burst, checks, concurrency, waiting }
+    }
+
+    /// Every combination of batch size and scaling mode, sized for the peak.
+    fn candidates(&self) -> Result<Vec<Deployment>, String> {
+        let mut candidates = Vec::new();
+        let payload = MAX_PAYLOAD_BYTES / self.requirements.event_bytes();
+        for batch in BATCH_SIZES {
+            let chosen = self.fixed.get("BatchSize").is_none_or(|fixed| *fixed == batch.to_string());
+            if !chosen || (batch > 10 && (f64::from(batch) > payload || !self.service.knows_sizes())) {
+                continue;
+            }
+            for pollers in [false, true] {
+                candidates.extend(self.candidate(batch, pollers)?);
+            }
+        }
+        if candidates.is_empty() {
+            // a batch size of the operator's own
+            let fixed = self.fixed.get("BatchSize").and_then(|fixed| fixed.parse().ok()).unwrap_or(10);
+            candidates.extend(self.candidate(fixed, false)?);
+            candidates.extend(self.candidate(fixed, true)?);
+        }
+        candidates.dedup();
+        Ok(candidates)
+    }
+
+    fn candidate(&self, batch: u32, pollers: bool) -> Result<Option<Deployment>, String> {
+        let mode = if pollers { "pollers" } else { "standard" };
+        if self.fixed.get("ScalingMode").is_some_and(|fixed| fixed != mode) {
+            return Ok(None);
+        }
+        let mut deployment = Deployment {
+            batch_size: batch,
+            window_seconds: u32::from(batch > MAX_BATCH_WITHOUT_WINDOW),
+            delivery_target_ms: whole(self.requirements.delivery_target_ms),
+            end_to_end_target_ms: whole(self.requirements.end_to_end_target_ms),
+            ..Deployment::default()
+        };
+        let needed = |deployment: &Deployment| self.needed(deployment, self.requirements.peak);
+        deployment.scaling = if pollers {
+            let any = Deployment { scaling: Scaling::Pollers { minimum: 2, maximum: 2 }, ..deployment.clone() };
+            let now = self.needed(&any, self.requirements.rate);
+            let within =
+                |range: std::ops::RangeInclusive<u32>, pollers: u32| pollers.clamp(*range.start(), *range.end());
+            Scaling::Pollers { minimum: within(MINIMUM_POLLERS, now), maximum: within(MAXIMUM_POLLERS, needed(&any)) }
+        } else {
+            let any = Deployment { scaling: Scaling::Standard { max_instances: 2 }, ..deployment.clone() };
+            let instances = needed(&any).clamp(*MAXIMUM_CONCURRENCY.start(), *MAXIMUM_CONCURRENCY.end());
+            Scaling::Standard { max_instances: instances }
+        };
+        let units = self.requirements.units(self.requirements.peak) / TABLE_UTILISATION;
+        if units > NEW_TABLE_UNITS {
+            deployment.warm_write_units = whole((units / 1_000.0).ceil() * 1_000.0);
+        }
+        let mut parameters: BTreeMap<String, String> =
+            deployment.parameters().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        parameters.extend(self.fixed.clone());
+        Deployment::new(&parameters).map(Some)
+    }
+
+    /// Processes or pollers that `records_per_second` take at the utilisation that is aimed at: by their pace, and by Erlang C so
+    /// that nineteen of twenty batches find one free within a tenth of the target.
+    pub(crate) fn needed(&self, deployment: &Deployment, records_per_second: f64) -> u32 {
+        let batch = self.batch(deployment);
+        let messages = self.requirements.messages(records_per_second);
+        let each = deployment.scaling.messages_per_second(
+            batch,
+            self.mean_seconds(deployment, batch),
+            self.requirements.message_bytes(),
+        );
+        let by_pace = (messages / each / TARGET_UTILISATION).ceil().max(1.0);
+        let mut servers = Servers {
+            arrivals_per_second: messages / batch,
+            service_seconds: self.occupied_seconds(deployment, batch),
+            servers: whole(by_pace) * deployment.scaling.invocations_each(),
+        };
+        let tolerable = self.requirements.end_to_end_target_ms / 1e3 / 10.0;
+        while servers.wait_of(0.95) > tolerable && servers.servers < 100_000 {
+            servers.servers += deployment.scaling.invocations_each();
+        }
+        servers.servers.div_ceil(deployment.scaling.invocations_each())
+    }
+
+    /// Messages of a full invocation.
+    pub(crate) fn batch(&self, deployment: &Deployment) -> f64 {
+        f64::from(deployment.batch_size).min((MAX_PAYLOAD_BYTES / self.requirements.event_bytes()).floor().max(1.0))
+    }
+
+    pub(crate) fn mean_seconds(&self, deployment: &Deployment, batch: f64) -> f64 {
+        self.service.of(batch * self.requirements.records_per_message).mean_seconds(deployment.memory_mb)
+    }
+
+    /// How long an invocation keeps its process: in standard mode a tenth of a second at least.
+    fn occupied_seconds(&self, deployment: &Deployment, batch: f64) -> f64 {
+        let seconds = self.mean_seconds(deployment, batch);
+        match deployment.scaling {
+            Scaling::Standard { .. } => seconds.max(1.0 / INVOCATIONS_PER_SECOND),
+            Scaling::Pollers { .. } => seconds,
+        }
+    }
+
+    /// Write units that the table takes in a second.
+    pub(crate) fn table_units(&self, deployment: &Deployment) -> f64 {
+        let own = self.table_units.unwrap_or_else(|| f64::from(deployment.warm_write_units).max(NEW_TABLE_UNITS));
+        if deployment.max_write_units > 0 { own.min(f64::from(deployment.max_write_units)) } else { own }
+    }
+
+    pub(crate) fn steady(&self, deployment: &Deployment, rate: f64, (seconds, warm_up): (u64, u64)) -> Steady {
+        let messages = self.requirements.messages(rate);
+        let window = u64::from(deployment.window_seconds);
+        let outcome = self.run(deployment, &|_| messages, (seconds + window, warm_up + window), rate);
+        let log_bytes = self.service.of(self.batch(deployment) * self.requirements.records_per_message).log_bytes;
+        let cost = Cost::of(&outcome, deployment, &self.requirements, log_bytes, self.prices);
+        Steady { rate, outcome, cost }
+    }
+
+    fn burst(&self, deployment: &Deployment) -> Burst {
+        let Requirements { rate, peak, .. } = self.requirements;
+        let (before, length) = BURST;
+        let load = |second| self.requirements.messages(if second < before { rate } else { peak });
+        let outcome = self.run(deployment, &load, (before + length, 0), rate);
+        let in_burst = || outcome.series.iter().filter(|point| point.second >= before);
+        let worst_p95_ms = in_burst().map(|point| point.end_to_end_p95_ms).fold(0.0, f64::max);
+        let most_waiting = in_burst().map(|point| point.waiting).max().unwrap_or_default();
+        // caught up: from then on never again more waiting than arrives in a second
+        let late = |point: &&super::outcome::Point| point.waiting as f64 > point.rate;
+        let last_late = in_burst().filter(late).map(|point| point.second + 1 - before).max();
+        let caught_up_after = match last_late {
+            None => Some(0),
+            Some(seconds) => (seconds + 1 < length).then_some(seconds),
+        };
+        Burst { caught_up_after, worst_p95_ms, most_waiting, outcome }
+    }
+
+    /// Simulates `load` in messages a second, with the pollers that `records_per_second` need at the beginning.
+    pub(crate) fn run(
+        &self,
+        deployment: &Deployment,
+        load: &dyn Fn(u64) -> f64,
+        (seconds, warm_up): (u64, u64),
+        records_per_second: f64,
+    ) -> Outcome {
+        let limited = Deployment { batch_size: whole(self.batch(deployment)), ..deployment.clone() };
+        simulation::run(&Scenario {
+            rate: load,
+            seconds,
+            warm_up,
+            deployment: &limited,
+            service: self.service,
+            records_per_message: self.requirements.records_per_message,
+            units_per_message: self.requirements.units_per_message(),
+            table_units: self.table_units(deployment),
+            pollers: self.needed(deployment, records_per_second),
+            paced: true,
+            overhead_us: u64::from(whole(self.requirements.overhead_ms * 1e3)),
+            seed: self.seed,
+        })
+    }
+}
+
+pub(crate) fn whole(count: f64) -> u32 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "counts are not negative; a cast saturates"
+    )]
+    let count = count as u32;
+    count
+}

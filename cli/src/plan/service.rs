@@ -1,0 +1,255 @@
+//! How long an invocation takes: from a measurement of the function, or from one figure of the operator's.
+
+use super::limits::MEMORY_PER_PROCESSOR_MB;
+use rand_distr::{Distribution, Exp1, StandardNormal};
+use rand_xoshiro::Xoshiro256PlusPlus;
+use serde::Deserialize;
+use std::error::Error;
+use std::path::Path;
+
+/// The part of `make bench`'s results.json that a plan needs. Everything else in it is ignored.
+#[derive(Debug, Clone, Deserialize)]
+struct Results {
+    revision: String,
+    date: String,
+    machine: Machine,
+    start: Start,
+    /// Times with a DynamoDB that takes `delay_ms`, by messages of an invocation.
+    delayed: Vec<Comparison>,
+    delay_ms: f64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct Machine {
+    processor: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct Start {
+    ours_ms: f64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct Comparison {
+    messages: u32,
+    ours: Figures,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct Figures {
+    cpu_us: f64,
+    p50_ms: f64,
+    p95_ms: f64,
+    peak_resident_mb: f64,
+    log_bytes: f64,
+}
+
+/// Invocations of one size.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Invocation {
+    /// Records of the invocation.
+    records: f64,
+    /// The median on a whole processor.
+    median_seconds: f64,
+    /// Of the logarithm of the time, its standard deviation; none if the time is exponential.
+    deviation: Option<f64>,
+    processor_seconds: f64,
+    pub(crate) resident_mb: f64,
+    pub(crate) log_bytes: f64,
+}
+
+/// What is known of the time of invocations.
+#[derive(Debug, Clone)]
+pub(crate) struct ServiceTimes {
+    /// By records, ascending; one or more.
+    sizes: Vec<Invocation>,
+    pub(crate) cold_start_seconds: f64,
+    /// In people's words, where this is from.
+    pub(crate) source: String,
+}
+
+/// The 95th percentile of the standard normal distribution.
+const NORMAL_P95: f64 = 1.644_853_626_951;
+
+impl ServiceTimes {
+    /// From the file that `make bench` writes.
+    pub(crate) fn read(path: &Path) -> Result<Self, Box<dyn Error>> {
+        let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+        Self::parse(&text)
+            .map_err(|error| format!("{} is not a measurement as make bench writes it: {error}", path.display()).into())
+    }
+
+    fn parse(text: &str) -> Result<Self, Box<dyn Error>> {
+        let results: Results = serde_json::from_str(text)?;
+        let mut sizes: Vec<Invocation> = results.delayed.iter().map(Comparison::invocation).collect();
+        sizes.sort_by(|one, other| one.records.total_cmp(&other.records));
+        if sizes.is_empty() || sizes.iter().any(|size| !(size.median_seconds > 0.0 && size.records > 0.0)) {
+            return Err("no times, or times that are not above zero".into());
+        }
+        let Results { revision, date, machine, delay_ms, .. } = &results;
+        Ok(Self {
+            sizes,
+            cold_start_seconds: results.start.ours_ms / 1e3,
+            source: format!(
+                "measured on {date} at revision {revision} on {}, with a DynamoDB that takes {delay_ms} ms",
+                machine.processor
+            ),
+        })
+    }
+
+    /// Every invocation takes `milliseconds` on average, exponentially distributed: the cautious end of what is likely.
+    pub(crate) fn constant(milliseconds: f64) -> Self {
+        let mean = milliseconds / 1e3;
+        let size = Invocation {
+            records: 1.0,
+            median_seconds: mean * std::f64::consts::LN_2,
+            deviation: None,
+            processor_seconds: 0.0,
+            resident_mb: 0.0,
+            log_bytes: 0.0,
+        };
+        Self {
+            sizes: vec![size],
+            cold_start_seconds: 0.0,
+            source: format!(
+                "--service-time {milliseconds}: exponential, the same for every size; no start, memory or log is known"
+            ),
+        }
+    }
+
+    /// Whether the time of an invocation is known by its size.
+    pub(crate) fn knows_sizes(&self) -> bool {
+        self.sizes.len() > 1
+    }
+
+    /// Invocations of `records`: between two measured sizes along the line through them, and outside along the nearest one.
+    pub(crate) fn of(&self, records: f64) -> Invocation {
+        let after = self.sizes.partition_point(|size| size.records < records).clamp(1, self.sizes.len().max(2) - 1);
+        match (self.sizes.get(after - 1), self.sizes.get(after)) {
+            (Some(one), Some(other)) => one.towards(other, records),
+            (Some(only), None) => *only,
+            (None, _) => unreachable!("there is one size or more"),
+        }
+    }
+}
+
+impl Comparison {
+    fn invocation(&self) -> Invocation {
+        let Self { messages, ours } = self;
+        let deviation = (ours.p95_ms / ours.p50_ms).ln().max(0.0) / NORMAL_P95;
+        Invocation {
+            records: f64::from(*messages),
+            median_seconds: ours.p50_ms / 1e3,
+            deviation: Some(deviation),
+            processor_seconds: ours.cpu_us * f64::from(*messages) / 1e6,
+            resident_mb: ours.peak_resident_mb,
+            log_bytes: ours.log_bytes,
+        }
+    }
+}
+
+impl Invocation {
+    fn towards(&self, other: &Self, records: f64) -> Self {
+        let part = (records - self.records) / (other.records - self.records);
+        // no time, and no size of anything, goes below half of the smallest measured one
+        let between = |one: f64, other: f64| (one + part * (other - one)).max(one.min(other) / 2.0);
+        Self {
+            records,
+            median_seconds: between(self.median_seconds, other.median_seconds),
+            deviation: self.deviation.zip(other.deviation).map(|(one, other)| between(one, other)),
+            processor_seconds: between(self.processor_seconds, other.processor_seconds),
+            resident_mb: between(self.resident_mb, other.resident_mb),
+            log_bytes: between(self.log_bytes, other.log_bytes),
+        }
+    }
+
+    /// The median with so much memory: processor time takes longer on the share of a processor that it buys.
+    pub(crate) fn median_seconds(&self, memory_mb: u32) -> f64 {
+        let share = (f64::from(memory_mb) / MEMORY_PER_PROCESSOR_MB).min(1.0);
+        self.median_seconds + self.processor_seconds * (1.0 / share - 1.0)
+    }
+
+    pub(crate) fn mean_seconds(&self, memory_mb: u32) -> f64 {
+        let median = self.median_seconds(memory_mb);
+        match self.deviation {
+            Some(deviation) => median * (deviation * deviation / 2.0).exp(),
+            None => median / std::f64::consts::LN_2,
+        }
+    }
+
+    /// The share of its processors that an instance at work uses.
+    pub(crate) fn processor_utilisation(&self, memory_mb: u32) -> f64 {
+        let processors = (f64::from(memory_mb) / MEMORY_PER_PROCESSOR_MB).min(1.0);
+        self.processor_seconds / processors / self.median_seconds(memory_mb)
+    }
+
+    /// One invocation's time.
+    pub(crate) fn sample(&self, memory_mb: u32, random: &mut Xoshiro256PlusPlus) -> f64 {
+        match self.deviation {
+            Some(deviation) => {
+                let normal: f64 = StandardNormal.sample(random);
+                self.median_seconds(memory_mb) * (deviation * normal).exp()
+            }
+            None => {
+                let exponential: f64 = Exp1.sample(random);
+                self.mean_seconds(memory_mb) * exponential
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use rand_xoshiro::rand_core::SeedableRng;
+
+    /// A measurement of the function, kept for tests and for the plots in docs/plan.md.
+    pub(crate) fn measured() -> ServiceTimes {
+        ServiceTimes::parse(include_str!("measured.json")).unwrap()
+    }
+
+    #[test]
+    fn measured_sizes_come_back_as_they_were_measured() {
+        let times = measured();
+        let [ten, hundred] = [10.0, 100.0].map(|records| times.of(records).median_seconds(1_769));
+        assert!((ten * 1e3 - 6.714_844).abs() < 1e-9 && (hundred * 1e3 - 7.418_597).abs() < 1e-9);
+        assert!(ten < times.of(50.0).median_seconds(1_769) && times.of(50.0).median_seconds(1_769) < hundred);
+        assert!(times.of(1.0).median_seconds(1_769) > 0.005, "DynamoDB's own time stays");
+        assert!(times.of(10_000.0).median_seconds(1_769) > times.of(5_000.0).median_seconds(1_769));
+    }
+
+    #[test]
+    fn samples_have_the_percentiles_that_were_measured() {
+        let mut random = Xoshiro256PlusPlus::seed_from_u64(1);
+        let invocation = measured().of(100.0);
+        let mut samples: Vec<f64> = (0..20_000).map(|_| invocation.sample(1_769, &mut random)).collect();
+        samples.sort_unstable_by(f64::total_cmp);
+        assert!((samples[10_000] / 0.007_418_597 - 1.0).abs() < 0.02);
+        assert!((samples[19_000] / 0.010_669_196 - 1.0).abs() < 0.02);
+        let mean = samples.iter().sum::<f64>() / 20_000.0;
+        assert!((mean / invocation.mean_seconds(1_769) - 1.0).abs() < 0.02);
+    }
+
+    #[test]
+    fn less_memory_takes_longer_and_uses_its_processor_more() {
+        let invocation = measured().of(1_000.0);
+        assert!(invocation.median_seconds(512) > invocation.median_seconds(1_769));
+        assert_eq!(invocation.median_seconds(1_769), invocation.median_seconds(3_000));
+        assert!(invocation.processor_utilisation(512) > invocation.processor_utilisation(1_769));
+        assert!(invocation.processor_utilisation(128) < 1.0);
+    }
+
+    #[test]
+    fn one_figure_is_the_mean_of_an_exponential_time_of_every_size() {
+        let times = ServiceTimes::constant(20.0);
+        assert!((times.of(1.0).mean_seconds(512) - 0.02).abs() < 1e-12);
+        assert_eq!(times.of(1.0).mean_seconds(512), times.of(5_000.0).mean_seconds(512));
+    }
+
+    #[test]
+    fn what_is_no_measurement_is_refused() {
+        for text in ["{}", "[]", "not json", &include_str!("measured.json").replace("\"delayed\"", "\"other\"")] {
+            assert!(ServiceTimes::parse(text).is_err());
+        }
+    }
+}

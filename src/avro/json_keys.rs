@@ -1,0 +1,52 @@
+//! Writes of a record in JSON what a deletion needs: its key and its version.
+//!
+//! It goes by the plan that reads the datum afterwards, so that both agree on which fields there are. What another field
+//! holds is not looked at. A member that is no field is an error all the same: a version that is spelled wrongly would make
+//! the deletion one without a condition.
+
+use super::{
+    json::Json,
+    path::WithPath,
+    plan::{Action, Node, Plan, Step},
+    schema::{Record, Schema, Type, TypeId},
+    write::{Bounds, JsonEncodeError, JsonEncoder, Written, members_of},
+};
+use std::borrow::Cow;
+
+/// Writes `record`, of `schema`, as a datum for `plan`.
+pub(super) fn datum(schema: &Schema, plan: &Plan, record: &Json<'_>, bounds: Bounds, datum: &mut Vec<u8>) -> Written {
+    value(plan, &mut JsonEncoder::of_body(schema, bounds, datum), (schema.root(), plan.root), record)
+}
+
+fn value(plan: &Plan, encoder: &mut JsonEncoder<'_, '_>, (ty, node): (TypeId, Node), json: &Json<'_>) -> Written {
+    match (encoder.schema.get(ty), node, json) {
+        (Type::Record(found), Node::KeyRecord(steps), Json::Object(members)) => {
+            encoder.nested(|encoder| record(plan, encoder, (found, plan.steps(steps)), members))
+        }
+        (expected, Node::KeyRecord(_), _) => Err(WithPath::here(JsonEncodeError::Kind { expected: expected.kind() })),
+        (Type::Union(branches), Node::Union(nodes), json) => encoder
+            .choose(branches, json, &|encoder, index, branch, json| {
+                value(plan, encoder, (branch, plan.branch(nodes, index).unwrap_or(Node::Unresolvable)), json)
+            })
+            .map(drop),
+        _ => encoder.value(ty, json),
+    }
+}
+
+fn record(
+    plan: &Plan,
+    encoder: &mut JsonEncoder<'_, '_>,
+    (record, steps): (&Record, &[Step]),
+    members: &[(Cow<'_, str>, Json<'_>)],
+) -> Written {
+    let sources = members_of(record, members)?;
+    for step in steps {
+        let Action::ReadIfPresent(node, number) = step.action else { continue };
+        let Some(field) = record.fields.get(number as usize) else { continue };
+        let source = sources.get(number as usize).copied().flatten();
+        let given = source.and_then(|source| members.get(source)).map(|(_, value)| value);
+        encoder.datum.push(u8::from(given.is_some() || field.default.is_some()));
+        encoder.field(field, given, |encoder, json| value(plan, encoder, (field.ty, node), json))?;
+    }
+    Ok(())
+}

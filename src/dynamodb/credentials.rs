@@ -1,0 +1,101 @@
+//! The credentials in use. They are loaded when there are none, again before they end, and again when DynamoDB has refused
+//! them; one load at a time, and none of them holds up a call whose credentials are still good.
+
+use crate::error_text;
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, UNIX_EPOCH};
+use tokio::sync;
+use tokio::time::timeout;
+
+/// How long before their end credentials are loaded anew, while calls go on with the old ones.
+pub(super) const REFRESH_BEFORE: Duration = Duration::from_secs(60);
+/// How long a refresh that failed is not tried again.
+const REFRESH_PAUSE: Duration = Duration::from_secs(5);
+/// How long a load may take. Lambda's own sources answer in milliseconds.
+const LOAD_TIMEOUT: Duration = Duration::from_millis(1_500);
+
+/// Where a call's credentials come from. Clones share them.
+#[derive(Clone)]
+pub(super) struct CredentialsCache {
+    provider: SharedCredentialsProvider,
+    loaded: Arc<Mutex<Option<Arc<Credentials>>>>,
+    loading: Arc<sync::Mutex<()>>,
+    /// When the last refresh began, in seconds since the Unix epoch.
+    refreshed: Arc<AtomicU64>,
+}
+
+/// Why there are no credentials.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct NoCredentials {
+    /// Their source could not be asked, and may be the next time.
+    pub(super) transient: bool,
+    pub(super) cause: Box<str>,
+}
+
+impl CredentialsCache {
+    pub(super) fn new(provider: SharedCredentialsProvider) -> Self {
+        Self { provider, loaded: Arc::default(), loading: Arc::default(), refreshed: Arc::default() }
+    }
+
+    /// The credentials for a call at `now`, the time since the Unix epoch.
+    pub(super) async fn provide(&self, now: Duration) -> Result<Arc<Credentials>, NoCredentials> {
+        if let Some(credentials) = self.lasting(now) {
+            if ends_by(&credentials, now + REFRESH_BEFORE) {
+                self.refresh(now);
+            }
+            return Ok(credentials);
+        }
+        let _one_at_a_time = self.loading.lock().await;
+        match self.lasting(now) {
+            Some(credentials) => Ok(credentials),
+            None => self.load().await,
+        }
+    }
+
+    /// Gives up `refused` credentials.
+    pub(super) fn discard(&self, refused: &Arc<Credentials>) {
+        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        if loaded.as_ref().is_some_and(|loaded| Arc::ptr_eq(loaded, refused)) {
+            *loaded = None;
+        }
+    }
+
+    fn lasting(&self, now: Duration) -> Option<Arc<Credentials>> {
+        let loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        loaded.filter(|credentials| !ends_by(credentials, now))
+    }
+
+    /// Loads new credentials beside the calls, unless that is under way.
+    fn refresh(&self, now: Duration) {
+        let due = self.refreshed.load(Ordering::Relaxed) + REFRESH_PAUSE.as_secs() <= now.as_secs();
+        if due && let Ok(one_at_a_time) = Arc::clone(&self.loading).try_lock_owned() {
+            self.refreshed.store(now.as_secs(), Ordering::Relaxed);
+            let cache = self.clone();
+            tokio::spawn(async move {
+                let _one_at_a_time = one_at_a_time;
+                if let Err(NoCredentials { cause, .. }) = cache.load().await {
+                    tracing::warn!(%cause, "credentials not refreshed");
+                }
+            });
+        }
+    }
+
+    async fn load(&self) -> Result<Arc<Credentials>, NoCredentials> {
+        let provided = timeout(LOAD_TIMEOUT, self.provider.provide_credentials()).await;
+        let provided = provided.unwrap_or_else(|_| Err(CredentialsError::provider_timed_out(LOAD_TIMEOUT)));
+        let credentials = Arc::new(provided.map_err(|error| NoCredentials {
+            transient: matches!(error, CredentialsError::ProviderTimedOut(_) | CredentialsError::ProviderError(_)),
+            cause: error_text::of_credentials(&error).into(),
+        })?);
+        *self.loaded.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&credentials));
+        Ok(credentials)
+    }
+}
+
+fn ends_by(credentials: &Credentials, now: Duration) -> bool {
+    credentials.expiry().is_some_and(|end| end <= UNIX_EPOCH + now)
+}

@@ -1,0 +1,146 @@
+//! What of an SDK's error may stand in a log line: its kind, its code, and what the network says. An error's own text may
+//! hold the whole request, and with it a message's body.
+
+use crate::transport::TransportError;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use std::borrow::Cow;
+use std::error::Error;
+use std::io;
+
+/// The longest error code that is passed on. Those of AWS are far shorter.
+const MAX_CODE_BYTES: usize = 100;
+
+/// Why a call through an SDK's client failed.
+pub(crate) fn of_call<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> Cow<'static, str> {
+    match error {
+        SdkError::ConstructionFailure(_) => "the request could not be built".into(),
+        SdkError::TimeoutError(_) => "no response in time".into(),
+        SdkError::DispatchFailure(failure) => failure
+            .as_connector_error()
+            .and_then(|error| network(error))
+            .unwrap_or_else(|| "the request could not be sent".into()),
+        SdkError::ResponseError(error) => {
+            format!("the response with status {} makes no sense", error.raw().status()).into()
+        }
+        SdkError::ServiceError(error) => match error.err().code().filter(|code| is_code(code)) {
+            Some(code) => code.to_owned().into(),
+            None => format!("status {} without an error code", error.raw().status()).into(),
+        },
+        _ => "the call failed".into(),
+    }
+}
+
+/// Why credentials could not be loaded.
+pub(crate) fn of_credentials(error: &CredentialsError) -> Cow<'static, str> {
+    let kind = match error {
+        CredentialsError::CredentialsNotLoaded(_) => "no credentials in the environment or at the container's endpoint",
+        CredentialsError::ProviderTimedOut(_) => "credentials could not be loaded in time",
+        CredentialsError::InvalidConfiguration(_) => "the source of credentials is not set up correctly",
+        _ => "credentials could not be loaded",
+    };
+    match network(error) {
+        Some(cause) => format!("{kind}: {cause}").into(),
+        None => kind.into(),
+    }
+}
+
+/// What the network said, if it is the cause.
+fn network(error: &(dyn Error + 'static)) -> Option<Cow<'static, str>> {
+    std::iter::successors(Some(error), |&error| error.source()).find_map(|error| {
+        if let Some(error) = error.downcast_ref::<TransportError>() {
+            return Some(error.to_string().into());
+        }
+        // an io error that wraps another holds that one's text, whatever it is
+        let error = error.downcast_ref::<io::Error>()?;
+        error.get_ref().is_none().then(|| error.to_string().into())
+    })
+}
+
+fn is_code(code: &str) -> bool {
+    !code.is_empty()
+        && code.len() <= MAX_CODE_BYTES
+        && code.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-#".contains(&byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transport::{HttpTransport, ResponseFuture, sdk_http_client};
+    use aws_sdk_sqs::config::retry::RetryConfig;
+    use aws_sdk_sqs::config::timeout::TimeoutConfig;
+    use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
+    use bytes::Bytes;
+    use http::{Request, Response};
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    #[derive(Debug, Clone)]
+    enum Behaviour {
+        Silent,
+        Broken,
+        Responds(u16, &'static str),
+    }
+
+    impl HttpTransport for Behaviour {
+        fn send(&self, _: Request<Bytes>) -> ResponseFuture {
+            let behaviour = self.clone();
+            Box::pin(async move {
+                match behaviour {
+                    Self::Silent => std::future::pending().await,
+                    Self::Broken => {
+                        Err(TransportError { before_response: true, cause: "sqs.example: connection refused".into() })
+                    }
+                    Self::Responds(status, body) => Ok(Response::builder().status(status).body(body.into()).unwrap()),
+                }
+            })
+        }
+    }
+
+    /// Sends a message through the SDK's own client and returns what may be logged of the failure.
+    async fn failure(behaviour: Behaviour, endpoint: &str) -> String {
+        let config = aws_sdk_sqs::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("us-east-1"))
+            .credentials_provider(Credentials::new("AKID", "secret", None, None, "test"))
+            .endpoint_url(endpoint)
+            .http_client(sdk_http_client(Arc::new(behaviour)))
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(TimeoutConfig::builder().operation_timeout(Duration::from_millis(50)).build())
+            .build();
+        let client = aws_sdk_sqs::Client::from_conf(config);
+        let sent =
+            client.send_message().queue_url("http://sqs.example/1/queue").message_body("the payload").send().await;
+        of_call(&sent.unwrap_err()).into_owned()
+    }
+
+    #[tokio::test]
+    async fn a_failure_says_its_cause_and_nothing_of_the_request_or_the_response() {
+        let good = "http://sqs.example";
+        let cases = [
+            (Behaviour::Silent, good, "no response in time"),
+            (Behaviour::Broken, good, "sqs.example: connection refused"),
+            (Behaviour::Silent, "localhost:1", "the request could not be sent"),
+            (Behaviour::Silent, "http://local host", "the request could not be"),
+            (
+                Behaviour::Responds(400, r#"{"__type":"com.amazonaws.sqs#QueueDoesNotExist","message":"the payload"}"#),
+                good,
+                "QueueDoesNotExist",
+            ),
+            (
+                Behaviour::Responds(400, r#"{"__type":"the payload","message":"the payload"}"#),
+                good,
+                "status 400 without an error code",
+            ),
+            (Behaviour::Responds(502, "<html>the payload"), good, "status 502"),
+            (Behaviour::Responds(200, "the payload"), good, "status 200"),
+        ];
+        for (behaviour, endpoint, expected) in cases {
+            let text = failure(behaviour.clone(), endpoint).await;
+            assert!(text.starts_with(expected), "{behaviour:?} at {endpoint}: {text}");
+            assert!(!text.contains("payload"), "{text}");
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! The kinds of settings: what a variable's text may be, and what it then is. Pure.
+
+use crate::avro::WireFormat;
+use crate::dynamodb::mapping::table_name_problem;
+use http::Uri;
+use std::fmt;
+use std::marker::PhantomData;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// What a setting's text may be.
+pub(super) trait Kind {
+    type Value;
+
+    /// Reads `text`, or says what it must be: the end of a sentence that begins with the variable's name.
+    fn read(&self, text: &str) -> Result<Self::Value, String>;
+
+    /// The range, as the documentation states it.
+    fn range(&self) -> String;
+}
+
+/// Where a setting's value comes from if its variable is not set.
+pub(super) trait Source {
+    type Value;
+
+    fn value(&self, text: Option<String>) -> Result<Self::Value, String>;
+
+    fn default(&self) -> &'static str;
+
+    fn range(&self) -> String;
+}
+
+/// Without it the function does not start.
+pub(super) struct Required<K>(pub(super) K);
+/// Without it there is none.
+pub(super) struct Optional<K>(pub(super) K);
+/// Without it, it is the text.
+pub(super) struct Default<K>(pub(super) &'static str, pub(super) K);
+
+impl<K: Kind> Source for Required<K> {
+    type Value = K::Value;
+
+    fn value(&self, text: Option<String>) -> Result<K::Value, String> {
+        self.0.read(&text.ok_or("is required")?)
+    }
+
+    fn default(&self) -> &'static str {
+        "required"
+    }
+
+    fn range(&self) -> String {
+        self.0.range()
+    }
+}
+
+impl<K: Kind> Source for Optional<K> {
+    type Value = Option<K::Value>;
+
+    fn value(&self, text: Option<String>) -> Result<Option<K::Value>, String> {
+        text.map(|text| self.0.read(&text)).transpose()
+    }
+
+    fn default(&self) -> &'static str {
+        "none"
+    }
+
+    fn range(&self) -> String {
+        self.0.range()
+    }
+}
+
+impl<K: Kind> Source for Default<K> {
+    type Value = K::Value;
+
+    fn value(&self, text: Option<String>) -> Result<K::Value, String> {
+        self.1.read(text.as_deref().unwrap_or(self.0))
+    }
+
+    fn default(&self) -> &'static str {
+        self.0
+    }
+
+    fn range(&self) -> String {
+        self.1.range()
+    }
+}
+
+/// Any text.
+pub(super) struct Text;
+
+impl Kind for Text {
+    type Value = String;
+
+    fn read(&self, text: &str) -> Result<String, String> {
+        Ok(text.to_owned())
+    }
+
+    fn range(&self) -> String {
+        "any text".into()
+    }
+}
+
+/// A directory.
+pub(super) struct Directory;
+
+impl Kind for Directory {
+    type Value = PathBuf;
+
+    fn read(&self, text: &str) -> Result<PathBuf, String> {
+        Ok(text.into())
+    }
+
+    fn range(&self) -> String {
+        "a path".into()
+    }
+}
+
+/// A whole number of something.
+pub(super) struct Whole<T>(pub(super) T, pub(super) T);
+
+impl<T: FromStr + PartialOrd + fmt::Display> Kind for Whole<T> {
+    type Value = T;
+
+    fn read(&self, text: &str) -> Result<T, String> {
+        let number = text.parse().ok().filter(|number| &self.0 <= number && number <= &self.1);
+        number.ok_or_else(|| format!("is {text:?}, but must be a whole number from {} to {}", self.0, self.1))
+    }
+
+    fn range(&self) -> String {
+        format!("{} to {}", self.0, self.1)
+    }
+}
+
+/// A number of something, from 1 to this.
+pub(super) struct Count(pub(super) NonZeroUsize);
+
+impl Kind for Count {
+    type Value = NonZeroUsize;
+
+    fn read(&self, text: &str) -> Result<NonZeroUsize, String> {
+        Whole(NonZeroUsize::MIN, self.0).read(text)
+    }
+
+    fn range(&self) -> String {
+        Whole(NonZeroUsize::MIN, self.0).range()
+    }
+}
+
+/// Milliseconds.
+pub(super) struct Milliseconds(pub(super) u64, pub(super) u64);
+
+impl Kind for Milliseconds {
+    type Value = Duration;
+
+    fn read(&self, text: &str) -> Result<Duration, String> {
+        Whole(self.0, self.1).read(text).map(Duration::from_millis)
+    }
+
+    fn range(&self) -> String {
+        Whole(self.0, self.1).range()
+    }
+}
+
+/// `true` or `false`.
+pub(super) struct Flag;
+
+impl Kind for Flag {
+    type Value = bool;
+
+    fn read(&self, text: &str) -> Result<bool, String> {
+        match text.to_ascii_lowercase().as_str() {
+            "true" => Ok(true),
+            "false" => Ok(false),
+            _ => Err(format!("is {text:?}, but must be true or false")),
+        }
+    }
+
+    fn range(&self) -> String {
+        "true, false".into()
+    }
+}
+
+/// A list of distinct names.
+pub(super) struct ListOf<T>(pub(super) PhantomData<T>);
+
+impl Kind for ListOf<WireFormat> {
+    type Value = Vec<WireFormat>;
+
+    fn read(&self, text: &str) -> Result<Vec<WireFormat>, String> {
+        let (mut formats, mut problems) = (Vec::new(), Vec::new());
+        for name in text.split(',').map(str::trim) {
+            match name.parse() {
+                Ok(format) if formats.contains(&format) => problems.push(format!("names {name} twice")),
+                Ok(format) => formats.push(format),
+                Err(_) => problems.push(format!("names {name:?}, but must be a list of {}", self.range())),
+            }
+        }
+        if problems.is_empty() { Ok(formats) } else { Err(problems.join(" and ")) }
+    }
+
+    fn range(&self) -> String {
+        let names: Vec<_> = WireFormat::ALL.iter().map(ToString::to_string).collect();
+        names.join(", ")
+    }
+}
+
+/// A table's name or ARN.
+pub(super) struct TableName;
+
+impl Kind for TableName {
+    type Value = String;
+
+    fn read(&self, text: &str) -> Result<String, String> {
+        match table_name_problem(text) {
+            None => Ok(text.to_owned()),
+            Some(problem) => Err(problem),
+        }
+    }
+
+    fn range(&self) -> String {
+        "a name of 3 to 255 letters, digits, `.`, `-` and `_`, or a table ARN".into()
+    }
+}
+
+/// An AWS region.
+pub(super) struct Region;
+
+impl Kind for Region {
+    type Value = String;
+
+    fn read(&self, text: &str) -> Result<String, String> {
+        // it becomes a part of a host's name
+        let is_label = text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+            && !text.starts_with('-')
+            && !text.ends_with('-');
+        if is_label {
+            Ok(text.to_owned())
+        } else {
+            Err(format!("is {text:?}, but must be a region such as eu-central-1"))
+        }
+    }
+
+    fn range(&self) -> String {
+        "a region".into()
+    }
+}
+
+/// The URL of a server, `http://host:port` or `https://host`, or of something on it.
+pub(super) struct Url {
+    /// Whether it must name more than the server.
+    pub(super) with_path: bool,
+}
+
+impl Kind for Url {
+    type Value = String;
+
+    /// What is wrong is said without the URL, which may hold a password.
+    fn read(&self, text: &str) -> Result<String, String> {
+        let url: Uri = text.parse().map_err(|_| format!("must be {}", self.range()))?;
+        let is_http = matches!(url.scheme_str(), Some("http" | "https"));
+        let host_only = url.authority().is_some_and(|authority| !authority.as_str().contains('@'));
+        // `http` takes port 99999 and tells nobody
+        let port = url
+            .authority()
+            .and_then(|authority| authority.as_str().rsplit_once(':'))
+            .filter(|(_, port)| !port.ends_with(']'));
+        let port_fits = port.is_none_or(|(_, port)| port.parse::<u16>().is_ok());
+        let path_fits = if self.with_path { url.path().len() > 1 } else { url.path() == "/" };
+        if is_http && host_only && port_fits && path_fits && url.query().is_none() {
+            Ok(text.to_owned())
+        } else {
+            Err(format!("must be {}", self.range()))
+        }
+    }
+
+    fn range(&self) -> String {
+        let path = if self.with_path { "/path" } else { "" };
+        format!("an `http://` or `https://` URL, `scheme://host:port{path}`")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_one_that_can_be_called() {
+        let (server, queue) = (Url { with_path: false }, Url { with_path: true });
+        for good in [
+            "http://127.0.0.1:8000",
+            "https://dynamodb.eu-central-1.amazonaws.com/",
+            "http://[::1]:8000",
+            "http://[::1]",
+        ] {
+            assert_eq!(server.read(good).as_deref(), Ok(good));
+        }
+        for bad in [
+            "localhost:1",
+            "127.0.0.1:8000",
+            "ftp://host",
+            "http://",
+            "http://user:secret@host",
+            "http://host/path",
+            "http://host?a=b",
+            "http://host:99999",
+            "host",
+            "http://a b",
+        ] {
+            let problem = server.read(bad).unwrap_err();
+            assert!(!problem.contains("secret"), "{problem}");
+        }
+        let good = "https://sqs.eu-central-1.amazonaws.com/123456789012/quarantine.fifo";
+        assert_eq!(queue.read(good).as_deref(), Ok(good));
+        for bad in
+            ["https://sqs.eu-central-1.amazonaws.com", "https://sqs.eu-central-1.amazonaws.com/", "localhost:1/queue"]
+        {
+            assert!(queue.read(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_region_can_be_part_of_a_hosts_name() {
+        for (text, fits) in
+            [("eu-central-1", true), ("us-gov-west-1", true), ("eu central", false), ("x/y", false), ("-a", false)]
+        {
+            assert_eq!(Region.read(text).is_ok(), fits, "{text}");
+        }
+    }
+}

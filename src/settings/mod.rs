@@ -1,0 +1,238 @@
+//! The settings: environment variables, read once, every mistake reported together. One table is the source of names,
+//! defaults, ranges and meanings; `docs/settings.md` and `template.yaml` are tested against it.
+
+mod kind;
+
+use crate::avro::WireFormat;
+use kind::{
+    Count, Default, Directory, Flag, ListOf, Milliseconds, Optional, Region, Required, Source, TableName, Text, Url,
+    Whole,
+};
+use std::fmt;
+use std::marker::PhantomData;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The most write calls at once. A thousand is far over what one table's share of a function needs.
+const MAX_CALLS: NonZeroUsize = NonZeroUsize::new(1_000).unwrap();
+
+/// One setting, as the documentation describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    /// The environment variable.
+    pub name: &'static str,
+    /// What holds if it is not set or empty: a text as it would be set, `none`, or `required`.
+    pub default: &'static str,
+    /// What it may be.
+    pub range: String,
+    /// What it does.
+    pub meaning: &'static str,
+    /// What a low value does, where there is high and low.
+    pub low: &'static str,
+    /// What a high value does.
+    pub high: &'static str,
+}
+
+/// Declares the settings, how they are read and how they are described from one table.
+macro_rules! settings {
+    ($($name:literal => $field:ident: $type:ty = $source:expr, $meaning:literal $(, low $low:literal, high $high:literal)?;)+) => {
+        /// What the function was told.
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub struct Settings { $(#[doc = $meaning] pub $field: $type,)+ }
+
+        impl Settings {
+            /// Every setting, in the order of the documentation.
+            pub fn all() -> Vec<Setting> {
+                vec![$({
+                    let source = $source;
+                    let (low, high) = (concat!($($low)?), concat!($($high)?));
+                    Setting { name: $name, default: source.default(), range: source.range(), meaning: $meaning, low, high }
+                },)+]
+            }
+
+            fn read(lookup: &impl Fn(&str) -> Option<String>, problems: &mut Vec<String>) -> Option<Self> {
+                $(
+                    let $field = ($source).value(text(lookup, $name));
+                    let $field = $field.map_err(|problem| problems.push(format!("{} {problem}", $name))).ok();
+                )+
+                Some(Self { $($field: $field?,)+ })
+            }
+        }
+    };
+}
+
+settings! {
+    "TABLE_NAME" => table_name: String = Required(TableName),
+        "Table of the records whose schema names none.";
+    "SCHEMA_DIR" => schema_dir: PathBuf = Default("/opt/schemas", Directory),
+        "Where the schema files are, a folder a subject and a file a version.";
+    "WIRE_FORMATS" => wire_formats: Vec<WireFormat> = Default("single-object,container", ListOf(PhantomData)),
+        "Framings that are looked for, in this order.";
+    "DEFAULT_SCHEMA" => default_schema: Option<String> = Optional(Text),
+        "`subject` or `subject/version` of `datum` and `json` bodies without a `schema` attribute.";
+    "TARGET_LATENCY_MS" => target_latency: Duration = Default("50", Milliseconds(1, 60_000)),
+        "P95 of one write call, in milliseconds, that the limiter steers to.",
+        low "fewer calls at once, fewer throttles", high "more throughput";
+    "MIN_IN_FLIGHT" => min_in_flight: NonZeroUsize = Default("1", Count(MAX_CALLS)),
+        "Write calls at once at least, however slow they are.",
+        low "a throttled table can recover", high "keeps sending to a throttled table";
+    "MAX_IN_FLIGHT" => max_in_flight: NonZeroUsize = Default("50", Count(MAX_CALLS)),
+        "Write calls at once at most, and the connections that are kept.",
+        low "slow on large batches", high "more memory and sockets";
+    "DEADLINE_MARGIN_MS" => deadline_margin: Duration = Default("500", Milliseconds(0, 60_000)),
+        "Milliseconds kept back from the Lambda deadline to answer with what is unfinished.",
+        low "a late answer loses the invocation", high "less is written";
+    "QUARANTINE_QUEUE_URL" => quarantine_queue_url: Option<String> = Optional(Url { with_path: true }),
+        "Queue that rejected messages go to, with their reason. Without one they are retried until they are dead-lettered.";
+    "METRICS_NAMESPACE" => metrics_namespace: String = Default("AvroIngest", Text),
+        "CloudWatch namespace of the metrics.";
+    "SERVICE_NAME" => service_name: Option<String> = Optional(Text),
+        "Dimension `Service` of the metrics. Without it, the function's name.";
+    "MAX_DEPTH" => max_depth: usize = Default("64", Whole(1, 256)),
+        "How deep a datum may be nested. DynamoDB itself takes 32 levels of lists and maps.",
+        low "legitimate messages are rejected", high "more stack for a hostile one";
+    "MAX_RECORDS" => max_records: usize = Default("10000", Whole(1, 1_000_000)),
+        "Records that one message may hold.",
+        low "legitimate messages are rejected", high "more memory and time for one message";
+    "MAX_INFLATED_BYTES" => max_inflated_bytes: usize = Default("16777216", Whole(1_024, 1 << 30)),
+        "Bytes that one message may inflate to.",
+        low "legitimate messages are rejected", high "more memory for one message";
+    "AWS_REGION" => region: Option<String> = Optional(Region),
+        "Region of the table and the queues. Lambda sets it.";
+    "AWS_ENDPOINT_URL" => endpoint: Option<String> = Optional(Url { with_path: false }),
+        "Where all of AWS is, for tests. Without it, AWS's own endpoints.";
+    "AWS_ENDPOINT_URL_DYNAMODB" => dynamodb_endpoint: Option<String> = Optional(Url { with_path: false }),
+        "Where DynamoDB is, for tests. Goes before `AWS_ENDPOINT_URL`.";
+    "AWS_ENDPOINT_URL_SQS" => sqs_endpoint: Option<String> = Optional(Url { with_path: false }),
+        "Where SQS is, for tests. Goes before `AWS_ENDPOINT_URL`.";
+    "AWS_USE_FIPS_ENDPOINT" => use_fips: bool = Default("false", Flag),
+        "Whether AWS's FIPS endpoints are called.";
+    "AWS_USE_DUALSTACK_ENDPOINT" => use_dual_stack: bool = Default("false", Flag),
+        "Whether AWS's dual-stack endpoints, which IPv6 reaches, are called.";
+}
+
+/// The settings that are wrong, one sentence each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SettingsError(Vec<String>);
+
+impl fmt::Display for SettingsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "invalid settings: {}", self.0.join("; "))
+    }
+}
+
+impl std::error::Error for SettingsError {}
+
+impl Settings {
+    /// Reads each setting by its name. An empty value counts as none: a template cannot leave a variable out.
+    ///
+    /// # Errors
+    /// Every setting that is missing or wrong.
+    pub fn parse(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
+        let mut problems = Vec::new();
+        let settings = Self::read(&lookup, &mut problems);
+        if let Some(settings) = &settings
+            && settings.min_in_flight > settings.max_in_flight
+        {
+            problems.push("MIN_IN_FLIGHT is over MAX_IN_FLIGHT".into());
+        }
+        settings.filter(|_| problems.is_empty()).ok_or(SettingsError(problems))
+    }
+}
+
+fn text(lookup: &impl Fn(&str) -> Option<String>, name: &str) -> Option<String> {
+    lookup(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(settings: &[(&str, &str)]) -> Result<Settings, SettingsError> {
+        Settings::parse(|name| settings.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()))
+    }
+
+    #[test]
+    fn only_the_table_is_required() {
+        let settings = parse(&[("TABLE_NAME", "orders")]).unwrap();
+        assert_eq!(settings.table_name, "orders");
+        assert_eq!(settings.schema_dir, PathBuf::from("/opt/schemas"));
+        assert_eq!(settings.wire_formats, [WireFormat::SingleObject, WireFormat::Container]);
+        assert_eq!((settings.min_in_flight.get(), settings.max_in_flight.get()), (1, 50));
+        assert_eq!((settings.target_latency.as_millis(), settings.deadline_margin.as_millis()), (50, 500));
+        assert_eq!(settings.metrics_namespace, "AvroIngest");
+    }
+
+    #[test]
+    fn the_limits_are_the_decoders_own_unless_they_are_set() {
+        let limits = crate::avro::Limits::default();
+        let settings = parse(&[("TABLE_NAME", "orders")]).unwrap();
+        assert_eq!(
+            (settings.max_depth, settings.max_records, settings.max_inflated_bytes),
+            (limits.max_depth, limits.max_records, limits.max_inflated_bytes)
+        );
+    }
+
+    #[test]
+    fn an_empty_variable_counts_as_none() {
+        let bare = parse(&[("TABLE_NAME", "orders")]);
+        let names: Vec<_> = Settings::all().iter().map(|setting| setting.name).collect();
+        for empty in ["", " "] {
+            let empty: Vec<_> =
+                names.iter().map(|name| (*name, if *name == "TABLE_NAME" { "orders" } else { empty })).collect();
+            assert_eq!(parse(&empty), bare);
+        }
+    }
+
+    #[test]
+    fn every_mistake_is_reported_at_once() {
+        let error = parse(&[
+            ("WIRE_FORMATS", "datum, xml,datum"),
+            ("TARGET_LATENCY_MS", "0"),
+            ("DEADLINE_MARGIN_MS", "-1"),
+            ("MAX_DEPTH", "deep"),
+            ("QUARANTINE_QUEUE_URL", "localhost:1"),
+            ("AWS_ENDPOINT_URL_DYNAMODB", "127.0.0.1:8000"),
+            ("AWS_REGION", "eu central"),
+            ("AWS_USE_FIPS_ENDPOINT", "yes"),
+        ])
+        .unwrap_err()
+        .to_string();
+        for part in [
+            "TABLE_NAME is required",
+            "\"xml\"",
+            "datum twice",
+            "TARGET_LATENCY_MS is \"0\"",
+            "DEADLINE_MARGIN_MS",
+            "MAX_DEPTH",
+            "QUARANTINE_QUEUE_URL must be",
+            "AWS_ENDPOINT_URL_DYNAMODB must be",
+            "AWS_REGION",
+            "AWS_USE_FIPS_ENDPOINT",
+        ] {
+            assert!(error.contains(part), "{part} in {error}");
+        }
+        let error = parse(&[("TABLE_NAME", "orders"), ("MIN_IN_FLIGHT", "51")]).unwrap_err();
+        assert_eq!(error.to_string(), "invalid settings: MIN_IN_FLIGHT is over MAX_IN_FLIGHT");
+    }
+
+    #[test]
+    fn bounds_are_inclusive() {
+        for (value, fits) in [("0", false), ("1", true), ("1000", true), ("1001", false)] {
+            let result = parse(&[("TABLE_NAME", "orders"), ("MIN_IN_FLIGHT", "1"), ("MAX_IN_FLIGHT", value)]);
+            assert_eq!(result.is_ok(), fits, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_table_is_one_that_aws_takes() {
+        let long = "t".repeat(255);
+        for (table, fits) in
+            [("ab", false), ("abc", true), (&long, true), (&format!("{long}t"), false), ("my table", false)]
+        {
+            assert_eq!(parse(&[("TABLE_NAME", table)]).is_ok(), fits, "{table}");
+        }
+        assert!(parse(&[("TABLE_NAME", "arn:aws:dynamodb:eu-central-1:123456789012:table/orders")]).is_ok());
+    }
+}
