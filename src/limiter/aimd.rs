@@ -137,7 +137,9 @@ impl AimdLimit {
         if started.saturating_sub(state.heard_at) < IDLE {
             return state;
         }
-        State { limit: state.limit.max(self.start().limit), window: Window::open(started), ..state }
+        let start = self.start().limit;
+        // a new window, so that the calls from before the pause do not lift the limit once more
+        if state.limit < start { State { limit: start, window: Window::open(started), ..state } } else { state }
     }
 
     fn counted(&self, state: State, sample: Sample, started: Duration, now: Duration) -> Window {
@@ -406,7 +408,7 @@ mod tests {
     #[test]
     fn small_limits_are_cut_by_one_and_never_under_the_lower_bound() {
         let mut link = Link::at(3);
-        assert_eq!([link.calls(2, SERVED, SLOW), link.calls(2, SERVED, SLOW), link.calls(2, SERVED, SLOW)], [2, 1, 1]);
+        assert_eq!([link.calls(2, CallOutcome::Failed, QUICK), link.calls(2, CallOutcome::Failed, QUICK), link.calls(2, CallOutcome::Failed, QUICK)], [2, 1, 1]);
         assert_eq!(Link::new(3, 50).calls(100, THROTTLED, QUICK), 3);
     }
 

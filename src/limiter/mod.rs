@@ -32,7 +32,8 @@
 //! - *Slow return.* Growth to the limit that was last found too high takes five good windows instead of one. With small limits a
 //!   step is a large part of the whole, and trying at every window would by itself put the P95 over the target.
 //! - *Restart after idle.* A frozen function learns nothing. When no call has run for a second, the limit is lifted to the
-//!   starting limit and the window begins anew. A higher limit is kept: were it wrong, one window would tell.
+//!   starting limit with a new window. A higher limit is kept, with the calls of the last ten seconds: were it wrong, one window
+//!   would tell.
 //!
 //! # Sources
 //!

@@ -26,7 +26,6 @@ mod retry;
 pub(crate) use order::Group;
 pub use report::{WriteFigures, WriteOutcome, WriteReport};
 
-use super::batch::Index;
 use super::client::Client;
 use super::conditional::{conditional_body, is_superseded};
 use super::item::{Item, Items, Operation};
