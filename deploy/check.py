@@ -25,6 +25,8 @@ COMBINATIONS = {
         "Architecture": "x86_64",
         "MaxWriteUnits": "40000",
         "ServiceName": "orders",
+        "UseDualStackEndpoint": "true",
+        "UseFipsEndpoint": "true",
         "WarmWriteUnits": "4000",
     },
     "reserved-pollers": {"ScalingMode": "pollers", "MaximumPollers": "100", "ReserveConcurrency": "true"},

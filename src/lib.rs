@@ -25,19 +25,20 @@
 //! [`Ledger`](outcome::Ledger): `received = stored + superseded + quarantined + returned`.
 
 pub mod avro;
+mod calendar;
 mod clock;
 pub mod decode;
 pub mod dynamodb;
 pub mod encode;
 mod error_text;
 pub mod handler;
+pub mod json;
 pub mod limiter;
 pub mod metrics;
 pub mod outcome;
 pub mod quarantine;
 pub mod record;
 pub mod runtime;
-mod scan;
 pub mod schema_dir;
 pub mod settings;
 pub mod sqs;

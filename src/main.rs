@@ -16,6 +16,7 @@ use aws_config::meta::credentials::CredentialsProviderChain;
 use aws_config::provider_config::ProviderConfig;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_dynamodb::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
+use aws_sdk_sqs::config::retry::RetryConfig;
 use aws_sdk_sqs::config::timeout::TimeoutConfig;
 use aws_sdk_sqs::config::{BehaviorVersion, Region, StalledStreamProtectionConfig};
 use std::error::Error;
@@ -32,6 +33,8 @@ use tracing_subscriber::filter::LevelFilter;
 const WARM_UP_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long one attempt at sending rejected messages to the quarantine queue may take.
 const QUARANTINE_ATTEMPT_TIMEOUT: Duration = Duration::from_millis(1_500);
+/// The longest pause before the second attempt; the SDK's own of a second would take a third of the time there is.
+const QUARANTINE_BACKOFF: Duration = Duration::from_millis(50);
 /// How long the attempts may take together, credentials included.
 const QUARANTINE_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -208,6 +211,7 @@ impl Aws {
             .region(self.region.clone())
             .credentials_provider(self.credentials.clone())
             .timeout_config(timeouts)
+            .retry_config(RetryConfig::standard().with_initial_backoff(QUARANTINE_BACKOFF))
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .use_fips(self.use_fips)
             .use_dual_stack(self.use_dual_stack);

@@ -1,4 +1,4 @@
-//! The README's tables name what there is, all of it and nothing else.
+//! The tables of README and docs name what there is, all of it and nothing else; so does the template.
 
 #![allow(
     clippy::cast_possible_truncation,
@@ -14,7 +14,7 @@
 
 use avro_ingest::avro::WireFormat;
 use avro_ingest::outcome::Reason;
-use avro_ingest::settings::Settings;
+use avro_ingest::settings::{Setting, Settings};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
@@ -55,11 +55,70 @@ fn every_metric_is_explained() {
     assert_eq!(first_column("## Metrics"), names(listed));
 }
 
+/// The row of a setting in `docs/settings.md`.
+fn row(setting: &Setting) -> String {
+    let Setting { name, default, range, meaning, low, high } = setting;
+    let effect = if low.is_empty() { String::new() } else { format!(" Low: {low}. High: {high}.") };
+    let default = if ["required", "none"].contains(default) { (*default).to_owned() } else { format!("`{default}`") };
+    format!("| `{name}` | {default} | {range} | {meaning}{effect} |")
+}
+
+/// `UPDATE_DOCS=1 cargo test --test readme` writes the table anew.
 #[test]
-fn every_setting_the_function_reads_is_explained() {
-    let mut explained = first_column("## Settings");
-    for lambdas_own in ["AWS_LAMBDA_LOG_LEVEL", "AWS_LAMBDA_LOG_FORMAT"] {
-        assert!(explained.remove(lambdas_own));
+fn the_settings_are_documented_as_they_are_declared() {
+    const FILE: &str = "docs/settings.md";
+    let header = ["| variable | default | range | meaning |".to_owned(), "| --- | --- | --- | --- |".to_owned()];
+    let table: Vec<String> = header.into_iter().chain(Settings::all().iter().map(row)).collect();
+    let text = read(FILE);
+    let lines: Vec<&str> = text.lines().collect();
+    let first = lines.iter().position(|line| line.starts_with('|')).unwrap();
+    let end = first + lines[first..].iter().take_while(|line| line.starts_with('|')).count();
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        let text = [&lines[..first], &table.iter().map(String::as_str).collect::<Vec<_>>(), &lines[end..]].concat();
+        fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join(FILE), text.join("\n") + "\n").unwrap();
+    } else {
+        assert_eq!(lines[first..end], table, "UPDATE_DOCS=1 writes it anew");
     }
-    assert_eq!(explained, names(Settings::all().iter().map(|setting| setting.name)));
+}
+
+/// The parameter's block in the template.
+fn parameter(template: &str, name: &str) -> String {
+    let block = template.split(&format!("\n  {name}:\n")).nth(1).unwrap_or_else(|| panic!("no parameter {name}"));
+    block.lines().take_while(|line| line.starts_with("    ")).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn every_setting_can_be_set_in_the_template_and_has_its_default_there() {
+    let template = read("template.yaml");
+    for setting in Settings::all() {
+        let Setting { name, default, .. } = &setting;
+        match *name {
+            // Lambda's own
+            "AWS_REGION" => continue,
+            // where the layer is
+            "SCHEMA_DIR" => continue,
+            // there is one for each service
+            "AWS_ENDPOINT_URL" => continue,
+            _ => {}
+        }
+        let value = template.lines().find_map(|line| line.trim().strip_prefix(&format!("{name}: ")));
+        let value = value.unwrap_or_else(|| panic!("the template does not set {name}"));
+        let Some(name) = value.strip_prefix("!Ref ").filter(|name| *name != "Table") else {
+            assert!(value.starts_with("!If") || value == "!Ref Table", "{name}: {value}");
+            continue;
+        };
+        let parameter = parameter(&template, name);
+        let field = |field: &str| {
+            let line = parameter.lines().find_map(|line| line.trim().strip_prefix(&format!("{field}: ")));
+            line.map(|value| value.trim_matches('\'').to_owned())
+        };
+        let expected = if *default == "none" { "" } else { default };
+        assert_eq!(field("Default").as_deref(), Some(expected), "{name}");
+        if let (Some((least, most)), Some(min), Some(max)) =
+            (setting.range.split_once(" to "), field("MinValue"), field("MaxValue"))
+        {
+            let number = |text: &str| text.parse::<u64>().unwrap();
+            assert!(number(least) <= number(&min) && number(&max) <= number(most), "{name}");
+        }
+    }
 }

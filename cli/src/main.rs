@@ -1,5 +1,6 @@
 //! `ingest`, the tool beside the function.
 
+mod aws;
 mod check;
 mod inspect;
 mod local;
@@ -8,6 +9,7 @@ mod page;
 mod plan;
 mod plot;
 mod prices;
+mod report;
 mod summary;
 
 use clap::{Parser, Subcommand};
@@ -28,6 +30,7 @@ enum Command {
     Check(check::Arguments),
     Inspect(inspect::Arguments),
     Plan(plan::Arguments),
+    Report(report::Arguments),
 }
 
 /// What `--wire-formats` allows unless it is given: the tool is there to look into anything.
@@ -46,6 +49,7 @@ async fn main() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Plan(arguments) => plan::run(&arguments),
+        Command::Report(arguments) => report::run(arguments).await,
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

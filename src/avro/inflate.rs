@@ -80,7 +80,7 @@ pub(crate) fn inflate<'b>(
 }
 
 /// How far one step of a decompressor came.
-struct Step {
+struct Progress {
     read: usize,
     written: usize,
     ended: bool,
@@ -106,28 +106,11 @@ fn raw_deflate(payload: &[u8], most: usize, buffer: &mut Vec<u8>) -> Result<usiz
     let Ended { read, written } = deflate(Decompress::new(false), payload, most, buffer)?;
     let rest = payload.get(read..).unwrap_or_default();
     let inflated = buffer.get(..written).unwrap_or_default();
-    if rest.is_empty() || adler32(inflated).to_be_bytes().starts_with(rest) {
+    if rest.is_empty() || simd_adler32::adler32(&inflated).to_be_bytes().starts_with(rest) {
         Ok(written)
     } else {
         Err(InflateError::Trailing)
     }
-}
-
-/// The checksum of RFC 1950.
-fn adler32(data: &[u8]) -> u32 {
-    const MODULUS: u32 = 65_521;
-    /// The most bytes whose sums stay within 32 bits.
-    const RUN: usize = 5_552;
-    let (mut one, mut two) = (1_u32, 0_u32);
-    for run in data.chunks(RUN) {
-        for &byte in run {
-            one += u32::from(byte);
-            two += one;
-        }
-        one %= MODULUS;
-        two %= MODULUS;
-    }
-    two << 16 | one
 }
 
 /// Runs a decompressor until it ends.
@@ -135,7 +118,7 @@ fn run(
     payload: &[u8],
     most: usize,
     buffer: &mut Vec<u8>,
-    mut step: impl FnMut(&[u8], &mut [u8]) -> Result<Step, InflateError>,
+    mut step: impl FnMut(&[u8], &mut [u8]) -> Result<Progress, InflateError>,
 ) -> Result<Ended, InflateError> {
     let (mut read, mut written) = (0, 0);
     loop {
@@ -167,7 +150,7 @@ fn deflate(mut inflater: Decompress, payload: &[u8], most: usize, buffer: &mut V
     run(payload, most, buffer, |input, output| {
         let before = (inflater.total_in(), inflater.total_out());
         let status = inflater.decompress(input, output, FlushDecompress::None).map_err(|_| InflateError::Corrupt)?;
-        Ok(Step {
+        Ok(Progress {
             read: difference(before.0, inflater.total_in()),
             written: difference(before.1, inflater.total_out()),
             ended: status == flate2::Status::StreamEnd,
@@ -180,7 +163,7 @@ fn bzip2(payload: &[u8], most: usize, buffer: &mut Vec<u8>) -> Result<Ended, Inf
     run(payload, most, buffer, |input, output| {
         let before = (inflater.total_in(), inflater.total_out());
         let status = inflater.decompress(input, output).map_err(|_| InflateError::Corrupt)?;
-        Ok(Step {
+        Ok(Progress {
             read: difference(before.0, inflater.total_in()),
             written: difference(before.1, inflater.total_out()),
             ended: status == bzip2::Status::StreamEnd,
@@ -197,7 +180,7 @@ fn xz(payload: &[u8], most: usize, buffer: &mut Vec<u8>) -> Result<Ended, Inflat
             liblzma::stream::Error::MemLimit => InflateError::TooLarge(most),
             _ => InflateError::Corrupt,
         })?;
-        Ok(Step {
+        Ok(Progress {
             read: difference(before.0, inflater.total_in()),
             written: difference(before.1, inflater.total_out()),
             ended: status == liblzma::stream::Status::StreamEnd,
@@ -210,7 +193,7 @@ fn zstandard(payload: &[u8], most: usize, buffer: &mut Vec<u8>) -> Result<Ended,
     inflater.set_parameter(DParameter::WindowLogMax(ZSTD_MAX_WINDOW_LOG)).map_err(|_| InflateError::Corrupt)?;
     run(payload, most, buffer, |input, output| {
         let status = inflater.run_on_buffers(input, output).map_err(|_| InflateError::Corrupt)?;
-        Ok(Step { read: status.bytes_read, written: status.bytes_written, ended: status.remaining == 0 })
+        Ok(Progress { read: status.bytes_read, written: status.bytes_written, ended: status.remaining == 0 })
     })
 }
 
@@ -340,7 +323,7 @@ pub(super) mod tests {
     #[test]
     fn what_python_leaves_of_the_checksum_behind_a_deflate_block_must_be_right() {
         let data = sample();
-        let (block, checksum) = (compress(Compression::Deflate, &data), adler32(&data).to_be_bytes());
+        let (block, checksum) = (compress(Compression::Deflate, &data), simd_adler32::adler32(&&*data).to_be_bytes());
         let zlib = compress(Compression::Zlib, &data);
         assert_eq!(zlib[zlib.len() - 4..], checksum);
         let with = |rest: &[u8]| read(Compression::Deflate, &[&block, rest].concat(), &Limits::default());

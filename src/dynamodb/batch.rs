@@ -1,8 +1,8 @@
 //! Write batches: which items go out together, and the bytes of the call. Pure.
 
 use super::item::{Items, Operation};
-use super::json;
 use super::mapping::TableId;
+use crate::json;
 use std::collections::{HashMap, VecDeque};
 
 /// The most items of one BatchWriteItem call.

@@ -4,8 +4,8 @@
 
 use super::batch::PREFIX_ROOM;
 use super::item::{Item, Items, Operation};
-use super::json;
 use super::mapping::Mapping;
+use crate::json;
 use serde_json::Value;
 
 /// The body of a PutItem or DeleteItem that DynamoDB refuses if the item there has a newer version.

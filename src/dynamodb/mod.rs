@@ -7,13 +7,13 @@ pub mod client;
 mod conditional;
 mod credentials;
 pub mod item;
-mod json;
 pub mod mapping;
+mod number;
 mod response;
 mod signature;
 pub mod writer;
 
 pub use batch::{MAX_BATCH_BYTES, MAX_BATCH_ITEMS};
 #[cfg(test)]
-pub(crate) use json::push_canonical_number;
-pub use json::{MAX_NUMBER_DIGITS, MAX_NUMBER_EXPONENT, MIN_NUMBER_EXPONENT};
+pub(crate) use number::push_canonical_number;
+pub use number::{MAX_NUMBER_DIGITS, MAX_NUMBER_EXPONENT, MIN_NUMBER_EXPONENT};

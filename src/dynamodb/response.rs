@@ -2,8 +2,8 @@
 //! <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html>
 
 use super::item::push_canonical;
-use super::json;
 use super::mapping::Mapping;
+use crate::json;
 use aws_runtime::retries::classifiers::{THROTTLING_ERRORS, TRANSIENT_ERRORS};
 use serde::Deserialize;
 use serde_json::Value;

@@ -2,7 +2,7 @@
 //! skipped.
 //! <https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html>
 
-use super::reader::{JsonReader, Unexpected};
+use crate::json::{JsonReader, Unexpected};
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use serde_json::value::RawValue;
 use std::borrow::Cow;

@@ -3,10 +3,8 @@
 mod body;
 mod event;
 mod fifo;
-mod reader;
 mod response;
 
 pub use body::{BodyContent, BodyError, DecodedBody};
 pub use event::{Event, MalformedEvent, Message, OriginalAttribute};
-pub use reader::Unexpected;
 pub use response::Response;

@@ -29,12 +29,62 @@ pub struct Faults {
     pub reset_after: u64,
     /// The answer never comes; half of the time the write was applied.
     pub stall: u64,
+    /// The answer never comes, and the write is applied some seconds later.
+    pub late: u64,
     /// The answer makes no sense; half of the time the write was applied.
     pub malformed: u64,
     /// The credentials are refused.
     pub expired: u64,
     /// The code that makes the call panics.
     pub panic: u64,
+}
+
+/// A fault that sticks to an item or a table: every call that concerns it meets this fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StickyFault {
+    /// HTTP 500 with DynamoDB's own error.
+    ServerError,
+    /// No answer, nothing applied.
+    Silent,
+    /// The partition is throttled.
+    HotPartition,
+    /// The table is throttled.
+    Throttled,
+    /// The caller may not write this key.
+    AccessDenied,
+    /// A gateway refuses with HTML.
+    Html413,
+}
+
+impl StickyFault {
+    pub const OF_ITEMS: [Self; 5] =
+        [Self::ServerError, Self::Silent, Self::HotPartition, Self::AccessDenied, Self::Html413];
+
+    fn fault(self) -> Fault {
+        let throttle = |reason: &str| {
+            let (status, mut body) = error(400, "ThrottlingException");
+            body["throttlingReasons"] = json!([{"reason": reason, "resource": "arn:aws:dynamodb:x:1:table/t"}]);
+            Fault::Answer(status, body.to_string())
+        };
+        let refusal = |status, code: &str| Fault::Answer(status, error(status, code).1.to_string());
+        match self {
+            Self::ServerError => refusal(500, "InternalServerError"),
+            Self::Silent => Fault::Stall { applied: false },
+            Self::HotPartition => throttle("TableWriteKeyRangeThroughputExceeded"),
+            Self::Throttled => throttle("TableWriteProvisionedThroughputExceeded"),
+            Self::AccessDenied => refusal(400, "AccessDeniedException"),
+            Self::Html413 => Fault::Answer(413, "<html>too large</html>".to_owned()),
+        }
+    }
+}
+
+/// One write that was applied.
+#[derive(Debug, Clone)]
+pub struct Written {
+    pub table: String,
+    pub key: String,
+    /// None if the item was deleted.
+    pub item: Option<Value>,
 }
 
 /// The table. Clones share it.
@@ -47,8 +97,10 @@ struct State {
     keys: Vec<String>,
     faults: Faults,
     random: Random,
-    /// Every item ever written, to see that nothing is written that should not be.
-    written: Vec<Value>,
+    /// By the text of a key's value or by the name of a table.
+    sticky: BTreeMap<String, StickyFault>,
+    /// Every write ever applied, to see that nothing is written that should not be.
+    written: Vec<Written>,
     calls: usize,
     /// After so many calls there are no more faults.
     heal_after: usize,
@@ -63,10 +115,11 @@ impl fmt::Debug for FakeDynamoDb {
 enum Fault {
     None,
     Unprocessed,
-    Answer(u16, Value),
+    Answer(u16, String),
     ResetBefore,
     ResetAfter,
     Stall { applied: bool },
+    Late(Duration),
     Malformed { text: &'static str, applied: bool },
     Panic,
 }
@@ -79,6 +132,7 @@ impl FakeDynamoDb {
             keys: keys.iter().map(|key| (*key).to_owned()).collect(),
             faults,
             random: Random::new(seed),
+            sticky: BTreeMap::new(),
             written: Vec::new(),
             calls: 0,
             heal_after: usize::MAX,
@@ -112,9 +166,21 @@ impl FakeDynamoDb {
         self.0.lock().unwrap().calls
     }
 
-    /// Every item that was ever written, in order.
-    pub fn written(&self) -> Vec<Value> {
+    /// Every write that was ever applied, in order.
+    pub fn written(&self) -> Vec<Written> {
         self.0.lock().unwrap().written.clone()
+    }
+
+    /// Every call that concerns the key with this value, or the table with this name, meets `fault` from now on.
+    pub fn stick(&self, name: &str, fault: StickyFault) {
+        self.0.lock().unwrap().sticky.insert(name.to_owned(), fault);
+    }
+
+    /// Puts an item into `table` as somebody else's.
+    pub fn preset(&self, table: &str, item: Value) {
+        let mut state = self.0.lock().unwrap();
+        let key = state.key(&item).expect("the item has its key");
+        state.items.insert((table.to_owned(), key), item);
     }
 }
 
@@ -127,7 +193,12 @@ impl HttpTransport for FakeDynamoDb {
             let (fault, delay) = {
                 let mut state = table.0.lock().unwrap();
                 state.calls += 1;
-                let fault = if state.calls > state.heal_after { Fault::None } else { state.fault() };
+                let sticky = state.sticky_fault(&body);
+                let fault = match sticky {
+                    Some(sticky) => sticky.fault(),
+                    None if state.calls > state.heal_after => Fault::None,
+                    None => state.fault(),
+                };
                 (fault, Duration::from_millis(1 + state.random.below(60)))
             };
             tokio::time::sleep(delay).await;
@@ -136,7 +207,7 @@ impl HttpTransport for FakeDynamoDb {
             match fault {
                 Fault::None => Ok(answer(apply(false))),
                 Fault::Unprocessed => Ok(answer(apply(true))),
-                Fault::Answer(status, body) => Ok(answer((status, body))),
+                Fault::Answer(status, body) => Ok(raw(status, body)),
                 Fault::ResetBefore => Err(reset()),
                 Fault::ResetAfter => {
                     apply(false);
@@ -146,6 +217,14 @@ impl HttpTransport for FakeDynamoDb {
                     if applied {
                         apply(false);
                     }
+                    std::future::pending().await
+                }
+                Fault::Late(delay) => {
+                    let (table, target, body) = (table.clone(), target.to_owned(), body.clone());
+                    tokio::spawn(async move {
+                        tokio::time::sleep(delay).await;
+                        table.0.lock().unwrap().apply(&target, &body, false);
+                    });
                     std::future::pending().await
                 }
                 Fault::Malformed { text, applied } => {
@@ -175,6 +254,21 @@ fn error(status: u16, code: &str) -> (u16, Value) {
 }
 
 impl State {
+    /// The fault that sticks to the table of a call or to one of its keys.
+    fn sticky_fault(&self, body: &Value) -> Option<StickyFault> {
+        let mut names: Vec<&str> = body["TableName"].as_str().into_iter().collect();
+        let mut keys: Vec<&Value> = ["Item", "Key"].into_iter().map(|name| &body[name]).collect();
+        for (table, requests) in body["RequestItems"].as_object().into_iter().flatten() {
+            names.push(table);
+            let requests = requests.as_array().into_iter().flatten();
+            keys.extend(
+                requests.flat_map(|request| [&request["PutRequest"]["Item"], &request["DeleteRequest"]["Key"]]),
+            );
+        }
+        let values = keys.iter().flat_map(|key| self.keys.iter().filter_map(|name| key[name]["S"].as_str()));
+        names.into_iter().chain(values).find_map(|name| self.sticky.get(name).copied())
+    }
+
     fn fault(&mut self) -> Fault {
         let mut roll = self.random.below(100);
         let mut hit = |percent: u64| {
@@ -194,7 +288,7 @@ impl State {
             // the model spells the member of this one error in lower case
             let name = if code == "ThrottlingException" { "throttlingReasons" } else { "ThrottlingReasons" };
             body[name] = json!([{"reason": reason, "resource": "arn:aws:dynamodb:x:1:table/t"}]);
-            return Fault::Answer(status, body);
+            return Fault::Answer(status, body.to_string());
         }
         if hit(faults.unprocessed) {
             return Fault::Unprocessed;
@@ -202,7 +296,7 @@ impl State {
         if hit(faults.server_error) {
             let (status, body) =
                 if self.random.percent(50) { error(500, "InternalServerError") } else { (503, json!({})) };
-            return Fault::Answer(status, body);
+            return Fault::Answer(status, body.to_string());
         }
         if hit(faults.reset_before) {
             return Fault::ResetBefore;
@@ -213,6 +307,9 @@ impl State {
         if hit(faults.stall) {
             return Fault::Stall { applied: self.random.percent(50) };
         }
+        if hit(faults.late) {
+            return Fault::Late(Duration::from_millis(2_000 + self.random.below(10_000)));
+        }
         if hit(faults.malformed) {
             let texts = ["", "{", "{}", "<html>", "null", "{\"UnprocessedItems\":{\"t\":[{}]}}"];
             let text = texts[self.random.below(texts.len() as u64) as usize];
@@ -220,7 +317,7 @@ impl State {
         }
         if hit(faults.expired) {
             let (status, body) = error(400, "ExpiredTokenException");
-            return Fault::Answer(status, body);
+            return Fault::Answer(status, body.to_string());
         }
         if hit(faults.panic) {
             return Fault::Panic;
@@ -231,8 +328,8 @@ impl State {
     fn apply(&mut self, target: &str, body: &Value, unprocessed: bool) -> (u16, Value) {
         match target.rsplit('.').next() {
             Some("BatchWriteItem") => self.batch_write(body, unprocessed),
-            Some("PutItem") => self.guarded(body, "Item"),
-            Some("DeleteItem") => self.guarded(body, "Key"),
+            Some("PutItem") => self.conditional(body, "Item"),
+            Some("DeleteItem") => self.conditional(body, "Key"),
             _ => error(400, "UnknownOperationException"),
         }
     }
@@ -277,9 +374,9 @@ impl State {
     }
 
     fn write(&mut self, key: (String, String), item: Option<Value>) {
+        self.written.push(Written { table: key.0.clone(), key: key.1.clone(), item: item.clone() });
         match item {
             Some(item) => {
-                self.written.push(item.clone());
                 self.items.insert(key, item);
             }
             None => {
@@ -288,8 +385,8 @@ impl State {
         }
     }
 
-    /// PutItem and DeleteItem under the one condition the function uses: no version there, or none that is newer.
-    fn guarded(&mut self, body: &Value, attributes: &str) -> (u16, Value) {
+    /// PutItem and DeleteItem, under a condition if there is one.
+    fn conditional(&mut self, body: &Value, attributes: &str) -> (u16, Value) {
         let table = body["TableName"].as_str().expect("a table").to_owned();
         let attributes_value = &body[attributes];
         let Some(key) = self.key(attributes_value) else { return error(400, "ValidationException") };
@@ -297,19 +394,58 @@ impl State {
             return error(400, "ValidationException");
         }
         let key = (table, key);
-        if let (Some(there), Some(names)) = (self.items.get(&key), body["ExpressionAttributeNames"].as_object()) {
-            let mut value = there;
-            for depth in 0..names.len() {
-                let name = names[&format!("#v{depth}")].as_str().expect("a name");
-                value = value.get("M").unwrap_or(value).get(name).unwrap_or(&Value::Null);
+        let there = self.items.get(&key);
+        if let Some(condition) = body["ConditionExpression"].as_str()
+            && !condition.split(" OR ").any(|term| holds(term.trim(), body, there))
+        {
+            let (status, mut refusal) = error(400, "ConditionalCheckFailedException");
+            if body["ReturnValuesOnConditionCheckFailure"] == "ALL_OLD"
+                && let Some(there) = there
+            {
+                refusal["Item"] = there.clone();
             }
-            let number = |value: &Value| value["N"].as_str().and_then(|text| text.parse::<i64>().ok());
-            if number(value) > number(&body["ExpressionAttributeValues"][":version"]) {
-                return error(400, "ConditionalCheckFailedException");
-            }
+            return (status, refusal);
         }
         self.write(key, (attributes == "Item").then(|| attributes_value.clone()));
         (200, json!({"ConsumedCapacity": {"TableName": "t", "CapacityUnits": 1.0}}))
+    }
+}
+
+/// Whether a term of a condition holds for the item that is there. A comparison of different types is false, and so is one
+/// with nothing; as AWS's own DynamoDB Local answers.
+fn holds(term: &str, call: &Value, there: Option<&Value>) -> bool {
+    if let Some(term) = term.strip_prefix("NOT ") {
+        return !holds(term, call, there);
+    }
+    let operand = |text: &str| match text.trim() {
+        value if value.starts_with(':') => call["ExpressionAttributeValues"].get(value).cloned(),
+        path => {
+            let name = |part: &str| call["ExpressionAttributeNames"][part].as_str().unwrap_or(part).to_owned();
+            let mut parts = path.split('.').map(name);
+            let first = there?.get(parts.next()?)?;
+            parts.try_fold(first, |value, part| value.get("M")?.get(part)).cloned()
+        }
+    };
+    let arguments = |function: &str| term.strip_prefix(function)?.strip_prefix('(')?.strip_suffix(')');
+    if let Some(path) = arguments("attribute_not_exists") {
+        return operand(path).is_none();
+    }
+    if let Some((path, kind)) = arguments("attribute_type").and_then(|both| both.split_once(',')) {
+        let kind = operand(kind).and_then(|kind| kind["S"].as_str().map(str::to_owned)).expect("a type");
+        return operand(path).is_some_and(|value| value.get(&kind).is_some());
+    }
+    let (left, operator, right) = [" <= ", " < ", " = "]
+        .into_iter()
+        .find_map(|operator| term.split_once(operator).map(|(left, right)| (left, operator.trim(), right)))
+        .unwrap_or_else(|| panic!("a condition nobody thought of: {term}"));
+    let number = |value: Option<Value>| value?["N"].as_str()?.parse::<i64>().ok();
+    match (number(operand(left)), number(operand(right))) {
+        (Some(left), Some(right)) => match operator {
+            "<=" => left <= right,
+            "<" => left < right,
+            _ => left == right,
+        },
+        _ => false,
     }
 }
 

@@ -1,4 +1,5 @@
-//! What the integration tests share: a table behind the SDK's own HTTP interface, and a seeded source of trouble.
+//! What the integration tests share: a table and a queue below the SDK's HTTP interface, and seeded randomness.
 
 pub mod fake_dynamodb;
+pub mod fake_sqs;
 pub mod random;

@@ -5,7 +5,7 @@
 //! string, a `duration` is twelve bytes. `big-decimal`, which only two implementations know, is bytes.
 
 use super::{FixedMeaning, Int, Type};
-use crate::{avro::json::Json, record::Unit};
+use crate::{json::Json, record::Unit};
 
 /// A number `unscaled * 10^-scale` of at most `precision` digits, with `scale <= precision` and `precision > 0`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -16,7 +16,7 @@ pub use parse::{SchemaError, SchemaProblem};
 pub(crate) use logical::Decimal;
 pub(crate) use name::unqualified;
 
-use super::json::Json;
+use crate::json::Json;
 use crate::record::Unit;
 
 /// Index of a type within its schema.

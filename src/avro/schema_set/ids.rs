@@ -1,6 +1,7 @@
 //! What registries call a schema.
 
-use super::super::{json::Json, text};
+use super::super::text;
+use crate::json::Json;
 use std::fmt;
 
 /// The name of a schema in a registry, from the `schemaIds` of its file.
@@ -25,7 +26,7 @@ impl fmt::Display for SchemaId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Number(number) => number.fmt(f),
-            Self::Uuid(bytes) => f.write_str(&text::uuid_text(*bytes)),
+            Self::Uuid(bytes) => uuid::Uuid::from_bytes(*bytes).fmt(f),
         }
     }
 }

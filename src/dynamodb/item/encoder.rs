@@ -4,12 +4,13 @@
 //! a level. A tracked value (a key, a time to live, a version) is remembered as the range it was written to, so taking it
 //! out again is a copy of bytes.
 
-use super::super::json;
 use super::super::mapping::{
     self, DATA, Key, Layout, Mapping, PARTITION_KEY, PROCESSED_AT, SORT_KEY, TRACKED_FIELDS, TTL, TableId, TtlSource,
     VERSION,
 };
+use super::super::number;
 use super::{Item, Items, MAX_ITEM_BYTES, MAX_PARTITION_KEY_BYTES, MAX_SORT_KEY_BYTES, Operation, push_canonical};
+use crate::json;
 use crate::record::{ItemError, Name, SubjectId, TrackedField};
 use std::fmt::Write;
 use std::ops::Range;
@@ -265,7 +266,7 @@ impl<'a> ItemEncoder<'a> {
         };
         let mut text = Vec::with_capacity(32);
         text.extend_from_slice(b"{\"N\":\"");
-        json::push_long(&mut text, seconds);
+        number::push_long(&mut text, seconds);
         text.extend_from_slice(b"\"}");
         match self.tracked(TTL) {
             Some(tracked) if ttl.in_place => {

@@ -5,8 +5,8 @@ mod value;
 
 pub use encoder::ItemEncoder;
 
-use super::json;
 use super::mapping::TableId;
+use super::number;
 use crate::record::SubjectId;
 use std::ops::Range;
 
@@ -86,7 +86,7 @@ pub(crate) fn push_canonical(keys: &mut Vec<u8>, value: &[u8]) {
     let start = keys.len();
     keys.extend_from_slice(&[0; size_of::<usize>()]);
     match number.and_then(|number| std::str::from_utf8(number).ok()) {
-        Some(number) => json::push_canonical_number(keys, number),
+        Some(number) => number::push_canonical_number(keys, number),
         None => keys.extend_from_slice(value),
     }
     let len = keys.len() - start;

@@ -1,11 +1,13 @@
 //! The encoder's language: each value a decoder tells of, as DynamoDB JSON.
 
-use super::super::json;
 use super::super::mapping::Layout;
+use super::super::number;
 use super::encoder::{COLLECTION_OVERHEAD, ELEMENT_OVERHEAD, ItemEncoder, Kind, LEAST_NUMBER_BYTES, TrackedValue};
 use super::{MAX_DEPTH, MAX_NAME_BYTES};
 use crate::record::{ItemError, Name, RecordVisitor, SubjectId, TrackedField};
+use crate::{calendar, json};
 use std::ops::Range;
+use uuid::Uuid;
 
 impl ItemEncoder<'_> {
     /// Writes a value that holds no other, with a comma behind it, and remembers it if it is tracked.
@@ -105,28 +107,28 @@ impl RecordVisitor for ItemEncoder<'_> {
 
     fn long(&mut self, value: i64) -> Result<(), ItemError> {
         self.number(Some(value), |out| {
-            json::push_long(out, value);
+            number::push_long(out, value);
             Ok(())
         })
     }
 
     fn float(&mut self, value: f32) -> Result<(), ItemError> {
-        self.number(None, |out| json::push_float(out, value))
+        self.number(None, |out| number::push_float(out, value))
     }
 
     fn double(&mut self, value: f64) -> Result<(), ItemError> {
-        self.number(None, |out| json::push_double(out, value))
+        self.number(None, |out| number::push_double(out, value))
     }
 
     fn decimal(&mut self, unscaled: &[u8], scale: u32) -> Result<(), ItemError> {
-        self.number(None, |out| json::push_decimal(out, unscaled, scale))
+        self.number(None, |out| number::push_decimal(out, unscaled, scale))
     }
 
     fn date(&mut self, days: i32) -> Result<(), ItemError> {
         // ten bytes are the least a date has
         self.scalar(Kind::Text, 10, |out| {
             out.extend_from_slice(b"{\"S\":\"");
-            json::push_date(out, days);
+            calendar::push_date(out, days);
             out.extend_from_slice(b"\"},");
             Ok(())
         })
@@ -142,18 +144,14 @@ impl RecordVisitor for ItemEncoder<'_> {
     }
 
     fn uuid(&mut self, value: [u8; 16]) -> Result<(), ItemError> {
-        let mut text = *b"00000000-0000-0000-0000-000000000000";
-        let digits = value.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-        for (place, digit) in text.iter_mut().filter(|place| **place != b'-').zip(digits) {
-            *place = json::hex_digit(digit);
-        }
-        self.string(std::str::from_utf8(&text).unwrap_or_default())
+        let mut text = Uuid::encode_buffer();
+        self.string(Uuid::from_bytes(value).hyphenated().encode_lower(&mut text))
     }
 
     fn bytes(&mut self, value: &[u8]) -> Result<(), ItemError> {
         self.scalar(Kind::Binary, value.len(), |out| {
             out.extend_from_slice(b"{\"B\":\"");
-            json::push_base64(out, value);
+            base64_simd::STANDARD.encode_append(value, out);
             out.extend_from_slice(b"\"},");
             Ok(())
         })

@@ -1,8 +1,9 @@
-//! JSON read exactly: numbers stay text, a key that comes twice is noticed, and depth is bounded.
+//! JSON read exactly: numbers stay text, a key that occurs twice is noticed, and depth is bounded.
 //!
 //! `serde_json::Value` keeps the last of two equal keys and turns numbers into floats; neither may happen to a schema's
 //! default or to a body on its way into a table.
 
+use super::reader::{JsonReader, Unexpected};
 use std::{borrow::Cow, fmt};
 
 /// A JSON value that borrows from its text where no escape forces a copy.
@@ -14,11 +15,11 @@ pub(crate) enum Json<'a> {
     Number(Cow<'a, str>),
     Text(Cow<'a, str>),
     Array(Vec<Json<'a>>),
-    /// No key comes twice.
+    /// No key occurs twice.
     Object(Vec<(Cow<'a, str>, Json<'a>)>),
 }
 
-/// What becomes of a key that comes twice in an object.
+/// What becomes of a key that occurs twice in an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Repeated {
     /// It is an error.
@@ -35,10 +36,10 @@ impl<'a> Json<'a> {
 
     /// As [`parse`](Self::parse), with another way to take repeated keys.
     pub(crate) fn parse_with(text: &'a str, max_depth: usize, repeated: Repeated) -> Result<Self, JsonError> {
-        let mut parser = Parser { text, position: 0, depth_left: max_depth, repeated };
-        let value = parser.value()?;
-        parser.skip_whitespace();
-        if parser.position < text.len() { Err(parser.syntax()) } else { Ok(value) }
+        let mut reader = JsonReader::new(text);
+        let value = TreeReader { depth_left: max_depth, repeated }.value(&mut reader)?;
+        reader.end()?;
+        Ok(value)
     }
 
     /// The value of `key`, if this is an object that has it.
@@ -110,7 +111,7 @@ impl fmt::Display for JsonError {
         match self {
             Self::Syntax { offset } => write!(f, "not json at byte {offset}"),
             Self::DuplicateKey { offset } => {
-                write!(f, "a key comes twice in the json object that ends at byte {offset}")
+                write!(f, "a key occurs twice in the json object that ends at byte {offset}")
             }
             Self::TooDeep => f.write_str("json nested too deep"),
         }
@@ -119,76 +120,58 @@ impl fmt::Display for JsonError {
 
 impl std::error::Error for JsonError {}
 
-struct Parser<'a> {
-    text: &'a str,
-    position: usize,
+impl From<Unexpected> for JsonError {
+    fn from(unexpected: Unexpected) -> Self {
+        Self::Syntax { offset: unexpected.at }
+    }
+}
+
+/// Builds a tree of what a reader reads.
+struct TreeReader {
     depth_left: usize,
     repeated: Repeated,
 }
 
-impl<'a> Parser<'a> {
-    fn value(&mut self) -> Result<Json<'a>, JsonError> {
-        self.skip_whitespace();
-        match self.peek() {
-            Some(b'n') => self.word("null", Json::Null),
-            Some(b't') => self.word("true", Json::Boolean(true)),
-            Some(b'f') => self.word("false", Json::Boolean(false)),
-            Some(b'"') => self.string().map(Json::Text),
-            Some(b'[') => self.nested(Self::array),
-            Some(b'{') => self.nested(Self::object),
-            _ => self.number(),
+impl TreeReader {
+    fn value<'a>(&mut self, reader: &mut JsonReader<'a>) -> Result<Json<'a>, JsonError> {
+        match reader.peek() {
+            Some(b'"') => Ok(Json::Text(reader.string("a string")?)),
+            Some(b'[') => self.nested(|tree| tree.array(reader)),
+            Some(b'{') => self.nested(|tree| tree.object(reader)),
+            _ => Ok(match reader.raw()? {
+                "null" => Json::Null,
+                "true" => Json::Boolean(true),
+                "false" => Json::Boolean(false),
+                number => Json::Number(Cow::Borrowed(number)),
+            }),
         }
     }
 
-    fn word(&mut self, word: &str, value: Json<'a>) -> Result<Json<'a>, JsonError> {
-        if self.remaining().starts_with(word.as_bytes()) {
-            self.position += word.len();
-            Ok(value)
-        } else {
-            Err(self.syntax())
-        }
-    }
-
-    fn nested(&mut self, read: fn(&mut Self) -> Result<Json<'a>, JsonError>) -> Result<Json<'a>, JsonError> {
+    fn nested<'a>(
+        &mut self,
+        read: impl FnOnce(&mut Self) -> Result<Json<'a>, JsonError>,
+    ) -> Result<Json<'a>, JsonError> {
         self.depth_left = self.depth_left.checked_sub(1).ok_or(JsonError::TooDeep)?;
-        self.position += 1;
         let value = read(self)?;
         self.depth_left += 1;
         Ok(value)
     }
 
-    fn array(&mut self) -> Result<Json<'a>, JsonError> {
+    fn array<'a>(&mut self, reader: &mut JsonReader<'a>) -> Result<Json<'a>, JsonError> {
         let mut items = Vec::new();
-        if self.eat(b']') {
-            return Ok(Json::Array(items));
-        }
-        loop {
-            items.push(self.value()?);
-            if self.eat(b']') {
-                return Ok(Json::Array(items));
-            }
-            self.expect(b',')?;
-        }
+        reader.array(|reader| {
+            items.push(self.value(reader)?);
+            Ok::<_, JsonError>(())
+        })?;
+        Ok(Json::Array(items))
     }
 
-    fn object(&mut self) -> Result<Json<'a>, JsonError> {
+    fn object<'a>(&mut self, reader: &mut JsonReader<'a>) -> Result<Json<'a>, JsonError> {
         let mut entries = Vec::new();
-        if self.eat(b'}') {
-            return Ok(Json::Object(entries));
-        }
-        loop {
-            self.skip_whitespace();
-            if self.peek() != Some(b'"') {
-                return Err(self.syntax());
-            }
-            let key = self.string()?;
-            self.expect(b':')?;
-            entries.push((key, self.value()?));
-            if self.eat(b'}') {
-                break;
-            }
-            self.expect(b',')?;
-        }
+        reader.members(|reader, key| {
+            entries.push((key, self.value(reader)?));
+            Ok::<_, JsonError>(())
+        })?;
         let duplicate = has_duplicate(&entries);
         if duplicate && self.repeated == Repeated::SameDropped {
             // Sorting is stable, so that of each key the first stands before the others.
@@ -196,140 +179,13 @@ impl<'a> Parser<'a> {
             entries.dedup();
         }
         if duplicate && has_duplicate(&entries) {
-            return Err(JsonError::DuplicateKey { offset: self.position });
+            return Err(JsonError::DuplicateKey { offset: reader.position() });
         }
         Ok(Json::Object(entries))
     }
-
-    /// Reads a string from its opening quote; borrows it when it has no escape.
-    fn string(&mut self) -> Result<Cow<'a, str>, JsonError> {
-        self.position += 1;
-        let mut owned = String::new();
-        let mut start = self.position;
-        loop {
-            match self.peek() {
-                Some(b'"') => {
-                    let tail = self.slice(start);
-                    self.position += 1;
-                    return Ok(if owned.is_empty() { Cow::Borrowed(tail) } else { Cow::Owned(owned + tail) });
-                }
-                Some(b'\\') => {
-                    owned.push_str(self.slice(start));
-                    self.position += 1;
-                    owned.push(self.escape()?);
-                    start = self.position;
-                }
-                Some(0x20..) => self.position += 1,
-                _ => return Err(self.syntax()),
-            }
-        }
-    }
-
-    fn escape(&mut self) -> Result<char, JsonError> {
-        let kind = self.peek().ok_or_else(|| self.syntax())?;
-        self.position += 1;
-        Ok(match kind {
-            b'"' | b'\\' | b'/' => char::from(kind),
-            b'b' => '\u{8}',
-            b'f' => '\u{c}',
-            b'n' => '\n',
-            b'r' => '\r',
-            b't' => '\t',
-            b'u' => return self.unicode_escape(),
-            _ => return Err(self.syntax()),
-        })
-    }
-
-    /// Four hexadecimal digits, or two times four that make a surrogate pair.
-    fn unicode_escape(&mut self) -> Result<char, JsonError> {
-        let first = self.four_digits()?;
-        let code = if (0xD800..0xDC00).contains(&first) {
-            if !self.remaining().starts_with(b"\\u") {
-                return Err(self.syntax());
-            }
-            self.position += 2;
-            let second = self.four_digits()?;
-            if !(0xDC00..0xE000).contains(&second) {
-                return Err(self.syntax());
-            }
-            0x10000 + ((first - 0xD800) << 10) + (second - 0xDC00)
-        } else {
-            first
-        };
-        char::from_u32(code).ok_or_else(|| self.syntax())
-    }
-
-    fn four_digits(&mut self) -> Result<u32, JsonError> {
-        let digits = self.text.get(self.position..self.position + 4).ok_or_else(|| self.syntax())?;
-        if !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Err(self.syntax());
-        }
-        self.position += 4;
-        u32::from_str_radix(digits, 16).map_err(|_| self.syntax())
-    }
-
-    fn number(&mut self) -> Result<Json<'a>, JsonError> {
-        let start = self.position;
-        self.eat_here(b'-');
-        if !self.eat_here(b'0') {
-            self.digits()?;
-        }
-        if self.eat_here(b'.') {
-            self.digits()?;
-        }
-        if self.eat_here(b'e') || self.eat_here(b'E') {
-            let _sign = self.eat_here(b'+') || self.eat_here(b'-');
-            self.digits()?;
-        }
-        Ok(Json::Number(Cow::Borrowed(self.slice(start))))
-    }
-
-    fn digits(&mut self) -> Result<(), JsonError> {
-        let count = self.remaining().iter().take_while(|byte| byte.is_ascii_digit()).count();
-        self.position += count;
-        if count == 0 { Err(self.syntax()) } else { Ok(()) }
-    }
-
-    fn expect(&mut self, byte: u8) -> Result<(), JsonError> {
-        if self.eat(byte) { Ok(()) } else { Err(self.syntax()) }
-    }
-
-    fn eat(&mut self, byte: u8) -> bool {
-        self.skip_whitespace();
-        self.eat_here(byte)
-    }
-
-    fn eat_here(&mut self, byte: u8) -> bool {
-        let found = self.peek() == Some(byte);
-        self.position += usize::from(found);
-        found
-    }
-
-    fn skip_whitespace(&mut self) {
-        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
-            self.position += 1;
-        }
-    }
-
-    fn peek(&self) -> Option<u8> {
-        self.text.as_bytes().get(self.position).copied()
-    }
-
-    fn remaining(&self) -> &'a [u8] {
-        self.text.as_bytes().get(self.position..).unwrap_or_default()
-    }
-
-    /// The text from `start` to here. Both ends stand beside ASCII characters, so neither splits a character.
-    fn slice(&self, start: usize) -> &'a str {
-        self.text.get(start..self.position).unwrap_or_default()
-    }
-
-    fn syntax(&self) -> JsonError {
-        JsonError::Syntax { offset: self.position }
-    }
 }
 
-/// Objects of so few keys are compared pairwise, which is faster than sorting them.
+/// So few keys are compared pairwise, which is faster than sorting them.
 const FEW_KEYS: usize = 8;
 
 fn has_duplicate(entries: &[(Cow<'_, str>, Json<'_>)]) -> bool {

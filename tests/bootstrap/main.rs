@@ -12,10 +12,13 @@
     reason = "a test may panic, and reads the machine it runs on"
 )]
 
+mod runtime_api;
+
 use bytes::Bytes;
 use local::dynamodb::{Embedded, Key, KeyKind, Table};
 use local::lambda::{Function, InitError, Invocation, Outcome, Settings, Stream};
 use local::sqs::{Attribute, Endpoint, EntryRefusal, Sent};
+use runtime_api::{Process, RuntimeApi};
 use serde_json::{Value, json};
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
@@ -194,6 +197,7 @@ async fn a_malformed_event_and_a_missing_table_fail_the_invocation() {
         let Outcome::Error { error_type, .. } = &invocation.outcome else { panic!("{:?}", invocation.outcome) };
         assert_eq!(error_type, "MalformedEvent");
     }
+    assert_eq!(returned(&invoke(&function, &json!({"Records": []})).await), Vec::<String>::new());
     let null_body = json!({"Records": [{"messageId": "m1", "body": null}]});
     assert_eq!(returned(&invoke(&function, &null_body).await), ["m1"]);
 
@@ -350,24 +354,199 @@ async fn what_the_table_refuses_is_rejected_alone() {
     );
 }
 
+/// Records whose key is the id of their message.
+fn keyed_by_message(database: &Embedded, name: &str) -> (Settings, Schemas) {
+    let schema = json!({"type": "record", "name": "Any", "fields": [{"name": "text", "type": "string"}]});
+    let schemas = Schemas::with(name, "any", &schema);
+    (json_settings(database, &schemas, "any"), schemas)
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn invocations_may_run_side_by_side() {
+async fn invocations_run_side_by_side_and_each_answers_for_its_own_payload() {
     let database = database().await;
-    let mut settings = settings(&database);
+    let (mut settings, _schemas) = keyed_by_message(&database, "side-by-side");
     settings.max_concurrency = NonZero::new(4).unwrap();
     let function = Function::start(settings).await.unwrap();
-    let orders = event("orders.json");
-    let payload = Bytes::from(orders.to_string());
     let mut running = tokio::task::JoinSet::new();
-    for _ in 0..16 {
-        running.spawn(function.invoke(payload.clone(), TIMEOUT));
+    for number in 0..32 {
+        let (good, bad) = (format!("good-{number}"), format!("bad-{number}"));
+        let text = format!("text of {number}");
+        let event =
+            json!({"Records": [record(&good, &json!({"text": text}), None), record(&bad, &json!({"text": 7}), None)]});
+        let invocation = function.invoke(Bytes::from(event.to_string()), TIMEOUT);
+        running.spawn(async move { (invocation.await, bad) });
     }
-    while let Some(invocation) = running.join_next().await {
-        assert!(returned(&invocation.unwrap()).is_empty());
+    while let Some(ended) = running.join_next().await {
+        let (invocation, bad) = ended.unwrap();
+        assert_eq!(returned(&invocation), [bad]);
+    }
+    for number in 0..32 {
+        let key = json!({"message_id": {"S": format!("good-{number}")}});
+        let item = database.client().get(TABLE, &key).await.unwrap().unwrap();
+        assert_eq!(item["data"]["M"]["text"]["S"], format!("text of {number}"));
     }
     let (metrics, _) = output(function).await;
     let invocations = metrics.iter().filter(|line| line.get("MessagesReceived").is_some());
-    assert_eq!(invocations.clone().count(), 16);
-    assert!(invocations.clone().all(|line| line["LedgerImbalance"] == 0 && line["MessagesStored"] == 10));
+    assert_eq!(invocations.clone().count(), 32);
+    assert!(invocations.clone().all(|line| line["LedgerImbalance"] == 0 && line["MessagesStored"] == 1));
     assert_eq!(invocations.filter(|line| line["ColdStart"] == 1).count(), 1);
+}
+
+/// The URL of a server that accepts connections and says nothing.
+async fn silent() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let mut held = Vec::new();
+        while let Ok((connection, _)) = listener.accept().await {
+            held.push(connection);
+        }
+    });
+    url
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_database_does_not_hold_up_the_start_and_the_answer_keeps_its_margin() {
+    let database = database().await;
+    let mut settings = settings(&database);
+    settings.environment.insert("AWS_ENDPOINT_URL_DYNAMODB".into(), silent().await);
+    settings.environment.insert("DEADLINE_MARGIN_MS".into(), "2500".into());
+    let started = tokio::time::Instant::now();
+    let function = Function::start(settings).await.unwrap();
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+
+    let orders = event("orders.json");
+    let invocation = function.invoke(Bytes::from(orders.to_string()), Duration::from_secs(4)).await;
+    assert_eq!(returned(&invocation).len(), 10);
+    let range = Duration::from_millis(1_300)..Duration::from_millis(2_500);
+    assert!(range.contains(&invocation.duration), "{:?}", invocation.duration);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_quarantine_queue_does_not_cost_the_whole_invocation() {
+    let database = database().await;
+    let mut settings = settings(&database);
+    let queue = silent().await;
+    settings.environment.insert("QUARANTINE_QUEUE_URL".into(), format!("{queue}/1/quarantine"));
+    settings.environment.insert("AWS_ENDPOINT_URL_SQS".into(), queue);
+    let function = Function::start(settings).await.unwrap();
+    let invocation = invoke(&function, &event("mixed.json")).await;
+    let expected = event("mixed.response.json");
+    assert_eq!(returned(&invocation).len(), expected["batchItemFailures"].as_array().unwrap().len());
+    assert!(invocation.duration < Duration::from_secs(8), "{:?}", invocation.duration);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_least_calls_in_flight_are_those_of_the_setting() {
+    let database = database().await;
+    let (mut settings, _schemas) = keyed_by_message(&database, "in-flight");
+    for (name, value) in [("MIN_IN_FLIGHT", "23"), ("MAX_IN_FLIGHT", "30"), ("TARGET_LATENCY_MS", "1")] {
+        settings.environment.insert(name.into(), value.into());
+    }
+    let function = Function::start(settings).await.unwrap();
+    let records: Vec<Value> = (0..1000).map(|n| record(&format!("m{n}"), &json!({"text": "t"}), None)).collect();
+    assert!(returned(&invoke(&function, &json!({"Records": records})).await).is_empty());
+    let (metrics, _) = output(function).await;
+    for figures in metrics.iter().filter(|line| line.get("WriteLimit").is_some()) {
+        assert!(figures["WriteLimit"].as_u64().unwrap() >= 23, "{}", figures["WriteLimit"]);
+        assert!(figures["WritesInFlight"].as_u64().unwrap() >= 23, "{}", figures["WritesInFlight"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_line_holds_a_payload_whatever_fails() {
+    let database = database().await;
+    let refusing = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let refusing = format!("http://{refusing}");
+    for broken in ["AWS_ENDPOINT_URL_SQS", "AWS_ENDPOINT_URL_DYNAMODB"] {
+        let mut settings = settings(&database);
+        settings.environment.insert("QUARANTINE_QUEUE_URL".into(), format!("{refusing}/1/quarantine"));
+        settings.environment.insert("AWS_LAMBDA_LOG_LEVEL".into(), "DEBUG".into());
+        settings.environment.insert(broken.into(), refusing.clone());
+        let function = Function::start(settings).await.unwrap();
+        let mixed = event("mixed.json");
+        let invocation = function.invoke(Bytes::from(mixed.to_string()), Duration::from_secs(2)).await;
+        assert!(!returned(&invocation).is_empty());
+        let bodies: Vec<&str> =
+            mixed["Records"].as_array().unwrap().iter().filter_map(|r| r["body"].as_str()).collect();
+        let lines = function.stop().await;
+        assert!(lines.iter().any(|line| line.text.contains("Connection refused")), "{broken}: the cause is named");
+        for line in lines {
+            for body in bodies.iter().filter(|body| body.len() > 12) {
+                assert!(!line.text.contains(*body), "{broken}: {}", line.text);
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_is_checked_at_the_start_and_an_empty_one_is_none() {
+    let database = database().await;
+    let mut settings = settings(&database);
+    settings.environment.insert("QUARANTINE_QUEUE_URL".into(), "localhost:1".into());
+    settings.environment.insert("AWS_ENDPOINT_URL_SQS".into(), "localhost:1".into());
+    settings.environment.insert("AWS_REGION".into(), "eu central".into());
+    let Err(InitError::Reported { message, .. }) = Function::start(settings.clone()).await else {
+        panic!("no init error")
+    };
+    for name in ["QUARANTINE_QUEUE_URL", "AWS_ENDPOINT_URL_SQS", "AWS_REGION"] {
+        assert!(message.contains(name), "{message}");
+    }
+    settings.environment.insert("QUARANTINE_QUEUE_URL".into(), "http://localhost:1/1/quarantine".into());
+    settings.environment.insert("AWS_ENDPOINT_URL_SQS".into(), String::new());
+    settings.environment.insert("AWS_ENDPOINT_URL".into(), String::new());
+    settings.environment.insert("AWS_REGION".into(), "eu-central-1".into());
+    let function = Function::start(settings).await.unwrap();
+    assert!(returned(&invoke(&function, &event("orders.json")).await).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cargo_lambda_watch_gives_a_url_as_its_address_and_a_duration_as_its_deadline() {
+    let database = database().await;
+    let mut environment = settings(&database).environment;
+    let mut api = RuntimeApi::start("600000", 0).await;
+    let runtime_api = format!("http://{}/.rt", api.address());
+    let process = Process::start(&runtime_api, &environment);
+    api.submit(&event("orders.json"));
+    let (path, response) = api.post().await;
+    assert!(path.starts_with("/.rt/2018-06-01/runtime/invocation/") && path.ends_with("/response"), "{path}");
+    assert_eq!(response, json!({"batchItemFailures": []}));
+    assert_eq!(database.client().count(TABLE).await.unwrap(), 10);
+    drop(process);
+
+    environment.insert("TABLE_NAME".into(), String::new());
+    let process = Process::start(&runtime_api, &environment);
+    let (path, report) = api.post().await;
+    assert_eq!(path, "/.rt/2018-06-01/runtime/init/error");
+    assert!(report["errorMessage"].as_str().unwrap().contains("TABLE_NAME is required"));
+    assert!(!process.ended().await.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_the_runtime_api_is_no_error() {
+    let database = database().await;
+    let mut api = RuntimeApi::start("9999999999999", 0).await;
+    let process = Process::start(&api.address().to_string(), &settings(&database).environment);
+    api.submit(&event("orders.json"));
+    api.post().await;
+    api.stop();
+    let (success, output) = process.ended().await;
+    assert!(success && !output.contains("ERROR"), "{output}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_cannot_be_delivered_ends_no_worker() {
+    let database = database().await;
+    for concurrency in [1, 2] {
+        let mut environment = settings(&database).environment;
+        environment.insert("AWS_LAMBDA_MAX_CONCURRENCY".into(), concurrency.to_string());
+        let broken = 4;
+        let mut api = RuntimeApi::start("9999999999999", broken).await;
+        let _process = Process::start(&api.address().to_string(), &environment);
+        let orders = event("orders.json");
+        (0..broken + 3).for_each(|_| api.submit(&orders));
+        for _ in 0..3 {
+            assert_eq!(api.post().await.1, json!({"batchItemFailures": []}), "{concurrency}");
+        }
+    }
 }

@@ -3,7 +3,7 @@
 //! Strings, which are all but a few bytes of an event, are looked through many bytes at a time. Whatever is rare (an
 //! escape, a number, a nested value) is left to serde_json, so that there is one idea of what JSON is.
 
-use crate::scan::first_special;
+use super::scan::first_special;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -26,34 +26,47 @@ impl fmt::Display for Unexpected {
 
 impl std::error::Error for Unexpected {}
 
-pub(super) struct JsonReader<'a> {
+pub(crate) struct JsonReader<'a> {
     text: &'a str,
     at: usize,
 }
 
 impl<'a> JsonReader<'a> {
-    pub(super) fn new(text: &'a str) -> Self {
+    pub(crate) fn new(text: &'a str) -> Self {
         Self { text, at: 0 }
     }
 
-    pub(super) fn unexpected(&self, expected: &'static str) -> Unexpected {
+    /// How many bytes were read.
+    pub(crate) fn position(&self) -> usize {
+        self.at
+    }
+
+    pub(crate) fn unexpected(&self, expected: &'static str) -> Unexpected {
         Unexpected { at: self.at, expected }
     }
 
     /// Reads an object by telling `member` each name. It must read the value.
-    pub(super) fn object(
+    pub(crate) fn object(
         &mut self,
         mut member: impl FnMut(&mut Self, &str) -> Result<(), Unexpected>,
     ) -> Result<(), Unexpected> {
+        self.members(|reader, name| member(reader, &name))
+    }
+
+    /// As [`object`](Self::object), with an error of the caller's own.
+    pub(crate) fn members<E: From<Unexpected>>(
+        &mut self,
+        mut member: impl FnMut(&mut Self, Cow<'a, str>) -> Result<(), E>,
+    ) -> Result<(), E> {
         self.take(b'{', "an object")?;
-        if self.next() == Some(b'}') {
+        if self.peek() == Some(b'}') {
             self.at += 1;
             return Ok(());
         }
         loop {
             let name = self.string("a name")?;
             self.take(b':', "a colon")?;
-            member(self, &name)?;
+            member(self, name)?;
             if !self.goes_on(b'}', "a comma or the end of the object")? {
                 return Ok(());
             }
@@ -61,12 +74,12 @@ impl<'a> JsonReader<'a> {
     }
 
     /// Reads an array by letting `element` read each value.
-    pub(super) fn array(
+    pub(crate) fn array<E: From<Unexpected>>(
         &mut self,
-        mut element: impl FnMut(&mut Self) -> Result<(), Unexpected>,
-    ) -> Result<(), Unexpected> {
+        mut element: impl FnMut(&mut Self) -> Result<(), E>,
+    ) -> Result<(), E> {
         self.take(b'[', "an array")?;
-        if self.next() == Some(b']') {
+        if self.peek() == Some(b']') {
             self.at += 1;
             return Ok(());
         }
@@ -79,7 +92,7 @@ impl<'a> JsonReader<'a> {
     }
 
     /// Reads a string.
-    pub(super) fn string(&mut self, expected: &'static str) -> Result<Cow<'a, str>, Unexpected> {
+    pub(crate) fn string(&mut self, expected: &'static str) -> Result<Cow<'a, str>, Unexpected> {
         let start = self.at_next();
         match self.quoted(expected)? {
             Quoted::Plain(text) => Ok(Cow::Borrowed(text)),
@@ -90,16 +103,16 @@ impl<'a> JsonReader<'a> {
     }
 
     /// Reads a string or null.
-    pub(super) fn optional_string(&mut self, expected: &'static str) -> Result<Option<Cow<'a, str>>, Unexpected> {
-        if self.next() == Some(b'n') {
+    pub(crate) fn optional_string(&mut self, expected: &'static str) -> Result<Option<Cow<'a, str>>, Unexpected> {
+        if self.peek() == Some(b'n') {
             return self.raw().and_then(|raw| if raw == "null" { Ok(None) } else { Err(self.unexpected(expected)) });
         }
         self.string(expected).map(Some)
     }
 
     /// Skips a value.
-    pub(super) fn skip(&mut self) -> Result<(), Unexpected> {
-        if self.next() != Some(b'"') {
+    pub(crate) fn skip(&mut self) -> Result<(), Unexpected> {
+        if self.peek() != Some(b'"') {
             return self.raw().map(drop);
         }
         let start = self.at;
@@ -112,8 +125,8 @@ impl<'a> JsonReader<'a> {
     }
 
     /// Reads a value as it stands.
-    pub(super) fn raw(&mut self) -> Result<&'a str, Unexpected> {
-        if self.next() == Some(b'{') && self.text.get(self.at..self.at + 2) == Some("{}") {
+    pub(crate) fn raw(&mut self) -> Result<&'a str, Unexpected> {
+        if self.peek() == Some(b'{') && self.text.get(self.at..self.at + 2) == Some("{}") {
             self.at += 2;
             return Ok("{}");
         }
@@ -125,12 +138,12 @@ impl<'a> JsonReader<'a> {
     }
 
     /// Makes sure that nothing follows.
-    pub(super) fn end(&mut self) -> Result<(), Unexpected> {
-        if self.next().is_none() { Ok(()) } else { Err(self.unexpected("nothing more")) }
+    pub(crate) fn end(&mut self) -> Result<(), Unexpected> {
+        if self.peek().is_none() { Ok(()) } else { Err(self.unexpected("nothing more")) }
     }
 
     /// The next byte that is not white space, which is not taken.
-    fn next(&mut self) -> Option<u8> {
+    pub(crate) fn peek(&mut self) -> Option<u8> {
         let rest = self.text.as_bytes().get(self.at..)?;
         let white = rest.iter().position(|byte| !matches!(byte, b' ' | b'\n' | b'\r' | b'\t')).unwrap_or(rest.len());
         self.at += white;
@@ -138,12 +151,12 @@ impl<'a> JsonReader<'a> {
     }
 
     fn at_next(&mut self) -> usize {
-        self.next();
+        self.peek();
         self.at
     }
 
     fn take(&mut self, byte: u8, expected: &'static str) -> Result<(), Unexpected> {
-        if self.next() != Some(byte) {
+        if self.peek() != Some(byte) {
             return Err(self.unexpected(expected));
         }
         self.at += 1;
@@ -152,7 +165,7 @@ impl<'a> JsonReader<'a> {
 
     /// Whether a comma follows, and not the `end`.
     fn goes_on(&mut self, end: u8, expected: &'static str) -> Result<bool, Unexpected> {
-        let byte = self.next();
+        let byte = self.peek();
         if byte != Some(b',') && byte != Some(end) {
             return Err(self.unexpected(expected));
         }

@@ -1,8 +1,6 @@
-//! The pieces of DynamoDB JSON: escaped strings, numbers as text, binary as base64. Appends, never allocates a value.
+//! Numbers as DynamoDB writes and compares them: exact, in plain text, within its range. Appends, never allocates a value.
 
 use crate::record::ItemError;
-use crate::scan::first_special;
-use std::io::Write;
 
 /// Most significant digits of a number.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html#HowItWorks.DataTypes.Number>
@@ -15,47 +13,6 @@ pub const MIN_NUMBER_EXPONENT: i64 = -130;
 const NOT_FINITE: ItemError = ItemError::Number("the number is NaN or infinite");
 const OUT_OF_RANGE: ItemError = ItemError::Number("the number is outside 1E-130 to 9.99E+125");
 const TOO_MANY_DIGITS: ItemError = ItemError::Number("the number has more than 38 significant digits");
-
-/// Appends `text` as a JSON string, quotes included.
-pub(crate) fn push_string(out: &mut Vec<u8>, text: &str) {
-    out.push(b'"');
-    push_escaped(out, text);
-    out.push(b'"');
-}
-
-/// Appends `text` as it stands between the quotes of a JSON string.
-pub(crate) fn push_escaped(out: &mut Vec<u8>, text: &str) {
-    let mut rest = text.as_bytes();
-    while let Some(at) = first_special(rest) {
-        let (plain, tail) = rest.split_at(at);
-        out.extend_from_slice(plain);
-        if let Some((&byte, tail)) = tail.split_first() {
-            push_escape(out, byte);
-            rest = tail;
-        }
-    }
-    out.extend_from_slice(rest);
-}
-
-fn push_escape(out: &mut Vec<u8>, byte: u8) {
-    match byte {
-        b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
-        b'\n' => out.extend_from_slice(b"\\n"),
-        b'\r' => out.extend_from_slice(b"\\r"),
-        b'\t' => out.extend_from_slice(b"\\t"),
-        _ => out.extend_from_slice(&[b'\\', b'u', b'0', b'0', hex_digit(byte >> 4), hex_digit(byte & 15)]),
-    }
-}
-
-/// A number below 16 as a hexadecimal digit.
-pub(crate) fn hex_digit(nibble: u8) -> u8 {
-    if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 }
-}
-
-/// Appends `bytes` as base64 with padding, without quotes.
-pub(crate) fn push_base64(out: &mut Vec<u8>, bytes: &[u8]) {
-    base64_simd::STANDARD.encode_append(bytes, out);
-}
 
 /// Appends an integer.
 pub(crate) fn push_long(out: &mut Vec<u8>, value: i64) {
@@ -241,31 +198,6 @@ fn length(digits: &[u8]) -> i64 {
     i64::try_from(digits.len()).unwrap_or(i64::MAX)
 }
 
-/// Appends a date as ISO 8601 writes it; years outside 0000 to 9999 carry a sign and as many digits as they need.
-pub(crate) fn push_date(out: &mut Vec<u8>, days: i32) {
-    let (year, month, day) = civil(days);
-    // writing to memory does not fail
-    let _ = match year {
-        0..=9999 => write!(out, "{year:04}-{month:02}-{day:02}"),
-        _ => write!(out, "{year:+05}-{month:02}-{day:02}"),
-    };
-}
-
-/// Year, month and day of the proleptic Gregorian calendar, counted in eras of 400 years that start on 1 March, so that
-/// the leap day is a year's last.
-fn civil(days: i32) -> (i64, i64, i64) {
-    const DAYS_FROM_0000_03_01_TO_EPOCH: i64 = 719_468;
-    const DAYS_AN_ERA: i64 = 146_097;
-    let days = i64::from(days) + DAYS_FROM_0000_03_01_TO_EPOCH;
-    let (era, day_of_era) = (days.div_euclid(DAYS_AN_ERA), days.rem_euclid(DAYS_AN_ERA));
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    (era * 400 + year_of_era + i64::from(month <= 2), month, day)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -292,12 +224,6 @@ mod tests {
     }
 
     proptest! {
-        #[test]
-        fn every_string_reads_back_as_it_was(value in "\\PC*|[\\x00-\\x7f]{0,40}|.*") {
-            let json = text(|out| push_string(out, &value));
-            prop_assert_eq!(serde_json::from_str::<String>(&json).unwrap(), value);
-        }
-
         #[test]
         fn every_double_in_range_reads_back_as_it_was(value in proptest::num::f64::NORMAL) {
             match double(value) {
@@ -410,23 +336,5 @@ mod tests {
         }
         assert_ne!(canonical_number("1"), canonical_number("-1"));
         assert_ne!(canonical_number("1"), canonical_number("10"));
-    }
-
-    #[test]
-    fn dates_follow_the_calendar() {
-        for (days, expected) in [
-            (0, "1970-01-01"),
-            (-1, "1969-12-31"),
-            (19_737, "2024-01-15"),
-            (19_782, "2024-02-29"),
-            (-25_509, "1900-02-28"),
-            (-25_508, "1900-03-01"),
-            (2_932_896, "9999-12-31"),
-            (2_932_897, "+10000-01-01"),
-            (-719_162, "0001-01-01"),
-            (-719_529, "-0001-12-31"),
-        ] {
-            assert_eq!(text(|out| push_date(out, days)), expected);
-        }
     }
 }

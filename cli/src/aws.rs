@@ -1,0 +1,207 @@
+//! Calls to AWS: signed by the SDK's signer, with its credentials, region, profiles and endpoint variables, over the function's own
+//! connections. One small client for every service, because the SDK's client of each takes a minute to compile:
+//! docs/decisions/0008-one-client-for-the-tool.md.
+
+use avro_ingest::transport::{ConnectionPool, HttpTransport, sdk_http_client};
+use aws_config::{BehaviorVersion, SdkConfig};
+use aws_credential_types::provider::ProvideCredentials;
+use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
+use aws_sigv4::sign::v4;
+use aws_types::service_config::ServiceConfigKey;
+use bytes::Bytes;
+use http::{Method, Request, StatusCode};
+use serde_json::Value;
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+/// How long a call may take.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// How often a throttled or failed call is tried, and the wait before it is tried again, which doubles.
+const ATTEMPTS: u32 = 4;
+const BACKOFF: Duration = Duration::from_millis(200);
+
+/// A service, by the names that it has in different places.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Service {
+    /// In its host.
+    host: &'static str,
+    /// In a signature.
+    signing: &'static str,
+    /// In profiles, and in capitals in `AWS_ENDPOINT_URL_<ID>`.
+    id: &'static str,
+}
+
+pub(crate) const LOGS: Service = Service { host: "logs", signing: "logs", id: "cloudwatch_logs" };
+
+/// Why a call has no result.
+#[derive(Debug)]
+pub(crate) enum CallError {
+    /// There are no credentials or no region, or the request is impossible.
+    NotSent(Box<dyn Error + Send + Sync>),
+    /// No response came.
+    NoResponse(String),
+    /// The service's own error.
+    Refused { status: StatusCode, code: String, message: String },
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotSent(error) => write!(f, "{error}"),
+            Self::NoResponse(cause) => f.write_str(cause),
+            Self::Refused { code, message, .. } => write!(f, "{code}: {message}"),
+        }
+    }
+}
+
+impl Error for CallError {}
+
+impl CallError {
+    /// Whether the same call may succeed later.
+    fn is_transient(&self) -> bool {
+        match self {
+            Self::NotSent(_) => false,
+            Self::NoResponse(_) => true,
+            Self::Refused { status, code, .. } => {
+                status.is_server_error() || code.contains("Throttl") || code == "TooManyRequestsException"
+            }
+        }
+    }
+}
+
+/// The account and region that the environment names.
+pub(crate) struct Aws {
+    config: SdkConfig,
+    transport: Arc<dyn HttpTransport>,
+}
+
+impl Aws {
+    /// As the AWS SDKs and the AWS CLI find them: environment variables, profiles, the instance's role.
+    pub(crate) async fn load() -> Result<Self, Box<dyn Error>> {
+        let transport: Arc<dyn HttpTransport> = Arc::new(ConnectionPool::new(4)?);
+        let client = sdk_http_client(Arc::clone(&transport));
+        let config = aws_config::defaults(BehaviorVersion::latest()).http_client(client).load().await;
+        Ok(Self { config, transport })
+    }
+
+    pub(crate) fn region(&self) -> Result<&str, CallError> {
+        let missing = || CallError::NotSent("no region: set AWS_REGION, or region in the profile".into());
+        self.config.region().map(AsRef::as_ref).ok_or_else(missing)
+    }
+
+    /// Where a service is: `AWS_ENDPOINT_URL_<ID>`, the profile's own, `AWS_ENDPOINT_URL`, or AWS.
+    fn endpoint(&self, service: Service) -> Result<String, CallError> {
+        let (variable, profile) = ("AWS_ENDPOINT_URL", "endpoint_url");
+        let key = ServiceConfigKey::builder().service_id(service.id).profile(profile).env(variable).build();
+        let own = key.ok().and_then(|key| self.config.service_config()?.load_config(key));
+        let own = own.or_else(|| self.config.endpoint_url().map(str::to_owned));
+        let region = self.region()?;
+        let suffix = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+        Ok(own.map_or_else(
+            || format!("https://{}.{region}.{suffix}", service.host),
+            |url| url.trim_end_matches('/').to_owned(),
+        ))
+    }
+
+    /// A call of the JSON protocol: `target` is the header `x-amz-target`.
+    pub(crate) async fn json(&self, service: Service, target: &str, body: &Value) -> Result<Value, CallError> {
+        let headers = [("content-type", "application/x-amz-json-1.1"), ("x-amz-target", target)];
+        let response = self.call(service, Method::POST, "/", &headers, Bytes::from(body.to_string())).await?;
+        serde_json::from_slice(&response).map_err(|error| CallError::NoResponse(format!("not JSON: {error}")))
+    }
+
+    /// Sends a signed request, again if it may then succeed.
+    async fn call(
+        &self,
+        service: Service,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> Result<Bytes, CallError> {
+        let mut wait = BACKOFF;
+        for _ in 1..ATTEMPTS {
+            match self.call_once(service, method.clone(), path, headers, body.clone()).await {
+                Err(error) if error.is_transient() => tokio::time::sleep(wait).await,
+                result => return result,
+            }
+            wait *= 2;
+        }
+        self.call_once(service, method, path, headers, body).await
+    }
+
+    async fn call_once(
+        &self,
+        service: Service,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> Result<Bytes, CallError> {
+        let not_sent = |error: Box<dyn Error + Send + Sync>| CallError::NotSent(error);
+        let url = format!("{}{path}", self.endpoint(service)?);
+        let mut builder = Request::builder().method(method).uri(&url);
+        for (name, value) in headers {
+            builder = builder.header(*name, *value);
+        }
+        let mut request = builder.body(body.clone()).map_err(|error| not_sent(error.into()))?;
+
+        let provider = self.config.credentials_provider().ok_or_else(|| not_sent("no credentials".into()))?;
+        let credentials = provider.provide_credentials().await.map_err(|error| not_sent(error.into()))?;
+        let identity = credentials.into();
+        let params = v4::SigningParams::builder()
+            .identity(&identity)
+            .region(self.region()?)
+            .name(service.signing)
+            .time(UNIX_EPOCH + local::clock::since_epoch())
+            .settings(SigningSettings::default())
+            .build()
+            .map_err(|error| not_sent(error.into()))?
+            .into();
+        let signable =
+            SignableRequest::new(request.method().as_str(), &url, headers.iter().copied(), SignableBody::Bytes(&body));
+        let signable = signable.map_err(|error| not_sent(error.into()))?;
+        let (instructions, _) = sign(signable, &params).map_err(|error| not_sent(error.into()))?.into_parts();
+        instructions.apply_to_request_http1x(&mut request);
+
+        let response = tokio::time::timeout(TIMEOUT, self.transport.send(request)).await;
+        let response =
+            response.map_err(|_| CallError::NoResponse(format!("{url} did not respond within {TIMEOUT:?}")))?;
+        let response = response.map_err(|error| CallError::NoResponse(format!("{url}: {error}")))?;
+        let (status, body) = (response.status(), response.into_body());
+        if status.is_success() { Ok(body) } else { Err(refused(status, &body)) }
+    }
+}
+
+/// The error in a response: JSON's `__type` and `message`.
+fn refused(status: StatusCode, body: &[u8]) -> CallError {
+    let json: Value = serde_json::from_slice(body).unwrap_or_default();
+    let text = |names: &[&str]| names.iter().find_map(|name| json.get(name)?.as_str());
+    let code = text(&["__type", "code"]).unwrap_or(status.as_str());
+    let code = code.rsplit('#').next().unwrap_or(code).to_owned();
+    let message = text(&["message", "Message"]).unwrap_or_default().to_owned();
+    CallError::Refused { status, code, message }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_named_as_the_service_names_it() {
+        let body = br#"{"__type":"com.amazonaws.logs#ResourceNotFoundException","message":"no such group"}"#;
+        let error = refused(StatusCode::BAD_REQUEST, body);
+        assert_eq!(error.to_string(), "ResourceNotFoundException: no such group");
+        assert!(!error.is_transient());
+    }
+
+    #[test]
+    fn throttles_and_failures_are_tried_again_and_mistakes_are_not() {
+        let code = |code: &str| format!(r#"{{"__type":"{code}"}}"#).into_bytes();
+        assert!(refused(StatusCode::BAD_REQUEST, &code("ThrottlingException")).is_transient());
+        assert!(refused(StatusCode::SERVICE_UNAVAILABLE, b"<html>").is_transient());
+        assert!(!refused(StatusCode::FORBIDDEN, &code("AccessDeniedException")).is_transient());
+    }
+}

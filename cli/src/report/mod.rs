@@ -1,0 +1,133 @@
+//! `ingest report`: how a deployment does, from the metrics that the function writes to its log.
+
+mod emf;
+mod indicators;
+mod print;
+mod source;
+mod totals;
+
+use crate::Outcome;
+use crate::aws::Aws;
+use crate::prices::Prices;
+use indicators::Targets;
+use print::Report;
+use source::duration;
+use std::fs;
+use std::io::{IsTerminal, stdout};
+use std::path::PathBuf;
+use std::time::Duration;
+use tokio::sync::mpsc::Receiver;
+use totals::History;
+
+/// Reports throughput, latency, outcomes and cost from the function's metrics, each against its target. Exit code 1 if one is missed.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  ingest report --log-group /aws/lambda/avro-ingest --since 1h
+  ingest report --log-group /aws/lambda/avro-ingest --since 7d --html report.html --targets docs/report-targets.toml
+  ingest report --log-group /aws/lambda/avro-ingest --follow
+  ingest local --event events/orders.json | ingest report -
+  ingest report function.log --json")]
+pub(crate) struct Arguments {
+    /// A log of the function; - is standard input
+    #[arg(value_name = "FILE", required_unless_present = "log_group", conflicts_with = "log_group")]
+    file: Option<PathBuf>,
+    /// Read this log group of CloudWatch instead
+    #[arg(long, value_name = "NAME")]
+    log_group: Option<String>,
+    /// How far back
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = duration)]
+    since: Duration,
+    /// Targets, as in docs/report-targets.toml
+    #[arg(long, value_name = "FILE")]
+    targets: Option<PathBuf>,
+    /// Memory of an instance in MB, for the cost
+    #[arg(long, value_name = "MB", default_value_t = 512)]
+    memory: u32,
+    /// The function runs on x86_64, for the cost
+    #[arg(long)]
+    x86: bool,
+    /// Print JSON
+    #[arg(long, conflicts_with = "follow")]
+    json: bool,
+    /// Write a page with plots over time
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Go on reading, and show the report anew every two seconds until Ctrl-C
+    #[arg(long)]
+    follow: bool,
+}
+
+/// How often a report that is followed is shown.
+const SHOWN_EVERY: Duration = Duration::from_secs(2);
+/// Clears a terminal and goes to its top.
+const CLEAR: &str = "\x1b[2J\x1b[H";
+
+pub(crate) async fn run(arguments: Arguments) -> Outcome {
+    let targets = arguments.targets.as_deref().map(Targets::read).transpose()?.unwrap_or_default();
+    let prices = Prices::new()?;
+    let lines = match (&arguments.log_group, &arguments.file) {
+        (Some(group), _) => {
+            let start = local::clock::since_epoch().saturating_sub(arguments.since);
+            let start_ms = u64::try_from(start.as_millis())?;
+            source::log_group(Aws::load().await?, group.clone(), start_ms, arguments.follow)
+        }
+        (None, Some(file)) => source::file(file, arguments.follow)?,
+        (None, None) => return Err("a file, - or --log-group is needed".into()),
+    };
+    let (memory, arm) = (arguments.memory, !arguments.x86);
+    let history = collect(lines, arguments.follow, |history| {
+        let clear = if stdout().is_terminal() { CLEAR } else { "" };
+        println!("{clear}{}", Report::new(history, targets, memory, arm, &prices));
+    })
+    .await?;
+    if history.all.is_empty() {
+        return Err(format!(
+            "no line of metrics among {} lines: the function writes them at level INFO",
+            history.other_lines
+        )
+        .into());
+    }
+    let report = Report::new(&history, targets, memory, arm, &prices);
+    if let Some(path) = &arguments.html {
+        let page = report.page()?;
+        fs::write(path, page).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+    }
+    if arguments.json {
+        println!("{}", serde_json::to_string_pretty(&report.json())?);
+    } else {
+        print!("{report}");
+    }
+    Ok(report.all_met())
+}
+
+/// Takes in every line; if they are followed, until Ctrl-C, and shows what there is meanwhile.
+async fn collect(
+    mut lines: Receiver<source::Item>,
+    follow: bool,
+    show: impl Fn(&History),
+) -> Result<History, Box<dyn std::error::Error>> {
+    let mut history = History::default();
+    let mut shown = tokio::time::interval(SHOWN_EVERY);
+    let mut news = false;
+    loop {
+        tokio::select! {
+            line = lines.recv() => match line {
+                Some(line) => {
+                    history.add(&line?);
+                    news = true;
+                }
+                None => return Ok(history),
+            },
+            _ = shown.tick(), if follow => {
+                if std::mem::take(&mut news) {
+                    show(&history);
+                }
+            }
+            interrupted = tokio::signal::ctrl_c(), if follow => {
+                interrupted?;
+                return Ok(history);
+            }
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! What many lines of metrics come to, over all and over time. Pure.
+
+use super::emf::Line;
+use hdrhistogram::Histogram;
+use std::collections::BTreeMap;
+
+/// The metrics that have percentiles, in the order of a message. Of the rest, the sum counts.
+pub(crate) const DISTRIBUTIONS: [&str; 10] = [
+    "DeliveryLatency",
+    "EndToEndLatency",
+    "ParseTime",
+    "DecodeTime",
+    "WriteTime",
+    "HandlerTime",
+    "WriteLatency",
+    "WriteLimit",
+    "WritesInFlight",
+    "MessagesReceived",
+];
+/// Those whose percentiles are plotted over time.
+pub(crate) const PLOTTED: [&str; 4] = ["DeliveryLatency", "EndToEndLatency", "HandlerTime", "WriteLatency"];
+/// Values are kept to a thousandth.
+const SCALE: f64 = 1e3;
+/// Points over time at most: with more, two become one.
+const MAX_BUCKETS: usize = 600;
+
+/// Values, as often as each came.
+#[derive(Debug, Clone)]
+pub(crate) struct Distribution(Histogram<u64>);
+
+impl Distribution {
+    /// Keeps values to so many digits, and grows with the largest.
+    fn new(digits: u8) -> Self {
+        Self(Histogram::new(digits).unwrap_or_else(|_| unreachable!("between 0 and 5 digits")))
+    }
+
+    fn add(&mut self, value: f64, count: f64) {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a cast saturates, and nothing is negative"
+        )]
+        let (value, count) = ((value * SCALE).round() as u64, count.round() as u64);
+        // it grows up to u64's end, so nothing is out of its range
+        let _ = self.0.record_n(value, count);
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        self.0.len()
+    }
+
+    pub(crate) fn mean(&self) -> f64 {
+        self.0.mean() / SCALE
+    }
+
+    pub(crate) fn most(&self) -> f64 {
+        self.0.max() as f64 / SCALE
+    }
+
+    /// The value that `share` of the values do not exceed.
+    pub(crate) fn percentile(&self, share: f64) -> f64 {
+        self.0.value_at_quantile(share) as f64 / SCALE
+    }
+}
+
+/// Sums and distributions.
+#[derive(Debug, Clone)]
+pub(crate) struct Totals {
+    /// The metrics whose distributions are kept, and to how many digits.
+    kept: &'static [&'static str],
+    digits: u8,
+    sums: BTreeMap<String, f64>,
+    distributions: BTreeMap<&'static str, Distribution>,
+    /// By the dimension's name and value.
+    pub(crate) by_dimension: BTreeMap<(String, String), f64>,
+    pub(crate) bytes: u64,
+    first_ms: Option<u64>,
+    last_ms: u64,
+}
+
+impl Default for Totals {
+    fn default() -> Self {
+        Self::new(&DISTRIBUTIONS, 3)
+    }
+}
+
+impl Totals {
+    fn new(kept: &'static [&'static str], digits: u8) -> Self {
+        Self {
+            kept,
+            digits,
+            sums: BTreeMap::new(),
+            distributions: BTreeMap::new(),
+            by_dimension: BTreeMap::new(),
+            bytes: 0,
+            first_ms: None,
+            last_ms: 0,
+        }
+    }
+
+    /// Those of a stretch of time, kept small.
+    fn of_bucket() -> Self {
+        Self::new(&PLOTTED, 2)
+    }
+
+    fn merge(&mut self, other: Self) {
+        for (name, sum) in other.sums {
+            *self.sums.entry(name).or_default() += sum;
+        }
+        for (name, distribution) in other.distributions {
+            let own = self.distributions.entry(name).or_insert_with(|| Distribution::new(self.digits));
+            // both grow to any value
+            let _ = own.0.add(&distribution.0);
+        }
+        for (dimension, sum) in other.by_dimension {
+            *self.by_dimension.entry(dimension).or_default() += sum;
+        }
+        self.bytes += other.bytes;
+        self.first_ms = self.first_ms.into_iter().chain(other.first_ms).min();
+        self.last_ms = self.last_ms.max(other.last_ms);
+    }
+
+    pub(crate) fn add(&mut self, line: &Line) {
+        self.bytes += line.bytes as u64;
+        self.first_ms = Some(self.first_ms.map_or(line.at_ms, |first| first.min(line.at_ms)));
+        self.last_ms = self.last_ms.max(line.at_ms);
+        for (name, values) in &line.metrics {
+            let sum: f64 = values.iter().map(|(value, count)| value * count).sum();
+            if let Some(dimension) = &line.dimension {
+                *self.by_dimension.entry(dimension.clone()).or_default() += sum;
+                continue;
+            }
+            *self.sums.entry(name.clone()).or_default() += sum;
+            if let Some(&name) = self.kept.iter().find(|kept| *kept == name) {
+                let distribution = self.distributions.entry(name).or_insert_with(|| Distribution::new(self.digits));
+                values.iter().for_each(|(value, count)| distribution.add(*value, *count));
+            }
+        }
+    }
+
+    /// The sum of a metric; a metric that no line has is 0.
+    pub(crate) fn sum(&self, name: &str) -> f64 {
+        self.sums.get(name).copied().unwrap_or_default()
+    }
+
+    pub(crate) fn distribution(&self, name: &str) -> Option<&Distribution> {
+        self.distributions.get(name).filter(|distribution| distribution.count() > 0)
+    }
+
+    /// From the first line to the last, and at least a second.
+    pub(crate) fn seconds(&self) -> f64 {
+        let first = self.first_ms.unwrap_or(self.last_ms);
+        ((self.last_ms - first) as f64 / 1e3).max(1.0)
+    }
+
+    /// How many series CloudWatch keeps of them.
+    pub(crate) fn series(&self) -> usize {
+        self.sums.len() + self.by_dimension.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.first_ms.is_none()
+    }
+}
+
+/// All lines together, and those of each stretch of time.
+#[derive(Debug, Clone)]
+pub(crate) struct History {
+    pub(crate) all: Totals,
+    /// By their beginning, in milliseconds since the Unix epoch.
+    pub(crate) buckets: BTreeMap<u64, Totals>,
+    /// How long a stretch is.
+    pub(crate) width_ms: u64,
+    /// Lines that are no metrics.
+    pub(crate) other_lines: u64,
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self { all: Totals::default(), buckets: BTreeMap::new(), width_ms: 1_000, other_lines: 0 }
+    }
+}
+
+impl History {
+    pub(crate) fn add(&mut self, text: &str) {
+        match Line::parse(text) {
+            Some(line) => {
+                self.all.add(&line);
+                let start = line.at_ms / self.width_ms * self.width_ms;
+                self.buckets.entry(start).or_insert_with(Totals::of_bucket).add(&line);
+                while self.buckets.len() > MAX_BUCKETS {
+                    self.widen();
+                }
+            }
+            None if text.trim().is_empty() => {}
+            None => self.other_lines += 1,
+        }
+    }
+
+    fn widen(&mut self) {
+        self.width_ms *= 2;
+        for (start, totals) in std::mem::take(&mut self.buckets) {
+            let start = start / self.width_ms * self.width_ms;
+            self.buckets.entry(start).or_insert_with(Totals::of_bucket).merge(totals);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(at_ms: u64, metrics: &str) -> String {
+        let names: Vec<String> = serde_json::from_str::<BTreeMap<String, serde_json::Value>>(metrics)
+            .unwrap()
+            .into_keys()
+            .map(|name| format!(r#"{{"Name":"{name}"}}"#))
+            .collect();
+        let names = names.join(",");
+        format!(
+            r#"{{"_aws":{{"Timestamp":{at_ms},"CloudWatchMetrics":[{{"Dimensions":[["Service"]],"Metrics":[{names}]}}]}},{}"#,
+            &metrics[1..]
+        )
+    }
+
+    #[test]
+    fn sums_and_percentiles_are_over_all_lines_and_over_time() {
+        let mut history = History::default();
+        history.add(&line(
+            60_000,
+            r#"{"MessagesStored": 10, "EndToEndLatency": {"Values": [10, 100], "Counts": [95, 5]}}"#,
+        ));
+        history.add(&line(121_000, r#"{"MessagesStored": 5, "EndToEndLatency": 200}"#));
+        history.add("a log line");
+        assert_eq!((history.all.sum("MessagesStored"), history.all.sum("Throttles")), (15.0, 0.0));
+        let latency = history.all.distribution("EndToEndLatency").unwrap();
+        assert_eq!(latency.count(), 101);
+        assert!((latency.percentile(0.5) - 10.0).abs() < 0.01);
+        assert!((latency.percentile(0.99) - 100.0).abs() < 0.1 && (latency.most() - 200.0).abs() < 0.2);
+        assert!((latency.mean() - (950.0 + 500.0 + 200.0) / 101.0).abs() < 0.1);
+        assert_eq!(history.buckets.keys().copied().collect::<Vec<_>>(), [60_000, 121_000]);
+        assert_eq!((history.all.seconds(), history.other_lines), (61.0, 1));
+    }
+
+    #[test]
+    fn a_latency_of_zero_counts() {
+        let mut history = History::default();
+        history.add(&line(0, r#"{"ParseTime": 0}"#));
+        assert_eq!(history.all.distribution("ParseTime").map(Distribution::count), Some(1));
+    }
+
+    #[test]
+    fn a_long_time_has_no_more_points_and_loses_nothing() {
+        let mut history = History::default();
+        for second in 0..5_000 {
+            history.add(&line(second * 1_000, r#"{"MessagesStored": 2, "EndToEndLatency": 10}"#));
+        }
+        assert!(history.buckets.len() <= MAX_BUCKETS && history.width_ms == 16_000);
+        let stored: f64 = history.buckets.values().map(|totals| totals.sum("MessagesStored")).sum();
+        let latencies: u64 =
+            history.buckets.values().filter_map(|totals| Some(totals.distribution("EndToEndLatency")?.count())).sum();
+        assert_eq!((stored, latencies), (10_000.0, 5_000));
+    }
+}

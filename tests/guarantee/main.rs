@@ -1,0 +1,179 @@
+//! The guarantee, asserted from the table's contents over thousands of seeded invocations in virtual time: whatever fails,
+//! a message that is not returned is durable, and nothing is said twice or made up.
+
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    unreachable_pub,
+    reason = "a test may panic, and reads the machine it runs on"
+)]
+
+mod messages;
+mod mixed;
+#[path = "../support/mod.rs"]
+mod support;
+
+use avro_ingest::dynamodb::writer::Writer;
+use avro_ingest::handler::{Context, Handler, InvocationError};
+use avro_ingest::limiter::AimdLimit;
+use avro_ingest::metrics::Metrics;
+use avro_ingest::quarantine::Quarantine;
+use avro_ingest::settings::Settings;
+use avro_ingest::transcode::Transcoder;
+use messages::{Sent, Subject, Write};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::time::Duration;
+use support::fake_dynamodb::{FakeDynamoDb, Faults};
+
+const DEADLINE: Duration = Duration::from_secs(30);
+
+fn noted(number: usize, note: &str) -> Sent {
+    let (id, note) = (format!("o{number}"), note.to_owned());
+    let write = Write { subject: Subject::Plain, id, version: Some(0), note, delete: false };
+    Sent::single(&format!("m{number}"), write)
+}
+
+fn good(number: usize) -> Sent {
+    noted(number, "good")
+}
+
+fn handler(table: &FakeDynamoDb, seed: u64) -> Handler {
+    handler_of(table, seed, None, |most| most / 2)
+}
+
+fn handler_of(
+    table: &FakeDynamoDb,
+    seed: u64,
+    quarantine: Option<Quarantine>,
+    jitter: fn(Duration) -> Duration,
+) -> Handler {
+    let settings = Settings::parse(|name| (name == "TABLE_NAME").then(|| messages::ORDERS.to_owned())).unwrap();
+    let transcoder = Transcoder::new(&settings, messages::schema_files()).unwrap();
+    let limit = AimdLimit::new(Duration::from_millis(50), 1, 1 + (seed % 50) as usize).unwrap();
+    let writer = Writer::new(table.client(), transcoder.mappings().clone(), limit, jitter);
+    Handler::new(transcoder, writer, quarantine, Metrics::new("AvroIngest", "test"), Duration::from_millis(500))
+}
+
+/// Leaves the panics that a fault plan asks for out of the output.
+fn silence_planned_panics() {
+    std::panic::set_hook(Box::new(|info| {
+        if !info.to_string().contains("told to panic") {
+            eprintln!("{info}");
+        }
+    }));
+}
+
+/// The ids that go back, after every check of the answer itself.
+async fn invoke(handler: &Handler, batch: &[Sent], queue: &str) -> (BTreeSet<String>, Value) {
+    let event = json!({"Records": batch.iter().map(|sent| sent.record(queue)).collect::<Vec<_>>()}).to_string();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let context = Context { request_id: "r".into(), deadline: now + DEADLINE, trace_id: None };
+    let started = tokio::time::Instant::now();
+    let answer = handler.handle(event.as_bytes(), &context).await;
+    assert!(started.elapsed() < DEADLINE, "the answer leaves before the deadline: {:?}", started.elapsed());
+
+    let metrics = String::from_utf8(answer.metrics).unwrap();
+    let figures: Value = serde_json::from_str(metrics.lines().next().unwrap()).unwrap();
+    assert_eq!(figures["LedgerImbalance"], 0);
+    assert_eq!(figures["MessagesReceived"], batch.len());
+    let ids: BTreeSet<String> = batch.iter().map(|sent| sent.message_id.clone()).collect();
+    let returned: BTreeSet<String> = match answer.response {
+        Ok(response) => {
+            let named = response.failures().count();
+            let returned: BTreeSet<String> = response.failures().map(str::to_owned).collect();
+            assert_eq!(returned.len(), named, "each id once");
+            assert!(returned.is_subset(&ids), "only ids of the batch");
+            assert_eq!(figures["MessagesReturned"], returned.len());
+            returned
+        }
+        Err(InvocationError::Fatal(_)) => {
+            assert_eq!((&figures["MessagesStored"], &figures["MessagesSuperseded"]), (&json!(0), &json!(0)));
+            ids
+        }
+        Err(error) => panic!("{error}"),
+    };
+    (returned, figures)
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_bad_item_in_25_costs_ten_calls_and_none_of_its_neighbours() {
+    for place in 0..25 {
+        let table = FakeDynamoDb::new(&["id"], Faults::default(), 1);
+        let handler = handler(&table, 49);
+        let batch: Vec<Sent> =
+            (0..25).map(|number| if number == place { noted(number, "poison") } else { good(number) }).collect();
+        let (returned, figures) = invoke(&handler, &batch, "standard").await;
+        assert_eq!(returned, BTreeSet::from([format!("m{place}")]));
+        assert_eq!(table.count(), 24);
+        assert!(table.calls() <= 1 + 10, "{} calls", table.calls());
+        assert_eq!(figures["MessagesRejected"], 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_nothing_can_be_stored_for_an_operators_cause_the_invocation_fails() {
+    let table = FakeDynamoDb::new(&["id"], Faults { expired: 100, ..Faults::default() }, 1);
+    let handler = handler(&table, 1);
+    let batch = [good(0)];
+    let (returned, _) = invoke(&handler, &batch, "standard").await;
+    assert_eq!(returned.len(), 1);
+    assert_eq!(table.calls(), 1, "no retry can fix it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_is_no_batch_of_messages_fails_the_invocation() {
+    let handler = handler(&FakeDynamoDb::new(&["id"], Faults::default(), 1), 1);
+    for payload in ["", "{}", "null", r#"{"Records": [{"body": "AAAA"}]}"#] {
+        let answer = handler.handle(payload.as_bytes(), &Context::default()).await;
+        assert!(matches!(answer.response, Err(InvocationError::Malformed(_))), "{payload}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_without_messages_is_a_success() {
+    let handler = handler(&FakeDynamoDb::new(&["id"], Faults::default(), 1), 1);
+    let (returned, _) = invoke(&handler, &[], "standard").await;
+    assert!(returned.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_died_in_the_freeze_costs_one_immediate_try() {
+    let table = FakeDynamoDb::new(&["id"], Faults { reset_before: 100, ..Faults::default() }, 1);
+    table.heal_after(1);
+    let handler = handler_of(&table, 1, None, |most| most.max(Duration::from_secs(1)));
+    let batch = [good(0)];
+    let started = tokio::time::Instant::now();
+    let (returned, figures) = invoke(&handler, &batch, "standard").await;
+    assert!(returned.is_empty());
+    assert_eq!((table.calls(), &figures["RetriedItems"]), (2, &json!(1)));
+    assert!(started.elapsed() < Duration::from_secs(1), "without waiting: {:?}", started.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_reasons_of_throttles_are_counted_apart() {
+    let table = FakeDynamoDb::new(&["id"], Faults { throttled: 100, ..Faults::default() }, 3);
+    table.heal_after(40);
+    let handler = handler(&table, 1);
+    let (returned, figures) = invoke(&handler, &[good(0)], "standard").await;
+    assert_eq!(returned.len() as u64 + figures["MessagesStored"].as_u64().unwrap(), 1);
+    let kinds = ["ThrottlesTable", "ThrottlesIndex", "ThrottlesHotPartition", "ThrottlesAccount"];
+    let counts = kinds.map(|kind| figures[kind].as_u64().unwrap());
+    assert_eq!(figures["Throttles"].as_u64().unwrap(), counts.iter().sum::<u64>());
+    assert!(counts.iter().filter(|count| **count > 0).count() >= 2, "{counts:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_call_starts_after_the_deadline() {
+    let table = FakeDynamoDb::new(&["id"], Faults::default(), 1);
+    let handler = handler(&table, 1);
+    let event = json!({"Records": [good(0).record("standard")]}).to_string();
+    let answer = handler.handle(event.as_bytes(), &Context::default()).await;
+    assert_eq!(answer.response.unwrap().failures().collect::<Vec<_>>(), ["m0"]);
+    assert_eq!(table.calls(), 0);
+}

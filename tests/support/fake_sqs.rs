@@ -1,0 +1,111 @@
+//! A quarantine queue below the SDK: it takes messages, refuses some, fails whole calls or never answers, as often as it is
+//! told.
+
+use super::random::Random;
+use avro_ingest::quarantine::Quarantine;
+use avro_ingest::transport::{HttpTransport, ResponseFuture, sdk_http_client};
+use aws_credential_types::Credentials;
+use aws_sdk_sqs::config::{BehaviorVersion, Region, SharedCredentialsProvider};
+use bytes::Bytes;
+use http::{Request, Response};
+use serde_json::{Value, json};
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+const QUEUE_URL: &str = "http://sqs.invalid/000000000000/quarantine";
+
+/// How often each fault happens, in percent.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct QueueFaults {
+    /// Of calls: refused as a whole.
+    pub failed: u64,
+    /// Of calls: never answered, and nothing taken.
+    pub silent: u64,
+    /// Of messages: refused while their neighbours are taken.
+    pub refused: u64,
+}
+
+/// The queue. Clones share it.
+#[derive(Clone)]
+pub struct FakeSqs(Arc<Mutex<State>>);
+
+struct State {
+    faults: QueueFaults,
+    random: Random,
+    taken: Vec<Value>,
+}
+
+impl fmt::Debug for FakeSqs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FakeSqs")
+    }
+}
+
+impl FakeSqs {
+    pub fn new(faults: QueueFaults, seed: u64) -> Self {
+        Self(Arc::new(Mutex::new(State { faults, random: Random::new(seed), taken: Vec::new() })))
+    }
+
+    /// What sends to this queue.
+    pub fn quarantine(&self) -> Quarantine {
+        let credentials = SharedCredentialsProvider::new(Credentials::new("AKID", "secret", None, None, "test"));
+        let config = aws_sdk_sqs::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .http_client(sdk_http_client(Arc::new(self.clone())))
+            .region(Region::new("us-east-1"))
+            .endpoint_url("http://sqs.invalid/")
+            .credentials_provider(credentials);
+        Quarantine::new(aws_sdk_sqs::Client::from_conf(config.build()), QUEUE_URL.to_owned())
+    }
+
+    pub fn set_faults(&self, faults: QueueFaults) {
+        self.0.lock().unwrap().faults = faults;
+    }
+
+    /// The entries of `SendMessageBatch` that were taken, in order.
+    pub fn taken(&self) -> Vec<Value> {
+        self.0.lock().unwrap().taken.clone()
+    }
+}
+
+impl HttpTransport for FakeSqs {
+    fn send(&self, request: Request<Bytes>) -> ResponseFuture {
+        let queue = self.clone();
+        Box::pin(async move {
+            let body: Value = serde_json::from_slice(request.body()).expect("a JSON body");
+            let entries = body["Entries"].as_array().expect("SendMessageBatch is the only call there is").clone();
+            let (is_failed, is_silent) = {
+                let State { faults, random, .. } = &mut *queue.0.lock().unwrap();
+                (random.percent(faults.failed), random.percent(faults.silent))
+            };
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            if is_silent {
+                std::future::pending::<()>().await;
+            }
+            if is_failed {
+                let error = json!({"__type": "com.amazonaws.sqs#InternalError", "message": "as told"});
+                return Ok(response(500, &error));
+            }
+            let State { faults, random, taken } = &mut *queue.0.lock().unwrap();
+            let (mut successful, mut failed) = (Vec::new(), Vec::new());
+            for entry in entries {
+                if random.percent(faults.refused) {
+                    failed.push(json!({"Id": entry["Id"], "SenderFault": false, "Code": "InternalError"}));
+                } else {
+                    let digest = "00000000000000000000000000000000";
+                    successful.push(json!({"Id": entry["Id"], "MessageId": "m", "MD5OfMessageBody": digest}));
+                    taken.push(entry);
+                }
+            }
+            Ok(response(200, &json!({"Successful": successful, "Failed": failed})))
+        })
+    }
+}
+
+fn response(status: u16, body: &Value) -> Response<Bytes> {
+    let mut response = Response::new(body.to_string().into());
+    *response.status_mut() = status.try_into().unwrap();
+    response.headers_mut().insert("content-type", "application/x-amz-json-1.0".parse().unwrap());
+    response
+}
