@@ -1,30 +1,32 @@
 //! From a message to its items: reads the body, checks the attributes, decodes the records. The function, the tool, the
 //! benchmarks and the fuzz targets all decode by this.
 
-use crate::avro::{self, Decoded};
+use crate::avro::{self, Decoded, Undecoded};
 use crate::dynamodb::item::ItemEncoder;
 use crate::outcome::{Reason, Rejection};
 use crate::sqs::{BodyContent, Message};
 use crate::transcode::Transcoder;
+use std::fmt;
 
 /// Reads the body of the message at `position` of its event and decodes its records into `encoder`: all of them, or none.
 ///
 /// # Errors
-/// Why no retry can help the message.
+/// Why no retry can help the message, or what interrupted it.
 pub fn decode_message<'e>(
     transcoder: &'e Transcoder,
     message: &'e Message<'_>,
     position: usize,
     encoder: &mut ItemEncoder<'e>,
     buffers: &mut DecodeBuffers,
-) -> Result<Decoded, Rejection> {
-    let body = message.decode_body(&mut buffers.body).map_err(|error| Rejection::new(error.reason(), &error))?;
+) -> Result<Decoded, Undecoded<Rejection>> {
+    let rejected = |reason, detail: &dyn fmt::Display| Undecoded::Rejected(Rejection::new(reason, detail));
+    let body = message.decode_body(&mut buffers.body).map_err(|error| rejected(error.reason(), &error))?;
     let keys_only = match body.operation.as_deref() {
         None | Some("put") => false,
         Some("delete") => true,
         Some(_) => {
             let detail = "the message attribute operation is neither put nor delete";
-            return Err(Rejection::new(Reason::InvalidAttribute, &detail));
+            return Err(rejected(Reason::InvalidAttribute, &detail));
         }
     };
     let input = avro::Input {

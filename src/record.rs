@@ -44,7 +44,11 @@ pub trait RecordVisitor {
     /// A record of `subject` starts; anything of an unfinished one before it is void. `index` is its place in its
     /// container, and none if the message is the record. A first record (none or 0) starts its message anew: whatever was
     /// told of the message before came of reading it in another wire format, and is void.
-    fn begin(&mut self, subject: SubjectId, index: Option<usize>);
+    ///
+    /// # Errors
+    /// [`ItemError::Interrupted`] if there is no time or memory left for another record. The decoder tries no other wire
+    /// format then.
+    fn begin(&mut self, subject: SubjectId, index: Option<usize>) -> Result<(), ItemError>;
     /// The record is complete.
     fn finish(&mut self) -> Result<(), ItemError>;
 
@@ -126,6 +130,26 @@ pub enum ItemError {
         /// What is wrong with it.
         problem: &'static str,
     },
+    /// Nothing is wrong with the record: it is left for another invocation.
+    Interrupted(Interruption),
+}
+
+/// Why the rest of an event is left for another invocation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interruption {
+    /// The time for it is over.
+    Deadline,
+    /// The items of the event would take more memory than there is for them.
+    Memory,
+}
+
+impl fmt::Display for Interruption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Deadline => "not decoded by the deadline",
+            Self::Memory => "the event's items take more memory than there is for them",
+        })
+    }
 }
 
 impl fmt::Display for ItemError {
@@ -133,9 +157,12 @@ impl fmt::Display for ItemError {
         match self {
             Self::Number(problem) | Self::Name(problem) => f.write_str(problem),
             Self::Key { attribute, problem } => write!(f, "key attribute {attribute} {problem}"),
-            Self::TooLarge { bytes, limit } => write!(f, "the item has {bytes} bytes, over the limit of {limit}"),
+            Self::TooLarge { bytes, limit } => {
+                write!(f, "the item has at least {bytes} bytes, over the limit of {limit}")
+            }
             Self::TooDeep { limit } => write!(f, "values are nested deeper than {limit} levels"),
             Self::Mapping { attribute, problem } => write!(f, "attribute {attribute} {problem}"),
+            Self::Interrupted(interruption) => interruption.fmt(f),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! From a message's body to items: the schemas' decoder and their mappings, made from one directory.
 
-use crate::avro::{self, Decoded, Decoder, SchemaFile, Schemas, Scratch};
+use crate::avro::{self, Decoded, Decoder, SchemaFile, Schemas, Scratch, Undecoded};
 use crate::config::Config;
 use crate::dynamodb::item::{ItemEncoder, Operation};
 use crate::dynamodb::mapping::{Fields, Mapping, TableId};
@@ -99,19 +99,22 @@ impl Transcoder {
     }
 
     /// Decodes the records of the message at `position` of the event, whose id is `id`, into `encoder`: all of them, or, if
-    /// one is wrong, none.
+    /// one is wrong or interrupted, none.
+    ///
+    /// # Errors
+    /// Why no retry can help the message, or what interrupted it.
     pub fn transcode<'m>(
         &'m self,
         input: &avro::Input<'_>,
         (position, id): (usize, &'m str),
         encoder: &mut ItemEncoder<'m>,
         scratch: &mut Scratch,
-    ) -> Result<Decoded, Rejection> {
+    ) -> Result<Decoded, Undecoded<Rejection>> {
         let operation = if input.keys_only { Operation::Delete } else { Operation::Put };
         encoder.start_message(position, id, operation);
-        self.decoder.decode(input, scratch, encoder).map_err(|error| {
-            encoder.discard_message();
-            Rejection::new(error.reason(), &error)
+        self.decoder.decode(input, scratch, encoder).map_err(|undecoded| {
+            encoder.discard_message(position);
+            undecoded.map_rejected(|error| Rejection::new(error.reason(), &error))
         })
     }
 }
@@ -233,7 +236,7 @@ mod tests {
         Transcoder::new(&Config::parse(lookup).unwrap(), vec![file]).unwrap()
     }
 
-    fn data(model: &Model, body: &[u8]) -> Result<Value, Rejection> {
+    fn data(model: &Model, body: &[u8]) -> Result<Value, Undecoded<Rejection>> {
         let transcoder = transcoder(schema(model));
         let mut encoder = transcoder.encoder(Duration::ZERO, 0);
         let input =
@@ -256,7 +259,8 @@ mod tests {
             match data(&model, &body) {
                 Ok(data) => prop_assert_eq!(canonical(data), canonical(serialised(attribute(expected)))),
                 // an empty map key is the one thing these models make that no item can hold
-                Err(rejection) => prop_assert_eq!(rejection.reason, Reason::InvalidItem, "{}", rejection),
+                Err(Undecoded::Rejected(rejection)) => prop_assert_eq!(rejection.reason, Reason::InvalidItem, "{}", rejection),
+                Err(Undecoded::Interrupted(interruption)) => prop_assert!(false, "{}", interruption),
             }
         }
     }
