@@ -27,7 +27,6 @@
 pub mod avro;
 mod clock;
 pub mod config;
-pub mod connections;
 pub mod decode;
 pub mod dynamodb;
 pub mod encode;
@@ -45,3 +44,4 @@ mod scan;
 pub mod schema_dir;
 pub mod sqs;
 pub mod transcode;
+pub mod transport;

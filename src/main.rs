@@ -1,7 +1,6 @@
 //! The Lambda bootstrap: environment, clients, run. The only reader of process state.
 
 use avro_ingest::config::Config;
-use avro_ingest::connections::{Connections, for_the_sdk};
 use avro_ingest::dynamodb::client::Client;
 use avro_ingest::dynamodb::writer::Writer;
 use avro_ingest::handler::Handler;
@@ -10,6 +9,7 @@ use avro_ingest::memory::Memory;
 use avro_ingest::metrics::Metrics;
 use avro_ingest::quarantine::Quarantine;
 use avro_ingest::transcode::Transcoder;
+use avro_ingest::transport::{ConnectionPool, sdk_http_client};
 use avro_ingest::{runtime, schema_dir};
 use aws_config::ecs::EcsCredentialsProvider;
 use aws_config::environment::EnvironmentVariableCredentialsProvider;
@@ -128,7 +128,7 @@ fn start_logging() {
 async fn start() -> Result<Handler, Box<dyn Error + Send + Sync>> {
     let config = Config::parse(setting)?;
     let transcoder = Transcoder::new(&config, schema_dir::read(&config.schema_dir)?)?;
-    let aws = Aws::new(Arc::new(Connections::new(config.max_in_flight.get())?))?;
+    let aws = Aws::new(Arc::new(ConnectionPool::new(config.max_in_flight.get())?))?;
     let law = Law::new(config.target_latency, config.min_in_flight.get(), config.max_in_flight.get())?;
     let jitter = |most: Duration| most.mul_f64(fastrand::f64());
     let writer = Writer::new(aws.dynamodb().await?, transcoder.mappings().clone(), law, jitter);
@@ -144,7 +144,7 @@ async fn start() -> Result<Handler, Box<dyn Error + Send + Sync>> {
 /// What all clients of AWS have in common, from the variables that the SDK itself goes by.
 /// <https://docs.aws.amazon.com/sdkref/latest/guide/settings-reference.html>
 struct Aws {
-    connections: Arc<Connections>,
+    connections: Arc<ConnectionPool>,
     region: Region,
     credentials: SharedCredentialsProvider,
     use_fips: Option<bool>,
@@ -152,12 +152,12 @@ struct Aws {
 }
 
 impl Aws {
-    fn new(connections: Arc<Connections>) -> Result<Self, &'static str> {
+    fn new(connections: Arc<ConnectionPool>) -> Result<Self, &'static str> {
         let region = setting("AWS_REGION").or_else(|| setting("AWS_DEFAULT_REGION"));
         let is_true = |name| setting(name).map(|text| text.eq_ignore_ascii_case("true"));
         // the two places where Lambda puts them; the latter's end and are loaded again
         let provider = ProviderConfig::without_region()
-            .with_http_client(for_the_sdk(connections.clone()))
+            .with_http_client(sdk_http_client(connections.clone()))
             .with_region(region.clone().map(Region::new));
         let credentials =
             CredentialsProviderChain::first_try("Environment", EnvironmentVariableCredentialsProvider::new())
@@ -191,7 +191,7 @@ impl Aws {
     fn sqs(&self) -> aws_sdk_sqs::Client {
         let mut config = aws_sdk_sqs::Config::builder()
             .behavior_version(BehaviorVersion::latest())
-            .http_client(for_the_sdk(self.connections.clone()))
+            .http_client(sdk_http_client(self.connections.clone()))
             .region(self.region.clone())
             .credentials_provider(self.credentials.clone())
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled());

@@ -12,6 +12,7 @@
     reason = "a test may panic, and reads the machine it runs on"
 )]
 
+use avro_ingest::avro::Undecoded;
 use avro_ingest::config::Config;
 use avro_ingest::decode::{DecodeBuffers, decode_message};
 use avro_ingest::outcome::Rejection;
@@ -63,7 +64,12 @@ fn read(transcoder: &Transcoder, case: &Value) -> Result<Vec<Value>, Rejection> 
         json!({"Records": [{"messageId": "m", "body": case["body"], "messageAttributes": attributes}]}).to_string();
     let event = Event::parse(event.as_bytes()).unwrap();
     let mut encoder = transcoder.encoder(Duration::ZERO, 0);
-    decode_message(transcoder, &event.messages[0], 0, &mut encoder, &mut DecodeBuffers::default())?;
+    decode_message(transcoder, &event.messages[0], 0, &mut encoder, &mut DecodeBuffers::default()).map_err(
+        |undecoded| match undecoded {
+            Undecoded::Rejected(rejection) => rejection,
+            Undecoded::Interrupted(interruption) => panic!("{interruption}"),
+        },
+    )?;
     let items = encoder.finish_event();
     Ok(items.as_slice().iter().map(|item| serde_json::from_slice(items.attributes(item)).unwrap()).collect())
 }

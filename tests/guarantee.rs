@@ -109,13 +109,13 @@ fn message(random: &mut Random, number: usize, subjects: &[&'static str]) -> Sen
     use base64_simd::STANDARD;
     let message_id = format!("m{number}");
     let group = Some(format!("g{}", random.below(3)));
-    let dice = random.below(100);
-    if dice < 6 {
+    let roll = random.below(100);
+    if roll < 6 {
         let body = ["%%%", "AAAA", "wwE="][random.below(3) as usize].to_owned();
         return Sent { message_id, group, body, order: None };
     }
     let subject = subjects[random.below(subjects.len() as u64) as usize];
-    let note = if dice < 9 { "poison".to_owned() } else { format!("note {number}") };
+    let note = if roll < 9 { "poison".to_owned() } else { format!("note {number}") };
     // keys of the two subjects never meet: which of two rules would hold is not said anywhere
     let order =
         Order { subject, id: format!("{subject}-{}", random.below(30)), version: random.below(1_000) as i64, note };
@@ -369,7 +369,7 @@ async fn when_nothing_can_be_stored_for_an_operators_cause_the_invocation_fails(
     let batch = [message(&mut Random::new(9), 0, &["plain"])];
     let (returned, _) = invoke(&handler, &batch, "standard").await;
     assert_eq!(returned.len(), 1);
-    assert_eq!(table.calls(), 1, "no retry can mend it");
+    assert_eq!(table.calls(), 1, "no retry can fix it");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,4 +1,4 @@
-//! One machine's AWS, for tests, for `make run`, for chaos and for benchmarks: an embedded DynamoDB, the Lambda Runtime
+//! AWS on one machine, for tests, `make run`, chaos and benchmarks: an embedded DynamoDB, the Lambda Runtime
 //! API around a real bootstrap process, a queue with SQS's semantics, and the event source mapping between them.
 //!
 //! Everything listens on 127.0.0.1 only, at a port of the caller's choice or any free one (0), on a thread of its own, and
@@ -27,10 +27,10 @@
 pub mod clock;
 pub mod dynamodb;
 pub mod faults;
-mod host;
 mod http;
 pub mod lambda;
 pub mod mapping;
 mod random;
+mod service_thread;
 pub mod sink;
 pub mod sqs;

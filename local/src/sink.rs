@@ -12,12 +12,12 @@ use hyper::Response;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use memchr::memmem;
 
-use crate::host::Host;
 use crate::http::{Closing, serve};
+use crate::service_thread::ServiceThread;
 
-/// What a sink has taken since its start.
+/// What a sink has received since its start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Taken {
+pub struct Received {
     /// Requests of any kind, those that only warm a connection included.
     pub calls: u64,
     /// Put requests in them, counted by the text `"PutRequest"`: an item that holds this text counts more than once.
@@ -39,7 +39,7 @@ struct Counters {
 pub struct Sink {
     address: SocketAddr,
     counters: Arc<Counters>,
-    _host: Host,
+    _thread: ServiceThread,
 }
 
 impl Sink {
@@ -49,11 +49,11 @@ impl Sink {
     /// # Errors
     /// When the port is taken.
     pub fn start(port: u16, delay: Duration) -> io::Result<Self> {
-        let host = Host::start("sink")?;
-        let (listener, address) = host.listen(port)?;
+        let thread = ServiceThread::start("sink")?;
+        let (listener, address) = thread.listen(port)?;
         let counters = Arc::new(Counters::default());
         let shared = counters.clone();
-        host.runtime().spawn(serve(listener, Closing::Orderly, move |request| {
+        thread.runtime().spawn(serve(listener, Closing::Orderly, move |request| {
             let counters = shared.clone();
             async move {
                 let (head, body) = request.into_parts();
@@ -69,7 +69,7 @@ impl Sink {
                 Ok::<Response<Full<Bytes>>, hyper::Error>(response)
             }
         }));
-        Ok(Self { address, counters, _host: host })
+        Ok(Self { address, counters, _thread: thread })
     }
 
     /// Where it listens.
@@ -82,11 +82,11 @@ impl Sink {
         format!("http://{}", self.address)
     }
 
-    /// What it has taken so far.
-    pub fn taken(&self) -> Taken {
+    /// What it has received so far.
+    pub fn received(&self) -> Received {
         let Counters { calls, items, bytes } = &*self.counters;
         let [calls, items, bytes] = [calls, items, bytes].map(|counter| counter.load(Ordering::Relaxed));
-        Taken { calls, items, bytes }
+        Received { calls, items, bytes }
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use local::dynamodb::Client;
-use local::sink::{Sink, Taken};
+use local::sink::{Received, Sink};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -24,9 +24,9 @@ async fn everything_is_taken_and_counted() {
         bytes += batch.to_string().len() as u64;
         assert_eq!(client.call("BatchWriteItem", &batch).await.unwrap(), json!({"UnprocessedItems": {}}));
     }
-    assert_eq!(sink.taken(), Taken { calls: 3, items: 51, bytes });
+    assert_eq!(sink.received(), Received { calls: 3, items: 51, bytes });
     assert_eq!(client.call("PutItem", &json!({})).await.unwrap(), json!({}));
-    assert_eq!(sink.taken(), Taken { calls: 4, items: 51, bytes: bytes + 2 });
+    assert_eq!(sink.received(), Received { calls: 4, items: 51, bytes: bytes + 2 });
 }
 
 #[tokio::test]
@@ -60,7 +60,7 @@ async fn calls_that_wait_for_their_answer_hold_up_no_other() {
         let client = client.clone();
         calls.spawn(async move { client.call("BatchWriteItem", &batch(1)).await });
     }
-    while sink.taken().calls < 100 {
+    while sink.received().calls < 100 {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     assert!(calls.try_join_next().is_none());

@@ -4,7 +4,7 @@ use super::{
     inflate::InflateError, json::JsonError, path::WithPath, plan::Mismatch, schema::SchemaError, walk::DatumError,
     wire_format::WireFormat, write::JsonEncodeError,
 };
-use crate::outcome::Reason;
+use crate::{outcome::Reason, record::Interruption};
 use std::fmt;
 
 /// Why a message cannot be decoded. It names the field, never a part of the payload.
@@ -12,6 +12,43 @@ use std::fmt;
 pub struct DecodeError {
     format: Option<WireFormat>,
     problem: Problem,
+}
+
+/// Why a message has no records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Undecoded<E> {
+    /// No retry can help it.
+    Rejected(E),
+    /// Nothing is wrong with it: it is left for another invocation.
+    Interrupted(Interruption),
+}
+
+impl<E> Undecoded<E> {
+    /// The same with another account of the rejection.
+    pub fn map_rejected<F>(self, map: impl FnOnce(E) -> F) -> Undecoded<F> {
+        match self {
+            Self::Rejected(error) => Undecoded::Rejected(map(error)),
+            Self::Interrupted(interruption) => Undecoded::Interrupted(interruption),
+        }
+    }
+}
+
+impl<E: fmt::Display> fmt::Display for Undecoded<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rejected(error) => error.fmt(f),
+            Self::Interrupted(interruption) => interruption.fmt(f),
+        }
+    }
+}
+
+impl<E: std::error::Error + 'static> std::error::Error for Undecoded<E> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Rejected(error) => error.source(),
+            Self::Interrupted(_) => None,
+        }
+    }
 }
 
 /// What is wrong with a message.

@@ -48,27 +48,26 @@ impl fmt::Display for InflateError {
 
 impl std::error::Error for InflateError {}
 
-/// The largest window that zstandard may ask for, as a power of two. Higher levels than 19 use more for inputs beyond
-/// [`Limits::DEFAULT_MAX_INFLATED_BYTES`] only.
-const ZSTD_MAX_WINDOW_LOG: u32 = 24;
+/// The largest window that zstandard may ask for, as a power of two: what level 22 asks for, whatever the size of its
+/// input. Of its memory no more is used than the payload inflates to.
+const ZSTD_MAX_WINDOW_LOG: u32 = 27;
 
 /// The memory that xz may ask for, in bytes: what its highest preset needs.
 const XZ_MAX_MEMORY: u64 = 66 << 20;
 
-/// However small a payload is, it may inflate to this many bytes.
-const LEAST_ALLOWANCE: usize = 64 << 10;
+/// However small a payload is, it may inflate to this many bytes: a field of zeros or of blanks has any ratio.
+const RATIO_ALLOWANCE: usize = 4 << 20;
 
-/// The bytes that `payload` inflates to, which stand in `buffer`. What of `used` bytes a message inflated to before counts
-/// against its bound.
+/// The bytes that `payload` inflates to, which stand in `buffer`: at most `left`, which is what the message has left.
 pub(crate) fn inflate<'b>(
     compression: Compression,
     payload: &[u8],
-    used: usize,
+    left: usize,
     limits: &Limits,
     buffer: &'b mut Vec<u8>,
 ) -> Result<&'b [u8], InflateError> {
-    let by_ratio = payload.len().saturating_mul(limits.max_inflation_ratio).max(LEAST_ALLOWANCE);
-    let most = limits.max_inflated_bytes.saturating_sub(used).min(by_ratio);
+    let by_ratio = payload.len().saturating_mul(limits.max_inflation_ratio).max(RATIO_ALLOWANCE);
+    let most = left.min(by_ratio);
     let len = match compression {
         Compression::Deflate => raw_deflate(payload, most, buffer),
         Compression::Zlib => whole(payload, deflate(Decompress::new(true), payload, most, buffer)),
@@ -157,7 +156,8 @@ fn run(
         if done.ended {
             return if written <= most { Ok(Ended { read, written }) } else { Err(InflateError::TooLarge(most)) };
         }
-        if done.written < room && (read == payload.len() || done.read + done.written == 0) {
+        // A decompressor may have taken all input and still have output to give, so only a step without either is the end.
+        if room > 0 && done.read + done.written == 0 {
             return Err(InflateError::Truncated);
         }
     }
@@ -278,7 +278,7 @@ pub(super) mod tests {
     }
 
     fn read(compression: Compression, payload: &[u8], limits: &Limits) -> Result<Vec<u8>, InflateError> {
-        inflate(compression, payload, 0, limits, &mut Vec::new()).map(<[u8]>::to_vec)
+        inflate(compression, payload, limits.max_inflated_bytes, limits, &mut Vec::new()).map(<[u8]>::to_vec)
     }
 
     fn sample() -> Vec<u8> {
@@ -291,7 +291,7 @@ pub(super) mod tests {
         for data in [Vec::new(), vec![7], sample()] {
             for compression in ALL {
                 let payload = compress(compression, &data);
-                let inflated = inflate(compression, &payload, 0, &Limits::default(), &mut buffer);
+                let inflated = inflate(compression, &payload, usize::MAX, &Limits::default(), &mut buffer);
                 assert!(inflated == Ok(&data[..]), "{compression:?}");
             }
         }
@@ -317,20 +317,22 @@ pub(super) mod tests {
 
     #[test]
     fn output_is_bounded_to_the_byte() {
-        let data = vec![0; 300_000];
+        let data = vec![0; RATIO_ALLOWANCE + 1];
         for compression in ALL {
             let payload = compress(compression, &data);
             let limits =
                 |most| Limits { max_inflated_bytes: most, max_inflation_ratio: usize::MAX, ..Limits::default() };
             let by_ratio = |ratio| Limits { max_inflation_ratio: ratio, ..Limits::default() };
-            assert!(read(compression, &payload, &limits(data.len())).is_ok(), "{compression:?}");
+            assert!(read(compression, &compress(compression, &data[1..]), &by_ratio(1)).is_ok(), "{compression:?}");
+            let allowed = read(compression, &compress(compression, &data[1..]), &by_ratio(1));
+            assert_eq!(allowed.map(|data| data.len()), Ok(RATIO_ALLOWANCE), "{compression:?}");
             let most = data.len() - 1;
             assert_eq!(
                 read(compression, &payload, &limits(most)),
                 Err(InflateError::TooLarge(most)),
                 "{compression:?}"
             );
-            let most = LEAST_ALLOWANCE.max(payload.len());
+            let most = RATIO_ALLOWANCE.max(payload.len());
             assert_eq!(read(compression, &payload, &by_ratio(1)), Err(InflateError::TooLarge(most)), "{compression:?}");
         }
     }
@@ -351,11 +353,22 @@ pub(super) mod tests {
     #[test]
     fn what_a_message_inflated_to_before_counts() {
         let payload = compress(Compression::Zlib, &[0; 100]);
-        let limits = Limits { max_inflated_bytes: 150, ..Limits::default() };
-        assert!(inflate(Compression::Zlib, &payload, 50, &limits, &mut Vec::new()).is_ok());
+        let limits = Limits::default();
+        assert!(inflate(Compression::Zlib, &payload, 100, &limits, &mut Vec::new()).is_ok());
         let mut buffer = Vec::new();
-        let again = inflate(Compression::Zlib, &payload, 51, &limits, &mut buffer);
+        let again = inflate(Compression::Zlib, &payload, 99, &limits, &mut buffer);
         assert_eq!(again, Err(InflateError::TooLarge(99)));
+    }
+
+    /// Levels 20 to 22 ask for windows of up to 128 MiB, even where the whole input is small.
+    #[test]
+    fn zstandard_of_the_highest_level_is_read() {
+        let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 22).unwrap();
+        encoder.set_parameter(raw::CParameter::WindowLog(27)).unwrap();
+        encoder.write_all(b"abc").unwrap();
+        encoder.flush().unwrap();
+        let payload = encoder.finish().unwrap();
+        assert_eq!(read(Compression::Zstandard, &payload, &Limits::default()), Ok(b"abc".to_vec()));
     }
 
     #[test]

@@ -9,7 +9,8 @@ pub struct Limits {
     pub max_values: usize,
     /// Records of a container; see [`Limits::DEFAULT_MAX_RECORDS`].
     pub max_records: usize,
-    /// Bytes after inflation, of all blocks of a message together; see [`Limits::DEFAULT_MAX_INFLATED_BYTES`].
+    /// Bytes that a message may grow by: what all its blocks inflate to, and defaults of the reader schema that stand for
+    /// what it lacks; see [`Limits::DEFAULT_MAX_INFLATED_BYTES`]. No buffer grows beyond it.
     pub max_inflated_bytes: usize,
     /// How many times its compressed size a message may inflate to; see [`Limits::DEFAULT_MAX_INFLATION_RATIO`].
     pub max_inflation_ratio: usize,
@@ -28,7 +29,7 @@ impl Limits {
     /// Sixteen times the largest message.
     pub const DEFAULT_MAX_INFLATED_BYTES: usize = 16 << 20;
     /// Text compresses ten times, records that are almost alike some hundred times, and deflate nothing more than 1,032
-    /// times. Whatever its size, a message may inflate to 64 KiB.
+    /// times. Whatever its size, a block may inflate to 4 MiB.
     pub const DEFAULT_MAX_INFLATION_RATIO: usize = 1_000;
     /// Generated schemas of hundreds of fields have some tens of kilobytes.
     pub const DEFAULT_MAX_SCHEMA_BYTES: usize = 64 << 10;

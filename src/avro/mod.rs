@@ -48,7 +48,7 @@ mod wire_format;
 mod write;
 
 pub use decoder::{Body, Decoded, Decoder, Input, Options, Scratch};
-pub use error::DecodeError;
+pub use error::{DecodeError, Undecoded};
 pub use json::JsonError;
 pub use limits::Limits;
 pub use path::WithPath;

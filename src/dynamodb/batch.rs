@@ -210,7 +210,7 @@ mod tests {
         let mut encoder = ItemEncoder::new(&mappings, Duration::ZERO, 0);
         for (position, (subject, id, padding)) in of.iter().enumerate() {
             encoder.start_message(position, "m", Operation::Put);
-            encoder.begin(SubjectId(*subject), None);
+            encoder.begin(SubjectId(*subject), None).unwrap();
             encoder.record_start().unwrap();
             encoder.field(&Name::new("id")).unwrap();
             encoder.tracked_field(PARTITION_KEY).unwrap();

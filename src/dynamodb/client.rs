@@ -5,9 +5,9 @@
 
 use super::answer::{self, Answer, CallError};
 use super::mapping::Mapping;
-use super::signature::{CONTENT_TYPE, Signature, Signer, Unsigned};
+use super::signature::{CONTENT_TYPE, SignableRequest, Signature, Signer};
 use crate::clock;
-use crate::connections::{Exchange, Unanswered};
+use crate::transport::{HttpTransport, TransportError};
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_smithy_types::error::display::DisplayErrorContext;
@@ -29,7 +29,7 @@ const REFRESH_BEFORE: Duration = Duration::from_secs(60);
 pub struct Client(Arc<Shared>);
 
 struct Shared {
-    connections: Arc<dyn Exchange>,
+    transport: Arc<dyn HttpTransport>,
     credentials: SharedCredentialsProvider,
     /// The credentials that were loaded last, and when they end.
     signer: Mutex<Option<(Arc<Signer>, Option<Duration>)>>,
@@ -38,17 +38,17 @@ struct Shared {
 }
 
 impl Client {
-    /// Calls `url` of `region` over `connections`, signed with `credentials`.
+    /// Calls `url` of `region` over `transport`, signed with `credentials`.
     ///
     /// # Errors
     /// If `url` is none.
     pub fn new(
-        connections: Arc<dyn Exchange>,
+        transport: Arc<dyn HttpTransport>,
         credentials: SharedCredentialsProvider,
         region: String,
         url: &str,
     ) -> Result<Self, InvalidUri> {
-        Ok(Self(Arc::new(Shared { connections, credentials, signer: Mutex::new(None), region, url: url.parse()? })))
+        Ok(Self(Arc::new(Shared { transport, credentials, signer: Mutex::new(None), region, url: url.parse()? })))
     }
 
     /// Sends a BatchWriteItem whose body is `body`. Its items are all of the table of `mappings`.
@@ -81,7 +81,7 @@ impl Client {
         // nothing was sent
         let request =
             self.request(target, body, &signer, now).map_err(|error| CallError::Fatal(error.to_string().into()))?;
-        let answer = self.0.connections.send(request).await?;
+        let answer = self.0.transport.send(request).await?;
         if answer.status().is_success() {
             return Ok(answer.into_body());
         }
@@ -98,7 +98,7 @@ impl Client {
     ) -> Result<Request<Bytes>, InvalidHeaderValue> {
         let url = &self.0.url;
         let host = url.authority().map_or("", |authority| authority.as_str());
-        let unsigned = Unsigned { host, path: url.path(), target, body: &body };
+        let unsigned = SignableRequest { host, path: url.path(), target, body: &body };
         let Signature { date, authorization } = signer.sign(&unsigned, now);
         let mut request = Request::new(body);
         *request.method_mut() = Method::POST;
@@ -121,7 +121,7 @@ impl Client {
     /// better ones.
     async fn signer(&self, now: Duration) -> Result<Arc<Signer>, CallError> {
         let known = self.0.signer.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let known = known.filter(|(signer, _)| signer.is_for(now));
+        let known = known.filter(|(signer, _)| signer.is_valid_at(now));
         let lasts = |until: Duration| known.as_ref().filter(|(_, end)| end.is_none_or(|end| until < end));
         if let Some((signer, _)) = lasts(now + REFRESH_BEFORE) {
             return Ok(Arc::clone(signer));
@@ -147,16 +147,16 @@ fn no_credentials(error: &CredentialsError) -> CallError {
     }
 }
 
-impl From<Unanswered> for CallError {
-    fn from(Unanswered { before_answer, cause }: Unanswered) -> Self {
-        Self::Transient { connection: before_answer, cause }
+impl From<TransportError> for CallError {
+    fn from(TransportError { before_response, cause }: TransportError) -> Self {
+        Self::Transient { connection: before_response, cause }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::connections::Answering;
+    use crate::transport::ResponseFuture;
     use aws_credential_types::Credentials;
     use aws_credential_types::provider::future::ProvideCredentials as Provided;
     use std::sync::atomic::{AtomicU64, Ordering};
@@ -168,8 +168,8 @@ mod tests {
         headers: Arc<Mutex<Vec<(String, String)>>>,
     }
 
-    impl Exchange for Fake {
-        fn send(&self, request: Request<Bytes>) -> Answering {
+    impl HttpTransport for Fake {
+        fn send(&self, request: Request<Bytes>) -> ResponseFuture {
             let headers = request.headers().iter();
             let headers = headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()));
             *self.headers.lock().unwrap() = headers.collect();
@@ -206,18 +206,18 @@ mod tests {
         (Lasting { time, loads: Arc::clone(&loads), most_loads }, loads)
     }
 
-    fn client(connections: &Fake, credentials: impl ProvideCredentials + 'static) -> Client {
-        let connections = Arc::new(connections.clone());
+    fn client(transport: &Fake, credentials: impl ProvideCredentials + 'static) -> Client {
+        let transport = Arc::new(transport.clone());
         let credentials = SharedCredentialsProvider::new(credentials);
-        Client::new(connections, credentials, "eu-central-1".into(), "https://dynamodb.example/").unwrap()
+        Client::new(transport, credentials, "eu-central-1".into(), "https://dynamodb.example/").unwrap()
     }
 
     #[tokio::test]
     async fn a_request_is_signed_for_its_operation_its_region_and_its_session() {
-        let connections = Fake { answer: r#"{"ConsumedCapacity":{}}"#, ..Fake::default() };
-        let client = client(&connections, lasting(Duration::from_secs(3600), 1).0);
+        let transport = Fake { answer: r#"{"ConsumedCapacity":{}}"#, ..Fake::default() };
+        let client = client(&transport, lasting(Duration::from_secs(3600), 1).0);
         client.put(Bytes::from_static(b"{}")).await.unwrap();
-        let headers = connections.headers.lock().unwrap().clone();
+        let headers = transport.headers.lock().unwrap().clone();
         let header = |name: &str| headers.iter().find(|(known, _)| known == name).unwrap().1.as_str();
         assert_eq!(header("x-amz-target"), "DynamoDB_20120810.PutItem");
         assert_eq!(header("x-amz-security-token"), "token 0");
@@ -230,10 +230,10 @@ mod tests {
 
     #[tokio::test]
     async fn credentials_are_loaded_once_and_again_before_they_end() {
-        let connections = Fake { answer: r#"{"ConsumedCapacity":{}}"#, ..Fake::default() };
+        let transport = Fake { answer: r#"{"ConsumedCapacity":{}}"#, ..Fake::default() };
         for (time, expected) in [(REFRESH_BEFORE - Duration::from_secs(1), 3), (2 * REFRESH_BEFORE, 1)] {
             let (credentials, loads) = lasting(time, u64::MAX);
-            let client = client(&connections, credentials);
+            let client = client(&transport, credentials);
             for _ in 0..3 {
                 client.delete(Bytes::new()).await.unwrap();
             }
@@ -243,26 +243,26 @@ mod tests {
 
     #[tokio::test]
     async fn credentials_serve_to_their_end_if_their_source_is_not_reached() {
-        let connections = Fake { answer: r#"{"ConsumedCapacity":{}}"#, ..Fake::default() };
-        let first = client(&connections, lasting(REFRESH_BEFORE / 2, 1).0);
+        let transport = Fake { answer: r#"{"ConsumedCapacity":{}}"#, ..Fake::default() };
+        let first = client(&transport, lasting(REFRESH_BEFORE / 2, 1).0);
         for _ in 0..2 {
             first.delete(Bytes::new()).await.unwrap();
         }
-        let ended = client(&connections, lasting(Duration::ZERO, 1).0);
+        let ended = client(&transport, lasting(Duration::ZERO, 1).0);
         ended.delete(Bytes::new()).await.unwrap();
         assert!(matches!(ended.delete(Bytes::new()).await, Err(CallError::Transient { connection: false, .. })));
     }
 
     #[tokio::test]
     async fn without_credentials_nothing_is_sent_and_an_operator_must_mend_it() {
-        let connections = Fake::default();
+        let transport = Fake::default();
         let client = client(
-            &connections,
+            &transport,
             aws_credential_types::credential_fn::provide_credentials_fn(|| async {
                 Err(CredentialsError::not_loaded_no_source())
             }),
         );
         assert!(matches!(client.warm_up().await, Err(CallError::Fatal(_))));
-        assert!(connections.headers.lock().unwrap().is_empty());
+        assert!(transport.headers.lock().unwrap().is_empty());
     }
 }

@@ -22,7 +22,7 @@ pub(super) struct Signer {
 }
 
 /// What of a request is signed besides what all have in common.
-pub(super) struct Unsigned<'a> {
+pub(super) struct SignableRequest<'a> {
     pub(super) host: &'a str,
     pub(super) path: &'a str,
     pub(super) target: &'a str,
@@ -60,7 +60,7 @@ impl Signer {
     }
 
     /// Whether it may sign at `now`.
-    pub(super) fn is_for(&self, now: Duration) -> bool {
+    pub(super) fn is_valid_at(&self, now: Duration) -> bool {
         self.day == now.as_secs() / SECONDS_A_DAY
     }
 
@@ -70,8 +70,8 @@ impl Signer {
     }
 
     /// Signs a request at `now`.
-    pub(super) fn sign(&self, request: &Unsigned<'_>, now: Duration) -> Signature {
-        let Unsigned { host, path, target, body } = request;
+    pub(super) fn sign(&self, request: &SignableRequest<'_>, now: Duration) -> Signature {
+        let SignableRequest { host, path, target, body } = request;
         let (token, signed_token) = match &self.session_token {
             Some(token) => (format!("x-amz-security-token:{token}\n"), "x-amz-security-token;"),
             None => (String::new(), ""),
@@ -109,12 +109,12 @@ fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
+    use aws_sigv4::http_request::{self, SignableBody, SigningSettings, sign};
     use aws_sigv4::sign::v4::SigningParams;
     use std::time::UNIX_EPOCH;
 
     /// The authorization that the SDK's signer gives.
-    fn by_the_sdk(credentials: &Credentials, url: &str, body: &[u8], now: Duration) -> String {
+    fn sdk_signature(credentials: &Credentials, url: &str, body: &[u8], now: Duration) -> String {
         let identity = credentials.clone().into();
         let params = SigningParams::builder()
             .identity(&identity)
@@ -125,7 +125,8 @@ mod tests {
             .build()
             .unwrap();
         let headers = [("content-type", CONTENT_TYPE), ("x-amz-target", "DynamoDB_20120810.PutItem")];
-        let request = SignableRequest::new("POST", url, headers.into_iter(), SignableBody::Bytes(body)).unwrap();
+        let request =
+            http_request::SignableRequest::new("POST", url, headers.into_iter(), SignableBody::Bytes(body)).unwrap();
         let (instructions, _) = sign(request, &params.into()).unwrap().into_parts();
         let (headers, _) = instructions.into_parts();
         headers.iter().find(|header| header.name() == "authorization").unwrap().value().to_owned()
@@ -145,9 +146,9 @@ mod tests {
                 ("https://dynamodb.eu-central-1.amazonaws.com/", "dynamodb.eu-central-1.amazonaws.com"),
                 ("http://127.0.0.1:8000/", "127.0.0.1:8000"),
             ] {
-                let request = Unsigned { host, path: "/", target: "DynamoDB_20120810.PutItem", body: &body };
+                let request = SignableRequest { host, path: "/", target: "DynamoDB_20120810.PutItem", body: &body };
                 let signature = signer.sign(&request, now);
-                proptest::prop_assert_eq!(signature.authorization, by_the_sdk(&credentials, url, &body, now));
+                proptest::prop_assert_eq!(signature.authorization, sdk_signature(&credentials, url, &body, now));
             }
         }
     }
@@ -158,6 +159,6 @@ mod tests {
         let signer = Signer::new(&Credentials::new("a", "b", None, None, "test"), "r", "s", noon);
         let day = [SECONDS_A_DAY / 2, SECONDS_A_DAY / 2 - 1].map(Duration::from_secs);
         let [last, next] = [noon + day[1], noon + day[0]];
-        assert_eq!([noon - day[0], last, next].map(|now| signer.is_for(now)), [true, true, false]);
+        assert_eq!([noon - day[0], last, next].map(|now| signer.is_valid_at(now)), [true, true, false]);
     }
 }

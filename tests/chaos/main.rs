@@ -1,5 +1,5 @@
-//! `make chaos`: 200,000 messages through the real binary, whose database throttles, breaks connections, stalls and lies as
-//! `plan.json` says, and which is killed and restarted on the way. Nothing may be lost, and nothing may be unaccounted for.
+//! `make chaos`: 200,000 messages through the real binary, whose database throttles, breaks connections, stalls and
+//! returns malformed responses as `plan.json` says, and which is killed and restarted on the way. Nothing may be lost, and nothing may be unaccounted for.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
 
 use avro_ingest::avro::WireFormat;

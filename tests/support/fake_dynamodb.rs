@@ -2,8 +2,8 @@
 //! and a busy service fail, as often as it is told.
 
 use super::random::Random;
-use avro_ingest::connections::{Answering, Exchange, Unanswered};
 use avro_ingest::dynamodb::client::Client;
+use avro_ingest::transport::{HttpTransport, ResponseFuture, TransportError};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use bytes::Bytes;
@@ -19,7 +19,7 @@ use std::time::Duration;
 pub struct Faults {
     /// The whole call is throttled.
     pub throttled: u64,
-    /// Some items are handed back.
+    /// Some items come back unprocessed.
     pub unprocessed: u64,
     /// HTTP 500 or 503, the write not applied.
     pub server_error: u64,
@@ -118,8 +118,8 @@ impl FakeDynamoDb {
     }
 }
 
-impl Exchange for FakeDynamoDb {
-    fn send(&self, request: Request<Bytes>) -> Answering {
+impl HttpTransport for FakeDynamoDb {
+    fn send(&self, request: Request<Bytes>) -> ResponseFuture {
         let table = self.clone();
         Box::pin(async move {
             let target = request.headers()["x-amz-target"].to_str().unwrap();
@@ -131,7 +131,7 @@ impl Exchange for FakeDynamoDb {
                 (fault, Duration::from_millis(1 + state.random.below(60)))
             };
             tokio::time::sleep(delay).await;
-            let reset = || Unanswered { before_answer: true, cause: "connection reset".into() };
+            let reset = || TransportError { before_response: true, cause: "connection reset".into() };
             let apply = |unprocessed| table.0.lock().unwrap().apply(target, &body, unprocessed);
             match fault {
                 Fault::None => Ok(answer(apply(false))),
@@ -176,10 +176,10 @@ fn error(status: u16, code: &str) -> (u16, Value) {
 
 impl State {
     fn fault(&mut self) -> Fault {
-        let mut dice = self.random.below(100);
+        let mut roll = self.random.below(100);
         let mut hit = |percent: u64| {
-            let hit = dice < percent;
-            dice = if hit { u64::MAX } else { dice.saturating_sub(percent) };
+            let hit = roll < percent;
+            roll = if hit { u64::MAX } else { roll.saturating_sub(percent) };
             hit
         };
         let faults = self.faults;

@@ -89,7 +89,7 @@ impl Process {
 
     /// Sends `events` over and over for as long as `duration`, and checks that every message is stored.
     pub(crate) async fn work(&self, events: &Events, duration: Duration) -> Result<Round, Box<dyn Error>> {
-        let (started, cpu, taken) = (clock::now(), self.function.usage()?.cpu, self.sink.taken().items);
+        let (started, cpu, taken) = (clock::now(), self.function.usage()?.cpu, self.sink.received().items);
         let mut payloads = events.payloads.iter().cycle();
         let mut round = Round::default();
         let mut running = JoinSet::new();
@@ -112,7 +112,7 @@ impl Process {
         round.cpu = self.function.usage()?.cpu - cpu;
         round.log_bytes = self.function.take_output().iter().map(|line| line.text.len() + 1).sum();
         round.messages = events.messages * round.latencies.len();
-        let taken = usize::try_from(self.sink.taken().items - taken)?;
+        let taken = usize::try_from(self.sink.received().items - taken)?;
         if taken != round.messages {
             return Err(format!("{} messages, but {taken} items", round.messages).into());
         }

@@ -5,8 +5,10 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use hyper::{Request, StatusCode};
+use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Map, Value, json};
 
 use crate::http;
@@ -123,13 +125,13 @@ impl Error for CallError {
 #[derive(Debug)]
 pub struct Client {
     address: SocketAddr,
-    http: http::Client,
+    http: legacy::Client<HttpConnector, Full<Bytes>>,
 }
 
 impl Client {
     /// A client of the endpoint at `address`. Connects when it is first used.
     pub fn new(address: SocketAddr) -> Self {
-        Self { address, http: http::Client::new(address) }
+        Self { address, http: http::client() }
     }
 
     /// The endpoint's address.
@@ -142,22 +144,23 @@ impl Client {
     /// # Errors
     /// When the endpoint cannot be reached, refuses, or answers with something else than JSON.
     pub async fn call(&self, operation: &str, request: &Value) -> Result<Value, CallError> {
-        let request = Request::post("/")
-            .header("host", self.address.to_string())
+        let request = Request::post(format!("http://{}/", self.address))
             .header("content-type", "application/x-amz-json-1.0")
             .header("x-amz-target", format!("DynamoDB_20120810.{operation}"))
             .header("x-amz-date", "20240101T000000Z")
             .header("authorization", AUTHORIZATION)
             .body(Full::new(Bytes::from(request.to_string())))
             .map_err(|error| CallError::Unreachable(error.into()))?;
-        let response = self.http.send(request).await.map_err(CallError::Unreachable)?;
-        let body: Value = serde_json::from_slice(response.body()).map_err(CallError::Unreadable)?;
-        if response.status().is_success() {
+        let response = self.http.request(request).await.map_err(|error| CallError::Unreachable(error.into()))?;
+        let status = response.status();
+        let body = response.into_body().collect().await.map_err(|error| CallError::Unreachable(error.into()))?;
+        let body: Value = serde_json::from_slice(&body.to_bytes()).map_err(CallError::Unreadable)?;
+        if status.is_success() {
             return Ok(body);
         }
         let text = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default();
         let code = text("__type").rsplit('#').next().unwrap_or_default().to_owned();
-        Err(CallError::Refused { status: response.status(), code, message: text("message").to_owned() })
+        Err(CallError::Refused { status, code, message: text("message").to_owned() })
     }
 
     /// Creates `table`; it is ready when this returns.

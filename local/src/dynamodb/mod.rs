@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 
 pub use client::{CallError, Client, Key, KeyKind, Table};
 
-use crate::host::Host;
+use crate::service_thread::ServiceThread;
 
 /// An empty database in memory, served over HTTP until it is dropped.
 ///
@@ -16,7 +16,7 @@ use crate::host::Host;
 #[derive(Debug)]
 pub struct Embedded {
     client: Client,
-    _host: Host,
+    _thread: ServiceThread,
 }
 
 impl Embedded {
@@ -26,10 +26,10 @@ impl Embedded {
     /// When the port is taken, or the database cannot be opened.
     pub fn start(port: u16) -> io::Result<Self> {
         let database = dynoxide::Database::memory().map_err(|error| io::Error::other(error.to_string()))?;
-        let host = Host::start("dynamodb")?;
-        let (listener, address) = host.listen(port)?;
-        host.runtime().spawn(dynoxide::server::serve_with_shutdown(listener, database, std::future::pending()));
-        Ok(Self { client: Client::new(address), _host: host })
+        let thread = ServiceThread::start("dynamodb")?;
+        let (listener, address) = thread.listen(port)?;
+        thread.runtime().spawn(dynoxide::server::serve_with_shutdown(listener, database, std::future::pending()));
+        Ok(Self { client: Client::new(address), _thread: thread })
     }
 
     /// Where it listens.

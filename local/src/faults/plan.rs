@@ -222,7 +222,7 @@ impl Plan {
         Self::new(0, vec![Chance { probability: 1.0, fault }])
     }
 
-    /// The same plan with other dice.
+    /// The same plan with another seed.
     #[must_use]
     pub fn seeded(self, seed: u64) -> Self {
         Self { seed, ..self }

@@ -14,14 +14,16 @@ use hyper::body::Incoming;
 use hyper::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, TRANSFER_ENCODING};
 use hyper::http::request;
 use hyper::{Request, Response, StatusCode};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::json;
 use tokio::time::sleep;
 
 use super::body::Paced;
 use super::plan::{ErrorCode, Fault, Plan, ThrottlingReason};
 use super::split::{Call, Split, merge};
-use crate::host::Host;
-use crate::http::{Client, Closing, serve};
+use crate::http::{self, Closing, serve};
+use crate::service_thread::ServiceThread;
 
 /// Stands in front of an endpoint and lets requests meet faults. To its clients it is the endpoint, whether they run in
 /// this process or in another.
@@ -29,12 +31,13 @@ use crate::http::{Client, Closing, serve};
 pub struct Proxy {
     address: SocketAddr,
     shared: Arc<Shared>,
-    _host: Host,
+    _thread: ServiceThread,
 }
 
 #[derive(Debug)]
 struct Shared {
-    upstream: Client,
+    upstream: SocketAddr,
+    client: Client<HttpConnector, Full<Bytes>>,
     plan: Mutex<Arc<Plan>>,
     requests: AtomicU64,
     injected: Mutex<BTreeMap<&'static str, u64>>,
@@ -46,17 +49,18 @@ impl Proxy {
     /// # Errors
     /// When the port is taken.
     pub fn start(port: u16, upstream: SocketAddr, plan: Plan) -> io::Result<Self> {
-        let host = Host::start("faults")?;
-        let (listener, address) = host.listen(port)?;
+        let thread = ServiceThread::start("faults")?;
+        let (listener, address) = thread.listen(port)?;
         let shared = Arc::new(Shared {
-            upstream: Client::new(upstream),
+            upstream,
+            client: http::client(),
             plan: Mutex::new(Arc::new(plan)),
             requests: AtomicU64::new(0),
             injected: Mutex::default(),
         });
         let server = shared.clone();
-        host.runtime().spawn(serve(listener, Closing::Reset, move |request| answer(server.clone(), request)));
-        Ok(Self { address, shared, _host: host })
+        thread.runtime().spawn(serve(listener, Closing::Reset, move |request| answer(server.clone(), request)));
+        Ok(Self { address, shared, _thread: thread })
     }
 
     /// Where it listens.
@@ -142,7 +146,7 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respo
         }
         Fault::WrongContent => {
             call.forward().await?;
-            respond(StatusCode::OK, "text/html", Bytes::from_static(b"<html><body>Welcome to the hotel</body></html>"))
+            respond(StatusCode::OK, "text/html", Bytes::from_static(b"<html><body>not DynamoDB</body></html>"))
         }
     }
 }
@@ -173,8 +177,11 @@ impl Forward<'_> {
         for name in [CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING] {
             self.head.headers.remove(name);
         }
+        let path = self.head.uri.path_and_query().map_or("/", |path| path.as_str());
+        self.head.uri = format!("http://{}{path}", self.shared.upstream).parse().map_err(|_| Broken)?;
         let request = Request::from_parts(self.head, Full::new(self.body));
-        let mut response = self.shared.upstream.send(request).await.map_err(|_| Broken)?;
+        let (head, body) = self.shared.client.request(request).await.map_err(|_| Broken)?.into_parts();
+        let mut response = Response::from_parts(head, body.collect().await.map_err(|_| Broken)?.to_bytes());
         for name in [CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING] {
             response.headers_mut().remove(name);
         }

@@ -1,7 +1,18 @@
-//! As much HTTP/1.1 as one machine needs: a server over a listener and a client with kept connections.
+//! HTTP/1.1 for the emulators: a server over a listener, and a client that keeps its connections.
 
-mod client;
 mod server;
 
-pub(crate) use client::Client;
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+
 pub(crate) use server::{Closing, serve};
+
+/// A client without any connection yet, which keeps those it opens.
+pub(crate) fn client() -> Client<HttpConnector, Full<Bytes>> {
+    let mut connector = HttpConnector::new();
+    connector.set_nodelay(true);
+    Client::builder(TokioExecutor::new()).build(connector)
+}

@@ -17,9 +17,9 @@ use super::environment::{Environment, Pending};
 use super::output::{Line, Output, Stream};
 use super::{Exit, InitError, Invocation, Outcome, Settings, Usage, api};
 use crate::clock;
-use crate::host::{self, Host};
 use crate::http::{Closing, serve};
 use crate::random;
+use crate::service_thread::{self, ServiceThread};
 
 /// How long the pipes of a process that has ended are still read: its own children may hold them open.
 const PIPES_LINGER: Duration = Duration::from_secs(1);
@@ -31,7 +31,7 @@ static INVOCATIONS: AtomicU64 = AtomicU64::new(0);
 #[derive(Debug)]
 pub struct Function {
     shared: Arc<Shared>,
-    _host: Host,
+    _thread: ServiceThread,
 }
 
 #[derive(Debug)]
@@ -57,11 +57,11 @@ impl Function {
     /// # Errors
     /// When the process cannot be started, reports an init error, ends, or takes too long.
     pub async fn start(settings: Settings) -> Result<Self, InitError> {
-        let host = Host::start("lambda").map_err(InitError::NotStarted)?;
+        let thread = ServiceThread::start("lambda").map_err(InitError::NotStarted)?;
         let shared = Arc::new(Shared {
             arn: format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:{}", settings.name).into(),
             settings,
-            runtime: host.runtime().clone(),
+            runtime: thread.runtime().clone(),
             output: Output::default(),
             current: Mutex::default(),
         });
@@ -70,7 +70,7 @@ impl Function {
         *shared.current() = Some(running);
         let ended = || InitError::NotStarted(io::Error::other("the runtime api has ended"));
         ready.await.unwrap_or_else(|_| Err(ended()))?;
-        Ok(Self { shared, _host: host })
+        Ok(Self { shared, _thread: thread })
     }
 
     /// Invokes the function with `payload`, at most 6 MB of JSON, and gives its deadline as `timeout` from when the
@@ -166,7 +166,7 @@ impl Shared {
         self: &Arc<Self>,
         waiter: Option<oneshot::Sender<Result<(), InitError>>>,
     ) -> io::Result<Running> {
-        let (listener, address) = host::listen(&self.runtime, 0)?;
+        let (listener, address) = service_thread::listen(&self.runtime, 0)?;
         let started = clock::now();
         let child = {
             let _context = self.runtime.enter();

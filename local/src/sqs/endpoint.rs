@@ -14,9 +14,9 @@ use serde_json::{Value, json};
 
 use super::api::{self, Refusal};
 use super::message::{InvalidMessage, Message};
-use crate::host::Host;
 use crate::http::{Closing, serve};
 use crate::random;
+use crate::service_thread::ServiceThread;
 
 /// A message the endpoint has taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,11 +41,11 @@ pub struct EntryRefusal {
 #[derive(Debug)]
 pub struct Endpoint {
     address: SocketAddr,
-    queue: Arc<Taking>,
-    _host: Host,
+    queue: Arc<QueueState>,
+    _thread: ServiceThread,
 }
 
-struct Taking {
+struct QueueState {
     name: String,
     sent: Mutex<Vec<Sent>>,
     refuse: Mutex<Box<dyn Refuse>>,
@@ -56,9 +56,9 @@ trait Refuse: FnMut(&Message) -> Option<EntryRefusal> + Send {}
 
 impl<F: FnMut(&Message) -> Option<EntryRefusal> + Send> Refuse for F {}
 
-impl fmt::Debug for Taking {
+impl fmt::Debug for QueueState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Taking").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("QueueState").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
@@ -69,13 +69,16 @@ impl Endpoint {
     /// # Errors
     /// When the port is taken.
     pub fn start(port: u16, name: &str) -> io::Result<Self> {
-        let host = Host::start("sqs")?;
-        let (listener, address) = host.listen(port)?;
-        let queue =
-            Arc::new(Taking { name: name.to_owned(), sent: Mutex::default(), refuse: Mutex::new(Box::new(|_| None)) });
+        let thread = ServiceThread::start("sqs")?;
+        let (listener, address) = thread.listen(port)?;
+        let queue = Arc::new(QueueState {
+            name: name.to_owned(),
+            sent: Mutex::default(),
+            refuse: Mutex::new(Box::new(|_| None)),
+        });
         let server = queue.clone();
-        host.runtime().spawn(serve(listener, Closing::Orderly, move |request| answer(server.clone(), request)));
-        Ok(Self { address, queue, _host: host })
+        thread.runtime().spawn(serve(listener, Closing::Orderly, move |request| answer(server.clone(), request)));
+        Ok(Self { address, queue, _thread: thread })
     }
 
     /// Where it listens.
@@ -108,7 +111,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn answer(queue: Arc<Taking>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, hyper::Error> {
+async fn answer(queue: Arc<QueueState>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, hyper::Error> {
     let (head, body) = request.into_parts();
     let body = body.collect().await?.to_bytes();
     let (status, error, body) = match queue.call(&head.headers, &body) {
@@ -132,7 +135,7 @@ async fn answer(queue: Arc<Taking>, request: Request<Incoming>) -> Result<Respon
     Ok(response)
 }
 
-impl Taking {
+impl QueueState {
     fn path(&self) -> String {
         format!("/000000000000/{}", self.name)
     }

@@ -13,7 +13,7 @@ use crate::random;
 
 /// What an event's record is made of.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Received<'a> {
+pub(super) struct ReceivedMessage<'a> {
     pub(super) message: &'a Message,
     pub(super) message_id: &'a str,
     pub(super) sequence: u64,
@@ -71,7 +71,7 @@ const SENDER: &str = "AIDALOCALLOCALLOCALLO";
 /// How many 8-byte words a receipt handle is made of: with its prefix they come to 420 characters of base64.
 const RECEIPT_HANDLE_WORDS: u64 = 39;
 
-impl Received<'_> {
+impl ReceivedMessage<'_> {
     /// Appends the record's JSON to `event`.
     pub(super) fn write(&self, event: &mut Vec<u8>) -> serde_json::Result<()> {
         let Self { message, message_id, queue_arn, .. } = *self;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::event::Received;
+use super::event::ReceivedMessage;
 use super::message::{InvalidMessage, Message};
 use crate::random;
 
@@ -307,7 +307,7 @@ impl Queue {
     fn write(&self, sequence: u64, now: Duration, event: &mut Vec<u8>) -> Option<Receipt> {
         let stored = self.messages.get(&sequence)?;
         let receive_count = stored.receive_count + 1;
-        let received = Received {
+        let received = ReceivedMessage {
             message: &stored.message,
             message_id: &stored.message_id,
             sequence,

@@ -1,11 +1,12 @@
 //! Reads containers, whose schema comes with them.
 
-use super::{Attempt, Decoded, Decoder, Failure, Scratch, recognized};
+use super::{Attempt, Decoded, Decoder, Failure, Scratch, recognized, unread};
 use crate::{
     avro::{
         container::Container,
         error::Problem,
         inflate::inflate,
+        path::WithPath,
         plan::{self, Plan, Presence, TrackedFields},
         schema::Schema,
         walk::{self, Budget, Ending},
@@ -60,7 +61,7 @@ impl Decoder {
         let mut container = opened.map_err(|problem| recognized(FORMAT, Problem::Container(problem)))?;
         let plan = self.container_plan(container.schema)?;
         let mut budget = Budget::new(self.limits);
-        let (mut records, mut inflated) = (0_usize, 0);
+        let mut records = 0_usize;
         while let Some(block) =
             container.next_block().map_err(|problem| recognized(FORMAT, Problem::Container(problem)))?
         {
@@ -74,11 +75,12 @@ impl Decoder {
             let mut data = match container.compression {
                 None => block.data,
                 Some(compression) => {
-                    let data = inflate(compression, block.data, inflated, &self.limits, buffer);
-                    data.map_err(|error| recognized(FORMAT, Problem::InflateBlock(error)))?
+                    let data = inflate(compression, block.data, budget.expansion(), &self.limits, buffer)
+                        .map_err(|error| recognized(FORMAT, Problem::InflateBlock(error)))?;
+                    budget.expand(data.len()).map_err(|error| unread(FORMAT, first, WithPath::here(error)))?;
+                    data
                 }
             };
-            inflated += data.len();
             if block.records == 0 && !data.is_empty() {
                 return Err(recognized(FORMAT, Problem::Container("a block without records has data")));
             }
@@ -86,7 +88,7 @@ impl Decoder {
                 let ending = if record + 1 == records { Ending::Last } else { Ending::More };
                 let place = (plan.subject, Some(record));
                 data = walk::read_record(&plan.plan, place, (data, ending), &mut budget, keys, visitor)
-                    .map_err(|error| recognized(FORMAT, Problem::Datum { record, error }))?;
+                    .map_err(|error| unread(FORMAT, record, error))?;
             }
         }
         Ok(Some(Decoded { format: FORMAT, subject: plan.subject, version: None, records }))

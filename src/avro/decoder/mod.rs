@@ -5,18 +5,19 @@ mod container;
 mod index;
 
 use super::{
-    error::{DecodeError, Problem},
+    error::{DecodeError, Problem, Undecoded},
     framing::{self, GlueCompression, Header},
     inflate::{Compression, inflate},
     json::Json,
     limits::Limits,
+    path::WithPath,
     plan::{Plan, Presence, TrackedFields},
     schema_set::{SchemaId, Subject},
-    walk::{self, Budget, Ending, Keys},
+    walk::{self, Budget, DatumError, Ending, Keys},
     wire_format::WireFormat,
     write::{self, Bounds},
 };
-use crate::record::{RecordVisitor, SubjectId, TrackedField};
+use crate::record::{Interruption, RecordVisitor, SubjectId, TrackedField};
 use container::PlanCache;
 use index::Index;
 
@@ -64,6 +65,19 @@ pub struct Scratch {
     buffer: Vec<u8>,
 }
 
+/// The most bytes of each buffer that are kept for the next message.
+const KEPT_BYTES: usize = 1 << 20;
+
+impl Scratch {
+    /// Gives back what one large message needed.
+    fn release(&mut self) {
+        self.keys.shrink_to(KEPT_BYTES);
+        if self.buffer.capacity() > KEPT_BYTES {
+            self.buffer = Vec::new();
+        }
+    }
+}
+
 /// What a message turned out to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Decoded {
@@ -107,9 +121,10 @@ struct Writer {
 
 /// Why a message is not read in one wire format, and how sure it is that the message is in that format. Of several the
 /// surest is reported, and of equals the first.
-struct Failure {
-    error: DecodeError,
-    confidence: MatchConfidence,
+enum Failure {
+    Rejected(DecodeError, MatchConfidence),
+    /// No other format is tried.
+    Interrupted(Interruption),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -128,27 +143,39 @@ impl Decoder {
     /// allowed wire formats are tried.
     ///
     /// # Errors
-    /// Why the message has no place in any table. The visitor may have been told of some of its records by then: what
+    /// Why the message has no place in any table, or what interrupted it. The visitor may have been told of some of its records by then: what
     /// it made of them is void.
     pub fn decode<V: RecordVisitor>(
         &self,
         input: &Input<'_>,
         scratch: &mut Scratch,
         visitor: &mut V,
-    ) -> Result<Decoded, DecodeError> {
-        let mut failure: Option<Failure> = None;
+    ) -> Result<Decoded, Undecoded<DecodeError>> {
+        let decoded = self.decode_as_any(input, scratch, visitor);
+        scratch.release();
+        decoded
+    }
+
+    fn decode_as_any<V: RecordVisitor>(
+        &self,
+        input: &Input<'_>,
+        scratch: &mut Scratch,
+        visitor: &mut V,
+    ) -> Result<Decoded, Undecoded<DecodeError>> {
+        let mut rejected: Option<(DecodeError, MatchConfidence)> = None;
         for format in &self.formats {
             match self.attempt(*format, input, scratch, visitor) {
                 Ok(Some(decoded)) => return Ok(decoded),
                 Ok(None) => {}
-                Err(other) => {
-                    if failure.as_ref().is_none_or(|failure| failure.confidence < other.confidence) {
-                        failure = Some(other);
+                Err(Failure::Interrupted(interruption)) => return Err(Undecoded::Interrupted(interruption)),
+                Err(Failure::Rejected(error, confidence)) => {
+                    if rejected.as_ref().is_none_or(|(_, first)| *first < confidence) {
+                        rejected = Some((error, confidence));
                     }
                 }
             }
         }
-        Err(failure.map_or_else(DecodeError::unrecognized, |failure| failure.error))
+        Err(Undecoded::Rejected(rejected.map_or_else(DecodeError::unrecognized, |(error, _)| error)))
     }
 
     /// Every subject, in the order of their numbers.
@@ -227,8 +254,10 @@ impl Decoder {
         let Scratch { keys, buffer } = scratch;
         let datum = match compression {
             GlueCompression::None => payload,
-            GlueCompression::Zlib => inflate(Compression::Zlib, payload, 0, &self.limits, buffer)
-                .map_err(|error| recognized(FORMAT, Problem::Inflate(error)))?,
+            GlueCompression::Zlib => {
+                inflate(Compression::Zlib, payload, self.limits.max_inflated_bytes, &self.limits, buffer)
+                    .map_err(|error| recognized(FORMAT, Problem::Inflate(error)))?
+            }
         };
         self.read(FORMAT, writer, &writer.plan, datum, keys, visitor)
     }
@@ -270,19 +299,27 @@ impl Decoder {
         let mut budget = Budget::new(self.limits);
         let place = (writer.subject, None);
         walk::read_record(plan, place, (datum, Ending::Last), &mut budget, keys, visitor)
-            .map_err(|error| recognized(format, Problem::Datum { record: 0, error }))?;
+            .map_err(|error| unread(format, 0, error))?;
         Ok(Some(Decoded { format, subject: writer.subject, version: Some(writer.version), records: 1 }))
     }
 }
 
 #[cold]
 fn likely(format: WireFormat, problem: Problem) -> Failure {
-    Failure { error: DecodeError::new(format, problem), confidence: MatchConfidence::Likely }
+    Failure::Rejected(DecodeError::new(format, problem), MatchConfidence::Likely)
 }
 
 #[cold]
 fn recognized(format: WireFormat, problem: Problem) -> Failure {
-    Failure { error: DecodeError::new(format, problem), confidence: MatchConfidence::Recognized }
+    Failure::Rejected(DecodeError::new(format, problem), MatchConfidence::Recognized)
+}
+
+#[cold]
+fn unread(format: WireFormat, record: usize, error: Box<WithPath<DatumError>>) -> Failure {
+    match error.error().interruption() {
+        Some(interruption) => Failure::Interrupted(interruption),
+        None => recognized(format, Problem::Datum { record, error }),
+    }
 }
 
 #[cfg(test)]

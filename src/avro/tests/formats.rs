@@ -67,7 +67,7 @@ fn a_glue_payload_is_plain_or_zlib() {
     let reason_of = |body: &[u8]| reason(&decoder, &binary(body)).0;
     assert_eq!(reason_of(&glue(5, &[&zlib[..], &[0]].concat())), Reason::TrailingBytes);
     assert_eq!(reason_of(&glue(5, b"no zlib")), Reason::MalformedDatum);
-    assert_eq!(reason_of(&glue(5, &compress(Compression::Zlib, &[0; 1 << 20]))), Reason::LimitExceeded);
+    assert_eq!(reason_of(&glue(5, &compress(Compression::Zlib, &vec![0; 5 << 20]))), Reason::LimitExceeded);
     assert_eq!(reason_of(&glue(1, &X)), Reason::InvalidHeader);
     assert_eq!(reason_of(&[&[3, 0][..], &[0; 16], &X].concat()), Reason::UnknownSchema);
     assert_eq!(reason_of(&glue(0, &X)[..10]), Reason::InvalidHeader);

@@ -1,7 +1,7 @@
 //! What a crafted message costs: its own rejection.
 
 use super::*;
-use crate::avro::Limits;
+use crate::{avro::Limits, record::Interruption};
 
 /// The stack that tokio gives its workers.
 const STACK: usize = 2 << 20;
@@ -286,4 +286,33 @@ fn values_beside_one_another_are_not_nested() {
         assert!(read(&of_datums(&[&schema, &record_of("")]), &datum(&body, "s/1")).is_ok(), "{items} dropped");
         assert!(read(&decoder(&[("s/1", &schema)], &[WireFormat::Json]), &json_of(&json)).is_ok(), "{items} in json");
     }
+}
+
+#[test]
+fn what_defaults_expand_a_message_to_is_bounded_while_it_grows() {
+    let items = |fields: &str| {
+        field_of(&format!(r#"{{"type": "array", "items": {{"type": "record", "name": "I", "fields": [{fields}]}}}}"#))
+    };
+    let default = format!(r#"{{"name": "note", "type": "string", "default": "{}"}}"#, "x".repeat(500));
+    let (writer, reader) = (items(""), items(&default));
+    let mut data = Vec::new();
+    write::push_long(&mut data, 1_000_000);
+    data.push(0);
+    let decoder = decoder(&[("s/1", &writer), ("s/2", &reader)], &[WireFormat::Container]);
+    let (found, message) = reason(&decoder, &binary(&container(&writer, "null", &[(1, &data)])));
+    assert_eq!(found, Reason::LimitExceeded);
+    assert!(message.contains("more than 16777216 bytes"), "{message}");
+}
+
+#[test]
+fn an_interruption_ends_a_message_at_once_and_is_no_rejection() {
+    let schema = record_of(r#"{"name": "id", "type": "int"}"#);
+    let decoder = decoder(&[("s/1", &schema)], &[WireFormat::Container, WireFormat::Datum]);
+    let body = container(&schema, "null", &[(3, &[2, 4, 6])]);
+    let mut records = Records::default();
+    records.interrupt = Some((2, Interruption::Deadline));
+    let decoded = decoder.decode(&datum(&body, "s"), &mut Scratch::default(), &mut records);
+    assert_eq!(decoded, Err(Undecoded::Interrupted(Interruption::Deadline)));
+    // no other wire format was tried, which would have begun anew
+    assert_eq!(records.finished.len(), 2);
 }

@@ -13,7 +13,7 @@ mod tracked;
 pub(crate) mod tree;
 
 use super::{
-    Body, DecodeError, Decoder, Input, Options, SchemaFile, Schemas, Scratch, WireFormat,
+    Body, DecodeError, Decoder, Input, Options, SchemaFile, Schemas, Scratch, Undecoded, WireFormat,
     json::Json,
     plan::Presence,
     schema::Schema,
@@ -106,7 +106,11 @@ fn datum<'a>(body: &'a [u8], schema: &'a str) -> Input<'a> {
 
 fn read_all(decoder: &Decoder, input: &Input<'_>) -> Result<Vec<Tree>, DecodeError> {
     let mut records = Records::default();
-    let decoded = decoder.decode(input, &mut Scratch::default(), &mut records)?;
+    let decoded =
+        decoder.decode(input, &mut Scratch::default(), &mut records).map_err(|undecoded| match undecoded {
+            Undecoded::Rejected(error) => error,
+            Undecoded::Interrupted(interruption) => panic!("{interruption}"),
+        })?;
     assert_eq!(decoded.records, records.finished.len());
     assert!(records.finished.iter().all(|(subject, _)| *subject == decoded.subject));
     Ok(records.finished.into_iter().map(|(_, tree)| tree).collect())

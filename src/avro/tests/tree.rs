@@ -1,6 +1,6 @@
 //! A visitor that builds a tree, for tests to look at.
 
-use crate::record::{ItemError, Name, RecordVisitor, SubjectId, TrackedField};
+use crate::record::{Interruption, ItemError, Name, RecordVisitor, SubjectId, TrackedField};
 
 /// A value as a visitor was told of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,6 +26,8 @@ pub(crate) struct Records {
     pub(crate) finished: Vec<(SubjectId, Tree)>,
     /// The tracked fields of the record that is being read, with the name each came after.
     pub(crate) tracked: Vec<(TrackedField, String)>,
+    /// The record to interrupt by its index, and what with.
+    pub(crate) interrupt: Option<(usize, Interruption)>,
     subject: Option<SubjectId>,
     open: Vec<Open>,
     complete: Option<Tree>,
@@ -55,7 +57,12 @@ impl Records {
 }
 
 impl RecordVisitor for Records {
-    fn begin(&mut self, subject: SubjectId, index: Option<usize>) {
+    fn begin(&mut self, subject: SubjectId, index: Option<usize>) -> Result<(), ItemError> {
+        if let Some((at, interruption)) = self.interrupt
+            && index == Some(at)
+        {
+            return Err(ItemError::Interrupted(interruption));
+        }
         if index.unwrap_or_default() == 0 {
             self.finished.clear();
         }
@@ -64,6 +71,7 @@ impl RecordVisitor for Records {
         self.open.clear();
         self.complete = None;
         self.tracked.clear();
+        Ok(())
     }
 
     fn finish(&mut self) -> Result<(), ItemError> {

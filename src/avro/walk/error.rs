@@ -1,6 +1,10 @@
 //! Why a datum is no record.
 
-use crate::{avro::path::WithPath, outcome::Reason, record::ItemError};
+use crate::{
+    avro::path::WithPath,
+    outcome::Reason,
+    record::{Interruption, ItemError},
+};
 use std::fmt;
 
 /// Why a datum is no record of its schemas.
@@ -23,6 +27,8 @@ pub(crate) enum DatumError {
     UnknownBranch,
     Depth(usize),
     Values(usize),
+    /// Defaults make the message larger than this.
+    Expansion(usize),
     Item(ItemError),
 }
 
@@ -41,13 +47,25 @@ impl DatumError {
             | Self::Block
             | Self::DuplicateKey => Reason::MalformedDatum,
             Self::UnknownSymbol | Self::UnknownBranch => Reason::Unresolvable,
-            Self::Depth(_) | Self::Values(_) => Reason::LimitExceeded,
+            Self::Depth(_) | Self::Values(_) | Self::Expansion(_) => Reason::LimitExceeded,
             Self::Item(error) => match error {
                 ItemError::Number(_) => Reason::NumberOutOfRange,
                 ItemError::Key { .. } => Reason::InvalidKey,
                 ItemError::TooLarge { .. } => Reason::ItemTooLarge,
                 ItemError::TooDeep { .. } | ItemError::Name(_) | ItemError::Mapping { .. } => Reason::InvalidItem,
+                // the decoder reports an interruption as what it is, and not as a rejection
+                ItemError::Interrupted(_) => Reason::LimitExceeded,
             },
+        }
+    }
+}
+
+impl DatumError {
+    /// Whether the datum was only not read to its end.
+    pub(crate) fn interruption(&self) -> Option<Interruption> {
+        match self {
+            Self::Item(ItemError::Interrupted(interruption)) => Some(*interruption),
+            _ => None,
         }
     }
 }
@@ -70,6 +88,9 @@ impl fmt::Display for DatumError {
             Self::UnknownBranch => f.write_str("the reader schema has no place for the union's branch"),
             Self::Depth(limit) => write!(f, "nested deeper than {limit} levels"),
             Self::Values(limit) => write!(f, "more than {limit} values"),
+            Self::Expansion(limit) => {
+                write!(f, "inflated and with its defaults the message has more than {limit} bytes")
+            }
             Self::Item(error) => error.fmt(f),
         }
     }

@@ -20,18 +20,41 @@ use reader::{Read, datum_error};
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Budget {
     values: usize,
+    /// Bytes that the message may still grow by: what it inflates to, and defaults that stand for what it lacks.
+    expansion: usize,
     limits: Limits,
 }
 
 impl Budget {
     pub(crate) fn new(limits: Limits) -> Self {
-        Self { values: limits.max_values, limits }
+        Self { values: limits.max_values, expansion: limits.max_inflated_bytes, limits }
+    }
+
+    pub(crate) fn expansion(&self) -> usize {
+        self.expansion
+    }
+
+    /// Takes `bytes` of the expansion, if that many are left.
+    #[inline]
+    pub(crate) fn expand(&mut self, bytes: usize) -> Result<(), DatumError> {
+        let left = self.expansion.checked_sub(bytes);
+        self.expansion = left.ok_or(DatumError::Expansion(self.limits.max_inflated_bytes))?;
+        Ok(())
     }
 }
 
 /// The keys of the maps that are being read, innermost last, each by its distance from the datum's end and its length.
 #[derive(Debug, Default)]
 pub(crate) struct Keys(Vec<(usize, usize)>);
+
+impl Keys {
+    /// Gives back the memory if it is more than `bytes`.
+    pub(crate) fn shrink_to(&mut self, bytes: usize) {
+        if self.0.capacity() * size_of::<(usize, usize)>() > bytes {
+            self.0 = Vec::new();
+        }
+    }
+}
 
 /// Whether a datum may be followed by another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +76,7 @@ pub(crate) fn read_record<'a, V: RecordVisitor>(
     visitor: &mut V,
 ) -> Read<&'a [u8]> {
     keys.0.clear();
-    visitor.begin(subject, index);
+    visitor.begin(subject, index)?;
     let (reader, depth) = (Reader::new(datum), budget.limits.max_depth);
     let mut walk = Walk { plan, whole: datum, reader, depth, budget: *budget, keys: &mut keys.0, visitor };
     let walked = walk.value(plan.root);
@@ -253,6 +276,7 @@ impl<'a, V: RecordVisitor> Walk<'a, '_, V> {
 
     /// Reads a default, which is a datum apart, and goes on where it was.
     fn default(&mut self, node: Node, datum: &'a [u8]) -> Read<()> {
+        self.budget.expand(datum.len()).map_err(datum_error)?;
         let around = (self.whole, self.reader);
         (self.whole, self.reader) = (datum, Reader::new(datum));
         let read = self.value(node);

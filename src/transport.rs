@@ -21,43 +21,43 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The longest answer that is read. DynamoDB hands back at most all that was sent to it, 16 MB, and may escape it otherwise
+/// The longest response that is read. DynamoDB hands back at most all that was sent to it, 16 MB, and may escape it otherwise
 /// than we do.
-const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
+const MAX_RESPONSE_BYTES: usize = 64 * 1024 * 1024;
 /// How long a connection may take to open. Within a region it is milliseconds; a stuck one must not cost the deadline.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What carries a request to its answer.
-pub trait Exchange: fmt::Debug + Send + Sync {
-    /// Sends `request` and reads the whole answer.
-    fn send(&self, request: Request<Bytes>) -> Answering;
+/// What carries a request to its response.
+pub trait HttpTransport: fmt::Debug + Send + Sync {
+    /// Sends `request` and reads the whole response.
+    fn send(&self, request: Request<Bytes>) -> ResponseFuture;
 }
 
-/// An answer on its way.
-pub type Answering = Pin<Box<dyn Future<Output = Result<Response<Bytes>, Unanswered>> + Send>>;
+/// A response that is under way.
+pub type ResponseFuture = Pin<Box<dyn Future<Output = Result<Response<Bytes>, TransportError>> + Send>>;
 
-/// Why there is no answer to a request.
+/// Why there is no response to a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unanswered {
-    /// The connection failed before an answer began, as one does that died while the environment was frozen.
-    pub before_answer: bool,
+pub struct TransportError {
+    /// The connection failed before a response began, as one does that died while the environment was frozen.
+    pub before_response: bool,
     /// What happened.
     pub cause: Box<str>,
 }
 
-impl fmt::Display for Unanswered {
+impl fmt::Display for TransportError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.cause)
     }
 }
 
-impl std::error::Error for Unanswered {}
+impl std::error::Error for TransportError {}
 
 /// The connections.
 #[derive(Debug, Clone)]
-pub struct Connections(Client<HttpsConnector<TcpConnector>, Full<Bytes>>);
+pub struct ConnectionPool(Client<HttpsConnector<TcpConnector>, Full<Bytes>>);
 
-impl Connections {
+impl ConnectionPool {
     /// Keeps up to `kept` connections to a host that are not in use.
     ///
     /// # Errors
@@ -78,41 +78,41 @@ impl Connections {
     }
 }
 
-impl Exchange for Connections {
-    fn send(&self, request: Request<Bytes>) -> Answering {
-        let answer = self.0.request(request.map(Full::new));
+impl HttpTransport for ConnectionPool {
+    fn send(&self, request: Request<Bytes>) -> ResponseFuture {
+        let response = self.0.request(request.map(Full::new));
         Box::pin(async move {
-            let (head, body) = answer.await.map_err(|error| unanswered(true, &error))?.into_parts();
-            let body = Limited::new(body, MAX_ANSWER_BYTES).collect().await;
-            let body = body.map_err(|error| unanswered(false, error.as_ref()))?;
+            let (head, body) = response.await.map_err(|error| transport_error(true, &error))?.into_parts();
+            let body = Limited::new(body, MAX_RESPONSE_BYTES).collect().await;
+            let body = body.map_err(|error| transport_error(false, error.as_ref()))?;
             Ok(Response::from_parts(head, body.to_bytes()))
         })
     }
 }
 
-fn unanswered(before_answer: bool, error: &(dyn std::error::Error + 'static)) -> Unanswered {
-    Unanswered { before_answer, cause: DisplayErrorContext(error).to_string().into() }
+fn transport_error(before_response: bool, error: &(dyn std::error::Error + 'static)) -> TransportError {
+    TransportError { before_response, cause: DisplayErrorContext(error).to_string().into() }
 }
 
 /// The same connections for the SDK's own clients.
-pub fn for_the_sdk(exchange: Arc<dyn Exchange>) -> SharedHttpClient {
-    let connector = SharedHttpConnector::new(SdkConnector(exchange));
+pub fn sdk_http_client(transport: Arc<dyn HttpTransport>) -> SharedHttpClient {
+    let connector = SharedHttpConnector::new(SdkConnector(transport));
     http_client_fn(move |_, _| connector.clone())
 }
 
 #[derive(Debug)]
-struct SdkConnector(Arc<dyn Exchange>);
+struct SdkConnector(Arc<dyn HttpTransport>);
 
 impl HttpConnector for SdkConnector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let exchange = Arc::clone(&self.0);
+        let transport = Arc::clone(&self.0);
         HttpConnectorFuture::new(async move {
             let (head, body) =
                 request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?.into_parts();
             let body = body.collect().await.map(Collected::to_bytes).map_err(ConnectorError::user)?;
-            let answer = exchange.send(Request::from_parts(head, body)).await;
-            let answer = answer.map_err(|error| ConnectorError::io(error.into()))?;
-            HttpResponse::try_from(answer.map(SdkBody::from)).map_err(|error| ConnectorError::io(error.into()))
+            let response = transport.send(Request::from_parts(head, body)).await;
+            let response = response.map_err(|error| ConnectorError::io(error.into()))?;
+            HttpResponse::try_from(response.map(SdkBody::from)).map_err(|error| ConnectorError::io(error.into()))
         })
     }
 }

@@ -11,13 +11,13 @@ use tokio::sync::oneshot;
 /// Runs what is spawned on it until it is dropped. Dropping waits until every task on it is gone, and so every process
 /// and every connection the tasks held.
 #[derive(Debug)]
-pub(crate) struct Host {
+pub(crate) struct ServiceThread {
     runtime: runtime::Handle,
     thread: Option<JoinHandle<()>>,
     stop: Option<oneshot::Sender<()>>,
 }
 
-impl Host {
+impl ServiceThread {
     /// Starts a thread called `name`.
     pub(crate) fn start(name: &str) -> io::Result<Self> {
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
@@ -35,7 +35,7 @@ impl Host {
         &self.runtime
     }
 
-    /// A listener on loopback whose connections this host serves. Port 0 is any free one.
+    /// A listener on loopback whose connections this thread serves. Port 0 is any free one.
     pub(crate) fn listen(&self, port: u16) -> io::Result<(TcpListener, SocketAddr)> {
         listen(&self.runtime, port)
     }
@@ -50,7 +50,7 @@ pub(crate) fn listen(runtime: &runtime::Handle, port: u16) -> io::Result<(TcpLis
     Ok((TcpListener::from_std(listener)?, address))
 }
 
-impl Drop for Host {
+impl Drop for ServiceThread {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
