@@ -135,11 +135,13 @@ BENCH_EFFORT ?= --rounds 5 --turn 2
 .PHONY: bench-tools
 bench-tools: bootstrap
 	cargo build --release --locked --package baseline --target $(HOST_TARGET)
+	cargo build --release --locked --package floor --target $(HOST_TARGET)
 	cargo build --release --locked --package harness --target $(HOST_TARGET)
 
 .PHONY: bench
 bench: bench-tools ## everything measured against the baseline handler, in some minutes; target/bench/report.html
-	$(RELEASE)/harness measure --ours $(BOOTSTRAP) --baseline $(RELEASE)/baseline $(BENCH_EFFORT) \
+	$(RELEASE)/harness measure --ours $(BOOTSTRAP) --baseline $(RELEASE)/baseline --floor $(RELEASE)/floor \
+		$(BENCH_EFFORT) \
 		--revision "$$(git describe --always --dirty)" --date "$$(date -u +%F)" $(BENCH_FOLDER)/results.json
 	$(RELEASE)/harness render $(BENCH_FOLDER)/results.json $(BENCH_FOLDER)/report.html
 	@echo $(BENCH_FOLDER)/report.html

@@ -1,4 +1,4 @@
-//! Both bootstraps at the same work, in turns.
+//! The bootstraps at the same work, in turns.
 
 use crate::events::{self, Events};
 use crate::figures::{Figures, Ratio};
@@ -9,7 +9,7 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The two bootstraps.
+/// The bootstraps.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Bootstraps {
     /// Bootstrap of avro-ingest
@@ -18,6 +18,9 @@ pub(crate) struct Bootstraps {
     /// Bootstrap of the baseline
     #[arg(long, value_name = "FILE")]
     pub(crate) baseline: PathBuf,
+    /// Bootstrap of the floor: the sockets alone
+    #[arg(long, value_name = "FILE")]
+    pub(crate) floor: PathBuf,
 }
 
 /// How long it is measured.
@@ -43,7 +46,7 @@ fn seconds(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
 
-/// The figures of both.
+/// The figures of all contenders.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Comparison {
     /// Messages of an event.
@@ -52,8 +55,16 @@ pub(crate) struct Comparison {
     pub(crate) event_bytes: usize,
     pub(crate) ours: Figures,
     pub(crate) baseline: Figures,
+    /// The sockets alone.
+    pub(crate) floor: Figures,
+    /// The sockets, base64 and SHA-256.
+    pub(crate) hashing_floor: Figures,
     /// CPU time for a message: how many times more the baseline takes.
     pub(crate) ratio: Ratio,
+    /// CPU time for a message: how many times more ours takes than the floor.
+    pub(crate) over_floor: Ratio,
+    /// CPU time for a message: how many times more ours takes than the floor that hashes.
+    pub(crate) over_hashing_floor: Ratio,
 }
 
 /// One bootstrap at work on events of `messages` messages.
@@ -71,8 +82,8 @@ pub(crate) async fn alone(
     turns.figures()
 }
 
-/// Both at work on events of `messages` messages, in turns.
-pub(crate) async fn both(
+/// All at work on events of `messages` messages, in turns.
+pub(crate) async fn all(
     bootstraps: &Bootstraps,
     messages: u32,
     config: &RunConfig,
@@ -81,16 +92,44 @@ pub(crate) async fn both(
     let events = events::of(messages)?;
     let mut ours = Turns::start(&bootstraps.ours, &events, config, effort).await?;
     let mut baseline = Turns::start(&bootstraps.baseline, &events, config, effort).await?;
+    // the floor sends and logs as many bytes as ours, so ours has a first turn
+    ours.take(effort).await?;
+    let [plain, hashing] = floor_configs(config, &ours.rounds);
+    let mut floor = Turns::start(&bootstraps.floor, &events, &plain, effort).await?;
+    let mut hashing_floor = Turns::start(&bootstraps.floor, &events, &hashing, effort).await?;
+    ours.rounds.clear();
     for _ in 0..effort.rounds {
         ours.take(effort).await?;
         baseline.take(effort).await?;
+        floor.take(effort).await?;
+        hashing_floor.take(effort).await?;
     }
     Ok(Comparison {
         messages,
         event_bytes: events.payloads.first().map_or(0, Bytes::len),
         ratio: Ratio::of(&ours.rounds, &baseline.rounds),
+        over_floor: Ratio::of(&floor.rounds, &ours.rounds),
+        over_hashing_floor: Ratio::of(&hashing_floor.rounds, &ours.rounds),
         ours: ours.figures()?,
         baseline: baseline.figures()?,
+        floor: floor.figures()?,
+        hashing_floor: hashing_floor.figures()?,
+    })
+}
+
+/// The floor's configurations, without and with hashing, for requests and lines as large as those of `rounds`.
+fn floor_configs(config: &RunConfig, rounds: &[Round]) -> [RunConfig; 2] {
+    let sum = |value: fn(&Round) -> usize| rounds.iter().map(value).sum::<usize>();
+    let item_bytes = sum(|round| round.sent_bytes) / sum(|round| round.messages).max(1);
+    let line_bytes = sum(|round| round.log_bytes) / sum(|round| round.latencies.len()).max(1);
+    ["0", "1"].map(|hashes| {
+        let mut config = config.clone();
+        config.settings.extend([
+            ("FLOOR_ITEM_BYTES", item_bytes.to_string()),
+            ("FLOOR_LINE_BYTES", line_bytes.to_string()),
+            ("FLOOR_HASHES", hashes.to_owned()),
+        ]);
+        config
     })
 }
 

@@ -80,7 +80,17 @@ mod tests {
             log_bytes: 0.0,
         };
         let ratio = Ratio { median: 1.0, least: 1.0, most: 1.0 };
-        Comparison { messages, event_bytes: 0, ours: figures.clone(), baseline: figures, ratio }
+        Comparison {
+            messages,
+            event_bytes: 0,
+            ours: figures.clone(),
+            baseline: figures.clone(),
+            floor: figures.clone(),
+            hashing_floor: figures,
+            ratio,
+            over_floor: ratio,
+            over_hashing_floor: ratio,
+        }
     }
 
     #[test]

@@ -65,6 +65,8 @@ pub(crate) struct Round {
     pub(crate) cpu: Duration,
     /// Of each invocation, from handing out its event to taking its answer.
     pub(crate) latencies: Vec<Duration>,
+    /// Bytes of its requests' bodies.
+    pub(crate) sent_bytes: usize,
     /// What the process wrote: its log and its metrics.
     pub(crate) log_bytes: usize,
 }
@@ -89,7 +91,7 @@ impl Process {
 
     /// Sends `events` over and over for as long as `duration`, and checks that every message is stored.
     pub(crate) async fn work(&self, events: &Events, duration: Duration) -> Result<Round, Box<dyn Error>> {
-        let (started, cpu, taken) = (clock::now(), self.function.usage()?.cpu, self.sink.received().items);
+        let (started, cpu, taken) = (clock::now(), self.function.usage()?.cpu, self.sink.received());
         let mut payloads = events.payloads.iter().cycle();
         let mut round = Round::default();
         let mut running = JoinSet::new();
@@ -112,7 +114,9 @@ impl Process {
         round.cpu = self.function.usage()?.cpu - cpu;
         round.log_bytes = self.function.take_output().iter().map(|line| line.text.len() + 1).sum();
         round.messages = events.messages * round.latencies.len();
-        let taken = usize::try_from(self.sink.received().items - taken)?;
+        let now = self.sink.received();
+        round.sent_bytes = usize::try_from(now.bytes - taken.bytes)?;
+        let taken = usize::try_from(now.items - taken.items)?;
         if taken != round.messages {
             return Err(format!("{} messages, but {taken} items", round.messages).into());
         }

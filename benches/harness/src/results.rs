@@ -179,7 +179,7 @@ async fn batches(
     let mut comparisons = Vec::new();
     for messages in BATCHES {
         eprintln!("{messages} messages an event, an endpoint that takes {:?}", config.delay);
-        comparisons.push(compare::both(bootstraps, messages, config, effort).await?);
+        comparisons.push(compare::all(bootstraps, messages, config, effort).await?);
     }
     Ok(comparisons)
 }
@@ -198,7 +198,7 @@ async fn cores(bootstraps: &Bootstraps, effort: Effort) -> Result<Vec<Cores>, Bo
         let launcher = format!("taskset --cpu-list 0-{}", cores - 1);
         let memory_mb = MEMORY_OF_A_PROCESSOR_MB * cores;
         let config = RunConfig { launcher, memory_mb, ..RunConfig::default() };
-        let comparison = compare::both(bootstraps, BATCH, &config, effort.less()).await?;
+        let comparison = compare::all(bootstraps, BATCH, &config, effort.less()).await?;
         results.push(Cores { cores, comparison });
     }
     Ok(results)

@@ -5,7 +5,7 @@ mod plot;
 mod table;
 
 use crate::compare::Comparison;
-use crate::figures::Figures;
+use crate::figures::{Figures, Ratio};
 use crate::results::Results;
 use crate::steps::Step;
 use indicators::Indicator;
@@ -15,6 +15,8 @@ use table::table;
 const STYLE: &str = include_str!("style.css");
 const OURS: &str = "avro-ingest";
 const BASELINE: &str = "baseline";
+const FLOOR: &str = "floor: the sockets alone";
+const HASHING_FLOOR: &str = "floor, base64 and SHA-256";
 
 /// The page of `results`.
 pub(crate) fn page(results: &Results) -> String {
@@ -119,10 +121,17 @@ fn batch_sizes(results: &Results) -> String {
         comparisons
             .iter()
             .flat_map(|both| {
-                let ratio = format!("{} times less", number(both.ratio.median));
+                let times = |ratio: Ratio, what: &str| format!("{} times {what}", number(ratio.median));
                 [
-                    row(OURS, both.messages, &both.ours, ratio),
-                    row(BASELINE, both.messages, &both.baseline, String::new()),
+                    row(OURS, both.messages, &both.ours, String::new()),
+                    row(BASELINE, both.messages, &both.baseline, times(both.ratio, "ours")),
+                    row(FLOOR, both.messages, &both.floor, times(both.over_floor, "less than ours")),
+                    row(
+                        HASHING_FLOOR,
+                        both.messages,
+                        &both.hashing_floor,
+                        times(both.over_hashing_floor, "less than ours"),
+                    ),
                 ]
             })
             .collect::<Vec<_>>()
@@ -276,7 +285,8 @@ fn method(results: &Results) -> String {
          ratios turn by turn. Events are orders of the example schema as SQS delivers them, each message a millisecond after the other. \
          The runtime API and the endpoint share the machine, so messages a second are what is left for the function, not what it could do alone.</p>\
          <p>The baseline is <code>benches/baseline</code>: lambda_runtime, aws_lambda_events, apache-avro into structs, serde_dynamo and the SDK, \
-         25 items a call and 10 calls at once.</p>",
+         25 items a call and 10 calls at once. The floor is <code>benches/floor</code>: it takes the event, sends as many \
+         requests of the same size, writes a line of the same length and responds; it decodes and signs nothing.</p>",
         number(seconds)
     )
 }
