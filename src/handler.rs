@@ -283,3 +283,103 @@ fn respond(event: &Event<'_>, outcomes: &[Outcome]) -> Response {
     let mut seen = HashSet::new();
     Response::returning(returned.map(|(message, _)| message.id.as_ref()).filter(|id| seen.insert(*id)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::avro::WireFormat;
+    use crate::dynamodb::item::Operation;
+    use crate::dynamodb::mapping::{Fields, Mapping, TableId};
+    use crate::record::{FieldKind, ItemError, RecordVisitor, SubjectId};
+
+    /// A record without fields, whose key is the id of its message.
+    struct Empty;
+
+    impl Fields for Empty {
+        fn kind(&self, _: &str) -> Result<FieldKind, String> {
+            Err("no such field".into())
+        }
+
+        fn names(&self) -> Vec<&str> {
+            Vec::new()
+        }
+    }
+
+    /// What stands for decoding a message.
+    #[derive(Clone, Copy)]
+    enum Fake {
+        Items(usize),
+        PanicBeforeItsStart,
+        PanicAfter(usize),
+    }
+
+    fn encode(encoder: &mut ItemEncoder<'_>, records: usize) -> Result<(), ItemError> {
+        for index in 0..records {
+            encoder.begin(SubjectId(0), Some(index))?;
+            encoder.record_start()?;
+            encoder.record_end()?;
+            encoder.finish()?;
+        }
+        Ok(())
+    }
+
+    /// The messages whose items are kept, and the messages that are not unfinished after a panic.
+    fn decode(fakes: &[Fake]) -> (Vec<usize>, Progress) {
+        std::panic::set_hook(Box::new(|_| {}));
+        let mappings = [(TableId::new(0), Mapping::parse(None, "table", &Empty).unwrap())];
+        let records: Vec<_> = (0..fakes.len()).map(|id| serde_json::json!({"messageId": id.to_string()})).collect();
+        let payload = serde_json::json!({"Records": records}).to_string();
+        let event = Event::parse(payload.as_bytes()).unwrap();
+        let mut encoder = ItemEncoder::new(&mappings, Duration::ZERO, 0);
+        let mut progress = Progress::new(fakes.len(), 1);
+        let decode = |message: &Message<'_>, position: usize, encoder: &mut ItemEncoder<'_>| {
+            let id: usize = message.id.parse().unwrap();
+            let start = |encoder: &mut ItemEncoder<'_>| encoder.start_message(position, "id", Operation::Put);
+            let records = match fakes[id] {
+                Fake::PanicBeforeItsStart => panic!("told to"),
+                Fake::PanicAfter(records) => {
+                    start(encoder);
+                    encode(encoder, records).unwrap();
+                    encoder.begin(SubjectId(0), Some(records)).unwrap();
+                    panic!("told to")
+                }
+                Fake::Items(records) => records,
+            };
+            start(encoder);
+            encode(encoder, records).unwrap();
+            Ok(Decoded { format: WireFormat::Container, subject: SubjectId(0), version: None, records })
+        };
+        let end = decode_chunk(&event.messages, 0, &|| false, &mut encoder, &mut progress, decode, || unreachable!());
+        assert_eq!(end, fakes.len());
+        let items = encoder.finish_event();
+        (items.as_slice().iter().map(|item| item.message).collect(), progress)
+    }
+
+    #[test]
+    fn a_message_that_panics_takes_its_own_items_with_it_and_no_others() {
+        use Fake::{Items, PanicAfter, PanicBeforeItsStart};
+        for (fakes, kept) in [
+            (vec![Items(2), PanicBeforeItsStart, Items(1)], vec![0, 0, 2]),
+            (vec![Items(1), PanicAfter(2), Items(2)], vec![0, 2, 2]),
+            (vec![PanicAfter(1), Items(1), PanicBeforeItsStart], vec![1]),
+        ] {
+            let (items, progress) = decode(&fakes);
+            assert_eq!(items, kept);
+            for (fake, outcome) in fakes.iter().zip(&progress.outcomes) {
+                let Outcome::Returned(Cause::Unfinished(cause)) = outcome else { panic!("{outcome:?}") };
+                assert_eq!(cause.contains("panicked"), !matches!(fake, Items(_)), "{cause}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_id_is_returned_once_however_often_it_came() {
+        let ids = ["a", "b", "a", "a", "c"];
+        let records: Vec<_> = ids.iter().map(|id| serde_json::json!({"messageId": id})).collect();
+        let payload = serde_json::json!({"Records": records}).to_string();
+        let event = Event::parse(payload.as_bytes()).unwrap();
+        let mut outcomes = vec![Outcome::Returned(Cause::Blocked); ids.len()];
+        (outcomes[0], outcomes[4]) = (Outcome::Stored, Outcome::Superseded);
+        assert_eq!(respond(&event, &outcomes).failures().collect::<Vec<_>>(), ["b", "a"]);
+    }
+}

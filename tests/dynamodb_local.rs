@@ -10,6 +10,7 @@
 )]
 
 use avro_ingest::avro::SchemaFile;
+use avro_ingest::avro::Undecoded;
 use avro_ingest::config::Config;
 use avro_ingest::decode::{DecodeBuffers, decode_message};
 use avro_ingest::dynamodb::item::{MAX_DEPTH, MAX_ITEM_BYTES, MAX_PARTITION_KEY_BYTES, MAX_SORT_KEY_BYTES};
@@ -69,7 +70,7 @@ impl Probe {
     }
 
     /// The item that a record becomes.
-    fn encode(&self, record: &Value) -> Result<Value, Rejection> {
+    fn encode(&self, record: &Value) -> Result<Value, Undecoded<Rejection>> {
         let event = json!({"Records": [{"messageId": "m", "body": record.to_string()}]}).to_string();
         let event = Event::parse(event.as_bytes()).unwrap();
         let mut encoder = self.transcoder.encoder(Duration::from_millis(1_700_000_000_001), 0);
@@ -93,7 +94,7 @@ impl Probe {
 
     /// The record is let through and taken; the item that `step` makes of it is refused, and so is the record `further`.
     async fn edge(&self, what: &str, record: Value, step: impl FnOnce(&mut Value), further: Value) {
-        let mut item = self.encode(&record).unwrap_or_else(|rejection| panic!("{what}: {rejection}"));
+        let mut item = self.encode(&record).unwrap_or_else(|undecoded| panic!("{what}: {undecoded:?}"));
         self.put(&item).await.unwrap_or_else(|error| panic!("{what}: let through, and refused: {error:?}"));
         step(&mut item);
         assert!(Self::is_refused(&self.put(&item).await), "{what}: one step further is taken");
