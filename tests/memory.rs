@@ -75,7 +75,11 @@ fn event(random: &mut Random, encoder: &Encoder) -> String {
         }
         let notes: Vec<Value> = (0..random.below(8))
             .map(|_| {
-                let note = if random.percent(3) { "poison".into() } else { "n".repeat(random.below(150_000) as usize) };
+                // what no table takes has a key of its own: a later item of its chunk with its key would stand in for it
+                if random.percent(3) {
+                    return json!({"id": format!("poison of {number}"), "note": "poison", "filler": ""});
+                }
+                let note = "n".repeat(random.below(300_000) as usize);
                 json!({"id": format!("k{}", random.below(20)), "note": note, "filler": ""})
             })
             .collect();
@@ -108,14 +112,14 @@ async fn an_event_that_does_not_fit_at_once_ends_as_if_it_did() {
     let directory = Schemas::with("memory-property", 0);
     let encoder = Encoder::of_subject(&directory.0, "note").unwrap();
     let mut divided = 0;
-    for seed in 0..40 {
+    for seed in 0..30 {
         let event = event(&mut Random::new(seed), &encoder);
         let (at_once, in_chunks) = (outcome(&event, 10_000).await, outcome(&event, 1).await);
         assert_eq!((&at_once.0, &at_once.1), (&in_chunks.0, &in_chunks.1), "seed {seed}");
         assert!(at_once.2 == in_chunks.2, "seed {seed}: the tables differ");
         divided += usize::from(in_chunks.3 > at_once.3);
     }
-    assert!(divided > 10, "only {divided} of the events were divided");
+    assert!(divided > 8, "only {divided} of the events were divided");
 }
 
 #[tokio::test(start_paused = true)]
@@ -224,7 +228,10 @@ async fn containers_of_control_characters_fit_the_functions_memory() {
     let schemas = Schemas::with("memory-controls", 0);
     let encoder = Encoder::of_subject(&schemas.0, "note").unwrap();
     let container = |number: usize, notes: usize| {
-        let note = |index| json!({"id": format!("{number}-{index}"), "note": "\u{1}".repeat(390_000), "filler": ""});
+        // a text of one character would inflate more than is allowed
+        let mut random = Random::new(number as u64);
+        let controls: String = (0..2_000).map(|_| char::from(14 + random.below(18) as u8)).collect();
+        let note = |index| json!({"id": format!("{number}-{index}"), "note": controls.clone() + &"\u{1}".repeat(388_000), "filler": ""});
         encoder.container(&(0..notes).map(note).collect::<Vec<_>>(), Codec::Deflate).unwrap()
     };
     // a container of six is 14 MB of JSON

@@ -27,6 +27,9 @@ impl Event<'_> {
 
     /// Of a FIFO queue, takes the messages out of `round` whose group has one that goes back: nothing is written after it.
     pub(crate) fn block(&self, outcomes: &mut [Outcome], settled: &[usize], round: &mut Vec<usize>) {
+        if !self.fifo {
+            return;
+        }
         let group = |position: usize| self.messages.get(position).and_then(|message| message.group.as_deref());
         let returned = |&&position: &&usize| matches!(outcomes.get(position), Some(Outcome::Returned(_)));
         let failed: HashSet<_> = settled.iter().filter(returned).map(|&position| group(position)).collect();
