@@ -4,7 +4,7 @@ use avro_ingest::config::Config;
 use avro_ingest::dynamodb::client::Client;
 use avro_ingest::dynamodb::writer::Writer;
 use avro_ingest::handler::Handler;
-use avro_ingest::limiter::Law;
+use avro_ingest::limiter::AimdLimit;
 use avro_ingest::memory::Memory;
 use avro_ingest::metrics::Metrics;
 use avro_ingest::quarantine::Quarantine;
@@ -129,9 +129,9 @@ async fn start() -> Result<Handler, Box<dyn Error + Send + Sync>> {
     let config = Config::parse(setting)?;
     let transcoder = Transcoder::new(&config, schema_dir::read(&config.schema_dir)?)?;
     let aws = Aws::new(Arc::new(ConnectionPool::new(config.max_in_flight.get())?))?;
-    let law = Law::new(config.target_latency, config.min_in_flight.get(), config.max_in_flight.get())?;
+    let limit = AimdLimit::new(config.target_latency, config.min_in_flight.get(), config.max_in_flight.get())?;
     let jitter = |most: Duration| most.mul_f64(fastrand::f64());
-    let writer = Writer::new(aws.dynamodb().await?, transcoder.mappings().clone(), law, jitter);
+    let writer = Writer::new(aws.dynamodb().await?, transcoder.mappings().clone(), limit, jitter);
     if let Err(cause) = writer.warm_up().await {
         tracing::warn!(%cause, "dynamodb not reached at start");
     }

@@ -20,7 +20,7 @@ use avro_ingest::avro::SchemaFile;
 use avro_ingest::config::Config;
 use avro_ingest::dynamodb::writer::Writer;
 use avro_ingest::handler::{Context, Handler, InvocationError};
-use avro_ingest::limiter::Law;
+use avro_ingest::limiter::AimdLimit;
 use avro_ingest::metrics::Metrics;
 use avro_ingest::transcode::Transcoder;
 use serde_json::{Value, json};
@@ -147,8 +147,8 @@ fn handler_with_jitter(table: &FakeDynamoDb, seed: u64, jitter: fn(Duration) -> 
     };
     let files = vec![file("guarded", GUARDED), file("plain", PLAIN), file("removable", REMOVABLE)];
     let transcoder = Transcoder::new(&config, files).unwrap();
-    let law = Law::new(Duration::from_millis(50), 1, 1 + (seed % 50) as usize).unwrap();
-    let writer = Writer::new(table.client(), transcoder.mappings().clone(), law, jitter);
+    let limit = AimdLimit::new(Duration::from_millis(50), 1, 1 + (seed % 50) as usize).unwrap();
+    let writer = Writer::new(table.client(), transcoder.mappings().clone(), limit, jitter);
     Handler::new(transcoder, writer, None, Metrics::new("AvroIngest", "test"), Duration::from_millis(500))
 }
 

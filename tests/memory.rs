@@ -20,7 +20,7 @@ use avro_ingest::config::Config;
 use avro_ingest::dynamodb::writer::Writer;
 use avro_ingest::encode::{Codec, Encoder};
 use avro_ingest::handler::{Context, Handler};
-use avro_ingest::limiter::Law;
+use avro_ingest::limiter::AimdLimit;
 use avro_ingest::memory::Memory;
 use avro_ingest::metrics::Metrics;
 use avro_ingest::transcode::Transcoder;
@@ -54,7 +54,7 @@ fn transcoder(filler: usize) -> Transcoder {
 
 fn handler(table: &FakeDynamoDb, megabytes: usize) -> Handler {
     let transcoder = transcoder(0);
-    let limit = Law::new(Duration::from_millis(50), 1, 50).unwrap();
+    let limit = AimdLimit::new(Duration::from_millis(50), 1, 50).unwrap();
     let writer = Writer::new(table.client(), transcoder.mappings().clone(), limit, |most| most);
     let metrics = Metrics::new("AvroIngest", "test");
     Handler::new(transcoder, writer, None, metrics, Duration::from_millis(500))

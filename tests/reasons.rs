@@ -19,7 +19,7 @@ use avro_ingest::avro::SchemaFile;
 use avro_ingest::config::Config;
 use avro_ingest::dynamodb::writer::Writer;
 use avro_ingest::handler::{Context, Handler};
-use avro_ingest::limiter::Law;
+use avro_ingest::limiter::AimdLimit;
 use avro_ingest::metrics::Metrics;
 use avro_ingest::outcome::Reason;
 use avro_ingest::transcode::Transcoder;
@@ -182,8 +182,8 @@ fn handler(table: &FakeDynamoDb, wire_formats: &str) -> Handler {
         path: format!("thing/{version}.avsc"),
     };
     let transcoder = Transcoder::new(&config.unwrap(), vec![file("1", OLD), file("2", NEW)]).unwrap();
-    let law = Law::new(Duration::from_millis(50), 1, 50).unwrap();
-    let writer = Writer::new(table.client(), transcoder.mappings().clone(), law, |most| most);
+    let limit = AimdLimit::new(Duration::from_millis(50), 1, 50).unwrap();
+    let writer = Writer::new(table.client(), transcoder.mappings().clone(), limit, |most| most);
     Handler::new(transcoder, writer, None, Metrics::new("AvroIngest", "test"), Duration::from_millis(500))
 }
 

@@ -10,8 +10,13 @@ pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
-/// Time since the Unix epoch: what [`sqs::Queue`](crate::sqs::Queue) takes as `now`.
+/// The time of day.
 #[expect(clippy::disallowed_methods, reason = "this is the home of the clock")]
+pub(crate) fn system_time() -> SystemTime {
+    SystemTime::now()
+}
+
+/// Time since the Unix epoch: what [`sqs::Queue`](crate::sqs::Queue) takes as `now`.
 pub fn since_epoch() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+    system_time().duration_since(UNIX_EPOCH).unwrap_or_default()
 }

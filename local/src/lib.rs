@@ -25,6 +25,7 @@
 //! ```
 
 pub mod clock;
+pub mod credentials;
 pub mod dynamodb;
 pub mod faults;
 mod http;

@@ -9,6 +9,11 @@ pub(crate) fn number(seed: u64, index: u64) -> u64 {
     of(of(seed).wrapping_add(index))
 }
 
+/// The number of `seed` at `index`, from 0 to just under 1.
+pub(crate) fn share(seed: u64, index: u64) -> f64 {
+    (number(seed, index) >> 11) as f64 / (1_u64 << 53) as f64
+}
+
 /// Version 4 UUID text made of the `index`-th numbers of `seed`.
 pub(crate) fn uuid(seed: u64, index: u64) -> String {
     let (high, low) = (number(seed, index), number(!seed, index));

@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use local::credentials;
 use local::dynamodb::{CallError, Client, Embedded, Table};
-use local::faults::{Chance, ErrorCode, Fault, Plan, Proxy, ThrottlingReason};
+use local::faults::{Chance, ErrorCode, Fault, Plan, Proxy, Target, ThrottlingReason};
 use serde_json::{Value, json};
 
 struct Scene {
@@ -175,12 +176,77 @@ async fn until(condition: impl AsyncFn() -> bool) {
 }
 
 #[tokio::test]
+async fn a_fault_sticks_to_its_item_and_leaves_the_others_alone() {
+    let scene = Scene::with(Fault::Truncated).await;
+    let error = Fault::Error { code: ErrorCode::InternalServerError, reasons: Vec::new() };
+    scene.proxy.set_plan(Plan::new(0, vec![Chance::always(Target::text("7"), error)]).unwrap());
+    for _ in 0..3 {
+        assert!(
+            matches!(scene.put_batch(5..10).await, Err(CallError::Refused { code, .. }) if code == "InternalServerError")
+        );
+    }
+    scene.put_batch(8..10).await.unwrap();
+    assert_eq!(scene.stored().await, 2);
+    assert_eq!(scene.proxy.injected(), BTreeMap::from([("InternalServerError", 3)]));
+}
+
+#[tokio::test]
+async fn a_silent_or_half_dead_connection_answers_never_or_half() {
+    for (fault, stored) in [(Fault::Silent, 0), (Fault::HalfAnswer, 1)] {
+        let scene = Scene::with(fault.clone()).await;
+        tokio::select! {
+            answer = scene.put("a") => panic!("{answer:?}"),
+            () = until(async || scene.proxy.requests() == 1 && scene.stored().await == stored) => {}
+        }
+        assert_eq!(scene.stored().await, stored, "{fault:?}");
+        let alive =
+            Chance::always(Target { one_connection_in: std::num::NonZero::new(1000), ..Target::default() }, fault);
+        scene.proxy.set_plan(Plan::new(0, vec![alive]).unwrap());
+        scene.put("b").await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_gateway_refuses_with_html_and_applies_nothing() {
+    let scene = Scene::with(Fault::GatewayError { status: 413 }).await;
+    assert!(matches!(scene.put("a").await, Err(CallError::Unreadable(_))));
+    assert_eq!(scene.stored().await, 0);
+    let response = raw_post(scene.proxy.address(), "{}").await.unwrap();
+    assert!(response.starts_with("HTTP/1.1 413"), "{response}");
+}
+
+#[tokio::test]
+async fn a_service_with_another_clock_refuses_what_is_signed_by_this_one_and_says_its_time() {
+    let scene = Scene::with(Fault::Truncated).await;
+    scene.proxy.set_plan(Plan::none().with_clock_ahead(3600));
+    let CallError::Refused { code, .. } = scene.put("a").await.unwrap_err() else { panic!("not refused") };
+    assert_eq!(code, "InvalidSignatureException");
+    let response = raw_post(scene.proxy.address(), "{}").await.unwrap();
+    let date = response.lines().find_map(|line| line.strip_prefix("date: ")).unwrap();
+    let ahead = httpdate::parse_http_date(date).unwrap().duration_since(std::time::UNIX_EPOCH).unwrap()
+        - local::clock::since_epoch();
+    assert!(ahead > Duration::from_secs(3500) && ahead <= Duration::from_secs(3600), "{ahead:?}");
+}
+
+#[tokio::test]
+async fn credentials_of_nobody_are_refused() {
+    let scene = Scene::with(Fault::Truncated).await;
+    let credentials = credentials::Endpoint::start(0, Duration::from_secs(60)).unwrap();
+    scene.proxy.set_plan(Plan::none());
+    scene.proxy.require_credentials_of(&credentials);
+    // the client of these tests has none, and signs for a day long ago
+    let CallError::Refused { code, .. } = scene.put("a").await.unwrap_err() else { panic!("not refused") };
+    assert_eq!(code, "InvalidSignatureException");
+    assert_eq!(scene.stored().await, 0);
+}
+
+#[tokio::test]
 async fn the_same_seed_brings_the_same_faults_to_the_same_requests() {
     let throttle = Fault::Error { code: ErrorCode::ThrottlingException, reasons: Vec::new() };
     let faults = vec![
-        Chance { probability: 0.3, fault: throttle },
-        Chance { probability: 0.3, fault: Fault::ResetAfter },
-        Chance { probability: 0.3, fault: Fault::Unprocessed { share: 0.5 } },
+        Chance::new(0.3, throttle),
+        Chance::new(0.3, Fault::ResetAfter),
+        Chance::new(0.3, Fault::Unprocessed { share: 0.5 }),
     ];
     let plan = Plan::new(42, faults).unwrap();
     let mut runs = Vec::new();

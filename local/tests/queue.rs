@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use local::sqs::{Attribute, Delivery, InvalidMessage, Message, Queue, Settings};
+use local::sqs::{Attribute, Delivery, Disorder, InvalidMessage, Message, Queue, Receipt, Settings};
 use serde_json::{Value, json};
 
 const NOW: Duration = Duration::from_secs(1_700_000_000);
@@ -231,4 +231,42 @@ fn every_message_of_a_long_group_is_delivered_once() {
         delivered += receipts.filter(|receipt| queue.delete(receipt)).count();
     }
     assert_eq!(delivered, 20_000);
+}
+
+#[test]
+fn a_standard_queue_may_deliver_twice_and_out_of_order_and_loses_nothing() {
+    let disorder = Disorder { seed: 7, reach: 20, duplicates: 0.2 };
+    let mut queue = Queue::new(Settings { disorder, max_receive_count: 100, ..Settings::named("orders") });
+    for number in 0..1000 {
+        queue.send(Message::text(number.to_string()), NOW).unwrap();
+    }
+    let mut delivered = Vec::new();
+    let mut received = Vec::new();
+    // every event is acknowledged after the next has been received
+    while let Some(delivery) = queue.receive(10, NOW) {
+        delivered.extend(bodies(Some(&delivery)).iter().map(|body| body.parse::<i64>().unwrap()));
+        received.push(delivery.receipts);
+        if let Some(receipts) = received.len().checked_sub(2).and_then(|last| received.get(last)) {
+            acknowledge(&mut queue, receipts);
+        }
+    }
+    received.iter().for_each(|receipts| acknowledge(&mut queue, receipts));
+    assert!(queue.is_empty());
+    assert!(delivered.len() > 1100, "{} deliveries", delivered.len());
+    let mut firsts = Vec::new();
+    for number in delivered {
+        if !firsts.contains(&number) {
+            firsts.push(number);
+        }
+    }
+    assert_eq!(firsts.len(), 1000);
+    assert!(!firsts.is_sorted());
+    assert!(firsts.iter().zip(0..).all(|(number, place)| (number - place as i64).abs() <= 20));
+}
+
+fn acknowledge(queue: &mut Queue, receipts: &[Receipt]) {
+    for receipt in receipts {
+        // false where the message has been delivered again, which counts then
+        queue.delete(receipt);
+    }
 }

@@ -137,7 +137,7 @@ impl WriteBatch {
 const PREFIX_ROOM: usize = 512;
 
 /// The body of a write only a condition may allow: PutItem or DeleteItem, refused if the item there has a newer version.
-pub(crate) fn guarded_body(items: &Items, item: &Item, mapping: &Mapping) -> Vec<u8> {
+pub(crate) fn conditional_body(items: &Items, item: &Item, mapping: &Mapping) -> Vec<u8> {
     let attributes = items.attributes(item);
     let mut body = Vec::with_capacity(attributes.len() + PREFIX_ROOM);
     body.extend_from_slice(b"{\"TableName\":");
@@ -311,7 +311,7 @@ mod tests {
     #[test]
     fn a_guarded_write_is_refused_only_by_a_newer_item() {
         let items = items(&[(2, "a", 0)]);
-        let body = guarded_body(&items, &items.as_slice()[0], &mappings()[2].1);
+        let body = conditional_body(&items, &items.as_slice()[0], &mappings()[2].1);
         let body: Value = serde_json::from_slice(&body).unwrap();
         assert_eq!(body["TableName"], "orders");
         assert_eq!(body["ConditionExpression"], "attribute_not_exists(#v0.#v1) OR #v0.#v1 <= :version");

@@ -3,8 +3,8 @@
 //!
 //! Nothing here retries: the writer owns the loop, and `CallError` says what it needs to decide.
 
-use super::answer::{self, Answer, CallError};
 use super::mapping::Mapping;
+use super::response::{self, CallError, WriteResponse};
 use super::signature::{CONTENT_TYPE, SignableRequest, Signature, Signer};
 use crate::clock;
 use crate::transport::{HttpTransport, TransportError};
@@ -52,18 +52,18 @@ impl Client {
     }
 
     /// Sends a BatchWriteItem whose body is `body`. Its items are all of the table of `mappings`.
-    pub(crate) async fn batch_write(&self, body: Bytes, mappings: &[&Mapping]) -> Result<Answer, CallError> {
-        answer::of_batch(&self.post("DynamoDB_20120810.BatchWriteItem", body).await?, mappings)
+    pub(crate) async fn batch_write(&self, body: Bytes, mappings: &[&Mapping]) -> Result<WriteResponse, CallError> {
+        response::of_batch(&self.post("DynamoDB_20120810.BatchWriteItem", body).await?, mappings)
     }
 
     /// Sends a PutItem whose body is `body`.
-    pub(crate) async fn put(&self, body: Bytes) -> Result<Answer, CallError> {
-        answer::of_item(&self.post("DynamoDB_20120810.PutItem", body).await?)
+    pub(crate) async fn put(&self, body: Bytes) -> Result<WriteResponse, CallError> {
+        response::of_item(&self.post("DynamoDB_20120810.PutItem", body).await?)
     }
 
     /// Sends a DeleteItem whose body is `body`.
-    pub(crate) async fn delete(&self, body: Bytes) -> Result<Answer, CallError> {
-        answer::of_item(&self.post("DynamoDB_20120810.DeleteItem", body).await?)
+    pub(crate) async fn delete(&self, body: Bytes) -> Result<WriteResponse, CallError> {
+        response::of_item(&self.post("DynamoDB_20120810.DeleteItem", body).await?)
     }
 
     /// Opens a connection and loads the credentials by a call that writes nothing: DynamoDB refuses it as empty.
@@ -81,12 +81,12 @@ impl Client {
         // nothing was sent
         let request =
             self.request(target, body, &signer, now).map_err(|error| CallError::Fatal(error.to_string().into()))?;
-        let answer = self.0.transport.send(request).await?;
-        if answer.status().is_success() {
-            return Ok(answer.into_body());
+        let response = self.0.transport.send(request).await?;
+        if response.status().is_success() {
+            return Ok(response.into_body());
         }
-        let error_type = answer.headers().get("x-amzn-errortype").and_then(|value| value.to_str().ok());
-        Err(answer::refusal(answer.status().as_u16(), error_type, answer.body()))
+        let error_type = response.headers().get("x-amzn-errortype").and_then(|value| value.to_str().ok());
+        Err(response::refusal(response.status().as_u16(), error_type, response.body()))
     }
 
     fn request(
@@ -164,7 +164,7 @@ mod tests {
     /// Answers as told and keeps the last request's headers.
     #[derive(Debug, Clone, Default)]
     struct Fake {
-        answer: &'static str,
+        response: &'static str,
         headers: Arc<Mutex<Vec<(String, String)>>>,
     }
 
@@ -173,8 +173,8 @@ mod tests {
             let headers = request.headers().iter();
             let headers = headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()));
             *self.headers.lock().unwrap() = headers.collect();
-            let answer = http::Response::new(Bytes::from_static(self.answer.as_bytes()));
-            Box::pin(async { Ok(answer) })
+            let response = http::Response::new(Bytes::from_static(self.response.as_bytes()));
+            Box::pin(async { Ok(response) })
         }
     }
 
@@ -214,7 +214,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_request_is_signed_for_its_operation_its_region_and_its_session() {
-        let transport = Fake { answer: r#"{"ConsumedCapacity":{}}"#, ..Fake::default() };
+        let transport = Fake { response: r#"{"ConsumedCapacity":{}}"#, ..Fake::default() };
         let client = client(&transport, lasting(Duration::from_secs(3600), 1).0);
         client.put(Bytes::from_static(b"{}")).await.unwrap();
         let headers = transport.headers.lock().unwrap().clone();
@@ -230,7 +230,7 @@ mod tests {
 
     #[tokio::test]
     async fn credentials_are_loaded_once_and_again_before_they_end() {
-        let transport = Fake { answer: r#"{"ConsumedCapacity":{}}"#, ..Fake::default() };
+        let transport = Fake { response: r#"{"ConsumedCapacity":{}}"#, ..Fake::default() };
         for (time, expected) in [(REFRESH_BEFORE - Duration::from_secs(1), 3), (2 * REFRESH_BEFORE, 1)] {
             let (credentials, loads) = lasting(time, u64::MAX);
             let client = client(&transport, credentials);
@@ -243,7 +243,7 @@ mod tests {
 
     #[tokio::test]
     async fn credentials_serve_to_their_end_if_their_source_is_not_reached() {
-        let transport = Fake { answer: r#"{"ConsumedCapacity":{}}"#, ..Fake::default() };
+        let transport = Fake { response: r#"{"ConsumedCapacity":{}}"#, ..Fake::default() };
         let first = client(&transport, lasting(REFRESH_BEFORE / 2, 1).0);
         for _ in 0..2 {
             first.delete(Bytes::new()).await.unwrap();

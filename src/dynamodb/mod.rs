@@ -1,13 +1,13 @@
 //! Records out: how they become items and how items are written.
 //!
-//! [`mapping`], [`item`], `batch`, `signature` and `answer` are pure; [`client`] and [`writer`] talk to DynamoDB.
+//! [`mapping`], [`item`], `batch`, `signature` and `response` are pure; [`client`] and [`writer`] talk to DynamoDB.
 
-mod answer;
 mod batch;
 pub mod client;
 pub mod item;
 mod json;
 pub mod mapping;
+mod response;
 mod signature;
 pub mod writer;
 

@@ -1,6 +1,6 @@
-//! How many write calls may be in flight: [`Gate`] lets them pass, [`Law`] says how many.
+//! How many write calls may be in flight: [`ConcurrencyLimiter`] lets them pass, [`AimdLimit`] says how many.
 //!
-//! One gate serves all invocations of the process, and its state outlives them. It limits calls, not items or bytes, because
+//! One limiter serves all invocations of the process, and its state outlives them. It limits calls, not items or bytes, because
 //! calls in flight are what waits in line at the table. It owns the limit, the count of calls in flight and the line of
 //! waiters; when a call starts, what it holds and whether it is tried again are the writer's.
 //!
@@ -12,7 +12,7 @@
 //! - The limit stays between the bounds, and no sample does more than halve or double it, but the first after a silence.
 //! - A sample costs a few additions: nothing is allocated, kept or sorted.
 //!
-//! # The law
+//! # The aimd
 //!
 //! Additive increase, multiplicative decrease, decided a window at a time: as many calls as the limit, at least twenty, at
 //! most ten seconds old. A P95 is over a mark when more than one call in twenty is, so a window is a few counters.
@@ -60,8 +60,8 @@
 //! down. Where that is the rule, raise the least in flight, or better, spread the key. A call refused for a hot key alone, as
 //! its throttling reasons say, is best not recorded: drop its permit.
 
-mod gate;
-mod limit;
+mod aimd;
+mod concurrency;
 
-pub use gate::{Gate, Permit};
-pub use limit::{Answer, InvalidLaw, Law, Sample, State};
+pub use aimd::{AimdLimit, CallOutcome, InvalidLimit, Sample, State};
+pub use concurrency::{ConcurrencyLimiter, Permit};

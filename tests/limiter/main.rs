@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use avro_ingest::limiter::{Answer, Law, Sample};
+use avro_ingest::limiter::{AimdLimit, CallOutcome, Sample};
 use scenario::Scenario;
 
 /// Each scenario holds for every seed, so none of them holds by luck.
@@ -32,8 +32,8 @@ fn folder() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/limiter/scenarios")
 }
 
-fn law(scenario: &Scenario) -> Law {
-    Law::new(Duration::from_millis(scenario.target_ms), scenario.min, scenario.max).unwrap()
+fn aimd(scenario: &Scenario) -> AimdLimit {
+    AimdLimit::new(Duration::from_millis(scenario.target_ms), scenario.min, scenario.max).unwrap()
 }
 
 #[test]
@@ -41,9 +41,9 @@ fn the_limit_settles_in_the_band_of_every_scenario() {
     let mut report = String::new();
     for name in names() {
         let scenario = scenario(&name);
-        let law = law(&scenario);
+        let aimd = aimd(&scenario);
         for seed in SEEDS {
-            let trace = sim::run(&scenario, &law, seed, |state, sample, now| law.next(state, sample, now));
+            let trace = sim::run(&scenario, &aimd, seed, |state, sample, now| aimd.next(state, sample, now));
             let misses = measure::misses(&scenario, &trace).join("\n");
             if !misses.is_empty() {
                 let (why, chart) = (scenario.why.join("\n"), measure::chart(&scenario, &trace));
@@ -54,7 +54,7 @@ fn the_limit_settles_in_the_band_of_every_scenario() {
     assert!(report.is_empty(), "{report}");
 }
 
-/// Takes a part of the evidence from a law.
+/// Takes a part of the evidence from a aimd.
 struct Blindfold {
     hides: &'static str,
     scenario: &'static str,
@@ -71,24 +71,24 @@ const BLINDFOLDS: [Blindfold; 5] = [
     Blindfold {
         hides: "failures",
         scenario: "failing",
-        on: |sample| match sample.answer {
-            Answer::Failed => Sample { answer: served(0), ..sample },
+        on: |sample| match sample.outcome {
+            CallOutcome::Failed => Sample { outcome: served(0), ..sample },
             _ => sample,
         },
     },
     Blindfold {
         hides: "unprocessed items",
         scenario: "throttled",
-        on: |sample| match sample.answer {
-            Answer::Served { items, .. } => Sample { answer: served(items), ..sample },
+        on: |sample| match sample.outcome {
+            CallOutcome::Served { items, .. } => Sample { outcome: served(items), ..sample },
             _ => sample,
         },
     },
     Blindfold {
         hides: "refused calls",
         scenario: "throttle_burst",
-        on: |sample| match sample.answer {
-            Answer::Throttled { items } => Sample { answer: served(items), ..sample },
+        on: |sample| match sample.outcome {
+            CallOutcome::Throttled { items } => Sample { outcome: served(items), ..sample },
             _ => sample,
         },
     },
@@ -98,23 +98,23 @@ const BLINDFOLDS: [Blindfold; 5] = [
 fn a_law_that_is_blind_to_part_of_the_evidence_leaves_a_band() {
     for Blindfold { hides, scenario: name, on } in BLINDFOLDS {
         let scenario = scenario(name);
-        let law = law(&scenario);
+        let aimd = aimd(&scenario);
         for seed in SEEDS {
-            let trace = sim::run(&scenario, &law, seed, |state, sample, now| law.next(state, on(sample), now));
+            let trace = sim::run(&scenario, &aimd, seed, |state, sample, now| aimd.next(state, on(sample), now));
             assert!(!measure::misses(&scenario, &trace).is_empty(), "{name} does without {hides}, seed {seed}");
         }
     }
 }
 
-const fn served(items: usize) -> Answer {
-    Answer::Served { items, unprocessed: 0 }
+const fn served(items: usize) -> CallOutcome {
+    CallOutcome::Served { items, unprocessed: 0 }
 }
 
 #[test]
 fn a_simulation_is_the_same_every_time_and_another_with_another_seed() {
     let scenario = scenario("noisy");
-    let law = law(&scenario);
-    let run = |seed| sim::run(&scenario, &law, seed, |state, sample, now| law.next(state, sample, now));
+    let aimd = aimd(&scenario);
+    let run = |seed| sim::run(&scenario, &aimd, seed, |state, sample, now| aimd.next(state, sample, now));
     assert!(run(1) == run(1));
     assert!(run(1) != run(2));
 }
@@ -124,8 +124,8 @@ fn the_simulated_line_obeys_littles_law() {
     let mut scenario = scenario("knee");
     let link = &mut scenario.phases[0].link;
     (link.jitter, link.served_at_once) = (0.0, Some(2));
-    let law = Law::new(Duration::from_millis(50), 8, 8).unwrap();
-    let trace = sim::run(&scenario, &law, 0, |state, _, _| state);
+    let aimd = AimdLimit::new(Duration::from_millis(50), 8, 8).unwrap();
+    let trace = sim::run(&scenario, &aimd, 0, |state, _, _| state);
     let settled: Vec<_> = trace.calls.iter().skip(8).collect();
     assert!(settled.iter().all(|call| call.latency == Duration::from_millis(80)), "8 in flight, 2 each 20 ms");
     assert!((1900..=2000).contains(&settled.len()), "100 calls a second for 20 s: {}", settled.len());

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Duration;
 
-use avro_ingest::limiter::{Answer, Law, Sample, State};
+use avro_ingest::limiter::{AimdLimit, CallOutcome, Sample, State};
 
 use crate::scenario::{Link, Load, Phase, Scenario};
 
@@ -50,16 +50,16 @@ struct Instance {
     owed: usize,
 }
 
-/// Runs `scenario` with each instance steered by `steer`, the law's own `next` or a broken one.
+/// Runs `scenario` with each instance steered by `steer`, the aimd's own `next` or a broken one.
 pub(crate) fn run(
     scenario: &Scenario,
-    law: &Law,
+    aimd: &AimdLimit,
     seed: u64,
     steer: impl Fn(State, Sample, Duration) -> State,
 ) -> Trace {
     let mut sim = Sim {
         random: Random(seed),
-        instances: vec![Instance { state: law.start(), in_flight: 0, owed: 0 }; scenario.instances],
+        instances: vec![Instance { state: aimd.start(), in_flight: 0, owed: 0 }; scenario.instances],
         in_flight: BinaryHeap::new(),
         busy_until: BinaryHeap::new(),
         saved: f64::MAX,
@@ -68,7 +68,7 @@ pub(crate) fn run(
         started: 0,
     };
     for instance in 0..scenario.instances {
-        sim.trace.limits.push(LimitAt { at: Duration::ZERO, instance, limit: law.start().limit() });
+        sim.trace.limits.push(LimitAt { at: Duration::ZERO, instance, limit: aimd.start().limit() });
     }
     for (index, phase) in scenario.phases.iter().enumerate() {
         let until = scenario.phases.get(index + 1).map_or(Duration::from_secs_f64(scenario.until_s), Phase::from);
@@ -191,14 +191,14 @@ impl Sim {
     }
 
     fn end(&mut self, call: Call, steer: &impl Fn(State, Sample, Duration) -> State) {
-        let answer = match call.refused {
-            _ if call.failed => Answer::Failed,
-            ITEMS => Answer::Throttled { items: ITEMS },
-            unprocessed => Answer::Served { items: ITEMS, unprocessed },
+        let outcome = match call.refused {
+            _ if call.failed => CallOutcome::Failed,
+            ITEMS => CallOutcome::Throttled { items: ITEMS },
+            unprocessed => CallOutcome::Served { items: ITEMS, unprocessed },
         };
         let instance = &mut self.instances[call.instance];
         let before = instance.state.limit();
-        let sample = Sample { latency: call.latency, answer, in_flight: call.in_flight };
+        let sample = Sample { latency: call.latency, outcome, in_flight: call.in_flight };
         instance.state = steer(instance.state, sample, call.ended);
         instance.in_flight -= 1;
         let limit = instance.state.limit();

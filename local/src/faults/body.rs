@@ -18,13 +18,15 @@ const PIECES: usize = 16;
 pub(super) struct Paced {
     pieces: VecDeque<Bytes>,
     pause: Duration,
+    /// Bytes that are announced and never come.
+    missing: u64,
     pausing: Option<Pin<Box<Sleep>>>,
 }
 
 impl Paced {
     /// All of `bytes` at once.
     pub(super) fn at_once(bytes: Bytes) -> Self {
-        Self { pieces: VecDeque::from([bytes]), pause: Duration::ZERO, pausing: None }
+        Self { pieces: VecDeque::from([bytes]), pause: Duration::ZERO, missing: 0, pausing: None }
     }
 
     /// `bytes` in pieces, of which the last leaves `duration` after the first.
@@ -36,7 +38,13 @@ impl Paced {
         }
         pieces.push_back(bytes);
         let pauses = u32::try_from(pieces.len().saturating_sub(1).max(1)).unwrap_or(1);
-        Self { pieces, pause: duration / pauses, pausing: None }
+        Self { pieces, pause: duration / pauses, missing: 0, pausing: None }
+    }
+
+    /// The first half of `bytes`, and then nothing, but no end either.
+    pub(super) fn half(mut bytes: Bytes) -> Self {
+        let rest = bytes.split_off(bytes.len() / 2);
+        Self { missing: rest.len() as u64, ..Self::at_once(bytes) }
     }
 }
 
@@ -49,15 +57,20 @@ impl Body for Paced {
             ready!(pausing.as_mut().poll(cx));
         }
         self.pausing = (self.pause > Duration::ZERO).then(|| Box::pin(sleep(self.pause)));
-        Poll::Ready(self.pieces.pop_front().map(|piece| Ok(Frame::data(piece))))
+        match self.pieces.pop_front() {
+            Some(piece) => Poll::Ready(Some(Ok(Frame::data(piece)))),
+            // whoever waits for the rest has to give up by itself
+            None if self.missing > 0 => Poll::Pending,
+            None => Poll::Ready(None),
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.pieces.is_empty()
+        self.pieces.is_empty() && self.missing == 0
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.pieces.iter().map(|piece| piece.len() as u64).sum())
+        SizeHint::with_exact(self.missing + self.pieces.iter().map(|piece| piece.len() as u64).sum::<u64>())
     }
 }
 

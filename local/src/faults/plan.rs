@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::target::{RequestFacts, Target};
 use crate::random;
 
 /// A fault. In a plan file its name is in snake case: `"reset_after"`, `{"stall_before": {"milliseconds": 500}}`.
@@ -39,6 +40,15 @@ pub enum Fault {
         /// For how long.
         milliseconds: u64,
     },
+    /// The connection stays open, but the call is neither applied nor answered.
+    Silent,
+    /// The call is applied; half of its answer comes, then nothing more, and the connection stays open.
+    HalfAnswer,
+    /// A gateway in front of the service refuses the call with a page of HTML; nothing is applied.
+    GatewayError {
+        /// The HTTP status, such as 413 or 502.
+        status: u16,
+    },
     /// The answer comes in pieces.
     SlowBytes {
         /// How long it takes from the first to the last.
@@ -60,6 +70,9 @@ impl Fault {
             Self::ResetAfter => "reset_after",
             Self::StallBefore { .. } => "stall_before",
             Self::StallAfter { .. } => "stall_after",
+            Self::Silent => "silent",
+            Self::HalfAnswer => "half_answer",
+            Self::GatewayError { .. } => "gateway_error",
             Self::SlowBytes { .. } => "slow_bytes",
             Self::Truncated => "truncated",
             Self::WrongContent => "wrong_content",
@@ -111,6 +124,10 @@ error_codes! {
     ExpiredTokenException = 400 "com.amazon.coral.service",
     /// The credentials are of nobody.
     UnrecognizedClientException = 400 "com.amazon.coral.service",
+    /// The signature is wrong, or of another time.
+    InvalidSignatureException = 400 "com.amazon.coral.service",
+    /// The call or an item of it is invalid.
+    ValidationException = 400 "com.amazon.coral.validate",
     /// The credentials' owner may not.
     AccessDeniedException = 400 "com.amazon.coral.service",
     /// No such table.
@@ -128,20 +145,37 @@ pub struct ThrottlingReason {
     pub resource: String,
 }
 
-/// A fault and how often it comes.
+/// A fault, which requests it may meet and how often it meets one of them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Chance {
-    /// The share of requests it befalls, 0 to 1.
+    /// The share of the target's requests that meet it, 0 to 1.
     pub probability: f64,
     /// The fault.
     pub fault: Fault,
+    /// Which requests it may meet. Default: every one.
+    #[serde(default, rename = "when", skip_serializing_if = "Target::is_everything")]
+    pub target: Target,
 }
 
-/// What befalls which request. As a file:
+impl Chance {
+    /// A fault that any request may meet.
+    pub fn new(probability: f64, fault: Fault) -> Self {
+        Self { probability, fault, target: Target::default() }
+    }
+
+    /// A fault that every request of `target` meets.
+    pub fn always(target: Target, fault: Fault) -> Self {
+        Self { probability: 1.0, fault, target }
+    }
+}
+
+/// Which request meets which fault. Faults with a target of their own come before those that any request may meet. As a file:
 ///
 /// ```json
-/// {"seed": 7, "faults": [
+/// {"seed": 7, "clock_ahead_seconds": 0, "faults": [
+///     {"probability": 1, "fault": {"error": {"code": "InternalServerError"}}, "when": {"text": "order-7"}},
+///     {"probability": 1, "fault": "silent", "when": {"one_connection_in": 50}},
 ///     {"probability": 0.05, "fault": {"unprocessed": {"share": 0.5}}},
 ///     {"probability": 0.01, "fault": "reset_after"},
 ///     {"probability": 0.01, "fault": {"error": {"code": "ThrottlingException"}}}
@@ -151,6 +185,8 @@ pub struct Chance {
 #[serde(try_from = "Unchecked")]
 pub struct Plan {
     seed: u64,
+    /// How far the service's clock is ahead of this machine's.
+    clock_ahead_seconds: i64,
     faults: Vec<Chance>,
 }
 
@@ -158,14 +194,16 @@ pub struct Plan {
 #[serde(deny_unknown_fields)]
 struct Unchecked {
     seed: u64,
+    #[serde(default)]
+    clock_ahead_seconds: i64,
     faults: Vec<Chance>,
 }
 
 impl TryFrom<Unchecked> for Plan {
     type Error = InvalidPlan;
 
-    fn try_from(Unchecked { seed, faults }: Unchecked) -> Result<Self, InvalidPlan> {
-        Self::new(seed, faults)
+    fn try_from(Unchecked { seed, clock_ahead_seconds, faults }: Unchecked) -> Result<Self, InvalidPlan> {
+        Ok(Self::new(seed, faults)?.with_clock_ahead(clock_ahead_seconds))
     }
 }
 
@@ -174,7 +212,7 @@ impl TryFrom<Unchecked> for Plan {
 pub enum InvalidPlan {
     /// A probability or share that is not from 0 to 1.
     NotAShare(f64),
-    /// The probabilities add up to more than 1: a request meets one fault at most.
+    /// The probabilities of what any request may meet add up to more than 1: a request meets one fault at most.
     OverOne(f64),
 }
 
@@ -195,23 +233,24 @@ impl Plan {
     /// # Errors
     /// When a probability is none, or they add up to more than 1.
     pub fn new(seed: u64, faults: Vec<Chance>) -> Result<Self, InvalidPlan> {
-        for Chance { probability, fault } in &faults {
+        for Chance { probability, fault, .. } in &faults {
             let share = if let Fault::Unprocessed { share } = fault { *share } else { 0.0 };
             if let Some(number) = [*probability, share].into_iter().find(|number| !(0.0..=1.0).contains(number)) {
                 return Err(InvalidPlan::NotAShare(number));
             }
         }
-        let sum: f64 = faults.iter().map(|chance| chance.probability).sum();
+        let untargeted = faults.iter().filter(|chance| chance.target.is_everything());
+        let sum: f64 = untargeted.map(|chance| chance.probability).sum();
         // ten tenths are a little more than one
         if sum > 1.0 + 1e-9 {
             return Err(InvalidPlan::OverOne(sum));
         }
-        Ok(Self { seed, faults })
+        Ok(Self { seed, clock_ahead_seconds: 0, faults })
     }
 
     /// A plan without faults.
     pub fn none() -> Self {
-        Self { seed: 0, faults: Vec::new() }
+        Self { seed: 0, clock_ahead_seconds: 0, faults: Vec::new() }
     }
 
     /// A plan that gives every request `fault`.
@@ -219,7 +258,7 @@ impl Plan {
     /// # Errors
     /// When the fault's share is none.
     pub fn always(fault: Fault) -> Result<Self, InvalidPlan> {
-        Self::new(0, vec![Chance { probability: 1.0, fault }])
+        Self::new(0, vec![Chance::new(1.0, fault)])
     }
 
     /// The same plan with another seed.
@@ -228,10 +267,24 @@ impl Plan {
         Self { seed, ..self }
     }
 
-    /// The fault of the request with this number, counted from 0.
-    pub fn fault(&self, request: u64) -> Option<&Fault> {
-        let mut left = share(random::number(self.seed, request));
-        let chance = self.faults.iter().find(|chance| {
+    /// The same plan for a service whose clock is ahead of this machine's, or behind it if negative. It refuses what is
+    /// signed more than five minutes off its own time and says its time with each answer.
+    #[must_use]
+    pub fn with_clock_ahead(self, seconds: i64) -> Self {
+        Self { clock_ahead_seconds: seconds, ..self }
+    }
+
+    pub(super) fn clock_ahead_seconds(&self) -> i64 {
+        self.clock_ahead_seconds
+    }
+
+    /// The fault `request` meets.
+    pub(super) fn fault(&self, request: &RequestFacts<'_>) -> Option<&Fault> {
+        let mut left = random::share(self.seed, request.number);
+        let targeted = self.faults.iter().filter(|chance| !chance.target.is_everything());
+        let untargeted = self.faults.iter().filter(|chance| chance.target.is_everything());
+        let mut applicable = targeted.chain(untargeted).filter(|chance| chance.target.includes(request));
+        let chance = applicable.find(|chance| {
             left -= chance.probability;
             left < 0.0
         });
@@ -242,7 +295,7 @@ impl Plan {
     pub(super) fn held_back(&self, request: u64, count: usize, held: f64) -> BTreeSet<usize> {
         let seed = random::number(!self.seed, request);
         let mut positions: BTreeSet<_> =
-            (0..count).filter(|position| share(random::number(seed, *position as u64)) < held).collect();
+            (0..count).filter(|position| random::share(seed, *position as u64) < held).collect();
         if positions.is_empty() {
             positions.extend((0..count).nth(usize::try_from(seed).unwrap_or_default() % count.max(1)));
         }
@@ -250,17 +303,25 @@ impl Plan {
     }
 }
 
-/// From 0 to just under 1.
-fn share(number: u64) -> f64 {
-    (number >> 11) as f64 / (1_u64 << 53) as f64
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn chance(probability: f64, fault: Fault) -> Chance {
-        Chance { probability, fault }
+        Chance::new(probability, fault)
+    }
+
+    fn fault(plan: &Plan, number: u64) -> Option<&Fault> {
+        plan.fault(&RequestFacts { number, connection: 1, target: "", body: b"" })
+    }
+
+    #[test]
+    fn a_fault_with_a_target_meets_its_requests_and_no_others() {
+        let faults = vec![chance(1.0, Fault::Truncated), Chance::always(Target::text("bad"), Fault::Silent)];
+        let plan = Plan::new(0, faults).unwrap();
+        let met = |body| plan.fault(&RequestFacts { number: 3, connection: 1, target: "", body });
+        assert_eq!(met(br#"{"S":"bad"}"#), Some(&Fault::Silent));
+        assert_eq!(met(br#"{"S":"good"}"#), Some(&Fault::Truncated));
     }
 
     #[test]
@@ -268,15 +329,15 @@ mod tests {
         let faults =
             vec![chance(0.1, Fault::ResetBefore), chance(0.3, Fault::Truncated), chance(0.0, Fault::ResetAfter)];
         let plan = Plan::new(7, faults).unwrap();
-        let drawn: Vec<_> = (0..10_000).map(|request| plan.fault(request)).collect();
+        let drawn: Vec<_> = (0..10_000).map(|request| fault(&plan, request)).collect();
         let count = |fault| drawn.iter().filter(|drawn| **drawn == fault).count();
         assert!((900..1100).contains(&count(Some(&Fault::ResetBefore))));
         assert!((2800..3200).contains(&count(Some(&Fault::Truncated))));
         assert_eq!(count(Some(&Fault::ResetAfter)), 0);
         assert!((5700..6300).contains(&count(None)));
-        assert_eq!(drawn, (0..10_000).map(|request| plan.fault(request)).collect::<Vec<_>>());
+        assert_eq!(drawn, (0..10_000).map(|request| fault(&plan, request)).collect::<Vec<_>>());
         let other = plan.clone().seeded(8);
-        assert_ne!(drawn, (0..10_000).map(|request| other.fault(request)).collect::<Vec<_>>());
+        assert_ne!(drawn, (0..10_000).map(|request| fault(&other, request)).collect::<Vec<_>>());
     }
 
     #[test]
@@ -284,9 +345,9 @@ mod tests {
         let certain = Plan::always(Fault::WrongContent).unwrap();
         let tenths = Plan::new(0, vec![chance(0.1, Fault::Truncated); 10]).unwrap();
         for request in 0..10_000 {
-            assert_eq!(certain.fault(request), Some(&Fault::WrongContent));
-            assert_eq!(tenths.fault(request), Some(&Fault::Truncated));
-            assert_eq!(Plan::none().fault(request), None);
+            assert_eq!(fault(&certain, request), Some(&Fault::WrongContent));
+            assert_eq!(fault(&tenths, request), Some(&Fault::Truncated));
+            assert_eq!(fault(&Plan::none(), request), None);
         }
     }
 
@@ -306,7 +367,8 @@ mod tests {
     #[test]
     fn a_plan_is_read_from_a_file_and_its_mistakes_are_found() {
         let read = |plan: &str| serde_json::from_str::<Plan>(plan);
-        let plan = r#"{"seed": 7, "faults": [
+        let plan = r#"{"seed": 7, "clock_ahead_seconds": -600, "faults": [
+            {"probability": 1, "fault": "silent", "when": {"text": "order-7", "operation": "PutItem"}},
             {"probability": 0.25, "fault": {"unprocessed": {"share": 0.5}}},
             {"probability": 0.25, "fault": "reset_after"},
             {"probability": 0.25, "fault": {"error": {"code": "ThrottlingException"}}},

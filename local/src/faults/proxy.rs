@@ -6,12 +6,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, TRANSFER_ENCODING};
+use hyper::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderValue, TRANSFER_ENCODING};
 use hyper::http::request;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::client::legacy::Client;
@@ -20,9 +20,13 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use super::body::Paced;
+use super::identity;
 use super::plan::{ErrorCode, Fault, Plan, ThrottlingReason};
 use super::split::{Call, Split, merge};
-use crate::http::{self, Closing, serve};
+use super::target::RequestFacts;
+use crate::clock;
+use crate::credentials::{self, Issuer};
+use crate::http::{self, Closing, ConnectionNumber, serve};
 use crate::service_thread::ServiceThread;
 
 /// Stands in front of an endpoint and lets requests meet faults. To its clients it is the endpoint, whether they run in
@@ -39,8 +43,16 @@ struct Shared {
     upstream: SocketAddr,
     client: Client<HttpConnector, Full<Bytes>>,
     plan: Mutex<Arc<Plan>>,
+    issuer: Mutex<Option<Arc<Issuer>>>,
     requests: AtomicU64,
-    injected: Mutex<BTreeMap<&'static str, u64>>,
+    injected: Mutex<BTreeMap<&'static str, Injected>>,
+}
+
+/// How often a fault came.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Injected {
+    requests: u64,
+    with_content: u64,
 }
 
 impl Proxy {
@@ -55,6 +67,7 @@ impl Proxy {
             upstream,
             client: http::client(),
             plan: Mutex::new(Arc::new(plan)),
+            issuer: Mutex::default(),
             requests: AtomicU64::new(0),
             injected: Mutex::default(),
         });
@@ -78,6 +91,11 @@ impl Proxy {
         *lock(&self.shared.plan) = Arc::new(plan);
     }
 
+    /// Refuses from the next request on what does not carry good credentials of `endpoint`.
+    pub fn require_credentials_of(&self, endpoint: &credentials::Endpoint) {
+        *lock(&self.shared.issuer) = Some(endpoint.issuer());
+    }
+
     /// How many requests have come in.
     pub fn requests(&self) -> u64 {
         self.shared.requests.load(Ordering::Relaxed)
@@ -85,7 +103,13 @@ impl Proxy {
 
     /// How many requests have met each fault, by its [name](Fault::name). Faults that have not come are not there.
     pub fn injected(&self) -> BTreeMap<&'static str, u64> {
-        lock(&self.shared.injected).clone()
+        lock(&self.shared.injected).iter().map(|(name, injected)| (*name, injected.requests)).collect()
+    }
+
+    /// As [`injected`](Self::injected), without the calls that write or send nothing, such as those that only open a
+    /// connection: of a function's calls, those that an invocation made.
+    pub fn injected_with_content(&self) -> BTreeMap<&'static str, u64> {
+        lock(&self.shared.injected).iter().map(|(name, injected)| (*name, injected.with_content)).collect()
     }
 }
 
@@ -106,19 +130,46 @@ impl From<Broken> for Box<dyn Error + Send + Sync> {
 async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Response<Paced>, Broken> {
     let number = shared.requests.fetch_add(1, Ordering::Relaxed);
     let plan = lock(&shared.plan).clone();
+    let service_time = identity::service_time(clock::system_time(), plan.clock_ahead_seconds());
+    let mut response = answer_with(&shared, &plan, number, service_time, request).await?;
+    if plan.clock_ahead_seconds() != 0
+        && let Ok(date) = httpdate::fmt_http_date(service_time).try_into()
+    {
+        response.headers_mut().insert(DATE, date);
+    }
+    Ok(response)
+}
+
+async fn answer_with(
+    shared: &Shared,
+    plan: &Plan,
+    number: u64,
+    service_time: SystemTime,
+    request: Request<Incoming>,
+) -> Result<Response<Paced>, Broken> {
+    let connection = request.extensions().get().map_or(0, |&ConnectionNumber(number)| number);
     let (head, body) = request.into_parts();
-    let call = Forward { shared: &shared, head, body: body.collect().await.map_err(|_| Broken)?.to_bytes() };
-    let Some(fault) = plan.fault(number) else { return call.send().await };
+    let call = Forward { shared, head, body: body.collect().await.map_err(|_| Broken)?.to_bytes() };
+    let target = call.head.headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
+    let facts = RequestFacts { number, connection, target, body: &call.body };
+    let issuer = lock(&shared.issuer).clone();
+    if (plan.clock_ahead_seconds() != 0 || issuer.is_some())
+        && let Some(code) = identity::refusal(&call.head.headers, service_time, issuer.as_ref())
+    {
+        shared.count(code.name(), &facts);
+        return refuse(code, &[]);
+    }
+    let Some(fault) = plan.fault(&facts) else { return call.send().await };
     if let Fault::Unprocessed { share } = fault {
         return match Call::read(&call.body) {
-            Some(batch) => {
-                shared.count(fault);
-                call.send_part(&plan, number, batch, *share).await
+            Some(batch) if batch.len() > 0 => {
+                shared.count(fault.name(), &facts);
+                call.send_part(plan, number, batch, *share).await
             }
-            None => call.send().await,
+            _ => call.send().await,
         };
     }
-    shared.count(fault);
+    shared.count(fault.name(), &facts);
     match fault {
         Fault::Unprocessed { .. } => call.send().await,
         Fault::Error { code, reasons } => refuse(*code, reasons),
@@ -136,6 +187,14 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respo
             sleep(Duration::from_millis(*milliseconds)).await;
             response
         }
+        Fault::Silent => std::future::pending().await,
+        Fault::HalfAnswer => {
+            let (head, body) = call.forward().await?.into_parts();
+            Ok(Response::from_parts(head, Paced::half(body)))
+        }
+        Fault::GatewayError { status } => {
+            respond(StatusCode::from_u16(*status).map_err(|_| Broken)?, "text/html", GATEWAY_PAGE)
+        }
         Fault::SlowBytes { milliseconds } => {
             let (head, body) = call.forward().await?.into_parts();
             Ok(Response::from_parts(head, Paced::spread(body, Duration::from_millis(*milliseconds))))
@@ -146,16 +205,20 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respo
         }
         Fault::WrongContent => {
             call.forward().await?;
-            respond(StatusCode::OK, "text/html", Bytes::from_static(b"<html><body>not DynamoDB</body></html>"))
+            respond(StatusCode::OK, "text/html", GATEWAY_PAGE)
         }
     }
 }
 
+const GATEWAY_PAGE: Bytes = Bytes::from_static(b"<html><body>not the service</body></html>");
 const JSON: &str = "application/x-amz-json-1.0";
 
 impl Shared {
-    fn count(&self, fault: &Fault) {
-        *lock(&self.injected).entry(fault.name()).or_default() += 1;
+    fn count(&self, fault: &'static str, request: &RequestFacts<'_>) {
+        let mut injected = lock(&self.injected);
+        let injected = injected.entry(fault).or_default();
+        injected.requests += 1;
+        injected.with_content += u64::from(request.has_content());
     }
 }
 

@@ -8,7 +8,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
-pub(crate) use server::{Closing, serve};
+pub(crate) use server::{Closing, ConnectionNumber, serve};
 
 /// A client without any connection yet, which keeps those it opens.
 pub(crate) fn client() -> Client<HttpConnector, Full<Bytes>> {

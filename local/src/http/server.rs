@@ -21,6 +21,10 @@ pub(crate) enum Closing {
     Reset,
 }
 
+/// The number of the connection a request came over, counted from 1: an extension of the request.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ConnectionNumber(pub(crate) u64);
+
 /// Answers each request of each connection by `answer`; an `Err` closes the connection without an answer.
 ///
 /// The future never ends by itself. A request whose client hangs up is dropped where it stands.
@@ -31,6 +35,7 @@ where
     Reply: Body<Data = Bytes, Error = Infallible> + Send + 'static,
     Refusal: Into<Box<dyn Error + Send + Sync>>,
 {
+    let mut connections = 0;
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             // out of file descriptors, most likely: others will be closed
@@ -42,7 +47,14 @@ where
         if closing == Closing::Reset {
             let _ = stream.set_zero_linger();
         }
-        let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(answer.clone()));
+        connections += 1;
+        let number = ConnectionNumber(connections);
+        let answer = answer.clone();
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(number);
+            answer(request)
+        });
+        let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
         // how a connection ends is its client's business
         tokio::spawn(async move { drop(connection.await) });
     }

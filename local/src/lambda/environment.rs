@@ -185,6 +185,11 @@ impl Environment {
         matches!(self.state().stage, Stage::Starting(_))
     }
 
+    /// How many invocations the process works on.
+    pub(super) fn in_flight(&self) -> usize {
+        self.state().in_flight.len()
+    }
+
     /// Ends the process.
     pub(super) fn kill(&self) {
         self.kill.notify_one();

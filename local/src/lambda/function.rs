@@ -89,11 +89,14 @@ impl Function {
         async { invocation.await.unwrap_or(abandoned) }
     }
 
-    /// Kills the process. What it works on crashes; the next invocation finds a new process.
-    pub fn kill(&self) {
-        if let Some(running) = &*self.shared.current() {
+    /// Kills the process and gives the number of invocations it was working on. They crash; the next invocation finds a new
+    /// process.
+    pub fn kill(&self) -> usize {
+        self.shared.current().as_ref().map_or(0, |running| {
+            let working_on = running.environment.in_flight();
             running.environment.kill();
-        }
+            working_on
+        })
     }
 
     /// How many invocations an environment works on at once.

@@ -9,5 +9,5 @@ mod response;
 
 pub use endpoint::{Endpoint, EntryRefusal, Sent};
 pub use message::{Attribute, InvalidMessage, Message};
-pub use queue::{DeadLetter, Delivery, Queue, Receipt, Settings};
+pub use queue::{DeadLetter, Delivery, Disorder, Queue, Receipt, Settings};
 pub use response::{CompleteFailure, failed_messages};

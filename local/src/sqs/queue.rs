@@ -20,7 +20,7 @@ const EVENT_START: &[u8] = br#"{"Records":["#;
 const EVENT_END: &[u8] = b"]}";
 
 /// How a queue is configured.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     /// The queue's name. One that ends in `.fifo` makes a FIFO queue.
     pub name: String,
@@ -28,12 +28,31 @@ pub struct Settings {
     pub visibility_timeout: Duration,
     /// How often a message is received before it moves to the dead-letter queue instead. Default: 5.
     pub max_receive_count: u32,
+    /// How far a standard queue departs from the order of sending and from delivering once. Default: not at all.
+    pub disorder: Disorder,
+}
+
+/// What a standard queue may do at any time, and does here as often as this says. A FIFO queue never does.
+/// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/standard-queues.html>
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Disorder {
+    /// Decides which messages.
+    pub seed: u64,
+    /// How many places a message may be delivered before or after its own.
+    pub reach: u64,
+    /// The share of receives, 0 to 1, after which a message stays in sight and so is delivered once more.
+    pub duplicates: f64,
 }
 
 impl Settings {
     /// A queue called `name`, with everything else at its default.
     pub fn named(name: &str) -> Self {
-        Self { name: name.to_owned(), visibility_timeout: Duration::from_secs(180), max_receive_count: 5 }
+        Self {
+            name: name.to_owned(),
+            visibility_timeout: Duration::from_secs(180),
+            max_receive_count: 5,
+            disorder: Disorder::default(),
+        }
     }
 }
 
@@ -103,8 +122,8 @@ pub struct Queue {
     /// Every message that is neither deleted nor dead, by its place in the order of sending.
     messages: BTreeMap<u64, Stored>,
     lanes: HashMap<Lane, LaneState>,
-    /// The lanes with something to deliver and nothing hidden, by their first visible message.
-    open: BTreeSet<u64>,
+    /// The lanes with something to deliver and nothing hidden, by the rank and the place of their first visible message.
+    open: BTreeSet<(u64, u64)>,
     /// The messages out of sight, by when they come back.
     hidden: BTreeSet<(Duration, u64)>,
     dead_letters: Vec<DeadLetter>,
@@ -159,7 +178,7 @@ impl Queue {
     /// Receives up to `batch_size` visible messages as one event of at most 6 MB and hides them for the visibility
     /// timeout. Messages received too often move to the dead-letter queue instead. None when nothing is to be had.
     ///
-    /// Standard queues deliver in order of sending, as far as visibility lets them. FIFO queues deliver as many messages
+    /// Standard queues deliver in order of sending, as far as visibility and [`Disorder`] let them. FIFO queues deliver as many messages
     /// of one group as they can and nothing of a group that has a message out of sight.
     pub fn receive(&mut self, batch_size: usize, now: Duration) -> Option<Delivery> {
         self.reveal(now);
@@ -167,7 +186,7 @@ impl Queue {
         let mut receipts = Vec::new();
         let mut drained = Vec::new();
         'lanes: while receipts.len() < batch_size
-            && let Some(first) = self.open.pop_first()
+            && let Some((_, first)) = self.open.pop_first()
         {
             let Some(lane) = self.messages.get(&first).map(|stored| stored.lane.clone()) else { continue };
             drained.push(lane.clone());
@@ -206,7 +225,7 @@ impl Queue {
         }
         let lane = stored.lane.clone();
         if expired {
-            self.open.remove(&sequence);
+            self.open.remove(&(self.rank(sequence), sequence));
             self.lanes.entry(lane.clone()).or_default().visible.remove(&sequence);
         } else {
             self.unhide(sequence);
@@ -246,6 +265,18 @@ impl Queue {
         &self.arn
     }
 
+    /// When a message is delivered among others: by its place, as far as the queue keeps to it.
+    fn rank(&self, sequence: u64) -> u64 {
+        let Disorder { seed, reach, .. } = self.settings.disorder;
+        if self.is_fifo() { sequence } else { sequence + random::number(seed, sequence) % (reach + 1) }
+    }
+
+    /// Whether a message is delivered once more after its receive of this number.
+    fn is_duplicated(&self, sequence: u64, receive_count: u32) -> bool {
+        let Disorder { seed, duplicates, .. } = self.settings.disorder;
+        !self.is_fifo() && random::share(random::number(!seed, sequence), receive_count.into()) < duplicates
+    }
+
     /// Brings back what has been out of sight long enough.
     fn reveal(&mut self, now: Duration) {
         while let Some(&(until, sequence)) = self.hidden.first()
@@ -260,9 +291,11 @@ impl Queue {
     }
 
     fn hide(&mut self, sequence: u64, now: Duration) {
+        let receive_count = self.messages.get(&sequence).map_or(0, |stored| stored.receive_count) + 1;
+        let until =
+            if self.is_duplicated(sequence, receive_count) { now } else { now + self.settings.visibility_timeout };
         let Some(stored) = self.messages.get_mut(&sequence) else { return };
-        let until = now + self.settings.visibility_timeout;
-        stored.receive_count += 1;
+        stored.receive_count = receive_count;
         stored.first_received.get_or_insert(now);
         stored.hidden_until = Some(until);
         self.hidden.insert((until, sequence));
@@ -299,7 +332,7 @@ impl Queue {
         let Some(state) = self.lanes.get(lane) else { return };
         match (state.hidden, state.visible.first()) {
             (0, None) => drop(self.lanes.remove(lane)),
-            (0, Some(&first)) => drop(self.open.insert(first)),
+            (0, Some(&first)) => drop(self.open.insert((self.rank(first), first))),
             _ => {}
         }
     }

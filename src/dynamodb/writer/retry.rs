@@ -1,9 +1,9 @@
-//! The writes of one event: what waits, what is under way, and what each answer means for its items.
+//! The writes of one event: what waits, what is under way, and what each response means for its items.
 
-use super::super::answer::{CallError, Throttle};
 use super::super::batch::{Distinct, Index, WriteBatch};
 use super::super::item::Items;
 use super::super::mapping::TableId;
+use super::super::response::{CallError, Throttle};
 use super::{CallEnd, Job, WriteOutcome, WriteReport, Writer};
 use crate::clock;
 use crate::limiter::Permit;
@@ -52,12 +52,12 @@ impl Ord for Delayed {
 }
 
 /// The writes of one event, under way.
-pub(super) struct Run<'w> {
+pub(super) struct RetryLoop<'w> {
     writer: &'w Writer,
     items: &'w Arc<Items>,
     deadline: Instant,
     /// Items that wait for a batch, by table.
-    fresh: HashMap<TableId, VecDeque<Index>>,
+    pending: HashMap<TableId, VecDeque<Index>>,
     /// The items that each one to be written stands in for.
     superseded: HashMap<Index, Vec<Index>>,
     /// The items that wait for the end of one to be written.
@@ -73,7 +73,7 @@ pub(super) struct Run<'w> {
     report: WriteReport,
 }
 
-impl<'w> Run<'w> {
+impl<'w> RetryLoop<'w> {
     /// The writes of `distinct` items.
     pub(super) fn new(writer: &'w Writer, items: &'w Arc<Items>, deadline: Instant, distinct: Distinct) -> Self {
         let count = items.as_slice().len();
@@ -81,7 +81,7 @@ impl<'w> Run<'w> {
             writer,
             items,
             deadline,
-            fresh: HashMap::new(),
+            pending: HashMap::new(),
             superseded: HashMap::new(),
             followers: HashMap::new(),
             jobs: VecDeque::new(),
@@ -104,8 +104,8 @@ impl<'w> Run<'w> {
     fn enqueue(&mut self, items: Vec<Index>) {
         for index in items {
             match self.items.as_slice().get(index) {
-                Some(item) if self.items.version(item).is_some() => self.jobs.push_back(Job::Guarded(index)),
-                Some(item) => self.fresh.entry(item.table).or_default().push_back(index),
+                Some(item) if self.items.version(item).is_some() => self.jobs.push_back(Job::Conditional(index)),
+                Some(item) => self.pending.entry(item.table).or_default().push_back(index),
                 None => {}
             }
         }
@@ -129,37 +129,37 @@ impl<'w> Run<'w> {
 
     async fn write_all(&mut self) {
         loop {
-            self.wake(clock::now());
-            let ready = !self.jobs.is_empty() || !self.fresh.is_empty();
+            self.requeue_due(clock::now());
+            let ready = !self.jobs.is_empty() || !self.pending.is_empty();
             let due = self.delayed.peek().map(|Reverse(delayed)| delayed.due);
             if !ready && due.is_none() && self.calls.is_empty() {
                 return;
             }
-            let gate = &self.writer.gate;
+            let limiter = &self.writer.limiter;
             tokio::select! {
                 biased;
                 () = sleep_until(self.deadline) => return,
                 Some(end) = self.calls.join_next() => {
                     // a call that panicked has left its items as they were: unfinished
                     if let Ok(end) = end {
-                        self.settle(end, clock::now());
+                        self.on_completed(end, clock::now());
                     }
                 }
-                permit = gate.acquire(), if ready => self.start(permit),
+                permit = limiter.acquire(), if ready => self.start(permit),
                 () = until(due), if !ready => {}
             }
         }
     }
 
     /// Lets what has waited long enough go again.
-    fn wake(&mut self, now: Instant) {
+    fn requeue_due(&mut self, now: Instant) {
         while self.delayed.peek().is_some_and(|Reverse(delayed)| delayed.due <= now) {
             match self.delayed.pop() {
                 Some(Reverse(Delayed { what: Waiting::Job(job), .. })) => self.jobs.push_back(job),
                 Some(Reverse(Delayed { what: Waiting::Items(items), .. })) => {
                     for index in items.into_iter().rev() {
                         if let Some(table) = self.table_of(index) {
-                            self.fresh.entry(table).or_default().push_front(index);
+                            self.pending.entry(table).or_default().push_front(index);
                         }
                     }
                 }
@@ -177,10 +177,10 @@ impl<'w> Run<'w> {
             let job = match self.jobs.pop_front() {
                 Some(job) => job,
                 None => {
-                    let (&table, waiting) = self.fresh.iter_mut().next()?;
+                    let (&table, waiting) = self.pending.iter_mut().next()?;
                     let batch = WriteBatch::take(self.items, table, waiting);
                     if waiting.is_empty() {
-                        self.fresh.remove(&table);
+                        self.pending.remove(&table);
                     }
                     Job::Batch(batch?)
                 }
@@ -210,15 +210,15 @@ impl<'w> Run<'w> {
         figures.most_in_flight = figures.most_in_flight.max(self.calls.len());
     }
 
-    fn settle(&mut self, CallEnd { job, result, latency, bytes }: CallEnd, now: Instant) {
+    fn on_completed(&mut self, CallEnd { job, result, latency, bytes }: CallEnd, now: Instant) {
         let figures = &mut self.report.figures;
         figures.latencies.push(latency);
         figures.bytes += bytes;
         match result {
-            Ok(answer) => {
-                figures.write_units += answer.write_units;
-                figures.unprocessed_items += answer.unprocessed.len();
-                let (again, stored) = self.divide(job.items(), &answer.unprocessed);
+            Ok(response) => {
+                figures.write_units += response.write_units;
+                figures.unprocessed_items += response.unprocessed.len();
+                let (again, stored) = self.divide(job.items(), &response.unprocessed);
                 self.end(&stored, &WriteOutcome::Stored);
                 if !again.is_empty() {
                     let due = now + self.backoff(THROTTLE_BACKOFF, &again);
@@ -247,7 +247,7 @@ impl<'w> Run<'w> {
                 Job::Batch(batch) if let Some(halves) = batch.halves() => self.jobs.extend(halves.map(Job::Batch)),
                 _ => self.reject(job.items(), &said),
             },
-            Err(CallError::Newer) => self.end(job.items(), &WriteOutcome::Superseded),
+            Err(CallError::StaleVersion) => self.end(job.items(), &WriteOutcome::Superseded),
             Err(CallError::Fatal(cause)) => {
                 self.end(job.items(), &WriteOutcome::Refused(cause.clone()));
                 if let Some(table) = job.items().first().and_then(|&index| self.table_of(index)) {

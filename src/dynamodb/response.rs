@@ -12,7 +12,7 @@ use std::collections::HashMap;
 
 /// What came of a call that DynamoDB took.
 #[derive(Debug, Default, PartialEq)]
-pub(crate) struct Answer {
+pub(crate) struct WriteResponse {
     /// The canonical keys of the items it hands back.
     pub(crate) unprocessed: Vec<Vec<u8>>,
     /// Write request units the call cost.
@@ -33,7 +33,7 @@ pub(crate) enum CallError {
     /// Something in it can never be written.
     Invalid(Box<str>),
     /// The item there has a newer version.
-    Newer,
+    StaleVersion,
     /// An operator must mend it: a missing table, access denied, wrong credentials.
     Fatal(Box<str>),
 }
@@ -70,7 +70,7 @@ impl Throttle {
 /// What a successful BatchWriteItem says.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct BatchAnswer<'a> {
+struct BatchResponseBody<'a> {
     #[serde(borrow)]
     unprocessed_items: Option<HashMap<Cow<'a, str>, Vec<WriteRequest<'a>>>>,
     consumed_capacity: Option<Vec<Consumed>>,
@@ -114,7 +114,7 @@ struct KeyValue<'a> {
 /// What a successful PutItem or DeleteItem says.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct ItemAnswer {
+struct ItemResponseBody {
     consumed_capacity: Option<Consumed>,
 }
 
@@ -125,30 +125,31 @@ struct Consumed {
     capacity_units: f64,
 }
 
-/// Reads the answer to a successful BatchWriteItem. Its items were all of the table of `mappings`, whose key attributes
+/// Reads the response to a successful BatchWriteItem. Its items were all of the table of `mappings`, whose key attributes
 /// tell unprocessed items apart.
-pub(super) fn of_batch(body: &[u8], mappings: &[&Mapping]) -> Result<Answer, CallError> {
-    let answer: BatchAnswer<'_> = read(body)?;
-    // an answer without the list is no answer of DynamoDB's: it names the list even when it is empty
-    let unprocessed =
-        answer.unprocessed_items.ok_or_else(|| CallError::transient("the answer has no list of unprocessed items"))?;
-    Ok(Answer {
+pub(super) fn of_batch(body: &[u8], mappings: &[&Mapping]) -> Result<WriteResponse, CallError> {
+    let response: BatchResponseBody<'_> = read(body)?;
+    // an response without the list is no response of DynamoDB's: it names the list even when it is empty
+    let unprocessed = response
+        .unprocessed_items
+        .ok_or_else(|| CallError::transient("the response has no list of unprocessed items"))?;
+    Ok(WriteResponse {
         unprocessed: unprocessed.values().flatten().map(|request| canonical_key(request, mappings)).collect(),
-        write_units: answer.consumed_capacity.iter().flatten().map(|consumed| consumed.capacity_units).sum(),
+        write_units: response.consumed_capacity.iter().flatten().map(|consumed| consumed.capacity_units).sum(),
     })
 }
 
-/// Reads the answer to a successful write of one item. It was asked for the capacity it consumed, so one that does not say
-/// is no answer of DynamoDB's.
-pub(super) fn of_item(body: &[u8]) -> Result<Answer, CallError> {
-    let answer: ItemAnswer = read(body)?;
+/// Reads the response to a successful write of one item. It was asked for the capacity it consumed, so one that does not say
+/// is no response of DynamoDB's.
+pub(super) fn of_item(body: &[u8]) -> Result<WriteResponse, CallError> {
+    let response: ItemResponseBody = read(body)?;
     let consumed =
-        answer.consumed_capacity.ok_or_else(|| CallError::transient("the answer has no consumed capacity"))?;
-    Ok(Answer { write_units: consumed.capacity_units, ..Answer::default() })
+        response.consumed_capacity.ok_or_else(|| CallError::transient("the response has no consumed capacity"))?;
+    Ok(WriteResponse { write_units: consumed.capacity_units, ..WriteResponse::default() })
 }
 
 fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, CallError> {
-    serde_json::from_slice(body).map_err(|error| CallError::transient(format!("the answer makes no sense: {error}")))
+    serde_json::from_slice(body).map_err(|error| CallError::transient(format!("the response makes no sense: {error}")))
 }
 
 /// The key of an item that was handed back, spelled as the encoder spells it. Empty, and so equal to none, if it is not one
@@ -202,7 +203,7 @@ pub(super) fn refusal(status: u16, error_type: Option<&str>, body: &[u8]) -> Cal
             let reason = reasons.and_then(|reasons| reasons.get(0)?.get("reason")?.as_str());
             CallError::Throttled(Throttle::of(reason.unwrap_or_default()))
         }
-        "ConditionalCheckFailedException" => CallError::Newer,
+        "ConditionalCheckFailedException" => CallError::StaleVersion,
         "ValidationException" | "SerializationException" | "ItemCollectionSizeLimitExceededException" => {
             CallError::Invalid(said())
         }
@@ -252,7 +253,7 @@ mod tests {
         key
     }
 
-    fn is_transient(result: &Result<Answer, CallError>) -> bool {
+    fn is_transient(result: &Result<WriteResponse, CallError>) -> bool {
         matches!(result, Err(CallError::Transient { connection: false, .. }))
     }
 
@@ -269,18 +270,18 @@ mod tests {
         });
         // every character may be escaped on the way back
         let body = body.to_string().replace('\u{e9}', "\\u00e9");
-        let answer = of_batch(body.as_bytes(), &[&mapping("id", "n")]).unwrap();
+        let response = of_batch(body.as_bytes(), &[&mapping("id", "n")]).unwrap();
         let keys =
             [key(&[r#"{"S":"a\"é"}"#, r#"{"N":"1"}"#]), key(&[r#"{"S":"b"}"#, r#"{"N":"2"}"#]), Vec::new(), Vec::new()];
-        assert_eq!(answer, Answer { unprocessed: keys.into(), write_units: 3.5 });
+        assert_eq!(response, WriteResponse { unprocessed: keys.into(), write_units: 3.5 });
     }
 
     #[test]
     fn a_key_may_be_binary_and_of_any_mapping_of_the_table() {
         let body =
             br#"{"UnprocessedItems":{"orders":[{"DeleteRequest":{"Key":{"raw":{"B":"AQI="},"id":{"S":"x"}}}}]}}"#;
-        let answer = of_batch(body, &[&mapping("id", "n"), &mapping("raw", "id")]).unwrap();
-        assert_eq!(answer.unprocessed, [key(&[r#"{"B":"AQI="}"#, r#"{"S":"x"}"#])]);
+        let response = of_batch(body, &[&mapping("id", "n"), &mapping("raw", "id")]).unwrap();
+        assert_eq!(response.unprocessed, [key(&[r#"{"B":"AQI="}"#, r#"{"S":"x"}"#])]);
     }
 
     #[test]
@@ -291,7 +292,7 @@ mod tests {
             assert!(is_transient(&of_batch(body.as_bytes(), &[])), "{body}");
             assert!(is_transient(&of_item(body.as_bytes())), "{body}");
         }
-        assert_eq!(of_batch(br#"{"UnprocessedItems":{}}"#, &[]), Ok(Answer::default()));
+        assert_eq!(of_batch(br#"{"UnprocessedItems":{}}"#, &[]), Ok(WriteResponse::default()));
         assert!(is_transient(&of_item(br#"{"UnprocessedItems":{}}"#)));
         let units = of_item(br#"{"ConsumedCapacity":{"TableName":"t","CapacityUnits":2.0}}"#).unwrap().write_units;
         assert!((units - 2.0).abs() < f64::EPSILON);
@@ -322,7 +323,7 @@ mod tests {
         ] {
             assert_eq!(refused(code), CallError::Fatal(said(code)));
         }
-        assert_eq!(refused("ConditionalCheckFailedException"), CallError::Newer);
+        assert_eq!(refused("ConditionalCheckFailedException"), CallError::StaleVersion);
         assert_eq!(
             refusal(500, None, br#"{"__type":"InternalServerError"}"#),
             CallError::transient("InternalServerError: no message")

@@ -1,4 +1,4 @@
-//! The gate that write calls pass: permits up to the limit, first come, first served.
+//! The limiter that write calls pass: permits up to the limit, first come, first served.
 //!
 //! Waiters stand in the queue of a fair lock, `turn`, and only its holder waits for room. That makes the rest short: one
 //! waiter to wake, so no wake-up is spent on the wrong one; a waiter that is dropped leaves the queue, or leaves the
@@ -11,17 +11,17 @@ use std::time::Duration;
 use tokio::sync::{Mutex, Notify};
 use tokio::time::Instant;
 
-use super::limit::{Answer, Law, Sample, State};
+use super::aimd::{AimdLimit, CallOutcome, Sample, State};
 
 /// Admits write calls of all invocations of the process. Clones share one limit.
 #[derive(Debug, Clone)]
-pub struct Gate {
+pub struct ConcurrencyLimiter {
     shared: Arc<Shared>,
 }
 
 #[derive(Debug)]
 struct Shared {
-    law: Law,
+    aimd: AimdLimit,
     origin: Instant,
     turn: Mutex<()>,
     room: Notify,
@@ -34,11 +34,11 @@ struct Load {
     in_flight: usize,
 }
 
-impl Gate {
-    /// A gate with nothing in flight. `now` is any instant before the first call.
-    pub fn new(law: Law, now: Instant) -> Self {
-        let load = Lock::new(Load { state: law.start(), in_flight: 0 });
-        Self { shared: Arc::new(Shared { law, origin: now, turn: Mutex::new(()), room: Notify::new(), load }) }
+impl ConcurrencyLimiter {
+    /// A limiter with nothing in flight. `now` is any instant before the first call.
+    pub fn new(aimd: AimdLimit, now: Instant) -> Self {
+        let load = Lock::new(Load { state: aimd.start(), in_flight: 0 });
+        Self { shared: Arc::new(Shared { aimd, origin: now, turn: Mutex::new(()), room: Notify::new(), load }) }
     }
 
     /// Waits until a call may start. May be dropped at any point: that costs nobody a place.
@@ -80,7 +80,7 @@ impl Shared {
 }
 
 /// The right to one call. Dropped, it frees its place and says nothing: right for a call that was never sent, was
-/// cancelled by us, or died of its connection before the table could answer.
+/// cancelled by us, or died of its connection before the table could outcome.
 #[derive(Debug)]
 #[must_use = "a permit that is dropped lets the next call start"]
 pub struct Permit {
@@ -90,11 +90,11 @@ pub struct Permit {
 
 impl Permit {
     /// Ends the call at `now` and steers the limit by it. `latency` is the call's own, without the wait for the permit.
-    pub fn record(self, answer: Answer, latency: Duration, now: Instant) {
-        let sample = Sample { latency, answer, in_flight: self.in_flight };
+    pub fn record(self, outcome: CallOutcome, latency: Duration, now: Instant) {
+        let sample = Sample { latency, outcome, in_flight: self.in_flight };
         let now = now.saturating_duration_since(self.shared.origin);
         let mut load = self.shared.load();
-        load.state = self.shared.law.next(load.state, sample, now);
+        load.state = self.shared.aimd.next(load.state, sample, now);
         // The lock goes before `self`, whose drop takes it again.
         drop(load);
     }
@@ -119,11 +119,11 @@ mod tests {
     use super::*;
     use crate::clock::now;
 
-    const SERVED: Answer = Answer::Served { items: 25, unprocessed: 0 };
-    const THROTTLED: Answer = Answer::Throttled { items: 25 };
+    const SERVED: CallOutcome = CallOutcome::Served { items: 25, unprocessed: 0 };
+    const THROTTLED: CallOutcome = CallOutcome::Throttled { items: 25 };
 
-    fn gate(min: usize, max: usize) -> Gate {
-        Gate::new(Law::new(Duration::from_millis(50), min, max).unwrap(), now())
+    fn limiter(min: usize, max: usize) -> ConcurrencyLimiter {
+        ConcurrencyLimiter::new(AimdLimit::new(Duration::from_millis(50), min, max).unwrap(), now())
     }
 
     /// A task that waits, run only when it was woken, as a runtime does.
@@ -141,9 +141,9 @@ mod tests {
     }
 
     impl Waiter {
-        fn new(gate: &Gate) -> Self {
-            let gate = gate.clone();
-            Self { woken: Arc::new(Woken(true.into())), acquire: Box::pin(async move { gate.acquire().await }) }
+        fn new(limiter: &ConcurrencyLimiter) -> Self {
+            let limiter = limiter.clone();
+            Self { woken: Arc::new(Woken(true.into())), acquire: Box::pin(async move { limiter.acquire().await }) }
         }
 
         fn run(&mut self) -> Option<Permit> {
@@ -160,52 +160,52 @@ mod tests {
 
     #[test]
     fn a_place_is_taken_while_the_permit_lives() {
-        let gate = gate(2, 2);
-        let first = Waiter::new(&gate).run().unwrap();
-        let _second = Waiter::new(&gate).run().unwrap();
-        let mut third = Waiter::new(&gate);
+        let limiter = limiter(2, 2);
+        let first = Waiter::new(&limiter).run().unwrap();
+        let _second = Waiter::new(&limiter).run().unwrap();
+        let mut third = Waiter::new(&limiter);
         assert!(third.run().is_none());
-        assert_eq!((gate.in_flight(), gate.limit()), (2, 2));
+        assert_eq!((limiter.in_flight(), limiter.limit()), (2, 2));
         first.record(SERVED, Duration::from_millis(1), now());
         assert!(third.run().is_some());
     }
 
     #[test]
     fn a_dropped_permit_frees_its_place_and_says_nothing() {
-        let gate = gate(1, 50);
-        let before = gate.shared.load().state;
-        drop(Waiter::new(&gate).run().unwrap());
-        assert_eq!(gate.in_flight(), 0);
-        assert_eq!(gate.shared.load().state, before);
+        let limiter = limiter(1, 50);
+        let before = limiter.shared.load().state;
+        drop(Waiter::new(&limiter).run().unwrap());
+        assert_eq!(limiter.in_flight(), 0);
+        assert_eq!(limiter.shared.load().state, before);
     }
 
     #[test]
     fn a_panic_of_the_caller_frees_its_place() {
-        let gate = gate(1, 1);
-        let permit = Waiter::new(&gate).run().unwrap();
+        let limiter = limiter(1, 1);
+        let permit = Waiter::new(&limiter).run().unwrap();
         let caller = std::thread::spawn(move || {
             let _permit = permit;
             panic!("the caller's own");
         });
         assert!(caller.join().is_err());
-        assert!(Waiter::new(&gate).run().is_some());
+        assert!(Waiter::new(&limiter).run().is_some());
     }
 
     #[test]
     fn no_call_starts_until_fewer_than_a_shrunken_limit_are_in_flight() {
-        let gate = gate(1, 8);
+        let limiter = limiter(1, 8);
         for _ in 0..20 {
-            let mut permits: Vec<Permit> = (0..gate.limit()).map(|_| Waiter::new(&gate).run().unwrap()).collect();
+            let mut permits: Vec<Permit> = (0..limiter.limit()).map(|_| Waiter::new(&limiter).run().unwrap()).collect();
             permits.pop().unwrap().record(SERVED, Duration::from_millis(1), now());
         }
-        assert_eq!(gate.limit(), 8);
-        let mut permits: Vec<Permit> = (0..8).map(|_| Waiter::new(&gate).run().unwrap()).collect();
-        let mut waiter = Waiter::new(&gate);
+        assert_eq!(limiter.limit(), 8);
+        let mut permits: Vec<Permit> = (0..8).map(|_| Waiter::new(&limiter).run().unwrap()).collect();
+        let mut waiter = Waiter::new(&limiter);
         assert!(waiter.run().is_none());
         for _ in 0..3 {
             permits.pop().unwrap().record(THROTTLED, Duration::from_millis(1), now());
         }
-        assert_eq!((gate.limit(), gate.in_flight()), (4, 5));
+        assert_eq!((limiter.limit(), limiter.in_flight()), (4, 5));
         assert!(waiter.run().is_none());
         drop(permits.pop());
         assert!(waiter.run().is_none(), "as many as the limit are still in flight");
@@ -237,7 +237,12 @@ mod tests {
     }
 
     /// Runs woken waiters once around, beginning with the nth; whoever is admitted must be the first.
-    fn run(gate: &Gate, waiters: &mut VecDeque<(usize, Waiter)>, permits: &mut Vec<Permit>, nth: usize) -> bool {
+    fn run(
+        limiter: &ConcurrencyLimiter,
+        waiters: &mut VecDeque<(usize, Waiter)>,
+        permits: &mut Vec<Permit>,
+        nth: usize,
+    ) -> bool {
         let mut order: Vec<usize> = waiters.iter().map(|(id, _)| *id).collect();
         if !order.is_empty() {
             let middle = nth % order.len();
@@ -250,7 +255,7 @@ mod tests {
             if let Some(permit) = waiters[place].1.run() {
                 assert_eq!(place, 0, "admitted before those who came earlier");
                 permits.push(permit);
-                assert!(permits.len() <= gate.limit(), "admitted over the limit");
+                assert!(permits.len() <= limiter.limit(), "admitted over the limit");
                 waiters.pop_front();
             }
         }
@@ -262,17 +267,17 @@ mod tests {
         fn whoever_comes_goes_or_gives_up_the_first_in_line_gets_the_next_place(
             steps in prop::collection::vec(any_step(), 0..300),
         ) {
-            let gate = gate(1, 12);
+            let limiter = limiter(1, 12);
             let (mut waiters, mut permits) = (VecDeque::new(), Vec::new());
             for (id, step) in steps.into_iter().enumerate() {
                 match step {
                     Step::Arrive => {
-                        let mut waiter = Waiter::new(&gate);
+                        let mut waiter = Waiter::new(&limiter);
                         match waiter.run() {
                             Some(permit) => {
                                 prop_assert!(waiters.is_empty(), "admitted past the line");
                                 permits.push(permit);
-                                prop_assert!(permits.len() <= gate.limit(), "admitted over the limit");
+                                prop_assert!(permits.len() <= limiter.limit(), "admitted over the limit");
                             }
                             None => waiters.push_back((id, waiter)),
                         }
@@ -280,16 +285,16 @@ mod tests {
                     Step::GiveUp(nth) => drop(waiters.remove(nth)),
                     Step::Drop(nth) if nth < permits.len() => drop(permits.swap_remove(nth)),
                     Step::Record(nth, good) if nth < permits.len() => {
-                        let answer = if good { SERVED } else { THROTTLED };
-                        permits.swap_remove(nth).record(answer, Duration::from_millis(1), now());
+                        let outcome = if good { SERVED } else { THROTTLED };
+                        permits.swap_remove(nth).record(outcome, Duration::from_millis(1), now());
                     }
-                    Step::Run(nth) => drop(run(&gate, &mut waiters, &mut permits, nth)),
+                    Step::Run(nth) => drop(run(&limiter, &mut waiters, &mut permits, nth)),
                     Step::Drop(_) | Step::Record(..) => {}
                 }
-                prop_assert_eq!(gate.in_flight(), permits.len());
+                prop_assert_eq!(limiter.in_flight(), permits.len());
             }
-            while run(&gate, &mut waiters, &mut permits, 0) {}
-            prop_assert!(waiters.is_empty() || permits.len() >= gate.limit(), "a free place and someone waiting for it");
+            while run(&limiter, &mut waiters, &mut permits, 0) {}
+            prop_assert!(waiters.is_empty() || permits.len() >= limiter.limit(), "a free place and someone waiting for it");
         }
     }
 
@@ -304,16 +309,16 @@ mod tests {
     fn contend(most: usize, patience: usize) {
         const CALLERS: usize = 16;
         const CALLS: usize = 2000;
-        let gate = gate(1, most);
+        let limiter = limiter(1, most);
         let (running, admitted) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let caller = |caller: usize| {
-            let (gate, running, admitted) = (gate.clone(), Arc::clone(&running), Arc::clone(&admitted));
+            let (limiter, running, admitted) = (limiter.clone(), Arc::clone(&running), Arc::clone(&admitted));
             async move {
                 for call in 0..CALLS {
                     let permit = tokio::select! {
                         biased;
                         () = give_up_after((caller + call) % patience) => continue,
-                        permit = gate.acquire() => permit,
+                        permit = limiter.acquire() => permit,
                     };
                     admitted.fetch_add(1, Ordering::SeqCst);
                     assert!(running.fetch_add(1, Ordering::SeqCst) < most);
@@ -341,8 +346,8 @@ mod tests {
             admitted.load(Ordering::SeqCst) >= CALLERS * CALLS / patience,
             "those who do not give up are all admitted"
         );
-        assert_eq!(gate.in_flight(), 0);
-        assert!(Waiter::new(&gate).run().is_some());
+        assert_eq!(limiter.in_flight(), 0);
+        assert!(Waiter::new(&limiter).run().is_some());
     }
 
     /// Ends after `turns` turns of the scheduler; never if there is none.

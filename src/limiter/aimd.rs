@@ -1,4 +1,4 @@
-//! The control law: from how recent write calls ended to how many may be in flight. Pure, and free of allocation.
+//! The control aimd: from how recent write calls ended to how many may be in flight. Pure, and free of allocation.
 
 use std::time::Duration;
 use std::{error, fmt};
@@ -34,7 +34,7 @@ const IDLE: Duration = Duration::from_secs(1);
 
 /// How a write call ended, as far as it tells anything about load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answer {
+pub enum CallOutcome {
     /// The table took the call: all of its items, or all but the unprocessed ones.
     ///
     /// Best counted are items on their first attempt. Those of a hot partition come back with every attempt, and counted
@@ -50,7 +50,7 @@ pub enum Answer {
         /// Items in the call.
         items: usize,
     },
-    /// No usable answer: a timeout, a 5xx. It counts as later than any target.
+    /// No usable outcome: a timeout, a 5xx. It counts as later than any target.
     Failed,
 }
 
@@ -60,33 +60,33 @@ pub struct Sample {
     /// From its start to its end, without the wait for a permit.
     pub latency: Duration,
     /// How it ended.
-    pub answer: Answer,
+    pub outcome: CallOutcome,
     /// Calls in flight when it started, itself included.
     pub in_flight: usize,
 }
 
-/// The law's settings, which are valid by construction.
+/// The aimd's settings, which are valid by construction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Law {
+pub struct AimdLimit {
     low: Duration,
     high: Duration,
     min: usize,
     max: usize,
 }
 
-impl Law {
+impl AimdLimit {
     /// Steers the P95 of write calls to `target` with `min` to `max` calls in flight.
     ///
     /// # Errors
     ///
     /// When the target or `min` is zero, or `min` over `max`.
-    pub fn new(target: Duration, min: usize, max: usize) -> Result<Self, InvalidLaw> {
+    pub fn new(target: Duration, min: usize, max: usize) -> Result<Self, InvalidLimit> {
         if target.is_zero() {
-            Err(InvalidLaw::ZeroTarget)
+            Err(InvalidLimit::ZeroTarget)
         } else if min == 0 {
-            Err(InvalidLaw::ZeroMin)
+            Err(InvalidLimit::ZeroMin)
         } else if min > max {
-            Err(InvalidLaw::MinOverMax { min, max })
+            Err(InvalidLimit::MinOverMax { min, max })
         } else {
             let fifth = target / 5;
             Ok(Self { low: fifth.saturating_mul(4), high: fifth.saturating_mul(6), min, max })
@@ -141,12 +141,12 @@ impl Law {
     fn counted(&self, state: State, sample: Sample, started: Duration, now: Duration) -> Window {
         let State { limit, cut_at, window, .. } = state;
         let mut window = if now.saturating_sub(window.opened_at) > WINDOW { Window::open(now) } else { window };
-        let (items, refused, strained, late) = match sample.answer {
-            Answer::Served { items, unprocessed } => {
+        let (items, refused, strained, late) = match sample.outcome {
+            CallOutcome::Served { items, unprocessed } => {
                 (items, unprocessed, sample.latency >= self.low, sample.latency > self.high)
             }
-            Answer::Throttled { items } => (items, items, false, false),
-            Answer::Failed => (0, 0, true, true),
+            CallOutcome::Throttled { items } => (items, items, false, false),
+            CallOutcome::Failed => (0, 0, true, true),
         };
         window.strained += usize::from(strained);
         // A call that was in flight at the last cut is no reason for another. It may only speak against growth, and must:
@@ -178,7 +178,7 @@ impl Law {
     }
 }
 
-/// What the law remembers between calls. It outlives an invocation and its size is fixed.
+/// What the aimd remembers between calls. It outlives an invocation and its size is fixed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct State {
     limit: usize,
@@ -227,9 +227,9 @@ impl Window {
     }
 }
 
-/// Why settings are no law.
+/// Why settings are no aimd.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum InvalidLaw {
+pub enum InvalidLimit {
     /// No call takes no time.
     ZeroTarget,
     /// With no call in flight nothing would ever be written.
@@ -243,7 +243,7 @@ pub enum InvalidLaw {
     },
 }
 
-impl fmt::Display for InvalidLaw {
+impl fmt::Display for InvalidLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ZeroTarget => f.write_str("the target latency must be over zero"),
@@ -253,7 +253,7 @@ impl fmt::Display for InvalidLaw {
     }
 }
 
-impl error::Error for InvalidLaw {}
+impl error::Error for InvalidLimit {}
 
 #[cfg(test)]
 mod tests {
@@ -263,20 +263,20 @@ mod tests {
 
     const QUICK: Duration = Duration::from_millis(10);
     const SLOW: Duration = Duration::from_millis(61);
-    const SERVED: Answer = Answer::Served { items: 25, unprocessed: 0 };
-    const THROTTLED: Answer = Answer::Throttled { items: 25 };
+    const SERVED: CallOutcome = CallOutcome::Served { items: 25, unprocessed: 0 };
+    const THROTTLED: CallOutcome = CallOutcome::Throttled { items: 25 };
 
-    /// A law at work on calls that end one after the other.
+    /// A aimd at work on calls that end one after the other.
     struct Link {
-        law: Law,
+        aimd: AimdLimit,
         state: State,
         now: Duration,
     }
 
     impl Link {
         fn new(min: usize, max: usize) -> Self {
-            let law = Law::new(Duration::from_millis(50), min, max).unwrap();
-            Self { law, state: law.start(), now: Duration::ZERO }
+            let aimd = AimdLimit::new(Duration::from_millis(50), min, max).unwrap();
+            Self { aimd, state: aimd.start(), now: Duration::ZERO }
         }
 
         /// With a limit that no longer doubles.
@@ -287,19 +287,19 @@ mod tests {
         }
 
         /// A call that starts now, with the limit reached.
-        fn call(&mut self, answer: Answer, latency: Duration) -> usize {
+        fn call(&mut self, outcome: CallOutcome, latency: Duration) -> usize {
             self.now += latency;
-            self.ended(answer, latency, self.state.limit)
+            self.ended(outcome, latency, self.state.limit)
         }
 
-        fn ended(&mut self, answer: Answer, latency: Duration, in_flight: usize) -> usize {
-            self.state = self.law.next(self.state, Sample { latency, answer, in_flight }, self.now);
+        fn ended(&mut self, outcome: CallOutcome, latency: Duration, in_flight: usize) -> usize {
+            self.state = self.aimd.next(self.state, Sample { latency, outcome, in_flight }, self.now);
             self.state.limit()
         }
 
-        fn calls(&mut self, count: usize, answer: Answer, latency: Duration) -> usize {
+        fn calls(&mut self, count: usize, outcome: CallOutcome, latency: Duration) -> usize {
             for _ in 0..count {
-                self.call(answer, latency);
+                self.call(outcome, latency);
             }
             self.state.limit()
         }
@@ -360,19 +360,19 @@ mod tests {
 
     #[test]
     fn a_failure_counts_as_late_however_quick() {
-        assert_eq!(Link::at(10).calls(2, Answer::Failed, Duration::from_millis(1)), 8);
+        assert_eq!(Link::at(10).calls(2, CallOutcome::Failed, Duration::from_millis(1)), 8);
     }
 
     #[test]
     fn a_tenth_of_the_items_may_be_refused_but_no_more() {
         for (unprocessed, limit) in [(1, 11), (2, 11), (3, 5)] {
-            let answer = Answer::Served { items: 20, unprocessed };
-            assert_eq!(Link::at(10).calls(20, answer, QUICK), limit, "{unprocessed} of 20");
+            let outcome = CallOutcome::Served { items: 20, unprocessed };
+            assert_eq!(Link::at(10).calls(20, outcome, QUICK), limit, "{unprocessed} of 20");
         }
         assert_eq!(Link::at(10).calls(2, THROTTLED, QUICK), 10);
         assert_eq!(Link::at(10).calls(3, THROTTLED, QUICK), 5);
         assert_eq!(
-            Link::at(10).calls(3, Answer::Throttled { items: 1 }, QUICK),
+            Link::at(10).calls(3, CallOutcome::Throttled { items: 1 }, QUICK),
             5,
             "single items are as good evidence"
         );
@@ -451,20 +451,20 @@ mod tests {
     #[test]
     fn settings_that_make_no_sense_are_no_law() {
         let target = Duration::from_millis(50);
-        assert_eq!(Law::new(Duration::ZERO, 1, 50), Err(InvalidLaw::ZeroTarget));
-        assert_eq!(Law::new(target, 0, 50), Err(InvalidLaw::ZeroMin));
-        let reversed = Law::new(target, 51, 50).unwrap_err();
+        assert_eq!(AimdLimit::new(Duration::ZERO, 1, 50), Err(InvalidLimit::ZeroTarget));
+        assert_eq!(AimdLimit::new(target, 0, 50), Err(InvalidLimit::ZeroMin));
+        let reversed = AimdLimit::new(target, 51, 50).unwrap_err();
         assert_eq!(reversed.to_string(), "the least calls in flight (51) are over the most (50)");
-        assert!(Law::new(target, 50, 50).is_ok());
-        assert!(Law::new(Duration::MAX, 1, usize::MAX).is_ok());
+        assert!(AimdLimit::new(target, 50, 50).is_ok());
+        assert!(AimdLimit::new(Duration::MAX, 1, usize::MAX).is_ok());
     }
 
-    fn any_answer() -> impl Strategy<Value = Answer> {
+    fn any_answer() -> impl Strategy<Value = CallOutcome> {
         let items = prop_oneof![0_usize..30, Just(usize::MAX)];
         prop_oneof![
-            (items.clone(), items.clone()).prop_map(|(items, unprocessed)| Answer::Served { items, unprocessed }),
-            items.prop_map(|items| Answer::Throttled { items }),
-            Just(Answer::Failed),
+            (items.clone(), items.clone()).prop_map(|(items, unprocessed)| CallOutcome::Served { items, unprocessed }),
+            items.prop_map(|items| CallOutcome::Throttled { items }),
+            Just(CallOutcome::Failed),
             Just(SERVED),
         ]
     }
@@ -481,12 +481,12 @@ mod tests {
         ) {
             let max = min + spread;
             let mut link = Link::new(min, max);
-            for (answer, latency_ms, in_flight, now_ms, calls) in runs {
+            for (outcome, latency_ms, in_flight, now_ms, calls) in runs {
                 // Ends are reported by many threads, so time may even run backwards.
                 link.now = Duration::from_millis(now_ms);
                 for _ in 0..calls {
                     let before = link.state.limit();
-                    let after = link.ended(answer, Duration::from_millis(latency_ms), in_flight);
+                    let after = link.ended(outcome, Duration::from_millis(latency_ms), in_flight);
                     prop_assert!((min..=max).contains(&after), "{} is not within {} to {}", after, min, max);
                     prop_assert!(before / 2 <= after && after <= before.max(2) * 2, "from {} to {}", before, after);
                 }
@@ -498,15 +498,15 @@ mod tests {
             limit in 1_usize..60,
             samples in prop::collection::vec(
                 prop_oneof![
-                    Just((Answer::Failed, 1)), Just((THROTTLED, 1)), Just((SERVED, 40)), Just((SERVED, 70)),
+                    Just((CallOutcome::Failed, 1)), Just((THROTTLED, 1)), Just((SERVED, 40)), Just((SERVED, 70)),
                 ],
                 0..400,
             ),
         ) {
             let mut link = Link::at(limit);
-            for (answer, latency_ms) in samples {
+            for (outcome, latency_ms) in samples {
                 let before = link.state.limit();
-                prop_assert!(link.call(answer, Duration::from_millis(latency_ms)) <= before);
+                prop_assert!(link.call(outcome, Duration::from_millis(latency_ms)) <= before);
             }
         }
     }
