@@ -10,8 +10,8 @@
 //! batchItemFailures ── sqs::response ── outcome ── handler ◂────────────────── an end for every item ────────┘
 //! ```
 //!
-//! [`runtime`] takes the payload from Lambda without parsing it. [`handler`] owns one invocation and is the only file that
-//! sees both SQS and DynamoDB. [`transcode`] ties schemas to their mappings. `avro`, `sqs` and `dynamodb` never import one
+//! [`runtime`] takes the payload from Lambda without parsing it. [`handler`] owns one invocation; it and [`decode`] are the
+//! only files that see both SQS and DynamoDB. [`transcode`] ties schemas to their mappings. `avro`, `sqs` and `dynamodb` never import one
 //! another: [`record`] is the language a decoder and an encoder speak.
 //!
 //! # The guarantee
@@ -34,10 +34,13 @@ mod error_text;
 pub mod handler;
 pub mod json;
 pub mod limiter;
+pub mod memory;
 pub mod metrics;
 pub mod outcome;
+mod progress;
 pub mod quarantine;
 pub mod record;
+mod report;
 pub mod runtime;
 pub mod schema_dir;
 pub mod settings;

@@ -408,7 +408,14 @@ mod tests {
     #[test]
     fn small_limits_are_cut_by_one_and_never_under_the_lower_bound() {
         let mut link = Link::at(3);
-        assert_eq!([link.calls(2, CallOutcome::Failed, QUICK), link.calls(2, CallOutcome::Failed, QUICK), link.calls(2, CallOutcome::Failed, QUICK)], [2, 1, 1]);
+        assert_eq!(
+            [
+                link.calls(2, CallOutcome::Failed, QUICK),
+                link.calls(2, CallOutcome::Failed, QUICK),
+                link.calls(2, CallOutcome::Failed, QUICK)
+            ],
+            [2, 1, 1]
+        );
         assert_eq!(Link::new(3, 50).calls(100, THROTTLED, QUICK), 3);
     }
 

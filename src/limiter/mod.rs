@@ -65,5 +65,5 @@ mod aimd;
 mod concurrency;
 
 pub use aimd::{AimdLimit, CallOutcome, InvalidLimit, Sample, State};
-pub use concurrency::{ConcurrencyLimiter, Permit};
 pub(crate) use concurrency::any_permit;
+pub use concurrency::{ConcurrencyLimiter, Permit};

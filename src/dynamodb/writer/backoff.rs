@@ -1,11 +1,6 @@
 //! How long a call waits before it is sent again. Pure: the jitter is the writer's.
 
-use super::super::batch::Index;
-use super::super::mapping::TableId;
-use super::queue::Job;
-use std::cmp::Ordering;
 use std::time::Duration;
-use tokio::time::Instant;
 
 /// The longest backoff. A table that recovers is found within it.
 const MAX_BACKOFF: Duration = Duration::from_secs(1);
@@ -24,36 +19,6 @@ impl Backoff {
     pub(super) fn longest(self, attempts: u8) -> Duration {
         let doublings = u32::from(attempts.saturating_sub(1)).min(16);
         self.0.saturating_mul(1 << doublings).min(MAX_BACKOFF)
-    }
-}
-
-/// What waits for its time.
-pub(super) struct Delayed {
-    pub(super) due: Instant,
-    pub(super) table: TableId,
-    pub(super) what: Waiting,
-}
-
-pub(super) enum Waiting {
-    Job(Job),
-    /// Items that join whatever else waits for their table.
-    Unprocessed(Vec<Index>),
-}
-
-impl PartialEq for Delayed {
-    fn eq(&self, other: &Self) -> bool {
-        self.due == other.due
-    }
-}
-impl Eq for Delayed {}
-impl PartialOrd for Delayed {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Delayed {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.due.cmp(&other.due)
     }
 }
 

@@ -18,6 +18,7 @@
 //! First attempts go before repeated ones, tables have their turns, and each has a limiter of its own.
 
 mod backoff;
+mod delayed;
 mod order;
 mod queue;
 mod report;

@@ -21,7 +21,8 @@ pub(super) struct GroupOrder {
 impl GroupOrder {
     /// `items_of` says how many items a message has.
     pub(super) fn new(groups: &[Group], items_of: impl Fn(usize) -> usize) -> Self {
-        let next = groups.iter().flat_map(|group| group.windows(2)).filter_map(|pair| Some((*pair.first()?, *pair.get(1)?)));
+        let next =
+            groups.iter().flat_map(|group| group.windows(2)).filter_map(|pair| Some((*pair.first()?, *pair.get(1)?)));
         let open_items = groups.iter().flatten().map(|&message| (message, items_of(message)));
         Self { next: next.collect(), open_items: open_items.collect() }
     }

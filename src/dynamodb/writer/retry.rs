@@ -4,7 +4,8 @@ use super::super::batch::{Distinct, Index};
 use super::super::item::{Item, Items};
 use super::super::mapping::TableId;
 use super::super::response::{CallError, Throttle, WriteResponse};
-use super::backoff::{Backoff, Delayed, Waiting};
+use super::backoff::Backoff;
+use super::delayed::{Delayed, Waiting};
 use super::order::{Group, GroupOrder, lets_pass};
 use super::queue::{Doubt, Failure, Job, TableQueue};
 use super::{CallEnd, WriteOutcome, WriteReport, Writer};
@@ -60,7 +61,12 @@ struct Fifo<'w> {
 
 impl<'w> RetryLoop<'w> {
     /// The writes of all `items` of a queue without order, or those of a FIFO queue in the order of its `groups`.
-    pub(super) fn new(writer: &'w Writer, items: &'w Arc<Items>, groups: Option<&'w [Group]>, deadline: Instant) -> Self {
+    pub(super) fn new(
+        writer: &'w Writer,
+        items: &'w Arc<Items>,
+        groups: Option<&'w [Group]>,
+        deadline: Instant,
+    ) -> Self {
         let count = items.as_slice().len();
         let mut run = Self {
             writer,
@@ -244,7 +250,9 @@ impl<'w> RetryLoop<'w> {
         let figures = &mut self.report.figures;
         figures.latencies.push(latency);
         figures.bytes += bytes;
-        let Some(table) = job.items().first().and_then(|&index| self.item(index)).map(|item| item.table) else { return };
+        let Some(table) = job.items().first().and_then(|&index| self.item(index)).map(|item| item.table) else {
+            return;
+        };
         if matches!(result, Ok(_) | Err(CallError::StaleVersion)) {
             self.table_has_taken(table);
         }
