@@ -52,6 +52,8 @@ impl fmt::Display for Rejection {
     }
 }
 
+impl std::error::Error for Rejection {}
+
 /// Declares the reasons, their codes and the list of all from one table, so that none can be left out of either.
 macro_rules! reasons {
     ($($(#[$doc:meta])* $name:ident = $code:literal,)+) => {

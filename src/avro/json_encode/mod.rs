@@ -61,7 +61,7 @@ pub(crate) fn default_datum(
     ty: TypeId,
     default: &Json<'_>,
     datum: &mut Vec<u8>,
-) -> Result<(), Box<WithPath<JsonEncodeError>>> {
+) -> Result<(), JsonFailure> {
     JsonEncoder::new(schema, Dialect::Default, DEFAULT_BOUNDS, datum).value(ty, default)
 }
 
@@ -71,7 +71,7 @@ pub(crate) fn record_datum(
     record: &Json<'_>,
     bounds: Bounds,
     datum: &mut Vec<u8>,
-) -> Result<(), Box<WithPath<JsonEncodeError>>> {
+) -> Result<(), JsonFailure> {
     JsonEncoder::new(schema, Dialect::Record, bounds, datum).value(schema.root(), record)
 }
 
@@ -84,10 +84,13 @@ pub(in crate::avro) struct JsonEncoder<'s, 'd> {
     pub(in crate::avro) datum: &'d mut Vec<u8>,
     /// What came of values of unions that several branches might take, by the addresses of both. Without it the branches
     /// of unions within unions would be tried again and again, and twice as often with each level.
-    choices: HashMap<(usize, usize), Result<Choice, Box<WithPath<JsonEncodeError>>>>,
+    choices: HashMap<(usize, usize), Result<Choice, JsonFailure>>,
 }
 
-pub(in crate::avro) type Written = Result<(), Box<WithPath<JsonEncodeError>>>;
+/// An error, and where in the value it is.
+type JsonFailure = Box<WithPath<JsonEncodeError>>;
+
+pub(in crate::avro) type Written = Result<(), JsonFailure>;
 
 /// For each field of `record`, its member among `members`.
 ///
@@ -96,7 +99,7 @@ pub(in crate::avro) type Written = Result<(), Box<WithPath<JsonEncodeError>>>;
 pub(in crate::avro) fn members_of(
     record: &Record,
     members: &[(Cow<'_, str>, Json<'_>)],
-) -> Result<Vec<Option<usize>>, Box<WithPath<JsonEncodeError>>> {
+) -> Result<Vec<Option<usize>>, JsonFailure> {
     let sources = record.sources(|name| members.iter().position(|(member, _)| member == name));
     // no two fields have one member
     if sources.iter().flatten().count() == members.len() {

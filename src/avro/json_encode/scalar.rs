@@ -1,6 +1,6 @@
 //! Values that hold no others and take more than a line.
 
-use super::{Dialect, JsonEncodeError, JsonEncoder, Written};
+use super::{Dialect, JsonEncodeError, JsonEncoder, JsonFailure, Written};
 use crate::{
     avro::{
         binary::push_len,
@@ -18,12 +18,7 @@ impl JsonEncoder<'_, '_> {
         Ok(())
     }
 
-    pub(super) fn fixed(
-        &self,
-        fixed: &Fixed,
-        text: &str,
-        json: &Json<'_>,
-    ) -> Result<Vec<u8>, Box<WithPath<JsonEncodeError>>> {
+    pub(super) fn fixed(&self, fixed: &Fixed, text: &str, json: &Json<'_>) -> Result<Vec<u8>, JsonFailure> {
         let bytes = match (self.dialect, fixed.meaning, json) {
             (Dialect::Record, FixedMeaning::Decimal(decimal), _) => {
                 return sign_extended(unscaled(text, decimal)?, fixed.size);
@@ -41,7 +36,7 @@ impl JsonEncoder<'_, '_> {
         }
     }
 
-    pub(super) fn bytes(&self, text: &str) -> Result<Vec<u8>, Box<WithPath<JsonEncodeError>>> {
+    pub(super) fn bytes(&self, text: &str) -> Result<Vec<u8>, JsonFailure> {
         let (bytes, expected) = match self.dialect {
             Dialect::Default => (text::bytes_from_code_points(text), "characters 0 to 255"),
             Dialect::Record => (text::bytes_from_base64(text), "base64"),
@@ -50,20 +45,17 @@ impl JsonEncoder<'_, '_> {
     }
 }
 
-pub(super) fn number<T: std::str::FromStr>(
-    json: &Json<'_>,
-    expected: &'static str,
-) -> Result<T, Box<WithPath<JsonEncodeError>>> {
+pub(super) fn number<T: std::str::FromStr>(json: &Json<'_>, expected: &'static str) -> Result<T, JsonFailure> {
     json.as_integer().ok_or_else(|| WithPath::here(JsonEncodeError::Number { expected }))
 }
 
-pub(super) fn unscaled(text: &str, decimal: Decimal) -> Result<i128, Box<WithPath<JsonEncodeError>>> {
+pub(super) fn unscaled(text: &str, decimal: Decimal) -> Result<i128, JsonFailure> {
     let unscaled = text::unscaled(text, decimal.precision, decimal.scale);
     unscaled.ok_or_else(|| WithPath::here(JsonEncodeError::Number { expected: "decimal" }))
 }
 
 /// `number` in two's complement of exactly `size` bytes.
-pub(super) fn sign_extended(number: i128, size: u32) -> Result<Vec<u8>, Box<WithPath<JsonEncodeError>>> {
+pub(super) fn sign_extended(number: i128, size: u32) -> Result<Vec<u8>, JsonFailure> {
     let shortest = text::twos_complement(number);
     let missing = (size as usize).checked_sub(shortest.len());
     let missing = missing.ok_or_else(|| WithPath::here(JsonEncodeError::Number { expected: "decimal" }))?;

@@ -1,7 +1,7 @@
 //! Which branch of a union takes a JSON value.
 
 use super::{
-    Dialect, JsonEncodeError, JsonEncoder, Written,
+    Dialect, JsonEncodeError, JsonEncoder, JsonFailure, Written,
     scalar::{sign_extended, unscaled},
 };
 use crate::{
@@ -46,10 +46,11 @@ impl<'s, 'd> JsonEncoder<'s, 'd> {
 
     /// Whether more than one branch may take a value that has others in it.
     fn is_ambiguous(&self, branches: &[TypeId], json: &Json<'_>) -> bool {
-        let takes = |branch: &&TypeId| match (self.schema.get(**branch), json) {
-            (Type::Record(_) | Type::Map(_), Json::Object(_)) => true,
-            (Type::Array(_), Json::Array(_)) => true,
-            _ => false,
+        let takes = |branch: &&TypeId| {
+            matches!(
+                (self.schema.get(**branch), json),
+                (Type::Record(_) | Type::Map(_), Json::Object(_)) | (Type::Array(_), Json::Array(_))
+            )
         };
         branches.iter().filter(takes).count() > 1
     }
@@ -61,7 +62,7 @@ impl<'s, 'd> JsonEncoder<'s, 'd> {
         branches: &[TypeId],
         json: &Json<'_>,
         write: WriteBranch<'_, 's, 'd>,
-    ) -> Result<Choice, Box<WithPath<JsonEncodeError>>> {
+    ) -> Result<Choice, JsonFailure> {
         let best = self.best_for_number(branches, json);
         let mut failure = None;
         for index in best.into_iter().chain(0..branches.len()) {
