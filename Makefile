@@ -124,7 +124,7 @@ test-pages: ## the tool's pages in a headless Chromium, which has to be installe
 	cargo test --locked --package ingest --tests -- --ignored chromium
 
 .PHONY: chaos
-chaos: ## 200,000 messages through the real binary under faults and kills, for minutes
+chaos: ## CHAOS_MESSAGES messages through the real binary under faults and kills; 30,000 take minutes
 	cargo test --locked --test chaos -- --ignored --nocapture
 
 # Called by sam build, in a copy of schemas/: the layer's files end up under /opt/schemas.

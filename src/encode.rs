@@ -82,7 +82,7 @@ impl Encoder {
     /// As [`frame`](Self::frame), of a record as JSON text, whose numbers are taken to the last digit.
     ///
     /// # Errors
-    /// If it is no record of the schema, or the schema has no id of the kind that `format` needs.
+    /// If it is not a record of the schema, or the schema has no id of the kind that `format` needs.
     pub fn frame_text(&self, format: WireFormat, record: &str) -> Result<Vec<u8>, EncodeError> {
         let datum = self.version.datum(record).map_err(EncodeError::Datum)?;
         let header = match format {
@@ -111,7 +111,7 @@ impl Encoder {
     /// A container of `records`, in one block.
     ///
     /// # Errors
-    /// If one of them is no record of the schema.
+    /// If one of them is not a record of the schema.
     pub fn container(&self, records: &[Value], codec: Codec) -> Result<Vec<u8>, EncodeError> {
         let datums: Result<Vec<_>, _> = records.iter().map(|record| self.version.datum(&record.to_string())).collect();
         self.frame_datums(&datums.map_err(EncodeError::Datum)?, codec)
@@ -160,7 +160,7 @@ pub enum EncodeError {
     UnknownSchema(Box<str>),
     /// The schema carries no id of the kind that this wire format needs.
     NoId(WireFormat),
-    /// The record is none of the schema.
+    /// The record is not one of the schema.
     Datum(RecordJsonError),
     /// The data cannot be compressed.
     Compression(io::Error),

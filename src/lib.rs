@@ -1,27 +1,75 @@
 //! SQS in, Avro decoded, DynamoDB written: the function behind the bootstrap `avro-ingest`.
 //!
+//! A schema says where its records go, and a message becomes items:
+//!
+//! ```
+//! use avro_ingest::avro::{SchemaFile, Schemas, WireFormat};
+//! use avro_ingest::decode::{DecodeBuffers, decode_message};
+//! use avro_ingest::encode::{self, Encoder};
+//! use avro_ingest::settings::Settings;
+//! use avro_ingest::sqs::Event;
+//! use avro_ingest::transcode::Transcoder;
+//! use serde_json::{Value, json};
+//! use std::time::Duration;
+//!
+//! // schemas/order/1.avsc
+//! let schema = SchemaFile {
+//!     subject: "order".to_owned(),
+//!     version: "1".to_owned(),
+//!     text: r#"{"type": "record", "name": "Order", "dynamodb": {"table": "orders", "partitionKey": "id"},
+//!               "fields": [{"name": "id", "type": "string"}, {"name": "total", "type": "double"}]}"#.to_owned(),
+//!     path: "schemas/order/1.avsc".to_owned(),
+//! };
+//!
+//! // a producer's message: single-object encoding in base64
+//! let schemas = Schemas::parse(vec![schema.clone()])?;
+//! let order = schemas.subjects().next().ok_or("no subject")?.newest();
+//! let framed = Encoder::new(order).frame(WireFormat::SingleObject, &json!({"id": "o-1", "total": 19.99}))?;
+//! let payload = json!({"Records": [{"messageId": "m-1", "body": encode::body(&framed)}]}).to_string();
+//!
+//! // what the function makes of it
+//! let settings = Settings::parse(|name| (name == "TABLE_NAME").then(|| "orders".to_owned()))?;
+//! let transcoder = Transcoder::new(&settings, vec![schema])?;
+//! let event = Event::parse(payload.as_bytes())?;
+//! let now = Duration::from_millis(1_700_000_000_123);
+//! let mut encoder = transcoder.encoder(now, payload.len());
+//! let decoded = decode_message(&transcoder, &event.messages[0], 0, &mut encoder, &mut DecodeBuffers::default())?;
+//! assert_eq!((decoded.format, decoded.records), (WireFormat::SingleObject, 1));
+//!
+//! let items = encoder.finish_event();
+//! let item: Value = serde_json::from_slice(items.attributes(&items.as_slice()[0]))?;
+//! let expected = json!({
+//!     "id": {"S": "o-1"},
+//!     "processed_at": {"N": "1700000000.123"},
+//!     "data": {"M": {"id": {"S": "o-1"}, "total": {"N": "19.99"}}},
+//! });
+//! assert_eq!(item, expected);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # Data flow
 //!
 //! ```text
-//! payload ── sqs::event ── sqs::body ── avro ──────── record ──────── dynamodb::item ── dynamodb::batch ── writer
-//!            borrowed      base64,      framing,      one call        DynamoDB JSON,    25 items,          limiter,
-//!            from it       envelope     schema, plan  a value         appended          unique keys        retries
-//!                                                                                                            │
-//! batchItemFailures ── sqs::response ── outcome ── handler ◂────────────────── an end for every item ────────┘
+//! payload -> sqs::event -> sqs::body -> avro --------> record -----> dynamodb::item -> dynamodb::batch -> writer
+//!            borrowed      base64,      framing,       one call      DynamoDB JSON,    25 items,          limiter,
+//!            from it       envelope     schema, plan   a value       appended          unique keys        retries
+//!                                                                                                            |
+//! batchItemFailures <- sqs::response <- outcome <- handler <---------------------- a result for every item --+
 //! ```
 //!
-//! [`runtime`] takes the payload from Lambda without parsing it. [`handler`] owns one invocation and is the only file that
-//! sees both SQS and DynamoDB. [`transcode`] ties schemas to their mappings. `avro`, `sqs` and `dynamodb` never import one
-//! another: [`record`] is the language a decoder and an encoder speak.
+//! [`runtime`] takes the payload from Lambda without parsing it. [`handler`] runs one invocation; [`decode`] takes a message
+//! to its items. [`transcode`] joins schemas and their mappings. `avro`, `sqs` and `dynamodb` never import one another:
+//! [`record`] is the interface between a decoder and an encoder, and [`json`] what JSON is to all of them.
 //!
 //! # The guarantee
 //!
-//! A message that is not among the `batchItemFailures` is durable: every item it holds is in its table, or a later message
-//! of the batch with the same key is. Everything else goes back to the queue or is taken by the quarantine queue first.
+//! A message that is not among the `batchItemFailures` is durable: every item it holds is in its table, or was superseded by
+//! a later message of the batch with the same key or by a newer version in the table. Everything else goes back to the queue
+//! or is taken by the quarantine queue first.
 //!
 //! It holds by construction. A message's outcome starts as [`Returned`](outcome::Outcome::Returned) and an item's as
-//! [`Unfinished`](dynamodb::writer::WriteOutcome::Unfinished); only an answer of DynamoDB makes either a success, so what is
-//! dropped, late or panics is a failure without anyone's doing. Each invocation checks its
+//! [`Unfinished`](dynamodb::writer::WriteOutcome::Unfinished); only a response of DynamoDB makes either a success. So what is
+//! dropped, late or panics is a failure, and no code has to say so. Each invocation checks its
 //! [`Ledger`](outcome::Ledger): `received = stored + superseded + quarantined + returned`.
 
 pub mod avro;
@@ -34,10 +82,13 @@ mod error_text;
 pub mod handler;
 pub mod json;
 pub mod limiter;
+pub mod memory;
 pub mod metrics;
 pub mod outcome;
+mod progress;
 pub mod quarantine;
 pub mod record;
+mod report;
 pub mod runtime;
 pub mod schema_dir;
 pub mod settings;

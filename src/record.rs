@@ -80,7 +80,7 @@ pub trait RecordVisitor {
     /// The innermost array ends.
     fn array_end(&mut self) -> Result<(), ItemError>;
 
-    /// A map starts; each of its values follows a [`map_key`](Self::map_key). No key comes twice.
+    /// A map starts; each of its values follows a [`map_key`](Self::map_key). No key occurs twice.
     fn map_start(&mut self) -> Result<(), ItemError>;
     /// The next value belongs to `key` of the innermost map.
     fn map_key(&mut self, key: &str) -> Result<(), ItemError>;
@@ -121,7 +121,7 @@ pub enum ItemError {
         /// The deepest it takes.
         limit: usize,
     },
-    /// A map key or field that is no legal attribute name.
+    /// A map key or field that is not a legal attribute name.
     Name(&'static str),
     /// The field that holds the time to live or the version has no usable value.
     Mapping {
@@ -157,7 +157,9 @@ impl fmt::Display for ItemError {
         match self {
             Self::Number(problem) | Self::Name(problem) => f.write_str(problem),
             Self::Key { attribute, problem } => write!(f, "key attribute {attribute} {problem}"),
-            Self::TooLarge { bytes, limit } => write!(f, "the item has {bytes} bytes, over the limit of {limit}"),
+            Self::TooLarge { bytes, limit } => {
+                write!(f, "the item has at least {bytes} bytes, over the limit of {limit}")
+            }
             Self::TooDeep { limit } => write!(f, "values are nested deeper than {limit} levels"),
             Self::Mapping { attribute, problem } => write!(f, "attribute {attribute} {problem}"),
             Self::Interrupted(interruption) => interruption.fmt(f),

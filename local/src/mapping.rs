@@ -27,6 +27,8 @@ pub struct Totals {
     pub redelivered: usize,
     /// Messages acknowledged and so deleted.
     pub acknowledged: usize,
+    /// Messages that a response acknowledges although they have been delivered again or are gone since: it deletes nothing.
+    pub outdated: usize,
     /// Messages that moved to the dead-letter queue; [`Queue::dead_letters`] has them.
     pub dead_lettered: usize,
     /// Messages still in the queue.
@@ -133,7 +135,9 @@ impl Totals {
             Err(cause) => *self.failed_invocations.entry(cause).or_default() += 1,
             Ok(failed) => {
                 let acknowledged = receipts.iter().enumerate().filter(|(position, _)| !failed.contains(position));
-                self.acknowledged += acknowledged.filter(|(_, receipt)| queue.delete(receipt)).count();
+                for (_, receipt) in acknowledged {
+                    *if queue.delete(receipt) { &mut self.acknowledged } else { &mut self.outdated } += 1;
+                }
             }
         }
         self.remaining = queue.len();

@@ -1,6 +1,6 @@
 //! The frame of an object container file: a header with the schema, then blocks of records.
 
-use super::{inflate::Compression, walk::Reader};
+use super::{inflate::Compression, walk::DatumReader};
 
 /// What a container begins with.
 pub(crate) const MAGIC: [u8; 4] = *b"Obj\x01";
@@ -16,12 +16,12 @@ pub(super) struct Container<'a> {
     /// How its blocks are compressed, if they are.
     pub(super) compression: Option<Compression>,
     sync: &'a [u8],
-    rest: Reader<'a>,
+    rest: DatumReader<'a>,
 }
 
 /// Some records of a container.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Block<'a> {
+pub(super) struct ContainerBlock<'a> {
     pub(super) records: usize,
     /// Their datums, one after the other, compressed if the container is.
     pub(super) data: &'a [u8],
@@ -31,13 +31,13 @@ pub(super) struct Block<'a> {
 pub(super) type FrameError = &'static str;
 
 impl<'a> Container<'a> {
-    /// Reads the header of `body`; none if it is no container at all.
+    /// Reads the header of `body`; none if it is not a container at all.
     pub(super) fn open(body: &'a [u8]) -> Option<Result<Self, FrameError>> {
         body.strip_prefix(&MAGIC).map(Self::header)
     }
 
     fn header(body: &'a [u8]) -> Result<Self, FrameError> {
-        let mut reader = Reader::new(body);
+        let mut reader = DatumReader::new(body);
         let (mut schema, mut codec) = (None, None);
         while let Some(count) = block_count(&mut reader)? {
             for _ in 0..count {
@@ -69,7 +69,7 @@ impl<'a> Container<'a> {
     }
 
     /// The next block; none at the end.
-    pub(super) fn next_block(&mut self) -> Result<Option<Block<'a>>, FrameError> {
+    pub(super) fn next_block(&mut self) -> Result<Option<ContainerBlock<'a>>, FrameError> {
         if self.rest.remaining() == 0 {
             return Ok(None);
         }
@@ -80,7 +80,7 @@ impl<'a> Container<'a> {
         if sync != self.sync {
             return Err("a sync marker differs from the header's");
         }
-        Ok(Some(Block { records, data }))
+        Ok(Some(ContainerBlock { records, data }))
     }
 }
 
@@ -88,7 +88,7 @@ const METADATA: FrameError = "the metadata is cut short or no map";
 
 /// The number of entries of the metadata's next block, which may be followed by its size; none at the end. An entry takes
 /// two bytes at least.
-fn block_count(reader: &mut Reader<'_>) -> Result<Option<u64>, FrameError> {
+fn block_count(reader: &mut DatumReader<'_>) -> Result<Option<u64>, FrameError> {
     let count = reader.long().map_err(|_| METADATA)?;
     if count < 0 {
         reader.long().map_err(|_| METADATA)?;

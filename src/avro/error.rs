@@ -1,8 +1,8 @@
-//! Why a message is no record that we know.
+//! Why a message is not a record that we know.
 
 use super::{
-    inflate::InflateError, path::WithPath, plan::Mismatch, schema::SchemaError, walk::DatumError,
-    wire_format::WireFormat, write::JsonEncodeError,
+    inflate::InflateError, json_encode::JsonEncodeError, path::WithPath, plan::Mismatch, schema::SchemaError,
+    walk::DatumError, wire_format::WireFormat,
 };
 use crate::{json::JsonError, outcome::Reason, record::Interruption};
 use std::fmt;
@@ -64,7 +64,7 @@ pub(super) enum Problem {
     Incompatible(Vec<Mismatch>),
     /// The container's own schema is none.
     ContainerSchema(Box<SchemaError>),
-    /// The container's own schema is no record.
+    /// The container's own schema is not a record.
     ContainerOfNoRecords,
     Container(&'static str),
     /// The payload behind a header does not inflate.
@@ -149,7 +149,7 @@ impl DecodeError {
                 mismatches.iter().try_for_each(|mismatch| write!(f, "; {mismatch}"))
             }
             Problem::ContainerSchema(error) => write!(f, "its schema is not valid: {error}"),
-            Problem::ContainerOfNoRecords => f.write_str("its schema is no record"),
+            Problem::ContainerOfNoRecords => f.write_str("its schema is not a record"),
             Problem::Inflate(error) | Problem::InflateBlock(error) => write!(f, "{error}"),
             Problem::Limit { what, limit } => write!(f, "more than {limit} {what}"),
             Problem::Json(error) => write!(f, "{error}"),

@@ -1,14 +1,14 @@
 //! Writes of a record in JSON what a deletion needs: its key and its version.
 //!
 //! It goes by the plan that reads the datum afterwards, so that both agree on which fields there are. What another field
-//! holds is not looked at. A member that is no field is an error all the same: a version that is spelled wrongly would make
+//! holds is not looked at. A member that is not a field is an error all the same: a version that is spelled wrongly would make
 //! the deletion one without a condition.
 
 use super::{
+    json_encode::{Bounds, JsonEncodeError, JsonEncoder, Written, members_of},
     path::WithPath,
-    plan::{Action, Node, Plan, Step},
+    plan::{Action, FieldStep, Node, Plan},
     schema::{Record, Schema, Type, TypeId},
-    write::{Bounds, JsonEncodeError, JsonEncoder, Written, members_of},
 };
 use crate::json::Json;
 use std::borrow::Cow;
@@ -36,7 +36,7 @@ fn value(plan: &Plan, encoder: &mut JsonEncoder<'_, '_>, (ty, node): (TypeId, No
 fn record(
     plan: &Plan,
     encoder: &mut JsonEncoder<'_, '_>,
-    (record, steps): (&Record, &[Step]),
+    (record, steps): (&Record, &[FieldStep]),
     members: &[(Cow<'_, str>, Json<'_>)],
 ) -> Written {
     let sources = members_of(record, members)?;

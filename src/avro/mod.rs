@@ -1,39 +1,38 @@
-//! Everything Avro: from the bytes of a message to the values of its records.
+//! Avro: from the bytes of a message to the values of its records.
 //!
-//! It owns the schema directory ([`Schemas`]), the wire formats ([`WireFormat`]), schema resolution and the walk over a
-//! datum ([`Decoder`]). It knows nothing of queues and tables, and is pure: what it does depends on its arguments only.
+//! Owns the schema directory ([`Schemas`]), the wire formats ([`WireFormat`]), schema resolution, and the reading of datums
+//! ([`Decoder`]). It knows nothing of queues and tables, and it is pure: the result depends on the arguments only. Time and
+//! memory of an event are the visitor's concern, which may interrupt a message before each of its records.
 //!
 //! ```text
-//! files ── schema ── schema_set ── plan ── decoder            at start
-//!          one graph  fits         writer     │
-//!                     together?    x reader   │
-//!                                             │
-//! body ── framing, container ── inflate ── walk ── visitor    for each message
-//!         json ── write ──────────────────┘
+//! at start           files -> schema -> schema_set -> plan (writer x reader) -> decoder
+//! for each message   body -> framing, container -> inflate -> walk -> visitor
+//!                    JSON -> json_encode, json_keys ----------^
 //! ```
 //!
-//! # How the allowed wire formats are tried
+//! # How the wire formats are tried
 //!
-//! In the order of the allow-list, and no other. A format takes a message if its header is complete, the schema it names
-//! is known, and the datum behind it uses every byte; the next format is tried if any of that fails. `datum` and `json`
-//! have no header: the message attribute `schema` names the schema, or else the settings do. Text that is JSON is only
-//! ever `json`, and bytes never are.
+//! In the order of the allow-list, and no other. A format takes a message if its header is complete, its schema is known,
+//! and the datum uses every byte; else the next format is tried. `datum` and `json` have no header: the message attribute
+//! `schema` names the schema, or else the settings do. A body of JSON text is only tried as `json`, and bytes never are.
 //!
-//! If no format takes the message, the failure that is told is that of the first format whose header and schema were in
-//! order. If there is none, it is that of the first whose marker was there; and if there is none, that the body looks like
-//! none of them.
+//! If no format takes the message, the error is that of the first format whose header and schema were valid, else that of
+//! the first whose marker was there, else that the body is in none of the formats.
 //!
 //! # What a message may cost
 //!
-//! Its own rejection: no panic, no stall, no memory beyond [`Limits`]. Counts and lengths are held against what is left of
-//! the input before anything is done with them; what takes no bytes is counted; recursion is bounded in schemas, datums
-//! and JSON; inflation is bounded while it happens. That holds for the schema that a container brings, too.
+//! A malicious message costs its own rejection: no panic, no stall, no memory beyond [`Limits`]. Counts and lengths are
+//! compared with what is left of the input before they are used; values that take no bytes are counted; recursion is
+//! bounded in schemas, datums and JSON; inflation, and defaults that stand for absent fields, are bounded while the message
+//! grows. All of this holds for the schema that a container brings, too.
 
+mod binary;
 mod container;
 mod decoder;
 mod error;
 mod framing;
 mod inflate;
+mod json_encode;
 mod json_keys;
 mod limits;
 mod path;
@@ -45,10 +44,10 @@ pub(crate) mod tests;
 mod text;
 mod walk;
 mod wire_format;
-mod write;
 
 pub use decoder::{Body, Decoded, Decoder, Input, Options, Scratch};
 pub use error::{DecodeError, Undecoded};
+pub use json_encode::JsonEncodeError;
 pub use limits::Limits;
 pub use path::WithPath;
 pub use plan::{Mismatch, MismatchProblem};
@@ -57,8 +56,7 @@ pub use schema_set::{
     FieldError, RecordJsonError, SchemaErrors, SchemaFile, SchemaId, SchemaVersion, Schemas, SetProblem, Subject,
 };
 pub use wire_format::{UnknownWireFormat, WireFormat};
-pub use write::JsonEncodeError;
 
+pub(crate) use binary::{push_bytes, push_len};
 pub(crate) use container::{MAGIC as CONTAINER_MAGIC, SYNC_LEN};
 pub(crate) use framing::{CONFLUENT_MARKER, GLUE_MARKER, GlueCompression, SINGLE_OBJECT_MARKER};
-pub(crate) use write::{push_bytes, push_len};

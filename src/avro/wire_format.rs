@@ -51,7 +51,7 @@ impl FromStr for WireFormat {
     }
 }
 
-/// A name that is none of [`WireFormat::ALL`].
+/// A name that is not one of [`WireFormat::ALL`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnknownWireFormat;
 

@@ -1,4 +1,4 @@
-//! JSON read exactly: numbers stay text, a key that comes twice is noticed, and depth is bounded.
+//! JSON read exactly: numbers stay text, a key that occurs twice is noticed, and depth is bounded.
 //!
 //! `serde_json::Value` keeps the last of two equal keys and turns numbers into floats; neither may happen to a schema's
 //! default or to a body on its way into a table.
@@ -15,11 +15,11 @@ pub(crate) enum Json<'a> {
     Number(Cow<'a, str>),
     Text(Cow<'a, str>),
     Array(Vec<Json<'a>>),
-    /// No key comes twice.
+    /// No key occurs twice.
     Object(Vec<(Cow<'a, str>, Json<'a>)>),
 }
 
-/// What becomes of a key that comes twice in an object.
+/// What becomes of a key that occurs twice in an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Repeated {
     /// It is an error.
@@ -111,7 +111,7 @@ impl fmt::Display for JsonError {
         match self {
             Self::Syntax { offset } => write!(f, "not json at byte {offset}"),
             Self::DuplicateKey { offset } => {
-                write!(f, "a key comes twice in the json object that ends at byte {offset}")
+                write!(f, "a key occurs twice in the json object that ends at byte {offset}")
             }
             Self::TooDeep => f.write_str("json nested too deep"),
         }

@@ -295,7 +295,7 @@ mod tests {
     fn a_json_object_is_a_body_of_its_own() {
         for text in ["{\"a\": 1}", " {}", "{", "{\"Type\": \"Order\", \"Message\": \"AQI=\"}"] {
             open(json!({"body": text}), |opened| {
-                assert_eq!(opened.unwrap().content, BodyContent::Json(text.trim().into()))
+                assert_eq!(opened.unwrap().content, BodyContent::Json(text.trim().into()));
             });
         }
     }

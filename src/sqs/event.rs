@@ -178,7 +178,7 @@ impl<'a> EventRecord<'a> {
                 "body" => message.body = reader.optional_string("a body")?,
                 "attributes" => message.read_system_attributes(reader)?,
                 "messageAttributes" => {
-                    message.attributes = Some(reader.raw()?).filter(|json| !matches!(*json, "{}" | "null"))
+                    message.attributes = Some(reader.raw()?).filter(|json| !matches!(*json, "{}" | "null"));
                 }
                 "eventSourceARN" => source = reader.optional_string("an eventSourceARN")?,
                 _ => reader.skip()?,

@@ -1,111 +1,219 @@
-//! `make chaos`: 200,000 messages through the real binary, whose database throttles, breaks connections, stalls and
-//! returns malformed responses as `plan.json` says, and which is killed and restarted on the way. Nothing may be lost, and nothing may be unaccounted for.
+//! `make chaos`: three queues at once through the real binary, whose endpoints throttle, refuse, break connections, fall
+//! silent and return malformed responses, whose credentials expire, one of whose services has another clock, and which is
+//! killed on the way. Nothing may be lost, misordered or unaccounted for, and each planned fault must have met an invocation.
+//!
+//! `CHAOS_MESSAGES` sets how many messages are sent, `CHAOS_BOOTSTRAP` names another binary than the one built with this test.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
 
-use avro_ingest::avro::WireFormat;
-use avro_ingest::encode::{self, Encoder};
+mod report;
+mod traffic;
+
+use local::credentials;
 use local::dynamodb::{Embedded, Table};
 use local::faults::{Plan, Proxy};
 use local::lambda::{Function, Settings};
 use local::mapping::Mapping;
-use local::sqs::{self, Message, Queue};
-use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use local::sqs::{Attribute, Endpoint};
+use report::Report;
+use serde_json::Value;
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+use traffic::{ORDERS, STATES, STEPS, Traffic};
 
-const TABLE: &str = "processed_messages";
-const MESSAGES: usize = 200_000;
-/// One in so many messages can never be stored.
-const POISON_EVERY: usize = 1_000;
-/// One in so many invocations ends with the process being killed.
-const KILL_EVERY: usize = 97;
+const DEFAULT_MESSAGES: u64 = 30_000;
+/// The functions' timeout. Short, so that what is stuck reaches the deadline often.
+const TIMEOUT: Duration = Duration::from_secs(6);
+const DEADLINE_MARGIN: Duration = Duration::from_millis(1_000);
+/// How often a process is killed, and how often everything the credentials endpoint has given so far is revoked.
+const KILL_EVERY: Duration = Duration::from_millis(1_500);
+const REVOKE_EVERY: u32 = 3;
+/// How many kills are between two lines of progress.
+const PROGRESS_EVERY: u32 = 7;
+const MEMORY_MB: u32 = 512;
 
-fn order(number: usize) -> Value {
-    json!({
-        "order_id": format!("order-{number}"),
-        "customer_id": format!("customer-{}", number * 7 % 1_000),
-        "items": [{"product_id": "sku", "quantity": i32::try_from(number % 9).unwrap(), "price": 9.99}],
-        "total_amount": 9.99,
-        "timestamp": 1_700_000_000_000_i64 + i64::try_from(number).unwrap(),
-    })
+fn environment(name: &str) -> Option<String> {
+    #[expect(clippy::disallowed_methods, reason = "a test reads how much is asked of it")]
+    std::env::var(name).ok()
+}
+
+/// The plan in the file `name`; without the faults that stick to a key if `healed`.
+fn plan(name: &str, healed: bool) -> Plan {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/chaos").join(name);
+    let mut plan: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    if healed {
+        plan["faults"].as_array_mut().unwrap().retain(|fault| fault["when"]["text"].is_null());
+    }
+    serde_json::from_value(plan).unwrap()
+}
+
+struct Scene {
+    database: Embedded,
+    quarantine: Endpoint,
+    dynamodb: Proxy,
+    /// The same database behind a clock that is a quarter of an hour ahead.
+    skewed_dynamodb: Proxy,
+    sqs: Proxy,
+    credentials: credentials::Endpoint,
+    credentials_proxy: Proxy,
+    schemas: PathBuf,
+}
+
+impl Scene {
+    async fn start() -> Self {
+        let database = Embedded::start(0).unwrap();
+        for table in [ORDERS, STATES, STEPS] {
+            database.client().create_table(&Table::keyed_by(table, "id")).await.unwrap();
+        }
+        let quarantine = Endpoint::start(0, "quarantine").unwrap();
+        let credentials = credentials::Endpoint::start(0, Duration::from_secs(90)).unwrap();
+        let dynamodb = Proxy::start(0, database.address(), plan("plan.json", false)).unwrap();
+        let skewed_plan = plan("plan.json", false).with_clock_ahead(15 * 60);
+        let skewed_dynamodb = Proxy::start(0, database.address(), skewed_plan).unwrap();
+        dynamodb.require_credentials_of(&credentials);
+        skewed_dynamodb.require_credentials_of(&credentials);
+        let sqs = Proxy::start(0, quarantine.address(), plan("quarantine.json", false)).unwrap();
+        let credentials_proxy =
+            Proxy::start(0, credentials.address(), plan("quarantine.json", false).seeded(8)).unwrap();
+        let schemas = Path::new(env!("CARGO_TARGET_TMPDIR")).join("chaos-schemas");
+        traffic::write_schemas(&schemas);
+        Self { database, quarantine, dynamodb, skewed_dynamodb, sqs, credentials, credentials_proxy, schemas }
+    }
+
+    async fn function(&self, max_concurrency: u32, is_skewed: bool, quarantines: bool) -> Function {
+        let bootstrap = environment("CHAOS_BOOTSTRAP").unwrap_or_else(|| env!("CARGO_BIN_EXE_avro-ingest").to_owned());
+        let dynamodb = if is_skewed { &self.skewed_dynamodb } else { &self.dynamodb };
+        let mut settings = Settings { memory_mb: MEMORY_MB, ..Settings::new(bootstrap) };
+        settings.max_concurrency = NonZero::new(max_concurrency).unwrap();
+        let variables = [
+            ("TABLE_NAME", ORDERS.to_owned()),
+            ("SCHEMA_DIR", self.schemas.display().to_string()),
+            ("DEADLINE_MARGIN_MS", DEADLINE_MARGIN.as_millis().to_string()),
+            ("AWS_ENDPOINT_URL_DYNAMODB", dynamodb.url()),
+            ("AWS_ENDPOINT_URL_SQS", self.sqs.url()),
+            ("AWS_CONTAINER_CREDENTIALS_FULL_URI", format!("{}/credentials", self.credentials_proxy.url())),
+            // those of the environment come first if there are any
+            ("AWS_ACCESS_KEY_ID", String::new()),
+            ("AWS_SECRET_ACCESS_KEY", String::new()),
+            ("AWS_SESSION_TOKEN", String::new()),
+        ];
+        settings.environment.extend(variables.map(|(name, value)| (name.to_owned(), value)));
+        if quarantines {
+            settings.environment.insert("QUARANTINE_QUEUE_URL".to_owned(), self.quarantine.queue_url());
+        }
+        Function::start(settings).await.unwrap()
+    }
+
+    /// Ends the faults that stick to a key.
+    fn heal(&self) {
+        self.dynamodb.set_plan(plan("plan.json", true));
+        self.skewed_dynamodb.set_plan(plan("plan.json", true).with_clock_ahead(15 * 60));
+    }
+
+    /// Kills one process after another and revokes credentials, for as long as it is polled.
+    async fn disturb(&self, functions: &[Function], report: &RefCell<Report>) {
+        for turn in 1.. {
+            tokio::time::sleep(KILL_EVERY).await;
+            let met = functions[turn as usize % functions.len()].kill();
+            report.borrow_mut().killed(met);
+            if turn % PROGRESS_EVERY == 0 {
+                println!("{}; {:?}", report.borrow().progress(), self.dynamodb.injected_with_content());
+            }
+            if turn % REVOKE_EVERY == 0 {
+                self.credentials.revoke();
+            }
+        }
+    }
+
+    /// The ids of the messages that the quarantine queue has.
+    fn quarantined(&self) -> BTreeSet<String> {
+        let id = |sent: &local::sqs::Sent| match &sent.message.attributes["source_message_id"] {
+            Attribute::String(id) => id.clone(),
+            other => panic!("{other:?}"),
+        };
+        self.quarantine.sent().iter().map(id).collect()
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes minutes: make chaos"]
-async fn nothing_is_lost_and_nothing_is_unaccounted_for() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let plan: Plan =
-        serde_json::from_str(&std::fs::read_to_string(root.join("tests/chaos/plan.json")).unwrap()).unwrap();
-    let database = Embedded::start(0).unwrap();
-    database.client().create_table(&Table::keyed_by(TABLE, "message_id")).await.unwrap();
-    let proxy = Proxy::start(0, database.address(), plan).unwrap();
+async fn nothing_is_lost_misordered_or_unaccounted_for() {
+    let messages = environment("CHAOS_MESSAGES").map_or(DEFAULT_MESSAGES, |number| number.parse().unwrap());
+    let scene = Scene::start().await;
+    let mut orders = traffic::orders(&scene.schemas, messages * 6 / 10);
+    let mut states = traffic::states(&scene.schemas, messages / 4);
+    let mut steps = traffic::steps(&scene.schemas, messages * 15 / 100);
+    let functions = [
+        scene.function(1, false, true).await,
+        scene.function(4, false, true).await,
+        scene.function(2, true, false).await,
+        scene.function(1, false, true).await,
+    ];
 
-    let mut settings = Settings::new(env!("CARGO_BIN_EXE_avro-ingest"));
-    let schemas = root.join("schemas").display().to_string();
-    for (name, value) in [("TABLE_NAME", TABLE), ("SCHEMA_DIR", &schemas), ("AWS_ENDPOINT_URL_DYNAMODB", &proxy.url())]
-    {
-        settings.environment.insert(name.into(), value.into());
-    }
-    let functions = [Function::start(settings.clone()).await.unwrap(), Function::start(settings).await.unwrap()];
-
-    // a good message may come back often: only poison may end as a dead letter
-    let mut queue = Queue::new(sqs::Settings { max_receive_count: 100, ..sqs::Settings::named("orders") });
-    let encoder = Encoder::of_subject(&root.join("schemas"), "order").unwrap();
-    let mut poison = BTreeSet::new();
-    for number in 0..MESSAGES {
-        let mut body = encoder.frame(WireFormat::SingleObject, &order(number)).unwrap();
-        let is_poison = number % POISON_EVERY == 0;
-        if is_poison {
-            body.truncate(body.len() - 3);
+    let report = RefCell::new(Report::default());
+    let standard = Mapping { batch_size: 100, timeout: TIMEOUT };
+    // each of its items is a call of its own
+    let versioned = Mapping { batch_size: 20, ..standard };
+    let fifo = Mapping { batch_size: 10, timeout: TIMEOUT };
+    let ordered = orders.sent;
+    let drains = async {
+        tokio::join!(
+            standard.drain(&mut orders.queue, &functions[..2], |totals, invocation| {
+                report.borrow_mut().ended(invocation, &functions[..2]);
+                if totals.acknowledged > ordered * 9 / 10 && !report.borrow().is_healed {
+                    report.borrow_mut().is_healed = true;
+                    scene.heal();
+                }
+            }),
+            versioned.drain(&mut states.queue, &functions[2..3], |_, invocation| {
+                report.borrow_mut().ended(invocation, &functions[2..3]);
+            }),
+            fifo.drain(&mut steps.queue, &functions[3..], |_, invocation| {
+                report.borrow_mut().ended(invocation, &functions[3..]);
+            }),
+        )
+    };
+    let totals = tokio::select! {
+        totals = drains => <[_; 3]>::from(totals),
+        () = scene.disturb(&functions, &report) => unreachable!("it disturbs for ever"),
+    };
+    let mut report = report.into_inner();
+    for function in functions {
+        if let Ok(usage) = function.usage() {
+            report.used(usage.peak_resident_bytes);
         }
-        let id = queue.send(Message::text(encode::body(&body)), local::clock::since_epoch()).unwrap();
-        if is_poison {
-            poison.insert(id);
-        }
+        report.read(&function.stop().await);
     }
+    report.print(messages, &totals);
+    let (injected, skewed) = (scene.dynamodb.injected_with_content(), scene.skewed_dynamodb.injected_with_content());
+    println!("faults {injected:?}\nwith another clock {skewed:?}\nof the quarantine queue {:?}", scene.sqs.injected());
 
-    let mapping = Mapping { batch_size: 100, timeout: Duration::from_secs(10) };
-    let mut kills = 0;
-    let totals = mapping
-        .drain(&mut queue, &functions, |totals, _| {
-            if totals.invocations() % KILL_EVERY == 0 {
-                functions[totals.invocations() % functions.len()].kill();
-                kills += 1;
-            }
-        })
-        .await;
+    for (traffic, totals) in [&orders, &states, &steps].into_iter().zip(&totals) {
+        assert_eq!(totals.remaining, 0);
+        assert_eq!(totals.acknowledged + totals.dead_lettered, traffic.sent);
+    }
+    let scan = async |table: &str| scene.database.client().scan(table).await.unwrap();
+    orders.check_in_order(scan(ORDERS).await);
+    states.check_versions(scan(STATES).await);
+    steps.check_in_order(scan(STEPS).await);
+    let dead = |traffic: &Traffic| -> BTreeSet<String> {
+        traffic.queue.dead_letters().iter().map(|letter| letter.message_id.clone()).collect()
+    };
+    assert_eq!(dead(&orders), BTreeSet::new());
+    assert_eq!(dead(&states), states.poison, "poison, all of it and nothing else, is dead-lettered");
+    assert_eq!(dead(&steps), BTreeSet::new());
+    let poison: BTreeSet<_> = orders.poison.union(&steps.poison).cloned().collect();
+    assert_eq!(scene.quarantined(), poison, "poison, all of it and nothing else, is quarantined");
 
-    let dead: BTreeSet<String> = queue.dead_letters().iter().map(|letter| letter.message_id.clone()).collect();
-    assert_eq!(dead, poison, "poison, all of it and nothing else, is dead-lettered");
-    assert_eq!(totals.acknowledged, MESSAGES - poison.len());
-    assert_eq!(totals.remaining, 0);
-
-    let mut items: BTreeMap<String, Value> = BTreeMap::new();
-    for item in database.client().scan(TABLE).await.unwrap() {
-        items.insert(item["message_id"]["S"].as_str().unwrap().to_owned(), item["data"]["M"].clone());
+    report.check(&totals, u64::from(MEMORY_MB) << 20);
+    let planned: Value = serde_json::to_value(plan("plan.json", false)).unwrap();
+    for fault in planned["faults"].as_array().unwrap() {
+        let name = report::name_of(&fault["fault"]);
+        assert!(injected.get(name.as_str()).is_some_and(|count| *count > 0), "{name} met no invocation: {injected:?}");
     }
-    assert_eq!(items.len(), MESSAGES - poison.len(), "every acknowledged message is there, and nothing else");
-    for number in (0..MESSAGES).filter(|number| number % POISON_EVERY != 0) {
-        let item = &items[&format!("order-{number}")];
-        assert_eq!(item["timestamp"]["N"], order(number)["timestamp"].to_string(), "order {number}");
-        assert_eq!(item["customer_id"]["S"], order(number)["customer_id"], "order {number}");
-    }
-    println!(
-        "{MESSAGES} messages, {} deliveries, {} invocations, {kills} kills, {:?} in {:.0} s",
-        totals.delivered,
-        totals.invocations(),
-        totals.failed_invocations,
-        totals.elapsed.as_secs_f64()
-    );
-    println!("faults {:?} of {} requests", proxy.injected(), proxy.requests());
-    let lines = functions.iter().flat_map(Function::take_output);
-    let figures = lines.filter_map(|line| serde_json::from_str::<Value>(&line.text).ok());
-    let (mut seen, mut imbalance) = (0_u64, 0.0);
-    for figures in figures.filter(|line| line.get("MessagesReceived").is_some()) {
-        seen += 1;
-        imbalance += figures["LedgerImbalance"].as_f64().unwrap();
-    }
-    assert!(seen > 0, "the function's metrics are read");
-    assert!(imbalance.abs() < f64::EPSILON, "the ledger balances in each of {seen} invocations");
+    assert!(injected.get("ExpiredTokenException").is_some_and(|count| *count > 0), "no revoked credentials were used");
+    assert!(skewed.get("InvalidSignatureException").is_some_and(|count| *count > 0), "no clock was wrong");
+    assert!(scene.sqs.injected().len() == 3, "every fault of the quarantine queue came: {:?}", scene.sqs.injected());
 }

@@ -1,6 +1,6 @@
 //! Makes a decoder of a set of schemas, or says everything that prevents it.
 
-use super::{Decoder, Index, Options, PlanCache, Writer};
+use super::{Decoder, KeyIndex, Options, PlanCache, VersionPlans};
 use crate::avro::{
     plan::{self, Mismatch, Purpose, TrackedFields},
     schema_set::{SchemaErrors, SchemaId, SchemaVersion, Schemas, SetProblem, Subject},
@@ -34,7 +34,7 @@ impl Schemas {
         }
         let versions: Vec<_> =
             subjects.iter().flat_map(|subject| subject.versions().map(move |version| (subject, version))).collect();
-        let by_name = Index::new(names(&versions));
+        let by_name = KeyIndex::new(names(&versions));
         let default = options.default_schema.as_deref().and_then(|name| {
             let found = by_name.get(name);
             if found.is_none() {
@@ -47,11 +47,11 @@ impl Schemas {
         }
         let by_id = ids(&versions, &mut problems);
         let by_record_name = if options.formats.contains(&WireFormat::Container) {
-            Index::new(record_names(&subjects, &mut problems))
+            KeyIndex::new(record_names(&subjects, &mut problems))
         } else {
-            Index::new([])
+            KeyIndex::new([])
         };
-        let by_fingerprint = Index::new(versions.iter().map(|(_, version)| version.fingerprint()).zip(0..));
+        let by_fingerprint = KeyIndex::new(versions.iter().map(|(_, version)| version.fingerprint()).zip(0..));
         if !problems.is_empty() {
             return Err(SchemaErrors::new(problems));
         }
@@ -82,10 +82,10 @@ fn writer(
     version: &SchemaVersion,
     tracked: &TrackedFields,
     options: &Options,
-) -> Result<Writer, Vec<Mismatch>> {
+) -> Result<VersionPlans, Vec<Mismatch>> {
     let compile = |purpose| plan::compile(version.schema(), subject.newest().schema(), tracked, purpose);
     let json = options.formats.contains(&WireFormat::Json);
-    Ok(Writer {
+    Ok(VersionPlans {
         subject: subject.id(),
         version: version.number(),
         store: compile(Purpose::Store)?,
@@ -132,7 +132,7 @@ fn check_fingerprints(versions: &[(&Subject, &SchemaVersion)], problems: &mut Ve
     }
 }
 
-fn ids(versions: &[(&Subject, &SchemaVersion)], problems: &mut Vec<SetProblem>) -> Index<SchemaId> {
+fn ids(versions: &[(&Subject, &SchemaVersion)], problems: &mut Vec<SetProblem>) -> KeyIndex<SchemaId> {
     let mut owners: Vec<_> = versions
         .iter()
         .zip(0..)
@@ -150,7 +150,7 @@ fn ids(versions: &[(&Subject, &SchemaVersion)], problems: &mut Vec<SetProblem>) 
             });
         }
     }
-    Index::new(owners.into_iter().map(|(id, at, _)| (id, at)))
+    KeyIndex::new(owners.into_iter().map(|(id, at, _)| (id, at)))
 }
 
 /// The full names of reader schemas, those aliases that are no other's name, and the names that a subject's older versions

@@ -1,6 +1,6 @@
 //! Reads containers, whose schema comes with them.
 
-use super::{Attempt, Decoded, Decoder, Failure, Scratch, recognized, unread};
+use super::{Decoded, Decoder, Failure, Scratch, recognized, unread};
 use crate::{
     avro::{
         container::Container,
@@ -100,7 +100,7 @@ impl Decoder {
         keys_only: bool,
         scratch: &mut Scratch,
         visitor: &mut V,
-    ) -> Attempt {
+    ) -> Result<Option<Decoded>, Failure> {
         let Some(opened) = Container::open(body) else { return Ok(None) };
         let mut container = opened.map_err(|problem| recognized(FORMAT, Problem::Container(problem)))?;
         let plans = self.container_plan(container.schema)?;

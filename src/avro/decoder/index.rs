@@ -4,9 +4,9 @@ use std::borrow::Borrow;
 
 /// Positions of writers by a key.
 #[derive(Debug)]
-pub(super) struct Index<K>(Vec<(K, usize)>);
+pub(super) struct KeyIndex<K>(Vec<(K, usize)>);
 
-impl<K: Ord> Index<K> {
+impl<K: Ord> KeyIndex<K> {
     /// Of equal keys the last stands.
     pub(super) fn new(entries: impl IntoIterator<Item = (K, usize)>) -> Self {
         let mut entries: Vec<_> = entries.into_iter().collect();
@@ -32,7 +32,7 @@ mod tests {
 
     #[test]
     fn each_key_finds_the_last_of_its_positions() {
-        let index = Index::new([("b", 0), ("a", 1), ("b", 2), ("c", 3), ("b", 1)]);
+        let index = KeyIndex::new([("b", 0), ("a", 1), ("b", 2), ("c", 3), ("b", 1)]);
         assert_eq!(["a", "b", "c", "d"].map(|key| index.get(key)), [Some(1), Some(2), Some(3), None]);
     }
 }

@@ -8,6 +8,7 @@ use super::{
     error::{DecodeError, Problem, Undecoded},
     framing::{self, GlueCompression, Header},
     inflate::{Compression, inflate},
+    json_encode::{self, Bounds},
     json_keys,
     limits::Limits,
     path::WithPath,
@@ -15,12 +16,11 @@ use super::{
     schema_set::{SchemaId, Subject},
     walk::{self, Budget, DatumError, Ending, Keys},
     wire_format::WireFormat,
-    write::{self, Bounds},
 };
 use crate::json::Json;
 use crate::record::{Interruption, RecordVisitor, SubjectId, TrackedField};
 use container::PlanCache;
-use index::Index;
+use index::KeyIndex;
 
 /// What a decoder is made for.
 #[derive(Debug, Clone, Default)]
@@ -98,12 +98,12 @@ pub struct Decoder {
     formats: Vec<WireFormat>,
     limits: Limits,
     subjects: Vec<Subject>,
-    writers: Vec<Writer>,
-    by_fingerprint: Index<u64>,
-    by_id: Index<SchemaId>,
-    by_name: Index<Box<str>>,
+    writers: Vec<VersionPlans>,
+    by_fingerprint: KeyIndex<u64>,
+    by_id: KeyIndex<SchemaId>,
+    by_name: KeyIndex<Box<str>>,
     /// Positions of subjects by the names and aliases of their reader schemas, for containers.
-    by_record_name: Index<Box<str>>,
+    by_record_name: KeyIndex<Box<str>>,
     default: Option<usize>,
     /// The tracked fields of each subject.
     tracked: Vec<TrackedFields>,
@@ -112,7 +112,7 @@ pub struct Decoder {
 
 /// One version of a subject, with the plan to read what was written with it.
 #[derive(Debug)]
-struct Writer {
+struct VersionPlans {
     subject: SubjectId,
     version: u32,
     store: Plan,
@@ -121,15 +121,15 @@ struct Writer {
     delete_from_json: Option<Plan>,
 }
 
-impl Writer {
+impl VersionPlans {
     /// The plan for datums of this version.
     fn plan(&self, keys_only: bool) -> &Plan {
         if keys_only { &self.delete } else { &self.store }
     }
 }
 
-/// Why a message is not read in one wire format, and how sure it is that the message is in that format. Of several the
-/// surest is reported, and of equals the first.
+/// Why a message is not read in one wire format, and how likely it is that the message is in that format. Of several
+/// failures the most likely is reported, and of equals the first.
 enum Failure {
     Rejected(DecodeError, MatchConfidence),
     /// No other format is tried.
@@ -144,16 +144,13 @@ enum MatchConfidence {
     Recognized,
 }
 
-/// Nothing, if the message is not in this format.
-type Attempt = Result<Option<Decoded>, Failure>;
-
 impl Decoder {
     /// Reads a message and tells `visitor` of its records, one after the other. See the [module](super) for how the
     /// allowed wire formats are tried.
     ///
     /// # Errors
-    /// Why the message has no place in any table, or what interrupted it. The visitor may have been told of some of its records by then: what
-    /// it made of them is void.
+    /// Why the message has no records, or what interrupted it. The visitor may have received some records by then: what it
+    /// made of them is void.
     pub fn decode<V: RecordVisitor>(
         &self,
         input: &Input<'_>,
@@ -203,7 +200,7 @@ impl Decoder {
         input: &Input<'_>,
         scratch: &mut Scratch,
         visitor: &mut V,
-    ) -> Attempt {
+    ) -> Result<Option<Decoded>, Failure> {
         let (writer, datum) = match (format, input.body) {
             (WireFormat::Json, Body::Json(text)) => return self.json(text, input, scratch, visitor),
             (WireFormat::Container, Body::Binary(body)) => {
@@ -254,7 +251,13 @@ impl Decoder {
         self.by_schema_id(FORMAT, id).map(|writer| Some((writer, datum)))
     }
 
-    fn glue<V: RecordVisitor>(&self, body: &[u8], keys_only: bool, scratch: &mut Scratch, visitor: &mut V) -> Attempt {
+    fn glue<V: RecordVisitor>(
+        &self,
+        body: &[u8],
+        keys_only: bool,
+        scratch: &mut Scratch,
+        visitor: &mut V,
+    ) -> Result<Option<Decoded>, Failure> {
         const FORMAT: WireFormat = WireFormat::Glue;
         let (compression, id, payload) = match framing::glue(body) {
             Header::None => return Ok(None),
@@ -279,20 +282,26 @@ impl Decoder {
     }
 
     /// Writes JSON as a datum of the schema that is named and reads that.
-    fn json<V: RecordVisitor>(&self, text: &str, input: &Input<'_>, scratch: &mut Scratch, visitor: &mut V) -> Attempt {
+    fn json<V: RecordVisitor>(
+        &self,
+        text: &str,
+        input: &Input<'_>,
+        scratch: &mut Scratch,
+        visitor: &mut V,
+    ) -> Result<Option<Decoded>, Failure> {
         const FORMAT: WireFormat = WireFormat::Json;
         let Some(writer) = self.writers.get(self.named(FORMAT, input)?) else { return Ok(None) };
         let version = self.subject(writer.subject).and_then(|subject| subject.version(writer.version));
         let Some(version) = version else { return Ok(None) };
         let Limits { max_depth: depth, max_values: values, max_inflated_bytes: bytes, .. } = self.limits;
-        // A branch of a union may stand in an object of its own, which is no level of the record.
+        // A branch of a union may stand in an object of its own, which is not a level of the record.
         let json = Json::parse(text, 2 * depth).map_err(|error| recognized(FORMAT, Problem::Json(error)))?;
         let Scratch { keys, buffer } = scratch;
         buffer.clear();
         let bounds = Bounds { depth, values, bytes };
         let (plan, encoded) = match &writer.delete_from_json {
             Some(plan) if input.keys_only => (plan, json_keys::datum(version.schema(), plan, &json, bounds, buffer)),
-            _ => (&writer.store, write::record_datum(version.schema(), &json, bounds, buffer)),
+            _ => (&writer.store, json_encode::record_datum(version.schema(), &json, bounds, buffer)),
         };
         encoded.map_err(|error| recognized(FORMAT, Problem::JsonEncode(error)))?;
         self.read(FORMAT, writer, plan, buffer, keys, visitor)
@@ -301,12 +310,12 @@ impl Decoder {
     fn read<V: RecordVisitor>(
         &self,
         format: WireFormat,
-        writer: &Writer,
+        writer: &VersionPlans,
         plan: &Plan,
         datum: &[u8],
         keys: &mut Keys,
         visitor: &mut V,
-    ) -> Attempt {
+    ) -> Result<Option<Decoded>, Failure> {
         let mut budget = Budget::new(self.limits);
         let place = (writer.subject, None);
         walk::read_record(plan, place, (datum, Ending::Last), &mut budget, keys, visitor)

@@ -1,16 +1,9 @@
 //! Compiles a plan by walking two schemas side by side.
 
-use super::{
-    Action, Mismatch, MismatchProblem, Node, NodeId, Plan, SkipId, Span, Step, TrackedFields,
-    matching::{self, describe},
-};
-use crate::{
-    avro::{
-        path::WithPath,
-        schema::{Enum, Field, Fixed, FixedMeaning, Int, Record, Schema, Type, TypeId},
-        write,
-    },
-    record::{Name, TrackedField},
+use super::{Mismatch, MismatchProblem, Node, NodeId, Plan, SkipId, Span, TrackedFields, matching, record::Wanted};
+use crate::avro::{
+    path::WithPath,
+    schema::{Enum, Fixed, FixedMeaning, Int, Schema, Type, TypeId},
 };
 use std::collections::HashMap;
 
@@ -57,7 +50,7 @@ pub(crate) fn compile(
         writer,
         reader,
         purpose,
-        source: Source::Message,
+        source: DatumSource::Message,
         plan,
         named: HashMap::new(),
         named_in_order: Vec::new(),
@@ -75,42 +68,9 @@ pub(crate) fn compile(
     if compiler.failures == 0 { Ok(compiler.plan) } else { Err(compiler.mismatches) }
 }
 
-/// Which fields of a record are read.
-#[derive(Debug, Clone, Copy)]
-enum Wanted<'t> {
-    /// All, and none of them is tracked.
-    All,
-    /// All, and these are tracked.
-    Tracking(&'t TrackedFields),
-    /// These alone, which are tracked.
-    Only(&'t TrackedFields),
-}
-
-impl<'t> Wanted<'t> {
-    fn all(tracked: Option<&'t TrackedFields>) -> Self {
-        tracked.filter(|tracked| !tracked.is_empty()).map_or(Self::All, Self::Tracking)
-    }
-
-    /// What the reader's field `name` is tracked as, and which fields are read below it; none if it is not read itself.
-    fn field(self, name: &str) -> Option<(&'t [TrackedField], Self)> {
-        match self {
-            Self::All => Some((&[], Self::All)),
-            Self::Tracking(tracked) => {
-                let (as_itself, below) = tracked.field(name);
-                Some((as_itself, Self::all(below)))
-            }
-            Self::Only(tracked) => match tracked.field(name) {
-                ([], None) => None,
-                ([], Some(below)) => Some((&[], Self::Only(below))),
-                (as_itself, below) => Some((as_itself, Self::all(below))),
-            },
-        }
-    }
-}
-
 /// Whose datums a node reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Source {
+pub(super) enum DatumSource {
     /// Those of messages, in the writer's schema.
     Message,
     /// Those of defaults, in the reader's schema.
@@ -118,34 +78,34 @@ pub(super) enum Source {
 }
 
 /// A writer's named type as one of the reader's.
-type Pair = (Source, TypeId, TypeId);
+pub(super) type Pair = (DatumSource, TypeId, TypeId);
 
 pub(super) struct Compiler<'a> {
-    writer: &'a Schema,
-    reader: &'a Schema,
-    purpose: Purpose,
-    pub(super) source: Source,
+    pub(super) writer: &'a Schema,
+    pub(super) reader: &'a Schema,
+    pub(super) purpose: Purpose,
+    pub(super) source: DatumSource,
     pub(super) plan: Plan,
     /// Nodes of records and enums, so that each pair is compiled once and recursion ends. Not those with tracked fields,
     /// which hold for one path and not for a type.
-    named: HashMap<Pair, Node>,
+    pub(super) named: HashMap<Pair, Node>,
     /// The keys of `named` as they came.
-    named_in_order: Vec<Pair>,
+    pub(super) named_in_order: Vec<Pair>,
     /// Pairs that cannot be read, each with the first reason.
-    unreadable: HashMap<Pair, Box<Mismatch>>,
-    pub(super) skipped: HashMap<(Source, TypeId), SkipId>,
+    pub(super) unreadable: HashMap<Pair, Box<Mismatch>>,
+    pub(super) skipped: HashMap<(DatumSource, TypeId), SkipId>,
     /// The datums that stand for the reader's field in writers that lack it.
-    defaults: HashMap<(TypeId, usize), Span>,
-    pub(super) min_bytes: HashMap<(Source, TypeId), u32>,
-    path: Vec<&'a str>,
+    pub(super) defaults: HashMap<(TypeId, usize), Span>,
+    pub(super) min_bytes: HashMap<(DatumSource, TypeId), u32>,
+    pub(super) path: Vec<&'a str>,
     /// How many mismatches there are, those too that are not kept.
-    failures: usize,
-    mismatches: Vec<Mismatch>,
+    pub(super) failures: usize,
+    pub(super) mismatches: Vec<Mismatch>,
 }
 
 impl<'a> Compiler<'a> {
     /// The node that reads `writer` as `reader`. After a mismatch it is a placeholder in a plan that is never used.
-    fn node(&mut self, writer: TypeId, reader: TypeId, wanted: Wanted<'_>) -> Node {
+    pub(super) fn node(&mut self, writer: TypeId, reader: TypeId, wanted: Wanted<'_>) -> Node {
         if let Some(problem) = self.excess() {
             return self.mismatch(problem);
         }
@@ -162,61 +122,7 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// A union is resolved branch by branch when a datum chooses one. A branch that cannot be read is a matter of the
-    /// messages that use it: they are rejected. It is a mismatch only if nothing but null can be read, or if the branch is
-    /// a decimal or a fixed that the reader has with another size, precision or scale.
-    fn writer_union(&mut self, branches: &'a [TypeId], reader: TypeId, wanted: Wanted<'_>) -> Node {
-        let mut nodes = Vec::with_capacity(branches.len());
-        let mut problems = Vec::new();
-        let (mut has_place, mut is_readable) = (false, false);
-        for branch in branches {
-            let writes = self.written().get(*branch);
-            let node = match self.place_of(writes, reader) {
-                Ok(()) => {
-                    has_place = true;
-                    self.attempt(&mut problems, |compiler| compiler.node(*branch, reader, wanted))
-                }
-                Err(problem) if problem.is_changed_type() => self.mismatch(problem),
-                Err(problem) => {
-                    problems.push(self.here(problem));
-                    Node::Unresolvable
-                }
-            };
-            is_readable |= node != Node::Unresolvable && (!matches!(writes, Type::Null) || branches.len() == 1);
-            nodes.push(node);
-        }
-        if !has_place {
-            let kinds: Vec<_> = branches.iter().map(|branch| describe(self.written().get(*branch))).collect();
-            let writer = format!("union of {}", kinds.join(", ")).into();
-            return self.mismatch(MismatchProblem::Kind { writer, reader: describe(self.reader.get(reader)) });
-        }
-        if !is_readable {
-            problems.into_iter().for_each(|problem| self.fail(problem));
-        }
-        Node::Union(append(&mut self.plan.nodes, nodes))
-    }
-
-    /// Compiles a branch of a union that may be unreadable without harm. Why it is goes to `problems`.
-    fn attempt(&mut self, problems: &mut Vec<Mismatch>, compile: impl FnOnce(&mut Self) -> Node) -> Node {
-        let (failures, kept) = (self.failures, self.mismatches.len());
-        let node = self.below("", compile);
-        if self.failures == failures || self.mismatches.iter().any(|mismatch| mismatch.error().is_excess()) {
-            return node;
-        }
-        self.failures = failures;
-        problems.extend(self.mismatches.drain(kept..));
-        Node::Unresolvable
-    }
-
-    /// Whether the reader has something of the kind of `writes`.
-    fn place_of(&self, writes: &Type, reader: TypeId) -> Result<(), MismatchProblem> {
-        match self.reader.get(reader) {
-            Type::Union(branches) => matching::branch_for(writes, self.reader, branches).map(drop),
-            reads => matching::fit(writes, reads).map(drop),
-        }
-    }
-
-    fn matched(
+    pub(super) fn matched(
         &mut self,
         (writer, writes): (TypeId, &'a Type),
         (reader, reads): (TypeId, &'a Type),
@@ -243,105 +149,6 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    fn record(
-        &mut self,
-        (writer, writes): (TypeId, &'a Record),
-        (reader, reads): (TypeId, &'a Record),
-        wanted: Wanted<'_>,
-    ) -> Node {
-        if !matches!(wanted, Wanted::All) {
-            return self.steps(writes, (reader, reads), wanted);
-        }
-        let pair = (self.source, writer, reader);
-        if let Some(node) = self.named.get(&pair) {
-            return *node;
-        }
-        if let Some(first) = self.unreadable.get(&pair).cloned() {
-            return self.mismatch(MismatchProblem::Record { name: reads.named.name.clone(), first });
-        }
-        let (failures, kept, known) = (self.failures, self.mismatches.len(), self.named_in_order.len());
-        let id = self.push(Node::Null);
-        self.remember(pair, Node::Recursive(id));
-        let node = self.steps(writes, (reader, reads), wanted);
-        let is_readable = self.failures == failures;
-        if let Some(reserved) = self.plan.nodes.get_mut(id.0 as usize) {
-            *reserved = if is_readable { node } else { Node::Unresolvable };
-        }
-        if is_readable {
-            self.named.insert(pair, node);
-            return node;
-        }
-        // What was compiled meanwhile may hold this record.
-        for pair in self.named_in_order.drain(known..) {
-            self.named.remove(&pair);
-        }
-        if let Some(first) = self.mismatches.get(kept) {
-            self.unreadable.insert(pair, Box::new(first.clone()));
-        }
-        Node::Unresolvable
-    }
-
-    fn steps(&mut self, writes: &'a Record, (reader, reads): (TypeId, &'a Record), wanted: Wanted<'_>) -> Node {
-        let is_sparse = matches!(wanted, Wanted::Only(_))
-            && self.purpose == Purpose::DeleteFromJson
-            && self.source == Source::Message;
-        let sources = reads.sources(|name| writes.fields.iter().position(|field| *field.name == *name));
-        let mut steps = Vec::with_capacity(writes.fields.len());
-        for (index, field) in writes.fields.iter().enumerate() {
-            let target = sources.iter().position(|source| *source == Some(index));
-            let target = target.and_then(|target| reads.fields.get(target));
-            match target.and_then(|target| Some((target, wanted.field(&target.name)?))) {
-                Some((target, (tracked, below))) => {
-                    let node = self.below(&target.name, |compiler| compiler.node(field.ty, target.ty, below));
-                    let number = u32::try_from(index).unwrap_or(u32::MAX);
-                    let action = if is_sparse { Action::ReadIfPresent(node, number) } else { Action::Read(node) };
-                    steps.push(step(target, tracked, action));
-                }
-                None if is_sparse => {}
-                None => {
-                    let skip = self.below(&field.name, |compiler| compiler.skip(field.ty));
-                    steps.push(step(field, &[], Action::Skip(self.push_skip(skip))));
-                }
-            }
-        }
-        for (index, field) in reads.fields.iter().enumerate() {
-            if sources.get(index) == Some(&None)
-                && let Some((tracked, below)) = wanted.field(&field.name)
-            {
-                let default = self.below(&field.name, |compiler| compiler.default(reader, index, field, below));
-                if let Some((node, datum)) = default {
-                    steps.push(step(field, tracked, Action::Default(node, datum)));
-                }
-            }
-        }
-        let steps = append(&mut self.plan.steps, steps);
-        if is_sparse { Node::KeyRecord(steps) } else { Node::Record(steps) }
-    }
-
-    /// The node and the datum of the reader's default for a field; none if that is a mismatch.
-    fn default(&mut self, reader: TypeId, index: usize, field: &'a Field, wanted: Wanted<'_>) -> Option<(Node, Span)> {
-        let datum = match self.defaults.get(&(reader, index)) {
-            Some(known) => *known,
-            None => {
-                let datum = self.default_datum(field);
-                let datum = datum.map_err(|problem| self.mismatch(problem)).ok()?;
-                *self.defaults.entry((reader, index)).or_insert(append(&mut self.plan.defaults, datum))
-            }
-        };
-        let around = std::mem::replace(&mut self.source, Source::Default);
-        let node = self.node(field.ty, field.ty, wanted);
-        self.source = around;
-        Some((node, datum))
-    }
-
-    fn default_datum(&self, field: &Field) -> Result<Vec<u8>, MismatchProblem> {
-        let default = field.default.as_ref().ok_or(MismatchProblem::MissingField)?;
-        let mut datum = Vec::new();
-        write::default_datum(self.reader, field.ty, default, &mut datum)
-            .map_err(|error| MismatchProblem::Default(*error))?;
-        Ok(datum)
-    }
-
     fn enumeration(&mut self, (writer, writes): (TypeId, &Enum), (reader, reads): (TypeId, &Enum)) -> Node {
         let pair = (self.source, writer, reader);
         if let Some(node) = self.named.get(&pair) {
@@ -357,15 +164,15 @@ impl<'a> Compiler<'a> {
         node
     }
 
-    fn remember(&mut self, pair: Pair, node: Node) {
+    pub(super) fn remember(&mut self, pair: Pair, node: Node) {
         self.named.insert(pair, node);
         self.named_in_order.push(pair);
     }
 
     pub(super) fn written(&self) -> &'a Schema {
         match self.source {
-            Source::Message => self.writer,
-            Source::Default => self.reader,
+            DatumSource::Message => self.writer,
+            DatumSource::Default => self.reader,
         }
     }
 
@@ -392,7 +199,7 @@ impl<'a> Compiler<'a> {
         Node::Unresolvable
     }
 
-    fn fail(&mut self, mismatch: Mismatch) {
+    pub(super) fn fail(&mut self, mismatch: Mismatch) {
         self.failures += 1;
         if self.mismatches.len() < MAX_MISMATCHES {
             self.mismatches.push(mismatch);
@@ -400,7 +207,7 @@ impl<'a> Compiler<'a> {
     }
 
     /// The problem at the place that is being compiled.
-    fn here(&self, problem: MismatchProblem) -> Mismatch {
+    pub(super) fn here(&self, problem: MismatchProblem) -> Mismatch {
         let mut path = String::new();
         for segment in self.path.iter().filter(|segment| !segment.is_empty()) {
             if !path.is_empty() && !segment.starts_with(['[', '{']) {
@@ -411,7 +218,7 @@ impl<'a> Compiler<'a> {
         WithPath::new(&path, problem)
     }
 
-    fn push(&mut self, node: Node) -> NodeId {
+    pub(super) fn push(&mut self, node: Node) -> NodeId {
         NodeId(append(&mut self.plan.nodes, vec![node]).start)
     }
 }
@@ -436,10 +243,6 @@ fn scalar(reads: &Type) -> Node {
         },
         Type::Enum(_) | Type::Array(_) | Type::Map(_) | Type::Union(_) | Type::Record(_) => Node::Unresolvable,
     }
-}
-
-fn step(field: &Field, tracked: &[TrackedField], action: Action) -> Step {
-    Step { name: Name::new(&field.name), tracked: tracked.into(), action }
 }
 
 /// Appends `more` and tells where it is. No array outgrows `u32`: parts are counted, and defaults are bounded by theirs.

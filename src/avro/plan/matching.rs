@@ -1,9 +1,9 @@
 //! Which reader's type a writer's type is read as: the specification's "match", without descending.
 
 use super::super::{
+    json_encode::JsonEncodeError,
     path::WithPath,
     schema::{Decimal, FixedMeaning, Named, Schema, Type, TypeId, unqualified},
-    write::JsonEncodeError,
 };
 use std::fmt;
 
@@ -52,7 +52,7 @@ pub enum MismatchProblem {
         /// What was wrong at the first place.
         first: Box<Mismatch>,
     },
-    /// The reader's default is no value of its type.
+    /// The reader's default is not a value of its type.
     Default(WithPath<JsonEncodeError>),
     /// The types are nested deeper than a plan goes.
     TooDeep,
@@ -105,7 +105,7 @@ pub(super) enum Fit {
     Promoted,
 }
 
-/// How `reader`, which is no union, takes `writer`, which is none either.
+/// How `reader`, which is not a union, takes `writer`, which is not one either.
 pub(super) fn fit(writer: &Type, reader: &Type) -> Result<Fit, MismatchProblem> {
     match (writer, reader) {
         (Type::Null, Type::Null)
@@ -130,7 +130,7 @@ pub(super) fn fit(writer: &Type, reader: &Type) -> Result<Fit, MismatchProblem> 
         (Type::Int(_), Type::Long(_) | Type::Float | Type::Double)
         | (Type::Long(_), Type::Float | Type::Double)
         | (Type::Float, Type::Double)
-        // a decimal is a number, whose bytes are no text
+        // a decimal is a number, whose bytes are not text
         | (Type::String, Type::Bytes(None))
         | (Type::Bytes(None), Type::String) => Ok(Fit::Promoted),
         _ => Err(MismatchProblem::Kind { writer: describe(writer), reader: describe(reader) }),

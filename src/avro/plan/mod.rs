@@ -6,8 +6,10 @@
 
 mod compile;
 mod matching;
+mod record;
 mod skip;
 mod tracked;
+mod union;
 
 pub use matching::{Mismatch, MismatchProblem};
 
@@ -21,7 +23,7 @@ use crate::record::{Name, TrackedField};
 pub(crate) struct Plan {
     pub(crate) root: Node,
     nodes: Vec<Node>,
-    steps: Vec<Step>,
+    steps: Vec<FieldStep>,
     symbols: Vec<Option<Box<str>>>,
     skips: Vec<Skip>,
     defaults: Vec<u8>,
@@ -96,7 +98,7 @@ pub(crate) struct SkipId(u32);
 
 /// One field of a record.
 #[derive(Debug)]
-pub(crate) struct Step {
+pub(crate) struct FieldStep {
     /// The reader's name of it; the writer's, if the reader lacks it.
     pub(crate) name: Name,
     pub(crate) tracked: Box<[TrackedField]>,
@@ -168,7 +170,7 @@ impl Plan {
     }
 
     #[inline]
-    pub(crate) fn steps(&self, span: Span) -> &[Step] {
+    pub(crate) fn steps(&self, span: Span) -> &[FieldStep] {
         span.of(&self.steps)
     }
 

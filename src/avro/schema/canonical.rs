@@ -23,7 +23,7 @@ impl Schema {
         let mut text = String::new();
         // Writing to a String cannot fail.
         let _infallible =
-            Writer { schema: self, defined: vec![false; self.types.len()], text: &mut text }.ty(self.root);
+            CanonicalWriter { schema: self, defined: vec![false; self.types.len()], text: &mut text }.ty(self.root);
         text
     }
 
@@ -33,14 +33,14 @@ impl Schema {
     }
 }
 
-struct Writer<'a> {
+struct CanonicalWriter<'a> {
     schema: &'a Schema,
     /// Which named types stand in the text already and go by their name from there on.
     defined: Vec<bool>,
     text: &'a mut String,
 }
 
-impl Writer<'_> {
+impl CanonicalWriter<'_> {
     fn ty(&mut self, id: TypeId) -> fmt::Result {
         let schema = self.schema;
         let ty = schema.get(id);

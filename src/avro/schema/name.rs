@@ -19,9 +19,10 @@ pub(super) fn full(name: &str, namespace: &str) -> Box<str> {
     if namespace.is_empty() || name.contains('.') { name.into() } else { format!("{namespace}.{name}").into() }
 }
 
-/// Whether `full` is a dot-separated sequence of names whose last may be given to a type.
+/// Whether `full` is a dot-separated sequence of names whose last may be given to a type. Java takes a namespace that begins
+/// with a dot, too.
 pub(super) fn is_full_name(full: &str) -> bool {
-    full.split('.').all(is_name) && !PRIMITIVES.contains(&unqualified(full))
+    full.strip_prefix('.').unwrap_or(full).split('.').all(is_name) && !PRIMITIVES.contains(&unqualified(full))
 }
 
 /// The part of a full name behind its namespace.
@@ -56,8 +57,8 @@ mod tests {
         for bad in ["", "1a", "٣a", "a-b", "a.b", "a b", "a\"", "\n", "a\u{2028}", "€"] {
             assert!(!is_name(bad), "{bad}");
         }
-        assert!(is_full_name("org.foo.X") && is_full_name("record"));
-        for bad in ["", ".X", "a..X", "a.1.X", "a.X.", "string", "org.foo.string"] {
+        assert!(is_full_name("org.foo.X") && is_full_name("record") && is_full_name(".a.X"));
+        for bad in ["", ".", "..X", "a..X", "a.1.X", "a.X.", "string", "org.foo.string"] {
             assert!(!is_full_name(bad), "{bad}");
         }
     }

@@ -17,7 +17,7 @@ const MAX_JSON_DEPTH: usize = 128;
 /// The most types a schema may have, each mention of a primitive counted.
 const MAX_TYPES: usize = 1 << 16;
 
-/// Why a text is no schema, and where in it.
+/// Why a text is not a schema, and where in it.
 pub type SchemaError = WithPath<SchemaProblem>;
 
 /// What is wrong with a schema.
@@ -37,7 +37,7 @@ pub enum SchemaProblem {
     Duplicate(Box<str>),
     /// A union directly in a union.
     NestedUnion,
-    /// An enum's default that is none of its symbols.
+    /// An enum's default that is not one of its symbols.
     EnumDefault(Box<str>),
     /// More types than a schema may have.
     TooManyTypes,
@@ -49,11 +49,11 @@ impl fmt::Display for SchemaProblem {
             Self::Json(error) => error.fmt(f),
             Self::NotASchema => f.write_str("neither a type name, nor an object with a type, nor a union"),
             Self::Attribute(name) => write!(f, "attribute \"{name}\" is missing or of the wrong kind"),
-            Self::Name(name) => write!(f, "\"{name}\" is no legal name"),
+            Self::Name(name) => write!(f, "\"{name}\" is not a legal name"),
             Self::UnknownType(name) => write!(f, "type \"{name}\" is not defined"),
-            Self::Duplicate(name) => write!(f, "\"{name}\" comes twice"),
+            Self::Duplicate(name) => write!(f, "\"{name}\" occurs twice"),
             Self::NestedUnion => f.write_str("a union stands directly in a union"),
-            Self::EnumDefault(symbol) => write!(f, "default \"{symbol}\" is none of the symbols"),
+            Self::EnumDefault(symbol) => write!(f, "default \"{symbol}\" is not one of the symbols"),
             Self::TooManyTypes => write!(f, "more than {MAX_TYPES} types"),
         }
     }
@@ -66,8 +66,13 @@ impl Schema {
     pub(crate) fn parse(text: &str) -> Result<Self, Box<SchemaError>> {
         let json = Json::parse_with(text, MAX_JSON_DEPTH, Repeated::SameDropped);
         let json = json.map_err(|error| WithPath::here(SchemaProblem::Json(error)))?;
-        let mut parser =
-            Parser { root: &json, types: Vec::new(), names: HashMap::new(), ahead: HashSet::new(), definitions: None };
+        let mut parser = SchemaParser {
+            root: &json,
+            types: Vec::new(),
+            names: HashMap::new(),
+            ahead: HashSet::new(),
+            definitions: None,
+        };
         let root = parser.ty(&json, "")?;
         // what looks like a definition may stand where none is read
         if let Some(name) = parser.ahead.into_iter().min() {
@@ -77,7 +82,7 @@ impl Schema {
     }
 }
 
-struct Parser<'j> {
+struct SchemaParser<'j> {
     root: &'j Json<'j>,
     types: Vec<Type>,
     names: HashMap<Box<str>, TypeId>,
@@ -89,7 +94,7 @@ struct Parser<'j> {
 
 type Parsed<T> = Result<T, Box<SchemaError>>;
 
-impl Parser<'_> {
+impl SchemaParser<'_> {
     fn ty(&mut self, json: &Json<'_>, namespace: &str) -> Parsed<TypeId> {
         match json {
             Json::Text(name) => self.by_name(name, namespace),

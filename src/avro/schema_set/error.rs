@@ -1,7 +1,7 @@
 //! What is wrong with a schema directory.
 
 use super::{
-    super::{path::WithPath, plan::Mismatch, schema::SchemaError, write::JsonEncodeError},
+    super::{json_encode::JsonEncodeError, path::WithPath, plan::Mismatch, schema::SchemaError},
     FieldError, SchemaId,
 };
 use std::fmt;
@@ -44,24 +44,24 @@ pub enum SetProblem {
     Empty,
     /// More subjects than can be numbered.
     TooManySubjects,
-    /// A file name that is no positive integer without leading zeros.
+    /// A file name that is not a positive integer without leading zeros.
     Version {
         /// The file.
         path: Box<str>,
     },
-    /// A file that is no schema.
+    /// A file that is not a schema.
     Schema {
         /// The file.
         path: Box<str>,
         /// What is wrong with it.
         error: Box<SchemaError>,
     },
-    /// A schema that is no record.
+    /// A schema that is not a record.
     NotARecord {
         /// The file.
         path: Box<str>,
     },
-    /// A `schemaIds` that is no list of four-byte integers and UUIDs.
+    /// A `schemaIds` that is not a list of four-byte integers and UUIDs.
     Ids {
         /// The file.
         path: Box<str>,
@@ -73,7 +73,7 @@ pub enum SetProblem {
         /// The other.
         second: Box<str>,
     },
-    /// A default of a newest version that is no value of its field.
+    /// A default of a newest version that is not a value of its field.
     Default {
         /// The file.
         path: Box<str>,
@@ -132,10 +132,10 @@ impl fmt::Display for SetProblem {
         match self {
             Self::Empty => f.write_str("there is no schema"),
             Self::TooManySubjects => write!(f, "more than {} subjects", u16::MAX),
-            Self::Version { path } => write!(f, "{path}: the version in the file's name is no positive integer"),
+            Self::Version { path } => write!(f, "{path}: the version in the file's name is not a positive integer"),
             Self::Schema { path, error } => write!(f, "{path}: {error}"),
-            Self::NotARecord { path } => write!(f, "{path}: the schema is no record"),
-            Self::Ids { path } => write!(f, "{path}: schemaIds is no list of four-byte integers and uuids"),
+            Self::NotARecord { path } => write!(f, "{path}: the schema is not a record"),
+            Self::Ids { path } => write!(f, "{path}: schemaIds is not a list of four-byte integers and uuids"),
             Self::DuplicateVersion { first, second } => write!(f, "{first} and {second} are the same version"),
             Self::Default { path, field, error } => write!(f, "{path}: the default of {field} does not fit: {error}"),
             Self::Incompatible { subject, writer, reader, mismatch } => {

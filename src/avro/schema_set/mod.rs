@@ -13,10 +13,10 @@ pub use ids::SchemaId;
 pub use subject::{FieldError, RecordJsonError, SchemaVersion, Subject};
 
 use super::{
+    json_encode::{self, JsonEncodeError},
     path::WithPath,
     plan::{self, Purpose, TrackedFields},
     schema::{Schema, Type},
-    write,
 };
 use crate::record::SubjectId;
 use std::collections::BTreeMap;
@@ -106,14 +106,14 @@ fn check(subject: &Subject, problems: &mut Vec<SetProblem>) {
     }
 }
 
-/// The defaults of `schema` that are no values of their fields, as `Record.field`.
-fn invalid_defaults(schema: &Schema) -> Vec<(Box<str>, WithPath<write::JsonEncodeError>)> {
+/// The defaults of `schema` that are not values of their fields, as `Record.field`.
+fn invalid_defaults(schema: &Schema) -> Vec<(Box<str>, WithPath<JsonEncodeError>)> {
     let mut invalid = Vec::new();
     for ty in schema.types() {
         let Type::Record(record) = ty else { continue };
         for field in &record.fields {
             if let Some(default) = &field.default
-                && let Err(error) = write::default_datum(schema, field.ty, default, &mut Vec::new())
+                && let Err(error) = json_encode::default_datum(schema, field.ty, default, &mut Vec::new())
             {
                 invalid.push((format!("{}.{}", record.named.name, field.name).into(), *error));
             }

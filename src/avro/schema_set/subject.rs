@@ -2,11 +2,11 @@
 
 use super::{
     super::{
+        json_encode::{self, Bounds, JsonEncodeError},
         limits::Limits,
         path::WithPath,
         plan::Mismatch,
         schema::{FixedMeaning, Int, Schema, Type, TypeId},
-        write::{self, Bounds, JsonEncodeError},
     },
     SchemaFile, SchemaId, SetProblem,
 };
@@ -84,7 +84,7 @@ impl SchemaVersion {
         let Limits { max_depth: depth, max_values: values, max_inflated_bytes: bytes, .. } = Limits::default();
         let json = Json::parse(record, 2 * depth).map_err(RecordJsonError::Json)?;
         let mut datum = Vec::new();
-        write::record_datum(&self.schema, &json, Bounds { depth, values, bytes }, &mut datum)
+        json_encode::record_datum(&self.schema, &json, Bounds { depth, values, bytes }, &mut datum)
             .map_err(|error| RecordJsonError::Record(*error))?;
         Ok(datum)
     }
@@ -94,7 +94,7 @@ impl SchemaVersion {
     }
 }
 
-/// The `schemaIds` of the schema in `text`; none if one of them is no id.
+/// The `schemaIds` of the schema in `text`; none if one of them is not an id.
 fn schema_ids(text: &str) -> Option<Vec<SchemaId>> {
     let json = Json::parse_with(text, usize::MAX, Repeated::SameDropped).ok()?;
     match json.get("schemaIds") {
@@ -181,7 +181,7 @@ impl Subject {
     /// that may also be null, on the way or at the end, is what it is otherwise.
     ///
     /// # Errors
-    /// If a name on the path is no field, or leads through something that is no record.
+    /// If a name on the path is not a field, or leads through something that is not a record.
     pub fn field(&self, path: &str) -> Result<FieldKind, FieldError> {
         let schema = &self.newest.schema;
         let mut ty = schema.root();
@@ -223,12 +223,12 @@ fn kind_of(ty: &Type) -> FieldKind {
     }
 }
 
-/// Why a text is no record of a schema.
+/// Why a text is not a record of a schema.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RecordJsonError {
-    /// It is no JSON.
+    /// It is not JSON.
     Json(JsonError),
-    /// A value is none of its field.
+    /// A value does not fit its field.
     Record(WithPath<JsonEncodeError>),
 }
 
@@ -258,7 +258,7 @@ pub enum FieldError {
         /// The name that is looked for.
         name: Box<str>,
     },
-    /// What is there is no record, or a union with more than null and a record.
+    /// What is there is not a record, or a union with more than null and a record.
     NotInARecord {
         /// The name that is looked for.
         name: Box<str>,
@@ -269,7 +269,7 @@ impl fmt::Display for FieldError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unknown { name } => write!(f, "the schema has no field {name}"),
-            Self::NotInARecord { name } => write!(f, "{name} is looked for in something that is no record"),
+            Self::NotInARecord { name } => write!(f, "{name} is looked for in something that is not a record"),
         }
     }
 }

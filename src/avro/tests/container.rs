@@ -23,7 +23,7 @@ fn reading() -> Decoder {
 
 fn ids(range: std::ops::Range<i64>) -> Vec<u8> {
     let mut data = Vec::new();
-    range.for_each(|id| write::push_long(&mut data, id));
+    range.for_each(|id| binary::push_long(&mut data, id));
     data
 }
 
@@ -66,9 +66,9 @@ fn a_container_without_codec_or_with_blocks_of_metadata_is_read() {
         // A block of one entry, which says its size.
         body.push(1);
         let mut entry = Vec::new();
-        write::push_bytes(&mut entry, key.as_bytes());
-        write::push_bytes(&mut entry, value.as_bytes());
-        write::push_len(&mut body, entry.len());
+        binary::push_bytes(&mut entry, key.as_bytes());
+        binary::push_bytes(&mut entry, value.as_bytes());
+        binary::push_len(&mut body, entry.len());
         body.extend(entry);
     }
     body.push(0);
@@ -255,7 +255,7 @@ fn one_field_of_zeros_is_read_whatever_its_ratio() {
     let schema = own("Z", r#"{"name": "zeros", "type": "bytes"}"#);
     let decoder = decoder(&[("z/1", &schema)], &[WireFormat::Container]);
     let mut data = Vec::new();
-    write::push_bytes(&mut data, &[0; 300_000]);
+    binary::push_bytes(&mut data, &[0; 300_000]);
     for (codec, compression) in
         [("zstandard", Compression::Zstandard), ("bzip2", Compression::Bzip2), ("xz", Compression::Xz)]
     {

@@ -393,7 +393,7 @@ fn decimals_of_another_precision_or_scale_stop_the_start() {
         let error = versions(&[&decimal(5, 2), &other]).unwrap_err();
         assert!(error.ends_with("f: decimals match only if precision and scale are the same"), "{error}");
     }
-    // Where one of them is no decimal the underlying types match, and the reader says what the bytes mean.
+    // Where one of them is not a decimal the underlying types match, and the reader says what the bytes mean.
     let body = r#"{"f": "AQ=="}"#;
     assert_eq!(evolve(&bytes, body, &decimal(5, 2)), Ok(record([("f", Tree::Decimal(vec![1], 2))])));
     assert_eq!(evolve(&decimal(5, 2), r#"{"f": 0.01}"#, &bytes), Ok(record([("f", Tree::Bytes(vec![1]))])));

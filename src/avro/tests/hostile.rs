@@ -14,7 +14,7 @@ fn on_a_small_stack<T: Send>(run: impl FnOnce() -> T + Send) -> T {
 
 fn long(value: i64) -> Vec<u8> {
     let mut bytes = Vec::new();
-    write::push_long(&mut bytes, value);
+    binary::push_long(&mut bytes, value);
     bytes
 }
 
@@ -120,7 +120,7 @@ fn a_map_with_a_key_twice_is_rejected_however_many_keys_it_has() {
     let map = |keys: &[String], value: &[u8]| {
         let mut bytes = long(i64::try_from(keys.len()).unwrap());
         for key in keys {
-            write::push_bytes(&mut bytes, key.as_bytes());
+            binary::push_bytes(&mut bytes, key.as_bytes());
             bytes.extend(value);
         }
         bytes.push(0);
@@ -305,7 +305,7 @@ fn what_defaults_expand_a_message_to_is_bounded_while_it_grows() {
     let default = format!(r#"{{"name": "note", "type": "string", "default": "{}"}}"#, "x".repeat(500));
     let (writer, reader) = (items(""), items(&default));
     let mut data = Vec::new();
-    write::push_long(&mut data, 1_000_000);
+    binary::push_long(&mut data, 1_000_000);
     data.push(0);
     let decoder = decoder(&[("s/1", &writer), ("s/2", &reader)], &[WireFormat::Container]);
     let (found, message) = reason(&decoder, &binary(&container(&writer, "null", &[(1, &data)])));

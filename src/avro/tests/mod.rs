@@ -13,9 +13,9 @@ mod tracked;
 pub(crate) mod tree;
 
 use super::{
-    Body, DecodeError, Decoder, Input, Options, SchemaFile, Schemas, Scratch, Undecoded, WireFormat,
+    Body, DecodeError, Decoder, Input, Options, SchemaFile, Schemas, Scratch, Undecoded, WireFormat, binary,
+    json_encode::{self, Bounds},
     schema::Schema,
-    write::{self, Bounds},
 };
 use crate::{json::Json, outcome::Reason};
 use tree::{Records, Tree};
@@ -131,7 +131,7 @@ fn write(schema: &str, json: &str) -> Vec<u8> {
     let mut datum = Vec::new();
     let bounds = Bounds { depth: 100, values: 1_000_000, bytes: 1 << 30 };
     let json = Json::parse(json, 200).unwrap();
-    write::record_datum(&Schema::parse(schema).unwrap(), &json, bounds, &mut datum).unwrap();
+    json_encode::record_datum(&Schema::parse(schema).unwrap(), &json, bounds, &mut datum).unwrap();
     datum
 }
 
@@ -146,15 +146,15 @@ fn evolve(writer: &str, json: &str, reader: &str) -> Result<Tree, (Reason, Strin
 /// the data as it stands in the file.
 fn container(schema: &str, codec: &str, blocks: &[(i64, &[u8])]) -> Vec<u8> {
     let mut body = b"Obj\x01".to_vec();
-    write::push_len(&mut body, 2);
+    binary::push_len(&mut body, 2);
     for text in ["avro.schema", schema, "avro.codec", codec] {
-        write::push_bytes(&mut body, text.as_bytes());
+        binary::push_bytes(&mut body, text.as_bytes());
     }
     body.push(0);
     body.extend([7; 16]);
     for (count, data) in blocks {
-        write::push_long(&mut body, *count);
-        write::push_bytes(&mut body, data);
+        binary::push_long(&mut body, *count);
+        binary::push_bytes(&mut body, data);
         body.extend([7; 16]);
     }
     body

@@ -35,13 +35,13 @@ pub(crate) enum Model {
     Array(Box<Model>),
     Map(Box<Model>),
     Union(Vec<Model>),
-    Record(u32, Vec<Field>),
+    Record(u32, Vec<ModelField>),
     /// `null`, or the record around here: the one of this number.
     Recursive(u32),
 }
 
 #[derive(Debug, Clone)]
-pub(crate) struct Field {
+pub(crate) struct ModelField {
     number: u32,
     model: Model,
     /// Whether it has a default.
@@ -117,7 +117,7 @@ pub(crate) fn model() -> impl Strategy<Value = Model> {
 }
 
 fn record(models: Vec<Model>) -> Model {
-    let field = |(model, number)| Field { number, model, default: false };
+    let field = |(model, number)| ModelField { number, model, default: false };
     Model::Record(0, models.into_iter().zip(0..).map(field).collect())
 }
 
@@ -231,7 +231,7 @@ pub(crate) fn schema(model: &Model) -> String {
     }
 }
 
-fn field(field: &Field) -> String {
+fn field(field: &ModelField) -> String {
     let default = if field.default { format!(r#","default":{}"#, default(&field.model)) } else { String::new() };
     format!(r#"{{"name":"f{}","type":{}{default}}}"#, field.number, schema(&field.model))
 }
@@ -323,7 +323,7 @@ pub(crate) fn evolved(model: &Model, dice: &mut Dice, fresh: &mut u32) -> Model 
                 if let Model::Record(number, _) = &mut model {
                     *number = 2000 + *fresh;
                 }
-                kept.push(Field { number: 100 + *fresh, model, default: true });
+                kept.push(ModelField { number: 100 + *fresh, model, default: true });
             }
             Model::Record(number, kept)
         }
@@ -449,7 +449,7 @@ pub(crate) fn json_text(value: &Value, model: &Model, around: &mut Vec<Model>) -
             around.pop();
             format!("{{{}}}", fields.join(","))
         }
-        (value, model) => panic!("{value:?} is no value of {model:?}"),
+        (value, model) => panic!("{value:?} is not a value of {model:?}"),
     }
 }
 
@@ -501,7 +501,7 @@ pub(crate) fn tree(value: &Value, model: &Model, around: &mut Vec<Model>) -> Tre
             around.pop();
             record
         }
-        (value, model) => panic!("{value:?} is no value of {model:?}"),
+        (value, model) => panic!("{value:?} is not a value of {model:?}"),
     }
 }
 

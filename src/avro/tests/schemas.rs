@@ -27,7 +27,7 @@ fn every_problem_of_every_file_is_told_at_once() {
         ("f/1", &record_of(r#"{"name": "f", "type": "int", "default": "x"}"#)),
         ("g/1", &record_of(r#"{"name": "f", "type": "Missing"}"#)),
     ];
-    let version = "the version in the file's name is no positive integer";
+    let version = "the version in the file's name is not a positive integer";
     assert_eq!(
         errors(&files),
         [
@@ -35,9 +35,9 @@ fn every_problem_of_every_file_is_told_at_once() {
             &format!("a/01.avsc: {version}"),
             &format!("a/latest.avsc: {version}"),
             "b/1.avsc: not json at byte 1",
-            "c/1.avsc: the schema is no record",
-            "d/1.avsc: schemaIds is no list of four-byte integers and uuids",
-            "e/1.avsc: schemaIds is no list of four-byte integers and uuids",
+            "c/1.avsc: the schema is not a record",
+            "d/1.avsc: schemaIds is not a list of four-byte integers and uuids",
+            "e/1.avsc: schemaIds is not a list of four-byte integers and uuids",
             "g/1.avsc: f: type \"Missing\" is not defined",
             "f/1.avsc: the default of R.f does not fit: not the json of a value of type int",
         ]
@@ -176,12 +176,12 @@ fn what_is_no_schema_is_told_where() {
         (field_of("1"), "f: neither a type name, nor an object with a type, nor a union"),
         (field_of("{}"), "f: attribute \"type\" is missing or of the wrong kind"),
         (field_of(r#"["int", ["null"]]"#), "f[1]: a union stands directly in a union"),
-        (field_of(r#"["int", {"type": "int", "logicalType": "date"}]"#), "f[1]: \"int\" comes twice"),
+        (field_of(r#"["int", {"type": "int", "logicalType": "date"}]"#), "f[1]: \"int\" occurs twice"),
         (field_of(r#"{"type": "array"}"#), "f: attribute \"items\" is missing or of the wrong kind"),
         (field_of(r#"{"type": "map", "values": "x"}"#), "f.values: type \"x\" is not defined"),
-        (named("enum", r#", "symbols": ["A", "A"]"#), "f: \"A\" comes twice"),
-        (named("enum", r#", "symbols": ["A-B"]"#), "f: \"A-B\" is no legal name"),
-        (named("enum", r#", "symbols": ["A"], "default": "B""#), "f: default \"B\" is none of the symbols"),
+        (named("enum", r#", "symbols": ["A", "A"]"#), "f: \"A\" occurs twice"),
+        (named("enum", r#", "symbols": ["A-B"]"#), "f: \"A-B\" is not a legal name"),
+        (named("enum", r#", "symbols": ["A"], "default": "B""#), "f: default \"B\" is not one of the symbols"),
         (named("enum", r#", "symbols": "A""#), "f: attribute \"symbols\" is missing or of the wrong kind"),
         (named("fixed", r#", "size": -1"#), "f: attribute \"size\" is missing or of the wrong kind"),
         (named("fixed", r#", "size": 2147483648"#), "f: attribute \"size\" is missing or of the wrong kind"),
@@ -190,11 +190,11 @@ fn what_is_no_schema_is_told_where() {
             named("record", r#", "fields": [{"type": "int"}]"#),
             "f[0]: attribute \"name\" is missing or of the wrong kind",
         ),
-        (named("record", r#", "fields": [], "namespace": "a-b""#), "f: \"a-b.N\" is no legal name"),
-        (record_of(r#"{"name": "f", "type": "int"}, {"name": "f", "type": "int"}"#), "\"f\" comes twice"),
-        (record_of(r#"{"name": "1", "type": "int"}"#), "1: \"1\" is no legal name"),
-        (field_of(r#"{"type": "fixed", "name": "R", "size": 1}"#), "f: \"R\" comes twice"),
-        (field_of(r#"{"type": "fixed", "name": "string", "size": 1}"#), "f: \"string\" is no legal name"),
+        (named("record", r#", "fields": [], "namespace": "a-b""#), "f: \"a-b.N\" is not a legal name"),
+        (record_of(r#"{"name": "f", "type": "int"}, {"name": "f", "type": "int"}"#), "\"f\" occurs twice"),
+        (record_of(r#"{"name": "1", "type": "int"}"#), "1: \"1\" is not a legal name"),
+        (field_of(r#"{"type": "fixed", "name": "R", "size": 1}"#), "f: \"R\" occurs twice"),
+        (field_of(r#"{"type": "fixed", "name": "string", "size": 1}"#), "f: \"string\" is not a legal name"),
     ] {
         assert_eq!(errors(&[("s/1", &schema)]), [format!("s/1.avsc: {error}")], "{schema}");
     }
@@ -260,7 +260,7 @@ fn a_type_may_be_used_before_it_is_defined() {
     assert_eq!(evolve(&forward, r#"{"x": [{"n": null}], "y": {"n": null}}"#, &backward), Ok(tree));
 
     let in_union = fields(r#"["Item", "a.b.Item"]"#, item);
-    assert!(Schema::parse(&in_union).unwrap_err().to_string().contains("\"a.b.Item\" comes twice"));
+    assert!(Schema::parse(&in_union).unwrap_err().to_string().contains("\"a.b.Item\" occurs twice"));
     for missing in [
         fields("\"Other\"", item),
         fields("\"a.c.Item\"", item),

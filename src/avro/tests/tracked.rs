@@ -66,7 +66,7 @@ fn a_tracked_field_is_reported_in_every_version_and_in_defaults_and_containers()
 fn tracking_a_field_that_does_not_exist_stops_the_start() {
     let error = |path| tracking(&[("s/1", NESTED)], &[WireFormat::Datum], &[(0, path)]).unwrap_err();
     assert_eq!(error("nothing"), "subject s: field nothing: the schema has no field nothing");
-    assert_eq!(error("id.zip"), "subject s: field id.zip: zip is looked for in something that is no record");
+    assert_eq!(error("id.zip"), "subject s: field id.zip: zip is looked for in something that is not a record");
     assert_eq!(error(""), "subject s: field : the schema has no field ");
 }
 

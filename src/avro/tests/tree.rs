@@ -20,13 +20,13 @@ pub(crate) enum Tree {
     Record(Vec<(String, Tree)>),
 }
 
-/// Collects the records it is told of, and panics if it is told of something that is no well-formed record.
+/// Collects the records it is told of, and panics if it is told of something that is not a well-formed record.
 #[derive(Debug, Default)]
 pub(crate) struct Records {
     pub(crate) finished: Vec<(SubjectId, Tree)>,
     /// The tracked fields of the record that is being read, with the name each came after.
     pub(crate) tracked: Vec<(TrackedField, String)>,
-    /// Their values, where those are no collections.
+    /// Their values, where those are not collections.
     pub(crate) tracked_values: Vec<(TrackedField, Tree)>,
     /// How many of `tracked` have had their value.
     answered: usize,
@@ -166,7 +166,7 @@ impl RecordVisitor for Records {
     }
     fn tracked_field(&mut self, field: TrackedField) -> Result<(), ItemError> {
         assert!(matches!(self.open.last(), Some(Open::Record(_, Some(_)))), "a tracked field without its name");
-        assert!(self.tracked.iter().all(|(other, _)| *other != field), "a tracked field that comes twice");
+        assert!(self.tracked.iter().all(|(other, _)| *other != field), "a tracked field that occurs twice");
         self.tracked.push((field, self.last_field.clone()));
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Why a datum is no record.
+//! Why a datum is not a record.
 
 use crate::{
     avro::path::WithPath,
@@ -7,7 +7,7 @@ use crate::{
 };
 use std::fmt;
 
-/// Why a datum is no record of its schemas.
+/// Why a datum is not a record of its schemas.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum DatumError {
     Truncated,

@@ -9,11 +9,11 @@ mod skip;
 
 use super::{
     limits::Limits,
-    plan::{Action, Node, NodeId, Plan, Span, Step},
+    plan::{Action, FieldStep, Node, NodeId, Plan, Span},
 };
 use crate::record::{ItemError, RecordVisitor, SubjectId};
 pub(crate) use error::DatumError;
-pub(crate) use reader::Reader;
+pub(crate) use reader::DatumReader;
 use reader::{Read, datum_error};
 
 /// What is left of a message's bounds, shared by its records.
@@ -77,7 +77,7 @@ pub(crate) fn read_record<'a, V: RecordVisitor>(
 ) -> Read<&'a [u8]> {
     keys.0.clear();
     visitor.begin(subject, index)?;
-    let (reader, depth) = (Reader::new(datum), budget.limits.max_depth);
+    let (reader, depth) = (DatumReader::new(datum), budget.limits.max_depth);
     let mut walk = Walk { plan, whole: datum, reader, depth, budget: *budget, keys: &mut keys.0, visitor };
     let walked = walk.value(plan.root);
     *budget = walk.budget;
@@ -94,7 +94,7 @@ struct Walk<'a, 'v, V> {
     plan: &'a Plan,
     /// The datum, or the default, that `reader` reads to the end of.
     whole: &'a [u8],
-    reader: Reader<'a>,
+    reader: DatumReader<'a>,
     /// How many levels deeper it may go.
     depth: usize,
     budget: Budget,
@@ -103,7 +103,7 @@ struct Walk<'a, 'v, V> {
 }
 
 /// A run of items that an array or map has on its own, and what must be left of the datum behind it, if it says so.
-struct Block {
+struct CollectionBlock {
     count: usize,
     end: Option<usize>,
 }
@@ -185,7 +185,7 @@ impl<'a, V: RecordVisitor> Walk<'a, '_, V> {
     }
 
     #[inline]
-    fn step(&mut self, step: &Step) -> Read<()> {
+    fn step(&mut self, step: &FieldStep) -> Read<()> {
         let node = match step.action {
             Action::Read(node) => node,
             Action::ReadIfPresent(node, _) => {
@@ -205,7 +205,7 @@ impl<'a, V: RecordVisitor> Walk<'a, '_, V> {
     }
 
     #[inline]
-    fn announce(&mut self, step: &Step) -> Result<(), ItemError> {
+    fn announce(&mut self, step: &FieldStep) -> Result<(), ItemError> {
         self.visitor.field(&step.name)?;
         for field in &step.tracked {
             self.visitor.tracked_field(*field)?;
@@ -279,7 +279,7 @@ impl<'a, V: RecordVisitor> Walk<'a, '_, V> {
     fn default(&mut self, node: Node, datum: &'a [u8]) -> Read<()> {
         self.budget.expand(datum.len()).map_err(datum_error)?;
         let around = (self.whole, self.reader);
-        (self.whole, self.reader) = (datum, Reader::new(datum));
+        (self.whole, self.reader) = (datum, DatumReader::new(datum));
         let read = self.value(node);
         (self.whole, self.reader) = around;
         read
@@ -287,7 +287,7 @@ impl<'a, V: RecordVisitor> Walk<'a, '_, V> {
 
     /// The head of the next block; none at the end of the collection. Each item takes `min_bytes` bytes, so that a count
     /// beyond what is left is known to be one before the first item is read.
-    fn block(&mut self, min_bytes: u32) -> Read<Option<Block>> {
+    fn block(&mut self, min_bytes: u32) -> Read<Option<CollectionBlock>> {
         let count = self.reader.long()?;
         if count == 0 {
             return Ok(None);
@@ -302,7 +302,7 @@ impl<'a, V: RecordVisitor> Walk<'a, '_, V> {
         if count > self.budget.values {
             return Err(datum_error(DatumError::Values(self.budget.limits.max_values)));
         }
-        Ok(Some(Block { count, end }))
+        Ok(Some(CollectionBlock { count, end }))
     }
 
     fn block_end(&mut self) -> Read<usize> {
@@ -310,7 +310,7 @@ impl<'a, V: RecordVisitor> Walk<'a, '_, V> {
         self.reader.remaining().checked_sub(size).ok_or_else(|| datum_error(DatumError::Truncated))
     }
 
-    fn end(&self, block: &Block) -> Read<()> {
+    fn end(&self, block: &CollectionBlock) -> Read<()> {
         match block.end {
             Some(end) if end != self.reader.remaining() => Err(datum_error(DatumError::Block)),
             _ => Ok(()),

@@ -7,11 +7,11 @@ pub(crate) type Read<T> = Result<T, Box<WithPath<DatumError>>>;
 
 /// What is left of a datum.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Reader<'d> {
+pub(crate) struct DatumReader<'d> {
     rest: &'d [u8],
 }
 
-impl<'d> Reader<'d> {
+impl<'d> DatumReader<'d> {
     pub(crate) fn new(datum: &'d [u8]) -> Self {
         Self { rest: datum }
     }
@@ -120,11 +120,11 @@ pub(crate) fn datum_error(fault: DatumError) -> Box<WithPath<DatumError>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::avro::write::push_long;
+    use crate::avro::binary::push_long;
     use proptest::prelude::*;
 
     fn long(bytes: &[u8]) -> Result<i64, DatumError> {
-        Reader::new(bytes).long().map_err(|at| at.error().clone())
+        DatumReader::new(bytes).long().map_err(|at| at.error().clone())
     }
 
     #[test]
@@ -150,11 +150,11 @@ mod tests {
     fn an_int_beyond_32_bits_and_a_negative_length_are_faults() {
         let mut bytes = Vec::new();
         push_long(&mut bytes, i64::from(i32::MAX) + 1);
-        assert_eq!(Reader::new(&bytes).int().unwrap_err().error(), &DatumError::Int);
-        assert_eq!(Reader::new(&[1]).bytes().unwrap_err().error(), &DatumError::Length);
-        assert_eq!(Reader::new(&[4, b'a']).bytes().unwrap_err().error(), &DatumError::Truncated);
-        assert_eq!(Reader::new(&[2, 0xFF]).string().unwrap_err().error(), &DatumError::Utf8);
-        assert_eq!(Reader::new(&[2]).boolean().unwrap_err().error(), &DatumError::Boolean);
+        assert_eq!(DatumReader::new(&bytes).int().unwrap_err().error(), &DatumError::Int);
+        assert_eq!(DatumReader::new(&[1]).bytes().unwrap_err().error(), &DatumError::Length);
+        assert_eq!(DatumReader::new(&[4, b'a']).bytes().unwrap_err().error(), &DatumError::Truncated);
+        assert_eq!(DatumReader::new(&[2, 0xFF]).string().unwrap_err().error(), &DatumError::Utf8);
+        assert_eq!(DatumReader::new(&[2]).boolean().unwrap_err().error(), &DatumError::Boolean);
     }
 
     proptest! {
@@ -163,7 +163,7 @@ mod tests {
             let value = value >> shift;
             let mut bytes = Vec::new();
             push_long(&mut bytes, value);
-            let mut reader = Reader::new(&bytes);
+            let mut reader = DatumReader::new(&bytes);
             prop_assert_eq!(reader.long().unwrap(), value);
             prop_assert_eq!(reader.remaining(), 0);
         }

@@ -1,0 +1,233 @@
+//! Writes a JSON value as a datum: defaults of a schema, bodies in JSON, and what a producer sends.
+//!
+//! A body in JSON becomes a datum first and is then read by the plan like any other, so that limits,
+//! tracked fields and schema evolution are the same for both.
+//!
+//! | Avro | in a record | in a schema's default |
+//! | --- | --- | --- |
+//! | null, boolean, string, enum, array, map, record | as JSON has it | the same |
+//! | int, long, time-*, timestamp-* | a number without fraction and exponent | the same |
+//! | float, double | a number | the same |
+//! | bytes, fixed, duration | base64, either alphabet, padded or not | characters 0 to 255, a byte each |
+//! | decimal | a number, or a string that holds one; exact | as bytes |
+//! | date | `2024-01-15`, or days since 1970-01-01 | days |
+//! | uuid on a fixed | its usual form | as fixed |
+//! | union | the first branch that takes the value, or of a number the first that holds it exactly; if none does, `{"<branch>": value}` | the first that takes it |
+//!
+//! A field that is absent is read from one of its aliases, else it has its default. A member that is not a field is an
+//! error: nothing is silently lost.
+
+mod error;
+mod scalar;
+mod union;
+
+pub use error::JsonEncodeError;
+
+use super::{
+    binary::{push_bytes, push_len, push_long},
+    path::WithPath,
+    schema::{Field, Int, Record, Schema, Type, TypeId},
+    text,
+};
+use crate::{calendar, json::Json};
+use scalar::{number, unscaled};
+use std::{borrow::Cow, collections::HashMap};
+use union::Choice;
+
+/// How the JSON spells what JSON has no type for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Dialect {
+    /// As in a schema's defaults.
+    Default,
+    /// As in a record.
+    Record,
+}
+
+/// What a datum may grow to while it is written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    pub(crate) depth: usize,
+    pub(crate) values: usize,
+    pub(crate) bytes: usize,
+}
+
+/// What the default of one field may grow to. No item holds as much, and a schema can ask for any amount: a default of
+/// nested records doubles with each level.
+const DEFAULT_BOUNDS: Bounds = Bounds { depth: 32, values: 1 << 16, bytes: 1 << 18 };
+
+/// Writes the default of a field of type `ty`.
+pub(crate) fn default_datum(
+    schema: &Schema,
+    ty: TypeId,
+    default: &Json<'_>,
+    datum: &mut Vec<u8>,
+) -> Result<(), JsonFailure> {
+    JsonEncoder::new(schema, Dialect::Default, DEFAULT_BOUNDS, datum).value(ty, default)
+}
+
+/// Writes `record` as a datum of `schema`.
+pub(crate) fn record_datum(
+    schema: &Schema,
+    record: &Json<'_>,
+    bounds: Bounds,
+    datum: &mut Vec<u8>,
+) -> Result<(), JsonFailure> {
+    JsonEncoder::new(schema, Dialect::Record, bounds, datum).value(schema.root(), record)
+}
+
+/// Writes values at the end of a datum.
+pub(in crate::avro) struct JsonEncoder<'s, 'd> {
+    pub(in crate::avro) schema: &'s Schema,
+    dialect: Dialect,
+    /// What is left of each.
+    bounds: Bounds,
+    pub(in crate::avro) datum: &'d mut Vec<u8>,
+    /// What came of values of unions that several branches might take, by the addresses of both. Without it the branches
+    /// of unions within unions would be tried again and again, and twice as often with each level.
+    choices: HashMap<(usize, usize), Result<Choice, JsonFailure>>,
+}
+
+/// An error, and where in the value it is.
+type JsonFailure = Box<WithPath<JsonEncodeError>>;
+
+pub(in crate::avro) type Written = Result<(), JsonFailure>;
+
+/// For each field of `record`, its member among `members`.
+///
+/// # Errors
+/// If there is a member that is not a field.
+pub(in crate::avro) fn members_of(
+    record: &Record,
+    members: &[(Cow<'_, str>, Json<'_>)],
+) -> Result<Vec<Option<usize>>, JsonFailure> {
+    let sources = record.sources(|name| members.iter().position(|(member, _)| member == name));
+    // no two fields have one member
+    if sources.iter().flatten().count() == members.len() {
+        Ok(sources)
+    } else {
+        Err(WithPath::here(JsonEncodeError::UnknownField))
+    }
+}
+
+impl<'s, 'd> JsonEncoder<'s, 'd> {
+    fn new(schema: &'s Schema, dialect: Dialect, bounds: Bounds, datum: &'d mut Vec<u8>) -> Self {
+        Self { schema, dialect, bounds, datum, choices: HashMap::new() }
+    }
+
+    /// An encoder of a body in JSON.
+    pub(in crate::avro) fn of_body(schema: &'s Schema, bounds: Bounds, datum: &'d mut Vec<u8>) -> Self {
+        Self::new(schema, Dialect::Record, bounds, datum)
+    }
+
+    pub(in crate::avro) fn value(&mut self, ty: TypeId, json: &Json<'_>) -> Written {
+        self.bounds.values =
+            self.bounds.values.checked_sub(1).ok_or_else(|| WithPath::here(JsonEncodeError::TooLarge))?;
+        if self.datum.len() > self.bounds.bytes {
+            return Err(WithPath::here(JsonEncodeError::TooLarge));
+        }
+        match (self.schema.get(ty), json) {
+            (Type::Union(branches), json) => return self.union(branches, json),
+            (Type::Record(record), Json::Object(entries)) => {
+                return self.nested(|encoder| encoder.record(record, entries));
+            }
+            (Type::Array(items), Json::Array(values)) => return self.nested(|encoder| encoder.array(*items, values)),
+            (Type::Map(value), Json::Object(entries)) => return self.nested(|encoder| encoder.map(*value, entries)),
+            (Type::Null, Json::Null) => {}
+            (Type::Boolean, Json::Boolean(value)) => self.datum.push(u8::from(*value)),
+            (Type::Int(Int::Date), Json::Text(text)) if self.dialect == Dialect::Record => {
+                let days = calendar::days_of_text(text)
+                    .ok_or_else(|| WithPath::here(JsonEncodeError::Text { expected: "a date" }))?;
+                push_long(self.datum, days.into());
+            }
+            (Type::Int(_), Json::Number(_)) => push_long(self.datum, number::<i32>(json, "int")?.into()),
+            (Type::Long(_), Json::Number(_)) => push_long(self.datum, number(json, "long")?),
+            (Type::Float, Json::Number(digits)) => {
+                let value = digits.parse().ok().filter(|value: &f32| value.is_finite());
+                let value = value.ok_or_else(|| WithPath::here(JsonEncodeError::Number { expected: "float" }))?;
+                self.datum.extend_from_slice(&value.to_le_bytes());
+            }
+            (Type::Double, Json::Number(digits)) => {
+                let value = digits.parse().ok().filter(|value: &f64| value.is_finite());
+                let value = value.ok_or_else(|| WithPath::here(JsonEncodeError::Number { expected: "double" }))?;
+                self.datum.extend_from_slice(&value.to_le_bytes());
+            }
+            (Type::String, Json::Text(text)) => push_bytes(self.datum, text.as_bytes()),
+            (Type::Enum(kind), Json::Text(text)) => self.symbol(kind, text)?,
+            (Type::Bytes(Some(decimal)), Json::Number(text) | Json::Text(text)) if self.dialect == Dialect::Record => {
+                push_bytes(self.datum, &text::twos_complement(unscaled(text, *decimal)?));
+            }
+            (Type::Bytes(_), Json::Text(text)) => {
+                let bytes = self.bytes(text)?;
+                push_bytes(self.datum, &bytes);
+            }
+            (Type::Fixed(fixed), Json::Number(text) | Json::Text(text)) => {
+                let bytes = self.fixed(fixed, text, json)?;
+                self.datum.extend_from_slice(&bytes);
+            }
+            (expected, _) => return Err(WithPath::here(JsonEncodeError::Kind { expected: expected.kind() })),
+        }
+        Ok(())
+    }
+
+    pub(in crate::avro) fn nested(&mut self, write: impl FnOnce(&mut Self) -> Written) -> Written {
+        self.bounds.depth = self.bounds.depth.checked_sub(1).ok_or_else(|| WithPath::here(JsonEncodeError::TooDeep))?;
+        let written = write(self);
+        self.bounds.depth += 1;
+        written
+    }
+
+    /// Which members there are is looked at before any of them is written: it mostly tells the records of a union apart.
+    fn record(&mut self, record: &'s Record, members: &[(Cow<'_, str>, Json<'_>)]) -> Written {
+        let sources = members_of(record, members)?;
+        for (field, source) in record.fields.iter().zip(&sources) {
+            if source.is_none() && field.default.is_none() {
+                return Err(WithPath::here(JsonEncodeError::MissingField).in_field(&field.name));
+            }
+        }
+        for (field, source) in record.fields.iter().zip(sources) {
+            let given = source.and_then(|source| members.get(source)).map(|(_, value)| value);
+            self.field(field, given, |encoder, value| encoder.value(field.ty, value))?;
+        }
+        Ok(())
+    }
+
+    /// Writes a field from `given`, or else from its default. Nothing is written if there is neither.
+    pub(in crate::avro) fn field(
+        &mut self,
+        field: &Field,
+        given: Option<&Json<'_>>,
+        write: impl FnOnce(&mut Self, &Json<'_>) -> Written,
+    ) -> Written {
+        let Some(value) = given.or(field.default.as_ref()) else { return Ok(()) };
+        let around = self.dialect;
+        if given.is_none() {
+            self.dialect = Dialect::Default;
+        }
+        let written = write(self, value).map_err(|error| error.in_field(&field.name));
+        self.dialect = around;
+        written
+    }
+
+    fn array(&mut self, items: TypeId, values: &[Json<'_>]) -> Written {
+        if !values.is_empty() {
+            push_len(self.datum, values.len());
+        }
+        for (index, value) in values.iter().enumerate() {
+            self.value(items, value).map_err(|error| error.in_item(index))?;
+        }
+        push_len(self.datum, 0);
+        Ok(())
+    }
+
+    fn map(&mut self, values: TypeId, entries: &[(Cow<'_, str>, Json<'_>)]) -> Written {
+        if !entries.is_empty() {
+            push_len(self.datum, entries.len());
+        }
+        for (index, (key, value)) in entries.iter().enumerate() {
+            push_bytes(self.datum, key.as_bytes());
+            self.value(values, value).map_err(|error| error.in_entry(index))?;
+        }
+        push_len(self.datum, 0);
+        Ok(())
+    }
+}

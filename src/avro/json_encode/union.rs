@@ -1,0 +1,134 @@
+//! Which branch of a union takes a JSON value.
+
+use super::{
+    Dialect, JsonEncodeError, JsonEncoder, JsonFailure, Written,
+    scalar::{sign_extended, unscaled},
+};
+use crate::{
+    avro::{
+        binary::push_len,
+        path::WithPath,
+        schema::{Fixed, FixedMeaning, Type, TypeId, unqualified},
+        text,
+    },
+    json::Json,
+};
+
+/// The branch of a union that takes a value.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::avro) struct Choice {
+    index: usize,
+    /// Whether the value stands in an object under the branch's name.
+    is_tagged: bool,
+}
+
+/// Writes a value as the branch of this number and type.
+type WriteBranch<'w, 's, 'd> = &'w dyn Fn(&mut JsonEncoder<'s, 'd>, usize, TypeId, &Json<'_>) -> Written;
+
+impl<'s, 'd> JsonEncoder<'s, 'd> {
+    /// The branch that takes the value; see [`choose`](Self::choose).
+    pub(super) fn union(&mut self, branches: &'s [TypeId], json: &Json<'_>) -> Written {
+        let write: WriteBranch<'_, 's, 'd> = &|encoder, _, branch, json| encoder.value(branch, json);
+        if !self.is_ambiguous(branches, json) {
+            return self.choose(branches, json, write).map(drop);
+        }
+        let key = (branches.as_ptr().addr(), std::ptr::from_ref(json).addr());
+        match self.choices.get(&key).cloned() {
+            Some(Ok(choice)) => self.chosen(branches, choice, json, write),
+            Some(Err(error)) => Err(error),
+            None => {
+                let choice = self.choose(branches, json, write);
+                self.choices.insert(key, choice.clone());
+                choice.map(drop)
+            }
+        }
+    }
+
+    /// Whether more than one branch may take a value that has others in it.
+    fn is_ambiguous(&self, branches: &[TypeId], json: &Json<'_>) -> bool {
+        let takes = |branch: &&TypeId| {
+            matches!(
+                (self.schema.get(**branch), json),
+                (Type::Record(_) | Type::Map(_), Json::Object(_)) | (Type::Array(_), Json::Array(_))
+            )
+        };
+        branches.iter().filter(takes).count() > 1
+    }
+
+    /// Writes a value as the first branch that takes it. Of a number in a body it is the first that holds it exactly, or
+    /// else a double.
+    pub(in crate::avro) fn choose(
+        &mut self,
+        branches: &[TypeId],
+        json: &Json<'_>,
+        write: WriteBranch<'_, 's, 'd>,
+    ) -> Result<Choice, JsonFailure> {
+        let best = self.best_for_number(branches, json);
+        let mut failure = None;
+        for index in best.into_iter().chain(0..branches.len()) {
+            let choice = Choice { index, is_tagged: false };
+            match self.chosen(branches, choice, json, write) {
+                Ok(()) => return Ok(choice),
+                Err(at) if matches!(at.error(), JsonEncodeError::TooLarge) => return Err(at),
+                // Of a value that may be absent the reason why it is not a null says nothing.
+                Err(at) if branches.get(index).is_some_and(|id| !matches!(self.schema.get(*id), Type::Null)) => {
+                    failure = Some(if failure.is_none() { at } else { WithPath::here(JsonEncodeError::NoBranch) });
+                }
+                Err(_) => {}
+            }
+        }
+        if let (Dialect::Record, Json::Object(entries)) = (self.dialect, json)
+            && let [(name, _)] = entries.as_slice()
+            && let Some(index) = branches.iter().position(|branch| goes_by(self.schema.get(*branch), name))
+        {
+            let choice = Choice { index, is_tagged: true };
+            return self.chosen(branches, choice, json, write).map(|()| choice);
+        }
+        Err(failure.unwrap_or_else(|| WithPath::here(JsonEncodeError::NoBranch)))
+    }
+
+    /// Writes a value as the branch of `choice`, or nothing if it does not take it.
+    fn chosen(
+        &mut self,
+        branches: &[TypeId],
+        choice: Choice,
+        json: &Json<'_>,
+        write: WriteBranch<'_, 's, 'd>,
+    ) -> Written {
+        let no_branch = || WithPath::here(JsonEncodeError::NoBranch);
+        let branch = *branches.get(choice.index).ok_or_else(no_branch)?;
+        let value = match json {
+            Json::Object(entries) if choice.is_tagged => entries.first().map(|(_, value)| value),
+            json => Some(json),
+        };
+        let start = self.datum.len();
+        push_len(self.datum, choice.index);
+        let written = write(self, choice.index, branch, value.ok_or_else(no_branch)?);
+        if written.is_err() {
+            self.datum.truncate(start);
+        }
+        written
+    }
+
+    fn best_for_number(&self, branches: &[TypeId], json: &Json<'_>) -> Option<usize> {
+        let (Json::Number(digits), Dialect::Record) = (json, self.dialect) else { return None };
+        let is_exact = |branch: &TypeId| match self.schema.get(*branch) {
+            Type::Int(_) => digits.parse::<i32>().is_ok(),
+            Type::Long(_) => digits.parse::<i64>().is_ok(),
+            Type::Float => text::is_exact_float(digits),
+            Type::Double => text::is_exact_double(digits),
+            Type::Bytes(Some(decimal)) => unscaled(digits, *decimal).is_ok(),
+            Type::Fixed(Fixed { size, meaning: FixedMeaning::Decimal(decimal), .. }) => {
+                unscaled(digits, *decimal).and_then(|unscaled| sign_extended(unscaled, *size)).is_ok()
+            }
+            _ => false,
+        };
+        let is_double = |branch: &TypeId| matches!(self.schema.get(*branch), Type::Double);
+        branches.iter().position(is_exact).or_else(|| branches.iter().position(is_double))
+    }
+}
+
+/// Whether Avro's own JSON encoding calls a union's branch by `name`.
+fn goes_by(ty: &Type, name: &str) -> bool {
+    ty.named().map_or(ty.kind() == name, |named| *named.name == *name || unqualified(&named.name) == name)
+}

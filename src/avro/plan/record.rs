@@ -1,0 +1,151 @@
+//! Compiles records: which fields are read, skipped, or have their default.
+
+use super::{
+    Action, FieldStep, MismatchProblem, Node, Purpose, Span, TrackedFields,
+    compile::{Compiler, DatumSource, append},
+};
+use crate::{
+    avro::{
+        json_encode,
+        schema::{Field, Record, TypeId},
+    },
+    record::{Name, TrackedField},
+};
+
+/// Which fields of a record are read.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Wanted<'t> {
+    /// All, and none of them is tracked.
+    All,
+    /// All, and these are tracked.
+    Tracking(&'t TrackedFields),
+    /// These alone, which are tracked.
+    Only(&'t TrackedFields),
+}
+
+impl<'t> Wanted<'t> {
+    pub(super) fn all(tracked: Option<&'t TrackedFields>) -> Self {
+        tracked.filter(|tracked| !tracked.is_empty()).map_or(Self::All, Self::Tracking)
+    }
+
+    /// What the reader's field `name` is tracked as, and which fields are read below it; none if it is not read itself.
+    fn field(self, name: &str) -> Option<(&'t [TrackedField], Self)> {
+        match self {
+            Self::All => Some((&[], Self::All)),
+            Self::Tracking(tracked) => {
+                let (as_itself, below) = tracked.field(name);
+                Some((as_itself, Self::all(below)))
+            }
+            Self::Only(tracked) => match tracked.field(name) {
+                ([], None) => None,
+                ([], Some(below)) => Some((&[], Self::Only(below))),
+                (as_itself, below) => Some((as_itself, Self::all(below))),
+            },
+        }
+    }
+}
+
+impl<'a> Compiler<'a> {
+    pub(super) fn record(
+        &mut self,
+        (writer, writes): (TypeId, &'a Record),
+        (reader, reads): (TypeId, &'a Record),
+        wanted: Wanted<'_>,
+    ) -> Node {
+        if !matches!(wanted, Wanted::All) {
+            return self.steps(writes, (reader, reads), wanted);
+        }
+        let pair = (self.source, writer, reader);
+        if let Some(node) = self.named.get(&pair) {
+            return *node;
+        }
+        if let Some(first) = self.unreadable.get(&pair).cloned() {
+            return self.mismatch(MismatchProblem::Record { name: reads.named.name.clone(), first });
+        }
+        let (failures, kept, known) = (self.failures, self.mismatches.len(), self.named_in_order.len());
+        let id = self.push(Node::Null);
+        self.remember(pair, Node::Recursive(id));
+        let node = self.steps(writes, (reader, reads), wanted);
+        let is_readable = self.failures == failures;
+        if let Some(reserved) = self.plan.nodes.get_mut(id.0 as usize) {
+            *reserved = if is_readable { node } else { Node::Unresolvable };
+        }
+        if is_readable {
+            self.named.insert(pair, node);
+            return node;
+        }
+        // What was compiled meanwhile may hold this record.
+        for pair in self.named_in_order.drain(known..) {
+            self.named.remove(&pair);
+        }
+        if let Some(first) = self.mismatches.get(kept) {
+            self.unreadable.insert(pair, Box::new(first.clone()));
+        }
+        Node::Unresolvable
+    }
+
+    fn steps(&mut self, writes: &'a Record, (reader, reads): (TypeId, &'a Record), wanted: Wanted<'_>) -> Node {
+        let is_sparse = matches!(wanted, Wanted::Only(_))
+            && self.purpose == Purpose::DeleteFromJson
+            && self.source == DatumSource::Message;
+        let sources = reads.sources(|name| writes.fields.iter().position(|field| *field.name == *name));
+        let mut steps = Vec::with_capacity(writes.fields.len());
+        for (index, field) in writes.fields.iter().enumerate() {
+            let target = sources.iter().position(|source| *source == Some(index));
+            let target = target.and_then(|target| reads.fields.get(target));
+            match target.and_then(|target| Some((target, wanted.field(&target.name)?))) {
+                Some((target, (tracked, below))) => {
+                    let node = self.below(&target.name, |compiler| compiler.node(field.ty, target.ty, below));
+                    let number = u32::try_from(index).unwrap_or(u32::MAX);
+                    let action = if is_sparse { Action::ReadIfPresent(node, number) } else { Action::Read(node) };
+                    steps.push(step(target, tracked, action));
+                }
+                None if is_sparse => {}
+                None => {
+                    let skip = self.below(&field.name, |compiler| compiler.skip(field.ty));
+                    steps.push(step(field, &[], Action::Skip(self.push_skip(skip))));
+                }
+            }
+        }
+        for (index, field) in reads.fields.iter().enumerate() {
+            if sources.get(index) == Some(&None)
+                && let Some((tracked, below)) = wanted.field(&field.name)
+            {
+                let default = self.below(&field.name, |compiler| compiler.default(reader, index, field, below));
+                if let Some((node, datum)) = default {
+                    steps.push(step(field, tracked, Action::Default(node, datum)));
+                }
+            }
+        }
+        let steps = append(&mut self.plan.steps, steps);
+        if is_sparse { Node::KeyRecord(steps) } else { Node::Record(steps) }
+    }
+
+    /// The node and the datum of the reader's default for a field; none if that is a mismatch.
+    fn default(&mut self, reader: TypeId, index: usize, field: &'a Field, wanted: Wanted<'_>) -> Option<(Node, Span)> {
+        let datum = match self.defaults.get(&(reader, index)) {
+            Some(known) => *known,
+            None => {
+                let datum = self.default_datum(field);
+                let datum = datum.map_err(|problem| self.mismatch(problem)).ok()?;
+                *self.defaults.entry((reader, index)).or_insert(append(&mut self.plan.defaults, datum))
+            }
+        };
+        let around = std::mem::replace(&mut self.source, DatumSource::Default);
+        let node = self.node(field.ty, field.ty, wanted);
+        self.source = around;
+        Some((node, datum))
+    }
+
+    fn default_datum(&self, field: &Field) -> Result<Vec<u8>, MismatchProblem> {
+        let default = field.default.as_ref().ok_or(MismatchProblem::MissingField)?;
+        let mut datum = Vec::new();
+        json_encode::default_datum(self.reader, field.ty, default, &mut datum)
+            .map_err(|error| MismatchProblem::Default(*error))?;
+        Ok(datum)
+    }
+}
+
+fn step(field: &Field, tracked: &[TrackedField], action: Action) -> FieldStep {
+    FieldStep { name: Name::new(&field.name), tracked: tracked.into(), action }
+}

@@ -1,0 +1,144 @@
+//! What the invocations came to, from their responses and from the metrics they wrote, which are held against one another.
+
+use local::lambda::{Function, Invocation, Line, Outcome};
+use local::mapping::Totals;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+use super::{DEADLINE_MARGIN, TIMEOUT};
+
+/// How close to the end of its time an invocation counts as one that the deadline ended, in milliseconds.
+const NEAR_MS: u128 = 250;
+
+/// The figures of one invocation's metrics.
+#[derive(Debug, Clone, Copy, Default)]
+struct Ledger {
+    received: u64,
+    stored: u64,
+    superseded: u64,
+    quarantined: u64,
+    returned: u64,
+    imbalance: f64,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    pub(crate) is_healed: bool,
+    /// By request id.
+    ledgers: BTreeMap<String, Ledger>,
+    /// How many messages the response of each invocation returned.
+    responses: BTreeMap<String, u64>,
+    kills: usize,
+    kills_that_met: usize,
+    at_deadline: usize,
+    peak_bytes: u64,
+}
+
+impl Report {
+    pub(crate) fn killed(&mut self, met: usize) {
+        self.kills += 1;
+        self.kills_that_met += usize::from(met > 0);
+    }
+
+    pub(crate) fn used(&mut self, peak_bytes: u64) {
+        self.peak_bytes = self.peak_bytes.max(peak_bytes);
+    }
+
+    /// An invocation of one of `functions` has ended.
+    pub(crate) fn ended(&mut self, invocation: &Invocation, functions: &[Function]) {
+        functions.iter().for_each(|function| self.read(&function.take_output()));
+        if let Outcome::Response(response) = &invocation.outcome {
+            let response: Value = serde_json::from_slice(response).unwrap();
+            let returned = response["batchItemFailures"].as_array().unwrap().len() as u64;
+            self.responses.insert(invocation.request_id.clone(), returned);
+            let left = (TIMEOUT - DEADLINE_MARGIN).as_millis();
+            self.at_deadline += usize::from(invocation.duration.as_millis() + NEAR_MS >= left);
+        }
+    }
+
+    /// A line of what has happened so far.
+    pub(crate) fn progress(&self) -> String {
+        format!(
+            "{} responses, {} at the deadline, {} kills, {} of them met an invocation",
+            self.responses.len(),
+            self.at_deadline,
+            self.kills,
+            self.kills_that_met
+        )
+    }
+
+    pub(crate) fn read(&mut self, lines: &[Line]) {
+        for line in lines.iter().filter(|line| line.text.contains("\"MessagesReceived\"")) {
+            let figures: Value = serde_json::from_str(&line.text).unwrap();
+            let figure = |name: &str| figures[name].as_u64().unwrap();
+            let ledger = Ledger {
+                received: figure("MessagesReceived"),
+                stored: figure("MessagesStored"),
+                superseded: figure("MessagesSuperseded"),
+                quarantined: figure("MessagesQuarantined"),
+                returned: figure("MessagesReturned"),
+                imbalance: figures["LedgerImbalance"].as_f64().unwrap(),
+            };
+            self.ledgers.insert(figures["RequestId"].as_str().unwrap().to_owned(), ledger);
+        }
+    }
+
+    pub(crate) fn print(&self, messages: u64, totals: &[Totals]) {
+        for (queue, totals) in ["orders", "states", "steps"].into_iter().zip(totals) {
+            println!(
+                "{queue}: {} deliveries, {} acknowledged, {} dead, {} invocations, {:?}",
+                totals.delivered,
+                totals.acknowledged,
+                totals.dead_lettered,
+                totals.invocations(),
+                totals.failed_invocations
+            );
+        }
+        let seconds = totals.iter().map(|totals| totals.elapsed.as_secs_f64()).fold(0.0, f64::max);
+        println!(
+            "{messages} messages in {seconds:.0} s; {} of {} kills met an invocation; {} invocations at the deadline; {} MiB at most",
+            self.kills_that_met,
+            self.kills,
+            self.at_deadline,
+            self.peak_bytes >> 20
+        );
+    }
+
+    /// The metrics agree with the responses and with what the queues have seen, and what was planned has happened.
+    pub(crate) fn check(&self, totals: &[Totals], memory_bytes: u64) {
+        let mut sum = Ledger::default();
+        for (request_id, returned) in &self.responses {
+            let ledger = self.ledgers.get(request_id).expect("an invocation that answers has written its metrics");
+            assert_eq!(ledger.returned, *returned, "{request_id}: {ledger:?}");
+            assert!(ledger.imbalance.abs() < f64::EPSILON, "{request_id}: {ledger:?}");
+            sum.received += ledger.received;
+            sum.stored += ledger.stored;
+            sum.superseded += ledger.superseded;
+            sum.quarantined += ledger.quarantined;
+            sum.returned += ledger.returned;
+        }
+        let acknowledged: usize = totals.iter().map(|totals| totals.acknowledged + totals.outdated).sum();
+        assert_eq!(sum.stored + sum.superseded + sum.quarantined, acknowledged as u64, "{sum:?}");
+        assert_eq!(sum.received, sum.returned + acknowledged as u64, "{sum:?}");
+        assert!(sum.superseded > 0 && sum.quarantined > 0 && sum.returned > 0, "{sum:?}");
+        assert!(self.is_healed);
+        assert!(self.kills_that_met * 3 >= self.kills && self.kills_that_met > 0, "kills meet invocations");
+        assert!(self.at_deadline > 0, "an invocation reaches its deadline");
+        let count =
+            |cause: &str| totals.iter().filter_map(|totals| totals.failed_invocations.get(cause)).sum::<usize>();
+        assert!(count("crashed") > 0, "a kill that meets an invocation ends it");
+        assert_eq!(count("timed_out"), 0, "every invocation answers before its deadline");
+        assert!(self.peak_bytes > 0 && self.peak_bytes < memory_bytes, "{} bytes", self.peak_bytes);
+    }
+}
+
+/// The name under which a proxy counts a fault of a plan.
+pub(crate) fn name_of(fault: &Value) -> String {
+    match fault {
+        Value::String(name) => name.clone(),
+        fault => {
+            let (name, value) = fault.as_object().unwrap().iter().next().unwrap();
+            value["code"].as_str().unwrap_or(name).to_owned()
+        }
+    }
+}
