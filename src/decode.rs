@@ -6,6 +6,7 @@ use crate::dynamodb::item::{ItemEncoder, MessageStamps};
 use crate::outcome::{Reason, Rejection};
 use crate::sqs::{BodyContent, Message};
 use crate::transcode::Transcoder;
+use std::fmt;
 
 /// Reads the body of the message at `position` of its event and decodes its records into `encoder`: all of them, or none.
 ///
@@ -18,15 +19,14 @@ pub fn decode_message<'e>(
     encoder: &mut ItemEncoder<'e>,
     buffers: &mut DecodeBuffers,
 ) -> Result<Decoded, Undecoded<Rejection>> {
-    let body = message
-        .decode_body(&mut buffers.body)
-        .map_err(|error| Undecoded::Rejected(Rejection::new(error.reason(), &error)))?;
+    let rejected = |reason, detail: &dyn fmt::Display| Undecoded::Rejected(Rejection::new(reason, detail));
+    let body = message.decode_body(&mut buffers.body).map_err(|error| rejected(error.reason(), &error))?;
     let keys_only = match body.operation.as_deref() {
         None | Some("put") => false,
         Some("delete") => true,
         Some(_) => {
             let detail = "the message attribute operation is neither put nor delete";
-            return Err(Undecoded::Rejected(Rejection::new(Reason::InvalidAttribute, &detail)));
+            return Err(rejected(Reason::InvalidAttribute, &detail));
         }
     };
     let input = avro::Input {

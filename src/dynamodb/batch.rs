@@ -1,7 +1,7 @@
 //! Write batches: which items go out together, and the bytes of the call. Pure.
 
-use super::item::{Item, Items, Operation};
-use super::mapping::{Mapping, TableId};
+use super::item::{Items, Operation};
+use super::mapping::TableId;
 use crate::json;
 use std::collections::{HashMap, VecDeque};
 
@@ -17,28 +17,28 @@ const ITEM_OVERHEAD: usize = 32;
 /// Index of an item within [`Items::as_slice`].
 pub(crate) type Index = usize;
 
-/// Items of which no two have the same key in the same table, except those with a version, which are written one by one.
+/// Items of which no two have the same key in the same table, except versions, which are written one by one.
 #[derive(Debug)]
 pub(crate) struct Distinct {
     /// The items to write, in their order.
     pub(crate) winners: Vec<Index>,
     /// The items each winner stands in for, in their order.
     pub(crate) superseded: HashMap<Index, Vec<Index>>,
-    /// The items that may be written only when a winner has its end, in their order: the versions behind a write without one.
+    /// The items of its key that may be written only when an item has its end, in their order.
     pub(crate) followers: HashMap<Index, Vec<Index>>,
 }
 
 /// What of one key comes later in the event.
 enum Later {
-    /// Versions alone: which of them stays, the database decides.
+    /// Versions alone, the last first: which of them stays, the database decides.
     Versions(Vec<Index>),
     /// A write that nothing before it outlasts.
     Winner(Index),
 }
 
 impl Distinct {
-    /// Of several items with one key the last is written. Where versions decide, the database does; but it knows nothing of
-    /// the order of a write without a version, such as a deletion that carries only a key, so that one keeps its place.
+    /// Of several items with one key the last is written. Where versions decide, the database does; but it keeps no version
+    /// of what is deleted, and a write without a version has none. Such writes keep their place among the versions.
     pub(crate) fn of(items: &Items, among: impl DoubleEndedIterator<Item = Index>) -> Self {
         let most = among.size_hint().1.unwrap_or_default();
         let mut keys: HashMap<(TableId, &[u8]), Later> = HashMap::with_capacity(most);
@@ -65,12 +65,22 @@ impl Distinct {
                 }
             }
         }
+        let is_deletion =
+            |index: &Index| items.as_slice().get(*index).is_some_and(|item| item.operation == Operation::Delete);
         for later in keys.into_values() {
             let Later::Versions(mut versions) = later else { continue };
             if let Some(winner) = decided(items, &versions) {
                 versions.retain(|other| *other != winner);
                 superseded.insert(winner, versions);
                 winners.push(winner);
+            // side by side, the deletion of a newer version and the put of an older one would leave the older one there
+            } else if versions.iter().any(is_deletion)
+                && let Some(first) = versions.pop()
+            {
+                if !versions.is_empty() {
+                    followers.insert(first, versions);
+                }
+                winners.push(first);
             } else {
                 winners.extend(versions);
             }
@@ -127,7 +137,18 @@ impl WriteBatch {
         self.table
     }
 
-    /// The two halves of a refused batch. None if the refused item stands alone.
+    /// The bytes of its items as they are sent.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The batch without some of its items. `None` if no item is left.
+    pub(crate) fn without(&self, items: &[Index]) -> Option<Self> {
+        let left: Vec<Index> = self.items.iter().copied().filter(|index| !items.contains(index)).collect();
+        (!left.is_empty()).then(|| Self { table: self.table, items: left, bytes: self.bytes })
+    }
+
+    /// The two halves of a refused batch. `None` if the refused item stands alone.
     pub(crate) fn halves(&self) -> Option<[Self; 2]> {
         let (first, second) = self.items.split_at_checked(self.items.len().div_ceil(2))?;
         let half = |items: &[Index]| Self { table: self.table, items: items.to_vec(), bytes: self.bytes };
@@ -157,53 +178,13 @@ impl WriteBatch {
 }
 
 /// Room for what stands before and after the items, the table's name (at most 255 characters) included.
-const PREFIX_ROOM: usize = 512;
-
-/// The body of a write only a condition may allow: PutItem or DeleteItem, refused if the item there has a newer version, or
-/// where items are only created, if there is one.
-pub(crate) fn conditional_body(items: &Items, item: &Item, mapping: &Mapping) -> Vec<u8> {
-    let attributes = items.attributes(item);
-    let mut body = Vec::with_capacity(attributes.len() + PREFIX_ROOM);
-    body.extend_from_slice(b"{\"TableName\":");
-    json::push_string(&mut body, &mapping.table);
-    body.extend_from_slice(match item.operation {
-        Operation::Put => b",\"Item\":",
-        Operation::Delete => b",\"Key\":",
-    });
-    body.extend_from_slice(attributes);
-    if item.creates {
-        body.extend_from_slice(b",\"ConditionExpression\":\"attribute_not_exists(#key)\"");
-        body.extend_from_slice(b",\"ExpressionAttributeNames\":{\"#key\":");
-        json::push_string(&mut body, mapping.partition_key.attribute.text());
-        body.push(b'}');
-    } else if let (Some(version), Some(path)) = (items.version(item), mapping.version_path()) {
-        let segments: Vec<&str> = path.collect();
-        let names: Vec<String> = (0..segments.len()).map(|at| format!("#v{at}")).collect();
-        let path = names.join(".");
-        let condition = format!("attribute_not_exists({path}) OR {path} <= :version");
-        body.extend_from_slice(b",\"ConditionExpression\":");
-        json::push_string(&mut body, &condition);
-        body.extend_from_slice(b",\"ExpressionAttributeNames\":{");
-        for (name, segment) in names.iter().zip(&segments) {
-            json::push_string(&mut body, name);
-            body.push(b':');
-            json::push_string(&mut body, segment);
-            body.push(b',');
-        }
-        body.pop();
-        body.extend_from_slice(b"},\"ExpressionAttributeValues\":{\":version\":");
-        body.extend_from_slice(version);
-        body.push(b'}');
-    }
-    body.extend_from_slice(b",\"ReturnConsumedCapacity\":\"TOTAL\"}");
-    body
-}
+pub(super) const PREFIX_ROOM: usize = 512;
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::dynamodb::item::{ItemEncoder, MessageStamps};
-    use crate::dynamodb::mapping::{Fields, PARTITION_KEY};
+    use crate::dynamodb::mapping::{Fields, Mapping, PARTITION_KEY};
     use crate::record::{FieldKind, Name, RecordVisitor, SubjectId, Unit};
     use serde_json::{Value, json};
     use std::time::Duration;
@@ -238,13 +219,17 @@ mod tests {
 
     /// One item for each (subject, key, bytes of padding).
     fn items(of: &[(u16, &str, usize)]) -> Items {
+        with_operations(of, |_| Operation::Put)
+    }
+
+    fn with_operations(of: &[(u16, &str, usize)], operation: impl Fn(usize) -> Operation) -> Items {
         let mappings = mappings();
         let mut encoder = ItemEncoder::new(&mappings, Duration::ZERO, 0);
         for (position, (subject, id, padding)) in of.iter().enumerate() {
             // the messages were sent in pairs
             let sent_ms = u64::try_from(position / 2).ok();
             encoder.stamp_message(MessageStamps { sent_ms, sequence_number: None });
-            encoder.start_message(position, "m", Operation::Put);
+            encoder.start_message(position, "m", operation(position));
             encoder.begin(SubjectId(*subject), None).unwrap();
             encoder.record_start().unwrap();
             encoder.field(&Name::new("id")).unwrap();
@@ -317,13 +302,12 @@ mod tests {
     }
 
     #[test]
-    fn an_item_is_created_only_where_none_has_its_key() {
-        let items = items(&[(3, "a", 0)]);
-        let body = conditional_body(&items, &items.as_slice()[0], &mappings()[3].1);
-        let body: Value = serde_json::from_slice(&body).unwrap();
-        assert_eq!(body["ConditionExpression"], "attribute_not_exists(#key)");
-        assert_eq!(body["ExpressionAttributeNames"], json!({"#key": "id"}));
-        assert_eq!(body.get("ExpressionAttributeValues"), None);
+    fn versions_are_written_one_after_the_other_if_one_of_them_is_a_deletion() {
+        let of = [(2, "a", 0), (2, "b", 0), (2, "a", 0), (2, "a", 0), (2, "b", 0)];
+        let deletes = |position| if position == 2 { Operation::Delete } else { Operation::Put };
+        let distinct = distinct(&with_operations(&of, deletes));
+        assert_eq!(distinct.winners, [0, 1, 4], "all versions of b, the first of a");
+        assert_eq!(distinct.followers, [(0, vec![2, 3])].into());
     }
 
     #[test]
@@ -373,17 +357,5 @@ mod tests {
         assert_eq!(requests[0]["PutRequest"]["Item"]["id"], json!({"S": "a"}));
         assert_eq!(requests[1]["PutRequest"]["Item"]["data"]["M"]["at"], json!({"N": "1"}));
         assert_eq!(requests.as_array().unwrap().len(), 2);
-    }
-
-    #[test]
-    fn a_guarded_write_is_refused_only_by_a_newer_item() {
-        let items = items(&[(2, "a", 0)]);
-        let body = conditional_body(&items, &items.as_slice()[0], &mappings()[2].1);
-        let body: Value = serde_json::from_slice(&body).unwrap();
-        assert_eq!(body["TableName"], "orders");
-        assert_eq!(body["ConditionExpression"], "attribute_not_exists(#v0.#v1) OR #v0.#v1 <= :version");
-        assert_eq!(body["ExpressionAttributeNames"], json!({"#v0": "data", "#v1": "at"}));
-        assert_eq!(body["ExpressionAttributeValues"], json!({":version": {"N": "0"}}));
-        assert_eq!(body["Item"]["id"], json!({"S": "a"}));
     }
 }

@@ -13,7 +13,7 @@ use super::{
     Item, Items, MAX_ITEM_BYTES, MAX_PARTITION_KEY_BYTES, MAX_SORT_KEY_BYTES, MessageStamps, Operation, push_canonical,
 };
 use crate::json;
-use crate::record::{ItemError, Name, SubjectId, TrackedField};
+use crate::record::{Interruption, ItemError, Name, SubjectId, TrackedField};
 use std::fmt::Write;
 use std::ops::Range;
 use std::time::Duration;
@@ -26,6 +26,11 @@ pub(super) const ELEMENT_OVERHEAD: usize = 1;
 pub(super) const LEAST_NUMBER_BYTES: usize = 2;
 
 const SECONDS_A_DAY: i64 = 86_400;
+
+/// What an item costs in memory besides its bytes: its entry here and what the writer keeps of it.
+const ITEM_OVERHEAD_BYTES: usize = 320;
+/// How far an item grows at least until its size is looked at again.
+const CHECK_STEP_BYTES: usize = 4 * 1024;
 
 /// What kind of value was written in a tracked field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +60,6 @@ pub struct ItemEncoder<'a> {
     message_id: &'a str,
     stamps: MessageStamps,
     operation: Operation,
-    first_of_message: usize,
     start: usize,
     record: Option<usize>,
     subject: SubjectId,
@@ -73,6 +77,12 @@ pub struct ItemEncoder<'a> {
     pub(super) member: Option<(usize, usize)>,
     /// The last key that was made of a message's id, for its memory.
     id: String,
+    /// The most bytes that all items may take, and their overhead.
+    budget: usize,
+    /// Whether the time is over.
+    is_over: Option<&'a dyn Fn() -> bool>,
+    /// How many bytes there may be until the limits are looked at again.
+    check_at: usize,
 }
 
 impl<'a> ItemEncoder<'a> {
@@ -88,7 +98,6 @@ impl<'a> ItemEncoder<'a> {
             message_id: "",
             stamps: MessageStamps::default(),
             operation: Operation::Put,
-            first_of_message: 0,
             start: 0,
             record: None,
             subject: SubjectId(0),
@@ -101,6 +110,9 @@ impl<'a> ItemEncoder<'a> {
             omits_nulls: false,
             member: None,
             id: String::new(),
+            budget: usize::MAX,
+            is_over: None,
+            check_at: 0,
         }
     }
 
@@ -109,20 +121,37 @@ impl<'a> ItemEncoder<'a> {
         self.stamps = stamps;
     }
 
+    /// Interrupts the message with which all items would take more than `bytes`.
+    #[must_use]
+    pub fn within(self, bytes: usize) -> Self {
+        Self { budget: bytes, ..self }
+    }
+
+    /// Interrupts a message of several records when `is_over` says so.
+    #[must_use]
+    pub fn until(self, is_over: &'a dyn Fn() -> bool) -> Self {
+        Self { is_over: Some(is_over), ..self }
+    }
+
     /// The records to come are those of the message at `position` in the event.
     pub fn start_message(&mut self, position: usize, id: &'a str, operation: Operation) {
         (self.message, self.message_id, self.operation) = (position, id, operation);
-        self.first_of_message = self.out.items.len();
         self.start = self.out.bytes.len();
     }
 
-    /// Takes back whatever the message has written: it is stored only if all its records are.
-    pub fn discard_message(&mut self) {
-        let kept = self.out.items.get(..self.first_of_message).and_then(<[Item]>::last);
-        let (bytes, keys) = kept.map_or((0, 0), |item| (item.attributes.end, item.key.end));
+    /// Takes back whatever the message at `position`, the last one, has written: it is stored only if all its records are.
+    pub fn discard_message(&mut self, position: usize) {
+        let first = self.out.items.partition_point(|item| item.message < position);
+        self.out.items.truncate(first);
+        let (bytes, keys) = self.out.items.last().map_or((0, 0), |item| (item.attributes.end, item.key.end));
         self.out.bytes.truncate(bytes);
         self.out.keys.truncate(keys);
-        self.out.items.truncate(self.first_of_message);
+        self.start = bytes;
+    }
+
+    /// Whether no message has an item yet.
+    pub fn is_empty(&self) -> bool {
+        self.out.items.is_empty()
     }
 
     /// All that was written.
@@ -135,10 +164,18 @@ impl<'a> ItemEncoder<'a> {
         self.mappings.get(usize::from(self.subject.0)).ok_or(ItemError::Name("the record's subject has no mapping"))
     }
 
-    pub(super) fn begin_item(&mut self, subject: SubjectId, index: Option<usize>) {
-        if index.unwrap_or_default() == 0 && self.out.items.len() > self.first_of_message {
-            self.discard_message();
-            self.start = self.out.bytes.len();
+    pub(super) fn begin_item(&mut self, subject: SubjectId, index: Option<usize>) -> Result<(), ItemError> {
+        match index {
+            None | Some(0) => {
+                if self.out.items.last().is_some_and(|item| item.message == self.message) {
+                    self.discard_message(self.message);
+                }
+            }
+            Some(_) => {
+                if self.is_over.is_some_and(|is_over| is_over()) {
+                    return Err(ItemError::Interrupted(Interruption::Deadline));
+                }
+            }
         }
         self.out.bytes.truncate(self.start);
         self.subject = subject;
@@ -159,6 +196,32 @@ impl<'a> ItemEncoder<'a> {
             self.size += DATA.len();
             self.out.bytes.extend_from_slice(b"\"data\":");
         }
+        self.check_limits(0)
+    }
+
+    /// Looks at the limits where `len` more bytes may reach one: while an item grows, so that it never grows far beyond.
+    #[inline]
+    pub(super) fn reserve(&mut self, len: usize) -> Result<(), ItemError> {
+        if self.out.bytes.len() + len <= self.check_at { Ok(()) } else { self.check_limits(len) }
+    }
+
+    #[cold]
+    fn check_limits(&mut self, len: usize) -> Result<(), ItemError> {
+        let overhead = self.out.keys.len() + (self.out.items.len() + 1) * ITEM_OVERHEAD_BYTES;
+        let (bytes, budget) = (self.out.bytes.len() + len, self.budget.saturating_sub(overhead));
+        if bytes > budget {
+            return Err(ItemError::Interrupted(Interruption::Memory));
+        }
+        // the JSON of a value has at least as many bytes as the database counts
+        let left = match self.operation {
+            Operation::Delete => usize::MAX,
+            Operation::Put => match MAX_ITEM_BYTES.checked_sub(self.size + len) {
+                Some(left) => left,
+                None => return Err(ItemError::TooLarge { bytes: self.size + len, limit: MAX_ITEM_BYTES }),
+            },
+        };
+        self.check_at = bytes.saturating_add(left.max(CHECK_STEP_BYTES)).min(budget);
+        Ok(())
     }
 
     pub(super) fn finish_item(&mut self) -> Result<(), ItemError> {
@@ -776,7 +839,7 @@ mod tests {
             if !keep {
                 encoder.begin(SubjectId(0), None).unwrap();
                 encoder.record_start().unwrap();
-                encoder.discard_message();
+                encoder.discard_message(message);
             }
         };
         write(0, &["a"], true);
@@ -812,5 +875,88 @@ mod tests {
         assert_eq!(key(&|e| e.long(1)), key(&|e| e.decimal(&[100], 2)));
         assert_ne!(key(&|e| e.long(1)), key(&|e| e.string("1")), "types never mix");
         assert_ne!(key(&|e| e.string("AQI=")), key(&|e| e.bytes(&[1, 2])));
+    }
+
+    /// A list of `count` nulls, which is far longer in JSON than the database counts.
+    fn nulls(encoder: &mut ItemEncoder<'_>, count: usize) -> Result<(), ItemError> {
+        encoder.array_start()?;
+        for _ in 0..count {
+            encoder.array_item()?;
+            encoder.null()?;
+        }
+        encoder.array_end()
+    }
+
+    #[test]
+    fn an_item_is_refused_while_it_grows_and_not_when_it_is_finished() {
+        let mappings = mapping(json!({"partitionKey": "id"}));
+        let mut encoder = ItemEncoder::new(&mappings, Duration::ZERO, 0);
+        encoder.start_message(0, "m", Operation::Put);
+        encoder.begin(SubjectId(0), None).unwrap();
+        encoder.record_start().unwrap();
+        encoder.field(&Name::new("tags")).unwrap();
+        assert!(matches!(nulls(&mut encoder, 10_000_000), Err(ItemError::TooLarge { .. })));
+        // a null has two bytes in the database and 14 in JSON
+        assert!(encoder.out.bytes.len() < 8 * MAX_ITEM_BYTES, "{}", encoder.out.bytes.len());
+        encoder.begin(SubjectId(0), None).unwrap();
+        encoder.record_start().unwrap();
+        let capacity = encoder.out.bytes.capacity();
+        assert!(matches!(encoder.string(&"\u{1}".repeat(10_000_000)), Err(ItemError::TooLarge { .. })));
+        assert_eq!(encoder.out.bytes.capacity(), capacity, "nothing of it is written");
+    }
+
+    #[test]
+    fn a_message_is_interrupted_where_the_items_would_take_more_memory_than_there_is() {
+        const BUDGET: usize = 100_000;
+        let mappings = mapping(json!({"partitionKey": "id"}));
+        for operation in [Operation::Put, Operation::Delete] {
+            let mut encoder = ItemEncoder::new(&mappings, Duration::ZERO, 0).within(BUDGET);
+            let write = |encoder: &mut ItemEncoder<'_>, position, note: &str| {
+                encoder.start_message(position, "m", operation);
+                record(encoder, &mappings[0].1, None, &[("id", &|e| e.string("x")), ("note", &|e| e.string(note))])
+            };
+            let mut fit = 0;
+            let error = loop {
+                match write(&mut encoder, fit, &"n".repeat(1_000)) {
+                    Ok(()) => fit += 1,
+                    Err(error) => break error,
+                }
+            };
+            assert_eq!(error, ItemError::Interrupted(Interruption::Memory));
+            encoder.discard_message(fit);
+            assert!((60..100).contains(&fit), "{fit}");
+            assert!(encoder.out.bytes.len() <= BUDGET);
+        }
+    }
+
+    #[test]
+    fn records_of_no_size_take_memory_too() {
+        let mappings = mapping(json!({}));
+        let mut encoder = ItemEncoder::new(&mappings, Duration::ZERO, 0).within(100_000);
+        encoder.start_message(0, "m", Operation::Put);
+        let fit = (0..).find(|&index| record(&mut encoder, &mappings[0].1, Some(index), &[]).is_err()).unwrap();
+        assert!(fit < 100_000 / ITEM_OVERHEAD_BYTES, "{fit}");
+    }
+
+    #[test]
+    fn a_message_of_many_records_is_interrupted_when_the_time_is_over() {
+        let mappings = mapping(json!({}));
+        let is_over = || true;
+        let mut encoder = ItemEncoder::new(&mappings, Duration::ZERO, 0).until(&is_over);
+        encoder.start_message(0, "m", Operation::Put);
+        record(&mut encoder, &mappings[0].1, Some(0), &[]).unwrap();
+        let error = record(&mut encoder, &mappings[0].1, Some(1), &[]).unwrap_err();
+        assert_eq!(error, ItemError::Interrupted(Interruption::Deadline));
+    }
+
+    #[test]
+    fn a_message_that_has_written_nothing_takes_nothing_back() {
+        let mappings = mapping(json!({"partitionKey": "id"}));
+        let mut encoder = ItemEncoder::new(&mappings, Duration::ZERO, 0);
+        encoder.start_message(0, "m", Operation::Put);
+        record(&mut encoder, &mappings[0].1, None, &[("id", &|e| e.string("x"))]).unwrap();
+        // it has failed before it was started
+        encoder.discard_message(1);
+        assert_eq!(encoder.finish_event().as_slice().len(), 1);
     }
 }

@@ -18,6 +18,7 @@ impl ItemEncoder<'_> {
         write: impl FnOnce(&mut Vec<u8>) -> Result<(), ItemError>,
     ) -> Result<(), ItemError> {
         self.check_depth()?;
+        self.reserve(len)?;
         let start = self.out.bytes.len();
         write(&mut self.out.bytes)?;
         self.size += len;
@@ -56,6 +57,7 @@ impl ItemEncoder<'_> {
             self.remember(Kind::Other, 0, at..at);
         }
         self.check_depth()?;
+        self.reserve(0)?;
         self.depth += 1;
         self.size += COLLECTION_OVERHEAD;
         self.out.bytes.extend_from_slice(text);
@@ -83,8 +85,7 @@ impl ItemEncoder<'_> {
 
 impl RecordVisitor for ItemEncoder<'_> {
     fn begin(&mut self, subject: SubjectId, index: Option<usize>) -> Result<(), ItemError> {
-        self.begin_item(subject, index);
-        Ok(())
+        self.begin_item(subject, index)
     }
 
     fn finish(&mut self) -> Result<(), ItemError> {
@@ -192,6 +193,7 @@ impl RecordVisitor for ItemEncoder<'_> {
             1..=MAX_NAME_BYTES => self.size += key.len() + ELEMENT_OVERHEAD,
             _ => return Err(ItemError::Name("a map has a key longer than an attribute name may be")),
         }
+        self.reserve(key.len())?;
         json::push_string(&mut self.out.bytes, key);
         self.out.bytes.push(b':');
         Ok(())

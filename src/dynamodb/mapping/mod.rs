@@ -43,6 +43,10 @@ impl TableId {
     pub(crate) fn new(index: usize) -> Self {
         Self(index)
     }
+
+    pub(crate) fn index(self) -> usize {
+        self.0
+    }
 }
 
 /// How a record becomes an item. Built by [`Mapping::parse`] only.
