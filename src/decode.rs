@@ -2,10 +2,11 @@
 //! benchmarks and the fuzz targets all decode by this.
 
 use crate::avro::{self, Decoded, Undecoded};
-use crate::dynamodb::item::ItemEncoder;
+use crate::dynamodb::item::{ItemEncoder, MessageStamps};
 use crate::outcome::{Reason, Rejection};
 use crate::sqs::{BodyContent, Message};
 use crate::transcode::Transcoder;
+use std::fmt;
 
 /// Reads the body of the message at `position` of its event and decodes its records into `encoder`: all of them, or none.
 ///
@@ -18,15 +19,14 @@ pub fn decode_message<'e>(
     encoder: &mut ItemEncoder<'e>,
     buffers: &mut DecodeBuffers,
 ) -> Result<Decoded, Undecoded<Rejection>> {
-    let body = message
-        .decode_body(&mut buffers.body)
-        .map_err(|error| Undecoded::Rejected(Rejection::new(error.reason(), &error)))?;
+    let rejected = |reason, detail: &dyn fmt::Display| Undecoded::Rejected(Rejection::new(reason, detail));
+    let body = message.decode_body(&mut buffers.body).map_err(|error| rejected(error.reason(), &error))?;
     let keys_only = match body.operation.as_deref() {
         None | Some("put") => false,
         Some("delete") => true,
         Some(_) => {
             let detail = "the message attribute operation is neither put nor delete";
-            return Err(Undecoded::Rejected(Rejection::new(Reason::InvalidAttribute, &detail)));
+            return Err(rejected(Reason::InvalidAttribute, &detail));
         }
     };
     let input = avro::Input {
@@ -38,6 +38,8 @@ pub fn decode_message<'e>(
         value_schema_id: body.value_schema_id.as_deref(),
         keys_only,
     };
+    let Message { sequence_number, sent_ms, .. } = *message;
+    encoder.stamp_message(MessageStamps { sequence_number, sent_ms });
     transcoder.transcode(&input, (position, &message.id), encoder, &mut buffers.scratch)
 }
 

@@ -1,17 +1,21 @@
-//! One invocation, from the payload to the answer: the only file that sees both SQS and DynamoDB.
+//! One invocation, from the payload to the response. It decodes and writes the event in chunks of consecutive messages, so
+//! that the items of an event never take more memory than there is; nearly every event is one chunk.
 
 use crate::avro::{Decoded, Undecoded};
 use crate::clock;
 use crate::decode::{DecodeBuffers, decode_message};
-use crate::dynamodb::item::Items;
-use crate::dynamodb::writer::{WriteFigures, WriteOutcome, Writer};
-use crate::metrics::{Histogram, Invocation, Metrics};
-use crate::outcome::{Cause, Ledger, Outcome, Reason, Rejection};
+use crate::dynamodb::item::ItemEncoder;
+use crate::dynamodb::writer::Writer;
+use crate::memory::Memory;
+use crate::metrics::{Invocation, Metrics};
+use crate::outcome::{Cause, Outcome, Reason, Rejection};
+use crate::progress::{Chunk, Progress};
 use crate::quarantine::{Quarantine, Rejected};
-use crate::record::SubjectId;
-use crate::sqs::{Event, MalformedEvent, Message, Response};
+use crate::record::Interruption;
+use crate::report::{self, Stages};
+use crate::sqs::{BlockedGroups, Event, MalformedEvent, Message, Response};
 use crate::transcode::Transcoder;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -26,6 +30,7 @@ pub struct Handler {
     quarantine: Option<Quarantine>,
     metrics: Metrics,
     deadline_margin: Duration,
+    memory: Memory,
     warm: AtomicBool,
 }
 
@@ -40,10 +45,10 @@ pub struct Context {
     pub trace_id: Option<String>,
 }
 
-/// An invocation's answer and what to say of it.
+/// What came of an invocation.
 #[derive(Debug)]
 pub struct InvocationResult {
-    /// The answer, or why Lambda must return the whole batch.
+    /// The response, or why Lambda must return the whole batch.
     pub response: Result<Response, InvocationError>,
     /// Lines of EMF for the standard output.
     pub metrics: Vec<u8>,
@@ -85,10 +90,17 @@ impl Handler {
         metrics: Metrics,
         deadline_margin: Duration,
     ) -> Self {
-        Self { transcoder, writer, quarantine, metrics, deadline_margin, warm: AtomicBool::new(false) }
+        let (memory, warm) = (Memory::default(), AtomicBool::new(false));
+        Self { transcoder, writer, quarantine, metrics, deadline_margin, memory, warm }
     }
 
-    /// Handles one event: every message gets its one outcome, and the answer returns to the queue those that must come again.
+    /// The same, for a function of this memory.
+    #[must_use]
+    pub fn with_memory(self, memory: Memory) -> Self {
+        Self { memory, ..self }
+    }
+
+    /// Handles one event: every message gets its one outcome, and the response returns to the queue those that must come again.
     pub async fn handle(&self, payload: &[u8], context: &Context) -> InvocationResult {
         let started = clock::now();
         let now = clock::since_epoch();
@@ -104,257 +116,265 @@ impl Handler {
                 };
             }
         };
-        let parsed = clock::now();
-        let mut batch = self.decode(&event, now, payload.len());
-        let decoded = clock::now();
+        let parse_time = clock::now() - started;
         let deadline = started + context.deadline.saturating_sub(now).saturating_sub(self.deadline_margin);
-        let mut writes = Writes::default();
-        let mut settled = Vec::new();
-        for mut wave in event.waves() {
-            event.block(&mut batch.outcomes, &settled, &mut wave);
-            self.settle(&event, &mut batch, &wave, deadline, &mut writes).await;
-            settled.append(&mut wave);
-        }
-        let finished = clock::now();
 
-        log_failures(&event, &batch.outcomes, context);
-        let ledger = Ledger::of(event.messages.len(), &batch.outcomes);
-        let answered = now + (finished - started);
-        let since = |then: Duration| {
-            let sent = event.messages.iter().filter_map(|message| message.sent_ms);
-            sent.map(|sent| then.saturating_sub(Duration::from_millis(sent))).collect::<Histogram>()
-        };
+        let mut progress = Progress::new(event.messages.len(), self.transcoder.mappings().len());
+        let mut blocked = BlockedGroups::default();
+        let mut next = 0;
+        while next < event.messages.len() && clock::now() < deadline {
+            let before = clock::now();
+            let chunk = self.decode(&event, next, now, payload.len(), deadline, &mut progress);
+            let decoded = clock::now();
+            next = chunk.positions.end;
+            self.write(&event, chunk, deadline, &mut progress, &mut blocked).await;
+            progress.decode_time += decoded - before;
+            progress.write_time += clock::now() - decoded;
+        }
+
+        let ledger = progress.settle();
+        report::log_failures(&event, &progress.outcomes, context);
+        let stages = Stages { at: now, parse_time, handler_time: clock::now() - started };
+        let subjects = self.transcoder.subjects().map(|(subject, _)| subject.name());
         let invocation = Invocation {
-            at: now,
             request_id: context.request_id.clone(),
             cold_start,
-            ledger,
-            rejected: rejections(&batch.outcomes).fold(BTreeMap::new(), |mut counts, rejection| {
-                *counts.entry(rejection.reason).or_default() += 1;
-                counts
-            }),
-            records: batch.records,
-            bytes_in: event.messages.iter().filter_map(Message::original_body).map(str::len).sum(),
-            parse_time: parsed - started,
-            decode_time: decoded - parsed,
-            write_time: finished - decoded,
-            handler_time: finished - started,
-            writes: writes.figures,
             write_limit: self.writer.limit(),
-            delivery_latency: since(now),
-            end_to_end_latency: since(answered),
+            ..report::metrics(&event, &progress, ledger, &stages, subjects)
         };
-        let nothing_stored = ledger.stored + ledger.superseded + ledger.quarantined == 0;
-        let response = match writes.fatal {
-            Some(cause) if nothing_stored => Err(InvocationError::Fatal(cause)),
-            _ => Ok(respond(&event, &batch.outcomes)),
+        let response = match progress.fatal.take() {
+            Some(cause) if ledger.durable() == 0 => Err(InvocationError::Fatal(cause)),
+            _ => Ok(respond(&event, &progress.outcomes)),
         };
         InvocationResult { response, metrics: self.metrics.lines(&invocation) }
     }
 
-    /// Decodes every message. One that panics is returned; it takes no other with it.
-    fn decode(&self, event: &Event<'_>, now: Duration, payload_bytes: usize) -> EventBatch {
-        let mut encoder = self.transcoder.encoder(now, payload_bytes);
-        let mut buffers = DecodeBuffers::default();
-        let mut outcomes = vec![Outcome::Returned(Cause::Unfinished); event.messages.len()];
-        let mut subjects = vec![None; event.messages.len()];
-        let mut records = vec![0; self.transcoder.mappings().len()];
-        for (position, (message, outcome)) in event.messages.iter().zip(&mut outcomes).enumerate() {
-            let transcoded = catch_unwind(AssertUnwindSafe(|| {
-                decode_message(&self.transcoder, message, position, &mut encoder, &mut buffers)
-            }));
-            match transcoded {
-                Ok(Ok(Decoded { subject, records: count, .. })) => {
-                    if let Some(records) = records.get_mut(usize::from(subject.0)) {
-                        *records += count;
-                    }
-                    if let Some(slot) = subjects.get_mut(position) {
-                        *slot = Some(subject);
-                    }
-                    // a container without records has nothing left to store
-                    if count == 0 {
-                        *outcome = Outcome::Stored;
-                    }
-                }
-                Ok(Err(Undecoded::Rejected(rejection))) => *outcome = Outcome::Returned(Cause::Rejected(rejection)),
-                // it stays unfinished, as every message begins
-                Ok(Err(Undecoded::Interrupted(_))) => {}
-                Err(_) => {
-                    encoder.discard_message();
-                    buffers = DecodeBuffers::default();
-                }
-            }
-        }
-        let names = self.transcoder.subjects().map(|(subject, _)| subject.name().to_owned());
-        let records = names.zip(records).filter(|(_, count)| *count > 0).collect();
-        EventBatch { items: Arc::new(encoder.finish_event()), outcomes, subjects, records }
-    }
-
-    /// Brings the messages of a wave to their ends: writes their items, quarantines what is rejected.
-    async fn settle(
+    /// Decodes messages from the one at `from` on, until the next one has no place in memory beside them or the time is over.
+    fn decode(
         &self,
         event: &Event<'_>,
-        batch: &mut EventBatch,
-        wave: &[usize],
+        from: usize,
+        now: Duration,
+        payload_bytes: usize,
         deadline: Instant,
-        writes: &mut Writes,
+        progress: &mut Progress,
+    ) -> Chunk {
+        let most_bytes = self.memory.chunk_bytes(payload_bytes);
+        let is_over = || clock::now() >= deadline;
+        let mut encoder =
+            self.transcoder.encoder(now, payload_bytes.min(most_bytes)).within(most_bytes).until(&is_over);
+        let mut buffers = DecodeBuffers::default();
+        let too_large = || {
+            let (most, memory) = (most_bytes >> 20, self.memory.megabytes());
+            let detail = format!(
+                "its items take more than {most} MiB, the share of the function's {memory} MB of memory that they may take: \
+                 raise MemoryMegabytes"
+            );
+            Rejection { reason: Reason::LimitExceeded, detail: detail.into() }
+        };
+        let decode = |message, position, encoder: &mut _| {
+            // a panic leaves new ones behind
+            let mut own = std::mem::take(&mut buffers);
+            let decoded = decode_message(&self.transcoder, message, position, encoder, &mut own);
+            buffers = own;
+            decoded
+        };
+        let end = decode_chunk(&event.messages, from, &is_over, &mut encoder, progress, decode, too_large);
+        Chunk { positions: from..end, items: encoder.finish_event() }
+    }
+
+    /// Writes a chunk to its end: its items, in the order its queue asks for, and the rejected messages' quarantine.
+    async fn write<'e>(
+        &self,
+        event: &'e Event<'_>,
+        chunk: Chunk,
+        deadline: Instant,
+        progress: &mut Progress,
+        blocked: &mut BlockedGroups<'e>,
     ) {
-        let mut open = vec![false; event.messages.len()];
-        for &position in wave {
-            if let Some(open) = open.get_mut(position) {
-                *open = true;
-            }
-        }
-        let is_open = |position: usize| open.get(position).is_some_and(|open| *open);
-        let items = Arc::clone(&batch.items);
-        let among =
-            items.as_slice().iter().enumerate().filter(|(_, item)| is_open(item.message)).map(|(index, _)| index);
+        let Chunk { positions, items } = chunk;
+        let items = Arc::new(items);
+        let has_items = |position: usize| items.as_slice().binary_search_by_key(&position, |item| item.message).is_ok();
+        let groups = blocked.writable(event, positions.clone(), &mut progress.outcomes, has_items);
+        let in_groups: Option<HashSet<usize>> =
+            groups.as_ref().map(|groups| groups.iter().flatten().copied().collect());
+        let rejected: Vec<usize> = positions.clone().collect();
         // what is rejected by now must not wait for the writes, which may take until the deadline
-        let (report, taken) =
-            tokio::join!(self.writer.write(&items, among, deadline), self.quarantine(event, batch, wave, deadline));
-        let refused = batch.apply_outcomes(&report.outcomes, is_open);
-        batch.quarantined(taken);
-        writes.figures += report.figures;
-        writes.fatal = writes.fatal.take().or(report.fatal);
-        let taken = self.quarantine(event, batch, &refused, deadline).await;
-        batch.quarantined(taken);
+        let (report, taken) = tokio::join!(
+            self.writer.write(&items, groups.as_deref(), deadline),
+            self.quarantine(event, progress, &rejected, deadline)
+        );
+        let is_written = |position: usize| in_groups.as_ref().is_none_or(|among| among.contains(&position));
+        let refused = progress.written(&items, report, is_written);
+        blocked.update(event, positions, &mut progress.outcomes);
+        progress.quarantined(taken);
+        let taken = self.quarantine(event, progress, &refused, deadline).await;
+        progress.quarantined(taken);
     }
 
     /// Sends those of the messages that are rejected to the quarantine queue, if there is one, and says which it has taken.
     async fn quarantine(
         &self,
         event: &Event<'_>,
-        batch: &EventBatch,
+        progress: &Progress,
         positions: &[usize],
         deadline: Instant,
     ) -> HashSet<usize> {
         let Some(quarantine) = &self.quarantine else { return HashSet::new() };
-        let rejected: Vec<_> = positions.iter().filter_map(|&position| self.rejected(event, batch, position)).collect();
+        let rejected: Vec<_> =
+            positions.iter().filter_map(|&position| self.rejected(event, progress, position)).collect();
         quarantine.send(&rejected, deadline).await
     }
 
     /// The message at `position`, if it is rejected.
-    fn rejected<'e>(&'e self, event: &'e Event<'_>, batch: &'e EventBatch, position: usize) -> Option<Rejected<'e>> {
-        let Outcome::Returned(Cause::Rejected(rejection)) = batch.outcomes.get(position)? else { return None };
+    fn rejected<'e>(&'e self, event: &'e Event<'_>, progress: &'e Progress, position: usize) -> Option<Rejected<'e>> {
+        let Outcome::Returned(Cause::Rejected(rejection)) = progress.outcomes.get(position)? else { return None };
         let message = event.messages.get(position)?;
-        let subject = batch.subjects.get(position).copied().flatten().map(|subject| self.transcoder.subject(subject));
-        Some(Rejected { position, message, rejection, schema: subject })
+        let subject = progress.subjects.get(position).copied().flatten();
+        let subject = subject.map(|subject| self.transcoder.subject(subject));
+        Some(Rejected { position, message, rejection, subject })
     }
 }
 
-/// The event batch under way.
-struct EventBatch {
-    items: Arc<Items>,
-    /// By position of the message.
-    outcomes: Vec<Outcome>,
-    /// What each message's records are, as far as it could be decoded.
-    subjects: Vec<Option<SubjectId>>,
-    /// Decoded records by subject.
-    records: BTreeMap<String, usize>,
-}
-
-impl EventBatch {
-    /// Gives each open message that has items the outcome they add up to, and says which are rejected by it.
-    fn apply_outcomes(&mut self, ends: &[WriteOutcome], is_open: impl Fn(usize) -> bool) -> Vec<usize> {
-        let mut rejected = Vec::new();
-        let mut ends = ends.iter();
-        for items in self.items.as_slice().chunk_by(|one, next| one.message == next.message) {
-            let ends = ends.by_ref().take(items.len());
-            let Some(position) = items.first().map(|item| item.message).filter(|&position| is_open(position)) else {
-                ends.for_each(drop);
+/// Decodes messages from the one at `from` on into `encoder`, and returns the position behind the last. A message that panics
+/// is returned and takes no other with it. One that has no place beside others is left for the next chunk; one that has none
+/// alone is rejected as `too_large` says.
+fn decode_chunk<'e>(
+    messages: &'e [Message<'e>],
+    from: usize,
+    is_over: &dyn Fn() -> bool,
+    encoder: &mut ItemEncoder<'e>,
+    progress: &mut Progress,
+    mut decode: impl FnMut(&'e Message<'e>, usize, &mut ItemEncoder<'e>) -> Result<Decoded, Undecoded<Rejection>>,
+    too_large: impl Fn() -> Rejection,
+) -> usize {
+    for (position, message) in messages.iter().enumerate().skip(from) {
+        if is_over() {
+            return position;
+        }
+        let rejection = match catch_unwind(AssertUnwindSafe(|| decode(message, position, encoder))) {
+            Ok(Ok(decoded)) => {
+                progress.decoded(position, &decoded);
                 continue;
-            };
-            if let Some(outcome) = self.outcomes.get_mut(position) {
-                *outcome = add_up(ends);
-                if matches!(outcome, Outcome::Returned(Cause::Rejected(_))) {
-                    rejected.push(position);
-                }
             }
-        }
-        rejected
-    }
-
-    /// The quarantine queue has these.
-    fn quarantined(&mut self, positions: HashSet<usize>) {
-        for position in positions {
-            if let Some(outcome) = self.outcomes.get_mut(position)
-                && let Outcome::Returned(Cause::Rejected(rejection)) = outcome
-            {
-                *outcome = Outcome::Quarantined(rejection.clone());
+            Ok(Err(Undecoded::Rejected(rejection))) => rejection,
+            Ok(Err(Undecoded::Interrupted(Interruption::Deadline))) => return position,
+            Ok(Err(Undecoded::Interrupted(Interruption::Memory))) if encoder.is_empty() => too_large(),
+            Ok(Err(Undecoded::Interrupted(Interruption::Memory))) => return position,
+            Err(_) => {
+                encoder.discard_message(position);
+                progress.set(position, Outcome::Returned(Cause::Unfinished("decoding it panicked".into())));
+                continue;
             }
-        }
+        };
+        progress.set(position, Outcome::Returned(Cause::Rejected(rejection)));
     }
+    messages.len()
 }
 
-/// A message is stored only if all its items are. One that may yet be stored comes again before one that cannot is rejected.
-fn add_up<'a>(ends: impl Iterator<Item = &'a WriteOutcome>) -> Outcome {
-    let (mut stored, mut rejection, mut refusal, mut unfinished) = (false, None, None, false);
-    for end in ends {
-        match end {
-            WriteOutcome::Unfinished => unfinished = true,
-            WriteOutcome::Stored => stored = true,
-            WriteOutcome::Superseded => {}
-            WriteOutcome::Rejected(said) => rejection = Some(said),
-            WriteOutcome::Refused(cause) => refusal = Some(cause),
-        }
-    }
-    match (unfinished, refusal, rejection) {
-        (true, _, _) => Outcome::Returned(Cause::Unfinished),
-        (_, Some(cause), _) => Outcome::Returned(Cause::Refused(cause.clone())),
-        (_, _, Some(said)) => {
-            Outcome::Returned(Cause::Rejected(Rejection { reason: Reason::RefusedByTable, detail: said.clone() }))
-        }
-        _ if stored => Outcome::Stored,
-        _ => Outcome::Superseded,
-    }
-}
-
-/// What the writes of all waves came to.
-#[derive(Default)]
-struct Writes {
-    figures: WriteFigures,
-    fatal: Option<Box<str>>,
-}
-
-/// The answer: whatever is not stored, superseded or quarantined goes back, each id once.
+/// The response: whatever is not stored, superseded or quarantined goes back, each id once.
 fn respond(event: &Event<'_>, outcomes: &[Outcome]) -> Response {
     let returned = event.messages.iter().zip(outcomes).filter(|(_, outcome)| matches!(outcome, Outcome::Returned(_)));
     let mut seen = HashSet::new();
     Response::returning(returned.map(|(message, _)| message.id.as_ref()).filter(|id| seen.insert(*id)))
 }
 
-fn rejections(outcomes: &[Outcome]) -> impl Iterator<Item = &Rejection> {
-    outcomes.iter().filter_map(|outcome| match outcome {
-        Outcome::Quarantined(rejection) | Outcome::Returned(Cause::Rejected(rejection)) => Some(rejection),
-        _ => None,
-    })
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::avro::WireFormat;
+    use crate::dynamodb::item::Operation;
+    use crate::dynamodb::mapping::{Fields, Mapping, TableId};
+    use crate::record::{FieldKind, ItemError, RecordVisitor, SubjectId};
 
-/// One warning a message that is not stored: which, why, and never what it says.
-fn log_failures(event: &Event<'_>, outcomes: &[Outcome], context: &Context) {
-    for (message, outcome) in event.messages.iter().zip(outcomes) {
-        let (outcome, reason, detail) = match outcome {
-            Outcome::Stored | Outcome::Superseded => continue,
-            Outcome::Quarantined(rejection) => ("quarantined", rejection.reason.code(), &*rejection.detail),
-            Outcome::Returned(Cause::Rejected(rejection)) => ("returned", rejection.reason.code(), &*rejection.detail),
-            Outcome::Returned(Cause::Refused(cause)) => ("returned", "refused", &**cause),
-            Outcome::Returned(Cause::Unfinished) => {
-                ("returned", "unfinished", "not known to be stored by the deadline")
-            }
-            Outcome::Returned(Cause::Blocked) => {
-                ("returned", "blocked", "a message before it in its group was returned")
-            }
+    /// A record without fields, whose key is the id of its message.
+    struct Empty;
+
+    impl Fields for Empty {
+        fn kind(&self, _: &str) -> Result<FieldKind, String> {
+            Err("no such field".into())
+        }
+
+        fn names(&self) -> Vec<&str> {
+            Vec::new()
+        }
+    }
+
+    /// What stands for decoding a message.
+    #[derive(Clone, Copy)]
+    enum Fake {
+        Items(usize),
+        PanicBeforeItsStart,
+        PanicAfter(usize),
+    }
+
+    fn encode(encoder: &mut ItemEncoder<'_>, records: usize) -> Result<(), ItemError> {
+        for index in 0..records {
+            encoder.begin(SubjectId(0), Some(index))?;
+            encoder.record_start()?;
+            encoder.record_end()?;
+            encoder.finish()?;
+        }
+        Ok(())
+    }
+
+    /// The messages whose items are kept, and the messages that are not unfinished after a panic.
+    fn decode(fakes: &[Fake]) -> (Vec<usize>, Progress) {
+        std::panic::set_hook(Box::new(|_| {}));
+        let mappings = [(TableId::new(0), Mapping::parse(None, "table", &Empty).unwrap())];
+        let records: Vec<_> = (0..fakes.len()).map(|id| serde_json::json!({"messageId": id.to_string()})).collect();
+        let payload = serde_json::json!({"Records": records}).to_string();
+        let event = Event::parse(payload.as_bytes()).unwrap();
+        let mut encoder = ItemEncoder::new(&mappings, Duration::ZERO, 0);
+        let mut progress = Progress::new(fakes.len(), 1);
+        let decode = |message: &Message<'_>, position: usize, encoder: &mut ItemEncoder<'_>| {
+            let id: usize = message.id.parse().unwrap();
+            let start = |encoder: &mut ItemEncoder<'_>| encoder.start_message(position, "id", Operation::Put);
+            let records = match fakes[id] {
+                Fake::PanicBeforeItsStart => panic!("told to"),
+                Fake::PanicAfter(records) => {
+                    start(encoder);
+                    encode(encoder, records).unwrap();
+                    encoder.begin(SubjectId(0), Some(records)).unwrap();
+                    panic!("told to")
+                }
+                Fake::Items(records) => records,
+            };
+            start(encoder);
+            encode(encoder, records).unwrap();
+            Ok(Decoded { format: WireFormat::Container, subject: SubjectId(0), version: None, records })
         };
-        tracing::warn!(
-            request_id = context.request_id,
-            message_id = %message.id,
-            outcome,
-            reason,
-            detail,
-            receive_count = message.receive_count,
-            trace_id = context.trace_id,
-            message_trace = message.trace.as_deref(),
-            "message not stored"
-        );
+        let end = decode_chunk(&event.messages, 0, &|| false, &mut encoder, &mut progress, decode, || unreachable!());
+        assert_eq!(end, fakes.len());
+        let items = encoder.finish_event();
+        (items.as_slice().iter().map(|item| item.message).collect(), progress)
+    }
+
+    #[test]
+    fn a_message_that_panics_takes_its_own_items_with_it_and_no_others() {
+        use Fake::{Items, PanicAfter, PanicBeforeItsStart};
+        for (fakes, kept) in [
+            (vec![Items(2), PanicBeforeItsStart, Items(1)], vec![0, 0, 2]),
+            (vec![Items(1), PanicAfter(2), Items(2)], vec![0, 2, 2]),
+            (vec![PanicAfter(1), Items(1), PanicBeforeItsStart], vec![1]),
+        ] {
+            let (items, progress) = decode(&fakes);
+            assert_eq!(items, kept);
+            for (fake, outcome) in fakes.iter().zip(&progress.outcomes) {
+                let Outcome::Returned(Cause::Unfinished(cause)) = outcome else { panic!("{outcome:?}") };
+                assert_eq!(cause.contains("panicked"), !matches!(fake, Items(_)), "{cause}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_id_is_returned_once_however_often_it_came() {
+        let ids = ["a", "b", "a", "a", "c"];
+        let records: Vec<_> = ids.iter().map(|id| serde_json::json!({"messageId": id})).collect();
+        let payload = serde_json::json!({"Records": records}).to_string();
+        let event = Event::parse(payload.as_bytes()).unwrap();
+        let mut outcomes = vec![Outcome::Returned(Cause::Blocked); ids.len()];
+        (outcomes[0], outcomes[4]) = (Outcome::Stored, Outcome::Superseded);
+        assert_eq!(respond(&event, &outcomes).failures().collect::<Vec<_>>(), ["b", "a"]);
     }
 }

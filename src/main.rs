@@ -4,6 +4,7 @@ use avro_ingest::dynamodb::client::Client;
 use avro_ingest::dynamodb::writer::Writer;
 use avro_ingest::handler::Handler;
 use avro_ingest::limiter::AimdLimit;
+use avro_ingest::memory::Memory;
 use avro_ingest::metrics::Metrics;
 use avro_ingest::quarantine::Quarantine;
 use avro_ingest::settings::Settings;
@@ -76,10 +77,20 @@ fn keep_memory() {
 #[cfg(not(target_env = "gnu"))]
 fn keep_memory() {}
 
+/// What Lambda says in one of its own variables.
+fn number(name: &str) -> Option<usize> {
+    setting(name).and_then(|text| text.parse().ok())
+}
+
+/// The memory that invocations share.
+fn memory() -> Memory {
+    let concurrent_invocations = number("AWS_LAMBDA_MAX_CONCURRENCY").unwrap_or(1);
+    Memory::new(number("AWS_LAMBDA_FUNCTION_MEMORY_SIZE"), concurrent_invocations)
+}
+
 /// Processors this environment may keep busy. An ordinary one sees two but gets the share its memory buys; one of Lambda
 /// Managed Instances, which works on several invocations at once, gets what it sees.
 fn processors() -> usize {
-    let number = |name: &str| setting(name).and_then(|text| text.parse::<usize>().ok());
     let seen = std::thread::available_parallelism().map_or(1, NonZero::get);
     match (number("AWS_LAMBDA_MAX_CONCURRENCY"), number("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")) {
         (Some(2..), _) | (_, None) => seen,
@@ -152,7 +163,8 @@ async fn start() -> Result<Handler, Box<dyn Error + Send + Sync>> {
     let quarantine = settings.quarantine_queue_url.clone().map(|url| Quarantine::new(aws.sqs(), url));
     let service = settings.service_name.or_else(|| setting("AWS_LAMBDA_FUNCTION_NAME"));
     let metrics = Metrics::new(&settings.metrics_namespace, service.as_deref().unwrap_or("avro-ingest"));
-    Ok(Handler::new(transcoder, writer, quarantine, metrics, settings.deadline_margin))
+    let handler = Handler::new(transcoder, writer, quarantine, metrics, settings.deadline_margin);
+    Ok(handler.with_memory(memory()))
 }
 
 /// What all clients of AWS have in common.

@@ -95,7 +95,7 @@ impl Invocation {
         let count = |name, value: usize| Metric::one(name, Count::UNIT, value as f64);
         let bytes = |name, value: usize| Metric::one(name, Byte::UNIT, value as f64);
         let time = |name, value: Duration| Metric::one(name, Millisecond::UNIT, value.as_secs_f64() * 1_000.0);
-        let Ledger { received, stored, superseded, quarantined, returned } = self.ledger;
+        let Ledger { received, stored, superseded, quarantined, returned, .. } = self.ledger;
         let latency = |name, histogram: &Histogram| Metric {
             name,
             unit: Millisecond::UNIT,
@@ -109,7 +109,7 @@ impl Invocation {
             count("MessagesReturned", returned),
             count("MessagesRejected", self.rejected.values().sum()),
             count("Records", self.records.values().sum()),
-            count("LedgerImbalance", received.abs_diff(stored + superseded + quarantined + returned)),
+            count("LedgerImbalance", self.ledger.imbalance()),
             count("Invocations", 1),
             count("ColdStart", usize::from(self.cold_start)),
             count("WriteCalls", self.writes.calls),

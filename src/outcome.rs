@@ -1,5 +1,6 @@
 //! What became of each message, and the ledger that must balance.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// The one end of a message. A slot starts as [`Outcome::Returned`], so that whatever is forgotten, dropped or panics is
@@ -19,8 +20,8 @@ pub enum Outcome {
 /// Why a message goes back to the queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cause {
-    /// No write of it was finished by the deadline, for whatever reason.
-    Unfinished,
+    /// It is not known to be stored. The last thing that stood in its way says why.
+    Unfinished(Cow<'static, str>),
     /// No retry can help and no quarantine queue has taken it: it moves to the dead-letter queue in the end.
     Rejected(Rejection),
     /// The database would not take it now.
@@ -117,7 +118,7 @@ reasons! {
     RefusedByTable = "refused_by_table",
 }
 
-/// The four figures of an invocation. Each message is in exactly one.
+/// The figures of an invocation. Each message is in exactly one of the last four.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Ledger {
     /// Messages in the event.
@@ -130,13 +131,20 @@ pub struct Ledger {
     pub quarantined: usize,
     /// See [`Outcome::Returned`].
     pub returned: usize,
+    /// Messages whose outcome said that they are durable and whose [`Evidence`] did not. They are returned.
+    pub unproven: usize,
 }
 
 impl Ledger {
-    /// Counts `outcomes` of an event of `received` messages.
-    pub fn of<'a>(received: usize, outcomes: impl IntoIterator<Item = &'a Outcome>) -> Self {
-        let mut ledger = Self { received, ..Self::default() };
-        for outcome in outcomes {
+    /// Holds the outcomes against the evidence and counts them. An outcome that acknowledges a message without evidence is
+    /// taken back first.
+    pub fn settle(evidence: &Evidence, outcomes: &mut [Outcome]) -> Self {
+        let mut ledger = Self { received: evidence.0.len(), ..Self::default() };
+        for (outcome, evidence) in outcomes.iter_mut().zip(&evidence.0) {
+            if !evidence.proves(outcome) {
+                ledger.unproven += 1;
+                *outcome = Outcome::Returned(Cause::Unfinished("it was called durable without evidence".into()));
+            }
             *match outcome {
                 Outcome::Stored => &mut ledger.stored,
                 Outcome::Superseded => &mut ledger.superseded,
@@ -147,9 +155,66 @@ impl Ledger {
         ledger
     }
 
-    /// Whether every message received has exactly one end.
-    pub fn balances(&self) -> bool {
-        self.received == self.stored + self.superseded + self.quarantined + self.returned
+    /// Messages that are durable.
+    pub fn durable(&self) -> usize {
+        self.stored + self.superseded + self.quarantined
+    }
+
+    /// By how many messages the two counts differ. Anything but 0 is a mistake of this program.
+    pub fn imbalance(&self) -> usize {
+        self.unproven + self.received.abs_diff(self.durable() + self.returned)
+    }
+}
+
+/// What is known to be durable, counted where it became so: by the ends of items and the quarantine queue's answers. It knows
+/// nothing of outcomes, so that the one can be held against the other.
+#[derive(Debug)]
+pub struct Evidence(Vec<MessageEvidence>);
+
+#[derive(Debug, Clone, Copy, Default)]
+struct MessageEvidence {
+    /// Records decoded, if it could be.
+    records: Option<usize>,
+    durable_items: usize,
+    quarantined: bool,
+}
+
+impl Evidence {
+    /// Nothing is known yet of so many messages.
+    pub fn of(messages: usize) -> Self {
+        Self(vec![MessageEvidence::default(); messages])
+    }
+
+    /// The message at `position` holds so many records.
+    pub fn decoded(&mut self, position: usize, records: usize) {
+        self.at(position, |message| message.records = Some(records));
+    }
+
+    /// One item of the message at `position` is stored or superseded.
+    pub fn item_is_durable(&mut self, position: usize) {
+        self.at(position, |message| message.durable_items += 1);
+    }
+
+    /// The quarantine queue has the message at `position`.
+    pub fn quarantined(&mut self, position: usize) {
+        self.at(position, |message| message.quarantined = true);
+    }
+
+    fn at(&mut self, position: usize, change: impl FnOnce(&mut MessageEvidence)) {
+        if let Some(message) = self.0.get_mut(position) {
+            change(message);
+        }
+    }
+}
+
+impl MessageEvidence {
+    /// Whether nothing of the message is lost if this is its outcome.
+    fn proves(self, outcome: &Outcome) -> bool {
+        match outcome {
+            Outcome::Stored | Outcome::Superseded => self.records == Some(self.durable_items),
+            Outcome::Quarantined(_) => self.quarantined,
+            Outcome::Returned(_) => true,
+        }
     }
 }
 
@@ -157,22 +222,59 @@ impl Ledger {
 mod tests {
     use super::*;
 
+    fn rejection() -> Rejection {
+        Rejection { reason: Reason::Truncated, detail: "".into() }
+    }
+
     #[test]
     fn every_outcome_lands_in_its_own_figure() {
-        let rejection = Rejection { reason: Reason::Truncated, detail: "".into() };
-        let outcomes = [
+        let mut outcomes = [
             Outcome::Stored,
             Outcome::Stored,
             Outcome::Superseded,
-            Outcome::Quarantined(rejection.clone()),
-            Outcome::Returned(Cause::Rejected(rejection)),
-            Outcome::Returned(Cause::Unfinished),
+            Outcome::Quarantined(rejection()),
+            Outcome::Returned(Cause::Rejected(rejection())),
+            Outcome::Returned(Cause::Unfinished("".into())),
             Outcome::Returned(Cause::Blocked),
         ];
-        let ledger = Ledger::of(7, &outcomes);
-        assert_eq!(ledger, Ledger { received: 7, stored: 2, superseded: 1, quarantined: 1, returned: 3 });
-        assert!(ledger.balances());
-        assert!(!Ledger::of(8, &outcomes).balances());
+        let mut evidence = Evidence::of(7);
+        for position in 0..3 {
+            evidence.decoded(position, 2);
+            (0..2).for_each(|_| evidence.item_is_durable(position));
+        }
+        evidence.quarantined(3);
+        let ledger = Ledger::settle(&evidence, &mut outcomes);
+        let figures = Ledger { received: 7, stored: 2, superseded: 1, quarantined: 1, returned: 3, unproven: 0 };
+        assert_eq!((ledger, ledger.imbalance(), ledger.durable()), (figures, 0, 4));
+        assert_eq!(Ledger::settle(&Evidence::of(8), &mut outcomes[4..7]).imbalance(), 5, "an outcome is missing");
+    }
+
+    #[test]
+    fn a_message_is_not_acknowledged_without_evidence() {
+        for (records, durable, proven) in [
+            (None, 0, false),
+            (None, 1, false),
+            (Some(0), 0, true),
+            (Some(1), 0, false),
+            (Some(2), 1, false),
+            (Some(2), 2, true),
+            (Some(2), 3, false),
+        ] {
+            for said in [Outcome::Stored, Outcome::Superseded] {
+                let mut evidence = Evidence::of(1);
+                if let Some(records) = records {
+                    evidence.decoded(0, records);
+                }
+                (0..durable).for_each(|_| evidence.item_is_durable(0));
+                let mut outcomes = [said.clone()];
+                let ledger = Ledger::settle(&evidence, &mut outcomes);
+                assert_eq!(outcomes[0] == said, proven, "{durable} of {records:?}");
+                assert_eq!((ledger.imbalance(), ledger.returned), (usize::from(!proven), usize::from(!proven)));
+            }
+        }
+        let mut outcomes = [Outcome::Quarantined(rejection())];
+        assert_eq!(Ledger::settle(&Evidence::of(1), &mut outcomes).unproven, 1);
+        assert!(matches!(outcomes[0], Outcome::Returned(_)));
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub(crate) struct Rejected<'a> {
     pub(crate) message: &'a Message<'a>,
     pub(crate) rejection: &'a Rejection,
     /// Its schema's subject, as far as it is known.
-    pub(crate) schema: Option<&'a str>,
+    pub(crate) subject: Option<&'a str>,
 }
 
 impl Quarantine {
@@ -74,10 +74,10 @@ impl Quarantine {
 
     /// The entry of a message. None if its body is empty, which no queue takes.
     fn entry(&self, rejected: &Rejected<'_>) -> Option<SendMessageBatchRequestEntry> {
-        let Rejected { position, message, rejection, schema } = rejected;
+        let Rejected { position, message, rejection, subject } = rejected;
         let body = message.original_body().filter(|body| !body.is_empty())?;
         let mut entry = SendMessageBatchRequestEntry::builder().id(position.to_string()).message_body(body);
-        for (name, value) in attributes(message, rejection, *schema) {
+        for (name, value) in attributes(message, rejection, *subject) {
             entry = entry.message_attributes(name, value);
         }
         if self.queue_url.ends_with(".fifo") {

@@ -157,7 +157,9 @@ impl fmt::Display for ItemError {
         match self {
             Self::Number(problem) | Self::Name(problem) => f.write_str(problem),
             Self::Key { attribute, problem } => write!(f, "key attribute {attribute} {problem}"),
-            Self::TooLarge { bytes, limit } => write!(f, "the item has {bytes} bytes, over the limit of {limit}"),
+            Self::TooLarge { bytes, limit } => {
+                write!(f, "the item has at least {bytes} bytes, over the limit of {limit}")
+            }
             Self::TooDeep { limit } => write!(f, "values are nested deeper than {limit} levels"),
             Self::Mapping { attribute, problem } => write!(f, "attribute {attribute} {problem}"),
             Self::Interrupted(interruption) => interruption.fmt(f),

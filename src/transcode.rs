@@ -127,7 +127,7 @@ impl Transcoder {
         let operation = if input.keys_only { Operation::Delete } else { Operation::Put };
         encoder.start_message(position, id, operation);
         self.decoder.decode(input, scratch, encoder).map_err(|undecoded| {
-            encoder.discard_message();
+            encoder.discard_message(position);
             undecoded.map_rejected(|error| Rejection::new(error.reason(), &error))
         })
     }

@@ -94,7 +94,7 @@ impl Probe {
 
     /// The record is let through and taken; the item that `step` makes of it is refused, and so is the record `further`.
     async fn edge(&self, what: &str, record: Value, step: impl FnOnce(&mut Value), further: Value) {
-        let mut item = self.encode(&record).unwrap_or_else(|rejection| panic!("{what}: {rejection}"));
+        let mut item = self.encode(&record).unwrap_or_else(|undecoded| panic!("{what}: {undecoded:?}"));
         self.put(&item).await.unwrap_or_else(|error| panic!("{what}: let through, and refused: {error:?}"));
         step(&mut item);
         assert!(Self::is_refused(&self.put(&item).await), "{what}: one step further is taken");

@@ -34,6 +34,7 @@ pub(crate) struct Service {
 }
 
 pub(crate) const LOGS: Service = Service { host: "logs", signing: "logs", id: "cloudwatch_logs" };
+pub(crate) const GLUE: Service = Service { host: "glue", signing: "glue", id: "glue" };
 
 /// Why a call has no result.
 #[derive(Debug)]

@@ -9,6 +9,7 @@ mod page;
 mod plan;
 mod plot;
 mod prices;
+mod pull;
 mod report;
 mod summary;
 
@@ -31,6 +32,7 @@ enum Command {
     Inspect(inspect::Arguments),
     Plan(plan::Arguments),
     Report(report::Arguments),
+    Pull(pull::Arguments),
 }
 
 /// What `--wire-formats` allows unless it is given: the tool is there to look into anything.
@@ -50,6 +52,7 @@ async fn main() -> ExitCode {
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Plan(arguments) => plan::run(&arguments),
         Command::Report(arguments) => report::run(arguments).await,
+        Command::Pull(arguments) => pull::run(&arguments).await,
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
@@ -59,4 +62,11 @@ async fn main() -> ExitCode {
             ExitCode::from(COULD_NOT_RUN)
         }
     }
+}
+
+/// A variable of the environment that has a value. The only reader of it: commands are given what they need.
+fn environment(name: &str) -> Option<String> {
+    #[expect(clippy::disallowed_methods, reason = "main.rs is the only reader of process state")]
+    let value = std::env::var(name).ok();
+    value.filter(|value| !value.is_empty())
 }

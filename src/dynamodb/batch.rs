@@ -1,7 +1,7 @@
 //! Write batches: which items go out together, and the bytes of the call. Pure.
 
-use super::item::{Item, Items, Operation};
-use super::mapping::{Mapping, TableId};
+use super::item::{Items, Operation};
+use super::mapping::TableId;
 use crate::json;
 use std::collections::{HashMap, VecDeque};
 
@@ -17,28 +17,28 @@ const ITEM_OVERHEAD: usize = 32;
 /// Index of an item within [`Items::as_slice`].
 pub(crate) type Index = usize;
 
-/// Items of which no two have the same key in the same table, except those with a version, which are written one by one.
+/// Items of which no two have the same key in the same table, except versions, which are written one by one.
 #[derive(Debug)]
 pub(crate) struct Distinct {
     /// The items to write, in their order.
     pub(crate) winners: Vec<Index>,
     /// The items each winner stands in for, in their order.
     pub(crate) superseded: HashMap<Index, Vec<Index>>,
-    /// The items that may be written only when a winner has its end, in their order: the versions behind a write without one.
+    /// The items of its key that may be written only when an item has its end, in their order.
     pub(crate) followers: HashMap<Index, Vec<Index>>,
 }
 
 /// What of one key comes later in the event.
 enum Later {
-    /// Versions alone: which of them stays, the database decides.
+    /// Versions alone, the last first: which of them stays, the database decides.
     Versions(Vec<Index>),
     /// A write that nothing before it outlasts.
     Winner(Index),
 }
 
 impl Distinct {
-    /// Of several items with one key the last is written. Where versions decide, the database does; but it knows nothing of
-    /// the order of a write without a version, such as a deletion that carries only a key, so that one keeps its place.
+    /// Of several items with one key the last is written. Where versions decide, the database does; but it keeps no version
+    /// of what is deleted, and a write without a version has none. Such writes keep their place among the versions.
     pub(crate) fn of(items: &Items, among: impl DoubleEndedIterator<Item = Index>) -> Self {
         let most = among.size_hint().1.unwrap_or_default();
         let mut keys: HashMap<(TableId, &[u8]), Later> = HashMap::with_capacity(most);
@@ -50,24 +50,57 @@ impl Distinct {
             let later = keys.entry((item.table, items.key(item))).or_insert(Later::Versions(Vec::new()));
             match later {
                 Later::Winner(winner) => superseded.entry(*winner).or_default().push(index),
-                Later::Versions(versions) if items.version(item).is_some() => versions.push(index),
+                Later::Versions(versions) if items.is_conditional(item) => versions.push(index),
                 Later::Versions(versions) => {
+                    let mut versions = std::mem::take(versions);
+                    if let Some(winner) = decided(items, &versions) {
+                        versions.retain(|other| *other != winner);
+                        superseded.insert(winner, std::mem::replace(&mut versions, vec![winner]));
+                    }
                     if !versions.is_empty() {
-                        followers.insert(index, std::mem::take(versions));
+                        followers.insert(index, versions);
                     }
                     winners.push(index);
                     *later = Later::Winner(index);
                 }
             }
         }
+        let is_deletion =
+            |index: &Index| items.as_slice().get(*index).is_some_and(|item| item.operation == Operation::Delete);
         for later in keys.into_values() {
-            if let Later::Versions(versions) = later {
+            let Later::Versions(mut versions) = later else { continue };
+            if let Some(winner) = decided(items, &versions) {
+                versions.retain(|other| *other != winner);
+                superseded.insert(winner, versions);
+                winners.push(winner);
+            // side by side, the deletion of a newer version and the put of an older one would leave the older one there
+            } else if versions.iter().any(is_deletion)
+                && let Some(first) = versions.pop()
+            {
+                if !versions.is_empty() {
+                    followers.insert(first, versions);
+                }
+                winners.push(first);
+            } else {
                 winners.extend(versions);
             }
         }
         winners.sort_unstable();
         superseded.values_mut().chain(followers.values_mut()).for_each(|list| list.reverse());
         Self { winners, superseded, followers }
+    }
+}
+
+/// Which of several conditional writes of one key stays, where that can be told without asking the database: the last in the
+/// messages' order, and of items that are only created the first.
+fn decided(items: &Items, versions: &[Index]) -> Option<Index> {
+    let all = || versions.iter().filter_map(|&index| Some((items.as_slice().get(index)?, index)));
+    if versions.len() > 1 && all().all(|(item, _)| item.order.is_some()) {
+        all().max_by_key(|(item, index)| (item.order, *index)).map(|(_, index)| index)
+    } else if versions.len() > 1 && all().all(|(item, _)| item.creates) {
+        versions.iter().min().copied()
+    } else {
+        None
     }
 }
 
@@ -104,7 +137,18 @@ impl WriteBatch {
         self.table
     }
 
-    /// The two halves of a refused batch. None if the refused item stands alone.
+    /// The bytes of its items as they are sent.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The batch without some of its items. `None` if no item is left.
+    pub(crate) fn without(&self, items: &[Index]) -> Option<Self> {
+        let left: Vec<Index> = self.items.iter().copied().filter(|index| !items.contains(index)).collect();
+        (!left.is_empty()).then(|| Self { table: self.table, items: left, bytes: self.bytes })
+    }
+
+    /// The two halves of a refused batch. `None` if the refused item stands alone.
     pub(crate) fn halves(&self) -> Option<[Self; 2]> {
         let (first, second) = self.items.split_at_checked(self.items.len().div_ceil(2))?;
         let half = |items: &[Index]| Self { table: self.table, items: items.to_vec(), bytes: self.bytes };
@@ -134,47 +178,13 @@ impl WriteBatch {
 }
 
 /// Room for what stands before and after the items, the table's name (at most 255 characters) included.
-const PREFIX_ROOM: usize = 512;
-
-/// The body of a write only a condition may allow: PutItem or DeleteItem, refused if the item there has a newer version.
-pub(crate) fn conditional_body(items: &Items, item: &Item, mapping: &Mapping) -> Vec<u8> {
-    let attributes = items.attributes(item);
-    let mut body = Vec::with_capacity(attributes.len() + PREFIX_ROOM);
-    body.extend_from_slice(b"{\"TableName\":");
-    json::push_string(&mut body, &mapping.table);
-    body.extend_from_slice(match item.operation {
-        Operation::Put => b",\"Item\":",
-        Operation::Delete => b",\"Key\":",
-    });
-    body.extend_from_slice(attributes);
-    if let (Some(version), Some(path)) = (items.version(item), mapping.version_path()) {
-        let segments: Vec<&str> = path.collect();
-        let names: Vec<String> = (0..segments.len()).map(|at| format!("#v{at}")).collect();
-        let path = names.join(".");
-        let condition = format!("attribute_not_exists({path}) OR {path} <= :version");
-        body.extend_from_slice(b",\"ConditionExpression\":");
-        json::push_string(&mut body, &condition);
-        body.extend_from_slice(b",\"ExpressionAttributeNames\":{");
-        for (name, segment) in names.iter().zip(&segments) {
-            json::push_string(&mut body, name);
-            body.push(b':');
-            json::push_string(&mut body, segment);
-            body.push(b',');
-        }
-        body.pop();
-        body.extend_from_slice(b"},\"ExpressionAttributeValues\":{\":version\":");
-        body.extend_from_slice(version);
-        body.push(b'}');
-    }
-    body.extend_from_slice(b",\"ReturnConsumedCapacity\":\"TOTAL\"}");
-    body
-}
+pub(super) const PREFIX_ROOM: usize = 512;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dynamodb::item::ItemEncoder;
-    use crate::dynamodb::mapping::{Fields, PARTITION_KEY};
+    use crate::dynamodb::item::{ItemEncoder, MessageStamps};
+    use crate::dynamodb::mapping::{Fields, Mapping, PARTITION_KEY};
     use crate::record::{FieldKind, Name, RecordVisitor, SubjectId, Unit};
     use serde_json::{Value, json};
     use std::time::Duration;
@@ -196,20 +206,30 @@ mod tests {
     }
 
     fn mappings() -> Vec<(TableId, Mapping)> {
+        let order = json!({"attribute": "_version", "from": "sent-timestamp"});
         let mapping = |table: &str, property: Value| Mapping::parse(Some(&property), table, &Sample).unwrap();
         vec![
             (TableId::new(0), mapping("orders", json!({"partitionKey": "id"}))),
             (TableId::new(1), mapping("others", json!({"partitionKey": "id"}))),
             (TableId::new(0), mapping("orders", json!({"partitionKey": "id", "version": "at"}))),
+            (TableId::new(0), mapping("orders", json!({"partitionKey": "id", "write": "create"}))),
+            (TableId::new(0), mapping("orders", json!({"partitionKey": "id", "version": order}))),
         ]
     }
 
     /// One item for each (subject, key, bytes of padding).
     fn items(of: &[(u16, &str, usize)]) -> Items {
+        with_operations(of, |_| Operation::Put)
+    }
+
+    fn with_operations(of: &[(u16, &str, usize)], operation: impl Fn(usize) -> Operation) -> Items {
         let mappings = mappings();
         let mut encoder = ItemEncoder::new(&mappings, Duration::ZERO, 0);
         for (position, (subject, id, padding)) in of.iter().enumerate() {
-            encoder.start_message(position, "m", Operation::Put);
+            // the messages were sent in pairs
+            let sent_ms = u64::try_from(position / 2).ok();
+            encoder.stamp_message(MessageStamps { sent_ms, sequence_number: None });
+            encoder.start_message(position, "m", operation(position));
             encoder.begin(SubjectId(*subject), None).unwrap();
             encoder.record_start().unwrap();
             encoder.field(&Name::new("id")).unwrap();
@@ -260,6 +280,37 @@ mod tests {
     }
 
     #[test]
+    fn of_items_that_are_only_created_the_first_is_written() {
+        let distinct = distinct(&items(&[(3, "a", 0), (3, "b", 0), (3, "a", 0), (3, "a", 0)]));
+        assert_eq!((distinct.winners, distinct.followers), (vec![0, 1], [].into()));
+        assert_eq!(distinct.superseded, [(0, vec![2, 3])].into());
+    }
+
+    #[test]
+    fn where_the_messages_order_decides_the_last_is_written() {
+        let distinct = distinct(&items(&[(4, "a", 0), (4, "b", 0), (4, "a", 0), (4, "a", 0)]));
+        assert_eq!((distinct.winners, distinct.followers), (vec![1, 3], [].into()));
+        assert_eq!(distinct.superseded, [(3, vec![0, 2])].into(), "of equal times the later arrival");
+    }
+
+    #[test]
+    fn what_is_decided_keeps_its_place_behind_a_write_without_a_condition() {
+        let distinct = distinct(&items(&[(4, "a", 0), (0, "a", 0), (4, "a", 0), (4, "a", 0)]));
+        assert_eq!(distinct.winners, [1]);
+        assert_eq!(distinct.followers, [(1, vec![3])].into());
+        assert_eq!(distinct.superseded, [(1, vec![0]), (3, vec![2])].into());
+    }
+
+    #[test]
+    fn versions_are_written_one_after_the_other_if_one_of_them_is_a_deletion() {
+        let of = [(2, "a", 0), (2, "b", 0), (2, "a", 0), (2, "a", 0), (2, "b", 0)];
+        let deletes = |position| if position == 2 { Operation::Delete } else { Operation::Put };
+        let distinct = distinct(&with_operations(&of, deletes));
+        assert_eq!(distinct.winners, [0, 1, 4], "all versions of b, the first of a");
+        assert_eq!(distinct.followers, [(0, vec![2, 3])].into());
+    }
+
+    #[test]
     fn a_batch_has_at_most_25_items() {
         let names: Vec<String> = (0..51).map(|n| n.to_string()).collect();
         let sizes = |count: usize| {
@@ -306,17 +357,5 @@ mod tests {
         assert_eq!(requests[0]["PutRequest"]["Item"]["id"], json!({"S": "a"}));
         assert_eq!(requests[1]["PutRequest"]["Item"]["data"]["M"]["at"], json!({"N": "1"}));
         assert_eq!(requests.as_array().unwrap().len(), 2);
-    }
-
-    #[test]
-    fn a_guarded_write_is_refused_only_by_a_newer_item() {
-        let items = items(&[(2, "a", 0)]);
-        let body = conditional_body(&items, &items.as_slice()[0], &mappings()[2].1);
-        let body: Value = serde_json::from_slice(&body).unwrap();
-        assert_eq!(body["TableName"], "orders");
-        assert_eq!(body["ConditionExpression"], "attribute_not_exists(#v0.#v1) OR #v0.#v1 <= :version");
-        assert_eq!(body["ExpressionAttributeNames"], json!({"#v0": "data", "#v1": "at"}));
-        assert_eq!(body["ExpressionAttributeValues"], json!({":version": {"N": "0"}}));
-        assert_eq!(body["Item"]["id"], json!({"S": "a"}));
     }
 }

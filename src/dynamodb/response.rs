@@ -19,7 +19,7 @@ pub(crate) struct WriteResponse {
     pub(crate) write_units: f64,
 }
 
-/// Why a call failed, in the terms of what to do next.
+/// Why a call failed, by what to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum CallError {
     /// Slow down and try again.
@@ -30,11 +30,19 @@ pub(crate) enum CallError {
         connection: bool,
         cause: Box<str>,
     },
+    /// There was no response in time: it may be applied yet, even after what is sent later.
+    TimedOut,
     /// Something in it can never be written.
     Invalid(Box<str>),
-    /// The item there has a newer version.
+    /// A key in it does not fit the table: the item's mistake, or the mapping's if it meets every item.
+    KeyMismatch(Box<str>),
+    /// Access to something in it is denied: to one item, or to the whole table if it meets every item.
+    AccessDenied(Box<str>),
+    /// A newer version is there.
     StaleVersion,
-    /// An operator must mend it: a missing table, access denied, wrong credentials.
+    /// The condition failed, because of the item that DynamoDB says is stored.
+    ConditionFailed { stored: Option<Box<Value>> },
+    /// An operator must fix it: a missing table, wrong credentials.
     Fatal(Box<str>),
 }
 
@@ -56,6 +64,17 @@ pub(crate) enum Throttle {
 }
 
 impl Throttle {
+    /// How it is called in a log line.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Table => "throttled by the table's throughput",
+            Self::Index => "throttled by an index's throughput",
+            Self::HotPartition => "throttled by one partition's throughput",
+            Self::Account => "throttled by the account's quota",
+            Self::Unknown => "throttled for an unknown reason",
+        }
+    }
+
     fn of(reason: &str) -> Self {
         match reason {
             _ if reason.ends_with("KeyRangeThroughputExceeded") => Self::HotPartition,
@@ -162,7 +181,7 @@ fn canonical_key(request: &WriteRequest<'_>, mappings: &[&Mapping]) -> Vec<u8> {
     };
     let spell = |mapping: &&Mapping| {
         let mut key = Vec::new();
-        for part in [Some(&mapping.partition_key), mapping.sort_key.as_ref()].into_iter().flatten() {
+        for part in mapping.keys() {
             push_canonical(&mut key, &written(attributes.get(part.attribute.text())?)?);
         }
         Some(key)
@@ -226,7 +245,9 @@ pub(super) fn refusal(status: u16, error_type: Option<&str>, body: &[u8]) -> Cal
             let reason = reasons.and_then(|reasons| reasons.get(0)?.get("reason")?.as_str());
             CallError::Throttled(Throttle::of(reason.unwrap_or_default()))
         }
-        "ConditionalCheckFailedException" => CallError::StaleVersion,
+        "ConditionalCheckFailedException" => CallError::ConditionFailed { stored: stored_item(&body) },
+        "ValidationException" if is_key_mismatch(&said()) => CallError::KeyMismatch(said()),
+        "AccessDeniedException" => CallError::AccessDenied(said()),
         "ValidationException" | "SerializationException" | "ItemCollectionSizeLimitExceededException" => {
             CallError::Invalid(said())
         }
@@ -235,6 +256,16 @@ pub(super) fn refusal(status: u16, error_type: Option<&str>, body: &[u8]) -> Cal
         _ if TRANSIENT_ERRORS.contains(&code) || status >= 500 => CallError::transient(said()),
         _ => CallError::Fatal(said()),
     }
+}
+
+/// What DynamoDB says to a key that is not the table's: absent, of another type, or with an attribute too many.
+fn is_key_mismatch(said: &str) -> bool {
+    ["does not match the schema", "Missing the key", "Type mismatch for key"].iter().any(|text| said.contains(text))
+}
+
+/// The item that made a condition fail, as JSON. It comes only if it was asked for and is there.
+fn stored_item(body: &Value) -> Option<Box<Value>> {
+    body.get("Item").filter(|item| item.is_object()).cloned().map(Box::new)
 }
 
 /// An error's name without the namespace before and the address behind it.
@@ -339,14 +370,13 @@ mod tests {
         }
         for code in [
             "ResourceNotFoundException",
-            "AccessDeniedException",
             "UnrecognizedClientException",
             "ExpiredTokenException",
             "InvalidSignatureException",
         ] {
             assert_eq!(refused(code), CallError::Fatal(said(code)));
         }
-        assert_eq!(refused("ConditionalCheckFailedException"), CallError::StaleVersion);
+        assert_eq!(refused("ConditionalCheckFailedException"), CallError::ConditionFailed { stored: None });
         assert_eq!(
             refusal(500, None, br#"{"__type":"InternalServerError"}"#),
             CallError::transient("InternalServerError: no message")

@@ -3,7 +3,7 @@
 use std::time::Duration;
 use std::{error, fmt};
 
-/// Where a limit starts, within its bounds: a first event batch of a hundred messages leaves at once, while a thousand
+/// The limit of a new process, within its bounds: a first event batch of a hundred messages leaves at once, while a thousand
 /// instances that start together send a hundred thousand items and not a million. Higher, and a cold fleet is a stampede;
 /// lower, and each cold start waits a few windows more.
 const START: usize = 4;
@@ -65,7 +65,7 @@ pub struct Sample {
     pub in_flight: usize,
 }
 
-/// The aimd's settings, which are valid by construction.
+/// The limit's settings, which are valid by construction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AimdLimit {
     low: Duration,
@@ -116,9 +116,11 @@ impl AimdLimit {
         if window.refused_too_much(size) {
             self.cut(state, state.limit / 2, now)
         } else if window.late > size / P95 {
+            // latency alone never takes the limit below where it starts: a healthy table may simply be far away
+            let floor = if window.failed > size / P95 { self.min } else { state.limit.min(self.start().limit) };
             // The doubling that went too far is undone; later steps are small, and so are their corrections.
             let to = if state.doubling { state.limit / 2 } else { state.limit.saturating_mul(4) / 5 };
-            self.cut(state, to, now)
+            self.cut(state, to.max(floor), now)
         } else if window.calls < size {
             State { window, ..state }
         } else if window.strained > size / P95 {
@@ -135,12 +137,15 @@ impl AimdLimit {
         if started.saturating_sub(state.heard_at) < IDLE {
             return state;
         }
-        State { limit: state.limit.max(self.start().limit), ..state }
+        let start = self.start().limit;
+        // a new window, so that the calls from before the pause do not lift the limit once more
+        if state.limit < start { State { limit: start, window: Window::open(started), ..state } } else { state }
     }
 
     fn counted(&self, state: State, sample: Sample, started: Duration, now: Duration) -> Window {
         let State { limit, cut_at, window, .. } = state;
         let mut window = if now.saturating_sub(window.opened_at) > WINDOW { Window::open(now) } else { window };
+        let failed = sample.outcome == CallOutcome::Failed;
         let (items, refused, strained, late) = match sample.outcome {
             CallOutcome::Served { items, unprocessed } => {
                 (items, unprocessed, sample.latency >= self.low, sample.latency > self.high)
@@ -154,6 +159,7 @@ impl AimdLimit {
         if started >= cut_at {
             window.calls += 1;
             window.late += usize::from(late);
+            window.failed += usize::from(failed);
             window.items = window.items.saturating_add(items);
             window.refused = window.refused.saturating_add(refused);
             window.reached |= sample.in_flight >= limit;
@@ -178,7 +184,7 @@ impl AimdLimit {
     }
 }
 
-/// What the aimd remembers between calls. It outlives an invocation and its size is fixed.
+/// What is remembered between calls. It outlives an invocation and its size is fixed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct State {
     limit: usize,
@@ -210,6 +216,8 @@ struct Window {
     strained: usize,
     /// Served in more than 1.2 of the target, or failed.
     late: usize,
+    /// Failed.
+    failed: usize,
     items: usize,
     refused: usize,
     /// A call found the limit reached.
@@ -227,7 +235,7 @@ impl Window {
     }
 }
 
-/// Why settings are no aimd.
+/// Why settings are invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InvalidLimit {
     /// No call takes no time.
@@ -266,7 +274,7 @@ mod tests {
     const SERVED: CallOutcome = CallOutcome::Served { items: 25, unprocessed: 0 };
     const THROTTLED: CallOutcome = CallOutcome::Throttled { items: 25 };
 
-    /// A aimd at work on calls that end one after the other.
+    /// A limit fed with calls that end one after the other.
     struct Link {
         aimd: AimdLimit,
         state: State,
@@ -321,6 +329,25 @@ mod tests {
         assert_eq!(link.calls(20, SERVED, QUICK), 16);
         assert_eq!(link.calls(20, SERVED, Duration::from_millis(50)), 16, "between the marks it holds");
         assert_eq!(link.calls(20, SERVED, QUICK), 17);
+    }
+
+    #[test]
+    fn latency_alone_never_takes_the_limit_below_where_it_starts() {
+        for limit in [4, 5, 30] {
+            let mut link = Link::at(limit);
+            assert_eq!(link.calls(2_000, SERVED, Duration::from_millis(75)), 4, "a healthy table far away");
+        }
+        assert_eq!(Link::at(2).calls(500, SERVED, SLOW), 2, "nor any lower");
+        assert_eq!(Link::new(1, 50).calls(500, CallOutcome::Failed, QUICK), 1, "failures may");
+        assert_eq!(Link::new(1, 50).calls(500, THROTTLED, QUICK), 1, "throttles may");
+    }
+
+    #[test]
+    fn the_first_call_after_a_pause_lifts_the_limit_once() {
+        let mut link = Link::at(1);
+        link.calls(19, SERVED, QUICK);
+        link.now += Duration::from_secs(2);
+        assert_eq!(link.call(SERVED, QUICK), 4);
     }
 
     #[test]
@@ -381,7 +408,14 @@ mod tests {
     #[test]
     fn small_limits_are_cut_by_one_and_never_under_the_lower_bound() {
         let mut link = Link::at(3);
-        assert_eq!([link.calls(2, SERVED, SLOW), link.calls(2, SERVED, SLOW), link.calls(2, SERVED, SLOW)], [2, 1, 1]);
+        assert_eq!(
+            [
+                link.calls(2, CallOutcome::Failed, QUICK),
+                link.calls(2, CallOutcome::Failed, QUICK),
+                link.calls(2, CallOutcome::Failed, QUICK)
+            ],
+            [2, 1, 1]
+        );
         assert_eq!(Link::new(3, 50).calls(100, THROTTLED, QUICK), 3);
     }
 

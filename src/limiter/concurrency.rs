@@ -1,11 +1,13 @@
-//! The limiter that write calls pass: permits up to the limit, first come, first served.
+//! Permits for write calls, up to the limit, first come, first served.
 //!
-//! Waiters stand in the queue of a fair lock, `turn`, and only its holder waits for room. That makes the rest short: one
-//! waiter to wake, so no wake-up is spent on the wrong one; a waiter that is dropped leaves the queue, or leaves the
-//! head of it to the next, who looks before it waits; and a limit that shrinks below what is in flight needs no book of
-//! debts, because room is asked for and never handed out ahead.
+//! Waiters stand in the queue of a fair lock, `turn`, and only its holder waits for a free place. That keeps the rest short: one
+//! waiter to wake, so no wake-up is spent on the wrong one; a waiter that is dropped leaves the queue, or leaves the head
+//! of it to the next, who looks before it waits; and a limit that shrinks below what is in flight needs no bookkeeping,
+//! because a place is asked for and never granted ahead.
 
+use std::future::poll_fn;
 use std::sync::{Arc, Mutex as Lock, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::{Mutex, Notify};
@@ -35,7 +37,7 @@ struct Load {
 }
 
 impl ConcurrencyLimiter {
-    /// A limiter with nothing in flight. `now` is any instant before the first call.
+    /// A limiter without a call in flight. `now` is any instant before the first call.
     pub fn new(aimd: AimdLimit, now: Instant) -> Self {
         let load = Lock::new(Load { state: aimd.start(), in_flight: 0 });
         Self { shared: Arc::new(Shared { aimd, origin: now, turn: Mutex::new(()), room: Notify::new(), load }) }
@@ -51,6 +53,12 @@ impl ConcurrencyLimiter {
             // A place freed between the look and this line is kept by the notification.
             self.shared.room.notified().await;
         }
+    }
+
+    /// A permit, if a call may start now and nobody waits for one.
+    pub fn try_acquire(&self) -> Option<Permit> {
+        let _turn = self.shared.turn.try_lock().ok()?;
+        self.admit()
     }
 
     fn admit(&self) -> Option<Permit> {
@@ -71,6 +79,21 @@ impl ConcurrencyLimiter {
     pub fn in_flight(&self) -> usize {
         self.shared.load().in_flight
     }
+}
+
+/// Waits until a call may start at one of `limiters`, and says by its key at which. Waits for ever if there is none.
+pub(crate) async fn any_permit<'l, K: Copy>(
+    limiters: impl Iterator<Item = (K, &'l ConcurrencyLimiter)>,
+) -> (K, Permit) {
+    let mut waiting: Vec<_> = limiters.map(|(key, limiter)| (key, Box::pin(limiter.acquire()))).collect();
+    poll_fn(|context| {
+        let ready = waiting.iter_mut().find_map(|(key, permit)| match permit.as_mut().poll(context) {
+            Poll::Ready(permit) => Some((*key, permit)),
+            Poll::Pending => None,
+        });
+        ready.map_or(Poll::Pending, Poll::Ready)
+    })
+    .await
 }
 
 impl Shared {
@@ -168,6 +191,28 @@ mod tests {
         assert_eq!((limiter.in_flight(), limiter.limit()), (2, 2));
         first.record(SERVED, Duration::from_millis(1), now());
         assert!(third.run().is_some());
+    }
+
+    #[test]
+    fn a_permit_is_tried_for_without_passing_those_who_wait() {
+        let limiter = limiter(1, 1);
+        let permit = limiter.try_acquire().unwrap();
+        assert!(limiter.try_acquire().is_none());
+        let mut waiter = Waiter::new(&limiter);
+        assert!(waiter.run().is_none());
+        drop(permit);
+        assert!(limiter.try_acquire().is_none(), "the waiter was first");
+        assert!(waiter.run().is_some());
+    }
+
+    #[tokio::test]
+    async fn any_permit_is_of_the_limiter_that_has_one() {
+        let [full, free] = [limiter(1, 1), limiter(1, 1)];
+        let taken = full.try_acquire().unwrap();
+        let (key, permit) = any_permit([("full", &full), ("free", &free)].into_iter()).await;
+        assert_eq!(key, "free");
+        drop((permit, taken));
+        assert_eq!((full.in_flight(), free.in_flight()), (0, 0));
     }
 
     #[test]

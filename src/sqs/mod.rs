@@ -7,4 +7,5 @@ mod response;
 
 pub use body::{BodyContent, BodyError, DecodedBody};
 pub use event::{Event, MalformedEvent, Message, OriginalAttribute};
+pub(crate) use fifo::BlockedGroups;
 pub use response::Response;

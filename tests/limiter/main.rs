@@ -54,7 +54,7 @@ fn the_limit_settles_in_the_band_of_every_scenario() {
     assert!(report.is_empty(), "{report}");
 }
 
-/// Takes a part of the evidence from a aimd.
+/// Takes a part of the evidence from the limiter.
 struct Blindfold {
     hides: &'static str,
     scenario: &'static str,
@@ -95,7 +95,7 @@ const BLINDFOLDS: [Blindfold; 5] = [
 ];
 
 #[test]
-fn a_law_that_is_blind_to_part_of_the_evidence_leaves_a_band() {
+fn a_limiter_that_is_blind_to_part_of_the_evidence_leaves_a_band() {
     for Blindfold { hides, scenario: name, on } in BLINDFOLDS {
         let scenario = scenario(name);
         let aimd = aimd(&scenario);

@@ -194,7 +194,9 @@ mod tests {
             assert!(known(0));
         }
         assert!(!known(1) && known(79) && known(61));
-        assert!(cache.cached.lock().unwrap().size <= cache.capacity);
+        let cached = cache.cached.lock().unwrap();
+        let sizes = cached.plans.iter().map(|(text, plan)| plan.size(text));
+        assert_eq!((cached.size, cached.plans.len()), (sizes.sum(), 20));
     }
 
     #[test]

@@ -345,10 +345,29 @@ fn unread(format: WireFormat, record: usize, error: Box<WithPath<DatumError>>) -
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::avro::{SchemaFile, Schemas, tests::tree::Records};
 
     #[test]
     fn a_decoder_is_shared_by_threads() {
         fn shared<T: Send + Sync>() {}
         shared::<Decoder>();
+    }
+
+    #[test]
+    fn memory_that_one_large_message_needed_is_given_back() {
+        let mut scratch = Scratch { keys: Keys::default(), buffer: Vec::with_capacity(KEPT_BYTES) };
+        scratch.release();
+        assert!(scratch.buffer.capacity() >= KEPT_BYTES);
+        let decoder = Schemas::parse(vec![SchemaFile {
+            subject: "s".to_owned(),
+            version: "1".to_owned(),
+            text: r#"{"type": "record", "name": "R", "fields": []}"#.to_owned(),
+            path: String::new(),
+        }]);
+        let decoder = decoder.unwrap().compile(Options::default()).unwrap();
+        scratch.buffer.reserve(2 * KEPT_BYTES);
+        let input = Input { body: Body::Binary(&[]), schema: None, value_schema_id: None, keys_only: false };
+        assert!(decoder.decode(&input, &mut scratch, &mut Records::default()).is_err());
+        assert_eq!(scratch.buffer.capacity(), 0);
     }
 }

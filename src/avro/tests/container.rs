@@ -233,6 +233,8 @@ fn a_container_of_an_older_version_is_known_by_the_name_it_had() {
     let now_another = files(&[("u/1", own("x.R", id)), ("u/2", own("old.R", id))]);
     let decoded = now_another.decode(&binary(&container_of("old.R")), &mut Scratch::default(), &mut Records::default());
     assert_eq!(now_another.subject(decoded.unwrap().subject).unwrap().name(), "u");
+    let alias = own("x.R", id).replacen('{', r#"{"aliases": ["old.R"], "#, 1);
+    assert_eq!(read(&files(&[("u/1", alias)]), &binary(&container_of("x.R"))), Ok(tree));
     let had_by_two = files(&[("u/1", own("old.R", id)), ("u/2", own("u.R", id))]);
     assert_eq!(reason(&had_by_two, &binary(&container_of("old.R"))).0, Reason::UnknownSchema);
 }

@@ -18,6 +18,7 @@ impl ItemEncoder<'_> {
         write: impl FnOnce(&mut Vec<u8>) -> Result<(), ItemError>,
     ) -> Result<(), ItemError> {
         self.check_depth()?;
+        self.reserve(len)?;
         let start = self.out.bytes.len();
         write(&mut self.out.bytes)?;
         self.size += len;
@@ -56,6 +57,7 @@ impl ItemEncoder<'_> {
             self.remember(Kind::Other, 0, at..at);
         }
         self.check_depth()?;
+        self.reserve(0)?;
         self.depth += 1;
         self.size += COLLECTION_OVERHEAD;
         self.out.bytes.extend_from_slice(text);
@@ -83,8 +85,7 @@ impl ItemEncoder<'_> {
 
 impl RecordVisitor for ItemEncoder<'_> {
     fn begin(&mut self, subject: SubjectId, index: Option<usize>) -> Result<(), ItemError> {
-        self.begin_item(subject, index);
-        Ok(())
+        self.begin_item(subject, index)
     }
 
     fn finish(&mut self) -> Result<(), ItemError> {
@@ -92,6 +93,16 @@ impl RecordVisitor for ItemEncoder<'_> {
     }
 
     fn null(&mut self) -> Result<(), ItemError> {
+        if self.omits_nulls
+            && let Some((start, size)) = self.member.take()
+        {
+            self.out.bytes.truncate(start);
+            self.size = size;
+            if self.pending != 0 {
+                self.remember(Kind::Null, 0, start..start);
+            }
+            return Ok(());
+        }
         self.scalar(Kind::Null, 1, |out| {
             out.extend_from_slice(b"{\"NULL\":true},");
             Ok(())
@@ -162,6 +173,7 @@ impl RecordVisitor for ItemEncoder<'_> {
     }
 
     fn array_item(&mut self) -> Result<(), ItemError> {
+        self.member = None;
         self.size += ELEMENT_OVERHEAD;
         Ok(())
     }
@@ -175,11 +187,13 @@ impl RecordVisitor for ItemEncoder<'_> {
     }
 
     fn map_key(&mut self, key: &str) -> Result<(), ItemError> {
+        self.member = None;
         match key.len() {
             0 => return Err(ItemError::Name("a map has an empty key, which is no attribute name")),
             1..=MAX_NAME_BYTES => self.size += key.len() + ELEMENT_OVERHEAD,
             _ => return Err(ItemError::Name("a map has a key longer than an attribute name may be")),
         }
+        self.reserve(key.len())?;
         json::push_string(&mut self.out.bytes, key);
         self.out.bytes.push(b':');
         Ok(())
@@ -199,6 +213,7 @@ impl RecordVisitor for ItemEncoder<'_> {
     }
 
     fn field(&mut self, name: &Name) -> Result<(), ItemError> {
+        self.member = Some((self.out.bytes.len(), self.size));
         let overhead = if self.in_item && self.depth == 0 { 0 } else { ELEMENT_OVERHEAD };
         self.size += name.text().len() + overhead;
         self.out.bytes.extend_from_slice(name.member().as_bytes());

@@ -1,55 +1,78 @@
-//! The writer: every item of an event has its end here, and only an response of DynamoDB makes that end a success.
+//! The writer: every item of an event has its end here, and only a response of DynamoDB makes that end a success.
 //!
-//! An item's slot starts as [`WriteOutcome::Unfinished`]. A call that is dropped at the deadline, panics or is lost leaves
+//! An item's outcome starts as [`WriteOutcome::Unfinished`]. A call that is dropped at the deadline, panics or is lost leaves
 //! it so, and the message goes back to the queue: no path has to remember to report a failure.
+//!
+//! # Order
+//!
+//! - Of two items with one key in one event, the later one is written. Versions are all written, and the table decides; they
+//!   go one after the other where one of them is a deletion.
+//! - In a FIFO queue the items of a message go when the message before it in its group has its end ([`order`]). Groups do not
+//!   wait for one another.
+//! - A write whose response does not come may be applied later than what is sent after it. So nothing is sent after it that
+//!   must follow it: in a FIFO group it is left unfinished. Between invocations of a standard queue only `version` keeps order.
+//!
+//! # One item never takes others with it
+//!
+//! A call that is refused as invalid, or fails again and again, is halved until the item at fault stands alone ([`queue`]).
+//! First attempts go before repeated ones, tables have their turns, and each has a limiter of its own.
 
+mod backoff;
+mod delayed;
+mod order;
+mod queue;
 mod report;
 mod retry;
 
+pub(crate) use order::Group;
 pub use report::{WriteFigures, WriteOutcome, WriteReport};
 
-use super::batch::{Distinct, Index, WriteBatch, conditional_body};
 use super::client::Client;
-use super::item::{Items, Operation};
+use super::conditional::{conditional_body, is_superseded};
+use super::item::{Item, Items, Operation};
 use super::mapping::{Mapping, TableId};
 use super::response::{CallError, Throttle, WriteResponse};
 use crate::clock;
-use crate::limiter::{self, AimdLimit, ConcurrencyLimiter, Permit};
+use crate::limiter::{AimdLimit, CallOutcome, ConcurrencyLimiter, Permit};
 use bytes::Bytes;
+use queue::{Job, JobWrite};
 use retry::RetryLoop;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
-/// How long one call may take. An response later than this is worth less than another try.
+/// How long one call may take. A response later than this is worth less than another try.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Writes items. One for the process; its limiter outlives the invocations.
+/// Writes items. One for the process; its limiters outlive the invocations.
 #[derive(Clone)]
 pub struct Writer {
     client: Client,
     mappings: Arc<[(TableId, Mapping)]>,
-    limiter: ConcurrencyLimiter,
+    /// By table.
+    limiters: Arc<[ConcurrencyLimiter]>,
     /// A random duration from zero to the one given.
     jitter: fn(Duration) -> Duration,
 }
 
 impl Writer {
-    /// `mappings` are those of the encoder; `limit` steers how many calls go at once; `jitter` draws a random duration from
-    /// zero to the one given.
+    /// `mappings` are those of the encoder; `limit` steers how many calls to a table are in flight; `jitter` draws a random
+    /// duration from zero to the one given.
     pub fn new(
         client: Client,
         mappings: Arc<[(TableId, Mapping)]>,
         limit: AimdLimit,
         jitter: fn(Duration) -> Duration,
     ) -> Self {
-        Self { client, mappings, limiter: ConcurrencyLimiter::new(limit, clock::now()), jitter }
+        let tables = mappings.iter().map(|(table, _)| table.index() + 1).max().unwrap_or_default();
+        let limiters = (0..tables).map(|_| ConcurrencyLimiter::new(limit, clock::now())).collect();
+        Self { client, mappings, limiters, jitter }
     }
 
-    /// How many calls the limiter allows at once now.
+    /// How many calls the limiters allow in flight now, all tables together.
     pub fn limit(&self) -> usize {
-        self.limiter.limit()
+        self.limiters.iter().map(ConcurrencyLimiter::limit).sum()
     }
 
     /// Loads credentials and opens as many connections as calls are allowed at first, before the first event needs them.
@@ -58,25 +81,26 @@ impl Writer {
     /// Why DynamoDB could not be reached.
     pub async fn warm_up(&self) -> Result<(), Box<str>> {
         let mut calls = JoinSet::new();
-        for _ in 0..self.limit() {
+        for _ in 0..self.limiters.first().map_or(0, ConcurrencyLimiter::limit) {
             let client = self.client.clone();
             calls.spawn(async move { client.warm_up().await });
         }
         calls.join_all().await.into_iter().collect::<Result<(), _>>().map_err(|error| match error {
-            CallError::Transient { cause, .. } | CallError::Fatal(cause) | CallError::Invalid(cause) => cause,
-            CallError::Throttled(_) | CallError::StaleVersion => "throttled".into(),
+            CallError::Transient { cause, .. }
+            | CallError::Fatal(cause)
+            | CallError::Invalid(cause)
+            | CallError::KeyMismatch(cause)
+            | CallError::AccessDenied(cause) => cause,
+            CallError::Throttled(throttle) => throttle.name().into(),
+            CallError::TimedOut => "no response in time".into(),
+            CallError::StaleVersion | CallError::ConditionFailed { .. } => "a condition failed".into(),
         })
     }
 
-    /// Writes the items `among` those of the event, all but the last of each key, and returns when each has its end or the
-    /// deadline is there.
-    pub async fn write(
-        &self,
-        items: &Arc<Items>,
-        among: impl DoubleEndedIterator<Item = Index>,
-        deadline: Instant,
-    ) -> WriteReport {
-        RetryLoop::new(self, items, deadline, Distinct::of(items, among)).finish().await
+    /// Writes `items`, all but the last of each key, and returns when each has its end or the deadline is there. Those of a
+    /// FIFO queue go in the order of its `groups`; items of messages that are in no group are left unfinished.
+    pub(crate) async fn write(&self, items: &Arc<Items>, groups: Option<&[Group]>, deadline: Instant) -> WriteReport {
+        RetryLoop::new(self, items, groups, deadline).finish().await
     }
 
     fn table(&self, table: TableId) -> &str {
@@ -87,77 +111,95 @@ impl Writer {
         self.mappings.iter().filter(move |(of, _)| *of == table).map(|(_, mapping)| mapping)
     }
 
+    /// About as many bytes as the call's body will have.
+    fn body_bytes(job: &Job, items: &Items) -> usize {
+        match &job.write {
+            JobWrite::Batch(batch) => batch.bytes(),
+            JobWrite::Conditional(index) => items.as_slice().get(*index).map_or(0, |item| items.attributes(item).len()),
+        }
+    }
+
     async fn call(self, job: Job, items: Arc<Items>, permit: Permit, deadline: Instant) -> CallEnd {
         let started = clock::now();
+        let body_bytes = Self::body_bytes(&job, &items);
         let mut bytes = 0;
         let response = async {
-            match &job {
-                Job::Batch(batch) => {
+            match &job.write {
+                JobWrite::Batch(batch) => {
                     let table = batch.table();
                     let body = Bytes::from(batch.body(&items, self.table(table)));
                     bytes = body.len();
                     self.client.batch_write(body, &self.mappings_of(table).collect::<Vec<_>>()).await
                 }
-                Job::Conditional(index) => {
+                JobWrite::Conditional(index) => {
                     let item = items.as_slice().get(*index);
                     let mapping =
                         item.and_then(|item| Some((item, &self.mappings.get(usize::from(item.subject.0))?.1)));
                     let Some((item, mapping)) = mapping else { return Err(CallError::Invalid("no such item".into())) };
                     let body = Bytes::from(conditional_body(&items, item, mapping));
                     bytes = body.len();
-                    match item.operation {
+                    let result = match item.operation {
                         Operation::Put => self.client.put(body).await,
                         Operation::Delete => self.client.delete(body).await,
-                    }
+                    };
+                    proven(result, &items, item, mapping)
                 }
             }
         };
         let late = deadline.min(started + ATTEMPT_TIMEOUT);
-        let result =
-            timeout_at(late, response).await.unwrap_or_else(|_| Err(CallError::transient("no response in time")));
+        let result = timeout_at(late, response).await.unwrap_or(Err(CallError::TimedOut));
         let now = clock::now();
         let latency = now - started;
-        match sample(&job, &result) {
+        match call_outcome(&job, &result) {
             // cut short by the deadline, a call says nothing of the table
-            Some(limiter::CallOutcome::Failed) if now >= deadline => drop(permit),
-            Some(response) => permit.record(response, latency, now),
+            Some(CallOutcome::Failed) if now >= deadline => drop(permit),
+            Some(outcome) => permit.record(outcome, latency, now),
             None => drop(permit),
         }
-        CallEnd { job, result, latency, bytes }
+        CallEnd { job, result, latency, bytes, body_bytes }
     }
 }
 
-/// What a call's end tells the limiter of the table's load. None if it tells nothing.
-fn sample(job: &Job, result: &Result<WriteResponse, CallError>) -> Option<limiter::CallOutcome> {
-    let items = job.items().len();
+/// A failed condition is a newer version only if the stored item proves it. Of an item that is only created, it says itself
+/// that one is there.
+fn proven(
+    result: Result<WriteResponse, CallError>,
+    items: &Items,
+    item: &Item,
+    mapping: &Mapping,
+) -> Result<WriteResponse, CallError> {
     match result {
-        Ok(response) => Some(limiter::CallOutcome::Served { items, unprocessed: response.unprocessed.len() }),
+        Err(CallError::ConditionFailed { .. }) if item.creates => Err(CallError::StaleVersion),
+        Err(CallError::ConditionFailed { stored: Some(stored) }) if is_superseded(items, item, mapping, &stored) => {
+            Err(CallError::StaleVersion)
+        }
+        other => other,
+    }
+}
+
+/// What a call's end tells the limiter of the table's load. `None` if it tells nothing.
+fn call_outcome(job: &Job, result: &Result<WriteResponse, CallError>) -> Option<CallOutcome> {
+    let items = job.items().len();
+    // an item that fails by itself, again and again, says nothing of the table
+    let is_suspect = job.is_part || job.failures > 0;
+    match result {
+        Ok(response) => Some(CallOutcome::Served { items, unprocessed: response.unprocessed.len() }),
         // fewer calls would not cool a hot key, which refuses its own items only
         Err(CallError::Throttled(Throttle::HotPartition)) => None,
-        Err(CallError::Throttled(_)) => Some(limiter::CallOutcome::Throttled { items }),
+        Err(CallError::Throttled(_)) => Some(CallOutcome::Throttled { items }),
         // a connection that broke, as one does in a freeze, is the network's
         Err(CallError::Transient { connection: true, .. }) => None,
-        Err(CallError::Transient { connection: false, .. }) => Some(limiter::CallOutcome::Failed),
+        Err(CallError::Transient { connection: false, .. } | CallError::TimedOut) if is_suspect => None,
+        Err(CallError::Transient { connection: false, .. } | CallError::TimedOut) => Some(CallOutcome::Failed),
         // a refusal says nothing of the load, but its latency does
-        Err(CallError::Invalid(_) | CallError::StaleVersion | CallError::Fatal(_)) => {
-            Some(limiter::CallOutcome::Served { items, unprocessed: 0 })
-        }
-    }
-}
-
-/// What one call carries.
-#[derive(Debug, Clone)]
-enum Job {
-    Batch(WriteBatch),
-    Conditional(Index),
-}
-
-impl Job {
-    fn items(&self) -> &[Index] {
-        match self {
-            Self::Batch(batch) => batch.items(),
-            Self::Conditional(index) => std::slice::from_ref(index),
-        }
+        Err(
+            CallError::Invalid(_)
+            | CallError::KeyMismatch(_)
+            | CallError::AccessDenied(_)
+            | CallError::StaleVersion
+            | CallError::ConditionFailed { .. }
+            | CallError::Fatal(_),
+        ) => Some(CallOutcome::Served { items, unprocessed: 0 }),
     }
 }
 
@@ -166,4 +208,6 @@ struct CallEnd {
     result: Result<WriteResponse, CallError>,
     latency: Duration,
     bytes: usize,
+    /// What was counted as in flight for it.
+    body_bytes: usize,
 }

@@ -1,12 +1,16 @@
-//! What the writes of an event came to: an end for each item, and what it took.
+//! The result of writing: an end for each item, and what it took.
 
+use super::super::response::Throttle;
+use std::borrow::Cow;
 use std::time::Duration;
 
 /// The end of one item.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WriteOutcome {
-    /// Nothing is known of it: there was no time, or its call was lost.
-    Unfinished,
+    /// It is not known to be stored. The last thing that stood in its way says why.
+    Unfinished(Cow<'static, str>),
+    /// A message before it in its FIFO group is unfinished or refused.
+    Blocked,
     /// It is in its table, or gone from it if that was asked.
     Stored,
     /// A later item of the event, or a newer one in the table, stands in its place.
@@ -17,12 +21,18 @@ pub enum WriteOutcome {
     Refused(Box<str>),
 }
 
-/// What the writes of an event came to.
+impl WriteOutcome {
+    pub(super) const fn unfinished(cause: &'static str) -> Self {
+        Self::Unfinished(Cow::Borrowed(cause))
+    }
+}
+
+/// The result of writing.
 #[derive(Debug, Default)]
 pub struct WriteReport {
     /// The end of each item, in the order of [`Items::as_slice`](crate::dynamodb::item::Items::as_slice).
     pub outcomes: Vec<WriteOutcome>,
-    /// A cause an operator must mend, if there was one.
+    /// A cause an operator must fix, if there was one.
     pub fatal: Option<Box<str>>,
     /// What it took.
     pub figures: WriteFigures,
@@ -37,21 +47,21 @@ pub struct WriteFigures {
     pub latencies: Vec<Duration>,
     /// Items sent again, each time counted.
     pub retried_items: usize,
-    /// Items DynamoDB handed back unprocessed, each time counted.
+    /// Items DynamoDB returned unprocessed, each time counted.
     pub unprocessed_items: usize,
     /// Write request units consumed.
     pub write_units: f64,
     /// Bytes of the calls' bodies.
     pub bytes: usize,
-    /// Throttled calls by the table's own throughput.
+    /// Calls throttled by the table's own throughput, and items returned unprocessed.
     pub throttles_table: usize,
-    /// Throttled calls by an index's throughput.
+    /// Calls throttled by an index's throughput.
     pub throttles_index: usize,
-    /// Throttled calls by one partition's throughput.
+    /// Calls throttled by one partition's throughput.
     pub throttles_hot_partition: usize,
-    /// Throttled calls by the account's quota.
+    /// Calls throttled by the account's quota.
     pub throttles_account: usize,
-    /// Throttled calls that gave no reason.
+    /// Calls throttled for a reason that was not given.
     pub throttles_unknown: usize,
     /// The most calls in flight at once.
     pub most_in_flight: usize,
@@ -75,7 +85,17 @@ impl std::ops::AddAssign for WriteFigures {
 }
 
 impl WriteFigures {
-    /// Calls that were throttled, for whatever reason.
+    pub(super) fn count_throttle(&mut self, throttle: Throttle, count: usize) {
+        *match throttle {
+            Throttle::Table => &mut self.throttles_table,
+            Throttle::Index => &mut self.throttles_index,
+            Throttle::HotPartition => &mut self.throttles_hot_partition,
+            Throttle::Account => &mut self.throttles_account,
+            Throttle::Unknown => &mut self.throttles_unknown,
+        } += count;
+    }
+
+    /// Throttles of every kind.
     pub fn throttles(&self) -> usize {
         self.throttles_table
             + self.throttles_index

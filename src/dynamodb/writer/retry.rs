@@ -1,112 +1,131 @@
-//! The writes of one event: what waits, what is under way, and what each response means for its items.
+//! The writes of one event: what is sent when, and what each response means for its items.
 
-use super::super::batch::{Distinct, Index, WriteBatch};
-use super::super::item::Items;
+use super::super::batch::{Distinct, Index};
+use super::super::item::{Item, Items};
 use super::super::mapping::TableId;
-use super::super::response::{CallError, Throttle};
-use super::{CallEnd, Job, WriteOutcome, WriteReport, Writer};
+use super::super::response::{CallError, Throttle, WriteResponse};
+use super::backoff::Backoff;
+use super::delayed::{Delayed, Waiting};
+use super::order::{Group, GroupOrder, lets_pass};
+use super::queue::{Doubt, Failure, Job, TableQueue};
+use super::{CallEnd, WriteOutcome, WriteReport, Writer};
 use crate::clock;
-use crate::limiter::Permit;
+use crate::limiter::{Permit, any_permit};
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::hash_map::Entry;
+use std::collections::{BinaryHeap, HashMap};
 use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-/// Backoff after the first throttle; it doubles with each.
-const THROTTLE_BACKOFF: Duration = Duration::from_millis(50);
-/// Backoff after the first transient error; it doubles with each.
-const TRANSIENT_BACKOFF: Duration = Duration::from_millis(10);
-/// The longest backoff.
-const MAX_BACKOFF: Duration = Duration::from_secs(1);
+/// A call starts while the bodies in flight have fewer bytes: the most of one call. So there are never more than twice as many.
+const MAX_BYTES_IN_FLIGHT: usize = super::super::batch::MAX_BATCH_BYTES;
 
-/// What waits for its time.
-struct Delayed {
-    due: Instant,
-    what: Waiting,
-}
-
-enum Waiting {
-    Job(Job),
-    /// Items that join whatever else waits for their table.
-    Items(Vec<Index>),
-}
-
-impl PartialEq for Delayed {
-    fn eq(&self, other: &Self) -> bool {
-        self.due == other.due
-    }
-}
-impl Eq for Delayed {}
-impl PartialOrd for Delayed {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Delayed {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.due.cmp(&other.due)
-    }
-}
+/// So many items that no key fits the table's, and nothing it has taken, are the mapping's mistake, not theirs: as many as a
+/// call has.
+const DOUBTS_ARE_CERTAIN: usize = super::super::batch::MAX_BATCH_ITEMS;
 
 /// The writes of one event, under way.
 pub(super) struct RetryLoop<'w> {
     writer: &'w Writer,
     items: &'w Arc<Items>,
     deadline: Instant,
-    /// Items that wait for a batch, by table.
-    pending: HashMap<TableId, VecDeque<Index>>,
+    /// What waits to be sent, by table.
+    tables: Vec<TableQueue>,
+    /// The table whose turn is next.
+    turn: usize,
     /// The items that each one to be written stands in for.
     superseded: HashMap<Index, Vec<Index>>,
-    /// The items that wait for the end of one to be written.
+    /// The items of its key that wait for the end of one to be written.
     followers: HashMap<Index, Vec<Index>>,
-    /// Calls that wait for a permit.
-    jobs: VecDeque<Job>,
+    /// Of a FIFO queue, the order within its groups, and which item of each key is to be written.
+    fifo: Option<Fifo<'w>>,
     delayed: BinaryHeap<Reverse<Delayed>>,
     calls: JoinSet<CallEnd>,
-    /// Tables no call can write to, and why.
-    broken: HashMap<TableId, Box<str>>,
+    bytes_in_flight: usize,
     /// How often each item was sent.
     attempts: Vec<u8>,
+    /// Why each item's last call failed.
+    causes: Vec<Option<Arc<str>>>,
     report: WriteReport,
 }
 
+struct Fifo<'w> {
+    groups: &'w [Group],
+    order: GroupOrder,
+    /// The item of each key that is not at its end. Two groups may write one key.
+    active: HashMap<(TableId, &'w [u8]), Index>,
+}
+
 impl<'w> RetryLoop<'w> {
-    /// The writes of `distinct` items.
-    pub(super) fn new(writer: &'w Writer, items: &'w Arc<Items>, deadline: Instant, distinct: Distinct) -> Self {
+    /// The writes of all `items` of a queue without order, or those of a FIFO queue in the order of its `groups`.
+    pub(super) fn new(
+        writer: &'w Writer,
+        items: &'w Arc<Items>,
+        groups: Option<&'w [Group]>,
+        deadline: Instant,
+    ) -> Self {
         let count = items.as_slice().len();
         let mut run = Self {
             writer,
             items,
             deadline,
-            pending: HashMap::new(),
+            tables: writer.limiters.iter().map(|_| TableQueue::default()).collect(),
+            turn: 0,
             superseded: HashMap::new(),
             followers: HashMap::new(),
-            jobs: VecDeque::new(),
+            fifo: None,
             delayed: BinaryHeap::new(),
             calls: JoinSet::new(),
-            broken: HashMap::new(),
+            bytes_in_flight: 0,
             attempts: vec![0; count],
-            report: WriteReport { outcomes: vec![WriteOutcome::Unfinished; count], ..WriteReport::default() },
+            causes: vec![None; count],
+            report: WriteReport {
+                outcomes: vec![WriteOutcome::unfinished("there was no time to write it"); count],
+                ..WriteReport::default()
+            },
         };
-        run.adopt(distinct);
+        match groups {
+            None => run.enqueue_distinct(Distinct::of(items, 0..count)),
+            Some(groups) => {
+                let order = GroupOrder::new(groups, |message| items_of(items, message).len());
+                let firsts: Vec<usize> = groups.iter().filter_map(|group| order.first_of(group)).collect();
+                run.fifo = Some(Fifo { groups, order, active: HashMap::new() });
+                for message in firsts {
+                    run.enqueue_distinct(Distinct::of(items, items_of(items, message)));
+                }
+            }
+        }
         run
     }
 
-    fn adopt(&mut self, Distinct { winners, superseded, followers }: Distinct) {
+    fn enqueue_distinct(&mut self, Distinct { winners, superseded, followers }: Distinct) {
         self.superseded.extend(superseded);
-        self.followers.extend(followers);
+        for (index, behind) in followers {
+            self.followers.entry(index).or_default().extend(behind);
+        }
         self.enqueue(winners);
     }
 
     fn enqueue(&mut self, items: Vec<Index>) {
         for index in items {
-            match self.items.as_slice().get(index) {
-                Some(item) if self.items.version(item).is_some() => self.jobs.push_back(Job::Conditional(index)),
-                Some(item) => self.pending.entry(item.table).or_default().push_back(index),
-                None => {}
+            let Some(item) = self.item(index) else { continue };
+            if let Some(fifo) = &mut self.fifo {
+                match fifo.active.entry((item.table, self.items.key(item))) {
+                    Entry::Occupied(other) => {
+                        self.followers.entry(*other.get()).or_default().push(index);
+                        continue;
+                    }
+                    Entry::Vacant(free) => {
+                        free.insert(index);
+                    }
+                }
+            }
+            let is_conditional = self.items.is_conditional(item);
+            if let Some(queue) = self.tables.get_mut(item.table.index()) {
+                queue.push(index, is_conditional);
             }
         }
     }
@@ -114,28 +133,48 @@ impl<'w> RetryLoop<'w> {
     /// Returns when each item has its end or the deadline is there.
     pub(super) async fn finish(mut self) -> WriteReport {
         self.write_all().await;
-        let Self { mut report, superseded, .. } = self;
+        for (outcome, cause) in self.report.outcomes.iter_mut().zip(&self.causes) {
+            if let (WriteOutcome::Unfinished(_), Some(cause)) = (&*outcome, cause) {
+                *outcome = WriteOutcome::Unfinished(cause.to_string().into());
+            }
+        }
+        let Self { mut report, superseded, fifo, items, .. } = self;
         for (winner, losers) in superseded {
             let end = match report.outcomes.get(winner) {
                 Some(WriteOutcome::Stored | WriteOutcome::Superseded) => WriteOutcome::Superseded,
-                Some(WriteOutcome::Refused(cause)) => WriteOutcome::Refused(cause.clone()),
                 // the winner is not durable, so these must come again
-                _ => WriteOutcome::Unfinished,
+                Some(WriteOutcome::Rejected(_)) | None => {
+                    WriteOutcome::unfinished("the item that stood in its place was rejected")
+                }
+                Some(other) => other.clone(),
             };
             losers.into_iter().for_each(|loser| set(&mut report.outcomes, loser, end.clone()));
+        }
+        if let Some(Fifo { groups, .. }) = fifo {
+            block(groups, items, &mut report.outcomes);
         }
         report
     }
 
     async fn write_all(&mut self) {
         loop {
-            self.requeue_due(clock::now());
-            let ready = !self.jobs.is_empty() || !self.pending.is_empty();
-            let due = self.delayed.peek().map(|Reverse(delayed)| delayed.due);
-            if !ready && due.is_none() && self.calls.is_empty() {
+            let now = clock::now();
+            if now >= self.deadline {
                 return;
             }
-            let limiter = &self.writer.limiter;
+            self.requeue_due(now);
+            self.start_all();
+            let waiting = self.waiting_tables();
+            let due = self.delayed.peek().map(|Reverse(delayed)| delayed.due);
+            if waiting.is_empty() && due.is_none() && self.calls.is_empty() {
+                if self.end_doubtful() {
+                    continue;
+                }
+                return;
+            }
+            let has_room = self.bytes_in_flight < MAX_BYTES_IN_FLIGHT;
+            let writer = self.writer;
+            let limiters = waiting.iter().filter_map(|&table| Some((table, writer.limiters.get(table)?)));
             tokio::select! {
                 biased;
                 () = sleep_until(self.deadline) => return,
@@ -145,8 +184,8 @@ impl<'w> RetryLoop<'w> {
                         self.on_completed(end, clock::now());
                     }
                 }
-                permit = limiter.acquire(), if ready => self.start(permit),
-                () = until(due), if !ready => {}
+                (table, permit) = any_permit(limiters), if has_room && !waiting.is_empty() => self.start(table, permit),
+                () = until(due) => {}
             }
         }
     }
@@ -154,155 +193,319 @@ impl<'w> RetryLoop<'w> {
     /// Lets what has waited long enough go again.
     fn requeue_due(&mut self, now: Instant) {
         while self.delayed.peek().is_some_and(|Reverse(delayed)| delayed.due <= now) {
-            match self.delayed.pop() {
-                Some(Reverse(Delayed { what: Waiting::Job(job), .. })) => self.jobs.push_back(job),
-                Some(Reverse(Delayed { what: Waiting::Items(items), .. })) => {
-                    for index in items.into_iter().rev() {
-                        if let Some(table) = self.table_of(index) {
-                            self.pending.entry(table).or_default().push_front(index);
-                        }
-                    }
-                }
-                None => {}
+            let Some(Reverse(Delayed { table, what, .. })) = self.delayed.pop() else { return };
+            let Some(queue) = self.tables.get_mut(table.index()) else { continue };
+            match what {
+                Waiting::Job(job) => queue.push_repeated(job),
+                Waiting::Unprocessed(items) => queue.push_unprocessed(items),
             }
         }
     }
 
-    fn table_of(&self, index: Index) -> Option<TableId> {
-        self.items.as_slice().get(index).map(|item| item.table)
+    /// Tables with something to send.
+    fn waiting_tables(&self) -> Vec<usize> {
+        (0..self.tables.len()).filter(|&table| self.tables.get(table).is_some_and(|queue| !queue.is_empty())).collect()
     }
 
-    fn next_job(&mut self) -> Option<Job> {
-        loop {
-            let job = match self.jobs.pop_front() {
-                Some(job) => job,
-                None => {
-                    let (&table, waiting) = self.pending.iter_mut().next()?;
-                    let batch = WriteBatch::take(self.items, table, waiting);
-                    if waiting.is_empty() {
-                        self.pending.remove(&table);
-                    }
-                    Job::Batch(batch?)
+    /// Starts whatever may start now, the tables in turn.
+    fn start_all(&mut self) {
+        let count = self.tables.len();
+        let mut idle = 0;
+        while idle < count && self.bytes_in_flight < MAX_BYTES_IN_FLIGHT {
+            let table = self.turn % count;
+            self.turn = table + 1;
+            let is_waiting = self.tables.get(table).is_some_and(|queue| !queue.is_empty());
+            match self.writer.limiters.get(table).filter(|_| is_waiting).and_then(|limiter| limiter.try_acquire()) {
+                Some(permit) => {
+                    self.start(table, permit);
+                    idle = 0;
                 }
-            };
-            let table = job.items().first().and_then(|&index| self.table_of(index));
-            match table.and_then(|table| self.broken.get(&table)) {
-                None => return Some(job),
-                Some(cause) => {
-                    let cause = cause.clone();
-                    self.end(job.items(), &WriteOutcome::Refused(cause));
-                }
+                None => idle += 1,
             }
         }
     }
 
-    fn start(&mut self, permit: Permit) {
-        let Some(job) = self.next_job() else { return };
+    fn start(&mut self, table: usize, permit: Permit) {
+        let Some(queue) = self.tables.get_mut(table) else { return };
+        let Some(job) = queue.pop(self.items, TableId::new(table)) else { return };
+        if let Some(cause) = queue.broken.clone() {
+            self.end(job.items(), &WriteOutcome::Refused(cause));
+            return;
+        }
         for &index in job.items() {
             if let Some(attempts) = self.attempts.get_mut(index) {
                 self.report.figures.retried_items += usize::from(*attempts > 0);
                 *attempts = attempts.saturating_add(1);
             }
         }
+        self.bytes_in_flight += Writer::body_bytes(&job, self.items);
         self.calls.spawn(self.writer.clone().call(job, Arc::clone(self.items), permit, self.deadline));
         let figures = &mut self.report.figures;
         figures.calls += 1;
         figures.most_in_flight = figures.most_in_flight.max(self.calls.len());
     }
 
-    fn on_completed(&mut self, CallEnd { job, result, latency, bytes }: CallEnd, now: Instant) {
+    fn on_completed(&mut self, CallEnd { job, result, latency, bytes, body_bytes }: CallEnd, now: Instant) {
+        self.bytes_in_flight = self.bytes_in_flight.saturating_sub(body_bytes);
         let figures = &mut self.report.figures;
         figures.latencies.push(latency);
         figures.bytes += bytes;
+        let Some(table) = job.items().first().and_then(|&index| self.item(index)).map(|item| item.table) else {
+            return;
+        };
+        if matches!(result, Ok(_) | Err(CallError::StaleVersion)) {
+            self.table_has_taken(table);
+        }
         match result {
-            Ok(response) => {
-                figures.write_units += response.write_units;
-                figures.unprocessed_items += response.unprocessed.len();
-                let (again, stored) = self.divide(job.items(), &response.unprocessed);
-                self.end(&stored, &WriteOutcome::Stored);
-                if !again.is_empty() {
-                    let due = now + self.backoff(THROTTLE_BACKOFF, &again);
-                    self.delayed.push(Reverse(Delayed { due, what: Waiting::Items(again) }));
-                }
-            }
+            Ok(response) => self.on_written(table, &job, &response, now),
+            Err(CallError::StaleVersion) => self.end(job.items(), &WriteOutcome::Superseded),
             Err(CallError::Throttled(throttle)) => {
-                *match throttle {
-                    Throttle::Table => &mut figures.throttles_table,
-                    Throttle::Index => &mut figures.throttles_index,
-                    Throttle::HotPartition => &mut figures.throttles_hot_partition,
-                    Throttle::Account => &mut figures.throttles_account,
-                    Throttle::Unknown => &mut figures.throttles_unknown,
-                } += 1;
-                let due = now + self.backoff(THROTTLE_BACKOFF, job.items());
-                self.delayed.push(Reverse(Delayed { due, what: Waiting::Job(job) }));
+                self.report.figures.count_throttle(throttle, 1);
+                let failure = match throttle {
+                    Throttle::Table | Throttle::Index | Throttle::Account => Failure::Throttle,
+                    Throttle::HotPartition | Throttle::Unknown => Failure::Other,
+                };
+                self.retry(table, job, failure, throttle.name(), now);
             }
             Err(CallError::Transient { connection, cause }) => {
-                tracing::debug!(error = %cause, items = job.items().len(), "write call failed");
                 // a connection that died while the environment was frozen fails at once and costs one try
-                let stale = connection && self.first_attempt(job.items());
-                let due = if stale { now } else { now + self.backoff(TRANSIENT_BACKOFF, job.items()) };
-                self.delayed.push(Reverse(Delayed { due, what: Waiting::Job(job) }));
+                if connection && self.attempts_of(job.items()) <= 1 {
+                    self.note(job.items(), &cause);
+                    self.delay(table, Waiting::Job(job), now);
+                } else {
+                    let job = if connection { self.leave_ambiguous(job, &cause) } else { Some(job) };
+                    job.into_iter().for_each(|job| self.retry(table, job, Failure::Other, &cause, now));
+                }
             }
-            Err(CallError::Invalid(said)) => match &job {
-                Job::Batch(batch) if let Some(halves) = batch.halves() => self.jobs.extend(halves.map(Job::Batch)),
-                _ => self.reject(job.items(), &said),
-            },
-            Err(CallError::StaleVersion) => self.end(job.items(), &WriteOutcome::Superseded),
+            Err(CallError::TimedOut) => {
+                let cause = "no response in time";
+                let job = self.leave_ambiguous(job, cause);
+                job.into_iter().for_each(|job| self.retry(table, job, Failure::Timeout, cause, now));
+            }
+            Err(CallError::Invalid(said)) => {
+                if !self.halve(table, &job) {
+                    self.reject(job.items(), &said);
+                }
+            }
+            Err(CallError::KeyMismatch(said)) => self.doubt(table, &job, Doubt::KeyMismatch(said)),
+            Err(CallError::AccessDenied(said)) => self.doubt(table, &job, Doubt::AccessDenied(said)),
+            Err(CallError::ConditionFailed { .. }) => {
+                let cause = "its condition failed, and the stored item does not say why";
+                self.retry(table, job, Failure::Other, cause, now);
+            }
             Err(CallError::Fatal(cause)) => {
                 self.end(job.items(), &WriteOutcome::Refused(cause.clone()));
-                if let Some(table) = job.items().first().and_then(|&index| self.table_of(index)) {
-                    self.broken.insert(table, cause.clone());
-                }
-                self.report.fatal.get_or_insert(cause);
+                self.break_table(table, cause);
             }
         }
     }
 
-    /// Divides the items of an answered call into those handed back and those stored. If any key handed back is not among
-    /// them, none counts as stored.
+    fn on_written(&mut self, table: TableId, job: &Job, response: &WriteResponse, now: Instant) {
+        let figures = &mut self.report.figures;
+        figures.write_units += response.write_units;
+        figures.unprocessed_items += response.unprocessed.len();
+        // DynamoDB returns items for want of the table's throughput, and names no other limit
+        figures.count_throttle(Throttle::Table, response.unprocessed.len());
+        let (unprocessed, stored) = self.divide(job.items(), &response.unprocessed);
+        self.end(&stored, &WriteOutcome::Stored);
+        if !unprocessed.is_empty() {
+            self.note(&unprocessed, "returned unprocessed");
+            let due = now + self.backoff(Backoff::THROTTLE, &unprocessed);
+            self.delay(table, Waiting::Unprocessed(unprocessed), due);
+        }
+    }
+
+    /// Divides the items of a call into those returned unprocessed and those stored. If any key returned is not among them,
+    /// none counts as stored.
     fn divide(&self, sent: &[Index], unprocessed: &[Vec<u8>]) -> (Vec<Index>, Vec<Index>) {
         if unprocessed.is_empty() {
             return (Vec::new(), sent.to_vec());
         }
-        let handed_back = |&index: &Index| {
-            let key = self.items.as_slice().get(index).map(|item| self.items.key(item));
+        let is_unprocessed = |&index: &Index| {
+            let key = self.item(index).map(|item| self.items.key(item));
             key.is_none_or(|key| unprocessed.iter().any(|other| other == key))
         };
-        let (again, stored): (Vec<_>, Vec<_>) = sent.iter().copied().partition(handed_back);
+        let (again, stored): (Vec<_>, Vec<_>) = sent.iter().copied().partition(is_unprocessed);
         if again.len() == unprocessed.len() { (again, stored) } else { (sent.to_vec(), Vec::new()) }
+    }
+
+    /// Sends a call again after a backoff, divided if it has failed often.
+    fn retry(&mut self, table: TableId, job: Job, failure: Failure, cause: &str, now: Instant) {
+        tracing::debug!(cause, items = job.items().len(), "write call failed");
+        self.note(job.items(), cause);
+        let base = if failure == Failure::Throttle { Backoff::THROTTLE } else { Backoff::TRANSIENT };
+        let due = now + self.backoff(base, job.items());
+        for job in job.after(failure) {
+            self.delay(table, Waiting::Job(job), due);
+        }
+    }
+
+    /// Leaves those items of a call unfinished after which something newer must be written, since the call may be applied yet,
+    /// even after what follows it. Gives what is left of the call. In a FIFO group only a version guards an item.
+    fn leave_ambiguous(&mut self, job: Job, cause: &str) -> Option<Job> {
+        let is_ambiguous = |&index: &Index| {
+            let is_guarded = self.item(index).is_some_and(|item| self.items.version(item).is_some());
+            (self.fifo.is_some() && !is_guarded) || self.followers.contains_key(&index)
+        };
+        let ambiguous: Vec<Index> = job.items().iter().copied().filter(is_ambiguous).collect();
+        if ambiguous.is_empty() {
+            return Some(job);
+        }
+        self.note(&ambiguous, cause);
+        job.without(&ambiguous)
+    }
+
+    /// Sends the halves of a call at once. False if an item stands alone.
+    fn halve(&mut self, table: TableId, job: &Job) -> bool {
+        match (job.halves(), self.tables.get_mut(table.index())) {
+            (Some(halves), Some(queue)) => {
+                queue.push_halves(halves);
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Ends an item that can never be written. Those it stood in for are then to be written as if it had not been there: a
     /// good message must not go down with a bad one of its key.
     fn reject(&mut self, alone: &[Index], said: &str) {
         for index in alone {
-            let mut others = self.superseded.remove(index).unwrap_or_default();
-            others.extend(self.followers.remove(index).unwrap_or_default());
-            self.adopt(Distinct::of(self.items, others.into_iter()));
+            let others = self.superseded.remove(index).unwrap_or_default();
+            let followers = self.followers.entry(*index).or_default();
+            let behind = std::mem::replace(followers, others);
+            followers.extend(behind);
         }
         self.end(alone, &WriteOutcome::Rejected(said.into()));
     }
 
-    fn first_attempt(&self, items: &[Index]) -> bool {
-        self.attempts_of(items) <= 1
+    /// An item that failed alone may be at fault, or the table's set-up. It is the item if others get through.
+    fn doubt(&mut self, table: TableId, job: &Job, doubt: Doubt) {
+        if self.halve(table, job) {
+            return;
+        }
+        let (Some(queue), Some(&index)) = (self.tables.get_mut(table.index()), job.items().first()) else { return };
+        if queue.has_taken {
+            self.end_doubted(index, doubt);
+            return;
+        }
+        queue.doubtful.push((index, doubt));
+        if queue.doubtful.len() >= DOUBTS_ARE_CERTAIN {
+            self.end_doubtful_of(table);
+        }
+    }
+
+    fn end_doubted(&mut self, index: Index, doubt: Doubt) {
+        match doubt {
+            Doubt::KeyMismatch(said) => self.reject(&[index], &said),
+            Doubt::AccessDenied(said) => self.end(&[index], &WriteOutcome::Refused(said)),
+        }
+    }
+
+    /// The table's set-up is right: items that failed alone are at fault themselves.
+    fn table_has_taken(&mut self, table: TableId) {
+        let Some(queue) = self.tables.get_mut(table.index()) else { return };
+        queue.has_taken = true;
+        for (index, doubt) in std::mem::take(&mut queue.doubtful) {
+            self.end_doubted(index, doubt);
+        }
+    }
+
+    /// Ends what failed alone at tables that have taken nothing. True if there was any.
+    fn end_doubtful(&mut self) -> bool {
+        let doubtful: Vec<usize> = (0..self.tables.len())
+            .filter(|&table| self.tables.get(table).is_some_and(|queue| !queue.doubtful.is_empty()))
+            .collect();
+        doubtful.iter().for_each(|&table| self.end_doubtful_of(TableId::new(table)));
+        !doubtful.is_empty()
+    }
+
+    /// Nothing gets through to this table: an operator must fix it, and no item is to blame.
+    fn end_doubtful_of(&mut self, table: TableId) {
+        let Some(queue) = self.tables.get_mut(table.index()) else { return };
+        for (index, doubt) in std::mem::take(&mut queue.doubtful) {
+            let (Doubt::KeyMismatch(cause) | Doubt::AccessDenied(cause)) = doubt;
+            self.break_table(table, cause.clone());
+            self.end(&[index], &WriteOutcome::Refused(cause));
+        }
+    }
+
+    fn break_table(&mut self, table: TableId, cause: Box<str>) {
+        if let Some(queue) = self.tables.get_mut(table.index()) {
+            queue.broken.get_or_insert_with(|| cause.clone());
+        }
+        self.report.fatal.get_or_insert(cause);
+    }
+
+    fn item(&self, index: Index) -> Option<&'w Item> {
+        self.items.as_slice().get(index)
+    }
+
+    fn note(&mut self, items: &[Index], cause: &str) {
+        let cause: Arc<str> = cause.into();
+        for &index in items {
+            if let Some(slot) = self.causes.get_mut(index) {
+                *slot = Some(Arc::clone(&cause));
+            }
+        }
+    }
+
+    fn delay(&mut self, table: TableId, what: Waiting, due: Instant) {
+        self.delayed.push(Reverse(Delayed { due, table, what }));
     }
 
     fn attempts_of(&self, items: &[Index]) -> u8 {
         items.iter().filter_map(|&index| self.attempts.get(index)).copied().max().unwrap_or_default()
     }
 
-    /// Full jitter: anything from nothing to the base doubled with each attempt.
-    fn backoff(&self, base: Duration, items: &[Index]) -> Duration {
-        let doublings = u32::from(self.attempts_of(items).saturating_sub(1)).min(16);
-        (self.writer.jitter)(base.saturating_mul(1 << doublings).min(MAX_BACKOFF))
+    fn backoff(&self, backoff: Backoff, items: &[Index]) -> Duration {
+        (self.writer.jitter)(backoff.longest(self.attempts_of(items)))
     }
 
+    /// Ends items, and lets go what waited for them.
     fn end(&mut self, items: &[Index], outcome: &WriteOutcome) {
         for &index in items {
             set(&mut self.report.outcomes, index, outcome.clone());
-            if let Some(followers) = self.followers.remove(&index) {
-                self.enqueue(followers);
+            let Some(item) = self.item(index) else { continue };
+            let mut next = None;
+            if let Some(fifo) = &mut self.fifo {
+                let key = (item.table, self.items.key(item));
+                if fifo.active.get(&key) == Some(&index) {
+                    fifo.active.remove(&key);
+                }
+                if lets_pass(outcome) {
+                    next = fifo.order.item_ended(item.message);
+                    for _ in self.superseded.get(&index).into_iter().flatten() {
+                        next = next.or(fifo.order.item_ended(item.message));
+                    }
+                }
             }
+            if let Some(followers) = self.followers.remove(&index) {
+                self.enqueue_distinct(Distinct::of(self.items, followers.into_iter()));
+            }
+            if let Some(message) = next {
+                self.enqueue_distinct(Distinct::of(self.items, items_of(self.items, message)));
+            }
+        }
+    }
+}
+
+/// The indexes of a message's items, which stand side by side.
+fn items_of(items: &Items, message: usize) -> std::ops::Range<Index> {
+    let start = items.as_slice().partition_point(|item| item.message < message);
+    let end = items.as_slice().partition_point(|item| item.message <= message);
+    start..end
+}
+
+/// Marks what was not written because of a message before it in its group.
+fn block(groups: &[Group], items: &Items, outcomes: &mut [WriteOutcome]) {
+    for group in groups {
+        let mut is_blocked = false;
+        for &message in group {
+            let Some(outcomes) = outcomes.get_mut(items_of(items, message)) else { continue };
+            if is_blocked {
+                outcomes.fill(WriteOutcome::Blocked);
+            }
+            is_blocked |= !outcomes.iter().all(lets_pass);
         }
     }
 }

@@ -1,0 +1,165 @@
+//! Writes under a condition: PutItem and DeleteItem that never touch an item with a newer version, or never one that is there
+//! at all. Pure.
+//!
+//! A deletion leaves nothing behind that remembers its version: an older put that comes after it is written.
+
+use super::batch::PREFIX_ROOM;
+use super::item::{Item, Items, Operation};
+use super::mapping::Mapping;
+use crate::json;
+use serde_json::Value;
+
+/// The body of a PutItem or DeleteItem that DynamoDB refuses if the item there has a newer version, or, of an item that is
+/// only created, if there is one.
+///
+/// A comparison of two types is false, so a stored version of another type is overwritten by the third clause: else it would
+/// keep its item as it is for ever. A refusal carries the stored item, which [`is_superseded`] reads.
+pub(crate) fn conditional_body(items: &Items, item: &Item, mapping: &Mapping) -> Vec<u8> {
+    let attributes = items.attributes(item);
+    let mut body = Vec::with_capacity(attributes.len() + PREFIX_ROOM);
+    body.extend_from_slice(b"{\"TableName\":");
+    json::push_string(&mut body, &mapping.table);
+    body.extend_from_slice(match item.operation {
+        Operation::Put => b",\"Item\":",
+        Operation::Delete => b",\"Key\":",
+    });
+    body.extend_from_slice(attributes);
+    if item.creates {
+        body.extend_from_slice(b",\"ConditionExpression\":\"attribute_not_exists(#key)\"");
+        body.extend_from_slice(b",\"ExpressionAttributeNames\":{\"#key\":");
+        json::push_string(&mut body, mapping.partition_key.attribute.text());
+        body.push(b'}');
+    } else if let (Some(version), Some(path)) = (items.version(item), mapping.version_path()) {
+        let segments: Vec<&str> = path.collect();
+        let names: Vec<String> = (0..segments.len()).map(|at| format!("#v{at}")).collect();
+        let path = names.join(".");
+        let condition =
+            format!("attribute_not_exists({path}) OR {path} <= :version OR NOT attribute_type({path}, :type)");
+        body.extend_from_slice(b",\"ConditionExpression\":");
+        json::push_string(&mut body, &condition);
+        body.extend_from_slice(b",\"ExpressionAttributeNames\":{");
+        for (name, segment) in names.iter().zip(&segments) {
+            json::push_string(&mut body, name);
+            body.push(b':');
+            json::push_string(&mut body, segment);
+            body.push(b',');
+        }
+        body.pop();
+        body.extend_from_slice(b"},\"ExpressionAttributeValues\":{\":version\":");
+        body.extend_from_slice(version);
+        body.extend_from_slice(b",\":type\":{\"S\":");
+        json::push_string(&mut body, type_of(version).unwrap_or_default());
+        body.extend_from_slice(b"}},\"ReturnValuesOnConditionCheckFailure\":\"ALL_OLD\"");
+    }
+    body.extend_from_slice(b",\"ReturnConsumedCapacity\":\"TOTAL\"}");
+    body
+}
+
+/// Whether `stored`, the item that made the condition fail, proves that a newer version is there: its version has the type of
+/// ours and another value. That it is the greater one, DynamoDB has said by refusing.
+pub(crate) fn is_superseded(items: &Items, item: &Item, mapping: &Mapping, stored: &Value) -> bool {
+    let (Some(version), Some(mut path)) = (items.version(item), mapping.version_path()) else { return false };
+    let (Some(kind), Some(first)) = (type_of(version), path.next()) else { return false };
+    let attribute = path.try_fold(stored.get(first), |value, segment| Some(value?.get("M")?.get(segment))).flatten();
+    let ours: Option<Value> = serde_json::from_slice(version).ok();
+    attribute.is_some_and(|stored| stored.get(kind).is_some() && Some(stored) != ours.as_ref())
+}
+
+/// The type in a DynamoDB JSON value: `N` of `{"N":"1"}`.
+fn type_of(value: &[u8]) -> Option<&str> {
+    let name = value.strip_prefix(b"{\"")?.split(|&byte| byte == b'"').next()?;
+    std::str::from_utf8(name).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dynamodb::item::ItemEncoder;
+    use crate::dynamodb::mapping::{Fields, PARTITION_KEY, TableId, VERSION};
+    use crate::record::{FieldKind, Name, RecordVisitor, SubjectId, Unit};
+    use serde_json::json;
+    use std::time::Duration;
+
+    struct Sample;
+
+    impl Fields for Sample {
+        fn kind(&self, path: &str) -> Result<FieldKind, String> {
+            match path {
+                "id" => Ok(FieldKind::Text),
+                "at" => Ok(FieldKind::Number(Unit::Plain)),
+                _ => Err("no such field".into()),
+            }
+        }
+
+        fn names(&self) -> Vec<&str> {
+            vec!["id", "at"]
+        }
+    }
+
+    fn mapping(layout: &str) -> Vec<(TableId, Mapping)> {
+        let property = json!({"partitionKey": "id", "version": "at", "layout": layout});
+        vec![(TableId::new(0), Mapping::parse(Some(&property), "orders", &Sample).unwrap())]
+    }
+
+    /// One item of version 7.
+    fn item(mappings: &[(TableId, Mapping)]) -> Items {
+        let mut encoder = ItemEncoder::new(mappings, Duration::ZERO, 0);
+        encoder.start_message(0, "m", Operation::Put);
+        encoder.begin(SubjectId(0), None).unwrap();
+        encoder.record_start().unwrap();
+        encoder.field(&Name::new("id")).unwrap();
+        encoder.tracked_field(PARTITION_KEY).unwrap();
+        encoder.string("a").unwrap();
+        encoder.field(&Name::new("at")).unwrap();
+        encoder.tracked_field(VERSION).unwrap();
+        encoder.long(7).unwrap();
+        encoder.record_end().unwrap();
+        encoder.finish().unwrap();
+        encoder.finish_event()
+    }
+
+    #[test]
+    fn only_a_newer_version_of_the_same_type_refuses_a_write() {
+        let mappings = mapping("document");
+        let items = item(&mappings);
+        let body = conditional_body(&items, &items.as_slice()[0], &mappings[0].1);
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(body["TableName"], "orders");
+        assert_eq!(
+            body["ConditionExpression"],
+            "attribute_not_exists(#v0.#v1) OR #v0.#v1 <= :version OR NOT attribute_type(#v0.#v1, :type)"
+        );
+        assert_eq!(body["ExpressionAttributeNames"], json!({"#v0": "data", "#v1": "at"}));
+        assert_eq!(body["ExpressionAttributeValues"], json!({":version": {"N": "7"}, ":type": {"S": "N"}}));
+        assert_eq!(body["ReturnValuesOnConditionCheckFailure"], "ALL_OLD");
+        assert_eq!(body["Item"]["id"], json!({"S": "a"}));
+    }
+
+    #[test]
+    fn an_item_is_created_only_where_none_has_its_key() {
+        let property = json!({"partitionKey": "id", "write": "create"});
+        let mappings = [(TableId::new(0), Mapping::parse(Some(&property), "orders", &Sample).unwrap())];
+        let items = item(&mappings);
+        let body = conditional_body(&items, &items.as_slice()[0], &mappings[0].1);
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(body["ConditionExpression"], "attribute_not_exists(#key)");
+        assert_eq!(body["ExpressionAttributeNames"], json!({"#key": "id"}));
+        assert_eq!(body.get("ExpressionAttributeValues"), None);
+    }
+
+    #[test]
+    fn superseded_needs_another_version_of_the_same_type() {
+        for (layout, wrap) in [("document", true), ("attributes", false)] {
+            let mappings = mapping(layout);
+            let items = item(&mappings);
+            let is_superseded = |version: Value| {
+                let stored = if wrap { json!({"data": {"M": {"at": version}}}) } else { json!({"at": version}) };
+                is_superseded(&items, &items.as_slice()[0], &mappings[0].1, &stored)
+            };
+            assert!(is_superseded(json!({"N": "8"})), "{layout}");
+            for proves_nothing in [json!({"N": "7"}), json!({"S": "8"}), json!({"NULL": true}), json!(null)] {
+                assert!(!is_superseded(proves_nothing.clone()), "{layout} {proves_nothing}");
+            }
+        }
+    }
+}

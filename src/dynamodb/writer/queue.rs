@@ -1,0 +1,149 @@
+//! What waits to be sent to one table: first attempts go before repeated ones, and what failed is divided. Pure.
+
+use super::super::batch::{Index, WriteBatch};
+use super::super::item::Items;
+use super::super::mapping::TableId;
+use std::collections::VecDeque;
+
+/// After so many failures in a row a call is halved: one of its items may be what fails, and its neighbours must not wait.
+const FAILURES_BEFORE_HALVING: u8 = 2;
+/// The same where the table itself is throttled. Smaller calls help little there, but an item's own throttle may look like it.
+const THROTTLES_BEFORE_HALVING: u8 = 4;
+
+/// One call to be made.
+#[derive(Debug, Clone)]
+pub(super) struct Job {
+    pub(super) write: JobWrite,
+    /// How often it failed in a row.
+    pub(super) failures: u8,
+    /// It is a part of a call that failed.
+    pub(super) is_part: bool,
+}
+
+/// What a call carries.
+#[derive(Debug, Clone)]
+pub(super) enum JobWrite {
+    Batch(WriteBatch),
+    /// An item that only a condition may write.
+    Conditional(Index),
+}
+
+/// How a call failed that may be tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// The table, an index or the account is throttled as a whole.
+    Throttle,
+    /// There was no response in time, which costs long.
+    Timeout,
+    Other,
+}
+
+impl Job {
+    pub(super) fn new(write: JobWrite) -> Self {
+        Self { write, failures: 0, is_part: false }
+    }
+
+    pub(super) fn items(&self) -> &[Index] {
+        match &self.write {
+            JobWrite::Batch(batch) => batch.items(),
+            JobWrite::Conditional(index) => std::slice::from_ref(index),
+        }
+    }
+
+    /// What is left of it without some of its items.
+    pub(super) fn without(mut self, items: &[Index]) -> Option<Self> {
+        self.write = match self.write {
+            JobWrite::Batch(batch) => JobWrite::Batch(batch.without(items)?),
+            JobWrite::Conditional(index) if items.contains(&index) => return None,
+            JobWrite::Conditional(index) => JobWrite::Conditional(index),
+        };
+        Some(self)
+    }
+
+    /// Its halves. `None` if an item stands alone.
+    pub(super) fn halves(&self) -> Option<[Self; 2]> {
+        let JobWrite::Batch(batch) = &self.write else { return None };
+        Some(batch.halves()?.map(|half| Self { write: JobWrite::Batch(half), failures: 0, is_part: true }))
+    }
+
+    /// What to send after it failed again: itself, or its halves.
+    pub(super) fn after(mut self, failure: Failure) -> Vec<Self> {
+        self.failures = self.failures.saturating_add(1);
+        let patience = match failure {
+            Failure::Throttle => THROTTLES_BEFORE_HALVING,
+            Failure::Timeout if self.is_part => 1,
+            Failure::Timeout | Failure::Other => FAILURES_BEFORE_HALVING,
+        };
+        match self.halves() {
+            Some(halves) if self.failures >= patience => halves.into(),
+            _ => vec![self],
+        }
+    }
+}
+
+/// An item that failed alone for a cause that may be the whole table's: it is the table's if no other item gets through.
+#[derive(Debug)]
+pub(super) enum Doubt {
+    /// Its key does not fit the table.
+    KeyMismatch(Box<str>),
+    /// Access is denied.
+    AccessDenied(Box<str>),
+}
+
+/// What waits to be sent to one table.
+#[derive(Debug, Default)]
+pub(super) struct TableQueue {
+    /// Items that were never sent and go in batches.
+    first: VecDeque<Index>,
+    /// Items that were never sent and go alone.
+    conditional: VecDeque<Index>,
+    /// Items that came back unprocessed.
+    unprocessed: VecDeque<Index>,
+    /// Calls that failed.
+    repeated: VecDeque<Job>,
+    /// Why no call can write to the table.
+    pub(super) broken: Option<Box<str>>,
+    /// Whether the table has taken a call.
+    pub(super) has_taken: bool,
+    /// Items that failed alone while the table has taken no call.
+    pub(super) doubtful: Vec<(Index, Doubt)>,
+}
+
+impl TableQueue {
+    pub(super) fn push(&mut self, index: Index, is_conditional: bool) {
+        if is_conditional { self.conditional.push_back(index) } else { self.first.push_back(index) }
+    }
+
+    pub(super) fn push_unprocessed(&mut self, items: Vec<Index>) {
+        self.unprocessed.extend(items);
+    }
+
+    /// A call that failed, after its backoff.
+    pub(super) fn push_repeated(&mut self, job: Job) {
+        self.repeated.push_back(job);
+    }
+
+    /// The halves of a call that one of its items has failed: they go before other repeated ones, so that the item is found
+    /// before the next such call is divided.
+    pub(super) fn push_halves(&mut self, halves: [Job; 2]) {
+        halves.into_iter().rev().for_each(|half| self.repeated.push_front(half));
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.first.is_empty() && self.conditional.is_empty() && self.unprocessed.is_empty() && self.repeated.is_empty()
+    }
+
+    /// The next call: first attempts before repeated ones.
+    pub(super) fn pop(&mut self, items: &Items, table: TableId) -> Option<Job> {
+        if let Some(batch) = WriteBatch::take(items, table, &mut self.first) {
+            return Some(Job::new(JobWrite::Batch(batch)));
+        }
+        if let Some(index) = self.conditional.pop_front() {
+            return Some(Job::new(JobWrite::Conditional(index)));
+        }
+        if let Some(batch) = WriteBatch::take(items, table, &mut self.unprocessed) {
+            return Some(Job::new(JobWrite::Batch(batch)));
+        }
+        self.repeated.pop_front()
+    }
+}

@@ -1,0 +1,121 @@
+//! What an invocation says of itself: one line in the log for each rejected message and for each cause that returned others,
+//! and its metrics. Never a part of a payload.
+
+use crate::handler::Context;
+use crate::metrics::{Histogram, Invocation};
+use crate::outcome::{Cause, Ledger, Outcome, Rejection};
+use crate::progress::Progress;
+use crate::sqs::{Event, Message};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How many messages of one cause are named in its line.
+const NAMED_MESSAGES: usize = 10;
+/// How many causes have a line of their own. The rest share one.
+const MAX_CAUSES: usize = 20;
+
+/// When an invocation reached its stages.
+pub(crate) struct Stages {
+    /// When it began, since the Unix epoch.
+    pub(crate) at: Duration,
+    pub(crate) parse_time: Duration,
+    pub(crate) handler_time: Duration,
+}
+
+/// The metrics of an invocation that has ended.
+pub(crate) fn metrics<'n>(
+    event: &Event<'_>,
+    progress: &Progress,
+    ledger: Ledger,
+    stages: &Stages,
+    subjects: impl Iterator<Item = &'n str>,
+) -> Invocation {
+    let since_sent = |then: Duration| {
+        let sent = event.messages.iter().filter_map(|message| message.sent_ms);
+        sent.map(|sent| then.saturating_sub(Duration::from_millis(sent))).collect::<Histogram>()
+    };
+    let mut rejected = BTreeMap::new();
+    progress.rejections().for_each(|rejection| *rejected.entry(rejection.reason).or_default() += 1);
+    let records = subjects.zip(&progress.records).filter(|(_, count)| **count > 0);
+    Invocation {
+        at: stages.at,
+        ledger,
+        rejected,
+        records: records.map(|(subject, count)| (subject.to_owned(), *count)).collect(),
+        bytes_in: event.messages.iter().filter_map(Message::original_body).map(str::len).sum(),
+        parse_time: stages.parse_time,
+        decode_time: progress.decode_time,
+        write_time: progress.write_time,
+        handler_time: stages.handler_time,
+        writes: progress.figures.clone(),
+        delivery_latency: since_sent(stages.at),
+        end_to_end_latency: since_sent(stages.at + stages.handler_time),
+        ..Invocation::default()
+    }
+}
+
+/// Warns of messages that are not stored: which and why. A rejected message has a line of its own, because each is a mistake
+/// to fix; others are many at once, just when the table is in trouble, and share a line for each cause.
+pub(crate) fn log_failures(event: &Event<'_>, outcomes: &[Outcome], context: &Context) {
+    let mut causes = Causes::default();
+    for (message, outcome) in event.messages.iter().zip(outcomes) {
+        match outcome {
+            Outcome::Stored | Outcome::Superseded => {}
+            Outcome::Quarantined(rejection) => log_rejected(message, "quarantined", rejection, context),
+            Outcome::Returned(Cause::Rejected(rejection)) => log_rejected(message, "returned", rejection, context),
+            Outcome::Returned(Cause::Refused(cause)) => causes.add("refused", cause, message),
+            Outcome::Returned(Cause::Unfinished(cause)) => causes.add("unfinished", cause, message),
+            Outcome::Returned(Cause::Blocked) => {
+                causes.add("blocked", "a message before it in its group was returned", message);
+            }
+        }
+    }
+    for ((reason, detail), Returned { count, first }) in causes.0 {
+        tracing::warn!(
+            request_id = context.request_id,
+            outcome = "returned",
+            reason,
+            detail,
+            count,
+            message_ids = first.join(" "),
+            trace_id = context.trace_id,
+            "messages not stored"
+        );
+    }
+}
+
+fn log_rejected(message: &Message<'_>, outcome: &str, rejection: &Rejection, context: &Context) {
+    tracing::warn!(
+        request_id = context.request_id,
+        message_id = %message.id,
+        outcome,
+        reason = rejection.reason.code(),
+        detail = &*rejection.detail,
+        receive_count = message.receive_count,
+        trace_id = context.trace_id,
+        message_trace = message.trace.as_deref(),
+        "message not stored"
+    );
+}
+
+/// The messages that are returned, by reason and detail.
+#[derive(Default)]
+struct Causes<'a>(BTreeMap<(&'static str, &'a str), Returned<'a>>);
+
+#[derive(Default)]
+struct Returned<'a> {
+    count: usize,
+    first: Vec<&'a str>,
+}
+
+impl<'a> Causes<'a> {
+    fn add(&mut self, reason: &'static str, detail: &'a str, message: &'a Message<'_>) {
+        let is_known = self.0.contains_key(&(reason, detail));
+        let detail = if is_known || self.0.len() < MAX_CAUSES { detail } else { "other causes" };
+        let returned = self.0.entry((reason, detail)).or_default();
+        returned.count += 1;
+        if returned.first.len() < NAMED_MESSAGES {
+            returned.first.push(&message.id);
+        }
+    }
+}
