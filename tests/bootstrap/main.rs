@@ -338,20 +338,22 @@ fn attribute_of(sent: &Sent, name: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_table_refuses_is_rejected_alone() {
+async fn a_key_that_is_not_the_tables_fails_the_invocation_and_quarantines_nothing() {
     // a table keyed by a number, which the mapping knows nothing of
     let database = Embedded::start(0).unwrap();
     let keyed_by_number =
         Table { name: TABLE.into(), partition_key: Key::new("message_id", KeyKind::Number), sort_key: None };
     database.client().create_table(&keyed_by_number).await.unwrap();
-    let function = Function::start(settings(&database)).await.unwrap();
-    let orders = event("orders.json");
-    assert_eq!(returned(&invoke(&function, &orders).await).len(), 10);
-    let (metrics, log) = output(function).await;
-    assert!(metrics.iter().any(|line| line["Reason"] == "refused_by_table" && line["RejectedByReason"] == 10));
-    assert!(
-        log.iter().any(|line| line["detail"].as_str().is_some_and(|detail| detail.contains("ValidationException")))
-    );
+    let quarantine = Endpoint::start(0, "quarantine").unwrap();
+    let mut settings = settings(&database);
+    settings.environment.insert("QUARANTINE_QUEUE_URL".into(), quarantine.queue_url());
+    settings.environment.insert("AWS_ENDPOINT_URL_SQS".into(), quarantine.url());
+    let function = Function::start(settings).await.unwrap();
+    let invocation = invoke(&function, &event("orders.json")).await;
+    let Outcome::Error { error_type, message } = &invocation.outcome else { panic!("{:?}", invocation.outcome) };
+    assert_eq!(error_type, "NothingStored");
+    assert!(message.contains("ValidationException"), "{message}");
+    assert_eq!(quarantine.sent(), [], "every message is good");
 }
 
 /// Records whose key is the id of their message.
