@@ -181,7 +181,7 @@ fn canonical_key(request: &WriteRequest<'_>, mappings: &[&Mapping]) -> Vec<u8> {
     };
     let spell = |mapping: &&Mapping| {
         let mut key = Vec::new();
-        for part in [Some(&mapping.partition_key), mapping.sort_key.as_ref()].into_iter().flatten() {
+        for part in mapping.keys() {
             push_canonical(&mut key, &written(attributes.get(part.attribute.text())?)?);
         }
         Some(key)

@@ -356,6 +356,92 @@ async fn a_key_that_is_not_the_tables_fails_the_invocation_and_quarantines_nothi
     assert_eq!(quarantine.sent(), [], "every message is good");
 }
 
+/// A function whose table has the string keys `pk` and `sk` and whose records go there by `property`.
+async fn mapped(name: &str, property: &Value) -> (Embedded, Function, Schemas) {
+    let database = Embedded::start(0).unwrap();
+    let table = Table::keyed_by(TABLE, "pk").sorted_by(Key::new("sk", KeyKind::String));
+    database.client().create_table(&table).await.unwrap();
+    let optional = json!(["null", "string"]);
+    let schema = json!({"type": "record", "name": "Item", "dynamodb": property, "fields": [
+        {"name": "tenant", "type": "string"}, {"name": "id", "type": "long"},
+        {"name": "note", "type": optional, "default": null}, {"name": "text", "type": "string", "default": ""}]});
+    let schemas = Schemas::with(name, "item", &schema);
+    let function = Function::start(json_settings(&database, &schemas, "item")).await.unwrap();
+    (database, function, schemas)
+}
+
+/// The property of `mapped` with more in it.
+fn property(more: &Value) -> Value {
+    let mut property = json!({"partitionKey": {"attribute": "pk", "template": "TENANT#{tenant}"},
+        "sortKey": {"attribute": "sk", "template": "ITEM#{id}"}});
+    property.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    property
+}
+
+async fn item_of_a(database: &Embedded) -> Value {
+    let key = json!({"pk": {"S": "TENANT#a"}, "sk": {"S": "ITEM#1"}});
+    database.client().get(TABLE, &key).await.unwrap().map_or(Value::Null, Value::Object)
+}
+
+fn text_of_a(text: &str) -> Value {
+    json!({"tenant": "a", "id": 1, "note": null, "text": text})
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_made_of_templates_and_nulls_are_left_out() {
+    let (database, function, _schemas) =
+        mapped("templates", &property(&json!({"nulls": "omit", "layout": "attributes"}))).await;
+    let put = json!({"Records": [record("1", &text_of_a("t"), None)]});
+    assert!(returned(&invoke(&function, &put).await).is_empty());
+    let item = item_of_a(&database).await;
+    assert_eq!((&item["text"]["S"], item.get("note")), (&json!("t"), None), "{item}");
+    let delete = json!({"Records": [record("2", &json!({"tenant": "a", "id": 1}), Some("delete"))]});
+    assert!(returned(&invoke(&function, &delete).await).is_empty());
+    assert_eq!(item_of_a(&database).await, Value::Null);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_item_that_is_created_is_never_overwritten_and_its_redelivery_is_acknowledged() {
+    let (database, function, _schemas) = mapped("create", &property(&json!({"write": "create"}))).await;
+    for batch in [vec!["first", "second"], vec!["third"], vec!["first"]] {
+        let records: Vec<_> = batch.iter().map(|text| record(text, &text_of_a(text), None)).collect();
+        assert!(returned(&invoke(&function, &json!({"Records": records})).await).is_empty());
+        assert_eq!(item_of_a(&database).await["data"]["M"]["text"]["S"], "first");
+    }
+    let (metrics, _) = output(function).await;
+    let sum = |name: &str| metrics.iter().filter_map(|line| line[name].as_u64()).sum::<u64>();
+    assert_eq!((sum("MessagesStored"), sum("MessagesSuperseded")), (1, 3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_redelivery_never_overwrites_what_was_sent_after_it() {
+    for from in ["sent-timestamp", "sequence-number"] {
+        let version = json!({"version": {"attribute": "_version", "from": from}});
+        let (database, function, _schemas) = mapped(from, &property(&version)).await;
+        let sent = |text: &str, stamp: u64, operation| {
+            let mut record = record(text, &text_of_a(text), operation);
+            // a FIFO queue's numbers have 20 digits
+            let stamp =
+                if from == "sent-timestamp" { stamp.to_string() } else { format!("188494964604676961{stamp:02}") };
+            let name = if from == "sent-timestamp" { "SentTimestamp" } else { "SequenceNumber" };
+            record["attributes"][name] = stamp.into();
+            record
+        };
+        let newest = async |records: Value, expected: &str| {
+            assert!(returned(&invoke(&function, &json!({"Records": records})).await).is_empty(), "{from}: {expected}");
+            assert_eq!(item_of_a(&database).await["data"]["M"]["text"]["S"], expected, "{from}");
+        };
+        newest(json!([sent("five", 5, None), sent("four", 4, None)]), "five").await;
+        newest(json!([sent("three", 3, None), sent("old delete", 4, Some("delete"))]), "five").await;
+        newest(json!([sent("five again", 5, None), sent("later arrival", 5, None)]), "later arrival").await;
+        newest(json!([sent("six", 6, Some("delete")), sent("seven", 7, None)]), "seven").await;
+        let item = item_of_a(&database).await;
+        assert_eq!(item["_version"]["N"], if from == "sent-timestamp" { "7" } else { "18849496460467696107" });
+        assert!(returned(&invoke(&function, &json!({"Records": [sent("8", 8, Some("delete"))]})).await).is_empty());
+        assert_eq!(item_of_a(&database).await, Value::Null);
+    }
+}
+
 /// Records whose key is the id of their message.
 fn keyed_by_message(database: &Embedded, name: &str) -> (Settings, Schemas) {
     let schema = json!({"type": "record", "name": "Any", "fields": [{"name": "text", "type": "string"}]});

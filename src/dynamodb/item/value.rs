@@ -93,6 +93,16 @@ impl RecordVisitor for ItemEncoder<'_> {
     }
 
     fn null(&mut self) -> Result<(), ItemError> {
+        if self.omits_nulls
+            && let Some((start, size)) = self.member.take()
+        {
+            self.out.bytes.truncate(start);
+            self.size = size;
+            if self.pending != 0 {
+                self.remember(Kind::Null, 0, start..start);
+            }
+            return Ok(());
+        }
         self.scalar(Kind::Null, 1, |out| {
             out.extend_from_slice(b"{\"NULL\":true},");
             Ok(())
@@ -163,6 +173,7 @@ impl RecordVisitor for ItemEncoder<'_> {
     }
 
     fn array_item(&mut self) -> Result<(), ItemError> {
+        self.member = None;
         self.size += ELEMENT_OVERHEAD;
         Ok(())
     }
@@ -176,6 +187,7 @@ impl RecordVisitor for ItemEncoder<'_> {
     }
 
     fn map_key(&mut self, key: &str) -> Result<(), ItemError> {
+        self.member = None;
         match key.len() {
             0 => return Err(ItemError::Name("a map has an empty key, which is no attribute name")),
             1..=MAX_NAME_BYTES => self.size += key.len() + ELEMENT_OVERHEAD,
@@ -201,6 +213,7 @@ impl RecordVisitor for ItemEncoder<'_> {
     }
 
     fn field(&mut self, name: &Name) -> Result<(), ItemError> {
+        self.member = Some((self.out.bytes.len(), self.size));
         let overhead = if self.in_item && self.depth == 0 { 0 } else { ELEMENT_OVERHEAD };
         self.size += name.text().len() + overhead;
         self.out.bytes.extend_from_slice(name.member().as_bytes());

@@ -123,7 +123,7 @@ impl<'w> RetryLoop<'w> {
                     }
                 }
             }
-            let is_conditional = self.items.version(item).is_some();
+            let is_conditional = self.items.is_conditional(item);
             if let Some(queue) = self.tables.get_mut(item.table.index()) {
                 queue.push(index, is_conditional);
             }
