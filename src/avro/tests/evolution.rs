@@ -447,11 +447,24 @@ fn everything_that_keeps_a_version_from_being_read_is_told_at_once() {
 fn a_decimal_is_never_text_nor_text_a_decimal() {
     let decimal = r#"{"type": "bytes", "logicalType": "decimal", "precision": 5, "scale": 2}"#;
     let fixed = r#"{"type": "fixed", "name": "D", "size": 4, "logicalType": "decimal", "precision": 5, "scale": 2}"#;
+    let optional = |ty: &str| format!(r#"["null", {ty}]"#);
+    let plain = |ty: &str| ty.to_owned();
+    let within: [fn(&str) -> String; 4] = [
+        str::to_owned,
+        |ty| format!(r#"{{"type": "array", "items": {ty}}}"#),
+        |ty| format!(r#"{{"type": "map", "values": {ty}}}"#),
+        |ty| format!(r#"{{"type": "record", "name": "I", "fields": [{{"name": "g", "type": {ty}}}]}}"#),
+    ];
     for number in [decimal, fixed] {
         for (writer, reader) in [(number, "\"string\""), ("\"string\"", number)] {
-            for writer in [writer.to_owned(), format!(r#"["null", {writer}]"#)] {
-                for reader in [reader.to_owned(), format!(r#"["null", {reader}]"#)] {
-                    let read = versions(&[&field_of(&writer), &field_of(&reader)]);
+            for (writer, reader) in [
+                (plain(writer), plain(reader)),
+                (optional(writer), plain(reader)),
+                (plain(writer), optional(reader)),
+                (optional(writer), optional(reader)),
+            ] {
+                for within in &within {
+                    let read = versions(&[&field_of(&within(&writer)), &field_of(&within(&reader))]);
                     assert!(read.unwrap_err().starts_with("subject s: version 1 cannot be read"), "{writer} {reader}");
                 }
             }
