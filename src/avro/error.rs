@@ -160,7 +160,7 @@ impl DecodeError {
     }
 }
 
-/// The most characters that a message's error has. A stranger's schema may have names of any length.
+/// The most characters that a message's error has. A container's schema may have names of any length.
 const MAX_DETAIL: usize = 1_000;
 
 /// Writes what fits a log: control characters escaped, and no more than is left.
