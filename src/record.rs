@@ -18,12 +18,23 @@ pub struct TrackedField(pub u8);
 pub struct Name {
     member: Box<str>,
     text: Box<str>,
+    is_omitted: bool,
 }
 
 impl Name {
     /// Prepares `text` for use as a JSON object key.
     pub fn new(text: &str) -> Self {
-        Self { member: format!("{}:", serde_json::Value::from(text)).into(), text: text.into() }
+        Self { member: format!("{}:", serde_json::Value::from(text)).into(), text: text.into(), is_omitted: false }
+    }
+
+    /// The name of a field that is told of for what is tracked in it, and is itself no part of the item.
+    pub fn omitted(text: &str) -> Self {
+        Self { is_omitted: true, ..Self::new(text) }
+    }
+
+    /// Whether the field is no part of the item.
+    pub fn is_omitted(&self) -> bool {
+        self.is_omitted
     }
 
     /// How a member of this name begins in JSON: the quoted name and the colon.

@@ -338,20 +338,21 @@ fn attribute_of(sent: &Sent, name: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_table_refuses_is_rejected_alone() {
-    // a table keyed by a number, which the mapping knows nothing of
+async fn a_table_with_another_key_fails_the_invocation_and_rejects_no_message() {
     let database = Embedded::start(0).unwrap();
+    let quarantine = Endpoint::start(0, "quarantine").unwrap();
     let keyed_by_number =
         Table { name: TABLE.into(), partition_key: Key::new("message_id", KeyKind::Number), sort_key: None };
     database.client().create_table(&keyed_by_number).await.unwrap();
-    let function = Function::start(settings(&database)).await.unwrap();
-    let orders = event("orders.json");
-    assert_eq!(returned(&invoke(&function, &orders).await).len(), 10);
-    let (metrics, log) = output(function).await;
-    assert!(metrics.iter().any(|line| line["Reason"] == "refused_by_table" && line["RejectedByReason"] == 10));
-    assert!(
-        log.iter().any(|line| line["detail"].as_str().is_some_and(|detail| detail.contains("ValidationException")))
-    );
+    let mut settings = settings(&database);
+    settings.environment.insert("QUARANTINE_QUEUE_URL".into(), quarantine.queue_url());
+    settings.environment.insert("AWS_ENDPOINT_URL_SQS".into(), quarantine.url());
+    let function = Function::start(settings).await.unwrap();
+    let invocation = invoke(&function, &event("orders.json")).await;
+    let Outcome::Error { error_type, message } = &invocation.outcome else { panic!("{:?}", invocation.outcome) };
+    assert_eq!(error_type, "NothingStored");
+    assert!(message.contains("key element does not match the schema"), "{message}");
+    assert_eq!(quarantine.sent().len(), 0);
 }
 
 /// A function whose table has the string keys `pk` and `sk` and whose records go there by `property`.
@@ -396,6 +397,28 @@ async fn keys_are_made_of_templates_and_nulls_are_left_out() {
     let delete = json!({"Records": [record("2", &json!({"tenant": "a", "id": 1}), Some("delete"))]});
     assert!(returned(&invoke(&function, &delete).await).is_empty());
     assert_eq!(item_of_a(&database).await, Value::Null);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fields_have_attribute_names_of_their_own_or_none() {
+    let database = database().await;
+    let address = json!({"type": "record", "name": "Address", "fields": [
+        {"name": "city", "type": "string", "dynamodb": {"attribute": "c"}},
+        {"name": "secret", "type": "string", "dynamodb": {"omit": true}}]});
+    let schema = json!({"type": "record", "name": "Item", "dynamodb": {"layout": "attributes", "partitionKey": "id"}, "fields": [
+        {"name": "id", "type": "string", "dynamodb": {"attribute": "message_id"}},
+        {"name": "address", "type": address}, {"name": "internal", "type": "long", "dynamodb": {"omit": true}}]});
+    let schemas = Schemas::with("attribute-names", "item", &schema);
+    let function = Function::start(json_settings(&database, &schemas, "item")).await.unwrap();
+    let body = json!({"id": "a", "address": {"city": "Bern", "secret": "s"}, "internal": 7});
+    assert!(returned(&invoke(&function, &json!({"Records": [record("1", &body, None)]})).await).is_empty());
+    let items = database.client().scan(TABLE).await.unwrap();
+    let mut item = Value::Object(items[0].clone());
+    item.as_object_mut().unwrap().remove("processed_at");
+    assert_eq!(item, json!({"message_id": {"S": "a"}, "address": {"M": {"c": {"S": "Bern"}}}}));
+    let delete = json!({"Records": [record("2", &json!({"id": "a"}), Some("delete"))]});
+    assert!(returned(&invoke(&function, &delete).await).is_empty());
+    assert_eq!(database.client().count(TABLE).await.unwrap(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

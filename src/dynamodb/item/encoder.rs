@@ -47,7 +47,17 @@ pub(super) struct TrackedValue {
     pub(super) kind: Kind,
     /// Bytes of the value itself, before escapes and base64.
     pub(super) len: usize,
+    /// Where it was written: in the items' bytes, or in those kept of what is left out of the item.
     pub(super) written: Range<usize>,
+    pub(super) is_kept: bool,
+}
+
+/// A field that is left out of the item, from where it began.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Omission {
+    pub(super) start: usize,
+    pub(super) size: usize,
+    pub(super) depth: usize,
 }
 
 /// Writes records as items. Set the message first, then let a decoder drive it.
@@ -75,6 +85,9 @@ pub struct ItemEncoder<'a> {
     /// then.
     pub(super) omits_nulls: bool,
     pub(super) member: Option<(usize, usize)>,
+    /// The outermost field under way that is left out, and the bytes of tracked values in such fields.
+    pub(super) omission: Option<Omission>,
+    pub(super) kept: Vec<u8>,
     /// The last key that was made of a message's id, for its memory.
     id: String,
     /// The most bytes that all items may take, and their overhead.
@@ -109,6 +122,8 @@ impl<'a> ItemEncoder<'a> {
             tracked: Vec::new(),
             omits_nulls: false,
             member: None,
+            omission: None,
+            kept: Vec::new(),
             id: String::new(),
             budget: usize::MAX,
             is_over: None,
@@ -185,6 +200,8 @@ impl<'a> ItemEncoder<'a> {
         self.pending = 0;
         self.tracked.clear();
         self.in_item = false;
+        self.omission = None;
+        self.kept.clear();
         self.out.bytes.push(b'{');
         self.layout = Layout::Document;
         if let Ok((_, mapping)) = self.mapping() {
@@ -332,9 +349,13 @@ impl<'a> ItemEncoder<'a> {
             Kind::Text | Kind::Binary if tracked.len > limit => return Err(problem("is longer than a key may be")),
             Kind::Text | Kind::Binary | Kind::Number(_) => {}
         }
-        push_canonical(&mut self.out.keys, self.out.bytes.get(tracked.written.clone()).unwrap_or_default());
+        let written = if tracked.is_kept { &self.kept } else { &self.out.bytes };
+        push_canonical(&mut self.out.keys, written.get(tracked.written.clone()).unwrap_or_default());
         if !in_place || self.operation == Operation::Delete {
-            self.attribute(&key.attribute, tracked.len, |out| out.extend_from_within(tracked.written));
+            self.size += key.attribute.text().len() + tracked.len;
+            self.out.bytes.extend_from_slice(key.attribute.member().as_bytes());
+            self.copy_tracked(tracked.written, tracked.is_kept);
+            self.out.bytes.push(b',');
         }
         Ok(())
     }
@@ -386,7 +407,8 @@ impl<'a> ItemEncoder<'a> {
                         Kind::Null => return problem("has a field in its template that is null"),
                         _ => return problem("has a field in its template that is no string or number"),
                     };
-                    self.out.bytes.extend_from_within(text);
+                    let is_kept = tracked.is_kept;
+                    self.copy_tracked(text, is_kept);
                 }
             }
         }
@@ -398,6 +420,32 @@ impl<'a> ItemEncoder<'a> {
         self.out.bytes.push(b',');
         self.size += key.attribute.text().len() + len;
         Ok(())
+    }
+
+    fn copy_tracked(&mut self, written: Range<usize>, is_kept: bool) {
+        if is_kept {
+            self.out.bytes.extend_from_slice(self.kept.get(written).unwrap_or_default());
+        } else {
+            self.out.bytes.extend_from_within(written);
+        }
+    }
+
+    /// The field that is left out, if one is, has its value: takes it back and keeps what is tracked in it.
+    pub(super) fn end_omission(&mut self, depth: usize) {
+        if let Some(omission) = self.omission
+            && omission.depth == depth
+        {
+            for tracked in self.tracked.iter_mut().flatten() {
+                if !tracked.is_kept && tracked.written.start >= omission.start {
+                    let start = self.kept.len();
+                    self.kept.extend_from_slice(self.out.bytes.get(tracked.written.clone()).unwrap_or_default());
+                    (tracked.written, tracked.is_kept) = (start..self.kept.len(), true);
+                }
+            }
+            self.out.bytes.truncate(omission.start);
+            self.size = omission.size;
+            self.omission = None;
+        }
     }
 
     /// Adds an attribute to the item, whose value has `len` bytes as the database counts them.
@@ -442,7 +490,7 @@ impl<'a> ItemEncoder<'a> {
 
     /// Follows a replacement of `start..end` by `len` bytes in the tracked values behind it.
     fn move_tracked(&mut self, (start, end, len): (usize, usize, usize)) {
-        for tracked in self.tracked.iter_mut().flatten() {
+        for tracked in self.tracked.iter_mut().flatten().filter(|tracked| !tracked.is_kept) {
             if tracked.written.start >= end {
                 tracked.written =
                     (tracked.written.start - end + start + len)..(tracked.written.end - end + start + len);
@@ -714,6 +762,56 @@ mod tests {
         }
         let null_key = encode(json!({"partitionKey": "id", "nulls": "omit"}), Operation::Put, &[("id", &|e| e.null())]);
         assert!(matches!(null_key, Err(ItemError::Key { problem: "is null", .. })));
+    }
+
+    #[test]
+    fn a_field_that_is_left_out_may_still_be_a_key() {
+        let write = |layout: &str, omitted: &[&str], operation| {
+            let mappings = mapping(json!({"layout": layout, "partitionKey": {"attribute": "pk", "field": "id"},
+                "sortKey": {"attribute": "sk", "template": "N#{n}"}}));
+            let mut encoder = ItemEncoder::new(&mappings, Duration::ZERO, 0);
+            encoder.start_message(0, "m1", operation);
+            encoder.begin(SubjectId(0), None).unwrap();
+            encoder.record_start().unwrap();
+            let fields: [(&str, Step<'_>); 4] = [
+                ("id", &|e| e.string("é")),
+                ("tags", &|e| {
+                    e.record_start()?;
+                    e.field(&Name::omitted("inner"))?;
+                    e.null()?;
+                    e.record_end()
+                }),
+                ("note", &|e| e.string("x")),
+                ("n", &|e| e.long(7)),
+            ];
+            for (name, value) in fields {
+                let tracked = mappings[0].1.tracked_fields().iter().filter(|(_, path)| path == name);
+                encoder.field(&if omitted.contains(&name) { Name::omitted(name) } else { Name::new(name) }).unwrap();
+                tracked.for_each(|(field, _)| encoder.tracked_field(*field).unwrap());
+                value(&mut encoder).unwrap();
+            }
+            encoder.record_end().unwrap();
+            encoder.finish().unwrap();
+            let size = encoder.size;
+            (attributes(&encoder.finish_event()), size)
+        };
+        let all = json!({"id": {"S": "é"}, "tags": {"M": {}}, "note": {"S": "x"}, "n": {"N": "7"}});
+        for layout in ["document", "attributes"] {
+            let (_, whole) = write(layout, &[], Operation::Put);
+            for omitted in [&["id"][..], &["n"], &["tags"], &["id", "n"], &["id", "tags", "note", "n"]] {
+                let (item, size) = write(layout, omitted, Operation::Put);
+                let mut expected = all.as_object().unwrap().clone();
+                expected.retain(|name, _| !omitted.contains(&name.as_str()));
+                let record = if layout == "document" { item["data"]["M"].clone() } else { item.clone() };
+                for (name, value) in &all.as_object().unwrap().clone() {
+                    assert_eq!(record.get(name), expected.get(name), "{omitted:?}: {value}");
+                }
+                assert_eq!((&item["pk"], &item["sk"]), (&json!({"S": "é"}), &json!({"S": "N#7"})), "{omitted:?}");
+                assert!(size < whole);
+                let (key, _) = write(layout, omitted, Operation::Delete);
+                assert_eq!(key, json!({"pk": {"S": "é"}, "sk": {"S": "N#7"}}));
+            }
+        }
     }
 
     #[test]

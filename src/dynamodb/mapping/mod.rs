@@ -162,6 +162,16 @@ pub trait Fields {
     fn kind(&self, path: &str) -> Result<FieldKind, String>;
     /// The attributes that the outermost fields become.
     fn names(&self) -> Vec<&str>;
+
+    /// The attribute names on the way to the field at `path`. `None` if it is left out of the item.
+    fn attributes(&self, path: &str) -> Option<Vec<String>> {
+        Some(path.split('.').map(str::to_owned).collect())
+    }
+
+    /// What is wrong with the attribute names of fields.
+    fn problems(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 impl Mapping {

@@ -101,7 +101,7 @@ impl Mapping {
             Some(value) => Property::deserialize(value).map_err(|error| MappingError(vec![error.to_string()]))?,
         };
         let Property { table, partition_key, sort_key, layout, nulls, write, ttl, version } = property;
-        let mut parser = Parser { fields, layout, tracked: Vec::new(), taken: Vec::new(), problems: Vec::new() };
+        let mut parser = Parser { fields, layout, tracked: Vec::new(), taken: Vec::new(), problems: fields.problems() };
         parser.take(PROCESSED_AT, false);
         if layout == Layout::Document {
             parser.take(DATA, false);
@@ -158,6 +158,11 @@ impl<F: Fields> Parser<'_, F> {
         is_field
     }
 
+    /// Whether the field at `path` is the item's own `attribute` where each field is one.
+    fn is_at(&self, path: &str, attribute: &str) -> bool {
+        self.fields.attributes(path).is_some_and(|path| path == [attribute])
+    }
+
     fn kind(&mut self, role: &str, path: &str, fits: fn(FieldKind) -> bool, wanted: &str) -> Option<FieldKind> {
         match self.fields.kind(path) {
             Ok(kind) if fits(kind) => return Some(kind),
@@ -169,7 +174,10 @@ impl<F: Fields> Parser<'_, F> {
 
     fn key(&mut self, role: &str, tracked: TrackedField, property: KeyProperty) -> Key {
         let (attribute, field) = match property {
-            KeyProperty::Both(name) => (name.clone(), name),
+            KeyProperty::Both(name) => {
+                let attribute = self.fields.attributes(&name).and_then(|mut path| path.pop());
+                (attribute.unwrap_or_else(|| name.clone()), name)
+            }
             KeyProperty::Field(FieldKey { attribute, field }) => (attribute, field),
             KeyProperty::Template(key) => return self.template(role, &key),
         };
@@ -179,7 +187,7 @@ impl<F: Fields> Parser<'_, F> {
             Some(FieldKind::Binary) => KeyType::B,
             _ => KeyType::S,
         };
-        let in_place = self.take(&attribute, attribute == field);
+        let in_place = self.take(&attribute, self.is_at(&field, &attribute));
         self.tracked.push((tracked, field));
         Key { attribute: Name::new(&attribute), key_type, source: KeySource::Field { in_place } }
     }
@@ -219,14 +227,15 @@ impl<F: Fields> Parser<'_, F> {
         if from_field {
             self.tracked.push((PARTITION_KEY, MESSAGE_ID.to_owned()));
         }
-        let in_place = self.take(MESSAGE_ID, from_field);
+        let in_place = self.take(MESSAGE_ID, from_field && self.is_at(MESSAGE_ID, MESSAGE_ID));
         let source = if from_field { KeySource::Field { in_place } } else { KeySource::MessageId };
         Key { attribute: Name::new(MESSAGE_ID), key_type: KeyType::S, source }
     }
 
     fn ttl(&mut self, property: TtlProperty) -> Option<Ttl> {
         let TtlProperty { attribute, field, days } = property;
-        let in_place = self.take(&attribute, field.as_ref() == Some(&attribute));
+        let is_field = field.as_ref().is_some_and(|field| self.is_at(field, &attribute));
+        let in_place = self.take(&attribute, is_field);
         let source = match (field, days) {
             (Some(field), None) => {
                 let number = |kind| matches!(kind, FieldKind::Number(_));
@@ -253,8 +262,8 @@ impl<F: Fields> Parser<'_, F> {
     /// A time to live that is converted to seconds where its field stands is no longer what a key or a version means.
     fn converted_in_place(&mut self, ttl: &Ttl) {
         let TtlSource::Field { per_second: 2.. } = ttl.source else { return };
-        let attribute = ttl.attribute.text();
-        let others = self.tracked.iter().filter(|(field, path)| *field != TTL && path == attribute);
+        let Some((_, converted)) = self.tracked.iter().find(|(field, _)| *field == TTL) else { return };
+        let others = self.tracked.iter().filter(|(field, path)| *field != TTL && path == converted);
         if let Some((field, _)) = others.min()
             && ttl.in_place
         {
@@ -265,7 +274,7 @@ impl<F: Fields> Parser<'_, F> {
                 _ => "in a key template",
             };
             self.problems.push(format!(
-                "ttl: field {attribute} is also {role}, and would be converted to seconds; give the ttl an attribute of its own"
+                "ttl: field {converted} is also {role}, and would be converted to seconds; give the ttl an attribute of its own"
             ));
         }
     }
@@ -275,8 +284,11 @@ impl<F: Fields> Parser<'_, F> {
             VersionProperty::Field(path) => {
                 self.kind("version", &path, |kind| kind != FieldKind::Other, "a string, a number or binary");
                 self.tracked.push((VERSION, path.clone()));
-                let attributes = path.split('.').map(str::to_owned).collect();
-                Version::Field { path, attributes }
+                let attributes = self.fields.attributes(&path);
+                if attributes.is_none() && self.fields.kind(&path).is_ok() {
+                    self.problems.push(format!("version: field {path} is left out of the item"));
+                }
+                Version::Field { path, attributes: attributes.unwrap_or_default() }
             }
             VersionProperty::Message(MessageVersion { attribute, from }) => {
                 self.take(&attribute, false);
