@@ -31,7 +31,7 @@ pub struct Options {
     pub default_schema: Option<String>,
     /// What a message may cost.
     pub limits: Limits,
-    /// The fields, by their path in a subject's reader schema, that visitors are told of.
+    /// The fields that are reported to visitors as tracked, by their path in a subject's reader schema.
     pub tracked: Vec<(SubjectId, TrackedField, String)>,
 }
 
