@@ -25,6 +25,7 @@ COMBINATIONS = {
         "Architecture": "x86_64",
         "MaxWriteUnits": "40000",
         "ServiceName": "orders",
+        "ServiceName": "orders",
         "UseDualStackEndpoint": "true",
         "UseFipsEndpoint": "true",
         "WarmWriteUnits": "4000",

@@ -2,7 +2,7 @@
 //! benchmarks and the fuzz targets all decode by this.
 
 use crate::avro::{self, Decoded, Undecoded};
-use crate::dynamodb::item::ItemEncoder;
+use crate::dynamodb::item::{ItemEncoder, MessageStamps};
 use crate::outcome::{Reason, Rejection};
 use crate::sqs::{BodyContent, Message};
 use crate::transcode::Transcoder;
@@ -38,6 +38,8 @@ pub fn decode_message<'e>(
         value_schema_id: body.value_schema_id.as_deref(),
         keys_only,
     };
+    let Message { sequence_number, sent_ms, .. } = *message;
+    encoder.stamp_message(MessageStamps { sequence_number, sent_ms });
     transcoder.transcode(&input, (position, &message.id), encoder, &mut buffers.scratch)
 }
 

@@ -34,7 +34,15 @@ impl Fields for avro::Subject {
     }
 
     fn names(&self) -> Vec<&str> {
-        self.fields().collect()
+        self.item_names().collect()
+    }
+
+    fn attributes(&self, path: &str) -> Option<Vec<String>> {
+        Some(self.item_path(path)?.into_iter().map(str::to_owned).collect())
+    }
+
+    fn problems(&self) -> Vec<String> {
+        self.item_name_problems()
     }
 }
 
@@ -265,6 +273,73 @@ mod tests {
         let items = encoder.finish_event();
         let item: Value = serde_json::from_slice(items.attributes(&items.as_slice()[0])).unwrap();
         Ok(item["data"].clone())
+    }
+
+    /// What is said of a schema whose record has these fields, or its mapping.
+    fn mapped(dynamodb: &Value, fields: &Value) -> Result<Mapping, String> {
+        let schema = json!({"type": "record", "name": "r", "dynamodb": dynamodb, "fields": fields});
+        let file =
+            SchemaFile { subject: "s".into(), version: "1".into(), text: schema.to_string(), path: "s/1.avsc".into() };
+        let settings = Settings::parse(|name| (name == "TABLE_NAME").then(|| "table".to_owned())).unwrap();
+        let transcoder = Transcoder::new(&settings, vec![file]).map_err(|problems| problems.to_string())?;
+        Ok(transcoder.mappings()[0].1.clone())
+    }
+
+    fn field(name: &str, dynamodb: &Value) -> Value {
+        json!({"name": name, "type": "long", "dynamodb": dynamodb})
+    }
+
+    #[test]
+    fn a_field_goes_by_its_own_attribute_in_keys_and_conditions() {
+        let (id, at) = (field("id", &json!({"attribute": "pk"})), field("at", &json!({"attribute": "when"})));
+        for (layout, path) in [("document", vec!["data", "when"]), ("attributes", vec!["when"])] {
+            let property = json!({"layout": layout, "partitionKey": "id", "version": "at"});
+            let mapping = mapped(&property, &json!([id, at])).unwrap();
+            assert_eq!(mapping.key_schema().next().unwrap().0, "pk");
+            assert_eq!(mapping.version_path().unwrap().collect::<Vec<_>>(), path);
+        }
+    }
+
+    #[test]
+    fn attribute_names_that_cannot_work_are_errors() {
+        let (id, omit) = (field("id", &json!({})), json!({"omit": true}));
+        let plain = json!({"name": "id", "type": "long"});
+        for (dynamodb, fields, problem) in [
+            (json!({}), json!([id]), "field id of r: its dynamodb must be"),
+            (json!({}), json!([field("id", &json!({"attribute": ""}))]), "its dynamodb must be"),
+            (json!({}), json!([field("id", &json!({"omit": false}))]), "its dynamodb must be"),
+            (json!({}), json!([field("id", &json!({"omit": true, "attribute": "a"}))]), "its dynamodb must be"),
+            (
+                json!({}),
+                json!([plain, field("b", &json!({"attribute": "id"}))]),
+                "fields id and b of r are both attribute id",
+            ),
+            (json!({"version": "v"}), json!([plain, field("v", &omit)]), "version: field v is left out"),
+            (
+                json!({"layout": "attributes"}),
+                json!([field("id", &json!({"attribute": "processed_at"}))]),
+                "attribute processed_at is also a field",
+            ),
+        ] {
+            let problems = mapped(&dynamodb, &fields).unwrap_err();
+            assert!(problems.contains(problem) && problems.contains("subject s: "), "{problems}");
+        }
+    }
+
+    #[test]
+    fn what_is_left_out_is_not_read() {
+        let fields = json!([field("id", &json!({"attribute": "key"})),
+            {"name": "ratio", "type": "double", "dynamodb": {"omit": true}}]);
+        let schema = json!({"type": "record", "name": "r", "fields": fields}).to_string();
+        let transcoder = transcoder(schema);
+        let mut encoder = transcoder.encoder(Duration::ZERO, 0);
+        let body = [&[2][..], &f64::NAN.to_le_bytes()].concat();
+        let input =
+            avro::Input { body: avro::Body::Binary(&body), schema: None, value_schema_id: None, keys_only: false };
+        transcoder.transcode(&input, (0, "m"), &mut encoder, &mut Scratch::default()).unwrap();
+        let items = encoder.finish_event();
+        let item: Value = serde_json::from_slice(items.attributes(&items.as_slice()[0])).unwrap();
+        assert_eq!(item["data"], json!({"M": {"key": {"N": "1"}}}));
     }
 
     #[test]

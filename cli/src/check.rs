@@ -45,7 +45,7 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
         for ((name, key_type), role) in mapping.key_schema().zip(["partition key", "sort key"]) {
             println!("  {role} {name} ({key_type:?})");
         }
-        if let Some(version) = &mapping.version {
+        if let Some(version) = mapping.version() {
             println!("  never overwritten by an older {version}");
         }
     }

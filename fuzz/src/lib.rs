@@ -20,11 +20,16 @@ pub fn transcoder(wire_formats: &str) -> Transcoder {
     Transcoder::new(&Settings::parse(lookup).expect("valid settings"), files).expect("valid schemas")
 }
 
-/// Decodes a body as the function does and checks what came of it.
+/// Decodes a body as the function does, to store its records and to delete them, and checks what came of it.
 pub fn check(transcoder: &Transcoder, body: Body<'_>, schema: Option<&str>, value_schema_id: Option<&[u8]>) {
-    let input = Input { body, schema, value_schema_id, keys_only: false };
+    for keys_only in [false, true] {
+        check_input(transcoder, &Input { body, schema, value_schema_id, keys_only });
+    }
+}
+
+fn check_input(transcoder: &Transcoder, input: &Input<'_>) {
     let mut encoder = transcoder.encoder(Duration::ZERO, 0);
-    let result = transcoder.transcode(&input, (0, "message"), &mut encoder, &mut Scratch::default());
+    let result = transcoder.transcode(input, (0, "message"), &mut encoder, &mut Scratch::default());
     let items = encoder.finish_event();
     match result {
         Ok(transcoded) => assert_eq!(items.as_slice().len(), transcoded.records),

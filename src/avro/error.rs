@@ -142,7 +142,8 @@ impl DecodeError {
             Problem::Unrecognized => f.write_str("the body is in none of the allowed wire formats"),
             Problem::Header(problem) | Problem::Container(problem) => f.write_str(problem),
             Problem::Attribute(name) => write!(f, "message attribute {name} has no usable value"),
-            Problem::UnknownSchema(name) => write!(f, "schema {name} is not in the directory"),
+            Problem::UnknownSchema(name) if is_a_name(name) => write!(f, "schema {name} is not in the directory"),
+            Problem::UnknownSchema(_) => f.write_str("the schema that the message names is not in the directory"),
             Problem::SchemaRequired => f.write_str("neither the message nor the settings name a schema"),
             Problem::Incompatible(mismatches) => {
                 f.write_str("the schema cannot be read by the newest of its subject")?;
@@ -160,7 +161,13 @@ impl DecodeError {
     }
 }
 
-/// The most characters that a message's error has. A stranger's schema may have names of any length.
+/// Whether a text that a producer sent as a name is one, and no part of a payload in a name's place.
+fn is_a_name(text: &str) -> bool {
+    const MAX_NAME: usize = 100;
+    text.len() <= MAX_NAME && text.chars().all(|character| character.is_alphanumeric() || "_-./".contains(character))
+}
+
+/// The most characters that a message's error has. A container's schema may have names of any length.
 const MAX_DETAIL: usize = 1_000;
 
 /// Writes what fits a log: control characters escaped, and no more than is left.

@@ -50,10 +50,15 @@ impl Distinct {
             let later = keys.entry((item.table, items.key(item))).or_insert(Later::Versions(Vec::new()));
             match later {
                 Later::Winner(winner) => superseded.entry(*winner).or_default().push(index),
-                Later::Versions(versions) if items.version(item).is_some() => versions.push(index),
+                Later::Versions(versions) if items.is_conditional(item) => versions.push(index),
                 Later::Versions(versions) => {
+                    let mut versions = std::mem::take(versions);
+                    if let Some(winner) = decided(items, &versions) {
+                        versions.retain(|other| *other != winner);
+                        superseded.insert(winner, std::mem::replace(&mut versions, vec![winner]));
+                    }
                     if !versions.is_empty() {
-                        followers.insert(index, std::mem::take(versions));
+                        followers.insert(index, versions);
                     }
                     winners.push(index);
                     *later = Later::Winner(index);
@@ -64,8 +69,12 @@ impl Distinct {
             |index: &Index| items.as_slice().get(*index).is_some_and(|item| item.operation == Operation::Delete);
         for later in keys.into_values() {
             let Later::Versions(mut versions) = later else { continue };
+            if let Some(winner) = decided(items, &versions) {
+                versions.retain(|other| *other != winner);
+                superseded.insert(winner, versions);
+                winners.push(winner);
             // side by side, the deletion of a newer version and the put of an older one would leave the older one there
-            if versions.iter().any(is_deletion)
+            } else if versions.iter().any(is_deletion)
                 && let Some(first) = versions.pop()
             {
                 if !versions.is_empty() {
@@ -79,6 +88,19 @@ impl Distinct {
         winners.sort_unstable();
         superseded.values_mut().chain(followers.values_mut()).for_each(|list| list.reverse());
         Self { winners, superseded, followers }
+    }
+}
+
+/// Which of several conditional writes of one key stays, where that can be told without asking the database: the last in the
+/// messages' order, and of items that are only created the first.
+fn decided(items: &Items, versions: &[Index]) -> Option<Index> {
+    let all = || versions.iter().filter_map(|&index| Some((items.as_slice().get(index)?, index)));
+    if versions.len() > 1 && all().all(|(item, _)| item.order.is_some()) {
+        all().max_by_key(|(item, index)| (item.order, *index)).map(|(_, index)| index)
+    } else if versions.len() > 1 && all().all(|(item, _)| item.creates) {
+        versions.iter().min().copied()
+    } else {
+        None
     }
 }
 
@@ -123,7 +145,7 @@ impl WriteBatch {
     /// The batch without some of its items. `None` if no item is left.
     pub(crate) fn without(&self, items: &[Index]) -> Option<Self> {
         let left: Vec<Index> = self.items.iter().copied().filter(|index| !items.contains(index)).collect();
-        (!left.is_empty()).then(|| Self { table: self.table, items: left, bytes: self.bytes })
+        (!left.is_empty()).then_some(Self { table: self.table, items: left, bytes: self.bytes })
     }
 
     /// The two halves of a refused batch. `None` if the refused item stands alone.
@@ -161,7 +183,7 @@ pub(super) const PREFIX_ROOM: usize = 512;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dynamodb::item::ItemEncoder;
+    use crate::dynamodb::item::{ItemEncoder, MessageStamps};
     use crate::dynamodb::mapping::{Fields, Mapping, PARTITION_KEY};
     use crate::record::{FieldKind, Name, RecordVisitor, SubjectId, Unit};
     use serde_json::{Value, json};
@@ -184,11 +206,14 @@ mod tests {
     }
 
     fn mappings() -> Vec<(TableId, Mapping)> {
+        let order = json!({"attribute": "_version", "from": "sent-timestamp"});
         let mapping = |table: &str, property: Value| Mapping::parse(Some(&property), table, &Sample).unwrap();
         vec![
             (TableId::new(0), mapping("orders", json!({"partitionKey": "id"}))),
             (TableId::new(1), mapping("others", json!({"partitionKey": "id"}))),
             (TableId::new(0), mapping("orders", json!({"partitionKey": "id", "version": "at"}))),
+            (TableId::new(0), mapping("orders", json!({"partitionKey": "id", "write": "create"}))),
+            (TableId::new(0), mapping("orders", json!({"partitionKey": "id", "version": order}))),
         ]
     }
 
@@ -201,6 +226,9 @@ mod tests {
         let mappings = mappings();
         let mut encoder = ItemEncoder::new(&mappings, Duration::ZERO, 0);
         for (position, (subject, id, padding)) in of.iter().enumerate() {
+            // the messages were sent in pairs
+            let sent_ms = u64::try_from(position / 2).ok();
+            encoder.stamp_message(MessageStamps { sent_ms, sequence_number: None });
             encoder.start_message(position, "m", operation(position));
             encoder.begin(SubjectId(*subject), None).unwrap();
             encoder.record_start().unwrap();
@@ -249,6 +277,28 @@ mod tests {
         assert_eq!(distinct.winners, [1, 3]);
         assert_eq!(distinct.superseded, [(1, vec![0])].into(), "what came before is gone with it");
         assert_eq!(distinct.followers, [(1, vec![2, 4])].into(), "what came after waits for it");
+    }
+
+    #[test]
+    fn of_items_that_are_only_created_the_first_is_written() {
+        let distinct = distinct(&items(&[(3, "a", 0), (3, "b", 0), (3, "a", 0), (3, "a", 0)]));
+        assert_eq!((distinct.winners, distinct.followers), (vec![0, 1], [].into()));
+        assert_eq!(distinct.superseded, [(0, vec![2, 3])].into());
+    }
+
+    #[test]
+    fn where_the_messages_order_decides_the_last_is_written() {
+        let distinct = distinct(&items(&[(4, "a", 0), (4, "b", 0), (4, "a", 0), (4, "a", 0)]));
+        assert_eq!((distinct.winners, distinct.followers), (vec![1, 3], [].into()));
+        assert_eq!(distinct.superseded, [(3, vec![0, 2])].into(), "of equal times the later arrival");
+    }
+
+    #[test]
+    fn what_is_decided_keeps_its_place_behind_a_write_without_a_condition() {
+        let distinct = distinct(&items(&[(4, "a", 0), (0, "a", 0), (4, "a", 0), (4, "a", 0)]));
+        assert_eq!(distinct.winners, [1]);
+        assert_eq!(distinct.followers, [(1, vec![3])].into());
+        assert_eq!(distinct.superseded, [(1, vec![0]), (3, vec![2])].into());
     }
 
     #[test]

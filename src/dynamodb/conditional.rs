@@ -1,4 +1,5 @@
-//! Writes under a condition: PutItem and DeleteItem that never touch an item with a newer version. Pure.
+//! Writes under a condition: PutItem and DeleteItem that never touch an item with a newer version, or never one that is there
+//! at all. Pure.
 //!
 //! A deletion leaves nothing behind that remembers its version: an older put that comes after it is written.
 
@@ -8,7 +9,8 @@ use super::mapping::Mapping;
 use crate::json;
 use serde_json::Value;
 
-/// The body of a PutItem or DeleteItem that DynamoDB refuses if the item there has a newer version.
+/// The body of a PutItem or DeleteItem that DynamoDB refuses if the item there has a newer version, or, of an item that is
+/// only created, if there is one.
 ///
 /// A comparison of two types is false, so a stored version of another type is overwritten by the third clause: else it would
 /// keep its item as it is for ever. A refusal carries the stored item, which [`is_superseded`] reads.
@@ -22,7 +24,12 @@ pub(crate) fn conditional_body(items: &Items, item: &Item, mapping: &Mapping) ->
         Operation::Delete => b",\"Key\":",
     });
     body.extend_from_slice(attributes);
-    if let (Some(version), Some(path)) = (items.version(item), mapping.version_path()) {
+    if item.creates {
+        body.extend_from_slice(b",\"ConditionExpression\":\"attribute_not_exists(#key)\"");
+        body.extend_from_slice(b",\"ExpressionAttributeNames\":{\"#key\":");
+        json::push_string(&mut body, mapping.partition_key.attribute.text());
+        body.push(b'}');
+    } else if let (Some(version), Some(path)) = (items.version(item), mapping.version_path()) {
         let segments: Vec<&str> = path.collect();
         let names: Vec<String> = (0..segments.len()).map(|at| format!("#v{at}")).collect();
         let path = names.join(".");
@@ -126,6 +133,18 @@ mod tests {
         assert_eq!(body["ExpressionAttributeValues"], json!({":version": {"N": "7"}, ":type": {"S": "N"}}));
         assert_eq!(body["ReturnValuesOnConditionCheckFailure"], "ALL_OLD");
         assert_eq!(body["Item"]["id"], json!({"S": "a"}));
+    }
+
+    #[test]
+    fn an_item_is_created_only_where_none_has_its_key() {
+        let property = json!({"partitionKey": "id", "write": "create"});
+        let mappings = [(TableId::new(0), Mapping::parse(Some(&property), "orders", &Sample).unwrap())];
+        let items = item(&mappings);
+        let body = conditional_body(&items, &items.as_slice()[0], &mappings[0].1);
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(body["ConditionExpression"], "attribute_not_exists(#key)");
+        assert_eq!(body["ExpressionAttributeNames"], json!({"#key": "id"}));
+        assert_eq!(body.get("ExpressionAttributeValues"), None);
     }
 
     #[test]

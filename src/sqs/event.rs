@@ -27,6 +27,8 @@ pub struct Message<'a> {
     pub(super) body: Option<Cow<'a, str>>,
     /// When the producer sent it, in milliseconds since the Unix epoch.
     pub sent_ms: Option<u64>,
+    /// The number that a FIFO queue gave it.
+    pub sequence_number: Option<u128>,
     /// How often it was received, this time included.
     pub receive_count: Option<u32>,
     /// The message group of a FIFO queue, within which order is kept.
@@ -167,6 +169,7 @@ impl<'a> EventRecord<'a> {
             id: Cow::Borrowed(""),
             body: None,
             sent_ms: None,
+            sequence_number: None,
             receive_count: None,
             group: None,
             trace: None,
@@ -196,6 +199,9 @@ impl<'a> Message<'a> {
         reader.object(|reader, name| {
             match name {
                 "SentTimestamp" => self.sent_ms = number(reader.optional_string(VALUE)?),
+                "SequenceNumber" => {
+                    self.sequence_number = reader.optional_string(VALUE)?.and_then(|text| text.parse().ok());
+                }
                 "ApproximateReceiveCount" => {
                     let count = number(reader.optional_string(VALUE)?);
                     self.receive_count = count.and_then(|count| u32::try_from(count).ok());

@@ -338,20 +338,129 @@ fn attribute_of(sent: &Sent, name: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_table_refuses_is_rejected_alone() {
-    // a table keyed by a number, which the mapping knows nothing of
+async fn a_table_with_another_key_fails_the_invocation_and_rejects_no_message() {
     let database = Embedded::start(0).unwrap();
+    let quarantine = Endpoint::start(0, "quarantine").unwrap();
     let keyed_by_number =
         Table { name: TABLE.into(), partition_key: Key::new("message_id", KeyKind::Number), sort_key: None };
     database.client().create_table(&keyed_by_number).await.unwrap();
-    let function = Function::start(settings(&database)).await.unwrap();
-    let orders = event("orders.json");
-    assert_eq!(returned(&invoke(&function, &orders).await).len(), 10);
-    let (metrics, log) = output(function).await;
-    assert!(metrics.iter().any(|line| line["Reason"] == "refused_by_table" && line["RejectedByReason"] == 10));
-    assert!(
-        log.iter().any(|line| line["detail"].as_str().is_some_and(|detail| detail.contains("ValidationException")))
-    );
+    let mut settings = settings(&database);
+    settings.environment.insert("QUARANTINE_QUEUE_URL".into(), quarantine.queue_url());
+    settings.environment.insert("AWS_ENDPOINT_URL_SQS".into(), quarantine.url());
+    let function = Function::start(settings).await.unwrap();
+    let invocation = invoke(&function, &event("orders.json")).await;
+    let Outcome::Error { error_type, message } = &invocation.outcome else { panic!("{:?}", invocation.outcome) };
+    assert_eq!(error_type, "NothingStored");
+    assert!(message.contains("key element does not match the schema"), "{message}");
+    assert_eq!(quarantine.sent().len(), 0);
+}
+
+/// A function whose table has the string keys `pk` and `sk` and whose records go there by `property`.
+async fn mapped(name: &str, property: &Value) -> (Embedded, Function, Schemas) {
+    let database = Embedded::start(0).unwrap();
+    let table = Table::keyed_by(TABLE, "pk").sorted_by(Key::new("sk", KeyKind::String));
+    database.client().create_table(&table).await.unwrap();
+    let optional = json!(["null", "string"]);
+    let schema = json!({"type": "record", "name": "Item", "dynamodb": property, "fields": [
+        {"name": "tenant", "type": "string"}, {"name": "id", "type": "long"},
+        {"name": "note", "type": optional, "default": null}, {"name": "text", "type": "string", "default": ""}]});
+    let schemas = Schemas::with(name, "item", &schema);
+    let function = Function::start(json_settings(&database, &schemas, "item")).await.unwrap();
+    (database, function, schemas)
+}
+
+/// The property of `mapped` with more in it.
+fn property(more: &Value) -> Value {
+    let mut property = json!({"partitionKey": {"attribute": "pk", "template": "TENANT#{tenant}"},
+        "sortKey": {"attribute": "sk", "template": "ITEM#{id}"}});
+    property.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    property
+}
+
+async fn item_of_a(database: &Embedded) -> Value {
+    let key = json!({"pk": {"S": "TENANT#a"}, "sk": {"S": "ITEM#1"}});
+    database.client().get(TABLE, &key).await.unwrap().map_or(Value::Null, Value::Object)
+}
+
+fn text_of_a(text: &str) -> Value {
+    json!({"tenant": "a", "id": 1, "note": null, "text": text})
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_made_of_templates_and_nulls_are_left_out() {
+    let (database, function, _schemas) =
+        mapped("templates", &property(&json!({"nulls": "omit", "layout": "attributes"}))).await;
+    let put = json!({"Records": [record("1", &text_of_a("t"), None)]});
+    assert!(returned(&invoke(&function, &put).await).is_empty());
+    let item = item_of_a(&database).await;
+    assert_eq!((&item["text"]["S"], item.get("note")), (&json!("t"), None), "{item}");
+    let delete = json!({"Records": [record("2", &json!({"tenant": "a", "id": 1}), Some("delete"))]});
+    assert!(returned(&invoke(&function, &delete).await).is_empty());
+    assert_eq!(item_of_a(&database).await, Value::Null);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fields_have_attribute_names_of_their_own_or_none() {
+    let database = database().await;
+    let address = json!({"type": "record", "name": "Address", "fields": [
+        {"name": "city", "type": "string", "dynamodb": {"attribute": "c"}},
+        {"name": "secret", "type": "string", "dynamodb": {"omit": true}}]});
+    let schema = json!({"type": "record", "name": "Item", "dynamodb": {"layout": "attributes", "partitionKey": "id"}, "fields": [
+        {"name": "id", "type": "string", "dynamodb": {"attribute": "message_id"}},
+        {"name": "address", "type": address}, {"name": "internal", "type": "long", "dynamodb": {"omit": true}}]});
+    let schemas = Schemas::with("attribute-names", "item", &schema);
+    let function = Function::start(json_settings(&database, &schemas, "item")).await.unwrap();
+    let body = json!({"id": "a", "address": {"city": "Bern", "secret": "s"}, "internal": 7});
+    assert!(returned(&invoke(&function, &json!({"Records": [record("1", &body, None)]})).await).is_empty());
+    let items = database.client().scan(TABLE).await.unwrap();
+    let mut item = Value::Object(items[0].clone());
+    item.as_object_mut().unwrap().remove("processed_at");
+    assert_eq!(item, json!({"message_id": {"S": "a"}, "address": {"M": {"c": {"S": "Bern"}}}}));
+    let delete = json!({"Records": [record("2", &json!({"id": "a"}), Some("delete"))]});
+    assert!(returned(&invoke(&function, &delete).await).is_empty());
+    assert_eq!(database.client().count(TABLE).await.unwrap(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_item_that_is_created_is_never_overwritten_and_its_redelivery_is_acknowledged() {
+    let (database, function, _schemas) = mapped("create", &property(&json!({"write": "create"}))).await;
+    for batch in [vec!["first", "second"], vec!["third"], vec!["first"]] {
+        let records: Vec<_> = batch.iter().map(|text| record(text, &text_of_a(text), None)).collect();
+        assert!(returned(&invoke(&function, &json!({"Records": records})).await).is_empty());
+        assert_eq!(item_of_a(&database).await["data"]["M"]["text"]["S"], "first");
+    }
+    let (metrics, _) = output(function).await;
+    let sum = |name: &str| metrics.iter().filter_map(|line| line[name].as_u64()).sum::<u64>();
+    assert_eq!((sum("MessagesStored"), sum("MessagesSuperseded")), (1, 3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_redelivery_never_overwrites_what_was_sent_after_it() {
+    for from in ["sent-timestamp", "sequence-number"] {
+        let version = json!({"version": {"attribute": "_version", "from": from}});
+        let (database, function, _schemas) = mapped(from, &property(&version)).await;
+        let sent = |text: &str, stamp: u64, operation| {
+            let mut record = record(text, &text_of_a(text), operation);
+            // a FIFO queue's numbers have 20 digits
+            let stamp =
+                if from == "sent-timestamp" { stamp.to_string() } else { format!("188494964604676961{stamp:02}") };
+            let name = if from == "sent-timestamp" { "SentTimestamp" } else { "SequenceNumber" };
+            record["attributes"][name] = stamp.into();
+            record
+        };
+        let newest = async |records: Value, expected: &str| {
+            assert!(returned(&invoke(&function, &json!({"Records": records})).await).is_empty(), "{from}: {expected}");
+            assert_eq!(item_of_a(&database).await["data"]["M"]["text"]["S"], expected, "{from}");
+        };
+        newest(json!([sent("five", 5, None), sent("four", 4, None)]), "five").await;
+        newest(json!([sent("three", 3, None), sent("old delete", 4, Some("delete"))]), "five").await;
+        newest(json!([sent("five again", 5, None), sent("later arrival", 5, None)]), "later arrival").await;
+        newest(json!([sent("six", 6, Some("delete")), sent("seven", 7, None)]), "seven").await;
+        let item = item_of_a(&database).await;
+        assert_eq!(item["_version"]["N"], if from == "sent-timestamp" { "7" } else { "18849496460467696107" });
+        assert!(returned(&invoke(&function, &json!({"Records": [sent("8", 8, Some("delete"))]})).await).is_empty());
+        assert_eq!(item_of_a(&database).await, Value::Null);
+    }
 }
 
 /// Records whose key is the id of their message.

@@ -105,22 +105,23 @@ impl Decoder {
         let mut container = opened.map_err(|problem| recognized(FORMAT, Problem::Container(problem)))?;
         let plans = self.container_plan(container.schema)?;
         let plan = if keys_only { &plans.delete } else { &plans.store };
-        let mut budget = Budget::new(self.limits);
+        let limits = self.limits_of(scratch);
+        let mut budget = Budget::new(limits);
         let mut records = 0_usize;
         while let Some(block) =
             container.next_block().map_err(|problem| recognized(FORMAT, Problem::Container(problem)))?
         {
             let first = records;
             records = records.saturating_add(block.records);
-            if records > self.limits.max_records {
-                let problem = Problem::Limit { what: "records", limit: self.limits.max_records };
+            if records > limits.max_records {
+                let problem = Problem::Limit { what: "records", limit: limits.max_records };
                 return Err(recognized(FORMAT, problem));
             }
-            let Scratch { keys, buffer } = scratch;
+            let Scratch { keys, buffer, .. } = &mut *scratch;
             let mut data = match container.compression {
                 None => block.data,
                 Some(compression) => {
-                    let data = inflate(compression, block.data, budget.expansion(), &self.limits, buffer)
+                    let data = inflate(compression, block.data, budget.expansion(), &limits, buffer)
                         .map_err(|error| recognized(FORMAT, Problem::InflateBlock(error)))?;
                     budget.expand(data.len()).map_err(|error| unread(FORMAT, first, WithPath::here(error)))?;
                     data
@@ -194,7 +195,9 @@ mod tests {
             assert!(known(0));
         }
         assert!(!known(1) && known(79) && known(61));
-        assert!(cache.cached.lock().unwrap().size <= cache.capacity);
+        let cached = cache.cached.lock().unwrap();
+        let sizes = cached.plans.iter().map(|(text, plan)| plan.size(text));
+        assert_eq!((cached.size, cached.plans.len()), (sizes.sum(), 20));
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub struct Options {
     pub default_schema: Option<String>,
     /// What a message may cost.
     pub limits: Limits,
-    /// The fields, by their path in a subject's reader schema, that visitors are told of.
+    /// The fields that are reported to visitors as tracked, by their path in a subject's reader schema.
     pub tracked: Vec<(SubjectId, TrackedField, String)>,
 }
 
@@ -59,17 +59,30 @@ pub struct Input<'a> {
 }
 
 /// Memory that is reused from message to message.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Scratch {
     keys: Keys,
     /// What a compressed payload inflates to, or the datum that JSON is read through.
     buffer: Vec<u8>,
+    max_bytes: usize,
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self::bounded(usize::MAX)
+    }
 }
 
 /// The most bytes of each buffer that are kept for the next message.
 const KEPT_BYTES: usize = 1 << 20;
 
 impl Scratch {
+    /// Memory of which the buffer may grow to `max_bytes`, the event's share of what the process has. A message that would
+    /// inflate to more is rejected, as it is by [`Limits::max_inflated_bytes`]; the smaller of both holds.
+    pub fn bounded(max_bytes: usize) -> Self {
+        Self { keys: Keys::default(), buffer: Vec::new(), max_bytes }
+    }
+
     /// Gives back what one large message needed.
     fn release(&mut self) {
         self.keys.shrink_to(KEPT_BYTES);
@@ -265,15 +278,19 @@ impl Decoder {
             Header::Complete((compression, id), payload) => (compression, id, payload),
         };
         let Some(writer) = self.writers.get(self.by_schema_id(FORMAT, id)?) else { return Ok(None) };
-        let Scratch { keys, buffer } = scratch;
+        let limits = self.limits_of(scratch);
+        let Scratch { keys, buffer, .. } = scratch;
         let datum = match compression {
             GlueCompression::None => payload,
-            GlueCompression::Zlib => {
-                inflate(Compression::Zlib, payload, self.limits.max_inflated_bytes, &self.limits, buffer)
-                    .map_err(|error| recognized(FORMAT, Problem::Inflate(error)))?
-            }
+            GlueCompression::Zlib => inflate(Compression::Zlib, payload, limits.max_inflated_bytes, &limits, buffer)
+                .map_err(|error| recognized(FORMAT, Problem::Inflate(error)))?,
         };
         self.read(FORMAT, writer, writer.plan(keys_only), datum, keys, visitor)
+    }
+
+    /// The limits of a message that is read with `scratch`.
+    fn limits_of(&self, scratch: &Scratch) -> Limits {
+        Limits { max_inflated_bytes: self.limits.max_inflated_bytes.min(scratch.max_bytes), ..self.limits }
     }
 
     fn by_schema_id(&self, format: WireFormat, id: SchemaId) -> Result<usize, Failure> {
@@ -293,10 +310,10 @@ impl Decoder {
         let Some(writer) = self.writers.get(self.named(FORMAT, input)?) else { return Ok(None) };
         let version = self.subject(writer.subject).and_then(|subject| subject.version(writer.version));
         let Some(version) = version else { return Ok(None) };
-        let Limits { max_depth: depth, max_values: values, max_inflated_bytes: bytes, .. } = self.limits;
+        let Limits { max_depth: depth, max_values: values, max_inflated_bytes: bytes, .. } = self.limits_of(scratch);
         // A branch of a union may stand in an object of its own, which is not a level of the record.
         let json = Json::parse(text, 2 * depth).map_err(|error| recognized(FORMAT, Problem::Json(error)))?;
-        let Scratch { keys, buffer } = scratch;
+        let Scratch { keys, buffer, .. } = scratch;
         buffer.clear();
         let bounds = Bounds { depth, values, bytes };
         let (plan, encoded) = match &writer.delete_from_json {
@@ -345,10 +362,29 @@ fn unread(format: WireFormat, record: usize, error: Box<WithPath<DatumError>>) -
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::avro::{SchemaFile, Schemas, tests::tree::Records};
 
     #[test]
     fn a_decoder_is_shared_by_threads() {
         fn shared<T: Send + Sync>() {}
         shared::<Decoder>();
+    }
+
+    #[test]
+    fn memory_that_one_large_message_needed_is_given_back() {
+        let mut scratch = Scratch { buffer: Vec::with_capacity(KEPT_BYTES), ..Scratch::default() };
+        scratch.release();
+        assert!(scratch.buffer.capacity() >= KEPT_BYTES);
+        let decoder = Schemas::parse(vec![SchemaFile {
+            subject: "s".to_owned(),
+            version: "1".to_owned(),
+            text: r#"{"type": "record", "name": "R", "fields": []}"#.to_owned(),
+            path: String::new(),
+        }]);
+        let decoder = decoder.unwrap().compile(Options::default()).unwrap();
+        scratch.buffer.reserve(2 * KEPT_BYTES);
+        let input = Input { body: Body::Binary(&[]), schema: None, value_schema_id: None, keys_only: false };
+        assert!(decoder.decode(&input, &mut scratch, &mut Records::default()).is_err());
+        assert_eq!(scratch.buffer.capacity(), 0);
     }
 }

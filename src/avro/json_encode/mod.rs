@@ -122,9 +122,6 @@ impl<'s, 'd> JsonEncoder<'s, 'd> {
     pub(in crate::avro) fn value(&mut self, ty: TypeId, json: &Json<'_>) -> Written {
         self.bounds.values =
             self.bounds.values.checked_sub(1).ok_or_else(|| WithPath::here(JsonEncodeError::TooLarge))?;
-        if self.datum.len() > self.bounds.bytes {
-            return Err(WithPath::here(JsonEncodeError::TooLarge));
-        }
         match (self.schema.get(ty), json) {
             (Type::Union(branches), json) => return self.union(branches, json),
             (Type::Record(record), Json::Object(entries)) => {
@@ -165,6 +162,9 @@ impl<'s, 'd> JsonEncoder<'s, 'd> {
                 self.datum.extend_from_slice(&bytes);
             }
             (expected, _) => return Err(WithPath::here(JsonEncodeError::Kind { expected: expected.kind() })),
+        }
+        if self.datum.len() > self.bounds.bytes {
+            return Err(WithPath::here(JsonEncodeError::TooLarge));
         }
         Ok(())
     }

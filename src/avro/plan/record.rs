@@ -43,6 +43,13 @@ impl<'t> Wanted<'t> {
             },
         }
     }
+
+    /// The same of a field that may be left out of the item: then it is read only for what is tracked in it.
+    fn in_item(self, field: &Field) -> Option<(&'t [TrackedField], Self)> {
+        let found = self.field(&field.name)?;
+        let is_needed = field.item_name().is_some() || !matches!(found, ([], Self::All));
+        is_needed.then_some(found)
+    }
 }
 
 impl<'a> Compiler<'a> {
@@ -93,7 +100,7 @@ impl<'a> Compiler<'a> {
         for (index, field) in writes.fields.iter().enumerate() {
             let target = sources.iter().position(|source| *source == Some(index));
             let target = target.and_then(|target| reads.fields.get(target));
-            match target.and_then(|target| Some((target, wanted.field(&target.name)?))) {
+            match target.and_then(|target| Some((target, wanted.in_item(target)?))) {
                 Some((target, (tracked, below))) => {
                     let node = self.below(&target.name, |compiler| compiler.node(field.ty, target.ty, below));
                     let number = u32::try_from(index).unwrap_or(u32::MAX);
@@ -109,7 +116,7 @@ impl<'a> Compiler<'a> {
         }
         for (index, field) in reads.fields.iter().enumerate() {
             if sources.get(index) == Some(&None)
-                && let Some((tracked, below)) = wanted.field(&field.name)
+                && let Some((tracked, below)) = wanted.in_item(field)
             {
                 let default = self.below(&field.name, |compiler| compiler.default(reader, index, field, below));
                 if let Some((node, datum)) = default {
@@ -147,5 +154,6 @@ impl<'a> Compiler<'a> {
 }
 
 fn step(field: &Field, tracked: &[TrackedField], action: Action) -> FieldStep {
-    FieldStep { name: Name::new(&field.name), tracked: tracked.into(), action }
+    let name = field.item_name().map_or_else(|| Name::omitted(&field.name), Name::new);
+    FieldStep { name, tracked: tracked.into(), action }
 }

@@ -174,4 +174,30 @@ pub(crate) struct Field {
     pub(crate) aliases: Box<[Box<str>]>,
     pub(crate) ty: TypeId,
     pub(crate) default: Option<Json<'static>>,
+    /// Its attribute `dynamodb`, which is ours. Only that of a reader schema counts.
+    pub(crate) dynamodb: Option<Json<'static>>,
+}
+
+impl Field {
+    /// The name that it goes by in an item; none if it is left out.
+    pub(crate) fn item_name(&self) -> Option<&str> {
+        match &self.dynamodb {
+            Some(property) if property.get("omit") == Some(&Json::Boolean(true)) => None,
+            Some(property) => Some(property.get("attribute").and_then(Json::as_text).unwrap_or(&self.name)),
+            None => Some(&self.name),
+        }
+    }
+
+    /// Whether its attribute `dynamodb`, if it has one, is `{"attribute": name}` or `{"omit": true}`.
+    pub(crate) fn has_valid_item_name(&self) -> bool {
+        match &self.dynamodb {
+            None => true,
+            Some(Json::Object(members)) => match members.as_slice() {
+                [(name, Json::Text(text))] => name == "attribute" && !text.is_empty(),
+                [(name, value)] => name == "omit" && *value == Json::Boolean(true),
+                _ => false,
+            },
+            Some(_) => false,
+        }
+    }
 }

@@ -205,7 +205,8 @@ impl SchemaParser<'_> {
         }
         let ty = self.ty(attribute(json, "type")?, namespace)?;
         let default = json.get("default").cloned().map(Json::into_owned);
-        Ok(Field { name: name.into(), aliases: texts(json, "aliases")?, ty, default })
+        let dynamodb = json.get("dynamodb").cloned().map(Json::into_owned);
+        Ok(Field { name: name.into(), aliases: texts(json, "aliases")?, ty, default, dynamodb })
     }
 
     fn enumeration(&mut self, json: &Json<'_>, namespace: &str) -> Parsed<TypeId> {

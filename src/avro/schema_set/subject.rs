@@ -6,13 +6,14 @@ use super::{
         limits::Limits,
         path::WithPath,
         plan::Mismatch,
-        schema::{FixedMeaning, Int, Schema, Type, TypeId},
+        schema::{Field, FixedMeaning, Int, Schema, Type, TypeId},
     },
     SchemaFile, SchemaId, SetProblem,
 };
 use crate::json::{Json, JsonError, Repeated};
 use crate::record::{FieldKind, SubjectId, Unit};
 use serde::Deserialize;
+use std::collections::HashMap;
 use std::fmt;
 
 /// A schema under the number of its version.
@@ -175,6 +176,49 @@ impl Subject {
     pub fn fields(&self) -> impl Iterator<Item = &str> {
         let fields = self.newest.schema.record().map(|record| &*record.fields).unwrap_or_default();
         fields.iter().map(|field| &*field.name)
+    }
+
+    /// The names that the outermost fields go by in an item, those left out not among them.
+    pub fn item_names(&self) -> impl Iterator<Item = &str> {
+        let fields = self.newest.schema.record().map(|record| &*record.fields).unwrap_or_default();
+        fields.iter().filter_map(Field::item_name)
+    }
+
+    /// The names on the way to the field at `path` in an item. `None` if it or what holds it is left out.
+    pub fn item_path(&self, path: &str) -> Option<Vec<&str>> {
+        let schema = &self.newest.schema;
+        let mut ty = schema.root();
+        let mut names = Vec::new();
+        for name in path.split('.') {
+            let Type::Record(record) = schema.get(without_null(schema, ty)) else { return None };
+            let field = record.fields.iter().find(|field| *field.name == *name)?;
+            names.push(field.item_name()?);
+            ty = field.ty;
+        }
+        Some(names)
+    }
+
+    /// What is wrong with the names that fields go by in an item.
+    pub fn item_name_problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        for ty in self.newest.schema.types() {
+            let Type::Record(record) = ty else { continue };
+            let mut names = HashMap::new();
+            for field in &record.fields {
+                let (record, field_name) = (&record.named.name, &field.name);
+                if !field.has_valid_item_name() {
+                    problems.push(format!(
+                        "field {field_name} of {record}: its dynamodb must be {{\"attribute\": a name}} or {{\"omit\": true}}"
+                    ));
+                }
+                if let Some(name) = field.item_name()
+                    && let Some(other) = names.insert(name, field_name)
+                {
+                    problems.push(format!("fields {other} and {field_name} of {record} are both attribute {name}"));
+                }
+            }
+        }
+        problems
     }
 
     /// What the reader schema's field at `path` holds, where the names of records' fields are joined by dots. A field

@@ -176,6 +176,34 @@ fn records_schemas_and_inflated_bytes_are_bounded_to_the_last() {
 }
 
 #[test]
+fn a_message_inflates_to_no_more_than_its_events_share_of_memory() {
+    let schema = own("Z", r#"{"name": "zeros", "type": "bytes"}"#);
+    let formats = [WireFormat::Container, WireFormat::Glue, WireFormat::Json];
+    let uuid = "b7b4a7f0-9c96-4e4a-a687-fb5de9ef0c63";
+    let with_id = schema.replacen('{', &format!(r#"{{"schemaIds": ["{uuid}"], "#), 1);
+    let decoder = decoder(&[("z/1", &with_id)], &formats);
+    let mut data = Vec::new();
+    write_zeros(&mut data);
+    let block = compress(Compression::Zstandard, &data);
+    let glue = [&[3, 5][..], &crate::avro::text::uuid(uuid).unwrap(), &compress(Compression::Zlib, &data)].concat();
+    let container = container(&schema, "zstandard", &[(1, &block)]);
+    let text = format!(r#"{{"zeros": "{}"}}"#, base64_simd::STANDARD.encode_to_string(vec![0; ZEROS]));
+    let json = Input { schema: Some("z"), ..json_of(&text) };
+    for input in [binary(&container), binary(&glue), json] {
+        let read = |share| decoder.decode(&input, &mut Scratch::bounded(share), &mut Records::default());
+        assert!(read(data.len()).is_ok(), "{input:?}");
+        let Err(Undecoded::Rejected(error)) = read(data.len() / 2) else { panic!("it is rejected") };
+        assert_eq!(error.reason(), Reason::LimitExceeded);
+    }
+}
+
+const ZEROS: usize = 300_000;
+
+fn write_zeros(data: &mut Vec<u8>) {
+    binary::push_bytes(data, &[0; ZEROS]);
+}
+
+#[test]
 fn values_are_counted_over_all_records() {
     let options =
         Options { limits: Limits { max_values: 9, ..Limits::default() }, ..options(&[WireFormat::Container]) };
@@ -233,6 +261,8 @@ fn a_container_of_an_older_version_is_known_by_the_name_it_had() {
     let now_another = files(&[("u/1", own("x.R", id)), ("u/2", own("old.R", id))]);
     let decoded = now_another.decode(&binary(&container_of("old.R")), &mut Scratch::default(), &mut Records::default());
     assert_eq!(now_another.subject(decoded.unwrap().subject).unwrap().name(), "u");
+    let alias = own("x.R", id).replacen('{', r#"{"aliases": ["old.R"], "#, 1);
+    assert_eq!(read(&files(&[("u/1", alias)]), &binary(&container_of("x.R"))), Ok(tree));
     let had_by_two = files(&[("u/1", own("old.R", id)), ("u/2", own("u.R", id))]);
     assert_eq!(reason(&had_by_two, &binary(&container_of("old.R"))).0, Reason::UnknownSchema);
 }
@@ -255,7 +285,7 @@ fn one_field_of_zeros_is_read_whatever_its_ratio() {
     let schema = own("Z", r#"{"name": "zeros", "type": "bytes"}"#);
     let decoder = decoder(&[("z/1", &schema)], &[WireFormat::Container]);
     let mut data = Vec::new();
-    binary::push_bytes(&mut data, &[0; 300_000]);
+    write_zeros(&mut data);
     for (codec, compression) in
         [("zstandard", Compression::Zstandard), ("bzip2", Compression::Bzip2), ("xz", Compression::Xz)]
     {

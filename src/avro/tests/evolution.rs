@@ -2,7 +2,7 @@
 
 use super::{tree::record, *};
 
-/// Every type, with a JSON value and what a visitor is told of it. `N` is a record, `E` an enum, `F` a fixed.
+/// Every type, with a JSON value and what a visitor receives of it. `N` is a record, `E` an enum, `F` a fixed.
 fn every_type() -> Vec<(&'static str, &'static str, Tree)> {
     let bytes = |bytes: &[u8]| Tree::Bytes(bytes.to_vec());
     vec![
@@ -74,7 +74,7 @@ fn every_type_is_read_as_itself() {
 }
 
 #[test]
-fn a_field_of_any_type_is_passed_over_when_the_reader_drops_it() {
+fn a_field_of_any_type_is_skipped_when_the_reader_drops_it() {
     let after = r#"{"name": "after", "type": "string"}"#;
     for (ty, json, _) in every_type() {
         let writer = record_of(&format!(r#"{{"name": "dropped", "type": {ty}}}, {after}"#));
@@ -111,7 +111,7 @@ fn blocks_may_say_their_size() {
 }
 
 #[test]
-fn a_dropped_block_that_says_its_size_is_passed_over_unread() {
+fn a_dropped_block_that_says_its_size_is_skipped_unread() {
     let decoder = of_datums(&[&field_of(r#"{"type": "array", "items": "int"}"#), &record_of("")]);
     // No int has eleven bytes with their highest bits set.
     let block = [&[1, 22][..], &[0xFF; 11], &[0]].concat();
@@ -167,7 +167,7 @@ fn a_new_field_of_any_type_has_its_default() {
 }
 
 #[test]
-fn a_default_within_an_array_is_told_of_each_time() {
+fn a_default_within_an_array_is_reported_for_each_item() {
     let item =
         |fields| format!(r#"{{"type": "array", "items": {{"type": "record", "name": "I", "fields": [{fields}]}}}}"#);
     let writer = field_of(&item(r#"{"name": "a", "type": "int"}"#));
@@ -414,7 +414,7 @@ fn other_logical_types_are_as_the_reader_says() {
 }
 
 #[test]
-fn everything_that_keeps_a_version_from_being_read_is_told_at_once() {
+fn everything_that_keeps_a_version_from_being_read_is_reported_together() {
     let writer = record_of(
         r#"{"name": "a", "type": "string"},
            {"name": "b", "type": {"type": "array", "items": {"type": "record", "name": "I", "fields": []}}},
@@ -447,11 +447,24 @@ fn everything_that_keeps_a_version_from_being_read_is_told_at_once() {
 fn a_decimal_is_never_text_nor_text_a_decimal() {
     let decimal = r#"{"type": "bytes", "logicalType": "decimal", "precision": 5, "scale": 2}"#;
     let fixed = r#"{"type": "fixed", "name": "D", "size": 4, "logicalType": "decimal", "precision": 5, "scale": 2}"#;
+    let optional = |ty: &str| format!(r#"["null", {ty}]"#);
+    let plain = |ty: &str| ty.to_owned();
+    let within: [fn(&str) -> String; 4] = [
+        str::to_owned,
+        |ty| format!(r#"{{"type": "array", "items": {ty}}}"#),
+        |ty| format!(r#"{{"type": "map", "values": {ty}}}"#),
+        |ty| format!(r#"{{"type": "record", "name": "I", "fields": [{{"name": "g", "type": {ty}}}]}}"#),
+    ];
     for number in [decimal, fixed] {
         for (writer, reader) in [(number, "\"string\""), ("\"string\"", number)] {
-            for writer in [writer.to_owned(), format!(r#"["null", {writer}]"#)] {
-                for reader in [reader.to_owned(), format!(r#"["null", {reader}]"#)] {
-                    let read = versions(&[&field_of(&writer), &field_of(&reader)]);
+            for (writer, reader) in [
+                (plain(writer), plain(reader)),
+                (optional(writer), plain(reader)),
+                (plain(writer), optional(reader)),
+                (optional(writer), optional(reader)),
+            ] {
+                for within in &within {
+                    let read = versions(&[&field_of(&within(&writer)), &field_of(&within(&reader))]);
                     assert!(read.unwrap_err().starts_with("subject s: version 1 cannot be read"), "{writer} {reader}");
                 }
             }

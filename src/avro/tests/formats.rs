@@ -142,7 +142,7 @@ fn the_order_of_formats_decides_where_two_fit() {
 }
 
 #[test]
-fn of_several_failures_the_surest_is_told_and_of_equals_the_first() {
+fn of_several_failures_the_most_likely_is_reported_and_of_equals_the_first() {
     let all = [WireFormat::SingleObject, WireFormat::Confluent, WireFormat::Glue, WireFormat::Datum];
     let decoder = reading(&all);
     // The header of a known schema, and a string that is cut short: surer than that a name is missing.

@@ -453,7 +453,7 @@ pub(crate) fn json_text(value: &Value, model: &Model, around: &mut Vec<Model>) -
     }
 }
 
-/// What a visitor is told of `value` of `model`, with fields and keys in order.
+/// What a visitor receives of `value` of `model`, with fields and keys in order.
 pub(crate) fn tree(value: &Value, model: &Model, around: &mut Vec<Model>) -> Tree {
     match (value, model) {
         (Value::Null, _) => Tree::Null,

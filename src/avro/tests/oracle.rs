@@ -15,7 +15,7 @@ fn read_sorted(decoder: &Decoder, body: &[u8], name: &str) -> Result<Tree, Decod
     read(decoder, &datum(body, name)).map(sorted)
 }
 
-/// A value of `model` as apache-avro writes it, and what a visitor should be told of it.
+/// A value of `model` as apache-avro writes it, and what a visitor should receive of it.
 fn written(model: &Model, dice: &mut Dice) -> (Vec<u8>, Tree) {
     let value = value(model, dice, &mut Vec::new());
     let tree = tree(&value, model, &mut Vec::new());

@@ -5,11 +5,13 @@
 //! out again is a copy of bytes.
 
 use super::super::mapping::{
-    self, DATA, Key, Layout, Mapping, PARTITION_KEY, PROCESSED_AT, SORT_KEY, TRACKED_FIELDS, TTL, TableId, TtlSource,
-    VERSION,
+    self, DATA, Key, KeySource, Layout, Mapping, MessageOrder, Nulls, PARTITION_KEY, PROCESSED_AT, Part, SORT_KEY, TTL,
+    TableId, Template, TtlSource, VERSION, Version,
 };
 use super::super::number;
-use super::{Item, Items, MAX_ITEM_BYTES, MAX_PARTITION_KEY_BYTES, MAX_SORT_KEY_BYTES, Operation, push_canonical};
+use super::{
+    Item, Items, MAX_ITEM_BYTES, MAX_PARTITION_KEY_BYTES, MAX_SORT_KEY_BYTES, MessageStamps, Operation, push_canonical,
+};
 use crate::json;
 use crate::record::{Interruption, ItemError, Name, SubjectId, TrackedField};
 use std::fmt::Write;
@@ -45,7 +47,17 @@ pub(super) struct TrackedValue {
     pub(super) kind: Kind,
     /// Bytes of the value itself, before escapes and base64.
     pub(super) len: usize,
+    /// Where it was written: in the items' bytes, or in those kept of what is left out of the item.
     pub(super) written: Range<usize>,
+    pub(super) is_kept: bool,
+}
+
+/// A field that is left out of the item, from where it began.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Omission {
+    pub(super) start: usize,
+    pub(super) size: usize,
+    pub(super) depth: usize,
 }
 
 /// Writes records as items. Set the message first, then let a decoder drive it.
@@ -56,6 +68,7 @@ pub struct ItemEncoder<'a> {
     pub(super) out: Items,
     message: usize,
     message_id: &'a str,
+    stamps: MessageStamps,
     operation: Operation,
     start: usize,
     record: Option<usize>,
@@ -66,8 +79,15 @@ pub struct ItemEncoder<'a> {
     pub(super) layout: Layout,
     pub(super) in_item: bool,
     pub(super) size: usize,
-    pub(super) pending: u8,
-    pub(super) tracked: [Option<TrackedValue>; TRACKED_FIELDS],
+    pub(super) pending: u32,
+    pub(super) tracked: Vec<Option<TrackedValue>>,
+    /// Whether fields that are null are left out, and where the member began that a value comes for, and its item's size
+    /// then.
+    pub(super) omits_nulls: bool,
+    pub(super) member: Option<(usize, usize)>,
+    /// The outermost field under way that is left out, and the bytes of tracked values in such fields.
+    pub(super) omission: Option<Omission>,
+    pub(super) kept: Vec<u8>,
     /// The last key that was made of a message's id, for its memory.
     id: String,
     /// The most bytes that all items may take, and their overhead.
@@ -89,6 +109,7 @@ impl<'a> ItemEncoder<'a> {
             out: Items { bytes: Vec::with_capacity(capacity), ..Items::default() },
             message: 0,
             message_id: "",
+            stamps: MessageStamps::default(),
             operation: Operation::Put,
             start: 0,
             record: None,
@@ -98,12 +119,21 @@ impl<'a> ItemEncoder<'a> {
             in_item: false,
             size: 0,
             pending: 0,
-            tracked: [const { None }; TRACKED_FIELDS],
+            tracked: Vec::new(),
+            omits_nulls: false,
+            member: None,
+            omission: None,
+            kept: Vec::new(),
             id: String::new(),
             budget: usize::MAX,
             is_over: None,
             check_at: 0,
         }
+    }
+
+    /// The message to start next has these stamps.
+    pub fn stamp_message(&mut self, stamps: MessageStamps) {
+        self.stamps = stamps;
     }
 
     /// Interrupts the message with which all items would take more than `bytes`.
@@ -168,10 +198,17 @@ impl<'a> ItemEncoder<'a> {
         self.depth = 0;
         self.size = 0;
         self.pending = 0;
-        self.tracked = [const { None }; TRACKED_FIELDS];
+        self.tracked.clear();
         self.in_item = false;
+        self.omission = None;
+        self.kept.clear();
         self.out.bytes.push(b'{');
-        self.layout = self.mapping().map_or(Layout::Document, |(_, mapping)| mapping.layout);
+        self.layout = Layout::Document;
+        if let Ok((_, mapping)) = self.mapping() {
+            self.layout = mapping.layout;
+            self.omits_nulls = mapping.nulls == Nulls::Omit;
+            self.tracked.resize(mapping.tracked_places(), None);
+        }
         if self.layout == Layout::Document {
             self.size += DATA.len();
             self.out.bytes.extend_from_slice(b"\"data\":");
@@ -213,12 +250,27 @@ impl<'a> ItemEncoder<'a> {
         }
         let keys = self.out.keys.len();
         let mut start = self.start;
+        let order = match &mapping.version {
+            Some(Version::Message { attribute, order }) => Some((attribute, self.message_order(attribute, *order)?)),
+            _ => None,
+        };
+        let mut version = None;
         match self.operation {
             Operation::Put => {
                 self.size += PROCESSED_AT.len() + LEAST_NUMBER_BYTES;
                 self.out.bytes.extend_from_slice(self.processed_at.as_bytes());
+                if let Some((attribute, order)) = order {
+                    let value = self.out.bytes.len() + attribute.member().len();
+                    self.attribute(attribute, LEAST_NUMBER_BYTES, |out| push_order(out, order));
+                    version = Some(value..self.out.bytes.len() - 1);
+                }
             }
             Operation::Delete => {
+                if let Some((_, order)) = order {
+                    let value = self.out.bytes.len();
+                    push_order(&mut self.out.bytes, order);
+                    version = Some(value..self.out.bytes.len());
+                }
                 // the record stays where it is, before the item's range, because the key is copied out of it
                 start = self.out.bytes.len();
                 self.out.bytes.push(b'{');
@@ -229,8 +281,8 @@ impl<'a> ItemEncoder<'a> {
             self.key(key, SORT_KEY, MAX_SORT_KEY_BYTES)?;
         }
         let version = match &mapping.version {
-            None => None,
-            Some(path) => match self.tracked(VERSION) {
+            None | Some(Version::Message { .. }) => version,
+            Some(Version::Field { path, .. }) => match self.tracked(VERSION) {
                 Some(TrackedValue { kind: Kind::Text | Kind::Number(_) | Kind::Binary, written, .. }) => {
                     Some(written.clone())
                 }
@@ -256,10 +308,25 @@ impl<'a> ItemEncoder<'a> {
             attributes: start..self.out.bytes.len(),
             key: keys..self.out.keys.len(),
             version,
+            order: order.map(|(_, order)| order),
+            creates: mapping.write == mapping::Write::Create && self.operation == Operation::Put,
             subject: self.subject,
         });
         self.start = self.out.bytes.len();
         Ok(())
+    }
+
+    fn message_order(&self, attribute: &Name, order: MessageOrder) -> Result<u128, ItemError> {
+        let (stamp, problem) = match order {
+            MessageOrder::SequenceNumber => (
+                self.stamps.sequence_number,
+                "is the version, and only messages of a FIFO queue have a sequence number",
+            ),
+            MessageOrder::SentTimestamp => {
+                (self.stamps.sent_ms.map(u128::from), "is the version, and the message has no sent timestamp")
+            }
+        };
+        stamp.ok_or_else(|| ItemError::Mapping { attribute: attribute.text().into(), problem })
     }
 
     fn tracked(&self, field: TrackedField) -> Option<&TrackedValue> {
@@ -269,25 +336,11 @@ impl<'a> ItemEncoder<'a> {
     /// Checks the key in `field`, adds its canonical spelling to the keys and the attribute to the item.
     fn key(&mut self, key: &Key, field: TrackedField, limit: usize) -> Result<(), ItemError> {
         let problem = |problem| ItemError::Key { attribute: key.attribute.text().into(), problem };
-        if !key.from_field {
-            let mut id = std::mem::take(&mut self.id);
-            id.clear();
-            id.push_str(self.message_id);
-            if let Some(index) = self.record {
-                // writing to memory does not fail
-                let _ = write!(id, "#{index}");
-            }
-            let start = self.out.bytes.len();
-            self.attribute(&key.attribute, id.len(), |out| {
-                out.extend_from_slice(b"{\"S\":");
-                json::push_string(out, &id);
-                out.push(b'}');
-            });
-            let written = start + key.attribute.member().len()..self.out.bytes.len() - 1;
-            push_canonical(&mut self.out.keys, self.out.bytes.get(written).unwrap_or_default());
-            self.id = id;
-            return Ok(());
-        }
+        let in_place = match &key.source {
+            KeySource::MessageId => return self.message_id_key(key),
+            KeySource::Template(template) => return self.template_key(key, template, limit),
+            KeySource::Field { in_place } => *in_place,
+        };
         let tracked = self.tracked(field).ok_or_else(|| problem("is missing"))?.clone();
         match tracked.kind {
             Kind::Null => return Err(problem("is null")),
@@ -296,11 +349,103 @@ impl<'a> ItemEncoder<'a> {
             Kind::Text | Kind::Binary if tracked.len > limit => return Err(problem("is longer than a key may be")),
             Kind::Text | Kind::Binary | Kind::Number(_) => {}
         }
-        push_canonical(&mut self.out.keys, self.out.bytes.get(tracked.written.clone()).unwrap_or_default());
-        if !key.in_place || self.operation == Operation::Delete {
-            self.attribute(&key.attribute, tracked.len, |out| out.extend_from_within(tracked.written));
+        let written = if tracked.is_kept { &self.kept } else { &self.out.bytes };
+        push_canonical(&mut self.out.keys, written.get(tracked.written.clone()).unwrap_or_default());
+        if !in_place || self.operation == Operation::Delete {
+            self.size += key.attribute.text().len() + tracked.len;
+            self.out.bytes.extend_from_slice(key.attribute.member().as_bytes());
+            self.copy_tracked(tracked.written, tracked.is_kept);
+            self.out.bytes.push(b',');
         }
         Ok(())
+    }
+
+    /// The key that is the message's id, and in a container the record's index.
+    fn message_id_key(&mut self, key: &Key) -> Result<(), ItemError> {
+        let mut id = std::mem::take(&mut self.id);
+        id.clear();
+        id.push_str(self.message_id);
+        if let Some(index) = self.record {
+            // writing to memory does not fail
+            let _ = write!(id, "#{index}");
+        }
+        let start = self.out.bytes.len();
+        self.attribute(&key.attribute, id.len(), |out| {
+            out.extend_from_slice(b"{\"S\":");
+            json::push_string(out, &id);
+            out.push(b'}');
+        });
+        let written = start + key.attribute.member().len()..self.out.bytes.len() - 1;
+        push_canonical(&mut self.out.keys, self.out.bytes.get(written).unwrap_or_default());
+        self.id = id;
+        Ok(())
+    }
+
+    /// The key that is put together by a template.
+    fn template_key(&mut self, key: &Key, template: &Template, limit: usize) -> Result<(), ItemError> {
+        let problem = |problem| Err(ItemError::Key { attribute: key.attribute.text().into(), problem });
+        self.out.bytes.extend_from_slice(key.attribute.member().as_bytes());
+        let start = self.out.bytes.len();
+        self.out.bytes.extend_from_slice(b"{\"S\":\"");
+        let mut len = 0;
+        for part in template.parts() {
+            match part {
+                Part::Text { escaped, len: bytes } => {
+                    self.out.bytes.extend_from_slice(escaped);
+                    len += bytes;
+                }
+                Part::Field(field) => {
+                    let Some(tracked) = self.tracked(*field) else {
+                        return problem("has a field in its template that is missing");
+                    };
+                    // `{"S":"` or `{"N":"` before the text, `"}` behind it
+                    let text = tracked.written.start + 6..tracked.written.end.saturating_sub(2);
+                    len += match tracked.kind {
+                        Kind::Text if tracked.len > 0 => tracked.len,
+                        Kind::Text => return problem("has a field in its template that is empty"),
+                        Kind::Number(_) => text.len(),
+                        Kind::Null => return problem("has a field in its template that is null"),
+                        _ => return problem("has a field in its template that is no string or number"),
+                    };
+                    let is_kept = tracked.is_kept;
+                    self.copy_tracked(text, is_kept);
+                }
+            }
+        }
+        if len > limit {
+            return problem("is longer than a key may be");
+        }
+        self.out.bytes.extend_from_slice(b"\"}");
+        push_canonical(&mut self.out.keys, self.out.bytes.get(start..).unwrap_or_default());
+        self.out.bytes.push(b',');
+        self.size += key.attribute.text().len() + len;
+        Ok(())
+    }
+
+    fn copy_tracked(&mut self, written: Range<usize>, is_kept: bool) {
+        if is_kept {
+            self.out.bytes.extend_from_slice(self.kept.get(written).unwrap_or_default());
+        } else {
+            self.out.bytes.extend_from_within(written);
+        }
+    }
+
+    /// The field that is left out, if one is, has its value: takes it back and keeps what is tracked in it.
+    pub(super) fn end_omission(&mut self, depth: usize) {
+        if let Some(omission) = self.omission
+            && omission.depth == depth
+        {
+            for tracked in self.tracked.iter_mut().flatten() {
+                if !tracked.is_kept && tracked.written.start >= omission.start {
+                    let start = self.kept.len();
+                    self.kept.extend_from_slice(self.out.bytes.get(tracked.written.clone()).unwrap_or_default());
+                    (tracked.written, tracked.is_kept) = (start..self.kept.len(), true);
+                }
+            }
+            self.out.bytes.truncate(omission.start);
+            self.size = omission.size;
+            self.omission = None;
+        }
     }
 
     /// Adds an attribute to the item, whose value has `len` bytes as the database counts them.
@@ -345,7 +490,7 @@ impl<'a> ItemEncoder<'a> {
 
     /// Follows a replacement of `start..end` by `len` bytes in the tracked values behind it.
     fn move_tracked(&mut self, (start, end, len): (usize, usize, usize)) {
-        for tracked in self.tracked.iter_mut().flatten() {
+        for tracked in self.tracked.iter_mut().flatten().filter(|tracked| !tracked.is_kept) {
             if tracked.written.start >= end {
                 tracked.written =
                     (tracked.written.start - end + start + len)..(tracked.written.end - end + start + len);
@@ -354,6 +499,12 @@ impl<'a> ItemEncoder<'a> {
             }
         }
     }
+}
+
+fn push_order(out: &mut Vec<u8>, order: u128) {
+    out.extend_from_slice(b"{\"N\":\"");
+    out.extend_from_slice(itoa::Buffer::new().format(order).as_bytes());
+    out.extend_from_slice(b"\"}");
 }
 
 #[cfg(test)]
@@ -543,6 +694,164 @@ mod tests {
             attributes(&encode(in_place, Operation::Delete, &[("id", &|e| e.string("x"))]).unwrap()),
             json!({"id": {"S": "x"}})
         );
+    }
+
+    #[test]
+    fn a_template_puts_strings_and_numbers_together() {
+        let property = json!({"partitionKey": {"attribute": "pk", "template": "T\"#{id}#{n}"},
+            "sortKey": {"attribute": "sk", "template": "{note}/{id}"}});
+        let fields: [(&str, Step<'_>); 3] =
+            [("note", &|e| e.string("a\nb")), ("n", &|e| e.double(1.5)), ("id", &|e| e.string("é\""))];
+        let expected = json!({"pk": {"S": "T\"#é\"#1.5"}, "sk": {"S": "a\nb/é\""}});
+        let deleted = encode(property.clone(), Operation::Delete, &fields).unwrap();
+        assert_eq!(attributes(&deleted), expected);
+        let stored = encode(property, Operation::Put, &fields).unwrap();
+        let item = attributes(&stored);
+        assert_eq!((&item["pk"], &item["sk"]), (&expected["pk"], &expected["sk"]));
+        assert_eq!(item["data"]["M"]["id"], json!({"S": "é\""}));
+        assert_eq!(stored.key(&stored.as_slice()[0]), deleted.key(&deleted.as_slice()[0]));
+    }
+
+    #[test]
+    fn every_field_of_a_template_is_needed_and_the_key_is_as_long_as_a_key_may_be() {
+        let property = json!({"partitionKey": {"attribute": "pk", "template": "é{id}"}});
+        let problem = |value: Option<Step<'_>>| {
+            let fields: Vec<_> = value.into_iter().map(|value| ("id", value)).collect();
+            match encode(property.clone(), Operation::Put, &fields) {
+                Ok(_) => None,
+                Err(ItemError::Key { problem, .. }) => Some(problem),
+                Err(error) => panic!("{error}"),
+            }
+        };
+        assert_eq!(problem(None), Some("has a field in its template that is missing"));
+        assert_eq!(problem(Some(&|e| e.null())), Some("has a field in its template that is null"));
+        assert_eq!(problem(Some(&|e| e.string(""))), Some("has a field in its template that is empty"));
+        let with = |len: usize| problem(Some(&|e| e.string(&"k".repeat(len))));
+        let limit = MAX_PARTITION_KEY_BYTES - 2;
+        assert_eq!([limit - 1, limit, limit + 1].map(with), [None, None, Some("is longer than a key may be")]);
+    }
+
+    #[test]
+    fn nulls_of_fields_are_left_out_where_that_is_asked() {
+        let record_of_nulls: Step<'_> = &|e| {
+            e.record_start()?;
+            e.field(&Name::new("x"))?;
+            e.null()?;
+            e.field(&Name::new("list"))?;
+            e.array_start()?;
+            e.array_item()?;
+            e.null()?;
+            e.array_end()?;
+            e.field(&Name::new("map"))?;
+            e.map_start()?;
+            e.map_key("k")?;
+            e.null()?;
+            e.map_end()?;
+            e.record_end()
+        };
+        let fields: [(&str, Step<'_>); 4] =
+            [("note", &|e| e.null()), ("id", &|e| e.string("x")), ("tags", record_of_nulls), ("raw", &|e| e.null())];
+        for layout in ["document", "attributes"] {
+            let ttl = json!({"attribute": "expires", "field": "at"});
+            let property = json!({"layout": layout, "partitionKey": "id", "nulls": "omit", "ttl": ttl});
+            let item = put(property, &fields);
+            let record = if layout == "document" { &item["data"]["M"] } else { &item };
+            assert_eq!((record.get("note"), record.get("raw")), (None, None));
+            let nested = json!({"M": {"list": {"L": [{"NULL": true}]}, "map": {"M": {"k": {"NULL": true}}}}});
+            assert_eq!(record["tags"], nested, "what is no field stays");
+        }
+        let null_key = encode(json!({"partitionKey": "id", "nulls": "omit"}), Operation::Put, &[("id", &|e| e.null())]);
+        assert!(matches!(null_key, Err(ItemError::Key { problem: "is null", .. })));
+    }
+
+    #[test]
+    fn a_field_that_is_left_out_may_still_be_a_key() {
+        let write = |layout: &str, omitted: &[&str], operation| {
+            let mappings = mapping(json!({"layout": layout, "partitionKey": {"attribute": "pk", "field": "id"},
+                "sortKey": {"attribute": "sk", "template": "N#{n}"}}));
+            let mut encoder = ItemEncoder::new(&mappings, Duration::ZERO, 0);
+            encoder.start_message(0, "m1", operation);
+            encoder.begin(SubjectId(0), None).unwrap();
+            encoder.record_start().unwrap();
+            let fields: [(&str, Step<'_>); 4] = [
+                ("id", &|e| e.string("é")),
+                ("tags", &|e| {
+                    e.record_start()?;
+                    e.field(&Name::omitted("inner"))?;
+                    e.null()?;
+                    e.record_end()
+                }),
+                ("note", &|e| e.string("x")),
+                ("n", &|e| e.long(7)),
+            ];
+            for (name, value) in fields {
+                let tracked = mappings[0].1.tracked_fields().iter().filter(|(_, path)| path == name);
+                encoder.field(&if omitted.contains(&name) { Name::omitted(name) } else { Name::new(name) }).unwrap();
+                tracked.for_each(|(field, _)| encoder.tracked_field(*field).unwrap());
+                value(&mut encoder).unwrap();
+            }
+            encoder.record_end().unwrap();
+            encoder.finish().unwrap();
+            let size = encoder.size;
+            (attributes(&encoder.finish_event()), size)
+        };
+        let all = json!({"id": {"S": "é"}, "tags": {"M": {}}, "note": {"S": "x"}, "n": {"N": "7"}});
+        for layout in ["document", "attributes"] {
+            let (_, whole) = write(layout, &[], Operation::Put);
+            for omitted in [&["id"][..], &["n"], &["tags"], &["id", "n"], &["id", "tags", "note", "n"]] {
+                let (item, size) = write(layout, omitted, Operation::Put);
+                let mut expected = all.as_object().unwrap().clone();
+                expected.retain(|name, _| !omitted.contains(&name.as_str()));
+                let record = if layout == "document" { item["data"]["M"].clone() } else { item.clone() };
+                for (name, value) in &all.as_object().unwrap().clone() {
+                    assert_eq!(record.get(name), expected.get(name), "{omitted:?}: {value}");
+                }
+                assert_eq!((&item["pk"], &item["sk"]), (&json!({"S": "é"}), &json!({"S": "N#7"})), "{omitted:?}");
+                assert!(size < whole);
+                let (key, _) = write(layout, omitted, Operation::Delete);
+                assert_eq!(key, json!({"pk": {"S": "é"}, "sk": {"S": "N#7"}}));
+            }
+        }
+    }
+
+    #[test]
+    fn an_omitted_null_does_not_count_towards_the_size() {
+        let size = |property: Value, fields: &[(&str, Step<'_>)]| {
+            let mappings = mapping(property);
+            let mut encoder = ItemEncoder::new(&mappings, Duration::ZERO, 0);
+            encoder.start_message(0, "m1", Operation::Put);
+            record(&mut encoder, &mappings[0].1, None, fields).unwrap();
+            encoder.size
+        };
+        assert_eq!(size(json!({"nulls": "omit"}), &[("note", &|e| e.null())]), size(json!({}), &[]));
+    }
+
+    #[test]
+    fn the_messages_order_is_an_attribute_of_its_own_and_the_version() {
+        let stamps =
+            MessageStamps { sequence_number: Some(18_849_496_460_467_696_128), sent_ms: Some(1_700_000_000_001) };
+        let encode = |from: &str, operation, stamps| {
+            let mappings = mapping(json!({"partitionKey": "id", "version": {"attribute": "_version", "from": from}}));
+            let mut encoder = ItemEncoder::new(&mappings, Duration::ZERO, 0);
+            encoder.stamp_message(stamps);
+            encoder.start_message(0, "m1", operation);
+            record(&mut encoder, &mappings[0].1, None, &[("id", &|e| e.string("x"))])?;
+            Ok::<_, ItemError>(encoder.finish_event())
+        };
+        for (from, number) in [("sequence-number", "18849496460467696128"), ("sent-timestamp", "1700000000001")] {
+            for operation in [Operation::Put, Operation::Delete] {
+                let items = encode(from, operation, stamps).unwrap();
+                let item = &items.as_slice()[0];
+                let version: Value = serde_json::from_slice(items.version(item).unwrap()).unwrap();
+                assert_eq!(version, json!({"N": number}));
+                assert_eq!(item.order.map(|order| order.to_string()).as_deref(), Some(number));
+                let item = attributes(&items);
+                assert_eq!(item.get("_version"), (operation == Operation::Put).then_some(&version));
+                assert_eq!(item["id"], json!({"S": "x"}));
+            }
+            let error = encode(from, Operation::Put, MessageStamps::default()).unwrap_err();
+            assert!(matches!(error, ItemError::Mapping { .. }), "{error}");
+        }
     }
 
     #[test]

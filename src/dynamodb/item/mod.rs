@@ -47,7 +47,20 @@ pub struct Item {
     key: Range<usize>,
     /// The version's value, if its mapping has one: then only a condition may decide between two writes of its key.
     version: Option<Range<usize>>,
+    /// The version, where it is the order of the messages.
+    pub(crate) order: Option<u128>,
+    /// It is written only if no item has its key.
+    pub(crate) creates: bool,
     pub(crate) subject: SubjectId,
+}
+
+/// What a queue says of a message's place among others.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct MessageStamps {
+    /// The number that a FIFO queue gave it.
+    pub sequence_number: Option<u128>,
+    /// When it was sent, in milliseconds since the Unix epoch.
+    pub sent_ms: Option<u64>,
 }
 
 /// The writes of an event and the bytes they share.
@@ -75,6 +88,11 @@ impl Items {
 
     pub(crate) fn version(&self, item: &Item) -> Option<&[u8]> {
         self.bytes.get(item.version.clone()?)
+    }
+
+    /// Whether only a condition may write it, so that it goes alone.
+    pub(crate) fn is_conditional(&self, item: &Item) -> bool {
+        item.creates || item.version.is_some()
     }
 }
 

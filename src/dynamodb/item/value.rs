@@ -2,7 +2,9 @@
 
 use super::super::mapping::Layout;
 use super::super::number;
-use super::encoder::{COLLECTION_OVERHEAD, ELEMENT_OVERHEAD, ItemEncoder, Kind, LEAST_NUMBER_BYTES, TrackedValue};
+use super::encoder::{
+    COLLECTION_OVERHEAD, ELEMENT_OVERHEAD, ItemEncoder, Kind, LEAST_NUMBER_BYTES, Omission, TrackedValue,
+};
 use super::{MAX_DEPTH, MAX_NAME_BYTES};
 use crate::record::{ItemError, Name, RecordVisitor, SubjectId, TrackedField};
 use crate::{calendar, json};
@@ -32,7 +34,7 @@ impl ItemEncoder<'_> {
     fn remember(&mut self, kind: Kind, len: usize, written: Range<usize>) {
         for (field, slot) in self.tracked.iter_mut().enumerate() {
             if self.pending & (1 << field) != 0 {
-                *slot = Some(TrackedValue { kind, len, written: written.clone() });
+                *slot = Some(TrackedValue { kind, len, written: written.clone(), is_kept: false });
             }
         }
         self.pending = 0;
@@ -93,6 +95,16 @@ impl RecordVisitor for ItemEncoder<'_> {
     }
 
     fn null(&mut self) -> Result<(), ItemError> {
+        if self.omits_nulls
+            && let Some((start, size)) = self.member.take()
+        {
+            self.out.bytes.truncate(start);
+            self.size = size;
+            if self.pending != 0 {
+                self.remember(Kind::Null, 0, start..start);
+            }
+            return Ok(());
+        }
         self.scalar(Kind::Null, 1, |out| {
             out.extend_from_slice(b"{\"NULL\":true},");
             Ok(())
@@ -163,6 +175,7 @@ impl RecordVisitor for ItemEncoder<'_> {
     }
 
     fn array_item(&mut self) -> Result<(), ItemError> {
+        self.member = None;
         self.size += ELEMENT_OVERHEAD;
         Ok(())
     }
@@ -176,6 +189,7 @@ impl RecordVisitor for ItemEncoder<'_> {
     }
 
     fn map_key(&mut self, key: &str) -> Result<(), ItemError> {
+        self.member = None;
         match key.len() {
             0 => return Err(ItemError::Name("a map has an empty key, which is no attribute name")),
             1..=MAX_NAME_BYTES => self.size += key.len() + ELEMENT_OVERHEAD,
@@ -201,6 +215,13 @@ impl RecordVisitor for ItemEncoder<'_> {
     }
 
     fn field(&mut self, name: &Name) -> Result<(), ItemError> {
+        if self.omission.is_some() {
+            self.end_omission(self.depth);
+        }
+        self.member = Some((self.out.bytes.len(), self.size));
+        if name.is_omitted() && self.omission.is_none() {
+            self.omission = Some(Omission { start: self.out.bytes.len(), size: self.size, depth: self.depth });
+        }
         let overhead = if self.in_item && self.depth == 0 { 0 } else { ELEMENT_OVERHEAD };
         self.size += name.text().len() + overhead;
         self.out.bytes.extend_from_slice(name.member().as_bytes());
@@ -213,6 +234,9 @@ impl RecordVisitor for ItemEncoder<'_> {
     }
 
     fn record_end(&mut self) -> Result<(), ItemError> {
+        if self.omission.is_some() {
+            self.end_omission(self.depth);
+        }
         if self.in_item && self.depth == 0 {
             return Ok(());
         }

@@ -160,7 +160,8 @@ impl Writer {
     }
 }
 
-/// A failed condition is a newer version only if the stored item proves it.
+/// A failed condition is a newer version only if the stored item proves it. Of an item that is only created, it says itself
+/// that one is there.
 fn proven(
     result: Result<WriteResponse, CallError>,
     items: &Items,
@@ -168,6 +169,7 @@ fn proven(
     mapping: &Mapping,
 ) -> Result<WriteResponse, CallError> {
     match result {
+        Err(CallError::ConditionFailed { .. }) if item.creates => Err(CallError::StaleVersion),
         Err(CallError::ConditionFailed { stored: Some(stored) }) if is_superseded(items, item, mapping, &stored) => {
             Err(CallError::StaleVersion)
         }

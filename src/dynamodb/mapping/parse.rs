@@ -1,0 +1,299 @@
+//! The `dynamodb` property as it is written, and what makes a mapping of it or says everything that is wrong with it.
+
+use super::{
+    DATA, FIRST_OF_TEMPLATES, Fields, Key, KeySource, KeyType, Layout, MAX_TRACKED_FIELDS, MESSAGE_ID, Mapping,
+    MessageOrder, Nulls, PARTITION_KEY, PROCESSED_AT, SORT_KEY, TTL, Template, Ttl, TtlSource, VERSION, Version, Write,
+    table_name_problem,
+};
+use crate::record::{FieldKind, Name, TrackedField, Unit};
+use serde::Deserialize;
+use std::fmt;
+
+/// Everything wrong with a mapping.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MappingError(Vec<String>);
+
+impl MappingError {
+    /// One sentence a problem.
+    pub fn problems(&self) -> &[String] {
+        &self.0
+    }
+}
+
+impl fmt::Display for MappingError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("; "))
+    }
+}
+
+impl std::error::Error for MappingError {}
+
+/// The property as it is written.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Property {
+    table: Option<String>,
+    partition_key: Option<KeyProperty>,
+    sort_key: Option<KeyProperty>,
+    #[serde(default)]
+    layout: Layout,
+    #[serde(default)]
+    nulls: Nulls,
+    #[serde(default)]
+    write: Write,
+    ttl: Option<TtlProperty>,
+    version: Option<VersionProperty>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "a field name, or an object of `attribute` and `field` or `template`")]
+enum KeyProperty {
+    Both(String),
+    Field(FieldKey),
+    Template(TemplateKey),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FieldKey {
+    attribute: String,
+    field: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TemplateKey {
+    attribute: String,
+    template: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TtlProperty {
+    attribute: String,
+    field: Option<String>,
+    days: Option<u32>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "a field name, or an object of `attribute` and `from`")]
+enum VersionProperty {
+    Field(String),
+    Message(MessageVersion),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MessageVersion {
+    attribute: String,
+    from: MessageOrder,
+}
+
+impl Mapping {
+    /// Reads the `dynamodb` property of a reader schema whose fields are `fields`.
+    pub fn parse(
+        property: Option<&serde_json::Value>,
+        default_table: &str,
+        fields: &impl Fields,
+    ) -> Result<Self, MappingError> {
+        let property = match property {
+            None => Property::default(),
+            Some(value) => Property::deserialize(value).map_err(|error| MappingError(vec![error.to_string()]))?,
+        };
+        let Property { table, partition_key, sort_key, layout, nulls, write, ttl, version } = property;
+        let mut parser = Parser { fields, layout, tracked: Vec::new(), taken: Vec::new(), problems: fields.problems() };
+        parser.take(PROCESSED_AT, false);
+        if layout == Layout::Document {
+            parser.take(DATA, false);
+        }
+        let partition_key = match partition_key {
+            Some(key) => parser.key("partitionKey", PARTITION_KEY, key),
+            None => parser.message_id(),
+        };
+        let sort_key = sort_key.map(|key| parser.key("sortKey", SORT_KEY, key));
+        let ttl = ttl.and_then(|ttl| parser.ttl(ttl));
+        let version = version.map(|version| parser.version(version));
+        if let Some(ttl) = &ttl {
+            parser.converted_in_place(ttl);
+        }
+        if version.is_some() && write == Write::Create {
+            parser.problems.push("write: create never overwrites an item, so that no version is compared".into());
+        }
+        let table = table.unwrap_or_else(|| default_table.to_owned());
+        if let Some(problem) = table_name_problem(&table) {
+            parser.problems.push(format!("table {problem}"));
+        }
+        let Parser { tracked, problems, .. } = parser;
+        if !problems.is_empty() {
+            return Err(MappingError(problems));
+        }
+        Ok(Self { table, layout, nulls, write, partition_key, sort_key, ttl, version, tracked })
+    }
+}
+
+struct Parser<'a, F> {
+    fields: &'a F,
+    layout: Layout,
+    tracked: Vec<(TrackedField, String)>,
+    /// The attributes the item has so far besides the record's own.
+    taken: Vec<String>,
+    problems: Vec<String>,
+}
+
+impl<F: Fields> Parser<'_, F> {
+    /// Reserves an attribute and says whether the record's own field is it already, which only `in_place` allows.
+    fn take(&mut self, attribute: &str, in_place: bool) -> bool {
+        if attribute.is_empty() {
+            self.problems.push("an attribute name is empty".into());
+        }
+        if self.taken.iter().any(|taken| taken == attribute) {
+            self.problems.push(format!("attribute {attribute} is used twice"));
+        }
+        self.taken.push(attribute.to_owned());
+        let is_field = self.layout == Layout::Attributes && self.fields.names().contains(&attribute);
+        if is_field && !in_place {
+            self.problems
+                .push(format!("attribute {attribute} is also a field of the record, which is another attribute"));
+        }
+        is_field
+    }
+
+    /// Whether the field at `path` is the item's own `attribute` where each field is one.
+    fn is_at(&self, path: &str, attribute: &str) -> bool {
+        self.fields.attributes(path).is_some_and(|path| path == [attribute])
+    }
+
+    fn kind(&mut self, role: &str, path: &str, fits: fn(FieldKind) -> bool, wanted: &str) -> Option<FieldKind> {
+        match self.fields.kind(path) {
+            Ok(kind) if fits(kind) => return Some(kind),
+            Ok(_) => self.problems.push(format!("{role}: field {path} must be {wanted}")),
+            Err(problem) => self.problems.push(format!("{role}: {problem}")),
+        }
+        None
+    }
+
+    fn key(&mut self, role: &str, tracked: TrackedField, property: KeyProperty) -> Key {
+        let (attribute, field) = match property {
+            KeyProperty::Both(name) => {
+                let attribute = self.fields.attributes(&name).and_then(|mut path| path.pop());
+                (attribute.unwrap_or_else(|| name.clone()), name)
+            }
+            KeyProperty::Field(FieldKey { attribute, field }) => (attribute, field),
+            KeyProperty::Template(key) => return self.template(role, &key),
+        };
+        let kind = self.kind(role, &field, |kind| kind != FieldKind::Other, "a string, a number or binary");
+        let key_type = match kind {
+            Some(FieldKind::Number(_)) => KeyType::N,
+            Some(FieldKind::Binary) => KeyType::B,
+            _ => KeyType::S,
+        };
+        let in_place = self.take(&attribute, self.is_at(&field, &attribute));
+        self.tracked.push((tracked, field));
+        Key { attribute: Name::new(&attribute), key_type, source: KeySource::Field { in_place } }
+    }
+
+    fn template(&mut self, role: &str, TemplateKey { attribute, template }: &TemplateKey) -> Key {
+        self.take(attribute, false);
+        let parsed = Template::parse(template, |path| {
+            let fits = |kind| matches!(kind, FieldKind::Text | FieldKind::Number(_));
+            self.kind(role, path, fits, "a string or a number");
+            self.track_for_template(role, path)
+        });
+        let constant = |template: &Template| role == "partitionKey" && template.is_constant();
+        let problem = match &parsed {
+            Err(problem) => Some(*problem),
+            Ok(template) if constant(template) => Some("names no field, so that all records would be one item"),
+            Ok(_) => None,
+        };
+        self.problems.extend(problem.map(|problem| format!("{role}: the template {problem}")));
+        let template = parsed.unwrap_or_default();
+        Key { attribute: Name::new(attribute), key_type: KeyType::S, source: KeySource::Template(template) }
+    }
+
+    /// The place of a template's field among the tracked ones.
+    fn track_for_template(&mut self, role: &str, path: &str) -> Option<TrackedField> {
+        let next = self.tracked.iter().map(|(field, _)| field.0 + 1).max().unwrap_or_default().max(FIRST_OF_TEMPLATES);
+        if next >= MAX_TRACKED_FIELDS {
+            self.problems.push(format!("{role}: the templates name too many fields"));
+            return None;
+        }
+        self.tracked.push((TrackedField(next), path.to_owned()));
+        Some(TrackedField(next))
+    }
+
+    /// The key of a record whose schema names none: its own string `message_id`, or else the message's.
+    fn message_id(&mut self) -> Key {
+        let from_field = matches!(self.fields.kind(MESSAGE_ID), Ok(FieldKind::Text));
+        if from_field {
+            self.tracked.push((PARTITION_KEY, MESSAGE_ID.to_owned()));
+        }
+        let in_place = self.take(MESSAGE_ID, from_field && self.is_at(MESSAGE_ID, MESSAGE_ID));
+        let source = if from_field { KeySource::Field { in_place } } else { KeySource::MessageId };
+        Key { attribute: Name::new(MESSAGE_ID), key_type: KeyType::S, source }
+    }
+
+    fn ttl(&mut self, property: TtlProperty) -> Option<Ttl> {
+        let TtlProperty { attribute, field, days } = property;
+        let is_field = field.as_ref().is_some_and(|field| self.is_at(field, &attribute));
+        let in_place = self.take(&attribute, is_field);
+        let source = match (field, days) {
+            (Some(field), None) => {
+                let number = |kind| matches!(kind, FieldKind::Number(_));
+                let kind = self.kind("ttl", &field, number, "a number: epoch seconds or a timestamp")?;
+                self.tracked.push((TTL, field));
+                TtlSource::Field {
+                    per_second: match kind {
+                        FieldKind::Number(Unit::Milliseconds) => 1_000,
+                        FieldKind::Number(Unit::Microseconds) => 1_000_000,
+                        FieldKind::Number(Unit::Nanoseconds) => 1_000_000_000,
+                        _ => 1,
+                    },
+                }
+            }
+            (None, Some(days)) => TtlSource::Days(days),
+            _ => {
+                self.problems.push("ttl: one of field and days is needed, not both".into());
+                return None;
+            }
+        };
+        Some(Ttl { attribute: Name::new(&attribute), in_place, source })
+    }
+
+    /// A time to live that is converted to seconds where its field stands is no longer what a key or a version means.
+    fn converted_in_place(&mut self, ttl: &Ttl) {
+        let TtlSource::Field { per_second: 2.. } = ttl.source else { return };
+        let Some((_, converted)) = self.tracked.iter().find(|(field, _)| *field == TTL) else { return };
+        let others = self.tracked.iter().filter(|(field, path)| *field != TTL && path == converted);
+        if let Some((field, _)) = others.min()
+            && ttl.in_place
+        {
+            let role = match *field {
+                PARTITION_KEY => "the partitionKey",
+                SORT_KEY => "the sortKey",
+                VERSION => "the version",
+                _ => "in a key template",
+            };
+            self.problems.push(format!(
+                "ttl: field {converted} is also {role}, and would be converted to seconds; give the ttl an attribute of its own"
+            ));
+        }
+    }
+
+    fn version(&mut self, property: VersionProperty) -> Version {
+        match property {
+            VersionProperty::Field(path) => {
+                self.kind("version", &path, |kind| kind != FieldKind::Other, "a string, a number or binary");
+                self.tracked.push((VERSION, path.clone()));
+                let attributes = self.fields.attributes(&path);
+                if attributes.is_none() && self.fields.kind(&path).is_ok() {
+                    self.problems.push(format!("version: field {path} is left out of the item"));
+                }
+                Version::Field { path, attributes: attributes.unwrap_or_default() }
+            }
+            VersionProperty::Message(MessageVersion { attribute, from }) => {
+                self.take(&attribute, false);
+                Version::Message { attribute: Name::new(&attribute), order: from }
+            }
+        }
+    }
+}

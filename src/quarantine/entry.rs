@@ -1,0 +1,254 @@
+//! A rejected message as an entry of SendMessageBatch: its body and attributes as they came, and ours beside them, so that it can
+//! be sent again unchanged. Pure.
+
+use super::Rejected;
+use crate::sqs::OriginalAttribute;
+use aws_sdk_sqs::primitives::Blob;
+use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry};
+use std::collections::{BTreeMap, HashMap};
+
+/// The most entries of one SendMessageBatch call.
+/// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html>
+pub const MAX_BATCH_ENTRIES: usize = 10;
+/// The most bytes of one SendMessageBatch call, and of one message: bodies and attributes together. Same source.
+pub const MAX_BATCH_BYTES: usize = 1024 * 1024;
+/// The most attributes of a message.
+/// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-message-metadata.html>
+pub const MAX_ATTRIBUTES: usize = 10;
+/// The longest `detail` that is sent along, in bytes. Ours, so that a long one never costs the message its place.
+const MAX_DETAIL_BYTES: usize = 1024;
+
+const DETAIL: &str = "detail";
+/// What the function adds.
+const OURS: [&str; 5] = ["reason", DETAIL, "receive_count", "source_message_id", "subject"];
+/// What the function reads. These stay as they came, whatever else there is: without them a message means something else.
+const READ: [&str; 4] = ["operation", "avro", "schema", "__value_schema_id"];
+/// The attribute that holds the other ones, as JSON, where they have no place beside ours.
+const ORIGINAL_ATTRIBUTES: &str = "original_attributes";
+
+/// The entry of a message. `None` if its body is empty, which no queue takes.
+pub(super) fn entry(rejected: &Rejected<'_>, to_fifo: bool) -> Option<SendMessageBatchRequestEntry> {
+    let Rejected { position, message, .. } = rejected;
+    let body = message.original_body().filter(|body| !body.is_empty())?;
+    let mut entry = SendMessageBatchRequestEntry::builder()
+        .id(position.to_string())
+        .message_body(body)
+        .set_message_attributes(Some(attributes(rejected)))
+        // a standard queue takes a group too
+        .set_message_group_id(message.group.as_deref().map(str::to_owned));
+    if to_fifo {
+        entry = entry
+            .message_group_id(message.group.as_deref().unwrap_or(&message.id))
+            .message_deduplication_id(message.id.as_ref());
+    }
+    entry.build().ok()
+}
+
+/// The entry without what is only good to know. `None` if it has nothing of the kind.
+pub(super) fn without_detail(entry: &SendMessageBatchRequestEntry) -> Option<SendMessageBatchRequestEntry> {
+    let mut entry = entry.clone();
+    entry.message_attributes.as_mut()?.remove(DETAIL)?;
+    Some(entry)
+}
+
+/// The original attributes and ours. Where all would be too many, or names clash, those that the function does not read become
+/// one.
+fn attributes(rejected: &Rejected<'_>) -> HashMap<String, MessageAttributeValue> {
+    let Rejected { message, rejection, subject, .. } = rejected;
+    let detail = rejection.detail.get(..rejection.detail.floor_char_boundary(MAX_DETAIL_BYTES)).unwrap_or_default();
+    let receive_count = message.receive_count.unwrap_or(1).to_string();
+    let values = [rejection.reason.code(), detail, &receive_count, &message.id, subject.unwrap_or_default()];
+    let ours = OURS.into_iter().zip(values).filter(|(_, value)| !value.is_empty());
+    let mut all: HashMap<_, _> =
+        ours.filter_map(|(name, value)| Some((name.to_owned(), string(&escaped(value))?))).collect();
+
+    let originals: BTreeMap<String, OriginalAttribute> = message.original_attributes().into_iter().collect();
+    let clashes = |name: &String| OURS.contains(&name.as_str()) || name == ORIGINAL_ATTRIBUTES;
+    let all_fit = originals.len() + all.len() <= MAX_ATTRIBUTES && !originals.keys().any(clashes);
+    let (beside, within): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        originals.into_iter().partition(|(name, _)| all_fit || READ.contains(&name.as_str()));
+    all.extend(beside.into_iter().filter_map(|(name, value)| Some((name, original_value(value)?))));
+    if !within.is_empty() {
+        let json = serde_json::to_string(&within).unwrap_or_default();
+        all.extend(string(&json).map(|value| (ORIGINAL_ATTRIBUTES.to_owned(), value)));
+    }
+    all
+}
+
+/// Escapes what SQS takes in no attribute: `U+FFFE` becomes `\u{fffe}`.
+/// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html>
+fn escaped(text: &str) -> String {
+    let is_allowed = |character| matches!(character, '\t' | '\n' | '\r' | '\u{20}'..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..='\u{10FFFF}');
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        if is_allowed(character) { out.push(character) } else { out.extend(character.escape_unicode()) }
+    }
+    out
+}
+
+fn string(value: &str) -> Option<MessageAttributeValue> {
+    MessageAttributeValue::builder().data_type("String").string_value(value).build().ok()
+}
+
+fn original_value(attribute: OriginalAttribute) -> Option<MessageAttributeValue> {
+    let binary = attribute.binary_value.and_then(|text| base64_simd::STANDARD.decode_to_vec(text).ok());
+    MessageAttributeValue::builder()
+        .data_type(attribute.data_type)
+        .set_string_value(attribute.string_value)
+        .set_binary_value(binary.map(Blob::new))
+        .build()
+        .ok()
+}
+
+/// Divides entries into calls.
+pub(super) fn batches(entries: Vec<SendMessageBatchRequestEntry>) -> Vec<Vec<SendMessageBatchRequestEntry>> {
+    let mut batches: Vec<Vec<_>> = Vec::new();
+    let mut bytes = 0;
+    for entry in entries {
+        let size = size(&entry);
+        match batches.last_mut() {
+            Some(batch) if batch.len() < MAX_BATCH_ENTRIES && bytes + size <= MAX_BATCH_BYTES => {
+                bytes += size;
+                batch.push(entry);
+            }
+            _ => {
+                bytes = size;
+                batches.push(vec![entry]);
+            }
+        }
+    }
+    batches
+}
+
+/// A message's size as SQS counts it: the body and each attribute's name, type and value.
+pub(super) fn size(entry: &SendMessageBatchRequestEntry) -> usize {
+    let attributes = entry.message_attributes().into_iter().flatten().map(|(name, value)| {
+        let binary = value.binary_value().map_or(0, |blob| blob.as_ref().len());
+        name.len() + value.data_type().len() + value.string_value().map_or(0, str::len) + binary
+    });
+    entry.message_body().len() + attributes.sum::<usize>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outcome::{Reason, Rejection};
+    use crate::sqs::Event;
+    use serde_json::{Value, json};
+
+    fn entry_of(body: usize) -> SendMessageBatchRequestEntry {
+        SendMessageBatchRequestEntry::builder().id("0").message_body("x".repeat(body)).build().unwrap()
+    }
+
+    #[test]
+    fn a_call_has_at_most_ten_entries() {
+        let sizes = |count| batches((0..count).map(|_| entry_of(1)).collect()).iter().map(Vec::len).collect::<Vec<_>>();
+        assert_eq!(sizes(9), [9]);
+        assert_eq!(sizes(10), [10]);
+        assert_eq!(sizes(11), [10, 1]);
+    }
+
+    #[test]
+    fn a_call_has_at_most_one_mebibyte() {
+        let sizes = |bodies: &[usize]| {
+            batches(bodies.iter().map(|&size| entry_of(size)).collect()).iter().map(Vec::len).collect::<Vec<_>>()
+        };
+        let half = MAX_BATCH_BYTES / 2;
+        assert_eq!(sizes(&[half, half - 1]), [2]);
+        assert_eq!(sizes(&[half, half]), [2]);
+        assert_eq!(sizes(&[half, half + 1]), [1, 1]);
+    }
+
+    /// What is sent of a message with these attributes, in this group.
+    fn sent(originals: &Value, group: Option<&str>, detail: &str) -> SendMessageBatchRequestEntry {
+        let mut attributes = json!({"ApproximateReceiveCount": "3"});
+        if let Some(group) = group {
+            attributes["MessageGroupId"] = json!(group);
+        }
+        let payload = json!({"Records": [{"messageId": "m", "body": "x", "messageAttributes": originals,
+            "attributes": attributes}]});
+        let payload = payload.to_string();
+        let event = Event::parse(payload.as_bytes()).unwrap();
+        let rejection = Rejection { reason: Reason::Truncated, detail: detail.into() };
+        let rejected =
+            Rejected { position: 0, message: &event.messages[0], rejection: &rejection, subject: Some("order") };
+        entry(&rejected, false).unwrap()
+    }
+
+    fn text(value: &str) -> Value {
+        json!({"stringValue": value, "dataType": "String"})
+    }
+
+    fn foreign(count: usize) -> Value {
+        (0..count).map(|number| (format!("a{number}"), text("v"))).collect::<serde_json::Map<_, _>>().into()
+    }
+
+    #[test]
+    fn a_message_keeps_its_attributes_and_gets_its_reason() {
+        let sent = sent(&foreign(5), None, &"é".repeat(2000));
+        let all = sent.message_attributes().unwrap();
+        assert_eq!(all.len(), 10);
+        assert_eq!(all["reason"].string_value(), Some("truncated"));
+        assert_eq!(all["receive_count"].string_value(), Some("3"));
+        assert_eq!(all["source_message_id"].string_value(), Some("m"));
+        assert_eq!(all["subject"].string_value(), Some("order"));
+        assert!(all["detail"].string_value().unwrap().len() <= MAX_DETAIL_BYTES);
+        assert!(all.contains_key("a4"));
+    }
+
+    #[test]
+    fn what_the_function_reads_stays_as_it_came_however_many_others_there_are() {
+        for others in [0, 1, 5, 6] {
+            let mut originals = foreign(others);
+            originals["operation"] = text("delete");
+            originals["schema"] = text("order/1");
+            originals["avro"] = json!({"binaryValue": "AAEC", "dataType": "Binary"});
+            originals["__value_schema_id"] = json!({"binaryValue": "AAAAAAE=", "dataType": "Binary"});
+            let sent = sent(&originals, None, "why");
+            let all = sent.message_attributes().unwrap();
+            assert!(all.len() <= MAX_ATTRIBUTES, "{others}");
+            assert_eq!(all["operation"].string_value(), Some("delete"));
+            assert_eq!(all["schema"].string_value(), Some("order/1"));
+            assert_eq!(all["avro"].binary_value().unwrap().as_ref(), [0, 1, 2]);
+            assert_eq!(all["__value_schema_id"].binary_value().unwrap().as_ref(), [0, 0, 0, 0, 1]);
+            assert_eq!(all.contains_key(ORIGINAL_ATTRIBUTES), others > 1, "{others}");
+        }
+    }
+
+    #[test]
+    fn others_become_one_where_they_are_too_many_or_have_our_names() {
+        for originals in [foreign(6), json!({"reason": text("theirs")}), json!({"original_attributes": text("theirs")})]
+        {
+            let sent = sent(&originals, None, "why");
+            let all = sent.message_attributes().unwrap();
+            assert_eq!(all["reason"].string_value(), Some("truncated"));
+            let within: Value = serde_json::from_str(all[ORIGINAL_ATTRIBUTES].string_value().unwrap()).unwrap();
+            let values = |object: &Value| {
+                let object = object.as_object().unwrap();
+                object.iter().map(|(name, value)| (name.clone(), value["stringValue"].clone())).collect::<Vec<_>>()
+            };
+            assert_eq!(values(&within), values(&originals));
+        }
+    }
+
+    #[test]
+    fn a_message_keeps_its_group() {
+        assert_eq!(sent(&json!({}), Some("g"), "why").message_group_id(), Some("g"));
+        assert_eq!(sent(&json!({}), None, "why").message_group_id(), None);
+    }
+
+    #[test]
+    fn no_character_of_ours_is_one_that_sqs_refuses() {
+        let sent = sent(&json!({}), None, "a\u{FFFE}b\u{1}c\nd\u{10FFFF}");
+        let detail = sent.message_attributes().unwrap()["detail"].string_value().unwrap().to_owned();
+        assert_eq!(detail, "a\\u{fffe}b\\u{1}c\nd\u{10FFFF}");
+    }
+
+    #[test]
+    fn the_detail_can_be_left_out() {
+        let entry = sent(&json!({}), None, "why");
+        let short = without_detail(&entry).unwrap();
+        assert_eq!(size(&entry) - size(&short), "detail".len() + "String".len() + "why".len());
+        assert!(without_detail(&short).is_none());
+    }
+}

@@ -1,0 +1,192 @@
+//! The quarantine queue: rejected messages go there with their reason, so that they are neither retried in vain nor lost.
+//! Only what the queue says it has taken counts as taken. `entry` says what is sent.
+
+mod entry;
+
+pub use entry::{MAX_ATTRIBUTES, MAX_BATCH_BYTES, MAX_BATCH_ENTRIES};
+
+use crate::clock;
+use crate::error_text;
+use crate::outcome::Rejection;
+use crate::sqs::Message;
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
+use std::collections::HashSet;
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
+
+/// Calls in flight. Rejected messages are few unless a producer is broken, and then they must not take the time of the others.
+const CALLS_IN_FLIGHT: usize = 4;
+/// How long one call may take, its retries included. A queue that is silent must not cost the whole invocation.
+const CALL_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// A queue for rejected messages.
+#[derive(Clone)]
+pub struct Quarantine {
+    client: Client,
+    queue_url: String,
+}
+
+/// A rejected message on its way.
+pub(crate) struct Rejected<'a> {
+    /// Its place in the event.
+    pub(crate) position: usize,
+    pub(crate) message: &'a Message<'a>,
+    pub(crate) rejection: &'a Rejection,
+    /// Its schema's subject, as far as it is known.
+    pub(crate) subject: Option<&'a str>,
+}
+
+/// What came of one call.
+enum Sent {
+    /// The queue has taken the messages at these positions.
+    Taken(HashSet<usize>),
+    /// The queue refused the call as a whole, for what is in it.
+    Refused,
+    /// The queue was not reached, or lets nothing in: further calls are in vain.
+    NotReached,
+}
+
+impl Quarantine {
+    /// `client` sends to the queue at `queue_url`.
+    pub fn new(client: Client, queue_url: String) -> Self {
+        Self { client, queue_url }
+    }
+
+    /// Sends the messages, until the deadline, and returns the positions of those the queue has taken.
+    pub(crate) async fn send(&self, rejected: &[Rejected<'_>], deadline: Instant) -> HashSet<usize> {
+        let to_fifo = self.queue_url.ends_with(".fifo");
+        let entries = rejected.iter().filter_map(|rejected| entry::entry(rejected, to_fifo)).filter_map(fitting);
+        let mut waiting = entry::batches(entries.collect()).into_iter();
+        let mut calls = JoinSet::new();
+        let mut taken = HashSet::new();
+        loop {
+            while calls.len() < CALLS_IN_FLIGHT
+                && clock::now() < deadline
+                && let Some(batch) = waiting.next()
+            {
+                calls.spawn(self.clone().send_batch(batch, deadline));
+            }
+            match calls.join_next().await {
+                Some(Ok(Some(positions))) => taken.extend(positions),
+                Some(Ok(None)) => waiting = Vec::new().into_iter(),
+                // a call that panicked has taken nothing
+                Some(Err(_)) => {}
+                None => return taken,
+            }
+        }
+    }
+
+    /// Sends a batch, and its messages one by one if the queue refuses it as a whole: one too large for the queue must not keep
+    /// others out. `None` if the queue is not reached.
+    async fn send_batch(self, batch: Vec<SendMessageBatchRequestEntry>, deadline: Instant) -> Option<HashSet<usize>> {
+        let alone = batch.clone();
+        match self.call(batch, deadline).await {
+            Sent::Taken(positions) => return Some(positions),
+            Sent::NotReached => return None,
+            Sent::Refused => {}
+        }
+        let mut taken = HashSet::new();
+        for entry in alone {
+            let short = entry::without_detail(&entry);
+            for entry in [Some(entry), short].into_iter().flatten() {
+                match self.call(vec![entry], deadline).await {
+                    Sent::Taken(positions) if positions.is_empty() => {}
+                    Sent::Taken(positions) => {
+                        taken.extend(positions);
+                        break;
+                    }
+                    Sent::Refused => {}
+                    Sent::NotReached => return Some(taken),
+                }
+            }
+        }
+        Some(taken)
+    }
+
+    async fn call(&self, batch: Vec<SendMessageBatchRequestEntry>, deadline: Instant) -> Sent {
+        let now = clock::now();
+        if now >= deadline {
+            return Sent::NotReached;
+        }
+        let call = self.client.send_message_batch().queue_url(&self.queue_url).set_entries(Some(batch)).send();
+        match timeout_at(deadline.min(now + CALL_TIMEOUT), call).await {
+            Ok(Ok(output)) => {
+                for failed in output.failed() {
+                    tracing::warn!(code = failed.code(), "quarantine queue refused a message");
+                }
+                let positions = output.successful().iter().filter_map(|entry| entry.id().parse().ok());
+                Sent::Taken(positions.collect())
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(error = %error_text::of_call(&error), "quarantine queue refused a call");
+                let refusal = error.as_service_error().map(|error| error.meta().code().unwrap_or_default());
+                if refusal.is_some_and(concerns_content) { Sent::Refused } else { Sent::NotReached }
+            }
+            Err(_) => {
+                tracing::warn!("quarantine queue gave no response in time");
+                Sent::NotReached
+            }
+        }
+    }
+}
+
+/// Whether a call was refused for what is in it, and smaller ones may be taken.
+/// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html#API_SendMessageBatch_Errors>
+fn concerns_content(code: &str) -> bool {
+    let code = code.rsplit(['.', '#']).next().unwrap_or(code);
+    ["BatchRequestTooLong", "InvalidMessageContents", "InvalidParameterValue", "InvalidParameterValueException"]
+        .contains(&code)
+}
+
+/// The entry, without its detail if it is too large for any queue otherwise. One that stays too large is returned, and said so.
+fn fitting(entry: SendMessageBatchRequestEntry) -> Option<SendMessageBatchRequestEntry> {
+    if entry::size(&entry) <= MAX_BATCH_BYTES {
+        return Some(entry);
+    }
+    let short = entry::without_detail(&entry).unwrap_or(entry);
+    let bytes = entry::size(&short);
+    if bytes <= MAX_BATCH_BYTES {
+        return Some(short);
+    }
+    let source = short.message_attributes().and_then(|all| all.get("source_message_id")?.string_value());
+    tracing::warn!(message_id = source, bytes, most = MAX_BATCH_BYTES, "message too large for the quarantine queue");
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry_of(body: usize, detail: usize) -> SendMessageBatchRequestEntry {
+        let detail = aws_sdk_sqs::types::MessageAttributeValue::builder()
+            .data_type("String")
+            .string_value("d".repeat(detail))
+            .build()
+            .unwrap();
+        SendMessageBatchRequestEntry::builder()
+            .id("0")
+            .message_body("x".repeat(body))
+            .message_attributes("detail", detail)
+            .build()
+            .unwrap()
+    }
+
+    #[test]
+    fn an_entry_too_large_with_its_detail_goes_without_it() {
+        let overhead = "detail".len() + "String".len();
+        let fits = |body: usize| fitting(entry_of(body, 100)).map(|entry| entry::size(&entry));
+        assert_eq!(fits(MAX_BATCH_BYTES - 100 - overhead), Some(MAX_BATCH_BYTES));
+        assert_eq!(fits(MAX_BATCH_BYTES - 99 - overhead), Some(MAX_BATCH_BYTES - 99 - overhead), "without its detail");
+        assert_eq!(fits(MAX_BATCH_BYTES), Some(MAX_BATCH_BYTES));
+        assert_eq!(fits(MAX_BATCH_BYTES + 1), None, "what no queue takes is returned");
+    }
+
+    #[test]
+    fn a_call_refused_for_what_is_in_it_is_told_from_a_queue_that_lets_nothing_in() {
+        let codes = ["AWS.SimpleQueueService.BatchRequestTooLong", "com.amazonaws.sqs#InvalidParameterValue"];
+        assert!(codes.into_iter().all(concerns_content));
+        assert!(!["QueueDoesNotExist", "AccessDenied", "ThrottlingException", ""].into_iter().any(concerns_content));
+    }
+}
