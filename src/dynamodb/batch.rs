@@ -145,7 +145,7 @@ impl WriteBatch {
     /// The batch without some of its items. `None` if no item is left.
     pub(crate) fn without(&self, items: &[Index]) -> Option<Self> {
         let left: Vec<Index> = self.items.iter().copied().filter(|index| !items.contains(index)).collect();
-        (!left.is_empty()).then(|| Self { table: self.table, items: left, bytes: self.bytes })
+        (!left.is_empty()).then_some(Self { table: self.table, items: left, bytes: self.bytes })
     }
 
     /// The two halves of a refused batch. `None` if the refused item stands alone.

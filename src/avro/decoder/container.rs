@@ -1,6 +1,6 @@
 //! Reads containers, whose schema comes with them.
 
-use super::{Decoded, Decoder, Failure, Scratch, recognized, unread};
+use super::{Decoded, Decoder, FormatFailure, Scratch, recognized, unread};
 use crate::{
     avro::{
         container::Container,
@@ -100,7 +100,7 @@ impl Decoder {
         keys_only: bool,
         scratch: &mut Scratch,
         visitor: &mut V,
-    ) -> Result<Option<Decoded>, Failure> {
+    ) -> Result<Option<Decoded>, FormatFailure> {
         let Some(opened) = Container::open(body) else { return Ok(None) };
         let mut container = opened.map_err(|problem| recognized(FORMAT, Problem::Container(problem)))?;
         let plans = self.container_plan(container.schema)?;
@@ -141,7 +141,7 @@ impl Decoder {
     }
 
     /// The plan that reads records of the schema in `text`, whose name must be one of a subject's reader schema.
-    fn container_plan(&self, text: &str) -> Result<Arc<ContainerPlan>, Failure> {
+    fn container_plan(&self, text: &str) -> Result<Arc<ContainerPlan>, FormatFailure> {
         if let Some(plan) = self.containers.get(text) {
             return Ok(plan);
         }

@@ -15,7 +15,7 @@ pub(super) const MAX_TYPE_DEPTH: usize = 128;
 /// The most steps, branches, symbols and skips of a plan. Two schemas of 64 KiB can ask for millions.
 const MAX_PLAN_PARTS: usize = 1 << 16;
 
-/// The most mismatches that are told of one pair of schemas.
+/// The most mismatches that are reported for one pair of schemas.
 const MAX_MISMATCHES: usize = 20;
 
 /// What a plan is for.
@@ -30,7 +30,7 @@ pub(crate) enum Purpose {
     DeleteFromJson,
 }
 
-/// The plan that reads datums of `writer` as records of `reader` and tells of the `tracked` fields, or everything that
+/// The plan that reads datums of `writer` as records of `reader` and reports the `tracked` fields, or everything that
 /// prevents it.
 pub(crate) fn compile(
     writer: &Schema,

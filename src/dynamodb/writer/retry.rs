@@ -10,7 +10,7 @@ use super::order::{Group, GroupOrder, lets_pass};
 use super::queue::{Doubt, Failure, Job, TableQueue};
 use super::{CallEnd, WriteOutcome, WriteReport, Writer};
 use crate::clock;
-use crate::limiter::{Permit, any_permit};
+use crate::limiter::{ConcurrencyLimiter, Permit, any_permit};
 use std::cmp::Reverse;
 use std::collections::hash_map::Entry;
 use std::collections::{BinaryHeap, HashMap};
@@ -227,7 +227,7 @@ impl<'w> RetryLoop<'w> {
             let table = self.turn % count;
             self.turn = table + 1;
             let is_waiting = self.tables.get(table).is_some_and(|queue| !queue.is_empty());
-            match self.writer.limiters.get(table).filter(|_| is_waiting).and_then(|limiter| limiter.try_acquire()) {
+            match self.writer.limiters.get(table).filter(|_| is_waiting).and_then(ConcurrencyLimiter::try_acquire) {
                 Some(permit) => {
                     self.start(table, permit);
                     idle = 0;
