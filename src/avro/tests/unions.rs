@@ -119,3 +119,19 @@ fn a_branch_that_cannot_be_read_rejects_the_messages_that_use_it_and_no_others()
     let error = versions(&[&later(&writer), &later(&reader)]).unwrap_err();
     assert!(error.contains("version 2: b[]: record B cannot be read: f.y: int cannot be read as string"), "{error}");
 }
+
+/// A container's schema is not one of the directory, so that no start can refuse it.
+#[test]
+fn a_container_that_does_not_use_an_unreadable_branch_is_read() {
+    let decimal = |precision: u32| {
+        field_of(&format!(
+            r#"["null", {{"type": "bytes", "logicalType": "decimal", "precision": {precision}, "scale": 2}}]"#
+        ))
+    };
+    let decoder = decoder(&[("s/1", &decimal(5))], &[WireFormat::Container]);
+    let container_of = |datum: &[u8]| container(&decimal(6), "null", &[(1, datum)]);
+    assert_eq!(read(&decoder, &binary(&container_of(&[0]))), Ok(record([("f", Tree::Null)])));
+    assert_eq!(reason(&decoder, &binary(&container_of(&[2, 2, 1]))).0, Reason::Unresolvable);
+    let alone = decimal(6).replace("[\"null\", ", "[");
+    assert_eq!(reason(&decoder, &binary(&container(&alone, "null", &[]))).0, Reason::IncompatibleSchema);
+}
