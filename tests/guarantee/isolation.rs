@@ -115,15 +115,40 @@ async fn a_poison_message_blocks_nothing_of_its_group() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_group_that_fails_holds_up_no_other_group() {
+async fn a_group_that_fails_is_blocked_and_holds_up_no_other_group() {
+    for fault in StickyFault::OF_ITEMS {
+        let table = healthy();
+        table.stick("o0", fault);
+        let handler = handler(&table, 1);
+        let batch: Vec<Sent> =
+            (0..10).map(|number| in_group(good(number), if number < 2 { "failing" } else { "healthy" })).collect();
+        let (returned, _) = invoke(&handler, &batch, "queue.fifo").await;
+        assert_eq!(returned, ["m0", "m1"].map(str::to_owned).into(), "{fault:?}");
+        assert_eq!(table.count(), 8, "{fault:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_condition_without_the_stored_item_acknowledges_nothing() {
     let table = healthy();
-    table.stick("o0", StickyFault::ServerError);
+    table.stick("a", StickyFault::ConditionFailed);
     let handler = handler(&table, 1);
-    let batch: Vec<Sent> =
-        (0..10).map(|number| in_group(good(number), if number < 2 { "failing" } else { "healthy" })).collect();
-    let (returned, _) = invoke(&handler, &batch, "queue.fifo").await;
-    assert_eq!(returned, ["m0", "m1"].map(str::to_owned).into());
-    assert_eq!(table.count(), 8);
+    let (returned, _) =
+        invoke(&handler, &[Sent::single("m", write_of(Subject::Versioned, "a", 1, "new"))], "standard").await;
+    assert_eq!(returned, BTreeSet::from(["m".to_owned()]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hot_partition_does_not_shrink_the_limit_of_its_table() {
+    let table = healthy();
+    table.stick("o7", StickyFault::HotPartition);
+    let handler = handler(&table, 49);
+    let batch: Vec<Sent> = (0..100).map(good).collect();
+    let (returned, figures) = invoke(&handler, &batch, "standard").await;
+    assert_eq!(returned.len(), 1);
+    // two tables, each with the limit it starts with at least
+    assert!(figures["WriteLimit"].as_u64().unwrap() >= 8, "{}", figures["WriteLimit"]);
+    assert!(figures["ThrottlesHotPartition"].as_u64().unwrap() > 2);
 }
 
 #[tokio::test(start_paused = true)]

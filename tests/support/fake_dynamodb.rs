@@ -54,6 +54,8 @@ pub enum StickyFault {
     AccessDenied,
     /// A gateway refuses with HTML.
     Html413,
+    /// The condition fails, and no stored item says why.
+    ConditionFailed,
 }
 
 impl StickyFault {
@@ -73,6 +75,7 @@ impl StickyFault {
             Self::HotPartition => throttle("TableWriteKeyRangeThroughputExceeded"),
             Self::Throttled => throttle("TableWriteProvisionedThroughputExceeded"),
             Self::AccessDenied => refusal(400, "AccessDeniedException"),
+            Self::ConditionFailed => refusal(400, "ConditionalCheckFailedException"),
             Self::Html413 => Fault::Answer(413, "<html>too large</html>".to_owned()),
         }
     }

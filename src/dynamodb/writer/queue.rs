@@ -93,6 +93,8 @@ pub(super) enum Doubt {
 /// What waits to be sent to one table.
 #[derive(Debug, Default)]
 pub(super) struct TableQueue {
+    /// Of a FIFO queue, a call carries items of one message only: if its response does not come, no other group has to wait.
+    is_fifo: bool,
     /// Items that were never sent and go in batches.
     first: VecDeque<Index>,
     /// Items that were never sent and go alone.
@@ -110,6 +112,10 @@ pub(super) struct TableQueue {
 }
 
 impl TableQueue {
+    pub(super) fn new(is_fifo: bool) -> Self {
+        Self { is_fifo, ..Self::default() }
+    }
+
     pub(super) fn push(&mut self, index: Index, is_conditional: bool) {
         if is_conditional { self.conditional.push_back(index) } else { self.first.push_back(index) }
     }
@@ -135,13 +141,13 @@ impl TableQueue {
 
     /// The next call: first attempts before repeated ones.
     pub(super) fn pop(&mut self, items: &Items, table: TableId) -> Option<Job> {
-        if let Some(batch) = WriteBatch::take(items, table, &mut self.first) {
+        if let Some(batch) = WriteBatch::take(items, table, &mut self.first, self.is_fifo) {
             return Some(Job::new(JobWrite::Batch(batch)));
         }
         if let Some(index) = self.conditional.pop_front() {
             return Some(Job::new(JobWrite::Conditional(index)));
         }
-        if let Some(batch) = WriteBatch::take(items, table, &mut self.unprocessed) {
+        if let Some(batch) = WriteBatch::take(items, table, &mut self.unprocessed, self.is_fifo) {
             return Some(Job::new(JobWrite::Batch(batch)));
         }
         self.repeated.pop_front()

@@ -69,7 +69,7 @@ impl<'w> RetryLoop<'w> {
             writer,
             items,
             deadline,
-            tables: writer.limiters.iter().map(|_| TableQueue::default()).collect(),
+            tables: writer.limiters.iter().map(|_| TableQueue::new(groups.is_some())).collect(),
             turn: 0,
             superseded: HashMap::new(),
             followers: HashMap::new(),
