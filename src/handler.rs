@@ -166,7 +166,7 @@ impl Handler {
         let is_over = || clock::now() >= deadline;
         let mut encoder =
             self.transcoder.encoder(now, payload_bytes.min(most_bytes)).within(most_bytes).until(&is_over);
-        let mut buffers = DecodeBuffers::default();
+        let mut buffers = DecodeBuffers::bounded(most_bytes);
         let too_large = || {
             let (most, memory) = (most_bytes >> 20, self.memory.megabytes());
             let detail = format!(
