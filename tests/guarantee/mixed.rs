@@ -308,7 +308,7 @@ async fn run_seeds(seeds: impl IntoIterator<Item = u64>, is_fifo: bool) {
 fn seeds() -> std::ops::Range<u64> {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
     let first = number("GUARANTEE_FIRST_SEED").unwrap_or(0);
-    first..first + number("GUARANTEE_SEEDS").unwrap_or(200)
+    first..first + number("GUARANTEE_SEEDS").unwrap_or(80)
 }
 
 #[tokio::test(start_paused = true)]
