@@ -12,6 +12,10 @@ use std::io;
 
 /// The longest error code that is passed on. Those of AWS are far shorter.
 const MAX_CODE_BYTES: usize = 100;
+/// The longest message that is passed on.
+const MAX_MESSAGE_BYTES: usize = 300;
+/// How DynamoDB's messages begin that then quote a value.
+const QUOTING_MESSAGES: [&str; 1] = ["The parameter cannot be converted to a numeric value"];
 
 /// Why a call through an SDK's client failed.
 pub(crate) fn of_call<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> Cow<'static, str> {
@@ -31,6 +35,27 @@ pub(crate) fn of_call<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>
         },
         _ => "the call failed".into(),
     }
+}
+
+/// What a service said in refusing a call. Its messages name attributes, types, limits and resources; the few that quote a
+/// value are cut before it, and what is too long or has no proper code is not the service's.
+pub(crate) fn of_refusal(code: &str, message: Option<&str>) -> String {
+    if !is_code(code) {
+        return "an error without a proper code".to_owned();
+    }
+    let message = message.unwrap_or("no message");
+    let quoting = QUOTING_MESSAGES.iter().find(|beginning| message.starts_with(**beginning));
+    match quoting {
+        Some(beginning) => format!("{code}: {beginning}"),
+        None => {
+            format!("{code}: {}", message.get(..message.floor_char_boundary(MAX_MESSAGE_BYTES)).unwrap_or_default())
+        }
+    }
+}
+
+/// Where a text stops being the JSON that is expected. The error's own text quotes what stands there.
+pub(crate) fn of_json(error: &serde_json::Error) -> String {
+    format!("not the expected JSON at line {} column {}", error.line(), error.column())
 }
 
 /// Why credentials could not be loaded.
@@ -76,6 +101,19 @@ mod tests {
     use http::{Request, Response};
     use std::sync::Arc;
     use std::time::Duration;
+
+    #[test]
+    fn what_a_service_says_is_passed_on_without_the_values_it_quotes() {
+        let invalid = |message: &str| of_refusal("ValidationException", Some(message));
+        let mismatch = "One or more parameter values were invalid: Type mismatch for key id expected: N actual: S";
+        assert_eq!(invalid(mismatch), format!("ValidationException: {mismatch}"));
+        let number = "The parameter cannot be converted to a numeric value";
+        assert_eq!(invalid(&format!("{number}: payload")), format!("ValidationException: {number}"));
+        assert!(invalid(&"é".repeat(10_000)).len() <= 21 + MAX_MESSAGE_BYTES);
+        assert_eq!(of_refusal("the payload", Some("the payload")), "an error without a proper code");
+        let error = serde_json::from_str::<u8>("\"payload\"").unwrap_err();
+        assert_eq!(of_json(&error), "not the expected JSON at line 1 column 9");
+    }
 
     #[derive(Debug, Clone)]
     enum Behaviour {

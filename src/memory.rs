@@ -61,6 +61,6 @@ mod tests {
         assert_eq!(megabytes(1, 1), 4);
         assert_eq!(Memory::new(None, 0), Memory::new(Some(512), 1));
         let payload = 6 << 20;
-        assert_eq!(Memory::new(Some(128), 1).chunk_bytes(payload), (80 - 12 << 20) / 5);
+        assert_eq!(Memory::new(Some(128), 1).chunk_bytes(payload), ((80 - 12) << 20) / 5);
     }
 }

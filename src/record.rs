@@ -1,4 +1,4 @@
-//! The language between a decoder and an encoder: what a record says, one value after the other.
+//! The interface between a decoder and an encoder: the values of a record, one after the other.
 //!
 //! `avro` walks a datum and calls a [`RecordVisitor`]; `dynamodb` implements one. Neither knows the other, and no value
 //! tree stands between them. A visitor sees one well-formed record: every start has its end, every field its value.
@@ -9,7 +9,7 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SubjectId(pub u16);
 
-/// Names one of the reader schema's fields that the item mapping asked to be told of (a key, a time to live, a version).
+/// One of the reader schema's fields that the item mapping asks for: a key, a time to live, a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TrackedField(pub u8);
 
@@ -54,7 +54,7 @@ impl Name {
 pub trait RecordVisitor {
     /// A record of `subject` starts; anything of an unfinished one before it is void. `index` is its place in its
     /// container, and none if the message is the record. A first record (none or 0) starts its message anew: whatever was
-    /// told of the message before came of reading it in another wire format, and is void.
+    /// reported of the message before came from reading it in another wire format, and is void.
     ///
     /// # Errors
     /// [`ItemError::Interrupted`] if there is no time or memory left for another record. The decoder tries no other wire

@@ -7,10 +7,12 @@ use aws_config::{BehaviorVersion, SdkConfig};
 use aws_credential_types::provider::ProvideCredentials;
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4;
+use aws_smithy_xml::decode::{Document, XmlDecodeError, try_data};
 use aws_types::service_config::ServiceConfigKey;
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
@@ -31,10 +33,31 @@ pub(crate) struct Service {
     signing: &'static str,
     /// In profiles, and in capitals in `AWS_ENDPOINT_URL_<ID>`.
     id: &'static str,
+    /// The version of the JSON protocol that it speaks.
+    content_type: &'static str,
 }
 
-pub(crate) const LOGS: Service = Service { host: "logs", signing: "logs", id: "cloudwatch_logs" };
-pub(crate) const GLUE: Service = Service { host: "glue", signing: "glue", id: "glue" };
+const JSON_1_0: &str = "application/x-amz-json-1.0";
+const JSON_1_1: &str = "application/x-amz-json-1.1";
+
+pub(crate) const LOGS: Service =
+    Service { host: "logs", signing: "logs", id: "cloudwatch_logs", content_type: JSON_1_1 };
+pub(crate) const GLUE: Service = Service { host: "glue", signing: "glue", id: "glue", content_type: JSON_1_1 };
+pub(crate) const SQS: Service = Service { host: "sqs", signing: "sqs", id: "sqs", content_type: JSON_1_0 };
+pub(crate) const DYNAMODB: Service =
+    Service { host: "dynamodb", signing: "dynamodb", id: "dynamodb", content_type: JSON_1_0 };
+pub(crate) const CLOUDWATCH: Service =
+    Service { host: "monitoring", signing: "monitoring", id: "cloudwatch", content_type: JSON_1_0 };
+pub(crate) const LAMBDA: Service = Service { host: "lambda", signing: "lambda", id: "lambda", content_type: JSON_1_1 };
+pub(crate) const CLOUDFORMATION: Service =
+    Service { host: "cloudformation", signing: "cloudformation", id: "cloudformation", content_type: FORM };
+pub(crate) const IAM: Service = Service { host: IAM_HOST, signing: "iam", id: "iam", content_type: FORM };
+
+const FORM: &str = "application/x-www-form-urlencoded";
+/// IAM is one for all regions, and signed for this one.
+/// <https://docs.aws.amazon.com/general/latest/gr/iam-service.html>
+const IAM_HOST: &str = "iam";
+const IAM_REGION: &str = "us-east-1";
 
 /// Why a call has no result.
 #[derive(Debug)]
@@ -52,6 +75,7 @@ impl fmt::Display for CallError {
         match self {
             Self::NotSent(error) => write!(f, "{error}"),
             Self::NoResponse(cause) => f.write_str(cause),
+            Self::Refused { code, message, .. } if message.is_empty() => f.write_str(code),
             Self::Refused { code, message, .. } => write!(f, "{code}: {message}"),
         }
     }
@@ -100,17 +124,39 @@ impl Aws {
         let own = own.or_else(|| self.config.endpoint_url().map(str::to_owned));
         let region = self.region()?;
         let suffix = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
-        Ok(own.map_or_else(
-            || format!("https://{}.{region}.{suffix}", service.host),
-            |url| url.trim_end_matches('/').to_owned(),
-        ))
+        let host = match service.host {
+            IAM_HOST => format!("{IAM_HOST}.{suffix}"),
+            host => format!("{host}.{region}.{suffix}"),
+        };
+        Ok(own.map_or_else(|| format!("https://{host}"), |url| url.trim_end_matches('/').to_owned()))
     }
 
     /// A call of the JSON protocol: `target` is the header `x-amz-target`.
     pub(crate) async fn json(&self, service: Service, target: &str, body: &Value) -> Result<Value, CallError> {
-        let headers = [("content-type", "application/x-amz-json-1.1"), ("x-amz-target", target)];
+        let headers = [("content-type", service.content_type), ("x-amz-target", target)];
         let response = self.call(service, Method::POST, "/", &headers, Bytes::from(body.to_string())).await?;
-        serde_json::from_slice(&response).map_err(|error| CallError::NoResponse(format!("not JSON: {error}")))
+        json_of(&response)
+    }
+
+    /// A call of a REST API that only reads.
+    pub(crate) async fn get(&self, service: Service, path: &str) -> Result<Value, CallError> {
+        json_of(&self.call(service, Method::GET, path, &[], Bytes::new()).await?)
+    }
+
+    /// A call of the query protocol: the members of the list `list` in the result, each as its texts by their names.
+    pub(crate) async fn query(
+        &self,
+        service: Service,
+        action: &str,
+        version: &str,
+        parameters: &[(String, String)],
+        list: &str,
+    ) -> Result<Vec<BTreeMap<String, String>>, CallError> {
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        form.append_pair("Action", action).append_pair("Version", version).extend_pairs(parameters);
+        let headers = [("content-type", service.content_type)];
+        let response = self.call(service, Method::POST, "/", &headers, Bytes::from(form.finish())).await?;
+        members(&response, list).map_err(|error| CallError::NoResponse(format!("not XML: {error}")))
     }
 
     /// Sends a signed request, again if it may then succeed.
@@ -154,7 +200,7 @@ impl Aws {
         let identity = credentials.into();
         let params = v4::SigningParams::builder()
             .identity(&identity)
-            .region(self.region()?)
+            .region(if service.host == IAM_HOST { IAM_REGION } else { self.region()? })
             .name(service.signing)
             .time(UNIX_EPOCH + local::clock::since_epoch())
             .settings(SigningSettings::default())
@@ -176,13 +222,49 @@ impl Aws {
     }
 }
 
-/// The error in a response: JSON's `__type` and `message`.
+fn json_of(body: &[u8]) -> Result<Value, CallError> {
+    serde_json::from_slice(body).map_err(|error| CallError::NoResponse(format!("not JSON: {error}")))
+}
+
+/// `<Response><Result><List><member>...`: what stands in each member.
+fn members(xml: &[u8], list: &str) -> Result<Vec<BTreeMap<String, String>>, XmlDecodeError> {
+    let mut document = Document::try_from(xml)?;
+    let mut root = document.root_element()?;
+    let mut found = Vec::new();
+    while let Some(mut result) = root.next_tag() {
+        while let Some(mut tag) = result.next_tag() {
+            if tag.start_el().local() != list {
+                continue;
+            }
+            while let Some(mut member) = tag.next_tag() {
+                let mut texts = BTreeMap::new();
+                while let Some(mut leaf) = member.next_tag() {
+                    let name = leaf.start_el().local().to_owned();
+                    // one that has elements of its own is left out
+                    if let Ok(text) = try_data(&mut leaf) {
+                        texts.insert(name, text.into_owned());
+                    }
+                }
+                found.push(texts);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The error in a response: JSON's `__type` and `message`, or XML's `Code` and `Message`.
 fn refused(status: StatusCode, body: &[u8]) -> CallError {
     let json: Value = serde_json::from_slice(body).unwrap_or_default();
-    let text = |names: &[&str]| names.iter().find_map(|name| json.get(name)?.as_str());
-    let code = text(&["__type", "code"]).unwrap_or(status.as_str());
-    let code = code.rsplit('#').next().unwrap_or(code).to_owned();
-    let message = text(&["message", "Message"]).unwrap_or_default().to_owned();
+    let xml = String::from_utf8_lossy(body);
+    let element = |name: &str| {
+        let (_, rest) = xml.split_once(&format!("<{name}>"))?;
+        Some(rest.split_once(&format!("</{name}>"))?.0.to_owned())
+    };
+    let text = |names: &[&str]| names.iter().find_map(|name| json.get(name)?.as_str().map(str::to_owned));
+    let code = text(&["__type", "code", "Code"]).or_else(|| element("Code"));
+    let code = code.unwrap_or_else(|| status.to_string());
+    let code = code.rsplit('#').next().unwrap_or(&code).to_owned();
+    let message = text(&["message", "Message"]).or_else(|| element("Message")).unwrap_or_default();
     CallError::Refused { status, code, message }
 }
 
@@ -196,6 +278,24 @@ mod tests {
         let error = refused(StatusCode::BAD_REQUEST, body);
         assert_eq!(error.to_string(), "ResourceNotFoundException: no such group");
         assert!(!error.is_transient());
+    }
+
+    #[test]
+    fn a_list_of_the_query_protocol_is_read_member_by_member() {
+        let xml = b"<R xmlns=\"x\"><DescribeStackResourcesResult><StackResources><member><LogicalResourceId>Queue</LogicalResourceId>\
+            <DriftInformation><StackResourceDriftStatus>NO</StackResourceDriftStatus></DriftInformation>\
+            <PhysicalResourceId>https://q?a=1&amp;b=2</PhysicalResourceId></member><member><LogicalResourceId>Table</LogicalResourceId></member>\
+            </StackResources></DescribeStackResourcesResult><ResponseMetadata><RequestId>1</RequestId></ResponseMetadata></R>";
+        let members = members(xml, "StackResources").unwrap();
+        assert_eq!(members.len(), 2);
+        assert_eq!(members[0]["PhysicalResourceId"], "https://q?a=1&b=2");
+        assert_eq!(members[1].len(), 1);
+    }
+
+    #[test]
+    fn an_error_in_xml_has_its_code_and_message() {
+        let xml = b"<ErrorResponse><Error><Type>Sender</Type><Code>ValidationError</Code><Message>Stack x does not exist</Message></Error></ErrorResponse>";
+        assert_eq!(refused(StatusCode::BAD_REQUEST, xml).to_string(), "ValidationError: Stack x does not exist");
     }
 
     #[test]

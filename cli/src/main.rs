@@ -2,6 +2,7 @@
 
 mod aws;
 mod check;
+mod doctor;
 mod inspect;
 mod local;
 mod orders;
@@ -33,6 +34,7 @@ enum Command {
     Plan(plan::Arguments),
     Report(report::Arguments),
     Pull(pull::Arguments),
+    Doctor(doctor::Arguments),
 }
 
 /// What `--wire-formats` allows unless it is given: the tool is there to look into anything.
@@ -53,6 +55,7 @@ async fn main() -> ExitCode {
         Command::Plan(arguments) => plan::run(&arguments),
         Command::Report(arguments) => report::run(arguments).await,
         Command::Pull(arguments) => pull::run(&arguments).await,
+        Command::Doctor(arguments) => doctor::run(&arguments).await,
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

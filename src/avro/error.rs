@@ -167,7 +167,7 @@ fn is_a_name(text: &str) -> bool {
     text.len() <= MAX_NAME && text.chars().all(|character| character.is_alphanumeric() || "_-./".contains(character))
 }
 
-/// The most characters that a message's error has. A stranger's schema may have names of any length.
+/// The most characters that a message's error has. A container's schema may have names of any length.
 const MAX_DETAIL: usize = 1_000;
 
 /// Writes what fits a log: control characters escaped, and no more than is left.

@@ -113,22 +113,13 @@ pub(crate) struct WriteBatch {
 }
 
 impl WriteBatch {
-    /// Takes as many items from the front of `waiting` as one call holds, or as stand there of one message. They are of one table,
-    /// and no two have one key.
-    pub(crate) fn take(
-        items: &Items,
-        table: TableId,
-        waiting: &mut VecDeque<Index>,
-        of_one_message: bool,
-    ) -> Option<Self> {
-        let message = |index: Index| items.as_slice().get(index).map(|item| item.message);
+    /// Takes as many items from the front of `waiting` as one call holds. They come from one [`Distinct`] and one table.
+    pub(crate) fn take(items: &Items, table: TableId, waiting: &mut VecDeque<Index>) -> Option<Self> {
         let mut batch = Self { table, items: Vec::with_capacity(waiting.len().min(MAX_BATCH_ITEMS)), bytes: 0 };
         while let Some(&index) = waiting.front() {
             let bytes = items.as_slice().get(index).map_or(0, |item| items.attributes(item).len()) + ITEM_OVERHEAD;
             let full = batch.items.len() == MAX_BATCH_ITEMS || batch.bytes + bytes > MAX_BATCH_BYTES - PREFIX_ROOM;
-            let is_of_another =
-                of_one_message && batch.items.first().is_some_and(|&first| message(first) != message(index));
-            if (full && !batch.items.is_empty()) || is_of_another {
+            if full && !batch.items.is_empty() {
                 break;
             }
             batch.items.push(index);
@@ -154,7 +145,7 @@ impl WriteBatch {
     /// The batch without some of its items. `None` if no item is left.
     pub(crate) fn without(&self, items: &[Index]) -> Option<Self> {
         let left: Vec<Index> = self.items.iter().copied().filter(|index| !items.contains(index)).collect();
-        (!left.is_empty()).then(|| Self { table: self.table, items: left, bytes: self.bytes })
+        (!left.is_empty()).then_some(Self { table: self.table, items: left, bytes: self.bytes })
     }
 
     /// The two halves of a refused batch. `None` if the refused item stands alone.
@@ -262,7 +253,7 @@ mod tests {
 
     fn batches(items: &Items) -> Vec<WriteBatch> {
         let mut waiting = distinct(items).winners.into();
-        std::iter::from_fn(|| WriteBatch::take(items, TableId::new(0), &mut waiting, false)).collect()
+        std::iter::from_fn(|| WriteBatch::take(items, TableId::new(0), &mut waiting)).collect()
     }
 
     #[test]
@@ -330,14 +321,6 @@ mod tests {
         assert_eq!(sizes(25), [25]);
         assert_eq!(sizes(26), [25, 1]);
         assert_eq!(sizes(51), [25, 25, 1]);
-    }
-
-    #[test]
-    fn a_batch_may_be_of_one_message() {
-        let items = items(&[(0, "a", 0), (0, "b", 0)]);
-        let mut waiting = VecDeque::from([0, 1]);
-        let take = |waiting: &mut _| WriteBatch::take(&items, TableId::new(0), waiting, true).unwrap().items().to_vec();
-        assert_eq!([take(&mut waiting), take(&mut waiting)], [[0], [1]], "each is of a message of its own");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use super::item::push_canonical;
 use super::mapping::Mapping;
-use crate::json;
+use crate::{error_text, json};
 use aws_runtime::retries::classifiers::{THROTTLING_ERRORS, TRANSIENT_ERRORS};
 use serde::Deserialize;
 use serde_json::Value;
@@ -168,7 +168,8 @@ pub(super) fn of_item(body: &[u8]) -> Result<WriteResponse, CallError> {
 }
 
 fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, CallError> {
-    serde_json::from_slice(body).map_err(|error| CallError::transient(format!("the response makes no sense: {error}")))
+    serde_json::from_slice(body)
+        .map_err(|error| CallError::transient(format!("the response makes no sense: {}", error_text::of_json(&error))))
 }
 
 /// The key of an item that was handed back, spelled as the encoder spells it. Empty, and so equal to none, if it is not one
@@ -235,7 +236,7 @@ pub(super) fn refusal(status: u16, error_type: Option<&str>, body: &[u8]) -> Cal
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
     let text = |names: &[&str]| names.iter().find_map(|name| body.get(name)?.as_str());
     let code = error_code(error_type, &body);
-    let said = || -> Box<str> { format!("{code}: {}", text(&["message", "Message"]).unwrap_or("no message")).into() };
+    let said = || -> Box<str> { error_text::of_refusal(code, text(&["message", "Message"])).into() };
     match code {
         // something between us and DynamoDB answered
         "" => CallError::transient(format!("status {status} without an error code")),
@@ -354,6 +355,14 @@ mod tests {
 
     fn refused(code: &str) -> CallError {
         refusal(400, None, json!({"__type": code, "message": "as told"}).to_string().as_bytes())
+    }
+
+    #[test]
+    fn a_response_that_makes_no_sense_is_not_quoted() {
+        for body in [r#"{"UnprocessedItems":"payload"}"#, r#"{"UnprocessedItems":{"t":[{"PutRequest":"payload"}]}}"#] {
+            let Err(CallError::Transient { cause, .. }) = of_batch(body.as_bytes(), &[]) else { panic!("{body}") };
+            assert!(cause.contains("line 1") && !cause.contains("payload"), "{cause}");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
-//! A reader of JSON that borrows: strings come out as slices of the payload, and what nobody asks for is skipped.
+//! A reader of JSON that borrows: strings come out as slices of the payload, and what the caller does not ask for is skipped.
 //!
 //! Strings, which are all but a few bytes of an event, are looked through many bytes at a time. Whatever is rare (an
-//! escape, a number, a nested value) is left to serde_json, so that there is one idea of what JSON is.
+//! escape, a number, a nested value) is left to serde_json, so that there is one grammar.
 
 use super::scan::first_special;
 use serde::de::IgnoredAny;

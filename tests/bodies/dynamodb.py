@@ -17,7 +17,7 @@ SMALLEST = Decimal("1E-130")
 MOST_DIGITS = 38
 
 
-class Unstorable(Exception):
+class ItemError(Exception):
     """A number that DynamoDB cannot hold."""
 
 
@@ -60,13 +60,13 @@ def attribute_value(type: Type, value: Any) -> dict[str, Any]:
 def number(value: Decimal) -> str:
     """The text of a number, without superfluous zeros; DynamoDB counts digits after dropping those on either end."""
     if not value.is_finite():
-        raise Unstorable("not finite")
+        raise ItemError("not finite")
     if value == 0:
         return "0"
     with localcontext(Context(prec=1000)):
         value = value.normalize()
     if len(value.as_tuple().digits) > MOST_DIGITS or not SMALLEST <= abs(value) <= LARGEST:
-        raise Unstorable(str(value))
+        raise ItemError(str(value))
     plain = format(value, "f")
     return plain if len(plain) <= 42 else str(value)
 

@@ -19,6 +19,7 @@ mod tests;
 use crate::Outcome;
 use crate::prices::Prices;
 use deployment::{Deployment, Profile, parameter};
+pub(crate) use limits::INVOCATIONS_PER_POLLER;
 use planner::Planner;
 use print::Report;
 use requirements::Requirements;

@@ -15,7 +15,7 @@ pub(super) const MAX_TYPE_DEPTH: usize = 128;
 /// The most steps, branches, symbols and skips of a plan. Two schemas of 64 KiB can ask for millions.
 const MAX_PLAN_PARTS: usize = 1 << 16;
 
-/// The most mismatches that are told of one pair of schemas.
+/// The most mismatches that are reported for one pair of schemas.
 const MAX_MISMATCHES: usize = 20;
 
 /// What a plan is for.
@@ -30,13 +30,25 @@ pub(crate) enum Purpose {
     DeleteFromJson,
 }
 
-/// The plan that reads datums of `writer` as records of `reader` and tells of the `tracked` fields, or everything that
+/// What becomes of a branch of a writer's union that the reader cannot read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum UnionCheck {
+    /// It is a mismatch if nothing but null can be read, or if it is a decimal or a fixed that the reader has with another
+    /// size, precision or scale: mistakes in the schema directory that the start should find.
+    Strict,
+    /// It is a mismatch if there is no other branch. The schema is there because there are messages of it already, and a
+    /// message that does not use the branch is good.
+    Lenient,
+}
+
+/// The plan that reads datums of `writer` as records of `reader` and reports the `tracked` fields, or everything that
 /// prevents it.
 pub(crate) fn compile(
     writer: &Schema,
     reader: &Schema,
     tracked: &TrackedFields,
     purpose: Purpose,
+    unions: UnionCheck,
 ) -> Result<Plan, Vec<Mismatch>> {
     let plan = Plan {
         root: Node::Null,
@@ -50,6 +62,7 @@ pub(crate) fn compile(
         writer,
         reader,
         purpose,
+        unions,
         source: DatumSource::Message,
         plan,
         named: HashMap::new(),
@@ -84,6 +97,7 @@ pub(super) struct Compiler<'a> {
     pub(super) writer: &'a Schema,
     pub(super) reader: &'a Schema,
     pub(super) purpose: Purpose,
+    pub(super) unions: UnionCheck,
     pub(super) source: DatumSource,
     pub(super) plan: Plan,
     /// Nodes of records and enums, so that each pair is compiled once and recursion ends. Not those with tracked fields,

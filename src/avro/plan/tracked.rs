@@ -1,8 +1,8 @@
-//! The fields of a reader schema that a visitor is told of, arranged as its records are nested.
+//! The fields of a reader schema that are reported to a visitor as tracked, nested as its records are.
 
 use crate::record::TrackedField;
 
-/// The tracked fields of a record, and on those of the records below them.
+/// The tracked fields of a record and of the records within it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct TrackedFields {
     fields: Vec<(Box<str>, Vec<TrackedField>, TrackedFields)>,

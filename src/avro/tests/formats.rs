@@ -91,7 +91,7 @@ fn a_bare_datum_is_of_the_schema_that_the_message_or_the_settings_name() {
     for unknown in ["", "r/", "r/3", "r/01", "s", "r/1/", "r\n"] {
         assert_eq!(reason(&decoder, &datum(&X, unknown)).0, Reason::UnknownSchema, "{unknown}");
     }
-    assert!(reason(&decoder, &datum(&X, "r\n")).1.contains("schema r\\n is not"));
+    assert!(reason(&decoder, &datum(&X, "r/3")).1.contains("schema r/3 is not"));
     assert_eq!(read(&with_default(Some("r/1")), &binary(&X)), Ok(x()));
     assert_eq!(read(&with_default(Some("r")), &binary(&newest)), Ok(two));
     assert_eq!(read(&with_default(Some("r")), &datum(&X, "r/1")), Ok(x()), "the message goes first");
@@ -142,7 +142,7 @@ fn the_order_of_formats_decides_where_two_fit() {
 }
 
 #[test]
-fn of_several_failures_the_surest_is_told_and_of_equals_the_first() {
+fn of_several_failures_the_most_likely_is_reported_and_of_equals_the_first() {
     let all = [WireFormat::SingleObject, WireFormat::Confluent, WireFormat::Glue, WireFormat::Datum];
     let decoder = reading(&all);
     // The header of a known schema, and a string that is cut short: surer than that a name is missing.

@@ -260,7 +260,7 @@ fn a_default_that_grows_without_end_stops_the_start() {
 }
 
 #[test]
-fn an_error_fits_a_log_whatever_names_a_stranger_gives() {
+fn an_error_fits_a_log_whatever_names_a_container_has() {
     let decoder =
         decoder(&[("s/1", &record_of(r#"{"name": "f", "type": "int"}"#))], &[WireFormat::Container, WireFormat::Datum]);
     let long = "x".repeat(10_000);
@@ -277,7 +277,11 @@ fn an_error_fits_a_log_whatever_names_a_stranger_gives() {
         assert!(text.len() <= 1_000, "{}", text.len());
     }
     let (_, text) = reason(&decoder, &datum(&[], "a\n\u{1b}[31m\u{7f}"));
-    assert_eq!(text, "datum: schema a\\n\\u{1b}[31m\\u{7f} is not in the directory");
+    assert_eq!(text, "datum: the schema that the message names is not in the directory");
+    // what a container's schema says of itself has no control characters either
+    let schema = record_of(r#"{"name": "a\u001b[31m", "type": "int"}"#);
+    let (_, text) = reason(&decoder, &binary(&container(&schema, "null", &[])));
+    assert!(text.contains("a\\u{1b}[31m") && !text.contains(char::is_control), "{text}");
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Random schemas, evolutions and values, with apache-avro as the other implementation.
 
 use super::{
-    model::{Dice, Model, evolved, model, schema, sorted, tree, value},
+    model::{Model, evolved, model, schema},
+    model_values::{Dice, sorted, tree, value},
     *,
 };
 use crate::avro::{
@@ -15,7 +16,7 @@ fn read_sorted(decoder: &Decoder, body: &[u8], name: &str) -> Result<Tree, Decod
     read(decoder, &datum(body, name)).map(sorted)
 }
 
-/// A value of `model` as apache-avro writes it, and what a visitor should be told of it.
+/// A value of `model` as apache-avro writes it, and what a visitor should receive of it.
 fn written(model: &Model, dice: &mut Dice) -> (Vec<u8>, Tree) {
     let value = value(model, dice, &mut Vec::new());
     let tree = tree(&value, model, &mut Vec::new());

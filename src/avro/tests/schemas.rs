@@ -13,7 +13,7 @@ fn compile_errors(files: &[(&str, &str)], formats: &[WireFormat]) -> String {
 }
 
 #[test]
-fn every_problem_of_every_file_is_told_at_once() {
+fn every_problem_of_every_file_is_reported_together() {
     let good = record_of(r#"{"name": "f", "type": "int"}"#);
     let ids = |ids: &str| good.replacen('{', &format!(r#"{{"schemaIds": {ids}, "#), 1);
     let files = [
@@ -170,7 +170,7 @@ fn a_subject_has_its_own_property_and_ids() {
 }
 
 #[test]
-fn what_is_no_schema_is_told_where() {
+fn an_invalid_schema_is_rejected_with_the_place() {
     let named = |kind: &str, more: &str| field_of(&format!(r#"{{"type": "{kind}", "name": "N"{more}}}"#));
     for (schema, error) in [
         (field_of("1"), "f: neither a type name, nor an object with a type, nor a union"),

@@ -2,7 +2,7 @@
 
 use crate::record::{Interruption, ItemError, Name, RecordVisitor, SubjectId, TrackedField};
 
-/// A value as a visitor was told of it.
+/// A value as a visitor received it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Tree {
     Null,
@@ -20,7 +20,7 @@ pub(crate) enum Tree {
     Record(Vec<(String, Tree)>),
 }
 
-/// Collects the records it is told of, and panics if it is told of something that is not a well-formed record.
+/// Collects the records it receives, and panics if one is not well-formed.
 #[derive(Debug, Default)]
 pub(crate) struct Records {
     pub(crate) finished: Vec<(SubjectId, Tree)>,

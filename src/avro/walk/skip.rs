@@ -7,7 +7,7 @@ use super::{
 use crate::{avro::plan::Skip, record::RecordVisitor};
 
 impl<V: RecordVisitor> Walk<'_, '_, V> {
-    /// Skips one value. Its structure must hold; what is in its strings and numbers is nobody's concern.
+    /// Skips one value. Its structure must be valid; what its strings and numbers are is not looked at.
     pub(super) fn skip(&mut self, skip: Skip) -> Read<()> {
         self.spend()?;
         match skip {

@@ -93,10 +93,10 @@ pub(super) enum Doubt {
 /// What waits to be sent to one table.
 #[derive(Debug, Default)]
 pub(super) struct TableQueue {
-    /// Of a FIFO queue, a call carries items of one message only: if its response does not come, no other group has to wait.
-    is_fifo: bool,
     /// Items that were never sent and go in batches.
     first: VecDeque<Index>,
+    /// Items, by message, that share no call with those of another message.
+    apart: VecDeque<(usize, VecDeque<Index>)>,
     /// Items that were never sent and go alone.
     conditional: VecDeque<Index>,
     /// Items that came back unprocessed.
@@ -112,12 +112,17 @@ pub(super) struct TableQueue {
 }
 
 impl TableQueue {
-    pub(super) fn new(is_fifo: bool) -> Self {
-        Self { is_fifo, ..Self::default() }
-    }
-
     pub(super) fn push(&mut self, index: Index, is_conditional: bool) {
         if is_conditional { self.conditional.push_back(index) } else { self.first.push_back(index) }
+    }
+
+    /// An item of `message` that must not share the fate of another message's: a call without a response is not repeated for
+    /// it, so that a neighbour that never gets one would keep it from being written each time.
+    pub(super) fn push_apart(&mut self, index: Index, message: usize) {
+        match self.apart.back_mut() {
+            Some((last, items)) if *last == message => items.push_back(index),
+            _ => self.apart.push_back((message, VecDeque::from([index]))),
+        }
     }
 
     pub(super) fn push_unprocessed(&mut self, items: Vec<Index>) {
@@ -136,18 +141,28 @@ impl TableQueue {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.first.is_empty() && self.conditional.is_empty() && self.unprocessed.is_empty() && self.repeated.is_empty()
+        self.first.is_empty()
+            && self.apart.is_empty()
+            && self.conditional.is_empty()
+            && self.unprocessed.is_empty()
+            && self.repeated.is_empty()
     }
 
     /// The next call: first attempts before repeated ones.
     pub(super) fn pop(&mut self, items: &Items, table: TableId) -> Option<Job> {
-        if let Some(batch) = WriteBatch::take(items, table, &mut self.first, self.is_fifo) {
+        if let Some(batch) = WriteBatch::take(items, table, &mut self.first) {
             return Some(Job::new(JobWrite::Batch(batch)));
+        }
+        while let Some((_, apart)) = self.apart.front_mut() {
+            if let Some(batch) = WriteBatch::take(items, table, apart) {
+                return Some(Job::new(JobWrite::Batch(batch)));
+            }
+            self.apart.pop_front();
         }
         if let Some(index) = self.conditional.pop_front() {
             return Some(Job::new(JobWrite::Conditional(index)));
         }
-        if let Some(batch) = WriteBatch::take(items, table, &mut self.unprocessed, self.is_fifo) {
+        if let Some(batch) = WriteBatch::take(items, table, &mut self.unprocessed) {
             return Some(Job::new(JobWrite::Batch(batch)));
         }
         self.repeated.pop_front()

@@ -11,7 +11,7 @@ use super::order::{Group, GroupOrder, lets_pass};
 use super::queue::TableQueue;
 use super::{CallEnd, WriteOutcome, WriteReport, Writer};
 use crate::clock;
-use crate::limiter::{Permit, any_permit};
+use crate::limiter::{ConcurrencyLimiter, Permit, any_permit};
 use std::cmp::Reverse;
 use std::collections::hash_map::Entry;
 use std::collections::{BinaryHeap, HashMap};
@@ -69,7 +69,7 @@ impl<'w> RetryLoop<'w> {
             writer,
             items,
             deadline,
-            tables: writer.limiters.iter().map(|_| TableQueue::new(groups.is_some())).collect(),
+            tables: writer.limiters.iter().map(|_| TableQueue::default()).collect(),
             turn: 0,
             superseded: HashMap::new(),
             followers: HashMap::new(),
@@ -120,9 +120,11 @@ impl<'w> RetryLoop<'w> {
                     }
                 }
             }
-            let is_conditional = self.items.is_conditional(item);
-            if let Some(queue) = self.tables.get_mut(item.table.index()) {
-                queue.push(index, is_conditional);
+            let (is_conditional, is_final) = (self.items.is_conditional(item), self.is_final_if_ambiguous(index));
+            match self.tables.get_mut(item.table.index()) {
+                Some(queue) if is_final && !is_conditional => queue.push_apart(index, item.message),
+                Some(queue) => queue.push(index, is_conditional),
+                None => {}
             }
         }
     }
@@ -191,10 +193,20 @@ impl<'w> RetryLoop<'w> {
     fn requeue_due(&mut self, now: Instant) {
         while self.delayed.peek().is_some_and(|Reverse(delayed)| delayed.due <= now) {
             let Some(Reverse(Delayed { table, what, .. })) = self.delayed.pop() else { return };
+            let (apart, shared) = match &what {
+                Waiting::Unprocessed(items) => items.iter().partition(|index| self.is_final_if_ambiguous(**index)),
+                Waiting::Job(_) => (Vec::new(), Vec::new()),
+            };
+            let items = self.items.as_slice();
             let Some(queue) = self.tables.get_mut(table.index()) else { continue };
             match what {
                 Waiting::Job(job) => queue.push_repeated(job),
-                Waiting::Unprocessed(items) => queue.push_unprocessed(items),
+                Waiting::Unprocessed(_) => {
+                    queue.push_unprocessed(shared);
+                    for index in apart {
+                        items.get(index).into_iter().for_each(|item| queue.push_apart(index, item.message));
+                    }
+                }
             }
         }
     }
@@ -212,7 +224,7 @@ impl<'w> RetryLoop<'w> {
             let table = self.turn % count;
             self.turn = table + 1;
             let is_waiting = self.tables.get(table).is_some_and(|queue| !queue.is_empty());
-            match self.writer.limiters.get(table).filter(|_| is_waiting).and_then(|limiter| limiter.try_acquire()) {
+            match self.writer.limiters.get(table).filter(|_| is_waiting).and_then(ConcurrencyLimiter::try_acquire) {
                 Some(permit) => {
                     self.start(table, permit);
                     idle = 0;

@@ -112,19 +112,22 @@ impl RetryLoop<'_> {
         }
     }
 
-    /// Leaves those items of a call unfinished after which something newer must be written, since the call may be applied yet,
-    /// even after what follows it. Gives what is left of the call. In a FIFO group only a version guards an item.
+    /// Leaves those items of a call unfinished that must not be sent again. Gives what is left of the call.
     fn leave_ambiguous(&mut self, job: Job, cause: &str) -> Option<Job> {
-        let is_ambiguous = |&index: &Index| {
-            let is_guarded = self.item(index).is_some_and(|item| self.items.version(item).is_some());
-            (self.fifo.is_some() && !is_guarded) || self.followers.contains_key(&index)
-        };
-        let ambiguous: Vec<Index> = job.items().iter().copied().filter(is_ambiguous).collect();
+        let is_final = |&index: &Index| self.is_final_if_ambiguous(index);
+        let ambiguous: Vec<Index> = job.items().iter().copied().filter(is_final).collect();
         if ambiguous.is_empty() {
             return Some(job);
         }
         self.note(&ambiguous, cause);
         job.without(&ambiguous)
+    }
+
+    /// Whether an item is left unfinished by a call without a response: something newer must be written after it, and the call
+    /// may be applied even after that. In a FIFO group only a version guards an item.
+    pub(super) fn is_final_if_ambiguous(&self, index: Index) -> bool {
+        let is_guarded = self.item(index).is_some_and(|item| self.items.version(item).is_some());
+        (self.fifo.is_some() && !is_guarded) || self.followers.contains_key(&index)
     }
 
     /// Sends the halves of a call at once. False if an item stands alone.

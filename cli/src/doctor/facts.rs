@@ -1,0 +1,208 @@
+//! What is deployed, as AWS says it. A fact that cannot be had is unknown, and says why.
+
+use crate::aws::{Aws, CLOUDFORMATION, CLOUDWATCH, CallError, DYNAMODB, IAM, LAMBDA, SQS};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::error::Error;
+
+/// Something known, or why it is not.
+pub(super) type Fact<T> = Result<T, String>;
+
+/// What is looked at.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Targets {
+    pub(super) stack: Option<String>,
+    pub(super) function: String,
+    pub(super) queue_url: String,
+    pub(super) table: String,
+}
+
+/// A table's key, by its attributes' names and types.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct SchemaTable {
+    pub(super) subject: String,
+    pub(super) table: String,
+    pub(super) keys: Vec<(String, String)>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Facts {
+    /// Lambda's configuration of the function.
+    pub(super) function: Fact<Value>,
+    /// The event source mapping from the queue to the function; none if there is none.
+    pub(super) mapping: Fact<Option<Value>>,
+    /// Concurrent executions reserved for the function; none if none are.
+    pub(super) reserved: Fact<Option<u64>>,
+    /// Concurrent executions of the account.
+    pub(super) account_concurrency: Fact<u64>,
+    pub(super) queue: Fact<Value>,
+    /// The attributes of the dead-letter queue; none if there is none.
+    pub(super) dead_letters: Fact<Option<Value>>,
+    pub(super) table: Fact<Value>,
+    pub(super) time_to_live: Fact<Value>,
+    /// The account's quotas of DynamoDB.
+    pub(super) quotas: Fact<Value>,
+    pub(super) alarms: Fact<Vec<Value>>,
+    /// What the function's role may do, by action.
+    pub(super) permissions: Fact<Vec<(String, bool)>>,
+    /// What the schema directory says of its tables, if one is given.
+    pub(super) schemas: Fact<Vec<SchemaTable>>,
+    /// The name of the table that is looked at.
+    pub(super) table_name: String,
+}
+
+fn unknown<T>(result: Result<T, CallError>) -> Fact<T> {
+    result.map_err(|error| error.to_string())
+}
+
+impl Targets {
+    /// The resources of a stack of this project's template, by their names in it.
+    pub(super) async fn of_stack(aws: &Aws, stack: &str) -> Result<Self, Box<dyn Error>> {
+        let parameters = [("StackName".to_owned(), stack.to_owned())];
+        let resources =
+            aws.query(CLOUDFORMATION, "DescribeStackResources", "2010-05-15", &parameters, "StackResources").await?;
+        let find = |logical: &str| -> Result<String, String> {
+            let of_name = |resource: &&BTreeMap<String, String>| {
+                resource.get("LogicalResourceId").is_some_and(|id| id == logical)
+            };
+            let resource = resources.iter().find(of_name).and_then(|resource| resource.get("PhysicalResourceId"));
+            resource.cloned().ok_or_else(|| format!("stack {stack} has no resource {logical}: is it of this template?"))
+        };
+        Ok(Self {
+            stack: Some(stack.to_owned()),
+            function: find("Function")?,
+            queue_url: find("Queue")?,
+            table: find("Table")?,
+        })
+    }
+}
+
+impl Facts {
+    pub(super) async fn gather(aws: &Aws, targets: &Targets, schemas: Fact<Vec<SchemaTable>>) -> Self {
+        let function =
+            unknown(aws.get(LAMBDA, &format!("/2015-03-31/functions/{}/configuration", targets.function)).await);
+        let queue = attributes(aws, &targets.queue_url).await;
+        let mapping = match &queue {
+            Ok(queue) => mapping(aws, text(queue, "QueueArn"), &targets.function).await,
+            Err(cause) => Err(cause.clone()),
+        };
+        let dead_letters = match &queue {
+            Ok(queue) => dead_letters(aws, queue).await,
+            Err(cause) => Err(cause.clone()),
+        };
+        let concurrency = format!("/2019-09-30/functions/{}/concurrency", targets.function);
+        let reserved = unknown(aws.get(LAMBDA, &concurrency).await);
+        let settings = unknown(aws.get(LAMBDA, "/2016-08-19/account-settings/").await);
+        let account_concurrency = settings.and_then(|settings| {
+            let most = settings.pointer("/AccountLimit/ConcurrentExecutions").and_then(Value::as_u64);
+            most.ok_or_else(|| "Lambda did not say".to_owned())
+        });
+        let named = json!({"TableName": targets.table});
+        let call = |operation: &str| format!("DynamoDB_20120810.{operation}");
+        let table = unknown(aws.json(DYNAMODB, &call("DescribeTable"), &named).await)
+            .map(|answer| answer.get("Table").cloned().unwrap_or_default());
+        let time_to_live = unknown(aws.json(DYNAMODB, &call("DescribeTimeToLive"), &named).await)
+            .map(|answer| answer.get("TimeToLiveDescription").cloned().unwrap_or_default());
+        let quotas = unknown(aws.json(DYNAMODB, &call("DescribeLimits"), &json!({})).await);
+        let alarms = alarms(aws, targets.stack.as_deref()).await;
+        let permissions = match (&function, &queue, &table) {
+            (Ok(function), Ok(queue), Ok(table)) => permissions(aws, function, queue, table).await,
+            (Err(cause), ..) | (_, Err(cause), _) | (.., Err(cause)) => Err(cause.clone()),
+        };
+        Self {
+            function,
+            mapping,
+            reserved: reserved.map(|answer| answer.get("ReservedConcurrentExecutions").and_then(Value::as_u64)),
+            account_concurrency,
+            queue,
+            dead_letters,
+            table,
+            time_to_live,
+            quotas,
+            alarms,
+            permissions,
+            schemas,
+            table_name: targets.table.clone(),
+        }
+    }
+}
+
+/// A member that is a text, or nothing.
+pub(super) fn text<'v>(value: &'v Value, name: &str) -> &'v str {
+    value.get(name).and_then(Value::as_str).unwrap_or_default()
+}
+
+async fn attributes(aws: &Aws, url: &str) -> Fact<Value> {
+    let body = json!({"QueueUrl": url, "AttributeNames": ["All"]});
+    let answer = unknown(aws.json(SQS, "AmazonSQS.GetQueueAttributes", &body).await)?;
+    Ok(answer.get("Attributes").cloned().unwrap_or_default())
+}
+
+async fn mapping(aws: &Aws, queue_arn: &str, function: &str) -> Fact<Option<Value>> {
+    let arn: String = form_urlencoded::byte_serialize(queue_arn.as_bytes()).collect();
+    let answer = unknown(aws.get(LAMBDA, &format!("/2015-03-31/event-source-mappings/?EventSourceArn={arn}")).await)?;
+    let name = function.rsplit(':').next().unwrap_or(function);
+    // a mapping may name a version or an alias behind the function
+    let is_ours = |mapping: &&Value| text(mapping, "FunctionArn").split(':').nth(6).is_some_and(|named| named == name);
+    let mappings = answer.get("EventSourceMappings").and_then(Value::as_array);
+    Ok(mappings.and_then(|mappings| mappings.iter().find(is_ours)).cloned())
+}
+
+async fn dead_letters(aws: &Aws, queue: &Value) -> Fact<Option<Value>> {
+    let policy: Value = serde_json::from_str(text(queue, "RedrivePolicy")).unwrap_or_default();
+    let arn = text(&policy, "deadLetterTargetArn");
+    if arn.is_empty() {
+        return Ok(None);
+    }
+    let (name, account) = (arn.rsplit(':').next().unwrap_or(arn), arn.split(':').nth(4).unwrap_or_default());
+    let body = json!({"QueueName": name, "QueueOwnerAWSAccountId": account});
+    let answer = unknown(aws.json(SQS, "AmazonSQS.GetQueueUrl", &body).await)?;
+    attributes(aws, text(&answer, "QueueUrl")).await.map(Some)
+}
+
+async fn alarms(aws: &Aws, stack: Option<&str>) -> Fact<Vec<Value>> {
+    let stack = stack.ok_or("the template's alarms have the stack's name: give --stack")?;
+    let mut alarms = Vec::new();
+    let mut body = json!({"AlarmNamePrefix": format!("{stack}-"), "AlarmTypes": ["MetricAlarm"]});
+    loop {
+        let answer = unknown(aws.json(CLOUDWATCH, "GraniteServiceVersion20100801.DescribeAlarms", &body).await)?;
+        alarms.extend(answer.get("MetricAlarms").and_then(Value::as_array).into_iter().flatten().cloned());
+        match answer.get("NextToken").and_then(Value::as_str) {
+            Some(token) => {
+                body =
+                    json!({"AlarmNamePrefix": format!("{stack}-"), "AlarmTypes": ["MetricAlarm"], "NextToken": token});
+            }
+            None => return Ok(alarms),
+        }
+    }
+}
+
+/// What the code calls, and on what.
+async fn permissions(aws: &Aws, function: &Value, queue: &Value, table: &Value) -> Fact<Vec<(String, bool)>> {
+    let mut wanted = vec![
+        (text(queue, "QueueArn"), vec!["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"]),
+        (text(table, "TableArn"), vec!["dynamodb:BatchWriteItem", "dynamodb:PutItem", "dynamodb:DeleteItem"]),
+    ];
+    let key = text(queue, "KmsMasterKeyId");
+    if key.starts_with("arn:") {
+        wanted.push((key, vec!["kms:Decrypt"]));
+    }
+    let mut permissions = Vec::new();
+    for (resource, actions) in wanted {
+        let mut parameters = vec![
+            ("PolicySourceArn".to_owned(), text(function, "Role").to_owned()),
+            ("ResourceArns.member.1".to_owned(), resource.to_owned()),
+        ];
+        let numbered = actions
+            .iter()
+            .zip(1..)
+            .map(|(action, number)| (format!("ActionNames.member.{number}"), (*action).to_owned()));
+        parameters.extend(numbered);
+        let results = aws.query(IAM, "SimulatePrincipalPolicy", "2010-05-08", &parameters, "EvaluationResults").await;
+        for result in unknown(results)? {
+            let of = |name: &str| result.get(name).cloned().unwrap_or_default();
+            permissions.push((of("EvalActionName"), of("EvalDecision") == "allowed"));
+        }
+    }
+    Ok(permissions)
+}

@@ -1,0 +1,135 @@
+//! `ingest doctor`: what is wrong with a deployment, why it matters, and what to do.
+
+mod checks;
+mod facts;
+
+use crate::Outcome;
+use crate::aws::Aws;
+use avro_ingest::schema_dir;
+use avro_ingest::settings::Settings;
+use avro_ingest::transcode::Transcoder;
+use checks::{CHECKS, Severity};
+use facts::{Fact, Facts, SchemaTable, Targets};
+use indicatif::ProgressBar;
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Looks at a deployment and says what is wrong, why it matters and what to do. Exit code 1 if something is; it only reads.
+#[derive(clap::Args)]
+#[command(after_help = "\
+A check that may not read what it needs says unknown, and the others go on.
+
+Examples:
+  ingest doctor --stack avro-ingest --schemas schemas
+  ingest doctor --stack avro-ingest --json
+  ingest doctor --function orders --queue-url https://sqs.eu-west-1.amazonaws.com/123456789012/orders --table orders")]
+pub(crate) struct Arguments {
+    /// A stack of this project's template
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["function", "queue_url", "table"])]
+    stack: Option<String>,
+    /// Or its parts: the function
+    #[arg(long, value_name = "NAME", requires = "queue_url", requires = "table", required_unless_present = "stack")]
+    function: Option<String>,
+    /// The queue
+    #[arg(long, value_name = "URL", requires = "function")]
+    queue_url: Option<String>,
+    /// The table
+    #[arg(long, value_name = "NAME", requires = "function")]
+    table: Option<String>,
+    /// The schema directory that was deployed, for the keys of the table
+    #[arg(long, value_name = "DIR")]
+    schemas: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What came of a check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Status {
+    Ok,
+    Problem,
+    Unknown,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct Finding {
+    check: &'static str,
+    severity: Severity,
+    status: Status,
+    /// What is wrong, or why it is unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    what: Option<String>,
+    why: &'static str,
+    fix: &'static str,
+}
+
+pub(crate) async fn run(arguments: &Arguments) -> Outcome {
+    let aws = Aws::load().await?;
+    let bar = ProgressBar::new_spinner().with_message("reading what is deployed");
+    bar.enable_steady_tick(Duration::from_millis(200));
+    let targets = match (&arguments.stack, &arguments.function, &arguments.queue_url, &arguments.table) {
+        (Some(stack), ..) => Targets::of_stack(&aws, stack).await?,
+        (None, Some(function), Some(queue_url), Some(table)) => {
+            Targets { stack: None, function: function.clone(), queue_url: queue_url.clone(), table: table.clone() }
+        }
+        _ => return Err("--stack, or --function with --queue-url and --table, is needed".into()),
+    };
+    let schemas = match &arguments.schemas {
+        Some(directory) => schema_tables(directory, &targets.table),
+        None => Err("give --schemas, the directory that was deployed".to_owned()),
+    };
+    let facts = Facts::gather(&aws, &targets, schemas).await;
+    bar.finish_and_clear();
+    let findings = findings(&facts);
+    if arguments.json {
+        println!("{}", serde_json::to_string_pretty(&findings)?);
+    } else {
+        show(&findings);
+    }
+    Ok(findings.iter().all(|finding| finding.status != Status::Problem))
+}
+
+fn findings(facts: &Facts) -> Vec<Finding> {
+    let judge = |check: &checks::Check| {
+        let (status, what) = match (check.look)(facts) {
+            Ok(None) => (Status::Ok, None),
+            Ok(Some(problem)) => (Status::Problem, Some(problem)),
+            Err(cause) => (Status::Unknown, Some(cause)),
+        };
+        Finding { check: check.name, severity: check.severity, status, what, why: check.why, fix: check.fix }
+    };
+    CHECKS.iter().map(judge).collect()
+}
+
+/// The tables of a schema directory with their keys.
+fn schema_tables(directory: &Path, table: &str) -> Fact<Vec<SchemaTable>> {
+    let settings = Settings::parse(|name| (name == "TABLE_NAME").then(|| table.to_owned()));
+    let settings = settings.map_err(|error| error.to_string())?;
+    let files = schema_dir::read(directory).map_err(|error| error.to_string())?;
+    let transcoder = Transcoder::new(&settings, files).map_err(|error| error.to_string())?;
+    let of_subject = transcoder.subjects().map(|(subject, mapping)| SchemaTable {
+        subject: subject.name().to_owned(),
+        table: mapping.table.clone(),
+        keys: mapping.key_schema().map(|(name, key_type)| (name.to_owned(), format!("{key_type:?}"))).collect(),
+    });
+    Ok(of_subject.collect())
+}
+
+fn show(findings: &[Finding]) {
+    for Finding { check, severity, status, what, why, fix } in findings {
+        let what = what.as_deref().unwrap_or_default();
+        match (status, severity) {
+            (Status::Ok, _) => println!("ok       {check}"),
+            (Status::Unknown, _) => println!("unknown  {check}: {what}"),
+            (Status::Problem, Severity::Error) => println!("ERROR    {check}: {what}\n         {why}\n         {fix}"),
+            (Status::Problem, Severity::Warning) => {
+                println!("warning  {check}: {what}\n         {why}\n         {fix}");
+            }
+        }
+    }
+    let count = |wanted| findings.iter().filter(|finding| finding.status == wanted).count();
+    println!("\n{} ok, {} wrong, {} unknown", count(Status::Ok), count(Status::Problem), count(Status::Unknown));
+}

@@ -1,0 +1,136 @@
+//! `ingest doctor` against moto's server: a stack as the template makes it, broken in a few places.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+#![allow(dead_code, reason = "each test uses what it needs of the support")]
+
+mod support;
+
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::process::Output;
+use support::Moto;
+
+/// The resources of template.yaml that matter here, under their names in it.
+fn template(visibility_timeout: u32, response_types: &Value) -> Value {
+    json!({"Resources": {
+        "DeadLetterQueue": {"Type": "AWS::SQS::Queue", "Properties": {"MessageRetentionPeriod": 1_209_600}},
+        "Queue": {"Type": "AWS::SQS::Queue", "Properties": {
+            "VisibilityTimeout": visibility_timeout, "MessageRetentionPeriod": 345_600, "SqsManagedSseEnabled": true,
+            "RedrivePolicy": {"deadLetterTargetArn": {"Fn::GetAtt": ["DeadLetterQueue", "Arn"]}, "maxReceiveCount": 5},
+        }},
+        "Table": {"Type": "AWS::DynamoDB::Table", "Properties": {
+            "AttributeDefinitions": [{"AttributeName": "message_id", "AttributeType": "S"}],
+            "KeySchema": [{"AttributeName": "message_id", "KeyType": "HASH"}], "BillingMode": "PAY_PER_REQUEST",
+        }},
+        "FunctionRole": {"Type": "AWS::IAM::Role", "Properties": {"AssumeRolePolicyDocument": {
+            "Version": "2012-10-17",
+            "Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": "lambda.amazonaws.com"}}],
+        }}},
+        "Function": {"Type": "AWS::Lambda::Function", "Properties": {
+            "Code": {"ZipFile": "none"}, "Handler": "bootstrap", "Runtime": "python3.12", "Timeout": 30,
+            "Role": {"Fn::GetAtt": ["FunctionRole", "Arn"]},
+            "Environment": {"Variables": {"TABLE_NAME": {"Ref": "Table"}}},
+        }},
+        "FunctionMessages": {"Type": "AWS::Lambda::EventSourceMapping", "Properties": {
+            "EventSourceArn": {"Fn::GetAtt": ["Queue", "Arn"]}, "FunctionName": {"Ref": "Function"}, "BatchSize": 10,
+            "FunctionResponseTypes": response_types,
+        }},
+    }})
+}
+
+fn deploy(moto: &Moto, template: &Value, alarm_actions: &Value) {
+    // moto makes no alarms of a template
+    let alarm = json!({
+        "AlarmName": "orders-success", "Namespace": "AvroIngest", "MetricName": "MessagesStored", "Statistic": "Sum",
+        "Period": 60, "EvaluationPeriods": 1, "Threshold": 1, "ComparisonOperator": "LessThanThreshold",
+        "AlarmActions": alarm_actions,
+    });
+    moto.json("monitoring", "GraniteServiceVersion20100801.PutMetricAlarm", &alarm.to_string());
+    let encoded: String = template
+        .to_string()
+        .bytes()
+        .map(|byte| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect();
+    let form = format!("Action=CreateStack&Version=2010-05-15&StackName=orders&TemplateBody={encoded}");
+    moto.send("cloudformation", "POST", "/", &[("content-type", "application/x-www-form-urlencoded")], &form);
+}
+
+/// Status and text by the check's name.
+fn findings(output: &Output) -> BTreeMap<String, (String, String)> {
+    let findings: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
+    let text = |finding: &Value, name: &str| finding[name].as_str().unwrap_or_default().to_owned();
+    findings
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|finding| (text(finding, "check"), (text(finding, "status"), text(finding, "what"))))
+        .collect()
+}
+
+fn of_status(findings: &BTreeMap<String, (String, String)>, wanted: &str) -> Vec<String> {
+    findings.iter().filter(|(_, (status, _))| status == wanted).map(|(name, _)| name.clone()).collect()
+}
+
+/// What moto does not implement, and so what a role without the permission would see.
+const UNKNOWN_HERE: [&str; 2] = ["account-concurrency", "function-permissions"];
+
+#[test]
+#[ignore = "needs moto: make test-moto"]
+fn what_is_wrong_with_a_stack_is_found_by_name_and_the_rest_is_not() {
+    let moto = Moto::start();
+    deploy(&moto, &template(30, &json!([])), &json!([]));
+    let arguments = ["doctor", "--stack", "orders", "--schemas", "../schemas", "--json"];
+    let output = moto.ingest(&arguments);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let findings = findings(&output);
+    let problems = of_status(&findings, "problem");
+    for expected in
+        ["alarms-tell-somebody", "mapping-partial-responses", "queue-visibility-timeout", "table-time-to-live"]
+    {
+        assert!(problems.iter().any(|name| name == expected), "{expected} of {findings:#?}");
+    }
+    assert_eq!(problems.len(), 4, "{findings:#?}");
+    assert_eq!(findings["queue-visibility-timeout"].1, "it is 30 s, and 180 s are needed");
+    assert!(of_status(&findings, "unknown").iter().all(|name| UNKNOWN_HERE.contains(&name.as_str())), "{findings:#?}");
+}
+
+#[test]
+#[ignore = "needs moto: make test-moto"]
+fn a_stack_with_nothing_wrong_ends_with_0_and_its_parts_may_be_named_one_by_one() {
+    let moto = Moto::start();
+    let topic = json!(["arn:aws:sns:us-east-1:123456789012:told"]);
+    deploy(&moto, &template(180, &json!(["ReportBatchItemFailures"])), &topic);
+    let resources = moto.send(
+        "cloudformation",
+        "POST",
+        "/",
+        &[("content-type", "application/x-www-form-urlencoded")],
+        "Action=DescribeStackResources&Version=2010-05-15&StackName=orders",
+    );
+    let id_of = |logical: &str| -> String {
+        let (_, rest) = resources.split_once(&format!("<LogicalResourceId>{logical}</LogicalResourceId>")).unwrap();
+        let (_, rest) = rest.split_once("<PhysicalResourceId>").unwrap();
+        rest.split_once('<').unwrap().0.to_owned()
+    };
+    let (function, queue, table) = (id_of("Function"), id_of("Queue"), id_of("Table"));
+    let enable =
+        json!({"TableName": table, "TimeToLiveSpecification": {"AttributeName": "expires_at", "Enabled": true}});
+    moto.json("dynamodb", "DynamoDB_20120810.UpdateTimeToLive", &enable.to_string());
+
+    let stack = moto.ingest(&["doctor", "--stack", "orders", "--schemas", "../schemas"]);
+    assert_eq!(stack.status.code(), Some(0), "{stack:?}");
+    assert!(String::from_utf8_lossy(&stack.stdout).contains("ok       mapping-partial-responses"));
+
+    let parts = ["doctor", "--function", &function, "--queue-url", &queue, "--table", &table, "--json"];
+    let parts = moto.ingest(&parts);
+    assert_eq!(parts.status.code(), Some(0), "{parts:?}");
+    let unknown = of_status(&findings(&parts), "unknown");
+    assert!(unknown.contains(&"alarms-exist".to_owned()) && unknown.contains(&"table-keys".to_owned()), "{unknown:?}");
+}
+
+#[test]
+#[ignore = "needs moto: make test-moto"]
+fn a_stack_that_is_not_there_ends_with_2() {
+    let moto = Moto::start();
+    let output = moto.ingest(&["doctor", "--stack", "nothing"]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+}
