@@ -162,7 +162,7 @@ async fn the_reasons_of_throttles_are_counted_apart() {
     let handler = handler(&table, 1);
     let (returned, figures) = invoke(&handler, &[good(0)], "standard").await;
     assert_eq!(returned.len() as u64 + figures["MessagesStored"].as_u64().unwrap(), 1);
-    let kinds = ["ThrottlesTable", "ThrottlesIndex", "ThrottlesHotPartition", "ThrottlesAccount"];
+    let kinds = ["ThrottlesTable", "ThrottlesIndex", "ThrottlesHotPartition", "ThrottlesAccount", "ThrottlesUnknown"];
     let counts = kinds.map(|kind| figures[kind].as_u64().unwrap());
     assert_eq!(figures["Throttles"].as_u64().unwrap(), counts.iter().sum::<u64>());
     assert!(counts.iter().filter(|count| **count > 0).count() >= 2, "{counts:?}");
