@@ -123,6 +123,23 @@ test-moto: $(VENV_STAMP) ## the tool's calls to AWS against moto's server
 test-pages: ## the tool's pages in a headless Chromium, which has to be installed
 	cargo test --locked --package ingest --tests -- --ignored chromium
 
+# What must not lose, misplace or misreport a message, in parts that take an hour or so each. One of them:
+#     make mutants MUTANTS=src/limiter
+MUTANTS_TOOL := .tools/bin/cargo-mutants
+MUTANTS ?= src/handler.rs src/outcome.rs src/decode.rs src/quarantine.rs src/runtime.rs src/metrics.rs \
+	src/sqs src/limiter src/dynamodb/batch.rs src/dynamodb/response.rs src/dynamodb/writer src/dynamodb/item src/avro/decoder
+
+$(MUTANTS_TOOL):
+	cargo install --quiet --locked --root .tools --version 27.1.0 cargo-mutants
+
+.PHONY: mutants
+mutants: $(MUTANTS_TOOL) ## breaks the code on purpose, part by part, and lists what no test notices; hours
+	for part in $(MUTANTS); do \
+		$(MUTANTS_TOOL) mutants --package avro-ingest --file "$$part" --file "$$part/**" --output target/mutants/$$part \
+			-- --locked --lib --test guarantee || [ $$? = 2 ] || exit 1; \
+	done
+	cat $$(find target/mutants -name missed.txt)
+
 .PHONY: chaos
 chaos: ## CHAOS_MESSAGES messages through the real binary under faults and kills; 30,000 take minutes
 	cargo test --locked --test chaos -- --ignored --nocapture

@@ -49,3 +49,10 @@ pub struct DecodeBuffers {
     body: Vec<u8>,
     scratch: avro::Scratch,
 }
+
+impl DecodeBuffers {
+    /// Buffers of which a body may inflate to `max_bytes`: as much as the items it becomes may take.
+    pub fn bounded(max_bytes: usize) -> Self {
+        Self { body: Vec::new(), scratch: avro::Scratch::bounded(max_bytes) }
+    }
+}

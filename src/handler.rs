@@ -23,6 +23,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// The most that the writes leave of their time to the quarantine of what the table refuses.
+const QUARANTINE_TIME: Duration = Duration::from_secs(2);
+
 /// The function. One for the process; invocations may run side by side.
 pub struct Handler {
     transcoder: Transcoder,
@@ -163,7 +166,7 @@ impl Handler {
         let is_over = || clock::now() >= deadline;
         let mut encoder =
             self.transcoder.encoder(now, payload_bytes.min(most_bytes)).within(most_bytes).until(&is_over);
-        let mut buffers = DecodeBuffers::default();
+        let mut buffers = DecodeBuffers::bounded(most_bytes);
         let too_large = || {
             let (most, memory) = (most_bytes >> 20, self.memory.megabytes());
             let detail = format!(
@@ -201,7 +204,7 @@ impl Handler {
         let rejected: Vec<usize> = positions.clone().collect();
         // what is rejected by now must not wait for the writes, which may take until the deadline
         let (report, taken) = tokio::join!(
-            self.writer.write(&items, groups.as_deref(), deadline),
+            self.writer.write(&items, groups.as_deref(), self.write_deadline(deadline)),
             self.quarantine(event, progress, &rejected, deadline)
         );
         let is_written = |position: usize| in_groups.as_ref().is_none_or(|among| among.contains(&position));
@@ -210,6 +213,15 @@ impl Handler {
         progress.quarantined(taken);
         let taken = self.quarantine(event, progress, &refused, deadline).await;
         progress.quarantined(taken);
+    }
+
+    /// When the writes end: some time before `deadline` if there is a quarantine queue, or an item that fails for ever would
+    /// leave no time to quarantine what the table has refused.
+    fn write_deadline(&self, deadline: Instant) -> Instant {
+        match self.quarantine {
+            Some(_) => deadline - QUARANTINE_TIME.min(deadline.saturating_duration_since(clock::now()) / 4),
+            None => deadline,
+        }
     }
 
     /// Sends those of the messages that are rejected to the quarantine queue, if there is one, and says which it has taken.

@@ -150,7 +150,8 @@ fn key_text(mapping: &Mapping) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::avro::tests::model::{Dice, Model, model, schema, tree, value};
+    use crate::avro::tests::model::{Model, model, schema};
+    use crate::avro::tests::model_values::{Dice, tree, value};
     use crate::avro::tests::tree::Tree;
     use crate::dynamodb::push_canonical_number;
     use crate::outcome::Reason;

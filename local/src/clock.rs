@@ -1,4 +1,4 @@
-//! The one place of this crate that asks what time it is. Everything else is told.
+//! The one place of this crate that reads the clock. Everything else takes the time as an argument.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

@@ -28,17 +28,18 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// Starts an endpoint at `port` of loopback, 0 being any free port, whose credentials last for `lifetime`.
+    /// Starts an endpoint at `port` of loopback, 0 being any free port, whose credentials last for `lifetime`. Its clock is so
+    /// many seconds ahead of this machine's, or behind it if negative, as that of the services that take the credentials.
     ///
     /// # Errors
     /// When the port is taken.
-    pub fn start(port: u16, lifetime: Duration) -> io::Result<Self> {
+    pub fn start(port: u16, lifetime: Duration, clock_ahead_seconds: i64) -> io::Result<Self> {
         let thread = ServiceThread::start("credentials")?;
         let (listener, address) = thread.listen(port)?;
-        let issuer = Arc::new(Issuer { lifetime, state: Mutex::default() });
+        let issuer = Arc::new(Issuer { lifetime, clock_ahead_seconds, state: Mutex::default() });
         let server = issuer.clone();
         thread.runtime().spawn(serve(listener, Closing::Orderly, move |_| {
-            let body = server.issue(clock::since_epoch());
+            let body = server.issue();
             async { Ok::<_, Infallible>(Response::new(Full::new(body))) }
         }));
         Ok(Self { address, issuer, _thread: thread })
@@ -74,6 +75,7 @@ impl Endpoint {
 #[derive(Debug)]
 pub(crate) struct Issuer {
     lifetime: Duration,
+    clock_ahead_seconds: i64,
     state: Mutex<State>,
 }
 
@@ -98,9 +100,15 @@ impl Issuer {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn issue(&self, now: Duration) -> Bytes {
+    /// The time since the Unix epoch by the services' clock.
+    fn now(&self) -> Duration {
+        let ahead = Duration::from_secs(self.clock_ahead_seconds.unsigned_abs());
+        if self.clock_ahead_seconds < 0 { clock::since_epoch() - ahead } else { clock::since_epoch() + ahead }
+    }
+
+    fn issue(&self) -> Bytes {
         let mut state = self.state();
-        let end = now + self.lifetime;
+        let end = self.now() + self.lifetime;
         let number = state.ends.len();
         state.ends.push(end);
         let expiration = OffsetDateTime::from(SystemTime::UNIX_EPOCH + end).format(&Rfc3339).unwrap_or_default();
@@ -119,7 +127,7 @@ impl Issuer {
         let number = token.strip_prefix(TOKEN_PREFIX).and_then(|number| number.parse::<usize>().ok());
         match number.and_then(|number| Some((number, state.ends.get(number)?))) {
             None => Token::Unknown,
-            Some((number, &end)) if number < state.revoked || end <= clock::since_epoch() => Token::Expired,
+            Some((number, &end)) if number < state.revoked || end <= self.now() => Token::Expired,
             Some(_) => Token::Valid,
         }
     }
@@ -133,9 +141,9 @@ mod tests {
 
     #[test]
     fn a_token_is_valid_until_its_end_or_until_it_is_revoked() {
-        let issuer = |lifetime| Issuer { lifetime, state: Mutex::default() };
+        let issuer = |lifetime| Issuer { lifetime, clock_ahead_seconds: 900, state: Mutex::default() };
         let long = issuer(Duration::from_secs(60));
-        long.issue(clock::since_epoch());
+        long.issue();
         assert_eq!(long.check("local-token-0"), Token::Valid);
         assert_eq!(long.check("local-token-1"), Token::Unknown);
         assert_eq!(long.check("local"), Token::Unknown);
@@ -143,7 +151,7 @@ mod tests {
         assert_eq!(long.check("local-token-0"), Token::Expired);
 
         let short = issuer(Duration::ZERO);
-        short.issue(clock::since_epoch());
+        short.issue();
         assert_eq!(short.check("local-token-0"), Token::Expired);
     }
 }

@@ -1,4 +1,4 @@
-//! The event source mapping: it carries messages from a queue to functions and their answers back.
+//! The event source mapping: it delivers a queue's messages to functions and deletes what their responses acknowledge.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -62,7 +62,7 @@ impl Mapping {
     /// events at once as it [can take](Function::max_concurrency). `progress` sees each invocation that has ended.
     ///
     /// What was sent in the past is visible now. When only messages out of sight are left, the time until they come back
-    /// is skipped: the queue is told a later time from then on.
+    /// is skipped: from then on the queue gets a later time.
     pub async fn drain(
         &self,
         queue: &mut Queue,

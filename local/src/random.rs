@@ -1,5 +1,5 @@
 //! Numbers that look random and are a pure function of where they are asked for. No state, so that request 4711 of seed 7
-//! meets the same fate whatever happened before it.
+//! meets the same fault whatever happened before it.
 
 use fastrand::Rng;
 

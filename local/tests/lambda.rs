@@ -15,7 +15,7 @@ fn settings() -> Settings {
     Settings::new(env!("CARGO_BIN_EXE_fixture"))
 }
 
-fn told_at_init(init: &str) -> Settings {
+fn with_init(init: &str) -> Settings {
     let mut settings = settings();
     settings.environment.insert("INIT".into(), init.into());
     settings
@@ -44,13 +44,13 @@ async fn an_answer_comes_back_and_the_process_serves_on() {
 }
 
 #[tokio::test]
-async fn the_process_is_told_what_lambda_tells_and_inherits_nothing() {
+async fn the_process_gets_the_variables_lambda_sets_and_inherits_nothing() {
     let mut settings = settings();
     settings.environment.insert("TABLE_NAME".into(), "orders".into());
     settings.memory_mb = 1769;
     let function = Function::start(settings).await.unwrap();
     let invocation = function.invoke(event(&json!({"do": "describe"})), LONG).await;
-    let told = answer(&invocation);
+    let described = answer(&invocation);
     for (name, value) in [
         ("TABLE_NAME", "orders"),
         ("AWS_LAMBDA_FUNCTION_NAME", "avro-ingest"),
@@ -58,11 +58,11 @@ async fn the_process_is_told_what_lambda_tells_and_inherits_nothing() {
         ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
         ("AWS_REGION", "us-east-1"),
     ] {
-        assert_eq!(told["environment"][name], value, "{name}");
+        assert_eq!(described["environment"][name], value, "{name}");
     }
-    assert_eq!(told["environment"]["CARGO_MANIFEST_DIR"], Value::Null);
-    assert_eq!(told["environment"]["AWS_LAMBDA_MAX_CONCURRENCY"], Value::Null);
-    let headers = &told["headers"];
+    assert_eq!(described["environment"]["CARGO_MANIFEST_DIR"], Value::Null);
+    assert_eq!(described["environment"]["AWS_LAMBDA_MAX_CONCURRENCY"], Value::Null);
+    let headers = &described["headers"];
     assert_eq!(headers["lambda-runtime-aws-request-id"], invocation.request_id);
     assert_eq!(
         headers["lambda-runtime-invoked-function-arn"],
@@ -127,8 +127,8 @@ async fn a_kill_crashes_what_is_in_flight_and_nothing_that_waits() {
 async fn a_managed_instance_works_on_several_events_and_survives_a_timeout() {
     let function = Function::start(Settings { max_concurrency: NonZero::new(2).unwrap(), ..settings() }).await.unwrap();
     let slow = function.invoke(event(&json!({"do": "sleep", "milliseconds": 600_000})), Duration::from_millis(20));
-    let told = answer(&function.invoke(event(&json!({"do": "describe"})), LONG).await);
-    assert_eq!(told["environment"]["AWS_LAMBDA_MAX_CONCURRENCY"], "2");
+    let described = answer(&function.invoke(event(&json!({"do": "describe"})), LONG).await);
+    assert_eq!(described["environment"]["AWS_LAMBDA_MAX_CONCURRENCY"], "2");
     assert!(matches!(slow.await.outcome, Outcome::TimedOut));
     assert!(function.init_duration().is_some(), "the process is still the same");
     assert_eq!(answer(&function.invoke(event(&json!("x")), LONG).await), 3);
@@ -146,7 +146,7 @@ async fn every_line_of_output_is_kept_until_taken() {
 
 #[tokio::test]
 async fn an_init_error_is_what_the_start_fails_with() {
-    let error = Function::start(told_at_init("error")).await.unwrap_err();
+    let error = Function::start(with_init("error")).await.unwrap_err();
     let InitError::Reported { error_type, message, stderr } = error else { panic!("{error}") };
     assert_eq!((error_type.as_str(), message.as_str()), ("Fixture.Init", "as told"));
     assert_eq!(stderr, ["about to fail"]);
@@ -154,11 +154,11 @@ async fn an_init_error_is_what_the_start_fails_with() {
 
 #[tokio::test]
 async fn a_process_that_ends_or_hangs_during_init_fails_the_start() {
-    let error = Function::start(told_at_init("exit")).await.unwrap_err();
+    let error = Function::start(with_init("exit")).await.unwrap_err();
     let InitError::Exited(exit) = error else { panic!("{error}") };
     assert_eq!((exit.status.unwrap().code(), exit.stderr), (Some(3), vec!["leaving".to_owned()]));
 
-    let hanging = Settings { init_timeout: Duration::from_millis(50), ..told_at_init("hang") };
+    let hanging = Settings { init_timeout: Duration::from_millis(50), ..with_init("hang") };
     let error = Function::start(hanging).await.unwrap_err();
     assert!(matches!(error, InitError::TimedOut(_)), "{error}");
 

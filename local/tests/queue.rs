@@ -1,4 +1,4 @@
-//! The queue's semantics, with a clock that the test turns.
+//! The queue's semantics, with a clock that the test sets.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail")]
 
 use std::time::Duration;

@@ -30,15 +30,16 @@ async fn everything_is_taken_and_counted() {
 }
 
 #[tokio::test]
-async fn who_asks_for_the_consumed_capacity_is_told() {
+async fn a_call_that_asks_for_the_consumed_capacity_gets_it() {
     let sink = Sink::start(0, Duration::ZERO).unwrap();
     let client = Client::new(sink.address());
     let mut batch = batch(25);
-    for (asked_for, told) in [("TOTAL", json!([{"TableName": "orders", "CapacityUnits": 25.0}])), ("NONE", Value::Null)]
+    for (asked_for, expected) in
+        [("TOTAL", json!([{"TableName": "orders", "CapacityUnits": 25.0}])), ("NONE", Value::Null)]
     {
         batch["ReturnConsumedCapacity"] = asked_for.into();
         let answer = client.call("BatchWriteItem", &batch).await.unwrap();
-        assert_eq!((&answer["UnprocessedItems"], &answer["ConsumedCapacity"]), (&json!({}), &told));
+        assert_eq!((&answer["UnprocessedItems"], &answer["ConsumedCapacity"]), (&json!({}), &expected));
     }
 }
 

@@ -80,7 +80,7 @@ pub(crate) fn inflate<'b>(
 }
 
 /// How far one step of a decompressor came.
-struct Progress {
+struct InflateProgress {
     read: usize,
     written: usize,
     ended: bool,
@@ -118,7 +118,7 @@ fn run(
     payload: &[u8],
     most: usize,
     buffer: &mut Vec<u8>,
-    mut step: impl FnMut(&[u8], &mut [u8]) -> Result<Progress, InflateError>,
+    mut step: impl FnMut(&[u8], &mut [u8]) -> Result<InflateProgress, InflateError>,
 ) -> Result<Ended, InflateError> {
     let (mut read, mut written) = (0, 0);
     loop {
@@ -150,7 +150,7 @@ fn deflate(mut inflater: Decompress, payload: &[u8], most: usize, buffer: &mut V
     run(payload, most, buffer, |input, output| {
         let before = (inflater.total_in(), inflater.total_out());
         let status = inflater.decompress(input, output, FlushDecompress::None).map_err(|_| InflateError::Corrupt)?;
-        Ok(Progress {
+        Ok(InflateProgress {
             read: difference(before.0, inflater.total_in()),
             written: difference(before.1, inflater.total_out()),
             ended: status == flate2::Status::StreamEnd,
@@ -163,7 +163,7 @@ fn bzip2(payload: &[u8], most: usize, buffer: &mut Vec<u8>) -> Result<Ended, Inf
     run(payload, most, buffer, |input, output| {
         let before = (inflater.total_in(), inflater.total_out());
         let status = inflater.decompress(input, output).map_err(|_| InflateError::Corrupt)?;
-        Ok(Progress {
+        Ok(InflateProgress {
             read: difference(before.0, inflater.total_in()),
             written: difference(before.1, inflater.total_out()),
             ended: status == bzip2::Status::StreamEnd,
@@ -180,7 +180,7 @@ fn xz(payload: &[u8], most: usize, buffer: &mut Vec<u8>) -> Result<Ended, Inflat
             liblzma::stream::Error::MemLimit => InflateError::TooLarge(most),
             _ => InflateError::Corrupt,
         })?;
-        Ok(Progress {
+        Ok(InflateProgress {
             read: difference(before.0, inflater.total_in()),
             written: difference(before.1, inflater.total_out()),
             ended: status == liblzma::stream::Status::StreamEnd,
@@ -193,7 +193,7 @@ fn zstandard(payload: &[u8], most: usize, buffer: &mut Vec<u8>) -> Result<Ended,
     inflater.set_parameter(DParameter::WindowLogMax(ZSTD_MAX_WINDOW_LOG)).map_err(|_| InflateError::Corrupt)?;
     run(payload, most, buffer, |input, output| {
         let status = inflater.run_on_buffers(input, output).map_err(|_| InflateError::Corrupt)?;
-        Ok(Progress { read: status.bytes_read, written: status.bytes_written, ended: status.remaining == 0 })
+        Ok(InflateProgress { read: status.bytes_read, written: status.bytes_written, ended: status.remaining == 0 })
     })
 }
 

@@ -49,15 +49,38 @@ fn plan(name: &str, healed: bool) -> Plan {
     serde_json::from_value(plan).unwrap()
 }
 
+/// DynamoDB as one region has it: its faults, its clock and the credentials it accepts.
+struct Region {
+    clock_ahead_seconds: i64,
+    dynamodb: Proxy,
+    credentials: credentials::Endpoint,
+    credentials_proxy: Proxy,
+}
+
+impl Region {
+    fn start(database: &Embedded, clock_ahead_seconds: i64) -> Self {
+        let credentials = credentials::Endpoint::start(0, Duration::from_secs(90), clock_ahead_seconds).unwrap();
+        let plan_of_calls = plan("plan.json", false).with_clock_ahead(clock_ahead_seconds);
+        let dynamodb = Proxy::start(0, database.address(), plan_of_calls).unwrap();
+        dynamodb.require_credentials_of(&credentials);
+        let plan_of_loads = plan("quarantine.json", false).seeded(8);
+        let credentials_proxy = Proxy::start(0, credentials.address(), plan_of_loads).unwrap();
+        Self { clock_ahead_seconds, dynamodb, credentials, credentials_proxy }
+    }
+
+    /// Ends the faults that stick to a key.
+    fn heal(&self) {
+        self.dynamodb.set_plan(plan("plan.json", true).with_clock_ahead(self.clock_ahead_seconds));
+    }
+}
+
 struct Scene {
     database: Embedded,
     quarantine: Endpoint,
-    dynamodb: Proxy,
-    /// The same database behind a clock that is a quarter of an hour ahead.
-    skewed_dynamodb: Proxy,
     sqs: Proxy,
-    credentials: credentials::Endpoint,
-    credentials_proxy: Proxy,
+    region: Region,
+    /// Another region of the same database, whose clock is a quarter of an hour ahead of this machine's.
+    region_ahead: Region,
     schemas: PathBuf,
 }
 
@@ -68,32 +91,24 @@ impl Scene {
             database.client().create_table(&Table::keyed_by(table, "id")).await.unwrap();
         }
         let quarantine = Endpoint::start(0, "quarantine").unwrap();
-        let credentials = credentials::Endpoint::start(0, Duration::from_secs(90)).unwrap();
-        let dynamodb = Proxy::start(0, database.address(), plan("plan.json", false)).unwrap();
-        let skewed_plan = plan("plan.json", false).with_clock_ahead(15 * 60);
-        let skewed_dynamodb = Proxy::start(0, database.address(), skewed_plan).unwrap();
-        dynamodb.require_credentials_of(&credentials);
-        skewed_dynamodb.require_credentials_of(&credentials);
         let sqs = Proxy::start(0, quarantine.address(), plan("quarantine.json", false)).unwrap();
-        let credentials_proxy =
-            Proxy::start(0, credentials.address(), plan("quarantine.json", false).seeded(8)).unwrap();
+        let (region, region_ahead) = (Region::start(&database, 0), Region::start(&database, 15 * 60));
         let schemas = Path::new(env!("CARGO_TARGET_TMPDIR")).join("chaos-schemas");
         traffic::write_schemas(&schemas);
-        Self { database, quarantine, dynamodb, skewed_dynamodb, sqs, credentials, credentials_proxy, schemas }
+        Self { database, quarantine, sqs, region, region_ahead, schemas }
     }
 
-    async fn function(&self, max_concurrency: u32, is_skewed: bool, quarantines: bool) -> Function {
+    async fn function(&self, max_concurrency: u32, region: &Region, quarantines: bool) -> Function {
         let bootstrap = environment("CHAOS_BOOTSTRAP").unwrap_or_else(|| env!("CARGO_BIN_EXE_avro-ingest").to_owned());
-        let dynamodb = if is_skewed { &self.skewed_dynamodb } else { &self.dynamodb };
         let mut settings = Settings { memory_mb: MEMORY_MB, ..Settings::new(bootstrap) };
         settings.max_concurrency = NonZero::new(max_concurrency).unwrap();
         let variables = [
             ("TABLE_NAME", ORDERS.to_owned()),
             ("SCHEMA_DIR", self.schemas.display().to_string()),
             ("DEADLINE_MARGIN_MS", DEADLINE_MARGIN.as_millis().to_string()),
-            ("AWS_ENDPOINT_URL_DYNAMODB", dynamodb.url()),
+            ("AWS_ENDPOINT_URL_DYNAMODB", region.dynamodb.url()),
             ("AWS_ENDPOINT_URL_SQS", self.sqs.url()),
-            ("AWS_CONTAINER_CREDENTIALS_FULL_URI", format!("{}/credentials", self.credentials_proxy.url())),
+            ("AWS_CONTAINER_CREDENTIALS_FULL_URI", format!("{}/credentials", region.credentials_proxy.url())),
             // those of the environment come first if there are any
             ("AWS_ACCESS_KEY_ID", String::new()),
             ("AWS_SECRET_ACCESS_KEY", String::new()),
@@ -106,12 +121,6 @@ impl Scene {
         Function::start(settings).await.unwrap()
     }
 
-    /// Ends the faults that stick to a key.
-    fn heal(&self) {
-        self.dynamodb.set_plan(plan("plan.json", true));
-        self.skewed_dynamodb.set_plan(plan("plan.json", true).with_clock_ahead(15 * 60));
-    }
-
     /// Kills one process after another and revokes credentials, for as long as it is polled.
     async fn disturb(&self, functions: &[Function], report: &RefCell<Report>) {
         for turn in 1.. {
@@ -119,10 +128,11 @@ impl Scene {
             let met = functions[turn as usize % functions.len()].kill();
             report.borrow_mut().killed(met);
             if turn % PROGRESS_EVERY == 0 {
-                println!("{}; {:?}", report.borrow().progress(), self.dynamodb.injected_with_content());
+                println!("{}; {:?}", report.borrow().progress(), self.region.dynamodb.injected_with_content());
             }
             if turn % REVOKE_EVERY == 0 {
-                self.credentials.revoke();
+                self.region.credentials.revoke();
+                self.region_ahead.credentials.revoke();
             }
         }
     }
@@ -146,10 +156,10 @@ async fn nothing_is_lost_misordered_or_unaccounted_for() {
     let mut states = traffic::states(&scene.schemas, messages / 4);
     let mut steps = traffic::steps(&scene.schemas, messages * 15 / 100);
     let functions = [
-        scene.function(1, false, true).await,
-        scene.function(4, false, true).await,
-        scene.function(2, true, false).await,
-        scene.function(1, false, true).await,
+        scene.function(1, &scene.region, true).await,
+        scene.function(4, &scene.region, true).await,
+        scene.function(2, &scene.region_ahead, false).await,
+        scene.function(1, &scene.region, true).await,
     ];
 
     let report = RefCell::new(Report::default());
@@ -164,7 +174,8 @@ async fn nothing_is_lost_misordered_or_unaccounted_for() {
                 report.borrow_mut().ended(invocation, &functions[..2]);
                 if totals.acknowledged > ordered * 9 / 10 && !report.borrow().is_healed {
                     report.borrow_mut().is_healed = true;
-                    scene.heal();
+                    scene.region.heal();
+                    scene.region_ahead.heal();
                 }
             }),
             versioned.drain(&mut states.queue, &functions[2..3], |_, invocation| {
@@ -187,7 +198,9 @@ async fn nothing_is_lost_misordered_or_unaccounted_for() {
         report.read(&function.stop().await);
     }
     report.print(messages, &totals);
-    let (injected, skewed) = (scene.dynamodb.injected_with_content(), scene.skewed_dynamodb.injected_with_content());
+    let injected = scene.region.dynamodb.injected_with_content();
+    // a process may learn the time before its first invocation
+    let skewed = scene.region_ahead.dynamodb.injected();
     println!("faults {injected:?}\nwith another clock {skewed:?}\nof the quarantine queue {:?}", scene.sqs.injected());
 
     for (traffic, totals) in [&orders, &states, &steps].into_iter().zip(&totals) {

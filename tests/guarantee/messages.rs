@@ -193,7 +193,7 @@ pub fn random_message(random: &mut Random, number: usize, scope: &str, shares_po
         let is_solitary = has_poison && !shares_poisons_keys;
         let number = (number * 10 + place) as i64;
         let id = if is_solitary { number } else { random.below(6) as i64 };
-        let unversioned = delete && (random.percent(40) || super::mixed::off("CHAINS"));
+        let unversioned = delete && random.percent(40);
         writes.push(Write {
             subject,
             id: format!("{scope}-{}-{}{id}", subject.name(), if is_solitary { "solitary" } else { "" }),

@@ -1,4 +1,4 @@
-//! DynamoDB's JSON over HTTP, without the SDK: what tests look into a table with.
+//! DynamoDB's JSON over HTTP, without the SDK: tests read tables with it.
 
 use std::error::Error;
 use std::fmt;
@@ -81,14 +81,14 @@ impl Table {
     }
 }
 
-/// Why a call brought no answer.
+/// Why a call failed.
 #[derive(Debug)]
 pub enum CallError {
     /// No connection, or it broke.
     Unreachable(Box<dyn Error + Send + Sync>),
     /// The answer is no JSON.
     Unreadable(serde_json::Error),
-    /// The endpoint said no.
+    /// The endpoint refused the call.
     Refused {
         /// The HTTP status.
         status: StatusCode,

@@ -1,4 +1,4 @@
-//! An answer's body that takes its time.
+//! A response body that is sent slowly or not to its end.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -59,7 +59,7 @@ impl Body for Paced {
         self.pausing = (self.pause > Duration::ZERO).then(|| Box::pin(sleep(self.pause)));
         match self.pieces.pop_front() {
             Some(piece) => Poll::Ready(Some(Ok(Frame::data(piece)))),
-            // whoever waits for the rest has to give up by itself
+            // the rest never comes: the client has to give up
             None if self.missing > 0 => Poll::Pending,
             None => Poll::Ready(None),
         }

@@ -207,7 +207,7 @@ impl TryFrom<Unchecked> for Plan {
     }
 }
 
-/// Why a plan is none.
+/// Why a plan is invalid.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum InvalidPlan {
     /// A probability or share that is not from 0 to 1.
@@ -231,7 +231,7 @@ impl Plan {
     /// A plan that gives each request one of `faults` or none.
     ///
     /// # Errors
-    /// When a probability is none, or they add up to more than 1.
+    /// When a probability is not from 0 to 1, or they add up to more than 1.
     pub fn new(seed: u64, faults: Vec<Chance>) -> Result<Self, InvalidPlan> {
         for Chance { probability, fault, .. } in &faults {
             let share = if let Fault::Unprocessed { share } = fault { *share } else { 0.0 };
@@ -256,7 +256,7 @@ impl Plan {
     /// A plan that gives every request `fault`.
     ///
     /// # Errors
-    /// When the fault's share is none.
+    /// When the fault's share is not from 0 to 1.
     pub fn always(fault: Fault) -> Result<Self, InvalidPlan> {
         Self::new(0, vec![Chance::new(1.0, fault)])
     }

@@ -1,4 +1,4 @@
-//! The proxy that brings the faults about.
+//! The proxy that injects the faults.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -117,7 +117,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What ends a connection without an answer.
+/// Closes the connection without a response.
 #[derive(Debug)]
 struct Broken;
 
@@ -222,7 +222,7 @@ impl Shared {
     }
 }
 
-/// A call on its way to the endpoint.
+/// A call that is to be forwarded to the endpoint.
 #[derive(Debug)]
 struct Forward<'a> {
     shared: &'a Shared,
@@ -274,7 +274,7 @@ fn refuse(code: ErrorCode, reasons: &[ThrottlingReason]) -> Result<Response<Pace
     if !reasons.is_empty()
         && let Some(body) = body.as_object_mut()
     {
-        // one member spelled in two ways by the service's own model
+        // the service's own model spells this member in two ways
         let name = if code == ErrorCode::ThrottlingException { "throttlingReasons" } else { "ThrottlingReasons" };
         body.insert(name.to_owned(), json!(reasons));
     }

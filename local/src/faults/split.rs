@@ -25,7 +25,7 @@ pub(super) struct Split {
 }
 
 impl Call {
-    /// Reads a call. None if it is none.
+    /// Reads a call. `None` if the body is not a BatchWriteItem.
     pub(super) fn read(body: &[u8]) -> Option<Self> {
         let mut parameters: BTreeMap<String, Box<RawValue>> = serde_json::from_slice(body).ok()?;
         let requests = serde_json::from_str(parameters.remove("RequestItems")?.get()).ok()?;
@@ -58,7 +58,7 @@ impl Call {
     }
 }
 
-/// The `answer` to the forwarded part with what was held back among its unprocessed items. None if it is no such answer.
+/// The `answer` to the forwarded part with what was held back among its unprocessed items. `None` if the answer is not a BatchWriteItem's.
 pub(super) fn merge(answer: &[u8], held_back: Requests) -> Option<Bytes> {
     let mut answer: BTreeMap<String, Box<RawValue>> = serde_json::from_slice(answer).ok()?;
     let mut unprocessed: Requests = match answer.remove("UnprocessedItems") {

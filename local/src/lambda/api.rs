@@ -19,12 +19,12 @@ const MAX_RESPONSE_BYTES: usize = 6 * 1024 * 1024;
 
 const PREFIX: &str = "/2018-06-01/runtime/";
 
-/// What the environment cannot answer any more: its process is gone.
+/// The environment can answer no more: its process has ended.
 #[derive(Debug)]
-pub(super) struct Gone;
+pub(super) struct EnvironmentEnded;
 
-impl From<Gone> for Box<dyn std::error::Error + Send + Sync> {
-    fn from(_: Gone) -> Self {
+impl From<EnvironmentEnded> for Box<dyn std::error::Error + Send + Sync> {
+    fn from(_: EnvironmentEnded) -> Self {
         "the environment has ended".into()
     }
 }
@@ -34,14 +34,14 @@ pub(super) async fn answer(
     environment: Arc<Environment>,
     arn: Arc<str>,
     request: Request<Incoming>,
-) -> Result<Response<Full<Bytes>>, Gone> {
+) -> Result<Response<Full<Bytes>>, EnvironmentEnded> {
     let (head, body) = request.into_parts();
     let path = head.uri.path().strip_prefix(PREFIX).unwrap_or_default();
     if (&head.method, path) == (&Method::GET, "invocation/next") {
-        let assignment = environment.poll(clock::now()).await.map_err(|_| Gone)?;
-        return Ok(hand_out(&arn, assignment));
+        let assignment = environment.poll(clock::now()).await.map_err(|_| EnvironmentEnded)?;
+        return Ok(next_response(&arn, assignment));
     }
-    let body = body.collect().await.map_err(|_| Gone)?.to_bytes();
+    let body = body.collect().await.map_err(|_| EnvironmentEnded)?.to_bytes();
     let segments: Vec<_> = path.split('/').collect();
     let (status, answer) = match (head.method, segments.as_slice()) {
         (Method::POST, ["invocation", request_id, "response"]) => respond(&environment, request_id, body),
@@ -86,7 +86,7 @@ fn finish(environment: &Environment, request_id: &str, outcome: Outcome) -> (Sta
     }
 }
 
-fn hand_out(arn: &str, assignment: Assignment) -> Response<Full<Bytes>> {
+fn next_response(arn: &str, assignment: Assignment) -> Response<Full<Bytes>> {
     let Assignment { request_id, payload, timeout } = assignment;
     let deadline = clock::since_epoch() + timeout;
     let mut response = Response::new(Full::new(payload));

@@ -1,5 +1,5 @@
-//! One execution environment: what waits for its process, what the process works on, and what becomes of both when the
-//! process ends. No process and no HTTP here: both call in.
+//! One execution environment: the invocations that wait for its process, those the process works on, and what becomes of
+//! both when the process ends. The process and HTTP are elsewhere and call in.
 
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
@@ -26,7 +26,7 @@ impl Pending {
     /// Ends the invocation without its process.
     pub(super) fn end(self, outcome: Outcome) {
         let invocation = Invocation { request_id: self.request_id, outcome, duration: Duration::ZERO };
-        // whoever no longer waits does not care
+        // the caller may have stopped waiting
         let _ = self.reply.send(invocation);
     }
 }
@@ -73,7 +73,7 @@ pub(super) struct Environment {
     state: Mutex<State>,
     exclusive: bool,
     started: Instant,
-    handed_out: Notify,
+    assigned: Notify,
     kill: Notify,
 }
 
@@ -91,21 +91,21 @@ impl Environment {
             in_flight: HashMap::new(),
         };
         let exclusive = max_concurrency.get() == 1;
-        Self { state: Mutex::new(state), exclusive, started, handed_out: Notify::new(), kill: Notify::new() }
+        Self { state: Mutex::new(state), exclusive, started, assigned: Notify::new(), kill: Notify::new() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes an invocation, or hands it back when the process is at its end.
+    /// Takes an invocation, or returns it when the process has ended.
     pub(super) fn submit(&self, pending: Pending, now: Instant) -> Result<(), Pending> {
         let mut state = self.state();
         if matches!(state.stage, Stage::Ended) {
             return Err(pending);
         }
         state.waiting.push_back(pending);
-        self.hand_out(&mut state, now);
+        self.assign(&mut state, now);
         Ok(())
     }
 
@@ -120,7 +120,7 @@ impl Environment {
             state.stage = Stage::Ready(now - self.started);
         }
         state.pollers.push_back(poller);
-        self.hand_out(&mut state, now);
+        self.assign(&mut state, now);
         assignment
     }
 
@@ -140,12 +140,12 @@ impl Environment {
         loop {
             let next = self.state().in_flight.values().map(|in_flight| in_flight.deadline).min();
             let Some(deadline) = next else {
-                self.handed_out.notified().await;
+                self.assigned.notified().await;
                 continue;
             };
             tokio::select! {
                 () = tokio::time::sleep_until(deadline) => self.expire_until(deadline),
-                () = self.handed_out.notified() => {}
+                () = self.assigned.notified() => {}
             }
         }
     }
@@ -228,8 +228,8 @@ impl Environment {
         }
     }
 
-    /// Brings waiting invocations and polls together. A poll whose connection is gone is passed over.
-    fn hand_out(&self, state: &mut State, now: Instant) {
+    /// Brings waiting invocations and polls together. A poll whose connection is closed is skipped.
+    fn assign(&self, state: &mut State, now: Instant) {
         while !state.waiting.is_empty()
             && let Some(poller) = state.pollers.pop_front()
         {
@@ -237,7 +237,7 @@ impl Environment {
             match poller.send(Assignment { request_id: request_id.clone(), payload, timeout }) {
                 Ok(()) => {
                     state.in_flight.insert(request_id, InFlight { reply, started: now, deadline: now + timeout });
-                    self.handed_out.notify_one();
+                    self.assigned.notify_one();
                 }
                 Err(Assignment { request_id, payload, timeout }) => {
                     state.waiting.push_front(Pending { request_id, payload, timeout, reply });
@@ -249,7 +249,7 @@ impl Environment {
 
 impl InFlight {
     fn end(self, request_id: String, outcome: Outcome, now: Instant) {
-        // whoever no longer waits does not care
+        // the caller may have stopped waiting
         let _ = self.reply.send(Invocation { request_id, outcome, duration: now - self.started });
     }
 }
@@ -285,7 +285,7 @@ mod tests {
     const EXIT: Exit = Exit { status: None, stderr: Vec::new() };
 
     #[test]
-    fn what_was_handed_out_crashes_with_the_process_and_what_waits_is_given_back() {
+    fn what_was_assigned_crashes_with_the_process_and_what_waits_is_given_back() {
         let (environment, now) = environment(1);
         let mut first = submit(&environment, "first", now);
         let mut second = submit(&environment, "second", now);

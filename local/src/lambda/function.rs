@@ -74,9 +74,9 @@ impl Function {
     }
 
     /// Invokes the function with `payload`, at most 6 MB of JSON, and gives its deadline as `timeout` from when the
-    /// process takes it. Invocations beyond [`max_concurrency`](Self::max_concurrency) wait their turn.
+    /// process takes it. Invocations beyond [`max_concurrency`](Self::max_concurrency) wait until another has ended.
     ///
-    /// The event is on its way when this returns; the future only waits, on any runtime.
+    /// The event has been submitted when this returns; the future only waits, on any runtime.
     pub fn invoke(&self, payload: Bytes, timeout: Duration) -> impl Future<Output = Invocation> + Send + use<> {
         let request_id = random::uuid(0, INVOCATIONS.fetch_add(1, Ordering::Relaxed));
         let (reply, invocation) = oneshot::channel();
@@ -181,7 +181,7 @@ impl Shared {
             let (environment, arn) = (Arc::downgrade(&environment), self.arn.clone());
             serve(listener, Closing::Orderly, move |request| {
                 let (environment, arn) = (environment.upgrade(), arn.clone());
-                async move { api::answer(environment.ok_or(api::Gone)?, arn, request).await }
+                async move { api::answer(environment.ok_or(api::EnvironmentEnded)?, arn, request).await }
             })
         };
         let server = self.runtime.spawn(server).abort_handle();

@@ -143,7 +143,7 @@ impl QueueState {
     fn call(&self, headers: &HeaderMap, body: &[u8]) -> Result<Value, Refusal> {
         let target = headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
         let call = api::Call::read(target, body)?;
-        // the path counts only: whoever comes through a proxy knows another port
+        // the path alone counts: a client behind a proxy uses another port
         if !call.queue_url().ends_with(&self.path()) {
             return Err(Refusal("QueueDoesNotExist", "the specified queue does not exist"));
         }

@@ -1,7 +1,7 @@
 //! A queue: visibility, receive counts, redrive, and the order of FIFO groups.
 //!
-//! It has no clock. Every call that depends on the time is told it as `now`, the time since the Unix epoch, which must not
-//! run backwards; so a test lets a visibility timeout pass by saying so.
+//! It has no clock. Every call that depends on the time takes it as `now`, the time since the Unix epoch, which must not run
+//! backwards. So a test need not wait for a visibility timeout to pass.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -97,7 +97,7 @@ struct Stored {
     hidden_until: Option<Duration>,
 }
 
-/// What is delivered in order. A FIFO queue's message shares a lane with its group, a standard queue's has its own.
+/// Messages that are delivered in their order: those of a FIFO queue's group. Each message of a standard queue is alone.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Lane {
     Group(String),
@@ -176,7 +176,7 @@ impl Queue {
     }
 
     /// Receives up to `batch_size` visible messages as one event of at most 6 MB and hides them for the visibility
-    /// timeout. Messages received too often move to the dead-letter queue instead. None when nothing is to be had.
+    /// timeout. Messages received too often move to the dead-letter queue instead. None when nothing can be delivered.
     ///
     /// Standard queues deliver in order of sending, as far as visibility and [`Disorder`] let them. FIFO queues deliver as many messages
     /// of one group as they can and nothing of a group that has a message out of sight.
@@ -193,7 +193,7 @@ impl Queue {
             while receipts.len() < batch_size
                 && let Some(sequence) = self.lanes.get(&lane).and_then(|state| state.visible.first().copied())
             {
-                if self.bury(sequence) {
+                if self.move_to_dead_letters(sequence) {
                     continue;
                 }
                 let length = event.len();
@@ -313,7 +313,7 @@ impl Queue {
     }
 
     /// Moves a visible message that was received too often to the dead-letter queue.
-    fn bury(&mut self, sequence: u64) -> bool {
+    fn move_to_dead_letters(&mut self, sequence: u64) -> bool {
         let is_due = |stored: &Stored| stored.receive_count >= self.settings.max_receive_count;
         if !self.messages.get(&sequence).is_some_and(is_due) {
             return false;

@@ -2,7 +2,7 @@
 
 use super::{Decoder, KeyIndex, Options, PlanCache, VersionPlans};
 use crate::avro::{
-    plan::{self, Mismatch, Purpose, TrackedFields},
+    plan::{self, Mismatch, Purpose, TrackedFields, UnionCheck},
     schema_set::{SchemaErrors, SchemaId, SchemaVersion, Schemas, SetProblem, Subject},
     wire_format::WireFormat,
 };
@@ -83,7 +83,8 @@ fn writer(
     tracked: &TrackedFields,
     options: &Options,
 ) -> Result<VersionPlans, Vec<Mismatch>> {
-    let compile = |purpose| plan::compile(version.schema(), subject.newest().schema(), tracked, purpose);
+    let compile =
+        |purpose| plan::compile(version.schema(), subject.newest().schema(), tracked, purpose, UnionCheck::Strict);
     let json = options.formats.contains(&WireFormat::Json);
     Ok(VersionPlans {
         subject: subject.id(),

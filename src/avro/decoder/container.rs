@@ -1,13 +1,13 @@
 //! Reads containers, whose schema comes with them.
 
-use super::{Decoded, Decoder, Failure, Scratch, recognized, unread};
+use super::{Decoded, Decoder, FormatFailure, Scratch, recognized, unread};
 use crate::{
     avro::{
         container::Container,
         error::Problem,
         inflate::inflate,
         path::WithPath,
-        plan::{self, Plan, Purpose, TrackedFields},
+        plan::{self, Plan, Purpose, TrackedFields, UnionCheck},
         schema::Schema,
         walk::{self, Budget, Ending},
         wire_format::WireFormat,
@@ -100,7 +100,7 @@ impl Decoder {
         keys_only: bool,
         scratch: &mut Scratch,
         visitor: &mut V,
-    ) -> Result<Option<Decoded>, Failure> {
+    ) -> Result<Option<Decoded>, FormatFailure> {
         let Some(opened) = Container::open(body) else { return Ok(None) };
         let mut container = opened.map_err(|problem| recognized(FORMAT, Problem::Container(problem)))?;
         let plans = self.container_plan(container.schema)?;
@@ -141,7 +141,7 @@ impl Decoder {
     }
 
     /// The plan that reads records of the schema in `text`, whose name must be one of a subject's reader schema.
-    fn container_plan(&self, text: &str) -> Result<Arc<ContainerPlan>, Failure> {
+    fn container_plan(&self, text: &str) -> Result<Arc<ContainerPlan>, FormatFailure> {
         if let Some(plan) = self.containers.get(text) {
             return Ok(plan);
         }
@@ -156,7 +156,7 @@ impl Decoder {
         let subject = subject.ok_or_else(|| recognized(FORMAT, Problem::UnknownSchema(name.clone())))?;
         let tracked = self.tracked.get(usize::from(subject.id().0)).unwrap_or(NOTHING_TRACKED);
         let compile = |purpose| {
-            plan::compile(&writer, subject.newest().schema(), tracked, purpose)
+            plan::compile(&writer, subject.newest().schema(), tracked, purpose, UnionCheck::Lenient)
                 .map_err(|mismatches| recognized(FORMAT, Problem::Incompatible(mismatches)))
         };
         let (store, delete) = (compile(Purpose::Store)?, compile(Purpose::Delete)?);
@@ -173,7 +173,7 @@ mod tests {
     fn plan() -> Arc<ContainerPlan> {
         let schema =
             Schema::parse(r#"{"type": "record", "name": "R", "fields": [{"name": "f", "type": "int"}]}"#).unwrap();
-        let compile = |purpose| plan::compile(&schema, &schema, NOTHING_TRACKED, purpose).unwrap();
+        let compile = |purpose| plan::compile(&schema, &schema, NOTHING_TRACKED, purpose, UnionCheck::Lenient).unwrap();
         let (store, delete) = (compile(Purpose::Store), compile(Purpose::Delete));
         Arc::new(ContainerPlan { subject: SubjectId(0), store, delete })
     }

@@ -143,7 +143,7 @@ impl VersionPlans {
 
 /// Why a message is not read in one wire format, and how likely it is that the message is in that format. Of several
 /// failures the most likely is reported, and of equals the first.
-enum Failure {
+enum FormatFailure {
     Rejected(DecodeError, MatchConfidence),
     /// No other format is tried.
     Interrupted(Interruption),
@@ -186,8 +186,8 @@ impl Decoder {
             match self.attempt(*format, input, scratch, visitor) {
                 Ok(Some(decoded)) => return Ok(decoded),
                 Ok(None) => {}
-                Err(Failure::Interrupted(interruption)) => return Err(Undecoded::Interrupted(interruption)),
-                Err(Failure::Rejected(error, confidence)) => {
+                Err(FormatFailure::Interrupted(interruption)) => return Err(Undecoded::Interrupted(interruption)),
+                Err(FormatFailure::Rejected(error, confidence)) => {
                     if rejected.as_ref().is_none_or(|(_, first)| *first < confidence) {
                         rejected = Some((error, confidence));
                     }
@@ -213,7 +213,7 @@ impl Decoder {
         input: &Input<'_>,
         scratch: &mut Scratch,
         visitor: &mut V,
-    ) -> Result<Option<Decoded>, Failure> {
+    ) -> Result<Option<Decoded>, FormatFailure> {
         let (writer, datum) = match (format, input.body) {
             (WireFormat::Json, Body::Json(text)) => return self.json(text, input, scratch, visitor),
             (WireFormat::Container, Body::Binary(body)) => {
@@ -241,7 +241,7 @@ impl Decoder {
     }
 
     /// The version that the message names, or else the settings.
-    fn named(&self, format: WireFormat, input: &Input<'_>) -> Result<usize, Failure> {
+    fn named(&self, format: WireFormat, input: &Input<'_>) -> Result<usize, FormatFailure> {
         match input.schema {
             None => self.default.ok_or_else(|| likely(format, Problem::SchemaRequired)),
             Some(name) => {
@@ -252,7 +252,11 @@ impl Decoder {
     }
 
     /// The version that the message attribute or the header names, and the datum; none if there is neither.
-    fn confluent<'b>(&self, body: &'b [u8], attribute: Option<&[u8]>) -> Result<Option<(usize, &'b [u8])>, Failure> {
+    fn confluent<'b>(
+        &self,
+        body: &'b [u8],
+        attribute: Option<&[u8]>,
+    ) -> Result<Option<(usize, &'b [u8])>, FormatFailure> {
         const FORMAT: WireFormat = WireFormat::Confluent;
         let (id, datum) = match (attribute.map(framing::value_schema_id), framing::confluent(body)) {
             (Some(Some(id)), _) => (id, body),
@@ -270,7 +274,7 @@ impl Decoder {
         keys_only: bool,
         scratch: &mut Scratch,
         visitor: &mut V,
-    ) -> Result<Option<Decoded>, Failure> {
+    ) -> Result<Option<Decoded>, FormatFailure> {
         const FORMAT: WireFormat = WireFormat::Glue;
         let (compression, id, payload) = match framing::glue(body) {
             Header::None => return Ok(None),
@@ -293,7 +297,7 @@ impl Decoder {
         Limits { max_inflated_bytes: self.limits.max_inflated_bytes.min(scratch.max_bytes), ..self.limits }
     }
 
-    fn by_schema_id(&self, format: WireFormat, id: SchemaId) -> Result<usize, Failure> {
+    fn by_schema_id(&self, format: WireFormat, id: SchemaId) -> Result<usize, FormatFailure> {
         let writer = self.by_id.get(&id);
         writer.ok_or_else(|| likely(format, Problem::UnknownSchema(id.to_string().into())))
     }
@@ -305,7 +309,7 @@ impl Decoder {
         input: &Input<'_>,
         scratch: &mut Scratch,
         visitor: &mut V,
-    ) -> Result<Option<Decoded>, Failure> {
+    ) -> Result<Option<Decoded>, FormatFailure> {
         const FORMAT: WireFormat = WireFormat::Json;
         let Some(writer) = self.writers.get(self.named(FORMAT, input)?) else { return Ok(None) };
         let version = self.subject(writer.subject).and_then(|subject| subject.version(writer.version));
@@ -332,7 +336,7 @@ impl Decoder {
         datum: &[u8],
         keys: &mut Keys,
         visitor: &mut V,
-    ) -> Result<Option<Decoded>, Failure> {
+    ) -> Result<Option<Decoded>, FormatFailure> {
         let mut budget = Budget::new(self.limits);
         let place = (writer.subject, None);
         walk::read_record(plan, place, (datum, Ending::Last), &mut budget, keys, visitor)
@@ -342,19 +346,19 @@ impl Decoder {
 }
 
 #[cold]
-fn likely(format: WireFormat, problem: Problem) -> Failure {
-    Failure::Rejected(DecodeError::new(format, problem), MatchConfidence::Likely)
+fn likely(format: WireFormat, problem: Problem) -> FormatFailure {
+    FormatFailure::Rejected(DecodeError::new(format, problem), MatchConfidence::Likely)
 }
 
 #[cold]
-fn recognized(format: WireFormat, problem: Problem) -> Failure {
-    Failure::Rejected(DecodeError::new(format, problem), MatchConfidence::Recognized)
+fn recognized(format: WireFormat, problem: Problem) -> FormatFailure {
+    FormatFailure::Rejected(DecodeError::new(format, problem), MatchConfidence::Recognized)
 }
 
 #[cold]
-fn unread(format: WireFormat, record: usize, error: Box<WithPath<DatumError>>) -> Failure {
+fn unread(format: WireFormat, record: usize, error: Box<WithPath<DatumError>>) -> FormatFailure {
     match error.error().interruption() {
-        Some(interruption) => Failure::Interrupted(interruption),
+        Some(interruption) => FormatFailure::Interrupted(interruption),
         None => recognized(format, Problem::Datum { record, error }),
     }
 }

@@ -30,6 +30,17 @@ pub(crate) enum Purpose {
     DeleteFromJson,
 }
 
+/// What becomes of a branch of a writer's union that the reader cannot read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum UnionCheck {
+    /// It is a mismatch if nothing but null can be read, or if it is a decimal or a fixed that the reader has with another
+    /// size, precision or scale: mistakes in the schema directory that the start should find.
+    Strict,
+    /// It is a mismatch if there is no other branch. The schema is there because there are messages of it already, and a
+    /// message that does not use the branch is good.
+    Lenient,
+}
+
 /// The plan that reads datums of `writer` as records of `reader` and reports the `tracked` fields, or everything that
 /// prevents it.
 pub(crate) fn compile(
@@ -37,6 +48,7 @@ pub(crate) fn compile(
     reader: &Schema,
     tracked: &TrackedFields,
     purpose: Purpose,
+    unions: UnionCheck,
 ) -> Result<Plan, Vec<Mismatch>> {
     let plan = Plan {
         root: Node::Null,
@@ -50,6 +62,7 @@ pub(crate) fn compile(
         writer,
         reader,
         purpose,
+        unions,
         source: DatumSource::Message,
         plan,
         named: HashMap::new(),
@@ -84,6 +97,7 @@ pub(super) struct Compiler<'a> {
     pub(super) writer: &'a Schema,
     pub(super) reader: &'a Schema,
     pub(super) purpose: Purpose,
+    pub(super) unions: UnionCheck,
     pub(super) source: DatumSource,
     pub(super) plan: Plan,
     /// Nodes of records and enums, so that each pair is compiled once and recursion ends. Not those with tracked fields,

@@ -13,7 +13,7 @@ mod union;
 
 pub use matching::{Mismatch, MismatchProblem};
 
-pub(crate) use compile::{Purpose, compile};
+pub(crate) use compile::{Purpose, UnionCheck, compile};
 pub(crate) use tracked::TrackedFields;
 
 use crate::record::{Name, TrackedField};

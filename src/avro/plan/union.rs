@@ -1,7 +1,7 @@
 //! Compiles the unions of a writer.
 
 use super::{
-    Mismatch, MismatchProblem, Node,
+    Mismatch, MismatchProblem, Node, UnionCheck,
     compile::{Compiler, append},
     matching::{self, describe},
     record::Wanted,
@@ -10,9 +10,9 @@ use crate::avro::schema::{Type, TypeId};
 
 impl<'a> Compiler<'a> {
     /// A union is resolved branch by branch when a datum chooses one. A branch that cannot be read is a matter of the
-    /// messages that use it: they are rejected. It is a mismatch only if nothing but null can be read, or if the branch is
-    /// a decimal or a fixed that the reader has with another size, precision or scale.
+    /// messages that use it: they are rejected. When it is a mismatch all the same, [`UnionCheck`] says.
     pub(super) fn writer_union(&mut self, branches: &'a [TypeId], reader: TypeId, wanted: Wanted<'_>) -> Node {
+        let is_strict = self.unions == UnionCheck::Strict;
         let mut nodes = Vec::with_capacity(branches.len());
         let mut problems = Vec::new();
         let (mut has_place, mut is_readable) = (false, false);
@@ -23,13 +23,14 @@ impl<'a> Compiler<'a> {
                     has_place = true;
                     self.attempt(&mut problems, |compiler| compiler.node(*branch, reader, wanted))
                 }
-                Err(problem) if problem.is_changed_type() => self.mismatch(problem),
+                Err(problem) if is_strict && problem.is_changed_type() => self.mismatch(problem),
                 Err(problem) => {
                     problems.push(self.here(problem));
                     Node::Unresolvable
                 }
             };
-            is_readable |= node != Node::Unresolvable && (!matches!(writes, Type::Null) || branches.len() == 1);
+            is_readable |=
+                node != Node::Unresolvable && (!is_strict || !matches!(writes, Type::Null) || branches.len() == 1);
             nodes.push(node);
         }
         if !has_place {

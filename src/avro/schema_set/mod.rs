@@ -15,7 +15,7 @@ pub use subject::{FieldError, RecordJsonError, SchemaVersion, Subject};
 use super::{
     json_encode::{self, JsonEncodeError},
     path::WithPath,
-    plan::{self, Purpose, TrackedFields},
+    plan::{self, Purpose, TrackedFields, UnionCheck},
     schema::{Schema, Type},
 };
 use crate::record::SubjectId;
@@ -98,9 +98,13 @@ fn check(subject: &Subject, problems: &mut Vec<SetProblem>) {
         problems.push(SetProblem::Default { path: reader.path().into(), field: path, error });
     }
     for writer in subject.versions() {
-        if let Err(mismatches) =
-            plan::compile(writer.schema(), reader.schema(), &TrackedFields::default(), Purpose::Store)
-        {
+        if let Err(mismatches) = plan::compile(
+            writer.schema(),
+            reader.schema(),
+            &TrackedFields::default(),
+            Purpose::Store,
+            UnionCheck::Strict,
+        ) {
             problems.extend(subject.incompatible(writer.number(), mismatches));
         }
     }

@@ -6,11 +6,14 @@ mod evolution;
 mod formats;
 mod hostile;
 mod json;
+mod logical_types;
 pub(crate) mod model;
+pub(crate) mod model_values;
 mod oracle;
 mod schemas;
 mod tracked;
 pub(crate) mod tree;
+mod unions;
 
 use super::{
     Body, DecodeError, Decoder, Input, Options, SchemaFile, Schemas, Scratch, Undecoded, WireFormat, binary,

@@ -1,7 +1,8 @@
 //! Random schemas, evolutions and values, with apache-avro as the other implementation.
 
 use super::{
-    model::{Dice, Model, evolved, model, schema, sorted, tree, value},
+    model::{Model, evolved, model, schema},
+    model_values::{Dice, sorted, tree, value},
     *,
 };
 use crate::avro::{

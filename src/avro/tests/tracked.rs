@@ -1,7 +1,8 @@
 //! The fields that are reported as tracked: keys, versions, times to live.
 
 use super::{
-    model::{Dice, evolved, json_text, model, schema, sorted, value},
+    model::{evolved, model, schema},
+    model_values::{Dice, json_text, sorted, value},
     tree::record,
     *,
 };

@@ -7,14 +7,14 @@
 //!
 //! - Of two items with one key in one event, the later one is written. Versions are all written, and the table decides; they
 //!   go one after the other where one of them is a deletion.
-//! - In a FIFO queue the items of a message go when the message before it in its group has its end ([`order`]). Groups do not
+//! - In a FIFO queue the items of a message go when the message before it in its group has its end (`order`). Groups do not
 //!   wait for one another.
 //! - A write whose response does not come may be applied later than what is sent after it. So nothing is sent after it that
 //!   must follow it: in a FIFO group it is left unfinished. Between invocations of a standard queue only `version` keeps order.
 //!
 //! # One item never takes others with it
 //!
-//! A call that is refused as invalid, or fails again and again, is halved until the item at fault stands alone ([`queue`]).
+//! A call that is refused as invalid, or fails again and again, is halved until the item at fault stands alone (`queue`).
 //! First attempts go before repeated ones, tables have their turns, and each has a limiter of its own.
 
 mod backoff;

@@ -95,6 +95,8 @@ pub(super) enum Doubt {
 pub(super) struct TableQueue {
     /// Items that were never sent and go in batches.
     first: VecDeque<Index>,
+    /// Items, by message, that share no call with those of another message.
+    apart: VecDeque<(usize, VecDeque<Index>)>,
     /// Items that were never sent and go alone.
     conditional: VecDeque<Index>,
     /// Items that came back unprocessed.
@@ -114,6 +116,15 @@ impl TableQueue {
         if is_conditional { self.conditional.push_back(index) } else { self.first.push_back(index) }
     }
 
+    /// An item of `message` that must not share the fate of another message's: a call without a response is not repeated for
+    /// it, so that a neighbour that never gets one would keep it from being written each time.
+    pub(super) fn push_apart(&mut self, index: Index, message: usize) {
+        match self.apart.back_mut() {
+            Some((last, items)) if *last == message => items.push_back(index),
+            _ => self.apart.push_back((message, VecDeque::from([index]))),
+        }
+    }
+
     pub(super) fn push_unprocessed(&mut self, items: Vec<Index>) {
         self.unprocessed.extend(items);
     }
@@ -130,13 +141,23 @@ impl TableQueue {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.first.is_empty() && self.conditional.is_empty() && self.unprocessed.is_empty() && self.repeated.is_empty()
+        self.first.is_empty()
+            && self.apart.is_empty()
+            && self.conditional.is_empty()
+            && self.unprocessed.is_empty()
+            && self.repeated.is_empty()
     }
 
     /// The next call: first attempts before repeated ones.
     pub(super) fn pop(&mut self, items: &Items, table: TableId) -> Option<Job> {
         if let Some(batch) = WriteBatch::take(items, table, &mut self.first) {
             return Some(Job::new(JobWrite::Batch(batch)));
+        }
+        while let Some((_, apart)) = self.apart.front_mut() {
+            if let Some(batch) = WriteBatch::take(items, table, apart) {
+                return Some(Job::new(JobWrite::Batch(batch)));
+            }
+            self.apart.pop_front();
         }
         if let Some(index) = self.conditional.pop_front() {
             return Some(Job::new(JobWrite::Conditional(index)));

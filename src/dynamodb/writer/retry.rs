@@ -123,9 +123,11 @@ impl<'w> RetryLoop<'w> {
                     }
                 }
             }
-            let is_conditional = self.items.is_conditional(item);
-            if let Some(queue) = self.tables.get_mut(item.table.index()) {
-                queue.push(index, is_conditional);
+            let (is_conditional, is_final) = (self.items.is_conditional(item), self.is_final_if_ambiguous(index));
+            match self.tables.get_mut(item.table.index()) {
+                Some(queue) if is_final && !is_conditional => queue.push_apart(index, item.message),
+                Some(queue) => queue.push(index, is_conditional),
+                None => {}
             }
         }
     }
@@ -194,10 +196,20 @@ impl<'w> RetryLoop<'w> {
     fn requeue_due(&mut self, now: Instant) {
         while self.delayed.peek().is_some_and(|Reverse(delayed)| delayed.due <= now) {
             let Some(Reverse(Delayed { table, what, .. })) = self.delayed.pop() else { return };
+            let (apart, shared) = match &what {
+                Waiting::Unprocessed(items) => items.iter().partition(|index| self.is_final_if_ambiguous(**index)),
+                Waiting::Job(_) => (Vec::new(), Vec::new()),
+            };
+            let items = self.items.as_slice();
             let Some(queue) = self.tables.get_mut(table.index()) else { continue };
             match what {
                 Waiting::Job(job) => queue.push_repeated(job),
-                Waiting::Unprocessed(items) => queue.push_unprocessed(items),
+                Waiting::Unprocessed(_) => {
+                    queue.push_unprocessed(shared);
+                    for index in apart {
+                        items.get(index).into_iter().for_each(|item| queue.push_apart(index, item.message));
+                    }
+                }
             }
         }
     }
@@ -340,19 +352,22 @@ impl<'w> RetryLoop<'w> {
         }
     }
 
-    /// Leaves those items of a call unfinished after which something newer must be written, since the call may be applied yet,
-    /// even after what follows it. Gives what is left of the call. In a FIFO group only a version guards an item.
+    /// Leaves those items of a call unfinished that must not be sent again. Gives what is left of the call.
     fn leave_ambiguous(&mut self, job: Job, cause: &str) -> Option<Job> {
-        let is_ambiguous = |&index: &Index| {
-            let is_guarded = self.item(index).is_some_and(|item| self.items.version(item).is_some());
-            (self.fifo.is_some() && !is_guarded) || self.followers.contains_key(&index)
-        };
-        let ambiguous: Vec<Index> = job.items().iter().copied().filter(is_ambiguous).collect();
+        let is_final = |&index: &Index| self.is_final_if_ambiguous(index);
+        let ambiguous: Vec<Index> = job.items().iter().copied().filter(is_final).collect();
         if ambiguous.is_empty() {
             return Some(job);
         }
         self.note(&ambiguous, cause);
         job.without(&ambiguous)
+    }
+
+    /// Whether an item is left unfinished by a call without a response: something newer must be written after it, and the call
+    /// may be applied even after that. In a FIFO group only a version guards an item.
+    fn is_final_if_ambiguous(&self, index: Index) -> bool {
+        let is_guarded = self.item(index).is_some_and(|item| self.items.version(item).is_some());
+        (self.fifo.is_some() && !is_guarded) || self.followers.contains_key(&index)
     }
 
     /// Sends the halves of a call at once. False if an item stands alone.

@@ -1,0 +1,70 @@
+//! Logical types of writers and readers that differ.
+
+use super::{tree::record, *};
+
+/// Which the specification says of decimals only. apache-avro 0.22 reads any decimal as any other of at least its size.
+#[test]
+fn decimals_of_another_precision_or_scale_stop_the_start() {
+    let decimal = |precision: u32, scale: u32| {
+        field_of(&format!(
+            r#"{{"type": "bytes", "logicalType": "decimal", "precision": {precision}, "scale": {scale}}}"#
+        ))
+    };
+    let bytes = field_of("\"bytes\"");
+    for other in [decimal(5, 3), decimal(6, 2)] {
+        let error = versions(&[&decimal(5, 2), &other]).unwrap_err();
+        assert!(error.ends_with("f: decimals match only if precision and scale are the same"), "{error}");
+    }
+    // Where one of them is not a decimal the underlying types match, and the reader says what the bytes mean.
+    let body = r#"{"f": "AQ=="}"#;
+    assert_eq!(evolve(&bytes, body, &decimal(5, 2)), Ok(record([("f", Tree::Decimal(vec![1], 2))])));
+    assert_eq!(evolve(&decimal(5, 2), r#"{"f": 0.01}"#, &bytes), Ok(record([("f", Tree::Bytes(vec![1]))])));
+}
+
+/// The specification knows no conversion between logical types: the reader's holds, and a number keeps its value.
+#[test]
+fn other_logical_types_are_as_the_reader_says() {
+    let int = field_of("\"int\"");
+    let date = field_of(r#"{"type": "int", "logicalType": "date"}"#);
+    let millis = field_of(r#"{"type": "long", "logicalType": "timestamp-millis"}"#);
+    let micros = field_of(r#"{"type": "long", "logicalType": "timestamp-micros"}"#);
+    let one = r#"{"f": 1}"#;
+    assert_eq!(evolve(&int, one, &date), Ok(record([("f", Tree::Date(1))])));
+    assert_eq!(evolve(&date, one, &int), Ok(record([("f", Tree::Long(1))])));
+    assert_eq!(evolve(&date, one, &millis), Ok(record([("f", Tree::Long(1))])));
+    assert_eq!(evolve(&millis, one, &micros), Ok(record([("f", Tree::Long(1))])));
+}
+
+#[test]
+fn a_decimal_is_never_text_nor_text_a_decimal() {
+    let decimal = r#"{"type": "bytes", "logicalType": "decimal", "precision": 5, "scale": 2}"#;
+    let fixed = r#"{"type": "fixed", "name": "D", "size": 4, "logicalType": "decimal", "precision": 5, "scale": 2}"#;
+    let optional = |ty: &str| format!(r#"["null", {ty}]"#);
+    let plain = |ty: &str| ty.to_owned();
+    let within: [fn(&str) -> String; 4] = [
+        str::to_owned,
+        |ty| format!(r#"{{"type": "array", "items": {ty}}}"#),
+        |ty| format!(r#"{{"type": "map", "values": {ty}}}"#),
+        |ty| format!(r#"{{"type": "record", "name": "I", "fields": [{{"name": "g", "type": {ty}}}]}}"#),
+    ];
+    for number in [decimal, fixed] {
+        for (writer, reader) in [(number, "\"string\""), ("\"string\"", number)] {
+            for (writer, reader) in [
+                (plain(writer), plain(reader)),
+                (optional(writer), plain(reader)),
+                (plain(writer), optional(reader)),
+                (optional(writer), optional(reader)),
+            ] {
+                for within in &within {
+                    let read = versions(&[&field_of(&within(&writer)), &field_of(&within(&reader))]);
+                    assert!(read.unwrap_err().starts_with("subject s: version 1 cannot be read"), "{writer} {reader}");
+                }
+            }
+        }
+    }
+    // of a union's text and decimal each is read as itself
+    let both = field_of(&format!(r#"["string", {decimal}]"#));
+    assert_eq!(evolve(&both, r#"{"f": "12.34"}"#, &both), Ok(record([("f", "12.34".into())])));
+    let read = evolve(&field_of("\"string\""), r#"{"f": "12.34"}"#, &field_of(&format!(r#"[{decimal}, "string"]"#)));
+    assert_eq!(read, Ok(record([("f", "12.34".into())])));
+}
