@@ -13,6 +13,7 @@
     reason = "a test may panic, and reads the machine it runs on"
 )]
 
+mod isolation;
 mod messages;
 mod mixed;
 #[path = "../support/mod.rs"]
