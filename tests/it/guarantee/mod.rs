@@ -1,6 +1,7 @@
 //! The guarantee, asserted from the table's contents over thousands of seeded invocations in virtual time: whatever fails,
 //! a message that is not returned is durable, and nothing is said twice or made up.
 
+mod isolation;
 mod messages;
 mod mixed;
 use crate::support::fake_dynamodb::{FakeDynamoDb, Faults};
@@ -147,7 +148,7 @@ async fn the_reasons_of_throttles_are_counted_apart() {
     let handler = handler(&table, 1);
     let (returned, figures) = invoke(&handler, &[good(0)], "standard").await;
     assert_eq!(returned.len() as u64 + figures["MessagesStored"].as_u64().unwrap(), 1);
-    let kinds = ["ThrottlesTable", "ThrottlesIndex", "ThrottlesHotPartition", "ThrottlesAccount"];
+    let kinds = ["ThrottlesTable", "ThrottlesIndex", "ThrottlesHotPartition", "ThrottlesAccount", "ThrottlesUnknown"];
     let counts = kinds.map(|kind| figures[kind].as_u64().unwrap());
     assert_eq!(figures["Throttles"].as_u64().unwrap(), counts.iter().sum::<u64>());
     assert!(counts.iter().filter(|count| **count > 0).count() >= 2, "{counts:?}");
