@@ -1,17 +1,5 @@
 //! The tables of README and docs name what there is, all of it and nothing else; so does the template.
 
-#![allow(
-    clippy::cast_possible_truncation,
-    clippy::cast_possible_wrap,
-    clippy::disallowed_methods,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    unreachable_pub,
-    reason = "a test may panic, and reads the machine it runs on"
-)]
-
 use avro_ingest::avro::WireFormat;
 use avro_ingest::metrics::Metric;
 use avro_ingest::outcome::Reason;
