@@ -143,6 +143,12 @@ impl Aws {
         json_of(&self.call(service, Method::GET, path, &[], Bytes::new()).await?)
     }
 
+    /// What is behind a URL that AWS has signed already.
+    pub(crate) async fn download(&self, url: &str) -> Result<Bytes, CallError> {
+        let request = Request::get(url).body(Bytes::new()).map_err(|error| CallError::NotSent(error.into()))?;
+        self.exchange(url, request).await
+    }
+
     /// A call of the query protocol: the members of the list `list` in the result, each as its texts by their names.
     pub(crate) async fn query(
         &self,
@@ -213,10 +219,16 @@ impl Aws {
         let (instructions, _) = sign(signable, &params).map_err(|error| not_sent(error.into()))?.into_parts();
         instructions.apply_to_request_http1x(&mut request);
 
+        self.exchange(&url, request).await
+    }
+
+    async fn exchange(&self, url: &str, request: Request<Bytes>) -> Result<Bytes, CallError> {
+        // the query of a signed URL is as good as a password
+        let named = url.split('?').next().unwrap_or(url);
         let response = tokio::time::timeout(TIMEOUT, self.transport.send(request)).await;
         let response =
-            response.map_err(|_| CallError::NoResponse(format!("{url} did not respond within {TIMEOUT:?}")))?;
-        let response = response.map_err(|error| CallError::NoResponse(format!("{url}: {error}")))?;
+            response.map_err(|_| CallError::NoResponse(format!("{named} did not respond within {TIMEOUT:?}")))?;
+        let response = response.map_err(|error| CallError::NoResponse(format!("{named}: {error}")))?;
         let (status, body) = (response.status(), response.into_body());
         if status.is_success() { Ok(body) } else { Err(refused(status, &body)) }
     }

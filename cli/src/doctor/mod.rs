@@ -2,17 +2,16 @@
 
 mod checks;
 mod facts;
+mod layers;
 
 use crate::Outcome;
 use crate::aws::Aws;
 use avro_ingest::schema_dir;
-use avro_ingest::settings::Settings;
-use avro_ingest::transcode::Transcoder;
 use checks::{CHECKS, Severity};
-use facts::{Fact, Facts, SchemaTable, Targets};
+use facts::{Facts, Targets};
 use indicatif::ProgressBar;
 use serde::Serialize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Looks at a deployment and says what is wrong, why it matters and what to do. Exit code 1 if something is; it only reads.
@@ -37,7 +36,7 @@ pub(crate) struct Arguments {
     /// The table
     #[arg(long, value_name = "NAME", requires = "function")]
     table: Option<String>,
-    /// The schema directory that was deployed, for the keys of the table
+    /// A schema directory that should be what is deployed
     #[arg(long, value_name = "DIR")]
     schemas: Option<PathBuf>,
     /// Print JSON
@@ -78,8 +77,8 @@ pub(crate) async fn run(arguments: &Arguments) -> Outcome {
         _ => return Err("--stack, or --function with --queue-url and --table, is needed".into()),
     };
     let schemas = match &arguments.schemas {
-        Some(directory) => schema_tables(directory, &targets.table),
-        None => Err("give --schemas, the directory that was deployed".to_owned()),
+        Some(directory) => Ok(schema_dir::read(directory)?),
+        None => Err("give --schemas, the directory that should be deployed".to_owned()),
     };
     let facts = Facts::gather(&aws, &targets, schemas).await;
     bar.finish_and_clear();
@@ -102,20 +101,6 @@ fn findings(facts: &Facts) -> Vec<Finding> {
         Finding { check: check.name, severity: check.severity, status, what, why: check.why, fix: check.fix }
     };
     CHECKS.iter().map(judge).collect()
-}
-
-/// The tables of a schema directory with their keys.
-fn schema_tables(directory: &Path, table: &str) -> Fact<Vec<SchemaTable>> {
-    let settings = Settings::parse(|name| (name == "TABLE_NAME").then(|| table.to_owned()));
-    let settings = settings.map_err(|error| error.to_string())?;
-    let files = schema_dir::read(directory).map_err(|error| error.to_string())?;
-    let transcoder = Transcoder::new(&settings, files).map_err(|error| error.to_string())?;
-    let of_subject = transcoder.subjects().map(|(subject, mapping)| SchemaTable {
-        subject: subject.name().to_owned(),
-        table: mapping.table.clone(),
-        keys: mapping.key_schema().map(|(name, key_type)| (name.to_owned(), format!("{key_type:?}"))).collect(),
-    });
-    Ok(of_subject.collect())
 }
 
 fn show(findings: &[Finding]) {

@@ -175,8 +175,8 @@ pub(crate) const COUNTS: [&str; 15] = [
 ];
 
 /// Throttles by what was over its limit.
-pub(crate) const THROTTLES: [&str; 4] =
-    ["ThrottlesTable", "ThrottlesIndex", "ThrottlesHotPartition", "ThrottlesAccount"];
+pub(crate) const THROTTLES: [&str; 5] =
+    ["ThrottlesTable", "ThrottlesIndex", "ThrottlesHotPartition", "ThrottlesAccount", "ThrottlesUnknown"];
 
 /// One dimension's values, the largest first.
 pub(crate) fn by_dimension(totals: &Totals, dimension: &str) -> Vec<(String, f64)> {

@@ -43,11 +43,17 @@ impl Moto {
 
     /// `ingest` with this server for AWS.
     pub(crate) fn ingest(&self, arguments: &[&str]) -> Output {
+        self.ingest_with(arguments, &[])
+    }
+
+    /// The same with further variables, such as the endpoint of one service.
+    pub(crate) fn ingest_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
         Command::new(env!("CARGO_BIN_EXE_ingest"))
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .args(arguments)
             .env("AWS_ENDPOINT_URL", self.url())
             .envs([("AWS_REGION", "us-east-1"), ("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")])
+            .envs(variables.iter().copied())
             .env_remove("AWS_PROFILE")
             .output()
             .unwrap()

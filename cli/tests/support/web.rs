@@ -19,7 +19,7 @@ impl Asked {
 }
 
 /// Serves `answer`, a status and a body, for as long as the process lives, and says where.
-pub(crate) fn serve(answer: impl Fn(&Asked) -> (u16, String) + Send + Sync + 'static) -> String {
+pub(crate) fn serve<B: Into<Vec<u8>> + 'static>(answer: impl Fn(&Asked) -> (u16, B) + Send + Sync + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let answer = std::sync::Arc::new(answer);
@@ -32,7 +32,7 @@ pub(crate) fn serve(answer: impl Fn(&Asked) -> (u16, String) + Send + Sync + 'st
     url
 }
 
-fn one(mut stream: TcpStream, answer: &dyn Fn(&Asked) -> (u16, String)) {
+fn one<B: Into<Vec<u8>>>(mut stream: TcpStream, answer: &dyn Fn(&Asked) -> (u16, B)) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let mut first = String::new();
     reader.read_line(&mut first).unwrap();
@@ -47,6 +47,8 @@ fn one(mut stream: TcpStream, answer: &dyn Fn(&Asked) -> (u16, String)) {
     let mut body = vec![0; length.map_or(0, |(_, length)| length.parse().unwrap())];
     reader.read_exact(&mut body).unwrap();
     let line = first.split(' ').take(2).collect::<Vec<_>>().join(" ");
-    let (status, text) = answer(&Asked { line, headers, body: String::from_utf8(body).unwrap() });
-    write!(stream, "HTTP/1.1 {status} x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{text}", text.len()).unwrap();
+    let (status, answered) = answer(&Asked { line, headers, body: String::from_utf8(body).unwrap() });
+    let answered = answered.into();
+    write!(stream, "HTTP/1.1 {status} x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", answered.len()).unwrap();
+    stream.write_all(&answered).unwrap();
 }

@@ -190,6 +190,11 @@ impl Mapping {
         self.keys().map(|key| (key.attribute.text(), key.key_type))
     }
 
+    /// The attribute that says when an item expires, if one does.
+    pub fn ttl_attribute(&self) -> Option<&str> {
+        self.ttl.as_ref().map(|ttl| ttl.attribute.text())
+    }
+
     pub(crate) fn keys(&self) -> impl Iterator<Item = &Key> {
         [Some(&self.partition_key), self.sort_key.as_ref()].into_iter().flatten()
     }

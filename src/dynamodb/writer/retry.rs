@@ -1,13 +1,14 @@
-//! The writes of one event: what is sent when, and what each response means for its items.
+//! The writes of one event: what waits, what is sent when. What a response means for its items is in `completed`.
+
+mod completed;
 
 use super::super::batch::{Distinct, Index};
 use super::super::item::{Item, Items};
 use super::super::mapping::TableId;
-use super::super::response::{CallError, Throttle, WriteResponse};
 use super::backoff::Backoff;
 use super::delayed::{Delayed, Waiting};
 use super::order::{Group, GroupOrder, lets_pass};
-use super::queue::{Doubt, Failure, Job, TableQueue};
+use super::queue::TableQueue;
 use super::{CallEnd, WriteOutcome, WriteReport, Writer};
 use crate::clock;
 use crate::limiter::{ConcurrencyLimiter, Permit, any_permit};
@@ -22,10 +23,6 @@ use tokio::time::{Instant, sleep_until};
 
 /// A call starts while the bodies in flight have fewer bytes: the most of one call. So there are never more than twice as many.
 const MAX_BYTES_IN_FLIGHT: usize = super::super::batch::MAX_BATCH_BYTES;
-
-/// So many items that no key fits the table's, and nothing it has taken, are the mapping's mistake, not theirs: as many as a
-/// call has.
-const DOUBTS_ARE_CERTAIN: usize = super::super::batch::MAX_BATCH_ITEMS;
 
 /// The writes of one event, under way.
 pub(super) struct RetryLoop<'w> {
@@ -257,211 +254,8 @@ impl<'w> RetryLoop<'w> {
         figures.most_in_flight = figures.most_in_flight.max(self.calls.len());
     }
 
-    fn on_completed(&mut self, CallEnd { job, result, latency, bytes, body_bytes }: CallEnd, now: Instant) {
-        self.bytes_in_flight = self.bytes_in_flight.saturating_sub(body_bytes);
-        let figures = &mut self.report.figures;
-        figures.latencies.push(latency);
-        figures.bytes += bytes;
-        let Some(table) = job.items().first().and_then(|&index| self.item(index)).map(|item| item.table) else {
-            return;
-        };
-        if matches!(result, Ok(_) | Err(CallError::StaleVersion)) {
-            self.table_has_taken(table);
-        }
-        match result {
-            Ok(response) => self.on_written(table, &job, &response, now),
-            Err(CallError::StaleVersion) => self.end(job.items(), &WriteOutcome::Superseded),
-            Err(CallError::Throttled(throttle)) => {
-                self.report.figures.count_throttle(throttle, 1);
-                let failure = match throttle {
-                    Throttle::Table | Throttle::Index | Throttle::Account => Failure::Throttle,
-                    Throttle::HotPartition | Throttle::Unknown => Failure::Other,
-                };
-                self.retry(table, job, failure, throttle.name(), now);
-            }
-            Err(CallError::Transient { connection, cause }) => {
-                // a connection that died while the environment was frozen fails at once and costs one try
-                if connection && self.attempts_of(job.items()) <= 1 {
-                    self.note(job.items(), &cause);
-                    self.delay(table, Waiting::Job(job), now);
-                } else {
-                    let job = if connection { self.leave_ambiguous(job, &cause) } else { Some(job) };
-                    job.into_iter().for_each(|job| self.retry(table, job, Failure::Other, &cause, now));
-                }
-            }
-            Err(CallError::TimedOut) => {
-                let cause = "no response in time";
-                let job = self.leave_ambiguous(job, cause);
-                job.into_iter().for_each(|job| self.retry(table, job, Failure::Timeout, cause, now));
-            }
-            Err(CallError::Invalid(said)) => {
-                if !self.halve(table, &job) {
-                    self.reject(job.items(), &said);
-                }
-            }
-            Err(CallError::KeyMismatch(said)) => self.doubt(table, &job, Doubt::KeyMismatch(said)),
-            Err(CallError::AccessDenied(said)) => self.doubt(table, &job, Doubt::AccessDenied(said)),
-            Err(CallError::ConditionFailed { .. }) => {
-                let cause = "its condition failed, and the stored item does not say why";
-                self.retry(table, job, Failure::Other, cause, now);
-            }
-            Err(CallError::Fatal(cause)) => {
-                self.end(job.items(), &WriteOutcome::Refused(cause.clone()));
-                self.break_table(table, cause);
-            }
-        }
-    }
-
-    fn on_written(&mut self, table: TableId, job: &Job, response: &WriteResponse, now: Instant) {
-        let figures = &mut self.report.figures;
-        figures.write_units += response.write_units;
-        figures.unprocessed_items += response.unprocessed.len();
-        // DynamoDB returns items for want of the table's throughput, and names no other limit
-        figures.count_throttle(Throttle::Table, response.unprocessed.len());
-        let (unprocessed, stored) = self.divide(job.items(), &response.unprocessed);
-        self.end(&stored, &WriteOutcome::Stored);
-        if !unprocessed.is_empty() {
-            self.note(&unprocessed, "returned unprocessed");
-            let due = now + self.backoff(Backoff::THROTTLE, &unprocessed);
-            self.delay(table, Waiting::Unprocessed(unprocessed), due);
-        }
-    }
-
-    /// Divides the items of a call into those returned unprocessed and those stored. If any key returned is not among them,
-    /// none counts as stored.
-    fn divide(&self, sent: &[Index], unprocessed: &[Vec<u8>]) -> (Vec<Index>, Vec<Index>) {
-        if unprocessed.is_empty() {
-            return (Vec::new(), sent.to_vec());
-        }
-        let is_unprocessed = |&index: &Index| {
-            let key = self.item(index).map(|item| self.items.key(item));
-            key.is_none_or(|key| unprocessed.iter().any(|other| other == key))
-        };
-        let (again, stored): (Vec<_>, Vec<_>) = sent.iter().copied().partition(is_unprocessed);
-        if again.len() == unprocessed.len() { (again, stored) } else { (sent.to_vec(), Vec::new()) }
-    }
-
-    /// Sends a call again after a backoff, divided if it has failed often.
-    fn retry(&mut self, table: TableId, job: Job, failure: Failure, cause: &str, now: Instant) {
-        tracing::debug!(cause, items = job.items().len(), "write call failed");
-        self.note(job.items(), cause);
-        let base = if failure == Failure::Throttle { Backoff::THROTTLE } else { Backoff::TRANSIENT };
-        let due = now + self.backoff(base, job.items());
-        for job in job.after(failure) {
-            self.delay(table, Waiting::Job(job), due);
-        }
-    }
-
-    /// Leaves those items of a call unfinished that must not be sent again. Gives what is left of the call.
-    fn leave_ambiguous(&mut self, job: Job, cause: &str) -> Option<Job> {
-        let is_final = |&index: &Index| self.is_final_if_ambiguous(index);
-        let ambiguous: Vec<Index> = job.items().iter().copied().filter(is_final).collect();
-        if ambiguous.is_empty() {
-            return Some(job);
-        }
-        self.note(&ambiguous, cause);
-        job.without(&ambiguous)
-    }
-
-    /// Whether an item is left unfinished by a call without a response: something newer must be written after it, and the call
-    /// may be applied even after that. In a FIFO group only a version guards an item.
-    fn is_final_if_ambiguous(&self, index: Index) -> bool {
-        let is_guarded = self.item(index).is_some_and(|item| self.items.version(item).is_some());
-        (self.fifo.is_some() && !is_guarded) || self.followers.contains_key(&index)
-    }
-
-    /// Sends the halves of a call at once. False if an item stands alone.
-    fn halve(&mut self, table: TableId, job: &Job) -> bool {
-        match (job.halves(), self.tables.get_mut(table.index())) {
-            (Some(halves), Some(queue)) => {
-                queue.push_halves(halves);
-                true
-            }
-            _ => false,
-        }
-    }
-
-    /// Ends an item that can never be written. Those it stood in for are then to be written as if it had not been there: a
-    /// good message must not go down with a bad one of its key.
-    fn reject(&mut self, alone: &[Index], said: &str) {
-        for index in alone {
-            let others = self.superseded.remove(index).unwrap_or_default();
-            let followers = self.followers.entry(*index).or_default();
-            let behind = std::mem::replace(followers, others);
-            followers.extend(behind);
-        }
-        self.end(alone, &WriteOutcome::Rejected(said.into()));
-    }
-
-    /// An item that failed alone may be at fault, or the table's set-up. It is the item if others get through.
-    fn doubt(&mut self, table: TableId, job: &Job, doubt: Doubt) {
-        if self.halve(table, job) {
-            return;
-        }
-        let (Some(queue), Some(&index)) = (self.tables.get_mut(table.index()), job.items().first()) else { return };
-        if queue.has_taken {
-            self.end_doubted(index, doubt);
-            return;
-        }
-        queue.doubtful.push((index, doubt));
-        if queue.doubtful.len() >= DOUBTS_ARE_CERTAIN {
-            self.end_doubtful_of(table);
-        }
-    }
-
-    fn end_doubted(&mut self, index: Index, doubt: Doubt) {
-        match doubt {
-            Doubt::KeyMismatch(said) => self.reject(&[index], &said),
-            Doubt::AccessDenied(said) => self.end(&[index], &WriteOutcome::Refused(said)),
-        }
-    }
-
-    /// The table's set-up is right: items that failed alone are at fault themselves.
-    fn table_has_taken(&mut self, table: TableId) {
-        let Some(queue) = self.tables.get_mut(table.index()) else { return };
-        queue.has_taken = true;
-        for (index, doubt) in std::mem::take(&mut queue.doubtful) {
-            self.end_doubted(index, doubt);
-        }
-    }
-
-    /// Ends what failed alone at tables that have taken nothing. True if there was any.
-    fn end_doubtful(&mut self) -> bool {
-        let doubtful: Vec<usize> = (0..self.tables.len())
-            .filter(|&table| self.tables.get(table).is_some_and(|queue| !queue.doubtful.is_empty()))
-            .collect();
-        doubtful.iter().for_each(|&table| self.end_doubtful_of(TableId::new(table)));
-        !doubtful.is_empty()
-    }
-
-    /// Nothing gets through to this table: an operator must fix it, and no item is to blame.
-    fn end_doubtful_of(&mut self, table: TableId) {
-        let Some(queue) = self.tables.get_mut(table.index()) else { return };
-        for (index, doubt) in std::mem::take(&mut queue.doubtful) {
-            let (Doubt::KeyMismatch(cause) | Doubt::AccessDenied(cause)) = doubt;
-            self.break_table(table, cause.clone());
-            self.end(&[index], &WriteOutcome::Refused(cause));
-        }
-    }
-
-    fn break_table(&mut self, table: TableId, cause: Box<str>) {
-        if let Some(queue) = self.tables.get_mut(table.index()) {
-            queue.broken.get_or_insert_with(|| cause.clone());
-        }
-        self.report.fatal.get_or_insert(cause);
-    }
-
     fn item(&self, index: Index) -> Option<&'w Item> {
         self.items.as_slice().get(index)
-    }
-
-    fn note(&mut self, items: &[Index], cause: &str) {
-        let cause: Arc<str> = cause.into();
-        for &index in items {
-            if let Some(slot) = self.causes.get_mut(index) {
-                *slot = Some(Arc::clone(&cause));
-            }
-        }
     }
 
     fn delay(&mut self, table: TableId, what: Waiting, due: Instant) {
@@ -474,33 +268,6 @@ impl<'w> RetryLoop<'w> {
 
     fn backoff(&self, backoff: Backoff, items: &[Index]) -> Duration {
         (self.writer.jitter)(backoff.longest(self.attempts_of(items)))
-    }
-
-    /// Ends items, and lets go what waited for them.
-    fn end(&mut self, items: &[Index], outcome: &WriteOutcome) {
-        for &index in items {
-            set(&mut self.report.outcomes, index, outcome.clone());
-            let Some(item) = self.item(index) else { continue };
-            let mut next = None;
-            if let Some(fifo) = &mut self.fifo {
-                let key = (item.table, self.items.key(item));
-                if fifo.active.get(&key) == Some(&index) {
-                    fifo.active.remove(&key);
-                }
-                if lets_pass(outcome) {
-                    next = fifo.order.item_ended(item.message);
-                    for _ in self.superseded.get(&index).into_iter().flatten() {
-                        next = next.or(fifo.order.item_ended(item.message));
-                    }
-                }
-            }
-            if let Some(followers) = self.followers.remove(&index) {
-                self.enqueue_distinct(Distinct::of(self.items, followers.into_iter()));
-            }
-            if let Some(message) = next {
-                self.enqueue_distinct(Distinct::of(self.items, items_of(self.items, message)));
-            }
-        }
     }
 }
 

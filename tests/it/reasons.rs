@@ -1,19 +1,6 @@
 //! Every reason a message may be rejected for: a message that has it, the code that is told, and a neighbour that is stored.
 
-#![allow(
-    clippy::cast_possible_truncation,
-    clippy::disallowed_methods,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    dead_code,
-    unreachable_pub,
-    reason = "a test may panic, and reads the machine it runs on"
-)]
-
-mod support;
-
+use crate::support::fake_dynamodb::{FakeDynamoDb, Faults};
 use apache_avro::types::Value as Avro;
 use avro_ingest::avro::SchemaFile;
 use avro_ingest::dynamodb::writer::Writer;
@@ -26,7 +13,6 @@ use avro_ingest::transcode::Transcoder;
 use base64_simd::STANDARD;
 use serde_json::{Value, json};
 use std::time::Duration;
-use support::fake_dynamodb::{FakeDynamoDb, Faults};
 
 /// A thing that comes in the sizes `symbols`.
 fn schema(symbols: &[&str]) -> String {

@@ -1,14 +1,5 @@
 //! What the encoder lets through, a DynamoDB takes, and one step further it refuses: every limit at its edge. Against the
 //! embedded database, or against the endpoint `DYNAMODB_ENDPOINT`: `make test-dynamodb-local` runs it with AWS's own.
-#![allow(
-    clippy::disallowed_methods,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test may panic, and reads the machine it runs on"
-)]
-
 use avro_ingest::avro::SchemaFile;
 use avro_ingest::avro::Undecoded;
 use avro_ingest::decode::{DecodeBuffers, decode_message};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use avro_ingest::limiter::{AimdLimit, CallOutcome, Sample, State};
 
-use crate::scenario::{Link, Load, Phase, Scenario};
+use super::scenario::{Link, Load, Phase, Scenario};
 
 /// Items in every call: the most a write batch holds.
 pub(crate) const ITEMS: usize = 25;

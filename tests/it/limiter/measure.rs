@@ -3,8 +3,8 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use crate::scenario::{Expectation, Scenario};
-use crate::sim::{Call, ITEMS, LimitAt, Trace};
+use super::scenario::{Expectation, Scenario};
+use super::sim::{Call, ITEMS, LimitAt, Trace};
 
 /// What a stretch of a trace comes to.
 #[derive(Debug)]

@@ -1,21 +1,9 @@
 //! The tables of README and docs name what there is, all of it and nothing else; so does the template.
 
-#![allow(
-    clippy::cast_possible_truncation,
-    clippy::cast_possible_wrap,
-    clippy::disallowed_methods,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    unreachable_pub,
-    reason = "a test may panic, and reads the machine it runs on"
-)]
-
 use avro_ingest::avro::WireFormat;
+use avro_ingest::metrics::Metric;
 use avro_ingest::outcome::Reason;
 use avro_ingest::settings::{Setting, Settings};
-use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
@@ -48,13 +36,6 @@ fn every_wire_format_is_explained() {
     assert_eq!(first_column("### What may be in the queue"), names(WireFormat::ALL));
 }
 
-#[test]
-fn every_metric_is_explained() {
-    let listed: Value = serde_json::from_str(&read("deploy/metrics.json")).unwrap();
-    let listed = listed.as_array().unwrap().iter().map(|metric| metric["name"].as_str().unwrap());
-    assert_eq!(first_column("## Metrics"), names(listed));
-}
-
 /// The row of a setting in `docs/settings.md`.
 fn row(setting: &Setting) -> String {
     let Setting { name, default, range, meaning, low, high } = setting;
@@ -63,22 +44,58 @@ fn row(setting: &Setting) -> String {
     format!("| `{name}` | {default} | {range} | {meaning}{effect} |")
 }
 
-/// `UPDATE_DOCS=1 cargo test --test readme` writes the table anew.
-#[test]
-fn the_settings_are_documented_as_they_are_declared() {
-    const FILE: &str = "docs/settings.md";
-    let header = ["| variable | default | range | meaning |".to_owned(), "| --- | --- | --- | --- |".to_owned()];
-    let table: Vec<String> = header.into_iter().chain(Settings::all().iter().map(row)).collect();
-    let text = read(FILE);
+/// `UPDATE_DOCS=1 cargo test --test readme` writes generated text anew.
+fn is_or_becomes(file: &str, is: &str, should_be: &str) {
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join(file), should_be).unwrap();
+    } else {
+        assert!(is == should_be, "{file} is out of date: UPDATE_DOCS=1 cargo test --test readme writes it anew");
+    }
+}
+
+/// Holds the one table of a page against `rows`.
+fn table_is(file: &str, rows: &[String]) {
+    let text = read(file);
     let lines: Vec<&str> = text.lines().collect();
     let first = lines.iter().position(|line| line.starts_with('|')).unwrap();
     let end = first + lines[first..].iter().take_while(|line| line.starts_with('|')).count();
-    if std::env::var_os("UPDATE_DOCS").is_some() {
-        let text = [&lines[..first], &table.iter().map(String::as_str).collect::<Vec<_>>(), &lines[end..]].concat();
-        fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join(FILE), text.join("\n") + "\n").unwrap();
-    } else {
-        assert_eq!(lines[first..end], table, "UPDATE_DOCS=1 writes it anew");
-    }
+    let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
+    is_or_becomes(file, &text, &([&lines[..first], &rows, &lines[end..]].concat().join("\n") + "\n"));
+}
+
+#[test]
+fn the_settings_are_documented_as_they_are_declared() {
+    let header = ["| variable | default | range | meaning |".to_owned(), "| --- | --- | --- | --- |".to_owned()];
+    let rows: Vec<String> = header.into_iter().chain(Settings::all().iter().map(row)).collect();
+    table_is("docs/settings.md", &rows);
+}
+
+fn dimensions(metric: &Metric) -> Vec<&'static str> {
+    std::iter::once("Service").chain(metric.dimension).collect()
+}
+
+#[test]
+fn the_metrics_are_documented_as_they_are_declared() {
+    let header = ["| name | unit | dimensions | meaning |".to_owned(), "| --- | --- | --- | --- |".to_owned()];
+    let row = |metric: &Metric| {
+        format!("| `{}` | {} | {} | {} |", metric.name, metric.unit, dimensions(metric).join(", "), metric.meaning)
+    };
+    let rows: Vec<String> = header.into_iter().chain(Metric::ALL.iter().map(row)).collect();
+    table_is("docs/metrics.md", &rows);
+}
+
+#[test]
+fn the_template_is_checked_against_the_metrics_as_they_are_declared() {
+    let line = |metric: &Metric| {
+        let text = |text: &str| serde_json::to_string(text).unwrap();
+        let (name, unit, meaning) = (text(metric.name), text(&metric.unit.to_string()), text(metric.meaning));
+        let dimensions: Vec<String> = dimensions(metric).into_iter().map(text).collect();
+        let dimensions = dimensions.join(", ");
+        format!(r#"  {{"name": {name}, "unit": {unit}, "dimensions": [{dimensions}], "meaning": {meaning}}}"#)
+    };
+    let lines: Vec<String> = Metric::ALL.iter().map(line).collect();
+    let file = "deploy/metrics.json";
+    is_or_becomes(file, &read(file), &format!("[\n{}\n]\n", lines.join(",\n")));
 }
 
 /// The parameter's block in the template.

@@ -1,20 +1,7 @@
 //! The memory of an event is bounded: what does not fit beside others waits for them, and nothing else changes.
 
-#![allow(
-    clippy::cast_possible_truncation,
-    clippy::cast_possible_wrap,
-    clippy::disallowed_methods,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    dead_code,
-    unreachable_pub,
-    reason = "a test may panic, and reads the machine it runs on"
-)]
-
-mod support;
-
+use crate::support::fake_dynamodb::{FakeDynamoDb, Faults};
+use crate::support::random::Random;
 use avro_ingest::avro::SchemaFile;
 use avro_ingest::dynamodb::writer::Writer;
 use avro_ingest::encode::{Codec, Encoder};
@@ -31,8 +18,6 @@ use local::sink::Sink;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use support::fake_dynamodb::{FakeDynamoDb, Faults};
-use support::random::Random;
 
 const TABLE: &str = "notes";
 

@@ -1,17 +1,5 @@
 //! Bodies that other Avro implementations made, and what they made of them themselves: `tests/bodies/make_bodies.py`.
 
-#![allow(
-    clippy::cast_possible_truncation,
-    clippy::cast_possible_wrap,
-    clippy::disallowed_methods,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    unreachable_pub,
-    reason = "a test may panic, and reads the machine it runs on"
-)]
-
 use avro_ingest::avro::Undecoded;
 use avro_ingest::decode::{DecodeBuffers, decode_message};
 use avro_ingest::outcome::Rejection;

@@ -3,8 +3,6 @@
 //! killed on the way. Nothing may be lost, misordered or unaccounted for, and each planned fault must have met an invocation.
 //!
 //! `CHAOS_MESSAGES` sets how many messages are sent, `CHAOS_BOOTSTRAP` names another binary than the one built with this test.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
-
 mod report;
 mod traffic;
 
@@ -41,7 +39,7 @@ fn environment(name: &str) -> Option<String> {
 
 /// The plan in the file `name`; without the faults that stick to a key if `healed`.
 fn plan(name: &str, healed: bool) -> Plan {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/chaos").join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/chaos").join(name);
     let mut plan: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     if healed {
         plan["faults"].as_array_mut().unwrap().retain(|fault| fault["when"]["text"].is_null());

@@ -54,6 +54,8 @@ pub enum StickyFault {
     AccessDenied,
     /// A gateway refuses with HTML.
     Html413,
+    /// The condition fails, and no stored item says why.
+    ConditionFailed,
 }
 
 impl StickyFault {
@@ -73,6 +75,7 @@ impl StickyFault {
             Self::HotPartition => throttle("TableWriteKeyRangeThroughputExceeded"),
             Self::Throttled => throttle("TableWriteProvisionedThroughputExceeded"),
             Self::AccessDenied => refusal(400, "AccessDeniedException"),
+            Self::ConditionFailed => refusal(400, "ConditionalCheckFailedException"),
             Self::Html413 => Fault::Answer(413, "<html>too large</html>".to_owned()),
         }
     }
@@ -249,6 +252,13 @@ fn raw(status: u16, body: String) -> Response<Bytes> {
     answer
 }
 
+/// What DynamoDB says to a key that is not the table's.
+fn key_mismatch() -> (u16, Value) {
+    let (status, mut body) = error(400, "ValidationException");
+    body["message"] = json!("The provided key element does not match the schema");
+    (status, body)
+}
+
 fn error(status: u16, code: &str) -> (u16, Value) {
     (status, json!({"__type": format!("com.amazonaws.dynamodb.v20120810#{code}"), "message": "as told"}))
 }
@@ -347,7 +357,7 @@ impl State {
                 let put = request.get("PutRequest").map(|put| &put["Item"]);
                 let attributes =
                     put.or_else(|| request.get("DeleteRequest").map(|delete| &delete["Key"])).expect("a request");
-                let Some(key) = self.key(attributes) else { return error(400, "ValidationException") };
+                let Some(key) = self.key(attributes) else { return key_mismatch() };
                 writes.push(((table.clone(), key), put.cloned(), request.clone()));
             }
         }
@@ -389,7 +399,7 @@ impl State {
     fn conditional(&mut self, body: &Value, attributes: &str) -> (u16, Value) {
         let table = body["TableName"].as_str().expect("a table").to_owned();
         let attributes_value = &body[attributes];
-        let Some(key) = self.key(attributes_value) else { return error(400, "ValidationException") };
+        let Some(key) = self.key(attributes_value) else { return key_mismatch() };
         if is_poison(attributes_value) {
             return error(400, "ValidationException");
         }

@@ -1,23 +1,10 @@
 //! The guarantee, asserted from the table's contents over thousands of seeded invocations in virtual time: whatever fails,
 //! a message that is not returned is durable, and nothing is said twice or made up.
 
-#![allow(
-    clippy::cast_possible_truncation,
-    clippy::cast_possible_wrap,
-    clippy::disallowed_methods,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    unreachable_pub,
-    reason = "a test may panic, and reads the machine it runs on"
-)]
-
+mod isolation;
 mod messages;
 mod mixed;
-#[path = "../support/mod.rs"]
-mod support;
-
+use crate::support::fake_dynamodb::{FakeDynamoDb, Faults};
 use avro_ingest::dynamodb::writer::Writer;
 use avro_ingest::handler::{Context, Handler, InvocationError};
 use avro_ingest::limiter::AimdLimit;
@@ -29,7 +16,6 @@ use messages::{Sent, Subject, Write};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::time::Duration;
-use support::fake_dynamodb::{FakeDynamoDb, Faults};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -162,7 +148,7 @@ async fn the_reasons_of_throttles_are_counted_apart() {
     let handler = handler(&table, 1);
     let (returned, figures) = invoke(&handler, &[good(0)], "standard").await;
     assert_eq!(returned.len() as u64 + figures["MessagesStored"].as_u64().unwrap(), 1);
-    let kinds = ["ThrottlesTable", "ThrottlesIndex", "ThrottlesHotPartition", "ThrottlesAccount"];
+    let kinds = ["ThrottlesTable", "ThrottlesIndex", "ThrottlesHotPartition", "ThrottlesAccount", "ThrottlesUnknown"];
     let counts = kinds.map(|kind| figures[kind].as_u64().unwrap());
     assert_eq!(figures["Throttles"].as_u64().unwrap(), counts.iter().sum::<u64>());
     assert!(counts.iter().filter(|count| **count > 0).count() >= 2, "{counts:?}");

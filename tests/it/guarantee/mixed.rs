@@ -5,10 +5,10 @@
 //! is applied, each key's messages one after another; a message that is returned may have been applied or not.
 
 use super::messages::{AUDIT, Sent, State, Write, random_message, state_of};
-use super::support::fake_dynamodb::{FakeDynamoDb, Faults, StickyFault};
-use super::support::fake_sqs::{FakeSqs, QueueFaults};
-use super::support::random::Random;
 use super::{handler_of, invoke};
+use crate::support::fake_dynamodb::{FakeDynamoDb, Faults, StickyFault};
+use crate::support::fake_sqs::{FakeSqs, QueueFaults};
+use crate::support::random::Random;
 use avro_ingest::handler::Handler;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,6 +1,6 @@
 //! Messages of three subjects and two tables, and what each of them asks the tables for.
 
-use super::support::random::Random;
+use crate::support::random::Random;
 use apache_avro::types::Value as Avro;
 use avro_ingest::avro::SchemaFile;
 use base64_simd::STANDARD;

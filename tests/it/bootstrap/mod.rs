@@ -1,17 +1,5 @@
 //! The real binary under a real Lambda runtime API, writing into a real HTTP DynamoDB endpoint.
 
-#![allow(
-    clippy::cast_possible_truncation,
-    clippy::cast_possible_wrap,
-    clippy::disallowed_methods,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    unreachable_pub,
-    reason = "a test may panic, and reads the machine it runs on"
-)]
-
 mod runtime_api;
 
 use bytes::Bytes;

@@ -1,6 +1,4 @@
 //! The limiter on simulated links: each file of `scenarios/` describes one, and the band the limit must settle in.
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "nothing here runs but tests")]
-
 mod measure;
 mod scenario;
 mod sim;
@@ -29,7 +27,7 @@ fn names() -> Vec<String> {
 }
 
 fn folder() -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/limiter/scenarios")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/limiter/scenarios")
 }
 
 fn aimd(scenario: &Scenario) -> AimdLimit {

@@ -1,17 +1,5 @@
 //! The architecture, read from its `use` lines and its dependency tree.
 
-#![allow(
-    clippy::cast_possible_truncation,
-    clippy::cast_possible_wrap,
-    clippy::disallowed_methods,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    unreachable_pub,
-    reason = "a test may panic, and reads the machine it runs on"
-)]
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,0 +1,249 @@
+//! What each response means for the items of its call: their end, another attempt, or a doubt that others settle.
+
+use super::{RetryLoop, items_of, set};
+use crate::dynamodb::batch::{Distinct, Index};
+use crate::dynamodb::mapping::TableId;
+use crate::dynamodb::response::{CallError, Throttle, WriteResponse};
+use crate::dynamodb::writer::backoff::Backoff;
+use crate::dynamodb::writer::delayed::Waiting;
+use crate::dynamodb::writer::order::lets_pass;
+use crate::dynamodb::writer::queue::{Doubt, Failure, Job};
+use crate::dynamodb::writer::{CallEnd, WriteOutcome};
+use std::sync::Arc;
+use tokio::time::Instant;
+
+/// So many items whose key does not fit the table's, at a table that has taken nothing, are the mapping's mistake and not
+/// theirs: as many as a call has.
+const DOUBTS_ARE_CERTAIN: usize = crate::dynamodb::batch::MAX_BATCH_ITEMS;
+
+impl RetryLoop<'_> {
+    pub(super) fn on_completed(&mut self, CallEnd { job, result, latency, bytes, body_bytes }: CallEnd, now: Instant) {
+        self.bytes_in_flight = self.bytes_in_flight.saturating_sub(body_bytes);
+        let figures = &mut self.report.figures;
+        figures.latencies.push(latency);
+        figures.bytes += bytes;
+        let Some(table) = job.items().first().and_then(|&index| self.item(index)).map(|item| item.table) else {
+            return;
+        };
+        if matches!(result, Ok(_) | Err(CallError::StaleVersion)) {
+            self.table_has_taken(table);
+        }
+        match result {
+            Ok(response) => self.on_written(table, &job, &response, now),
+            Err(CallError::StaleVersion) => self.end(job.items(), &WriteOutcome::Superseded),
+            Err(CallError::Throttled(throttle)) => {
+                self.report.figures.count_throttle(throttle, 1);
+                let failure = match throttle {
+                    Throttle::Table | Throttle::Index | Throttle::Account => Failure::Throttle,
+                    Throttle::HotPartition | Throttle::Unknown => Failure::Other,
+                };
+                self.retry(table, job, failure, throttle.name(), now);
+            }
+            Err(CallError::Transient { connection, cause }) => {
+                // a connection that died while the environment was frozen fails at once and costs one try
+                if connection && self.attempts_of(job.items()) <= 1 {
+                    self.note(job.items(), &cause);
+                    self.delay(table, Waiting::Job(job), now);
+                } else {
+                    let job = if connection { self.leave_ambiguous(job, &cause) } else { Some(job) };
+                    job.into_iter().for_each(|job| self.retry(table, job, Failure::Other, &cause, now));
+                }
+            }
+            Err(CallError::TimedOut) => {
+                let cause = "no response in time";
+                let job = self.leave_ambiguous(job, cause);
+                job.into_iter().for_each(|job| self.retry(table, job, Failure::Timeout, cause, now));
+            }
+            Err(CallError::Invalid(said)) => {
+                if !self.halve(table, &job) {
+                    self.reject(job.items(), &said);
+                }
+            }
+            Err(CallError::KeyMismatch(said)) => self.doubt(table, &job, Doubt::KeyMismatch(said)),
+            Err(CallError::AccessDenied(said)) => self.doubt(table, &job, Doubt::AccessDenied(said)),
+            Err(CallError::ConditionFailed { .. }) => {
+                let cause = "its condition failed, and the stored item does not say why";
+                self.retry(table, job, Failure::Other, cause, now);
+            }
+            Err(CallError::Fatal(cause)) => {
+                self.end(job.items(), &WriteOutcome::Refused(cause.clone()));
+                self.break_table(table, cause);
+            }
+        }
+    }
+
+    fn on_written(&mut self, table: TableId, job: &Job, response: &WriteResponse, now: Instant) {
+        let figures = &mut self.report.figures;
+        figures.write_units += response.write_units;
+        figures.unprocessed_items += response.unprocessed.len();
+        // DynamoDB returns items for want of the table's throughput, and names no other limit
+        figures.count_throttle(Throttle::Table, response.unprocessed.len());
+        let (unprocessed, stored) = self.divide(job.items(), &response.unprocessed);
+        self.end(&stored, &WriteOutcome::Stored);
+        if !unprocessed.is_empty() {
+            self.note(&unprocessed, "returned unprocessed");
+            let due = now + self.backoff(Backoff::THROTTLE, &unprocessed);
+            self.delay(table, Waiting::Unprocessed(unprocessed), due);
+        }
+    }
+
+    /// Divides the items of a call into those returned unprocessed and those stored. If any key returned is not among them,
+    /// none counts as stored.
+    fn divide(&self, sent: &[Index], unprocessed: &[Vec<u8>]) -> (Vec<Index>, Vec<Index>) {
+        if unprocessed.is_empty() {
+            return (Vec::new(), sent.to_vec());
+        }
+        let is_unprocessed = |&index: &Index| {
+            let key = self.item(index).map(|item| self.items.key(item));
+            key.is_none_or(|key| unprocessed.iter().any(|other| other == key))
+        };
+        let (again, stored): (Vec<_>, Vec<_>) = sent.iter().copied().partition(is_unprocessed);
+        if again.len() == unprocessed.len() { (again, stored) } else { (sent.to_vec(), Vec::new()) }
+    }
+
+    /// Sends a call again after a backoff, divided if it has failed often.
+    fn retry(&mut self, table: TableId, job: Job, failure: Failure, cause: &str, now: Instant) {
+        tracing::debug!(cause, items = job.items().len(), "write call failed");
+        self.note(job.items(), cause);
+        let base = if failure == Failure::Throttle { Backoff::THROTTLE } else { Backoff::TRANSIENT };
+        let due = now + self.backoff(base, job.items());
+        for job in job.after(failure) {
+            self.delay(table, Waiting::Job(job), due);
+        }
+    }
+
+    /// Leaves those items of a call unfinished that must not be sent again. Gives what is left of the call.
+    fn leave_ambiguous(&mut self, job: Job, cause: &str) -> Option<Job> {
+        let is_final = |&index: &Index| self.is_final_if_ambiguous(index);
+        let ambiguous: Vec<Index> = job.items().iter().copied().filter(is_final).collect();
+        if ambiguous.is_empty() {
+            return Some(job);
+        }
+        self.note(&ambiguous, cause);
+        job.without(&ambiguous)
+    }
+
+    /// Whether an item is left unfinished by a call without a response: something newer must be written after it, and the call
+    /// may be applied even after that. In a FIFO group only a version guards an item.
+    pub(super) fn is_final_if_ambiguous(&self, index: Index) -> bool {
+        let is_guarded = self.item(index).is_some_and(|item| self.items.version(item).is_some());
+        (self.fifo.is_some() && !is_guarded) || self.followers.contains_key(&index)
+    }
+
+    /// Sends the halves of a call at once. False if an item stands alone.
+    fn halve(&mut self, table: TableId, job: &Job) -> bool {
+        match (job.halves(), self.tables.get_mut(table.index())) {
+            (Some(halves), Some(queue)) => {
+                queue.push_halves(halves);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Ends an item that can never be written. Those it stood in for are then to be written as if it had not been there: a
+    /// good message must not go down with a bad one of its key.
+    fn reject(&mut self, alone: &[Index], said: &str) {
+        for index in alone {
+            let others = self.superseded.remove(index).unwrap_or_default();
+            let followers = self.followers.entry(*index).or_default();
+            let behind = std::mem::replace(followers, others);
+            followers.extend(behind);
+        }
+        self.end(alone, &WriteOutcome::Rejected(said.into()));
+    }
+
+    /// An item that failed alone may be at fault, or the table's set-up. It is the item if others get through.
+    fn doubt(&mut self, table: TableId, job: &Job, doubt: Doubt) {
+        if self.halve(table, job) {
+            return;
+        }
+        let (Some(queue), Some(&index)) = (self.tables.get_mut(table.index()), job.items().first()) else { return };
+        if queue.has_taken {
+            self.end_doubted(index, doubt);
+            return;
+        }
+        queue.doubtful.push((index, doubt));
+        if queue.doubtful.len() >= DOUBTS_ARE_CERTAIN {
+            self.end_doubtful_of(table);
+        }
+    }
+
+    fn end_doubted(&mut self, index: Index, doubt: Doubt) {
+        match doubt {
+            Doubt::KeyMismatch(said) => self.reject(&[index], &said),
+            Doubt::AccessDenied(said) => self.end(&[index], &WriteOutcome::Refused(said)),
+        }
+    }
+
+    /// The table's set-up is right: items that failed alone are at fault themselves.
+    fn table_has_taken(&mut self, table: TableId) {
+        let Some(queue) = self.tables.get_mut(table.index()) else { return };
+        queue.has_taken = true;
+        for (index, doubt) in std::mem::take(&mut queue.doubtful) {
+            self.end_doubted(index, doubt);
+        }
+    }
+
+    /// Ends what failed alone at tables that have taken nothing. True if there was any.
+    pub(super) fn end_doubtful(&mut self) -> bool {
+        let doubtful: Vec<usize> = (0..self.tables.len())
+            .filter(|&table| self.tables.get(table).is_some_and(|queue| !queue.doubtful.is_empty()))
+            .collect();
+        doubtful.iter().for_each(|&table| self.end_doubtful_of(TableId::new(table)));
+        !doubtful.is_empty()
+    }
+
+    /// Nothing gets through to this table: an operator must fix it, and no item is to blame.
+    fn end_doubtful_of(&mut self, table: TableId) {
+        let Some(queue) = self.tables.get_mut(table.index()) else { return };
+        for (index, doubt) in std::mem::take(&mut queue.doubtful) {
+            let (Doubt::KeyMismatch(cause) | Doubt::AccessDenied(cause)) = doubt;
+            self.break_table(table, cause.clone());
+            self.end(&[index], &WriteOutcome::Refused(cause));
+        }
+    }
+
+    fn break_table(&mut self, table: TableId, cause: Box<str>) {
+        if let Some(queue) = self.tables.get_mut(table.index()) {
+            queue.broken.get_or_insert_with(|| cause.clone());
+        }
+        self.report.fatal.get_or_insert(cause);
+    }
+
+    fn note(&mut self, items: &[Index], cause: &str) {
+        let cause: Arc<str> = cause.into();
+        for &index in items {
+            if let Some(slot) = self.causes.get_mut(index) {
+                *slot = Some(Arc::clone(&cause));
+            }
+        }
+    }
+
+    /// Ends items, and lets go what waited for them.
+    pub(super) fn end(&mut self, items: &[Index], outcome: &WriteOutcome) {
+        for &index in items {
+            set(&mut self.report.outcomes, index, outcome.clone());
+            let Some(item) = self.item(index) else { continue };
+            let mut next = None;
+            if let Some(fifo) = &mut self.fifo {
+                let key = (item.table, self.items.key(item));
+                if fifo.active.get(&key) == Some(&index) {
+                    fifo.active.remove(&key);
+                }
+                if lets_pass(outcome) {
+                    next = fifo.order.item_ended(item.message);
+                    for _ in self.superseded.get(&index).into_iter().flatten() {
+                        next = next.or(fifo.order.item_ended(item.message));
+                    }
+                }
+            }
+            if let Some(followers) = self.followers.remove(&index) {
+                self.enqueue_distinct(Distinct::of(self.items, followers.into_iter()));
+            }
+            if let Some(message) = next {
+                self.enqueue_distinct(Distinct::of(self.items, items_of(self.items, message)));
+            }
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Latencies as metrics: few distinct values, each near the ones it stands for. Ours, since a library's histogram has buckets for
+//! values that never come, and EMF wants those that came.
+
+use metrique::writer::Observation;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Values and how often each came. A value is rounded to two significant digits: a percentile is off by 5 % at most, to either
+/// side, and a batch of 10,000 messages has few distinct ones.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Histogram(BTreeMap<u64, u64>);
+
+impl Histogram {
+    /// Counts a latency. Below a millisecond it is kept to 10 microseconds.
+    pub fn add(&mut self, latency: Duration) {
+        let microseconds = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
+        let mut step = 10;
+        while microseconds / step >= 100 {
+            step *= 10;
+        }
+        let rounded = microseconds.saturating_add(step / 2) / step * step;
+        *self.0.entry(rounded).or_default() += 1;
+    }
+
+    pub(super) fn observations(&self) -> Vec<Observation> {
+        let repeated = |(&microseconds, &count): (&u64, &u64)| repeated(microseconds as f64 / 1_000.0, count);
+        self.0.iter().flat_map(repeated).collect()
+    }
+}
+
+impl FromIterator<Duration> for Histogram {
+    fn from_iter<I: IntoIterator<Item = Duration>>(latencies: I) -> Self {
+        let mut histogram = Self::default();
+        latencies.into_iter().for_each(|latency| histogram.add(latency));
+        histogram
+    }
+}
+
+/// `value` so many times. It is written as its total divided by its count, which must be the value again and not a number of
+/// seventeen digits beside it: a power of two always is, other counts mostly.
+fn repeated(value: f64, count: u64) -> Vec<Observation> {
+    let total = value * count as f64;
+    let totals = [total, total.next_up(), total.next_down()];
+    if let Some(total) = totals.into_iter().find(|total| total / count as f64 == value) {
+        return vec![Observation::Repeated { total, occurrences: count }];
+    }
+    let most = 1 << count.ilog2();
+    let mut parts = repeated(value, most);
+    parts.extend(repeated(value, count - most));
+    parts
+}
+
+/// A duration in milliseconds, to three significant digits.
+pub(super) fn milliseconds(duration: Duration) -> f64 {
+    let nanoseconds = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+    let mut step = 1;
+    while nanoseconds / step >= 1_000 {
+        step *= 10;
+    }
+    (nanoseconds.saturating_add(step / 2) / step * step) as f64 / 1e6
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_latency_is_rounded_to_the_nearest_of_two_digits() {
+        let recorded = |microseconds| {
+            let histogram: Histogram = [Duration::from_micros(microseconds)].into_iter().collect();
+            histogram.0.into_keys().next().unwrap()
+        };
+        let cases =
+            [(4, 0), (5, 10), (994, 990), (995, 1_000), (109_900, 110_000), (104_999, 100_000), (105_000, 110_000)];
+        for (microseconds, expected) in cases {
+            assert_eq!(recorded(microseconds), expected, "{microseconds}");
+        }
+        assert_eq!(recorded(98_765_432), 99_000_000);
+    }
+
+    #[test]
+    fn equal_values_are_one_with_their_count() {
+        let histogram: Histogram = [1_234, 1_239, 1_151].map(Duration::from_micros).into_iter().collect();
+        assert_eq!(histogram.0, [(1_200, 3)].into());
+    }
+
+    #[test]
+    fn a_mean_has_no_more_digits_than_its_value() {
+        for microseconds in (0..100_000).step_by(10) {
+            let value = f64::from(microseconds) / 1_000.0;
+            for occurrences in [1, 3, 7, 10, 49, 997] {
+                let parts = repeated(value, occurrences);
+                let means = parts.iter().map(|part| match part {
+                    Observation::Repeated { total, occurrences } => (total / *occurrences as f64, *occurrences),
+                    other => panic!("{other:?}"),
+                });
+                let (means, counts): (Vec<f64>, Vec<u64>) = means.unzip();
+                assert!(means.iter().all(|mean| *mean == value), "{value} {occurrences}");
+                assert_eq!(counts.iter().sum::<u64>(), occurrences);
+            }
+        }
+    }
+
+    #[test]
+    fn a_time_has_three_digits() {
+        let shown = |nanoseconds| milliseconds(Duration::from_nanos(nanoseconds)).to_string();
+        assert_eq!(
+            [0, 7, 3_876, 3_996, 1_234_567, 987_654_321].map(shown),
+            ["0", "0.000007", "0.00388", "0.004", "1.23", "988"]
+        );
+    }
+}

@@ -1,0 +1,117 @@
+//! Every metric: its name, its unit, its meaning, its value. What is written, documented and known to the dashboard follows from
+//! this table; tests hold `docs/metrics.md` and `deploy/metrics.json` against it.
+
+use super::Invocation;
+use super::histogram::{Histogram, milliseconds};
+use metrique::writer::unit::{Byte, Count, Millisecond, UnitTag};
+use metrique::writer::{Observation, Unit};
+
+/// One metric.
+#[derive(Debug, Clone, Copy)]
+pub struct Metric {
+    /// Its name in CloudWatch.
+    pub name: &'static str,
+    /// Its unit.
+    pub unit: Unit,
+    /// Its dimension besides `Service`, if it has one.
+    pub dimension: Option<&'static str>,
+    /// What it counts or measures.
+    pub meaning: &'static str,
+    pub(super) value: fn(&Invocation) -> Values,
+}
+
+/// What an invocation says of a metric.
+pub(super) enum Values {
+    /// Its observations.
+    Plain(Vec<Observation>),
+    /// One value for each value of the dimension.
+    ByDimension(Vec<(String, f64)>),
+}
+
+/// How many schemas have a series of their own. The rest share one, so that a large directory costs no large bill.
+pub const MAX_SCHEMAS: usize = 20;
+/// The dimension value of the schemas over [`MAX_SCHEMAS`].
+const OTHER_SCHEMAS: &str = "other";
+
+/// Declares the metrics from one table.
+macro_rules! metrics {
+    ($($name:ident: $unit:ident $(by $dimension:literal)? = $value:expr, $meaning:literal;)+) => {
+        impl Metric {
+            /// Every metric, in the order in which they are written.
+            pub const ALL: &[Self] = &[$(Self {
+                name: stringify!($name),
+                unit: $unit::UNIT,
+                dimension: metrics!(@dimension $($dimension)?),
+                meaning: $meaning,
+                value: $value,
+            },)+];
+        }
+    };
+    (@dimension $dimension:literal) => { Some($dimension) };
+    (@dimension) => { None };
+}
+
+metrics! {
+    MessagesReceived: Count = |i| count(i.ledger.received), "messages of the event batch";
+    MessagesStored: Count = |i| count(i.ledger.stored), "messages whose every item is in its table";
+    MessagesSuperseded: Count = |i| count(i.ledger.superseded), "messages overtaken by a later message with the same key";
+    MessagesQuarantined: Count = |i| count(i.ledger.quarantined), "rejected messages the quarantine queue accepted";
+    MessagesReturned: Count = |i| count(i.ledger.returned), "messages given back to SQS as batch item failures";
+    MessagesRejected: Count = |i| count(i.rejected.values().sum()), "messages no retry can help, quarantined or returned";
+    RejectedByReason: Count by "Reason" = by_reason, "rejected messages of one reason";
+    Records: Count = |i| count(i.records.values().sum()), "Avro records decoded";
+    RecordsBySchema: Count by "Schema" = by_schema, "Avro records decoded of one schema";
+    LedgerImbalance: Count = |i| count(i.ledger.imbalance()), "messages whose outcome and whose items' ends contradict each other, always 0";
+    Invocations: Count = |_| count(1), "1 for each event batch";
+    ColdStart: Count = |i| count(usize::from(i.cold_start)), "1 for the first event batch of an instance, 0 for the others";
+    WriteCalls: Count = |i| count(i.writes.calls), "calls to DynamoDB, repeated ones included";
+    RetriedItems: Count = |i| count(i.writes.retried_items), "items written again after a throttle or a transient error";
+    UnprocessedItems: Count = |i| count(i.writes.unprocessed_items), "items DynamoDB returned unprocessed";
+    ConsumedWriteUnits: Count = |i| one(i.writes.write_units), "write request units DynamoDB charged";
+    BytesIn: Byte = |i| count(i.bytes_in), "message bodies as received";
+    BytesWritten: Byte = |i| count(i.writes.bytes), "request bodies sent to DynamoDB";
+    ParseTime: Millisecond = |i| one(milliseconds(i.parse_time)), "reading the event of an event batch";
+    DecodeTime: Millisecond = |i| one(milliseconds(i.decode_time)), "turning the messages of an event batch into items";
+    WriteTime: Millisecond = |i| one(milliseconds(i.write_time)), "writing the items of an event batch, retries included";
+    HandlerTime: Millisecond = |i| one(milliseconds(i.handler_time)), "handling an event batch, start to answer";
+    WriteLatency: Millisecond = |i| times(&i.writes.latencies.iter().copied().collect()), "one call to DynamoDB";
+    DeliveryLatency: Millisecond = |i| times(&i.delivery_latency), "time from send to handler start";
+    EndToEndLatency: Millisecond = |i| times(&i.end_to_end_latency), "time from send to handler response";
+    WriteLimit: Count = |i| count(i.write_limit), "concurrent write calls the limiter allows";
+    WritesInFlight: Count = |i| count(i.writes.most_in_flight), "concurrent write calls at their most in an event batch";
+    Throttles: Count = |i| count(i.writes.throttles()), "write calls throttled and items returned unprocessed, of every kind";
+    ThrottlesTable: Count = |i| count(i.writes.throttles_table), "throttled by the table's own maximum or capacity; items returned unprocessed count here";
+    ThrottlesIndex: Count = |i| count(i.writes.throttles_index), "throttled by a secondary index of the table";
+    ThrottlesHotPartition: Count = |i| count(i.writes.throttles_hot_partition), "throttled because one partition takes too many writes";
+    ThrottlesAccount: Count = |i| count(i.writes.throttles_account), "throttled by the account's quota";
+    ThrottlesUnknown: Count = |i| count(i.writes.throttles_unknown), "throttled for a reason that was not given";
+}
+
+fn one(value: f64) -> Values {
+    Values::Plain(vec![Observation::Floating(value)])
+}
+
+fn count(value: usize) -> Values {
+    one(value as f64)
+}
+
+fn times(histogram: &Histogram) -> Values {
+    Values::Plain(histogram.observations())
+}
+
+fn by_reason(invocation: &Invocation) -> Values {
+    let reasons = invocation.rejected.iter();
+    Values::ByDimension(reasons.map(|(reason, &count)| (reason.code().to_owned(), count as f64)).collect())
+}
+
+fn by_schema(invocation: &Invocation) -> Values {
+    let mut values = Vec::new();
+    let mut others = 0;
+    for (position, (schema, &count)) in invocation.records.iter().enumerate() {
+        if position < MAX_SCHEMAS { values.push((schema.clone(), count as f64)) } else { others += count }
+    }
+    if others > 0 {
+        values.push((OTHER_SCHEMAS.to_owned(), others as f64));
+    }
+    Values::ByDimension(values)
+}

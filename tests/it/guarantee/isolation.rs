@@ -1,0 +1,181 @@
+//! What concerns one item, table or group costs no other one its place or its time.
+
+use super::messages::{AUDIT, ORDERS, Sent, Subject, Write, state_of};
+use super::{good, handler, invoke, noted};
+use crate::support::fake_dynamodb::{FakeDynamoDb, Faults, StickyFault};
+use serde_json::json;
+use std::collections::BTreeSet;
+use std::time::Duration;
+use tokio::time::Instant;
+
+fn key(id: &str) -> String {
+    json!({"id": {"S": id}}).to_string()
+}
+
+fn healthy() -> FakeDynamoDb {
+    FakeDynamoDb::new(&["id"], Faults::default(), 1)
+}
+
+fn write_of(subject: Subject, id: &str, version: i64, note: &str) -> Write {
+    Write { subject, id: id.to_owned(), version: Some(version), note: note.to_owned(), delete: false }
+}
+
+fn in_group(mut sent: Sent, group: &str) -> Sent {
+    sent.group = Some(group.to_owned());
+    sent
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_item_that_always_fails_costs_its_neighbours_nothing_whatever_the_failure() {
+    for fault in StickyFault::OF_ITEMS {
+        let table = healthy();
+        table.stick("o7", fault);
+        let handler = handler(&table, 49);
+        let batch: Vec<Sent> = (0..25).map(good).collect();
+        let (returned, figures) = invoke(&handler, &batch, "standard").await;
+        assert_eq!(returned, BTreeSet::from(["m7".to_owned()]), "{fault:?}");
+        assert_eq!(table.count(), 24, "{fault:?}");
+        assert_eq!(figures["MessagesRejected"], 0, "{fault:?}: it may be stored later");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_throttled_table_does_not_hold_up_a_healthy_one() {
+    let table = healthy();
+    table.stick(AUDIT, StickyFault::Throttled);
+    let handler = handler(&table, 3);
+    let of = |subject: Subject, number: usize| {
+        let id = format!("{}{number}", subject.name());
+        Sent::single(&id, write_of(subject, &id, 0, "note"))
+    };
+    let mut batch: Vec<Sent> = (0..200).map(|number| of(Subject::Audit, number)).collect();
+    batch.extend((0..200).map(|number| of(Subject::Plain, number)));
+    let (returned, figures) = invoke(&handler, &batch, "standard").await;
+    assert_eq!(returned.len(), 200);
+    assert!(returned.iter().all(|id| id.starts_with("audit")));
+    // of the healthy table's eight calls, none waits for the other's
+    let written = table.written();
+    assert_eq!(written.iter().filter(|written| written.table == ORDERS).count(), 200);
+    assert!(figures["ThrottlesTable"].as_u64().unwrap() > 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn first_attempts_go_before_repeated_ones() {
+    let table = healthy();
+    table.stick("o0", StickyFault::Silent);
+    // one call at a time
+    let handler = handler(&table, 0);
+    let batch: Vec<Sent> = (0..500).map(good).collect();
+    let started = Instant::now();
+    let (returned, _) = invoke(&handler, &batch, "standard").await;
+    assert!(returned.contains("m0"));
+    let stored_first = table.written().iter().take(475).filter(|written| written.table == ORDERS).count();
+    assert_eq!(stored_first, 475, "all other calls come before the second attempt of the silent one");
+    assert!(returned.len() <= 25 && started.elapsed() > Duration::from_secs(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stored_version_of_another_type_is_overwritten_and_never_acknowledged_as_newer() {
+    for stored in [json!({"NULL": true}), json!({"S": "9"}), json!({"BOOL": true})] {
+        let table = healthy();
+        table.preset(ORDERS, json!({"id": {"S": "a"}, "data": {"M": {"version": stored, "note": {"S": "old"}}}}));
+        let handler = handler(&table, 1);
+        let batch = [Sent::single("m", write_of(Subject::Versioned, "a", 1, "new"))];
+        let (returned, _) = invoke(&handler, &batch, "standard").await;
+        let there = state_of(table.item(ORDERS, &key("a")).as_ref());
+        assert_eq!(there, Some((Some(1), "new".to_owned())), "{stored}");
+        assert!(returned.is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn put_three_and_delete_five_leave_nothing_in_any_run() {
+    for seed in 0..200 {
+        let table = FakeDynamoDb::new(&["id"], Faults::default(), seed);
+        let handler = handler(&table, seed);
+        let delete = Write { delete: true, ..write_of(Subject::Versioned, "a", 5, "") };
+        let batch = [Sent::single("put", write_of(Subject::Versioned, "a", 3, "note")), Sent::single("delete", delete)];
+        let (returned, _) = invoke(&handler, &batch, "standard").await;
+        assert!(returned.is_empty());
+        assert_eq!(table.item(ORDERS, &key("a")), None, "seed {seed}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_poison_message_blocks_nothing_of_its_group() {
+    let table = healthy();
+    let handler = handler(&table, 1);
+    let batch: Vec<Sent> = (0..10)
+        .map(|number| in_group(if number % 3 == 0 { noted(number, "poison") } else { good(number) }, "g"))
+        .collect();
+    let (returned, _) = invoke(&handler, &batch, "queue.fifo").await;
+    let poison: BTreeSet<String> = [0, 3, 6, 9].map(|number| format!("m{number}")).into();
+    assert_eq!(returned, poison);
+    assert_eq!(table.count(), 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_that_fails_is_blocked_and_holds_up_no_other_group() {
+    for fault in StickyFault::OF_ITEMS {
+        let table = healthy();
+        table.stick("o0", fault);
+        let handler = handler(&table, 1);
+        let batch: Vec<Sent> =
+            (0..10).map(|number| in_group(good(number), if number < 2 { "failing" } else { "healthy" })).collect();
+        let (returned, _) = invoke(&handler, &batch, "queue.fifo").await;
+        assert_eq!(returned, ["m0", "m1"].map(str::to_owned).into(), "{fault:?}");
+        assert_eq!(table.count(), 8, "{fault:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_condition_without_the_stored_item_acknowledges_nothing() {
+    let table = healthy();
+    table.stick("a", StickyFault::ConditionFailed);
+    let handler = handler(&table, 1);
+    let (returned, _) =
+        invoke(&handler, &[Sent::single("m", write_of(Subject::Versioned, "a", 1, "new"))], "standard").await;
+    assert_eq!(returned, BTreeSet::from(["m".to_owned()]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hot_partition_does_not_shrink_the_limit_of_its_table() {
+    let table = healthy();
+    table.stick("o7", StickyFault::HotPartition);
+    let handler = handler(&table, 49);
+    let batch: Vec<Sent> = (0..100).map(good).collect();
+    let (returned, figures) = invoke(&handler, &batch, "standard").await;
+    assert_eq!(returned.len(), 1);
+    // two tables, each with the limit it starts with at least
+    assert!(figures["WriteLimit"].as_u64().unwrap() >= 8, "{}", figures["WriteLimit"]);
+    assert!(figures["ThrottlesHotPartition"].as_u64().unwrap() > 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_of_a_group_that_may_be_applied_late_is_followed_by_nothing() {
+    let table = FakeDynamoDb::new(&["id"], Faults { late: 100, ..Faults::default() }, 1);
+    table.heal_after(1);
+    let handler = handler(&table, 1);
+    let same = |number: usize| {
+        let sent = Sent::single(&format!("m{number}"), write_of(Subject::Plain, "a", 0, &format!("note {number}")));
+        in_group(sent, "g")
+    };
+    let (returned, _) = invoke(&handler, &[same(0), same(1)], "queue.fifo").await;
+    assert_eq!(returned, ["m0", "m1"].map(str::to_owned).into());
+    // the first delivery's write is applied now; the second delivery comes after it
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let (returned, _) = invoke(&handler, &[same(0), same(1)], "queue.fifo").await;
+    assert!(returned.is_empty());
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(state_of(table.item(ORDERS, &key("a")).as_ref()), Some((Some(0), "note 1".to_owned())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_is_no_key_of_the_table_is_the_operators_and_rejects_nothing() {
+    let table = FakeDynamoDb::new(&["pk"], Faults::default(), 1);
+    let handler = handler(&table, 1);
+    let batch: Vec<Sent> = (0..60).map(good).collect();
+    let (returned, figures) = invoke(&handler, &batch, "standard").await;
+    assert_eq!((returned.len(), &figures["MessagesRejected"]), (60, &json!(0)));
+    assert!(table.calls() < 120, "{} calls", table.calls());
+}
