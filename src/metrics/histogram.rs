@@ -23,11 +23,8 @@ impl Histogram {
     }
 
     pub(super) fn observations(&self) -> Vec<Observation> {
-        let observation = |(&microseconds, &occurrences): (&u64, &u64)| {
-            let value = microseconds as f64 / 1_000.0;
-            Observation::Repeated { total: total(value, occurrences), occurrences }
-        };
-        self.0.iter().map(observation).collect()
+        let repeated = |(&microseconds, &count): (&u64, &u64)| repeated(microseconds as f64 / 1_000.0, count);
+        self.0.iter().flat_map(repeated).collect()
     }
 }
 
@@ -39,11 +36,18 @@ impl FromIterator<Duration> for Histogram {
     }
 }
 
-/// The sum of `value` so many times, such that it divided again is `value` and not a number of seventeen digits beside it.
-fn total(value: f64, occurrences: u64) -> f64 {
-    let total = value * occurrences as f64;
-    let is_exact = |total: &f64| total / occurrences as f64 == value;
-    [total, total.next_up(), total.next_down()].into_iter().find(is_exact).unwrap_or(total)
+/// `value` so many times. It is written as its total divided by its count, which must be the value again and not a number of
+/// seventeen digits beside it: a power of two always is, other counts mostly.
+fn repeated(value: f64, count: u64) -> Vec<Observation> {
+    let total = value * count as f64;
+    let totals = [total, total.next_up(), total.next_down()];
+    if let Some(total) = totals.into_iter().find(|total| total / count as f64 == value) {
+        return vec![Observation::Repeated { total, occurrences: count }];
+    }
+    let most = 1 << count.ilog2();
+    let mut parts = repeated(value, most);
+    parts.extend(repeated(value, count - most));
+    parts
 }
 
 /// A duration in milliseconds, to three significant digits.
@@ -85,7 +89,14 @@ mod tests {
         for microseconds in (0..100_000).step_by(10) {
             let value = f64::from(microseconds) / 1_000.0;
             for occurrences in [1, 3, 7, 10, 49, 997] {
-                assert_eq!(total(value, occurrences) / occurrences as f64, value, "{value} {occurrences}");
+                let parts = repeated(value, occurrences);
+                let means = parts.iter().map(|part| match part {
+                    Observation::Repeated { total, occurrences } => (total / *occurrences as f64, *occurrences),
+                    other => panic!("{other:?}"),
+                });
+                let (means, counts): (Vec<f64>, Vec<u64>) = means.unzip();
+                assert!(means.iter().all(|mean| *mean == value), "{value} {occurrences}");
+                assert_eq!(counts.iter().sum::<u64>(), occurrences);
             }
         }
     }
