@@ -21,7 +21,7 @@ ingest: ## the tool, target/debug/ingest
 	cargo build --locked --package ingest
 
 .PHONY: test
-test: sam-validate test-rust test-moto test-deploy sam-lint-transformed test-emulator test-cargo-lambda ## every test
+test: sam-validate test-rust test-moto test-deploy sam-lint-transformed test-emulator ## every test
 
 .PHONY: test-rust
 test-rust: ## the tests of the workspace
