@@ -26,7 +26,7 @@ struct Shared {
     aimd: AimdLimit,
     origin: Instant,
     turn: Mutex<()>,
-    room: Notify,
+    freed: Notify,
     load: Lock<Load>,
 }
 
@@ -40,7 +40,7 @@ impl ConcurrencyLimiter {
     /// A limiter without a call in flight. `now` is any instant before the first call.
     pub fn new(aimd: AimdLimit, now: Instant) -> Self {
         let load = Lock::new(Load { state: aimd.start(), in_flight: 0 });
-        Self { shared: Arc::new(Shared { aimd, origin: now, turn: Mutex::new(()), room: Notify::new(), load }) }
+        Self { shared: Arc::new(Shared { aimd, origin: now, turn: Mutex::new(()), freed: Notify::new(), load }) }
     }
 
     /// Waits until a call may start. May be dropped at any point: that costs nobody a place.
@@ -51,7 +51,7 @@ impl ConcurrencyLimiter {
                 return permit;
             }
             // A place freed between the look and this line is kept by the notification.
-            self.shared.room.notified().await;
+            self.shared.freed.notified().await;
         }
     }
 
@@ -126,7 +126,7 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         self.shared.load().in_flight -= 1;
-        self.shared.room.notify_one();
+        self.shared.freed.notify_one();
     }
 }
 

@@ -110,13 +110,15 @@ impl Quarantine {
         if now >= deadline {
             return Sent::NotReached;
         }
+        let sent: HashSet<String> = batch.iter().map(|entry| entry.id.clone()).collect();
         let call = self.client.send_message_batch().queue_url(&self.queue_url).set_entries(Some(batch)).send();
         match timeout_at(deadline.min(now + CALL_TIMEOUT), call).await {
             Ok(Ok(output)) => {
                 for failed in output.failed() {
                     tracing::warn!(code = failed.code(), "quarantine queue refused a message");
                 }
-                let positions = output.successful().iter().filter_map(|entry| entry.id().parse().ok());
+                let positions = output.successful().iter().filter(|entry| sent.contains(entry.id()));
+                let positions = positions.filter_map(|entry| entry.id().parse().ok());
                 Sent::Taken(positions.collect())
             }
             Ok(Err(error)) => {

@@ -40,7 +40,7 @@ impl Default for Deployment {
             memory_mb: 512,
             timeout_seconds: 30,
             deadline_margin_ms: 500,
-            max_receive_count: 5,
+            max_receive_count: 12,
             warm_write_units: 0,
             max_write_units: 0,
             delivery_target_ms: 50,
