@@ -19,12 +19,35 @@ _ACCOUNT = "us-east-1:123456789012"
 COMBINATIONS = {
     "fifo": {"QueueType": "fifo", "Quarantine": "true"},
     "encrypted": {"KmsKeyArn": f"arn:aws:kms:{_ACCOUNT}:key/k", "Quarantine": "true", "Tracing": "Active"},
+    "existing": {
+        "ExistingTableName": "orders",
+        "ExistingQueueArn": f"arn:aws:sqs:{_ACCOUNT}:orders",
+        "ExistingDeadLetterQueueName": "orders-dead-letters",
+        "AdditionalKmsKeyArns": f"arn:aws:kms:{_ACCOUNT}:key/k",
+        "FunctionKmsKeyArn": f"arn:aws:kms:{_ACCOUNT}:key/f",
+    },
+    "existing-fifo": {
+        "ExistingTableName": "arn:aws:dynamodb:us-east-1:210987654321:table/orders",
+        "ExistingQueueArn": f"arn:aws:sqs:{_ACCOUNT}:orders.fifo",
+        "Quarantine": "true",
+    },
+    "own-keys": {
+        "PartitionKeyName": "tenant",
+        "SortKeyName": "id",
+        "SortKeyType": "N",
+        "StreamViewType": "NEW_AND_OLD_IMAGES",
+        "SnsTopicArn": f"arn:aws:sns:{_ACCOUNT}:orders",
+    },
+    "network": {
+        "SubnetIds": "subnet-0123456789abcdef0,subnet-0123456789abcdef1",
+        "SecurityGroupIds": "sg-0123456789abcdef0",
+        "PermissionsBoundaryArn": "arn:aws:iam::123456789012:policy/boundary",
+    },
     "bounded": {
         "AdditionalTableArns": f"arn:aws:dynamodb:{_ACCOUNT}:table/a,arn:aws:dynamodb:{_ACCOUNT}:table/b",
         "AlarmTopicArn": f"arn:aws:sns:{_ACCOUNT}:alarms",
         "Architecture": "x86_64",
         "MaxWriteUnits": "40000",
-        "ServiceName": "orders",
         "ServiceName": "orders",
         "UseDualStackEndpoint": "true",
         "UseFipsEndpoint": "true",

@@ -53,6 +53,10 @@ INVOCATIONS_PER_INSTANCE = Limit(10, "invocations a second", f"{_LAMBDA}/lambda-
 VISIBILITY_PER_TIMEOUT = Limit(6, "function timeouts", f"{_LAMBDA}/services-sqs-configure.html")
 VISIBILITY = Range(0, 43_200, "seconds", f"{_SQS}/sqs-visibility-timeout.html")
 RECEIVE_COUNT = Range(5, 1_000, "deliveries", f"{_LAMBDA}/services-sqs-configure.html")
+# What a good message must outlive in the queue without being dead-lettered, while its table is away.
+OUTAGE_SECONDS = 300
 IN_FLIGHT = Limit(120_000, "messages", f"{_SQS}/quotas-queues.html")
+
+SYSTEM_LOG_LEVEL = f"{_LAMBDA}/monitoring-cloudwatchlogs-log-level.html"
 
 WARM_WRITE_UNITS_LEAST = Limit(4_000, "write units a second", f"{_DYNAMODB}/warm-throughput.html")

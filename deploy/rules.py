@@ -13,6 +13,15 @@ _TABLE = "AWS::DynamoDB::Table"
 
 # What the poller, the function itself, its log and its traces call.
 _POLL = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
+_DELIVER = "sns.amazonaws.com"
+_NETWORK = {
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:CreateNetworkInterface",
+    "ec2:DeleteNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+    "ec2:UnassignPrivateIpAddresses",
+}
 _WRITE = {"dynamodb:BatchWriteItem", "dynamodb:PutItem", "dynamodb:DeleteItem"}
 _LOG = {"logs:CreateLogStream", "logs:PutLogEvents"}
 _TRACE = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
@@ -54,7 +63,7 @@ def batches_fit_their_queue_and_window(stack):
     yield from _unless(limits.BATCHING_WINDOW, window, "MaximumBatchingWindowInSeconds")
     if window == 0:
         yield from _unless(limits.BATCH_SIZE_WITHOUT_WINDOW, size, "BatchSize without a batching window")
-    if _source(stack).get("FifoQueue"):
+    if _is_fifo(stack):
         yield from _unless(limits.BATCH_SIZE_FIFO, size, "BatchSize of a fifo queue")
         if "MaximumBatchingWindowInSeconds" in mapping:
             yield f"a fifo queue has no batching window: {limits.BATCH_SIZE_FIFO.link}"
@@ -67,6 +76,8 @@ def batch_item_failures_are_reported(stack):
 
 def messages_stay_hidden_while_they_are_worked_on(stack):
     mapping, queue, function = stack.only(_MAPPING), _source(stack), stack.only(_FUNCTION)
+    if not queue:
+        return
     window = mapping.get("MaximumBatchingWindowInSeconds", 0)
     least = limits.VISIBILITY_PER_TIMEOUT.value * function["Timeout"] + window
     visibility = queue["VisibilityTimeout"]
@@ -77,6 +88,8 @@ def messages_stay_hidden_while_they_are_worked_on(stack):
 
 def failed_messages_are_dead_lettered_late_and_kept(stack):
     queue = _source(stack)
+    if not queue:
+        return
     redrive = queue.get("RedrivePolicy", {})
     dead_letters = stack.target(redrive.get("deadLetterTargetArn"))
     if not dead_letters:
@@ -89,6 +102,22 @@ def failed_messages_are_dead_lettered_late_and_kept(stack):
         yield "a queue and its dead-letter queue must both be fifo, or neither"
 
 
+def dead_lettering_outlasts_an_outage(stack):
+    queue = _source(stack)
+    if not queue:
+        return
+    deliveries = queue["RedrivePolicy"]["maxReceiveCount"]
+    backoff = stack.only(_FUNCTION)["Environment"]["Variables"].get("RETURN_BACKOFF_SECONDS", 0)
+    waits = [_wait(queue["VisibilityTimeout"], int(backoff), delivery) for delivery in range(1, deliveries)]
+    if sum(waits) < limits.OUTAGE_SECONDS:
+        yield f"{deliveries} deliveries end after {sum(waits)} s, an outage of {limits.OUTAGE_SECONDS} s dead-letters everything"
+
+
+def _wait(visibility: int, backoff: int, delivery: int) -> float:
+    """Seconds from a delivery to the next of a returned message: doubled each time, with jitter half of it on average."""
+    return min(900, backoff * 2 ** (delivery - 1)) / 2 if backoff else visibility
+
+
 def fifo_queues_are_named_so(stack):
     for name, queue in stack.of_type(_QUEUE).items():
         if queue.get("FifoQueue", True) is not True:
@@ -98,7 +127,8 @@ def fifo_queues_are_named_so(stack):
 
 
 def messages_in_flight_fit_the_queue(stack):
-    reach = _reach(stack) * stack.only(_MAPPING)["BatchSize"]
+    # What an invocation returned is still in flight, not yet visible again, while the next one has its batch.
+    reach = 2 * _reach(stack) * stack.only(_MAPPING)["BatchSize"]
     if reach > limits.IN_FLIGHT.value:
         yield f"{reach} messages can be in flight, a queue holds {limits.IN_FLIGHT}: {limits.IN_FLIGHT.link}"
 
@@ -121,9 +151,33 @@ def warm_instances_fit_the_maximum(stack):
 
 def warm_throughput_is_more_than_a_table_has_anyway(stack):
     least = limits.WARM_WRITE_UNITS_LEAST
-    warm = stack.only(_TABLE).get("WarmThroughput", {}).get("WriteUnitsPerSecond")
+    for table in stack.of_type(_TABLE).values():
+        yield from _too_little(least, table.get("WarmThroughput", {}).get("WriteUnitsPerSecond"))
+
+
+def _too_little(least, warm):
     if warm is not None and warm < least.value:
         yield f"{warm} warm write units, every table has {least}: {least.link}"
+
+
+def the_platform_reports(stack):
+    level = stack.only(_FUNCTION)["LoggingConfig"]["SystemLogLevel"]
+    if level not in ("DEBUG", "INFO"):
+        yield f"SystemLogLevel {level} hides platform.report, with memory used and time billed: {limits.SYSTEM_LOG_LEVEL}"
+
+
+def a_topic_may_send_what_it_is_subscribed_for(stack):
+    for name, subscription in stack.of_type("AWS::SNS::Subscription").items():
+        allowed = {
+            (statement["Principal"]["Service"], _key(statement["Resource"]), statement["Condition"]["ArnEquals"]["aws:SourceArn"])
+            for policy in stack.of_type("AWS::SQS::QueuePolicy").values()
+            for statement in policy["PolicyDocument"]["Statement"]
+            if statement["Action"] == "sqs:SendMessage"
+        }
+        if (_DELIVER, _key(subscription["Endpoint"]), subscription["TopicArn"]) not in allowed:
+            yield f"{name}: no policy lets {subscription['TopicArn']} send to {_key(subscription['Endpoint'])}"
+        if subscription.get("RawMessageDelivery") is not True:
+            yield f"{name}: without raw delivery every body is wrapped, a third larger"
 
 
 def metrics_pass_the_log_level(stack):
@@ -156,18 +210,26 @@ RULES = (
     batch_item_failures_are_reported,
     messages_stay_hidden_while_they_are_worked_on,
     failed_messages_are_dead_lettered_late_and_kept,
+    dead_lettering_outlasts_an_outage,
     fifo_queues_are_named_so,
     messages_in_flight_fit_the_queue,
     reserved_concurrency_covers_the_mapping,
     warm_instances_fit_the_maximum,
     warm_throughput_is_more_than_a_table_has_anyway,
     metrics_pass_the_log_level,
+    the_platform_reports,
+    a_topic_may_send_what_it_is_subscribed_for,
     policies_are_what_the_code_calls,
 )
 
 
 def _source(stack) -> dict:
+    """The properties of the queue that is read, empty if it is an existing one."""
     return stack.target(stack.only(_MAPPING)["EventSourceArn"])
+
+
+def _is_fifo(stack) -> bool:
+    return bool(_source(stack).get("FifoQueue")) or str(stack.only(_MAPPING)["EventSourceArn"]).endswith(".fifo")
 
 
 def _reach(stack) -> int:
@@ -185,10 +247,10 @@ def _warm(stack) -> int:
 
 def _allowed(stack):
     """Actions and the resource they may touch, as this stack's own features ask for."""
-    function, table = stack.only(_FUNCTION), stack.only(_TABLE)
+    function = stack.only(_FUNCTION)
     environment = function["Environment"]["Variables"]
     quarantine = logical_id(environment["QUARANTINE_QUEUE_URL"])
-    key = table.get("SSESpecification", {}).get("KMSMasterKeyId")
+    key = stack.parameters["KmsKeyArn"]
     yield _POLL, stack.only(_MAPPING)["EventSourceArn"]
     yield _LOG, {"Fn::GetAtt": [logical_id(function["LoggingConfig"]["LogGroup"]), "Arn"]}
     if function["TracingConfig"]["Mode"] == "Active":
@@ -197,9 +259,20 @@ def _allowed(stack):
         yield {"kms:Decrypt"} | ({"kms:GenerateDataKey"} if quarantine else set()), key
     if quarantine:
         yield {"sqs:SendMessage"}, {"Fn::GetAtt": [quarantine, "Arn"]}
-    yield _WRITE, {"Fn::GetAtt": [logical_id(environment["TABLE_NAME"]), "Arn"]}
+    for further in [*stack.parameters["AdditionalKmsKeyArns"], function.get("KmsKeyArn")]:
+        if further:
+            yield {"kms:Decrypt"}, further
+    if "VpcConfig" in function:
+        yield _NETWORK, "*"
+    yield _WRITE, _table_arn(environment["TABLE_NAME"])
     for arn in filter(None, stack.parameters["AdditionalTableArns"]):
         yield _WRITE, arn
+
+
+def _table_arn(name):
+    if own := logical_id(name):
+        return {"Fn::GetAtt": [own, "Arn"]}
+    return name if name.startswith("arn:") else f"arn:aws:dynamodb:us-east-1:123456789012:table/{name}"
 
 
 def _listed(value) -> list:

@@ -190,6 +190,12 @@ class _Resolver:
                 return {"Fn::GetAtt": path.split(".", 1)}
             case {"Fn::GetAtt": _}:
                 return node
+            case {"Fn::Split": [separator, text]}:
+                text = self.value(text)
+                return text.split(separator) if isinstance(text, str) else {"Fn::Split": [separator, text]}
+            case {"Fn::Select": [index, members]}:
+                members = self.value(members)
+                return members[int(index)] if isinstance(members, list) else {"Fn::Select": [index, members]}
             case {"Fn::Join": [separator, parts]}:
                 return _text(separator.join(map(_written, self.value(parts))))
             case {"Fn::Sub": [str(text), dict(variables)]}:
@@ -212,6 +218,8 @@ def _written(value) -> str:
             return f"${{{name}.{attribute}}}"
         case {"Fn::Sub": text}:
             return text
+        case {"Fn::Select": [_, {"Fn::Split": [_, whole]}]}:
+            return _written(whole)
     return str(value)
 
 

@@ -13,6 +13,7 @@ OWN = {metric["name"]: metric for metric in json.loads((Path(__file__).parent / 
 # What AWS emits and the template uses, with the dimensions it is used by.
 _SQS = ("QueueName",)
 _FUNCTION = ("FunctionName",)
+_LOG_GROUP = ("LogGroupName",)
 AWS = {
     # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
     ("AWS/SQS", "ApproximateAgeOfOldestMessage"): _SQS,
@@ -22,6 +23,8 @@ AWS = {
     ("AWS/SQS", "NumberOfMessagesDeleted"): _SQS,
     ("AWS/SQS", "NumberOfMessagesReceived"): _SQS,
     ("AWS/SQS", "NumberOfMessagesSent"): _SQS,
+    # https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CloudWatch-Logs-Monitoring-CloudWatch-Metrics.html
+    ("AWS/Logs", "IncomingBytes"): _LOG_GROUP,
     # https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html
     ("AWS/Lambda", "ConcurrentExecutions"): _FUNCTION,
     ("AWS/Lambda", "Duration"): _FUNCTION,

@@ -23,7 +23,7 @@ class CheckTest(unittest.TestCase):
         large = {"BatchSize": "200", "BatchingWindowSeconds": "1", "MaxInstances": "1000"}
         code, said = self.check({"large": large, "small": {}})
         self.assertEqual(code, 1)
-        self.assertRegex(said, "large: 1 problems\n  messages_in_flight_fit_the_queue: 200000.*\nsmall: fine")
+        self.assertRegex(said, "large: 1 problems\n  messages_in_flight_fit_the_queue: 400000.*\nsmall: fine")
 
     def test_a_profile_cloudformation_refuses_fails(self):
         code, said = self.check({"wrong": {"MaxInstances": "1001"}})

@@ -153,11 +153,48 @@ class RulesTest(unittest.TestCase):
         def change(subject, value):
             subject.only(MAPPING)["BatchSize"] = value
 
-        cases = [(119, True), (120, True)]
+        cases = [(59, True), (60, True)]
         self.assert_bounds(rules.messages_in_flight_fit_the_queue, cases, change, MaxInstances=1000)
         subject = stack(MaxInstances=1000)
-        change(subject, 121)
-        self.assert_catches(rules.messages_in_flight_fit_the_queue, subject, "121000 messages can be in flight")
+        change(subject, 61)
+        self.assert_catches(rules.messages_in_flight_fit_the_queue, subject, "122000 messages can be in flight")
+
+    def test_dead_lettering_everything_in_an_outage_of_five_minutes_is_caught(self):
+        rule = rules.dead_lettering_outlasts_an_outage
+        # 10 s of timeout make 60 s of visibility, and the last delivery is not waited for.
+        for count, allowed in [(5, False), (6, True), (7, True)]:
+            with self.subTest(count=count):
+                subject = stack(TimeoutSeconds=10, MaxReceiveCount=count)
+                subject.only(FUNCTION)["Environment"]["Variables"]["RETURN_BACKOFF_SECONDS"] = 0
+                self.assertEqual(not list(rule(subject)), allowed)
+        for count, allowed in [(10, False), (11, True)]:
+            with self.subTest(count=count, backoff=1):
+                subject = stack(MaxReceiveCount=count)
+                subject.only(FUNCTION)["Environment"]["Variables"]["RETURN_BACKOFF_SECONDS"] = 1
+                self.assertEqual(not list(rule(subject)), allowed)
+
+    def test_a_hidden_platform_report_is_caught(self):
+        for level, allowed in [("DEBUG", True), ("INFO", True), ("WARN", False)]:
+            with self.subTest(level=level):
+                subject = stack()
+                subject.only(FUNCTION)["LoggingConfig"]["SystemLogLevel"] = level
+                self.assertEqual(not list(rules.the_platform_reports(subject)), allowed)
+
+    def test_a_topic_that_may_not_send_or_wraps_bodies_is_caught(self):
+        rule = rules.a_topic_may_send_what_it_is_subscribed_for
+        subject = stack(SnsTopicArn="arn:aws:sns:eu-west-1:123456789012:orders")
+        self.assert_allows(rule, subject)
+        self.assertEqual(subject.only("AWS::SNS::Subscription")["Region"], "eu-west-1")
+        subject.only("AWS::SNS::Subscription")["RawMessageDelivery"] = False
+        self.assert_catches(rule, subject, "without raw delivery")
+        self.assert_catches(rule, without(subject, "QueuePolicy"), "no policy lets .*:orders send")
+
+    def test_an_existing_fifo_queue_is_held_to_fifo_batches(self):
+        subject = stack(ExistingQueueArn="arn:aws:sqs:us-east-1:123456789012:orders.fifo")
+        self.assert_allows(rules.batches_fit_their_queue_and_window, subject)
+        self.assertNotIn("MaximumBatchingWindowInSeconds", subject.only(MAPPING))
+        subject.only(MAPPING)["MaximumBatchingWindowInSeconds"] = 1
+        self.assert_catches(rules.batches_fit_their_queue_and_window, subject, "no batching window")
 
     def test_reserved_concurrency_under_the_mapping_is_caught(self):
         def change(subject, value):
@@ -234,6 +271,31 @@ class PoliciesTest(unittest.TestCase):
         key = "arn:aws:kms:us-east-1:123456789012:key/k"
         self.assertNotIn("GenerateDataKey", str(self.statements(stack(KmsKeyArn=key))))
         self.assertIn("GenerateDataKey", str(self.statements(stack(KmsKeyArn=key, Quarantine="true"))))
+
+    def test_the_network_is_granted_only_in_a_vpc(self):
+        self.assertNotIn("ec2:", str(self.statements(stack())))
+        subject = stack(SubnetIds="subnet-01234567", SecurityGroupIds="sg-01234567")
+        self.assertEqual(list(rules.policies_are_what_the_code_calls(subject)), [])
+        del subject.only(FUNCTION)["VpcConfig"]
+        self.assert_says(subject, r"ec2:CreateNetworkInterface on \* is granted and never called")
+
+    def test_an_existing_table_is_granted_by_its_arn(self):
+        other = "arn:aws:dynamodb:eu-west-1:210987654321:table/orders"
+        for name, arn in [("orders", "arn:aws:dynamodb:us-east-1:123456789012:table/orders"), (other, other)]:
+            subject = stack(ExistingTableName=name)
+            self.assertEqual(subject.of_type("AWS::DynamoDB::Table"), {})
+            self.assertEqual(self.statements(subject)[1]["Resource"], arn)
+            self.assertEqual(list(rules.policies_are_what_the_code_calls(subject)), [])
+            self.statements(subject)[1]["Resource"] = "arn:aws:dynamodb:us-east-1:123456789012:table/another"
+            self.assert_says(subject, "table/another is granted and never called")
+
+    def test_keys_of_existing_tables_and_of_the_function_are_granted(self):
+        keys = [f"arn:aws:kms:us-east-1:123456789012:key/{name}" for name in "ab"]
+        subject = stack(AdditionalKmsKeyArns=keys[0], FunctionKmsKeyArn=keys[1])
+        self.assertEqual(list(rules.policies_are_what_the_code_calls(subject)), [])
+        self.assertEqual(subject.only("AWS::Logs::LogGroup")["KmsKeyId"], keys[1])
+        subject.parameters["AdditionalKmsKeyArns"] = []
+        self.assert_says(subject, "kms:Decrypt on .*key/a is granted and never called")
 
     def test_further_tables_are_granted_one_by_one(self):
         arns = [f"arn:aws:dynamodb:us-east-1:123456789012:table/{name}" for name in "ab"]

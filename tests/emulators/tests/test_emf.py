@@ -1,7 +1,7 @@
 import json
 import unittest
 
-from deploy import emf
+from tests.emulators import emf
 
 
 def line(**members) -> str:

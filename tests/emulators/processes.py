@@ -1,6 +1,7 @@
 """Programs and ports opened for a check and surely closed with it."""
 
 import contextlib
+import json
 import os
 import re
 import shlex
@@ -10,6 +11,7 @@ import socketserver
 import subprocess
 import threading
 import time
+from pathlib import Path
 from urllib.parse import urlsplit
 
 _PATIENCE_SECONDS = 60
@@ -45,6 +47,19 @@ def endpoint(command: str):
                 yield found[0]
                 return
         raise DidNotStart(f"{command} ended without printing an address")
+
+
+def served(options):
+    """The address that the options name or whose command they name, for the length of a with block."""
+    if options.endpoint_command:
+        return endpoint(options.endpoint_command)
+    return contextlib.nullcontext(options.endpoint)
+
+
+def expected(event: Path):
+    """The right answer to an event: EVENT.response.json, else that no message comes back."""
+    response = event.with_suffix(".response.json")
+    return json.loads(response.read_text()) if response.exists() else {"batchItemFailures": []}
 
 
 def free_port() -> int:

@@ -10,8 +10,7 @@ import urllib.request
 from pathlib import Path
 from unittest import mock
 
-from deploy import dynamodb_local, emulator, processes, sam_local
-from deploy.stack import ROOT
+from tests.emulators import dynamodb_local, emulator, processes, sam_local
 
 # The Runtime API as a bootstrap sees it, in as few lines as it takes.
 BOOTSTRAP = f"""#!{sys.executable}
@@ -22,6 +21,8 @@ while True:
         request = event.headers["Lambda-Runtime-Aws-Request-Id"]
     urllib.request.urlopen(api + "/" + request + "/response", os.environ["ANSWER"].encode()).read()
 """
+
+ROOT = Path(__file__).parents[3]
 
 
 def run(tool, *arguments) -> tuple:
@@ -117,8 +118,8 @@ class MissingToolsTest(unittest.TestCase):
             Path("docker").write_text(f"#!/bin/sh\n{docker}\n")
             Path("docker").chmod(stat.S_IRWXU)
         if built:
-            Path(".aws-sam/build").mkdir(parents=True)
-            Path(".aws-sam/build/template.yaml").touch()
+            Path("target/sam").mkdir(parents=True)
+            Path("target/sam/template.yaml").touch()
         code, said = run(sam_local, "--endpoint", endpoint)
         self.assertEqual((code, said.count("\n"), f"needs {what}" in said), (1, 1, True), said)
 
