@@ -178,9 +178,11 @@ impl<'w> RetryLoop<'w> {
                 biased;
                 () = sleep_until(self.deadline) => return,
                 Some(end) = self.calls.join_next() => {
-                    // a call that panicked has left its items as they were: unfinished
-                    if let Ok(end) = end {
-                        self.on_completed(end, clock::now());
+                    match end {
+                        Ok(end) => self.on_completed(end, clock::now()),
+                        // a call that panicked has left its items as they were, unfinished, and does not say its bytes
+                        Err(_) if self.calls.is_empty() => self.bytes_in_flight = 0,
+                        Err(_) => {}
                     }
                 }
                 (table, permit) = any_permit(limiters), if has_room && !waiting.is_empty() => self.start(table, permit),

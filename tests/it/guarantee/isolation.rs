@@ -179,3 +179,21 @@ async fn a_key_that_is_no_key_of_the_table_is_the_operators_and_rejects_nothing(
     assert_eq!((returned.len(), &figures["MessagesRejected"]), (60, &json!(0)));
     assert!(table.calls() < 120, "{} calls", table.calls());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_panics_keeps_no_room_from_the_others() {
+    super::silence_planned_panics();
+    let table = FakeDynamoDb::new(&["id"], Faults { panic: 100, ..Faults::default() }, 1);
+    // the first calls panic, with bodies as large as all that may be in flight
+    table.heal_after(4);
+    let handler = handler(&table, 49);
+    let large = |number: usize| {
+        let note = "n".repeat(350_000);
+        Sent::single(&format!("m{number}"), write_of(Subject::Plain, &format!("o{number}"), 0, &note))
+    };
+    let batch: Vec<Sent> = (0..250).map(large).collect();
+    let started = Instant::now();
+    let (returned, _) = invoke(&handler, &batch, "standard").await;
+    assert!(returned.len() <= 4 * 25, "only the items of the calls that panicked: {}", returned.len());
+    assert!(started.elapsed() < Duration::from_secs(20), "and without waiting: {:?}", started.elapsed());
+}
