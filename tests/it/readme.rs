@@ -47,12 +47,12 @@ fn row(setting: &Setting) -> String {
     format!("| `{name}` | {default} | {range} | {meaning}{effect} |")
 }
 
-/// `UPDATE_DOCS=1 cargo test --test readme` writes generated text anew.
+/// `UPDATE_DOCS=1 cargo test --test it readme` writes generated text anew.
 fn is_or_becomes(file: &str, is: &str, should_be: &str) {
     if std::env::var_os("UPDATE_DOCS").is_some() {
         fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join(file), should_be).unwrap();
     } else {
-        assert!(is == should_be, "{file} is out of date: UPDATE_DOCS=1 cargo test --test readme writes it anew");
+        assert!(is == should_be, "{file} is out of date: UPDATE_DOCS=1 cargo test --test it readme writes it anew");
     }
 }
 
