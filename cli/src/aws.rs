@@ -51,6 +51,7 @@ pub(crate) const CLOUDWATCH: Service =
 pub(crate) const LAMBDA: Service = Service { host: "lambda", signing: "lambda", id: "lambda", content_type: JSON_1_1 };
 pub(crate) const CLOUDFORMATION: Service =
     Service { host: "cloudformation", signing: "cloudformation", id: "cloudformation", content_type: FORM };
+pub(crate) const KMS: Service = Service { host: "kms", signing: "kms", id: "kms", content_type: JSON_1_1 };
 pub(crate) const IAM: Service = Service { host: IAM_HOST, signing: "iam", id: "iam", content_type: FORM };
 
 const FORM: &str = "application/x-www-form-urlencoded";

@@ -188,6 +188,21 @@ pub(super) const CHECKS: &[Check] = &[
         }
     ),
     check!(
+        "queue-key",
+        Error,
+        "a key that is disabled, or that the function's role may not use, lets the function read no message",
+        "enable the key, and let its policy allow kms:Decrypt to the account or the role",
+        |facts| {
+            let Some(key) = facts.queue_key.clone()? else { return Ok(None) };
+            if key.state != "Enabled" {
+                return Ok(Some(format!("the queue's key is {}", key.state)));
+            }
+            let role = facts.function.as_ref().map_err(Clone::clone)?;
+            let opens = lets_decrypt(&key.policy, &key.account, text(role, "Role"));
+            Ok((!opens).then(|| "the policy of the queue's key names neither the account nor the role".to_owned()))
+        }
+    ),
+    check!(
         "function-settings",
         Error,
         "the function does not start with a wrong setting",
@@ -421,15 +436,46 @@ fn table_keys(table: &Value) -> Vec<(String, String)> {
     keys.iter().map(with_type).collect()
 }
 
+/// Whether a key's policy allows decrypting to `account`, whose own policies then decide, or to `role`.
+/// <https://docs.aws.amazon.com/kms/latest/developerguide/key-policies.html>
+fn lets_decrypt(policy: &Value, account: &str, role: &str) -> bool {
+    fn texts(value: Option<&Value>) -> Vec<&str> {
+        match value {
+            Some(Value::String(text)) => vec![text],
+            Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).collect(),
+            _ => Vec::new(),
+        }
+    }
+    // the partition before it is another in China
+    let root = format!(":iam::{account}:root");
+    let statements = match policy.get("Statement") {
+        Some(Value::Array(statements)) => statements.iter().collect(),
+        Some(statement) => vec![statement],
+        None => Vec::new(),
+    };
+    statements.into_iter().filter(|statement| text(statement, "Effect") == "Allow").any(|statement| {
+        let principal = statement.get("Principal");
+        let named = texts(principal.and_then(|principal| principal.get("AWS")).or(principal));
+        let is_allowed = texts(statement.get("Action"))
+            .iter()
+            .any(|action| ["*", "kms:*"].contains(action) || action.eq_ignore_ascii_case("kms:Decrypt"));
+        is_allowed && named.iter().any(|name| ["*", account, role].contains(name) || name.ends_with(&root))
+    })
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::facts::SchemaTable;
+    use super::super::facts::{QueueKey, SchemaTable};
     use super::*;
     use serde_json::json;
 
     fn file(version: &str, text: &str) -> SchemaFile {
         let path = format!("order/{version}.avsc");
         SchemaFile { subject: "order".to_owned(), version: version.to_owned(), text: text.to_owned(), path }
+    }
+
+    fn key_policy(principal: &str) -> Value {
+        json!({"Statement": {"Effect": "Allow", "Principal": {"AWS": [principal]}, "Action": "kms:*", "Resource": "*"}})
     }
 
     /// A deployment with nothing wrong.
@@ -448,6 +494,11 @@ mod tests {
             queue: Ok(json!({
                 "VisibilityTimeout": "180", "MessageRetentionPeriod": "345600", "SqsManagedSseEnabled": "true",
                 "RedrivePolicy": "{\"deadLetterTargetArn\":\"arn:x\",\"maxReceiveCount\":\"5\"}",
+            })),
+            queue_key: Ok(Some(QueueKey {
+                state: "Enabled".to_owned(),
+                policy: key_policy("arn:aws:iam::1:root"),
+                account: "1".to_owned(),
             })),
             dead_letters: Ok(Some(json!({"MessageRetentionPeriod": "1209600", "ApproximateNumberOfMessages": "0"}))),
             table: Ok(json!({
@@ -506,6 +557,9 @@ mod tests {
             facts.dead_letters.as_mut().unwrap().as_mut().unwrap()["ApproximateNumberOfMessages"] = json!("3");
         }),
         ("queue-encryption", |facts| set(&mut facts.queue, "SqsManagedSseEnabled", json!("false"))),
+        ("queue-key", |facts| {
+            facts.queue_key.as_mut().unwrap().as_mut().unwrap().state = "PendingDeletion".to_owned();
+        }),
         ("function-settings", |facts| {
             set(
                 &mut facts.function,
@@ -567,6 +621,26 @@ mod tests {
             })
             .collect();
         assert_eq!(rows, expected);
+    }
+
+    #[test]
+    fn a_queues_key_opens_to_the_account_the_role_or_everybody() {
+        let opens = |principal: &str| {
+            let mut facts = facts();
+            set(&mut facts.function, "Role", json!("arn:aws:iam::1:role/function"));
+            facts.queue_key.as_mut().unwrap().as_mut().unwrap().policy = key_policy(principal);
+            found(&facts).is_empty()
+        };
+        for principal in ["arn:aws:iam::1:root", "1", "arn:aws:iam::1:role/function", "*"] {
+            assert!(opens(principal), "{principal}");
+        }
+        for principal in ["arn:aws:iam::2:root", "arn:aws:iam::1:role/other"] {
+            assert!(!opens(principal), "{principal}");
+        }
+        let denied = |action: &str, effect: &str| json!({"Statement": [{"Effect": effect, "Principal": "*", "Action": [action], "Resource": "*"}]});
+        assert!(lets_decrypt(&denied("kms:Decrypt", "Allow"), "1", "role"));
+        assert!(!lets_decrypt(&denied("kms:Encrypt", "Allow"), "1", "role"));
+        assert!(!lets_decrypt(&denied("kms:Decrypt", "Deny"), "1", "role"));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What is deployed, as AWS says it. A fact that cannot be had is unknown, and says why.
 
 use super::layers;
-use crate::aws::{Aws, CLOUDFORMATION, CLOUDWATCH, CallError, DYNAMODB, IAM, LAMBDA, SQS};
+use crate::aws::{Aws, CLOUDFORMATION, CLOUDWATCH, CallError, DYNAMODB, IAM, KMS, LAMBDA, SQS};
 use avro_ingest::avro::SchemaFile;
 use avro_ingest::settings::Settings;
 use avro_ingest::transcode::Transcoder;
@@ -30,6 +30,15 @@ pub(super) struct SchemaTable {
     pub(super) ttl: Option<String>,
 }
 
+/// The key of the account's that a queue is encrypted with.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct QueueKey {
+    /// `Enabled` if it can be used.
+    pub(super) state: String,
+    pub(super) policy: Value,
+    pub(super) account: String,
+}
+
 #[derive(Debug, Clone)]
 pub(super) struct Facts {
     /// Lambda's configuration of the function.
@@ -41,6 +50,8 @@ pub(super) struct Facts {
     /// Concurrent executions of the account.
     pub(super) account_concurrency: Fact<u64>,
     pub(super) queue: Fact<Value>,
+    /// The queue's key; none if SQS or AWS manages it.
+    pub(super) queue_key: Fact<Option<QueueKey>>,
     /// The attributes of the dead-letter queue; none if there is none.
     pub(super) dead_letters: Fact<Option<Value>>,
     pub(super) table: Fact<Value>,
@@ -102,6 +113,10 @@ impl Facts {
             Ok(queue) => dead_letters(aws, queue).await,
             Err(cause) => Err(cause.clone()),
         };
+        let queue_key = match &queue {
+            Ok(queue) => queue_key(aws, text(queue, "KmsMasterKeyId")).await,
+            Err(cause) => Err(cause.clone()),
+        };
         let concurrency = format!("/2019-09-30/functions/{}/concurrency", targets.function);
         let reserved = unknown(aws.get(LAMBDA, &concurrency).await);
         let settings = unknown(aws.get(LAMBDA, "/2016-08-19/account-settings/").await);
@@ -127,6 +142,7 @@ impl Facts {
             reserved: reserved.map(|answer| answer.get("ReservedConcurrentExecutions").and_then(Value::as_u64)),
             account_concurrency,
             queue,
+            queue_key,
             dead_letters,
             table,
             time_to_live,
@@ -193,6 +209,23 @@ async fn dead_letters(aws: &Aws, queue: &Value) -> Fact<Option<Value>> {
     let body = json!({"QueueName": name, "QueueOwnerAWSAccountId": account});
     let answer = unknown(aws.json(SQS, "AmazonSQS.GetQueueUrl", &body).await)?;
     attributes(aws, text(&answer, "QueueUrl")).await.map(Some)
+}
+
+/// The key named `id`, which may be an alias, and its policy.
+async fn queue_key(aws: &Aws, id: &str) -> Fact<Option<QueueKey>> {
+    if id.is_empty() {
+        return Ok(None);
+    }
+    let answer = unknown(aws.json(KMS, "TrentService.DescribeKey", &json!({"KeyId": id})).await)?;
+    let key = answer.get("KeyMetadata").cloned().unwrap_or_default();
+    if text(&key, "KeyManager") == "AWS" {
+        return Ok(None);
+    }
+    let named = json!({"KeyId": text(&key, "KeyId"), "PolicyName": "default"});
+    let answer = unknown(aws.json(KMS, "TrentService.GetKeyPolicy", &named).await)?;
+    let policy = serde_json::from_str(text(&answer, "Policy")).unwrap_or_default();
+    let [state, account] = ["KeyState", "AWSAccountId"].map(|name| text(&key, name).to_owned());
+    Ok(Some(QueueKey { state, policy, account }))
 }
 
 async fn alarms(aws: &Aws, stack: Option<&str>) -> Fact<Vec<Value>> {
