@@ -170,7 +170,8 @@ pub(crate) fn steps(schemas: &Path, messages: u64) -> Traffic {
         let write = |key| Write { id: format!("step-{group}-{key}"), version: message, delete };
         let writes: Vec<Write> = (key..key + sender.random.u64(1..=3)).map(write).collect();
         sender.send(Some(&name), &writes);
-        if message == messages / 2 {
+        // early, so that a call meets it before what sticks is healed
+        if message == messages / 50 {
             sender.send(Some("group-stuck"), &[Write { id: "step-stuck".to_owned(), version: message, delete: false }]);
         }
     }
