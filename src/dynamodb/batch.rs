@@ -184,26 +184,11 @@ pub(super) const PREFIX_ROOM: usize = 512;
 mod tests {
     use super::*;
     use crate::dynamodb::item::{ItemEncoder, MessageStamps};
-    use crate::dynamodb::mapping::{Fields, Mapping, PARTITION_KEY};
-    use crate::record::{FieldKind, Name, RecordVisitor, SubjectId, Unit};
+    use crate::dynamodb::mapping::{Mapping, PARTITION_KEY};
+    use crate::dynamodb::sample::Sample;
+    use crate::record::{Name, RecordVisitor, SubjectId};
     use serde_json::{Value, json};
     use std::time::Duration;
-
-    struct Sample;
-
-    impl Fields for Sample {
-        fn kind(&self, path: &str) -> Result<FieldKind, String> {
-            match path {
-                "id" => Ok(FieldKind::Text),
-                "at" => Ok(FieldKind::Number(Unit::Plain)),
-                _ => Err("no such field".into()),
-            }
-        }
-
-        fn names(&self) -> Vec<&str> {
-            vec!["id", "at"]
-        }
-    }
 
     fn mappings() -> Vec<(TableId, Mapping)> {
         let order = json!({"attribute": "_version", "from": "sent-timestamp"});

@@ -75,26 +75,11 @@ fn type_of(value: &[u8]) -> Option<&str> {
 mod tests {
     use super::*;
     use crate::dynamodb::item::ItemEncoder;
-    use crate::dynamodb::mapping::{Fields, PARTITION_KEY, TableId, VERSION};
-    use crate::record::{FieldKind, Name, RecordVisitor, SubjectId, Unit};
+    use crate::dynamodb::mapping::{PARTITION_KEY, TableId, VERSION};
+    use crate::dynamodb::sample::Sample;
+    use crate::record::{Name, RecordVisitor, SubjectId};
     use serde_json::json;
     use std::time::Duration;
-
-    struct Sample;
-
-    impl Fields for Sample {
-        fn kind(&self, path: &str) -> Result<FieldKind, String> {
-            match path {
-                "id" => Ok(FieldKind::Text),
-                "at" => Ok(FieldKind::Number(Unit::Plain)),
-                _ => Err("no such field".into()),
-            }
-        }
-
-        fn names(&self) -> Vec<&str> {
-            vec!["id", "at"]
-        }
-    }
 
     fn mapping(layout: &str) -> Vec<(TableId, Mapping)> {
         let property = json!({"partitionKey": "id", "version": "at", "layout": layout});

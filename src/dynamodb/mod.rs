@@ -10,6 +10,8 @@ pub mod item;
 pub mod mapping;
 mod number;
 mod response;
+#[cfg(test)]
+mod sample;
 mod signature;
 pub mod writer;
 

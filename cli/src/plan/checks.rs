@@ -136,7 +136,7 @@ pub(crate) fn quotas(planner: &Planner<'_>, deployment: &Deployment) -> Vec<Stri
                 * planner.mean_seconds(deployment, planner.batch(deployment))
                 * super::limits::POLLS_PER_SECOND
                 / TARGET_UTILISATION;
-            super::planner::whole(work.ceil()).max(deployment.min_instances)
+            super::simulation::whole(work.ceil()).max(deployment.min_instances)
         }
     };
     if concurrent + UNRESERVED_CONCURRENCY > DEFAULT_ACCOUNT_CONCURRENCY {

@@ -12,7 +12,7 @@ use super::queueing::{Servers, under_way};
 use super::requirements::Requirements;
 use super::scaling::Scaling;
 use super::service::ServiceTimes;
-use super::simulation::{self, Scenario};
+use super::simulation::{self, Scenario, whole};
 use crate::prices::Prices;
 use std::collections::BTreeMap;
 
@@ -268,14 +268,4 @@ impl Planner<'_> {
             seed: self.seed,
         })
     }
-}
-
-pub(crate) fn whole(count: f64) -> u32 {
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "counts are not negative; a cast saturates"
-    )]
-    let count = count as u32;
-    count
 }

@@ -542,7 +542,8 @@ fn micros(seconds: f64) -> u64 {
     micros
 }
 
-fn whole(count: f64) -> u32 {
+/// A count without its fraction.
+pub(super) fn whole(count: f64) -> u32 {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,

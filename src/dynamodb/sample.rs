@@ -1,0 +1,21 @@
+//! The fields that the tests of this module map.
+
+use super::mapping::Fields;
+use crate::record::{FieldKind, Unit};
+
+/// A text `id` and a number `at`.
+pub(super) struct Sample;
+
+impl Fields for Sample {
+    fn kind(&self, path: &str) -> Result<FieldKind, String> {
+        match path {
+            "id" => Ok(FieldKind::Text),
+            "at" => Ok(FieldKind::Number(Unit::Plain)),
+            _ => Err("no such field".into()),
+        }
+    }
+
+    fn names(&self) -> Vec<&str> {
+        vec!["id", "at"]
+    }
+}
