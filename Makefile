@@ -152,6 +152,7 @@ $(MUTANTS_TOOL):
 .PHONY: mutants
 mutants: $(MUTANTS_TOOL) ## changes the code part by part and lists the changes that no test notices; hours
 	for part in $(MUTANTS); do \
+		mkdir -p "target/mutants/$$part"; \
 		$(MUTANTS_TOOL) mutants --package avro-ingest --file "$$part" --file "$$part/**" --output target/mutants/$$part \
 			-- --locked --lib --test it; \
 		case $$? in 0|2|3) ;; *) exit 1 ;; esac; \

@@ -12,7 +12,7 @@ _QUEUE = "AWS::SQS::Queue"
 _TABLE = "AWS::DynamoDB::Table"
 
 # What the poller, the function itself, its log and its traces call.
-_POLL = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
+_POLL = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ChangeMessageVisibility"}
 _DELIVER = "sns.amazonaws.com"
 _NETWORK = {
     "ec2:AssignPrivateIpAddresses",
@@ -114,7 +114,7 @@ def dead_lettering_outlasts_an_outage(stack):
 
 
 def _wait(visibility: int, backoff: int, delivery: int) -> float:
-    """Seconds from a delivery to the next of a returned message: doubled each time, with jitter half of it on average."""
+    """Seconds from a delivery to the next of a returned message: doubled each time, with jitter half of it at least."""
     return min(900, backoff * 2 ** (delivery - 1)) / 2 if backoff else visibility
 
 

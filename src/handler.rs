@@ -15,6 +15,7 @@ use crate::record::Interruption;
 use crate::report::{self, Stages};
 use crate::sqs::{BlockedGroups, Event, MalformedEvent, Message, Response};
 use crate::transcode::Transcoder;
+use crate::visibility::{Visibility, VisibilityFigures};
 use std::collections::HashSet;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -31,6 +32,7 @@ pub struct Handler {
     transcoder: Transcoder,
     writer: Writer,
     quarantine: Option<Quarantine>,
+    visibility: Option<Visibility>,
     metrics: Metrics,
     deadline_margin: Duration,
     memory: Memory,
@@ -94,7 +96,13 @@ impl Handler {
         deadline_margin: Duration,
     ) -> Self {
         let (memory, warm) = (Memory::default(), AtomicBool::new(false));
-        Self { transcoder, writer, quarantine, metrics, deadline_margin, memory, warm }
+        Self { transcoder, writer, quarantine, visibility: None, metrics, deadline_margin, memory, warm }
+    }
+
+    /// The same, changing the visibility of what it returns.
+    #[must_use]
+    pub fn with_visibility(self, visibility: Visibility) -> Self {
+        Self { visibility: Some(visibility), ..self }
     }
 
     /// The same, for a function of this memory.
@@ -120,7 +128,10 @@ impl Handler {
             }
         };
         let parse_time = clock::now() - started;
-        let deadline = started + context.deadline.saturating_sub(now).saturating_sub(self.deadline_margin);
+        let left = context.deadline.saturating_sub(now).saturating_sub(self.deadline_margin);
+        let answer_at = started + left;
+        let deadline =
+            answer_at - self.visibility.as_ref().map_or(Duration::ZERO, |visibility| visibility.reserved(left));
 
         let mut progress = Progress::new(event.messages.len(), self.transcoder.mappings().len());
         let mut blocked = BlockedGroups::default();
@@ -137,19 +148,37 @@ impl Handler {
 
         let ledger = progress.settle();
         report::log_failures(&event, &progress.outcomes, context);
+        let response = match progress.fatal.take() {
+            Some(cause) if ledger.durable() == 0 => Err(InvocationError::Fatal(cause)),
+            _ => Ok(respond(&event, &progress.outcomes)),
+        };
+        let visibility = self.change_visibility(&event, &progress.outcomes, &response, answer_at).await;
         let stages = Stages { at: now, parse_time, handler_time: clock::now() - started };
         let subjects = self.transcoder.subjects().map(|(subject, _)| subject.name());
         let invocation = Invocation {
             request_id: context.request_id.clone(),
             cold_start,
             write_limit: self.writer.limit(),
+            visibility,
             ..report::metrics(&event, &progress, ledger, &stages, subjects)
         };
-        let response = match progress.fatal.take() {
-            Some(cause) if ledger.durable() == 0 => Err(InvocationError::Fatal(cause)),
-            _ => Ok(respond(&event, &progress.outcomes)),
-        };
         InvocationResult { response, metrics: self.metrics.lines(&invocation) }
+    }
+
+    /// Has what is returned come back soon. What an operator must fix is not: it takes longer than the receives would last.
+    async fn change_visibility(
+        &self,
+        event: &Event<'_>,
+        outcomes: &[Outcome],
+        response: &Result<Response, InvocationError>,
+        deadline: Instant,
+    ) -> VisibilityFigures {
+        match (&self.visibility, response) {
+            (Some(visibility), Ok(response)) if response.failures().len() > 0 => {
+                visibility.change(event, outcomes, self.quarantine.is_some(), deadline).await
+            }
+            _ => VisibilityFigures::default(),
+        }
     }
 
     /// Decodes messages from the one at `from` on, until the next one has no place in memory beside them or the time is over.

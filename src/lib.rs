@@ -95,3 +95,4 @@ pub mod settings;
 pub mod sqs;
 pub mod transcode;
 pub mod transport;
+pub mod visibility;

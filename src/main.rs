@@ -10,13 +10,15 @@ use avro_ingest::quarantine::Quarantine;
 use avro_ingest::settings::Settings;
 use avro_ingest::transcode::Transcoder;
 use avro_ingest::transport::{ConnectionPool, sdk_http_client};
+use avro_ingest::visibility::Visibility;
 use avro_ingest::{runtime, schema_dir};
 use aws_config::ecs::EcsCredentialsProvider;
 use aws_config::environment::EnvironmentVariableCredentialsProvider;
 use aws_config::meta::credentials::CredentialsProviderChain;
 use aws_config::provider_config::ProviderConfig;
 use aws_credential_types::provider::SharedCredentialsProvider;
-use aws_sdk_dynamodb::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
+use aws_sdk_dynamodb::config::endpoint::ResolveEndpoint as _;
+use aws_sdk_sqs::config::endpoint::ResolveEndpoint as _;
 use aws_sdk_sqs::config::retry::RetryConfig;
 use aws_sdk_sqs::config::timeout::TimeoutConfig;
 use aws_sdk_sqs::config::{BehaviorVersion, Region, StalledStreamProtectionConfig};
@@ -32,12 +34,12 @@ use tracing_subscriber::filter::LevelFilter;
 
 /// How long the first contact with DynamoDB may hold up the start, of which Lambda allows ten seconds.
 const WARM_UP_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long one attempt at sending rejected messages to the quarantine queue may take.
-const QUARANTINE_ATTEMPT_TIMEOUT: Duration = Duration::from_millis(1_500);
+/// How long one attempt at a call to SQS may take.
+const SQS_ATTEMPT_TIMEOUT: Duration = Duration::from_millis(1_500);
 /// The longest pause before the second attempt; the SDK's own of a second would take a third of the time there is.
-const QUARANTINE_BACKOFF: Duration = Duration::from_millis(50);
+const SQS_BACKOFF: Duration = Duration::from_millis(50);
 /// How long the attempts may take together, credentials included.
-const QUARANTINE_TIMEOUT: Duration = Duration::from_secs(3);
+const SQS_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Memory that buys one whole processor, in MB.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html>
@@ -163,8 +165,12 @@ async fn start() -> Result<Handler, Box<dyn Error + Send + Sync>> {
     let quarantine = settings.quarantine_queue_url.clone().map(|url| Quarantine::new(aws.sqs(), url));
     let service = settings.service_name.or_else(|| setting("AWS_LAMBDA_FUNCTION_NAME"));
     let metrics = Metrics::new(&settings.metrics_namespace, service.as_deref().unwrap_or("avro-ingest"));
-    let handler = Handler::new(transcoder, writer, quarantine, metrics, settings.deadline_margin);
-    Ok(handler.with_memory(memory()))
+    let handler = Handler::new(transcoder, writer, quarantine, metrics, settings.deadline_margin).with_memory(memory());
+    if settings.return_backoff.is_zero() {
+        return Ok(handler);
+    }
+    let visibility = Visibility::new(aws.sqs(), aws.sqs_url().await?, settings.return_backoff, fastrand::f64);
+    Ok(handler.with_visibility(visibility))
 }
 
 /// What all clients of AWS have in common.
@@ -202,20 +208,33 @@ impl Aws {
 
     async fn dynamodb(&self) -> Result<Client, Box<dyn Error + Send + Sync>> {
         let region = self.region.to_string();
-        let params = Params::builder()
+        let params = aws_sdk_dynamodb::config::endpoint::Params::builder()
             .region(&region)
             .use_fips(self.use_fips)
             .use_dual_stack(self.use_dual_stack)
             .set_endpoint(self.dynamodb_endpoint.clone())
             .build()?;
-        let endpoint = DefaultResolver::new().resolve_endpoint(&params).await?;
+        let resolver = aws_sdk_dynamodb::config::endpoint::DefaultResolver::new();
+        let endpoint = resolver.resolve_endpoint(&params).await?;
         Ok(Client::new(self.connections.clone(), self.credentials.clone(), region, endpoint.url())?)
+    }
+
+    /// Where SQS is, and the queues of which an event gives account and name.
+    async fn sqs_url(&self) -> Result<String, Box<dyn Error + Send + Sync>> {
+        let params = aws_sdk_sqs::config::endpoint::Params::builder()
+            .region(self.region.to_string())
+            .use_fips(self.use_fips)
+            .use_dual_stack(self.use_dual_stack)
+            .set_endpoint(self.sqs_endpoint.clone())
+            .build()?;
+        let resolver = aws_sdk_sqs::config::endpoint::DefaultResolver::new();
+        Ok(resolver.resolve_endpoint(&params).await?.url().to_owned())
     }
 
     fn sqs(&self) -> aws_sdk_sqs::Client {
         let timeouts = TimeoutConfig::builder()
-            .operation_timeout(QUARANTINE_TIMEOUT)
-            .operation_attempt_timeout(QUARANTINE_ATTEMPT_TIMEOUT)
+            .operation_timeout(SQS_TIMEOUT)
+            .operation_attempt_timeout(SQS_ATTEMPT_TIMEOUT)
             .build();
         let mut config = aws_sdk_sqs::Config::builder()
             .behavior_version(BehaviorVersion::latest())
@@ -223,7 +242,7 @@ impl Aws {
             .region(self.region.clone())
             .credentials_provider(self.credentials.clone())
             .timeout_config(timeouts)
-            .retry_config(RetryConfig::standard().with_initial_backoff(QUARANTINE_BACKOFF))
+            .retry_config(RetryConfig::standard().with_initial_backoff(SQS_BACKOFF))
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .use_fips(self.use_fips)
             .use_dual_stack(self.use_dual_stack);

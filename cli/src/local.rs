@@ -13,7 +13,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use local::dynamodb::{Client, Embedded, Key, KeyKind, Table};
 use local::lambda::{self, Function};
 use local::mapping::Mapping;
-use local::sqs::{Queue, Settings};
+use local::sqs::{Endpoint, Queue, Settings};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -72,6 +72,10 @@ pub(crate) async fn run(arguments: Arguments) -> Outcome {
     let database = Embedded::start(arguments.port)?;
     let tables = create_tables(database.client(), &config, &transcoder).await?;
     environment.insert("AWS_ENDPOINT_URL_DYNAMODB".into(), database.url());
+    let queue = Queue::new(Settings::named("orders"));
+    let sqs = Endpoint::start(0, "none")?;
+    sqs.change_visibility_of(&queue);
+    environment.entry("AWS_ENDPOINT_URL_SQS".into()).or_insert_with(|| sqs.url());
 
     let mut settings = lambda::Settings::new(bootstrap(arguments.bootstrap.as_deref())?);
     settings.environment = environment;
@@ -79,7 +83,7 @@ pub(crate) async fn run(arguments: Arguments) -> Outcome {
 
     let all_is_well = match &arguments.event {
         Some(event) => one_event(function, event, database.client(), &tables).await?,
-        None => many_orders(function, &arguments, database.client(), &tables).await?,
+        None => many_orders(function, queue, &arguments, database.client(), &tables).await?,
     };
     if arguments.keep {
         println!("\nDynamoDB is at {} until Ctrl-C, for example:", database.url());
@@ -127,10 +131,15 @@ async fn create_tables(
     Ok(tables.into_values().map(|table| table.name).collect())
 }
 
-async fn many_orders(function: Function, arguments: &Arguments, client: &Client, tables: &[String]) -> Outcome {
+async fn many_orders(
+    function: Function,
+    mut queue: Queue,
+    arguments: &Arguments,
+    client: &Client,
+    tables: &[String],
+) -> Outcome {
     let encoder = Encoder::of_subject(&arguments.schemas, "order")?;
     let samples = orders::samples(&encoder, usize::try_from(arguments.messages)?)?;
-    let mut queue = Queue::new(Settings::named("orders"));
     let mut poison = BTreeMap::new();
     let sent = samples.len();
     for sample in samples {

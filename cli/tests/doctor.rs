@@ -17,7 +17,7 @@ fn template(visibility_timeout: u32, response_types: &Value) -> Value {
         "DeadLetterQueue": {"Type": "AWS::SQS::Queue", "Properties": {"MessageRetentionPeriod": 1_209_600}},
         "Queue": {"Type": "AWS::SQS::Queue", "Properties": {
             "VisibilityTimeout": visibility_timeout, "MessageRetentionPeriod": 345_600, "SqsManagedSseEnabled": true,
-            "RedrivePolicy": {"deadLetterTargetArn": {"Fn::GetAtt": ["DeadLetterQueue", "Arn"]}, "maxReceiveCount": 5},
+            "RedrivePolicy": {"deadLetterTargetArn": {"Fn::GetAtt": ["DeadLetterQueue", "Arn"]}, "maxReceiveCount": 12},
         }},
         "Table": {"Type": "AWS::DynamoDB::Table", "Properties": {
             "AttributeDefinitions": [{"AttributeName": "message_id", "AttributeType": "S"}],

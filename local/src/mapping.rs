@@ -38,6 +38,8 @@ pub struct Totals {
     pub failed_invocations: BTreeMap<&'static str, usize>,
     /// The duration of each invocation, in the order they ended.
     pub durations: Vec<Duration>,
+    /// From send to deletion of each message that was acknowledged, with the waiting for messages to become visible.
+    pub latencies: Vec<Duration>,
     /// Time spent, without the waiting for messages to become visible, which is skipped.
     pub elapsed: Duration,
 }
@@ -50,11 +52,20 @@ impl Totals {
 
     /// The duration that `percent` of the invocations, 1 to 100, did not exceed. None before the first.
     pub fn percentile(&self, percent: usize) -> Option<Duration> {
-        let mut sorted = self.durations.clone();
-        sorted.sort_unstable();
-        let rank = (sorted.len() * percent).div_ceil(100);
-        sorted.get(rank.checked_sub(1)?).copied()
+        percentile(&self.durations, percent)
     }
+
+    /// The time from send to deletion that `percent` of the acknowledged messages, 1 to 100, did not exceed. None before the first.
+    pub fn latency(&self, percent: usize) -> Option<Duration> {
+        percentile(&self.latencies, percent)
+    }
+}
+
+fn percentile(values: &[Duration], percent: usize) -> Option<Duration> {
+    let mut sorted = values.to_vec();
+    sorted.sort_unstable();
+    let rank = (sorted.len() * percent).div_ceil(100);
+    sorted.get(rank.checked_sub(1)?).copied()
 }
 
 impl Mapping {
@@ -96,7 +107,7 @@ impl Mapping {
             match running.join_next().await {
                 Some(Ok((index, receipts, invocation))) => {
                     free.push(index);
-                    totals.apply(queue, &receipts, &invocation);
+                    totals.apply(queue, &receipts, &invocation, clock::since_epoch() + skipped);
                     totals.elapsed = clock::now() - started;
                     progress(&totals, &invocation);
                 }
@@ -120,7 +131,7 @@ impl Totals {
     }
 
     /// Deletes what the invocation acknowledges.
-    fn apply(&mut self, queue: &mut Queue, receipts: &[Receipt], invocation: &Invocation) {
+    fn apply(&mut self, queue: &mut Queue, receipts: &[Receipt], invocation: &Invocation, now: Duration) {
         self.durations.push(invocation.duration);
         let failed = match &invocation.outcome {
             Outcome::Response(response) => {
@@ -136,7 +147,12 @@ impl Totals {
             Ok(failed) => {
                 let acknowledged = receipts.iter().enumerate().filter(|(position, _)| !failed.contains(position));
                 for (_, receipt) in acknowledged {
-                    *if queue.delete(receipt) { &mut self.acknowledged } else { &mut self.outdated } += 1;
+                    if queue.delete(receipt) {
+                        self.acknowledged += 1;
+                        self.latencies.push(now.saturating_sub(receipt.sent));
+                    } else {
+                        self.outdated += 1;
+                    }
                 }
             }
         }

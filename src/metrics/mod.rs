@@ -9,6 +9,7 @@ pub use table::{MAX_SCHEMAS, Metric};
 
 use crate::dynamodb::writer::WriteFigures;
 use crate::outcome::{Ledger, Reason};
+use crate::visibility::VisibilityFigures;
 use metrique::emf::{Emf, EntryDimensions};
 use metrique::writer::core::Entry;
 use metrique::writer::format::Format;
@@ -51,6 +52,8 @@ pub struct Invocation {
     pub writes: WriteFigures,
     /// Write calls the limiter allows at the end.
     pub write_limit: usize,
+    /// What became of the visibility of returned messages.
+    pub visibility: VisibilityFigures,
     /// From sent to received, of each message.
     pub delivery_latency: Histogram,
     /// From sent to answered, of each message.
@@ -214,6 +217,7 @@ mod tests {
                 most_in_flight: 35,
             },
             write_limit: 36,
+            visibility: VisibilityFigures { changed: 37, failed: 38 },
             delivery_latency: [milliseconds(42)].into_iter().collect(),
             end_to_end_latency: [milliseconds(43)].into_iter().collect(),
         }
@@ -229,7 +233,7 @@ mod tests {
             "ColdStart": 1, "WriteCalls": 31, "RetriedItems": 32, "UnprocessedItems": 33, "ConsumedWriteUnits": 34.5,
             "BytesIn": 7_001, "BytesWritten": 7_002, "ParseTime": 11, "DecodeTime": 12, "WriteTime": 13,
             "HandlerTime": 14, "WriteLatency": time(41), "DeliveryLatency": time(42), "EndToEndLatency": time(43),
-            "WriteLimit": 36, "WritesInFlight": 35, "Throttles": 518, "ThrottlesTable": 101, "ThrottlesIndex": 102,
+            "VisibilityChanged": 37, "VisibilityFailed": 38, "WriteLimit": 36, "WritesInFlight": 35, "Throttles": 518, "ThrottlesTable": 101, "ThrottlesIndex": 102,
             "ThrottlesHotPartition": 103, "ThrottlesAccount": 105, "ThrottlesUnknown": 107,
         });
         let names = lines[0]["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array().unwrap();

@@ -57,6 +57,8 @@ metrics! {
     MessagesSuperseded: Count = |i| count(i.ledger.superseded), "messages overtaken by a later message with the same key";
     MessagesQuarantined: Count = |i| count(i.ledger.quarantined), "rejected messages the quarantine queue accepted";
     MessagesReturned: Count = |i| count(i.ledger.returned), "messages given back to SQS as batch item failures";
+    VisibilityChanged: Count = |i| count(i.visibility.changed), "returned messages that come back after RETURN_BACKOFF_SECONDS and its doublings";
+    VisibilityFailed: Count = |i| count(i.visibility.failed), "returned messages that come back after the queue's visibility timeout, as the change failed";
     MessagesRejected: Count = |i| count(i.rejected.values().sum()), "messages no retry can help, quarantined or returned";
     RejectedByReason: Count by "Reason" = by_reason, "rejected messages of one reason";
     Records: Count = |i| count(i.records.values().sum()), "Avro records decoded";

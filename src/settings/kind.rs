@@ -163,6 +163,21 @@ impl Kind for Milliseconds {
     }
 }
 
+/// Seconds.
+pub(super) struct Seconds(pub(super) u64, pub(super) u64);
+
+impl Kind for Seconds {
+    type Value = Duration;
+
+    fn read(&self, text: &str) -> Result<Duration, String> {
+        Whole(self.0, self.1).read(text).map(Duration::from_secs)
+    }
+
+    fn range(&self) -> String {
+        Whole(self.0, self.1).range()
+    }
+}
+
 /// `true` or `false`.
 pub(super) struct Flag;
 

@@ -5,8 +5,8 @@ mod kind;
 
 use crate::avro::WireFormat;
 use kind::{
-    Count, Default, Directory, Flag, ListOf, Milliseconds, Optional, Region, Required, Source, TableName, Text, Url,
-    Whole,
+    Count, Default, Directory, Flag, ListOf, Milliseconds, Optional, Region, Required, Seconds, Source, TableName,
+    Text, Url, Whole,
 };
 use std::fmt;
 use std::marker::PhantomData;
@@ -85,6 +85,9 @@ settings! {
         low "a late answer loses the invocation", high "less is written";
     "QUARANTINE_QUEUE_URL" => quarantine_queue_url: Option<String> = Optional(Url { with_path: true }),
         "Queue that rejected messages go to, with their reason. Without one they are retried until they are dead-lettered.";
+    "RETURN_BACKOFF_SECONDS" => return_backoff: Duration = Default("1", Seconds(0, 900)),
+        "Seconds after which a message that is returned for the first time comes back, doubled with each receive up to 15 minutes. `0` leaves it to the queue's visibility timeout.",
+        low "a short outage uses up the queue's maxReceiveCount", high "what a throttle returned comes late";
     "METRICS_NAMESPACE" => metrics_namespace: String = Default("AvroIngest", Text),
         "CloudWatch namespace of the metrics.";
     "SERVICE_NAME" => service_name: Option<String> = Optional(Text),

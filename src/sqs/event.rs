@@ -1,5 +1,4 @@
-//! The event of an invocation, borrowed from its payload: only what is used is taken, receipt handles and the like are
-//! skipped.
+//! The event of an invocation, borrowed from its payload: only what is used is taken, checksums and the like are skipped.
 //! <https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html>
 
 use crate::json::{JsonReader, Unexpected};
@@ -17,6 +16,8 @@ pub struct Event<'a> {
     /// Whether they come from a FIFO queue, whose groups keep their order. A message group alone does not say so: fair
     /// queues have them too.
     pub fifo: bool,
+    /// The queue's name, with its region and account.
+    source: Option<Cow<'a, str>>,
 }
 
 /// One SQS message.
@@ -24,6 +25,8 @@ pub struct Event<'a> {
 pub struct Message<'a> {
     /// Never empty.
     pub id: Cow<'a, str>,
+    /// Names this receive of it to the queue.
+    pub receipt_handle: Option<Cow<'a, str>>,
     pub(super) body: Option<Cow<'a, str>>,
     /// When the producer sent it, in milliseconds since the Unix epoch.
     pub sent_ms: Option<u64>,
@@ -132,12 +135,15 @@ impl<'a> Event<'a> {
         let mut reader = JsonReader::new(text);
         let mut messages = None;
         let mut fifo = false;
+        let mut source: Option<Cow<'_, str>> = None;
         reader.object(|reader, name| match name {
             "Records" => {
                 let mut records = Vec::with_capacity(payload.len() / LEAST_MESSAGE_BYTES);
                 reader.array(|reader| {
                     let record = EventRecord::read(reader)?;
-                    fifo |= record.source.is_some_and(|arn| arn.ends_with(".fifo"));
+                    fifo |= record.source.as_deref().is_some_and(|arn| arn.ends_with(".fifo"));
+                    // one event source mapping has one queue
+                    source = source.take().or(record.source);
                     records.push(record.message);
                     Ok(())
                 })?;
@@ -151,7 +157,16 @@ impl<'a> Event<'a> {
         if let Some(position) = messages.iter().position(|message| message.id.is_empty()) {
             return Err(MalformedEvent::NoId { position });
         }
-        Ok(Self { messages, fifo })
+        Ok(Self { messages, fifo, source })
+    }
+
+    /// The path of the queue's URL, `account/name`, if the event names its queue.
+    pub(crate) fn queue_path(&self) -> Option<String> {
+        let mut parts = self.source.as_deref()?.splitn(6, ':').skip(4);
+        match (parts.next()?, parts.next()?) {
+            ("", _) | (_, "") => None,
+            (account, name) => Some(format!("{account}/{name}")),
+        }
     }
 }
 
@@ -167,6 +182,7 @@ impl<'a> EventRecord<'a> {
         let mut source = None;
         let mut message = Message {
             id: Cow::Borrowed(""),
+            receipt_handle: None,
             body: None,
             sent_ms: None,
             sequence_number: None,
@@ -178,6 +194,7 @@ impl<'a> EventRecord<'a> {
         reader.object(|reader, name| {
             match name {
                 "messageId" => message.id = reader.string("a messageId")?,
+                "receiptHandle" => message.receipt_handle = reader.optional_string("a receiptHandle")?,
                 "body" => message.body = reader.optional_string("a body")?,
                 "attributes" => message.read_system_attributes(reader)?,
                 "messageAttributes" => {

@@ -5,6 +5,7 @@ use avro_ingest::avro::SchemaFile;
 use avro_ingest::settings::Settings;
 use serde::Serialize;
 use serde_json::Value;
+use std::time::Duration;
 
 /// How bad it is if a check finds something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -32,6 +33,11 @@ pub(super) struct Check {
 const VISIBILITY_FACTOR: u64 = 6;
 /// Same page.
 const MIN_RECEIVE_COUNT: u64 = 5;
+/// The most that a queue takes.
+/// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SetQueueAttributes.html>
+const MAX_RECEIVE_COUNT: u32 = 1_000;
+/// What a good message should outlive in the queue while its table is away; the template's own rule.
+const OUTAGE_SECONDS: u64 = 300;
 const MAX_BATCH_WITHOUT_WINDOW: u64 = 10;
 /// Concurrent executions that an account keeps unreserved.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html>
@@ -41,6 +47,23 @@ macro_rules! check {
     ($name:literal, $severity:ident, $why:literal, $fix:literal, $look:expr) => {
         Check { name: $name, severity: Severity::$severity, why: $why, fix: $fix, look: $look }
     };
+}
+
+/// The function's `RETURN_BACKOFF_SECONDS`, or its default.
+fn return_backoff(function: &Value) -> Duration {
+    let set = function.pointer("/Environment/Variables/RETURN_BACKOFF_SECONDS").and_then(Value::as_str);
+    let set = set.filter(|seconds| !seconds.is_empty()).and_then(|seconds| seconds.parse().ok());
+    Duration::from_secs(set.unwrap_or(1))
+}
+
+/// The least time from the first receive of a message that is always returned to the last one there is.
+fn seconds_until_dead_letter(receives: u64, backoff: Duration, visibility_seconds: u64) -> u64 {
+    let wait = |receive: u32| match backoff {
+        Duration::ZERO => Duration::from_secs(visibility_seconds),
+        backoff => avro_ingest::visibility::after(backoff, receive, 0.0),
+    };
+    let receives = u32::try_from(receives).unwrap_or(u32::MAX).min(MAX_RECEIVE_COUNT);
+    (1..receives).map(wait).sum::<Duration>().as_secs()
 }
 
 /// Every check, in the order of a message.
@@ -142,15 +165,22 @@ pub(super) const CHECKS: &[Check] = &[
     check!(
         "queue-receive-count",
         Warning,
-        "with few receives a short throttle sends good messages to the dead-letter queue",
-        "set maxReceiveCount to 5 or more",
+        "with few receives a short outage of the table sends good messages to the dead-letter queue",
+        "raise maxReceiveCount, 12 outlasts some minutes, or RETURN_BACKOFF_SECONDS",
         |facts| {
             let queue = facts.queue.as_ref().map_err(Clone::clone)?;
             let policy: Value = serde_json::from_str(text(queue, "RedrivePolicy")).unwrap_or_default();
             // a number or a text
             let count = policy.get("maxReceiveCount");
-            let count = count.and_then(|count| count.as_u64().or_else(|| count.as_str()?.parse().ok()));
-            Ok(count.filter(|count| *count < MIN_RECEIVE_COUNT).map(|count| format!("maxReceiveCount is {count}")))
+            let Some(count) = count.and_then(|count| count.as_u64().or_else(|| count.as_str()?.parse().ok())) else {
+                return Ok(None);
+            };
+            let visibility = attribute(queue, "VisibilityTimeout");
+            let seconds = seconds_until_dead_letter(count, return_backoff(facts.function.as_ref()?), visibility);
+            let is_little = count < MIN_RECEIVE_COUNT || seconds < OUTAGE_SECONDS;
+            Ok(is_little.then(|| {
+                format!("maxReceiveCount is {count}: what is returned each time may be dead after {seconds} s")
+            }))
         }
     ),
     check!(
@@ -493,7 +523,7 @@ mod tests {
             account_concurrency: Ok(1_000),
             queue: Ok(json!({
                 "VisibilityTimeout": "180", "MessageRetentionPeriod": "345600", "SqsManagedSseEnabled": "true",
-                "RedrivePolicy": "{\"deadLetterTargetArn\":\"arn:x\",\"maxReceiveCount\":\"5\"}",
+                "RedrivePolicy": "{\"deadLetterTargetArn\":\"arn:x\",\"maxReceiveCount\":\"12\"}",
             })),
             queue_key: Ok(Some(QueueKey {
                 state: "Enabled".to_owned(),
@@ -641,6 +671,23 @@ mod tests {
         assert!(lets_decrypt(&denied("kms:Decrypt", "Allow"), "1", "role"));
         assert!(!lets_decrypt(&denied("kms:Encrypt", "Allow"), "1", "role"));
         assert!(!lets_decrypt(&denied("kms:Decrypt", "Deny"), "1", "role"));
+    }
+
+    #[test]
+    fn the_receives_outlast_an_outage_of_the_table_however_long_what_is_returned_waits() {
+        let found_with = |count: u32, backoff: &str| {
+            let mut facts = facts();
+            set(&mut facts.queue, "RedrivePolicy", json!(format!("{{\"maxReceiveCount\":{count}}}")));
+            let variables = json!({"TABLE_NAME": "orders", "RETURN_BACKOFF_SECONDS": backoff});
+            set(&mut facts.function, "Environment", json!({"Variables": variables}));
+            found(&facts)
+        };
+        // 1 s doubled ten times, and half of it at least: 511 s; nine times: 255 s
+        for (count, backoff, is_found) in
+            [(11, "1", false), (10, "1", true), (11, "", false), (10, "2", false), (5, "0", false), (4, "0", true)]
+        {
+            assert_eq!(found_with(count, backoff) == ["queue-receive-count"], is_found, "{count} with {backoff:?}");
+        }
     }
 
     #[test]

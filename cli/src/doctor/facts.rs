@@ -248,7 +248,10 @@ async fn alarms(aws: &Aws, stack: Option<&str>) -> Fact<Vec<Value>> {
 /// What the code calls, and on what.
 async fn permissions(aws: &Aws, function: &Value, queue: &Value, table: &Value) -> Fact<Vec<(String, bool)>> {
     let mut wanted = vec![
-        (text(queue, "QueueArn"), vec!["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"]),
+        (
+            text(queue, "QueueArn"),
+            vec!["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ChangeMessageVisibility"],
+        ),
         (text(table, "TableArn"), vec!["dynamodb:BatchWriteItem", "dynamodb:PutItem", "dynamodb:DeleteItem"]),
     ];
     let key = text(queue, "KmsMasterKeyId");

@@ -19,6 +19,7 @@ pub(crate) struct Deployment {
     pub(crate) timeout_seconds: u32,
     pub(crate) deadline_margin_ms: u32,
     pub(crate) max_receive_count: u32,
+    pub(crate) return_backoff_seconds: u32,
     pub(crate) warm_write_units: u32,
     pub(crate) max_write_units: u32,
     pub(crate) delivery_target_ms: u32,
@@ -28,7 +29,7 @@ pub(crate) struct Deployment {
 }
 
 /// Metrics of the dimension Service, each a series of its own; deploy/metrics.json lists them.
-const METRICS_SERIES: u32 = 31;
+const METRICS_SERIES: u32 = 33;
 
 impl Default for Deployment {
     fn default() -> Self {
@@ -41,6 +42,7 @@ impl Default for Deployment {
             timeout_seconds: 30,
             deadline_margin_ms: 500,
             max_receive_count: 12,
+            return_backoff_seconds: 1,
             warm_write_units: 0,
             max_write_units: 0,
             delivery_target_ms: 50,
@@ -74,6 +76,7 @@ impl Deployment {
             timeout_seconds: number("TimeoutSeconds", default.timeout_seconds)?,
             deadline_margin_ms: number("DeadlineMarginMs", default.deadline_margin_ms)?,
             max_receive_count: number("MaxReceiveCount", default.max_receive_count)?,
+            return_backoff_seconds: number("ReturnBackoffSeconds", default.return_backoff_seconds)?,
             warm_write_units: number("WarmWriteUnits", default.warm_write_units)?,
             max_write_units: number("MaxWriteUnits", default.max_write_units)?,
             delivery_target_ms: number("DeliveryTargetMs", default.delivery_target_ms)?,
@@ -132,6 +135,7 @@ impl Deployment {
         set("TimeoutSeconds", self.timeout_seconds, default.timeout_seconds);
         set("DeadlineMarginMs", self.deadline_margin_ms, default.deadline_margin_ms);
         set("MaxReceiveCount", self.max_receive_count, default.max_receive_count);
+        set("ReturnBackoffSeconds", self.return_backoff_seconds, default.return_backoff_seconds);
         set("WarmWriteUnits", self.warm_write_units, default.warm_write_units);
         set("MaxWriteUnits", self.max_write_units, default.max_write_units);
         set("DeliveryTargetMs", self.delivery_target_ms, default.delivery_target_ms);
@@ -218,6 +222,7 @@ mod tests {
             ("TimeoutSeconds", default.timeout_seconds),
             ("DeadlineMarginMs", default.deadline_margin_ms),
             ("MaxReceiveCount", default.max_receive_count),
+            ("ReturnBackoffSeconds", default.return_backoff_seconds),
             ("WarmWriteUnits", default.warm_write_units),
             ("MaxWriteUnits", default.max_write_units),
             ("DeliveryTargetMs", default.delivery_target_ms),
@@ -232,7 +237,7 @@ mod tests {
     fn the_parameter_line_makes_the_same_deployment() {
         for parameters in [
             &[][..],
-            &["BatchSize=100", "BatchingWindowSeconds=1", "MaxInstances=700", "WarmWriteUnits=100000"],
+            &["BatchSize=100", "BatchingWindowSeconds=1", "MaxInstances=700", "ReturnBackoffSeconds=5"],
             &[
                 "ScalingMode=pollers",
                 "MinimumPollers=20",

@@ -14,11 +14,13 @@ use super::limits::{
 use super::outcome::{Outcome, Recorder};
 use super::scaling::Scaling;
 use super::service::{Invocation as Time, ServiceTimes};
+use avro_ingest::visibility;
 use rand_distr::{Distribution, Poisson, StandardUniform};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::SeedableRng;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
+use std::time::Duration;
 
 /// Microseconds of a step.
 const STEP_US: u64 = 1_000;
@@ -28,8 +30,8 @@ const THROTTLE_BACKOFF_US: f64 = 50e3;
 const MAX_BACKOFF_US: f64 = 1e6;
 /// Seconds that an idle instance is kept.
 const INSTANCE_KEPT_SECONDS: u64 = 600;
-/// How long a returned message stays invisible after its first receive; it doubles with each.
-const RETURN_BACKOFF_US: u64 = SECOND_US;
+/// The template's visibility timeout in timeouts of the function, beside the window.
+const VISIBILITY_FACTOR: u64 = 6;
 
 /// What is simulated.
 pub(crate) struct Scenario<'a> {
@@ -516,9 +518,21 @@ impl Simulation<'_> {
             self.recorder.dead_lettered(group.sent_us, group.messages);
         } else {
             self.recorder.returned(now, group.messages);
-            let backoff = RETURN_BACKOFF_US << (group.receives - 1).min(8);
-            self.events.push(Reverse((now + backoff, Event::Visible(group))));
+            let back = now + self.return_delay_us(u32::from(group.receives));
+            self.events.push(Reverse((back, Event::Visible(group))));
         }
+    }
+
+    /// How long a returned message stays out of sight: the function's backoff, or the queue's visibility timeout without it.
+    fn return_delay_us(&mut self, receives: u32) -> u64 {
+        let Deployment { return_backoff_seconds, timeout_seconds, window_seconds, .. } = *self.scenario.deployment;
+        if return_backoff_seconds == 0 {
+            return (VISIBILITY_FACTOR * u64::from(timeout_seconds) + u64::from(window_seconds)) * SECOND_US;
+        }
+        let first = Duration::from_secs(return_backoff_seconds.into());
+        let delay = visibility::after(first, receives, StandardUniform.sample(&mut self.random));
+        // SQS counts in whole seconds
+        micros(delay.as_secs_f64().ceil())
     }
 
     /// What still waits is as late as it is by now; left out, an overloaded queue would look fast.

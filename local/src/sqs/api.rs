@@ -1,7 +1,10 @@
-//! `SendMessage` and `SendMessageBatch` in AWS JSON 1.0: what a call says, and what is wrong with it as a whole.
+//! `SendMessage`, `SendMessageBatch` and `ChangeMessageVisibilityBatch` in AWS JSON 1.0: what a call says, and what is wrong
+//! with it as a whole.
 //! <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html>
+//! <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibilityBatch.html>
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -16,11 +19,25 @@ const MAX_BATCH_BYTES: usize = MAX_MESSAGE_BYTES;
 /// The most characters of an entry's id.
 const MAX_ENTRY_ID: usize = 80;
 
+/// The longest visibility timeout, in seconds.
+const MAX_VISIBILITY_TIMEOUT: u64 = 43_200;
+
 /// A call that is well-formed; its messages may still be none.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Call {
     Single { queue_url: String, message: Message },
     Batch { queue_url: String, entries: Vec<(String, Message)> },
+    ChangeVisibility { queue_url: String, entries: Vec<ChangeEntry> },
+}
+
+/// The change of one message's visibility.
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct ChangeEntry {
+    pub(super) id: String,
+    pub(super) receipt_handle: String,
+    /// In seconds.
+    pub(super) visibility_timeout: u64,
 }
 
 /// Why a whole call is refused: code and explanation.
@@ -40,15 +57,37 @@ impl Call {
                 let Batch { queue_url, entries } = serde_json::from_slice(body).map_err(unreadable)?;
                 Ok(Self::Batch { queue_url, entries: batch(entries)? })
             }
-            _ => Err(Refusal("UnknownOperationException", "only SendMessage and SendMessageBatch are known here")),
+            "AmazonSQS.ChangeMessageVisibilityBatch" => {
+                let Changes { queue_url, entries } = serde_json::from_slice(body).map_err(unreadable)?;
+                check_ids(entries.iter().map(|entry| entry.id.as_str()))?;
+                Ok(Self::ChangeVisibility { queue_url, entries })
+            }
+            _ => Err(Refusal("UnknownOperationException", "the operation is not known here")),
         }
     }
 
     pub(super) fn queue_url(&self) -> &str {
         match self {
-            Self::Single { queue_url, .. } | Self::Batch { queue_url, .. } => queue_url,
+            Self::Single { queue_url, .. }
+            | Self::Batch { queue_url, .. }
+            | Self::ChangeVisibility { queue_url, .. } => queue_url,
         }
     }
+}
+
+impl ChangeEntry {
+    /// The timeout, if SQS takes it.
+    pub(super) fn timeout(&self) -> Option<Duration> {
+        (self.visibility_timeout <= MAX_VISIBILITY_TIMEOUT).then(|| Duration::from_secs(self.visibility_timeout))
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Changes {
+    queue_url: String,
+    #[serde(default)]
+    entries: Vec<ChangeEntry>,
 }
 
 #[derive(Deserialize)]
@@ -92,19 +131,26 @@ struct Value {
     binary_value: Option<String>,
 }
 
-fn batch(entries: Vec<BatchEntry>) -> Result<Vec<(String, Message)>, Refusal> {
-    if entries.is_empty() {
+/// The rules that the entries of every batch keep.
+fn check_ids<'a>(ids: impl ExactSizeIterator<Item = &'a str> + Clone) -> Result<(), Refusal> {
+    let count = ids.len();
+    if count == 0 {
         return Err(Refusal("EmptyBatchRequest", "there is no entry"));
     }
-    if entries.len() > MAX_ENTRIES {
+    if count > MAX_ENTRIES {
         return Err(Refusal("TooManyEntriesInBatchRequest", "there are more than 10 entries"));
     }
-    if !entries.iter().all(|entry| is_entry_id(&entry.id)) {
+    if !ids.clone().all(is_entry_id) {
         return Err(Refusal("InvalidBatchEntryId", "an id has 1 to 80 letters, digits, hyphens or underscores"));
     }
-    if entries.iter().map(|entry| &entry.id).collect::<BTreeSet<_>>().len() < entries.len() {
+    if ids.collect::<BTreeSet<_>>().len() < count {
         return Err(Refusal("BatchEntryIdsNotDistinct", "two entries have the same id"));
     }
+    Ok(())
+}
+
+fn batch(entries: Vec<BatchEntry>) -> Result<Vec<(String, Message)>, Refusal> {
+    check_ids(entries.iter().map(|entry| entry.id.as_str()))?;
     let entries = entries.into_iter().map(|BatchEntry { id, entry }| Ok((id, entry.into_message()?)));
     let entries = entries.collect::<Result<Vec<_>, _>>()?;
     if entries.iter().map(|(_, message)| message.bytes()).sum::<usize>() > MAX_BATCH_BYTES {

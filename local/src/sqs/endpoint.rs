@@ -1,5 +1,6 @@
-//! An SQS endpoint that takes messages, for what sends them.
+//! An SQS endpoint that takes messages, for what sends them, and changes of visibility, for what received them.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -14,6 +15,7 @@ use serde_json::{Value, json};
 
 use super::api::{self, Refusal};
 use super::message::{InvalidMessage, Message};
+use super::queue::{Queue, VisibilityChanges};
 use crate::http::{Closing, serve};
 use crate::random;
 use crate::service_thread::ServiceThread;
@@ -48,6 +50,8 @@ pub struct Endpoint {
 struct QueueState {
     name: String,
     sent: Mutex<Vec<Sent>>,
+    /// By the queue's path.
+    received: Mutex<BTreeMap<String, VisibilityChanges>>,
     refuse: Mutex<Box<dyn Refuse>>,
 }
 
@@ -74,6 +78,7 @@ impl Endpoint {
         let queue = Arc::new(QueueState {
             name: name.to_owned(),
             sent: Mutex::default(),
+            received: Mutex::default(),
             refuse: Mutex::new(Box::new(|_| None)),
         });
         let server = queue.clone();
@@ -99,6 +104,11 @@ impl Endpoint {
     /// Asks `refuse` about each message from now on and does not take those it names a refusal for.
     pub fn refuse_entries(&self, refuse: impl FnMut(&Message) -> Option<EntryRefusal> + Send + 'static) {
         *lock(&self.queue.refuse) = Box::new(refuse);
+    }
+
+    /// Takes changes of visibility for `queue` from now on.
+    pub fn change_visibility_of(&self, queue: &Queue) {
+        lock(&self.queue.received).insert(path(queue.name()), queue.visibility_changes());
     }
 
     /// Every message taken, in order.
@@ -135,19 +145,31 @@ async fn answer(queue: Arc<QueueState>, request: Request<Incoming>) -> Result<Re
     Ok(response)
 }
 
+/// The path of a queue's URL.
+fn path(name: &str) -> String {
+    format!("/000000000000/{name}")
+}
+
 impl QueueState {
     fn path(&self) -> String {
-        format!("/000000000000/{}", self.name)
+        path(&self.name)
     }
 
     fn call(&self, headers: &HeaderMap, body: &[u8]) -> Result<Value, Refusal> {
         let target = headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
         let call = api::Call::read(target, body)?;
+        let unknown = Refusal("QueueDoesNotExist", "the specified queue does not exist");
+        if let api::Call::ChangeVisibility { queue_url, entries } = call {
+            let received = lock(&self.received);
+            let changes = received.iter().find(|(path, _)| queue_url.ends_with(path.as_str())).ok_or(unknown)?.1;
+            return Ok(change(changes, &entries));
+        }
         // the path alone counts: a client behind a proxy uses another port
         if !call.queue_url().ends_with(&self.path()) {
-            return Err(Refusal("QueueDoesNotExist", "the specified queue does not exist"));
+            return Err(unknown);
         }
         match call {
+            api::Call::ChangeVisibility { .. } => Err(unknown),
             api::Call::Single { message, .. } => {
                 self.check(&message).map_err(|_| Refusal("InvalidParameterValue", "the message is not allowed"))?;
                 let (message_id, md5) = self.take(message);
@@ -190,4 +212,21 @@ impl QueueState {
         sent.push(Sent { message_id: message_id.clone(), message });
         (message_id, md5)
     }
+}
+
+/// Takes the changes of one call.
+fn change(changes: &VisibilityChanges, entries: &[api::ChangeEntry]) -> Value {
+    let (mut successful, mut failed) = (Vec::new(), Vec::new());
+    for entry in entries {
+        let code = match entry.timeout() {
+            None => "InvalidParameterValue",
+            Some(timeout) if !changes.take(&entry.receipt_handle, timeout) => "ReceiptHandleIsInvalid",
+            Some(_) => {
+                successful.push(json!({"Id": entry.id}));
+                continue;
+            }
+        };
+        failed.push(json!({"Id": entry.id, "SenderFault": true, "Code": code, "Message": "refused"}));
+    }
+    json!({"Successful": successful, "Failed": failed})
 }

@@ -107,11 +107,21 @@ impl ReceivedMessage<'_> {
 
     /// As long as those of SQS, and different with each receive.
     fn receipt_handle(&self) -> String {
-        let mut bytes = vec![1, 1, 1];
+        let receive = [self.sequence, self.receive_count.into()];
         let seed = self.sequence << 16 | u64::from(self.receive_count);
-        bytes.extend((0..RECEIPT_HANDLE_WORDS).flat_map(|word| random::number(seed, word).to_le_bytes()));
-        STANDARD.encode(bytes)
+        let padding = (2..RECEIPT_HANDLE_WORDS).map(|word| random::number(seed, word));
+        let bytes = receive.into_iter().chain(padding).flat_map(u64::to_le_bytes);
+        STANDARD.encode([1, 1, 1].into_iter().chain(bytes).collect::<Vec<u8>>())
     }
+}
+
+/// The message's place in the queue and the receive that `receipt_handle` was given for. `None` if it is none of these.
+pub(super) fn receive_of(receipt_handle: &str) -> Option<(u64, u32)> {
+    let bytes = STANDARD.decode(receipt_handle).ok()?;
+    let words = bytes.strip_prefix(&[1, 1, 1])?;
+    let (sequence, words) = words.split_first_chunk()?;
+    let (receive_count, _) = words.split_first_chunk()?;
+    Some((u64::from_le_bytes(*sequence), u64::from_le_bytes(*receive_count).try_into().ok()?))
 }
 
 fn shown(attribute: &Attribute) -> MessageAttribute<'_> {

@@ -4,11 +4,12 @@
 //! backwards. So a test need not wait for a visibility timeout to pass.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::event::ReceivedMessage;
+use super::event::{self, ReceivedMessage};
 use super::message::{InvalidMessage, Message};
 use crate::random;
 
@@ -72,6 +73,8 @@ pub struct Receipt {
     pub message_id: String,
     /// How often it has been received, this time included.
     pub receive_count: u32,
+    /// When it was sent, since the Unix epoch.
+    pub sent: Duration,
     sequence: u64,
 }
 
@@ -128,6 +131,28 @@ pub struct Queue {
     hidden: BTreeSet<(Duration, u64)>,
     dead_letters: Vec<DeadLetter>,
     sent: u64,
+    changes: VisibilityChanges,
+}
+
+/// Changes of visibility that a queue's endpoint has taken. They are made when messages are next received.
+#[derive(Debug, Clone, Default)]
+pub(super) struct VisibilityChanges(Arc<Mutex<Vec<VisibilityChange>>>);
+
+#[derive(Debug)]
+struct VisibilityChange {
+    sequence: u64,
+    receive_count: u32,
+    timeout: Duration,
+}
+
+impl VisibilityChanges {
+    /// Takes the change of a message's visibility. False if `receipt_handle` is none of the queue's.
+    pub(super) fn take(&self, receipt_handle: &str, timeout: Duration) -> bool {
+        let Some((sequence, receive_count)) = event::receive_of(receipt_handle) else { return false };
+        let mut changes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        changes.push(VisibilityChange { sequence, receive_count, timeout });
+        true
+    }
 }
 
 impl Queue {
@@ -143,7 +168,13 @@ impl Queue {
             hidden: BTreeSet::new(),
             dead_letters: Vec::new(),
             sent: 0,
+            changes: VisibilityChanges::default(),
         }
+    }
+
+    /// Where an endpoint puts the changes it has taken.
+    pub(super) fn visibility_changes(&self) -> VisibilityChanges {
+        self.changes.clone()
     }
 
     /// Adds `message` and gives its message id.
@@ -181,6 +212,7 @@ impl Queue {
     /// Standard queues deliver in order of sending, as far as visibility and [`Disorder`] let them. FIFO queues deliver as many messages
     /// of one group as they can and nothing of a group that has a message out of sight.
     pub fn receive(&mut self, batch_size: usize, now: Duration) -> Option<Delivery> {
+        self.change_visibility(now);
         self.reveal(now);
         let mut event = EVENT_START.to_vec();
         let mut receipts = Vec::new();
@@ -260,6 +292,11 @@ impl Queue {
         self.settings.name.ends_with(".fifo")
     }
 
+    /// The queue's name.
+    pub fn name(&self) -> &str {
+        &self.settings.name
+    }
+
     /// The queue's ARN, as events name it.
     pub fn arn(&self) -> &str {
         &self.arn
@@ -275,6 +312,20 @@ impl Queue {
     fn is_duplicated(&self, sequence: u64, receive_count: u32) -> bool {
         let Disorder { seed, duplicates, .. } = self.settings.disorder;
         !self.is_fifo() && random::share(random::number(!seed, sequence), receive_count.into()) < duplicates
+    }
+
+    /// Makes the changes of visibility that have been taken since the last call: those of messages that are out of sight and
+    /// have not been received again.
+    fn change_visibility(&mut self, now: Duration) {
+        let changes = std::mem::take(&mut *self.changes.0.lock().unwrap_or_else(PoisonError::into_inner));
+        for VisibilityChange { sequence, receive_count, timeout } in changes {
+            let Some(stored) = self.messages.get_mut(&sequence) else { continue };
+            if let (Some(until), true) = (&mut stored.hidden_until, stored.receive_count == receive_count) {
+                self.hidden.remove(&(*until, sequence));
+                *until = now + timeout;
+                self.hidden.insert((*until, sequence));
+            }
+        }
     }
 
     /// Brings back what has been out of sight long enough.
@@ -351,6 +402,6 @@ impl Queue {
             first_received: stored.first_received.unwrap_or(now),
         };
         received.write(event).ok()?;
-        Some(Receipt { message_id: stored.message_id.clone(), receive_count, sequence })
+        Some(Receipt { message_id: stored.message_id.clone(), receive_count, sent: stored.sent, sequence })
     }
 }

@@ -1,6 +1,7 @@
 //! The real binary under a real Lambda runtime API, writing into a real HTTP DynamoDB endpoint.
 
 mod runtime_api;
+mod visibility;
 
 use bytes::Bytes;
 use local::dynamodb::{Embedded, Key, KeyKind, Table};
@@ -24,8 +25,13 @@ fn root() -> &'static Path {
 fn settings(database: &Embedded) -> Settings {
     let mut settings = Settings::new(env!("CARGO_BIN_EXE_avro-ingest"));
     let schemas = root().join("schemas").display().to_string();
-    let environment =
-        [("TABLE_NAME", TABLE.to_owned()), ("SCHEMA_DIR", schemas), ("AWS_ENDPOINT_URL_DYNAMODB", database.url())];
+    let environment = [
+        ("TABLE_NAME", TABLE.to_owned()),
+        ("SCHEMA_DIR", schemas),
+        ("AWS_ENDPOINT_URL_DYNAMODB", database.url()),
+        // there is no queue unless a test has one
+        ("RETURN_BACKOFF_SECONDS", "0".to_owned()),
+    ];
     settings.environment.extend(environment.map(|(name, value)| (name.to_owned(), value)));
     settings
 }

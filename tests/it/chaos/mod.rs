@@ -2,7 +2,8 @@
 //! silent and return malformed responses, whose credentials expire, one of whose services has another clock, and which is
 //! killed on the way. Nothing may be lost, misordered or unaccounted for, and each planned fault must have met an invocation.
 //!
-//! `CHAOS_MESSAGES` sets how many messages are sent, `CHAOS_BOOTSTRAP` names another binary than the one built with this test.
+//! `CHAOS_MESSAGES` sets how many messages are sent, `CHAOS_RETURN_BACKOFF` is the function's `RETURN_BACKOFF_SECONDS`,
+//! `CHAOS_BOOTSTRAP` names another binary than the one built with this test.
 mod report;
 mod traffic;
 
@@ -113,6 +114,9 @@ impl Scene {
             ("AWS_SESSION_TOKEN", String::new()),
         ];
         settings.environment.extend(variables.map(|(name, value)| (name.to_owned(), value)));
+        if let Some(seconds) = environment("CHAOS_RETURN_BACKOFF") {
+            settings.environment.insert("RETURN_BACKOFF_SECONDS".to_owned(), seconds);
+        }
         if quarantines {
             settings.environment.insert("QUARANTINE_QUEUE_URL".to_owned(), self.quarantine.queue_url());
         }
@@ -153,6 +157,9 @@ async fn nothing_is_lost_misordered_or_unaccounted_for() {
     let mut orders = traffic::orders(&scene.schemas, messages * 6 / 10);
     let mut states = traffic::states(&scene.schemas, messages / 4);
     let mut steps = traffic::steps(&scene.schemas, messages * 15 / 100);
+    for traffic in [&orders, &states, &steps] {
+        scene.quarantine.change_visibility_of(&traffic.queue);
+    }
     let functions = [
         scene.function(1, &scene.region, true).await,
         scene.function(4, &scene.region, true).await,

@@ -87,12 +87,14 @@ impl Report {
     pub(crate) fn print(&self, messages: u64, totals: &[Totals]) {
         for (queue, totals) in ["orders", "states", "steps"].into_iter().zip(totals) {
             println!(
-                "{queue}: {} deliveries, {} acknowledged, {} dead, {} invocations, {:?}",
+                "{queue}: {} deliveries, {} acknowledged, {} dead, {} invocations, {:?}; from send to stored P50 {:.1?}, P99 {:.1?}",
                 totals.delivered,
                 totals.acknowledged,
                 totals.dead_lettered,
                 totals.invocations(),
-                totals.failed_invocations
+                totals.failed_invocations,
+                totals.latency(50).unwrap_or_default(),
+                totals.latency(99).unwrap_or_default()
             );
         }
         let seconds = totals.iter().map(|totals| totals.elapsed.as_secs_f64()).fold(0.0, f64::max);

@@ -1,0 +1,147 @@
+//! How long each returned message stays out of sight. Pure: the jitter is an argument.
+
+use crate::outcome::{Cause, Outcome};
+use crate::sqs::{Event, Message};
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// The longest delay. A table that was down for a day is found again within it.
+pub const MAX_DELAY: Duration = Duration::from_secs(15 * 60);
+/// How often a rejected message comes back at once: as often as queues let it before it is dead-lettered. A queue without a
+/// dead-letter queue would deliver it for ever, as fast as it can.
+const RECEIVES_AT_ONCE: u32 = 12;
+
+/// How long the returned message at a position of the event stays out of sight from now on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Delay {
+    pub(super) position: usize,
+    /// SQS counts in seconds.
+    pub(super) seconds: u32,
+}
+
+/// The delay after so many receives: `first`, doubled with each, and of that half and a random share of the other half. `jitter`
+/// is at least 0 and less than 1. At least half, or chance could use up a message's receives while a table is down.
+pub fn after(first: Duration, receive_count: u32, jitter: f64) -> Duration {
+    let doublings = receive_count.saturating_sub(1).min(31);
+    let half = first.saturating_mul(1 << doublings).min(MAX_DELAY) / 2;
+    half + half.mul_f64(jitter)
+}
+
+/// The delays of the returned messages of an event, in its order. What time may cure waits; what is rejected comes back at once,
+/// so that it is soon dead-lettered, unless a quarantine queue `quarantines` it as soon as that can be reached. The messages of
+/// a FIFO group wait as long as the first of them that time may cure: they are delivered together, in their order.
+pub(super) fn delays(
+    event: &Event<'_>,
+    outcomes: &[Outcome],
+    first: Duration,
+    quarantines: bool,
+    jitter: impl Fn() -> f64,
+) -> Vec<Delay> {
+    let delay = |message: &Message<'_>, cause: &Cause| {
+        let receives = message.receive_count.unwrap_or(1);
+        let at_once = matches!(cause, Cause::Rejected(_)) && !quarantines && receives <= RECEIVES_AT_ONCE;
+        (!at_once).then(|| whole_seconds(after(first, receives, jitter())))
+    };
+    let mut of_groups: HashMap<Option<&str>, u32> = HashMap::new();
+    let mut delays = Vec::new();
+    for (position, (message, outcome)) in event.messages.iter().zip(outcomes).enumerate() {
+        let Outcome::Returned(cause) = outcome else { continue };
+        let delay = delay(message, cause);
+        if let (true, Some(seconds)) = (event.fifo, delay) {
+            of_groups.entry(message.group.as_deref()).or_insert(seconds);
+        }
+        delays.push(Delay { position, seconds: delay.unwrap_or(0) });
+    }
+    if event.fifo {
+        for delay in &mut delays {
+            let group = event.messages.get(delay.position).map(|message| message.group.as_deref());
+            delay.seconds = group.and_then(|group| of_groups.get(&group)).copied().unwrap_or(delay.seconds);
+        }
+    }
+    delays
+}
+
+/// Rounded up: no message comes back before its delay.
+fn whole_seconds(delay: Duration) -> u32 {
+    let seconds = delay.as_secs() + u64::from(delay.subsec_nanos() > 0);
+    u32::try_from(seconds).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outcome::{Reason, Rejection};
+    use serde_json::json;
+
+    const FIRST: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_delay_doubles_with_each_receive_up_to_a_quarter_of_an_hour() {
+        let seconds = |jitter: f64| [0, 1, 2, 3, 10, 11, u32::MAX].map(|n| whole_seconds(after(FIRST, n, jitter)));
+        assert_eq!(seconds(0.0), [1, 1, 1, 2, 256, 450, 450], "half of it at least");
+        assert_eq!(seconds(0.999_999), [1, 1, 2, 4, 512, 900, 900]);
+        assert_eq!(after(Duration::from_secs(900), 1, 0.5), Duration::from_secs(675));
+    }
+
+    fn rejected() -> Outcome {
+        Outcome::Returned(Cause::Rejected(Rejection { reason: Reason::Truncated, detail: "".into() }))
+    }
+
+    fn unfinished() -> Outcome {
+        Outcome::Returned(Cause::Unfinished("".into()))
+    }
+
+    /// The delays, with the longest jitter, of messages given by group, receive count and outcome.
+    fn delays_of(queue: &str, messages: &[(&str, u32, Outcome)], quarantines: bool) -> Vec<(usize, u32)> {
+        let records: Vec<_> = messages
+            .iter()
+            .enumerate()
+            .map(|(id, (group, receives, _))| {
+                let attributes = json!({"ApproximateReceiveCount": receives.to_string(), "MessageGroupId": group});
+                let arn = format!("arn:aws:sqs:us-east-1:000000000000:{queue}");
+                json!({"messageId": id.to_string(), "attributes": attributes, "eventSourceARN": arn})
+            })
+            .collect();
+        let payload = json!({"Records": records}).to_string();
+        let event = Event::parse(payload.as_bytes()).unwrap();
+        let outcomes: Vec<_> = messages.iter().map(|(.., outcome)| outcome.clone()).collect();
+        let delays = delays(&event, &outcomes, FIRST, quarantines, || 0.999_999);
+        delays.iter().map(|delay| (delay.position, delay.seconds)).collect()
+    }
+
+    #[test]
+    fn only_returned_messages_have_a_delay_and_rejected_ones_none_to_wait_for() {
+        let messages = [
+            ("a", 1, Outcome::Stored),
+            ("a", 3, unfinished()),
+            ("a", 3, rejected()),
+            ("a", 1, Outcome::Superseded),
+            ("a", 2, Outcome::Returned(Cause::Refused("".into()))),
+            ("a", 4, Outcome::Returned(Cause::Blocked)),
+        ];
+        assert_eq!(delays_of("orders", &messages, false), [(1, 4), (2, 0), (4, 2), (5, 8)]);
+    }
+
+    #[test]
+    fn a_rejected_message_waits_for_a_quarantine_queue_that_is_not_reached() {
+        assert_eq!(delays_of("orders", &[("a", 3, rejected())], true), [(0, 4)]);
+    }
+
+    #[test]
+    fn a_rejected_message_of_a_queue_that_never_dead_letters_it_waits_at_last() {
+        let seconds = |receives| delays_of("orders", &[("a", receives, rejected())], false)[0].1;
+        assert_eq!([11, 12, 13].map(seconds), [0, 0, 900]);
+    }
+
+    #[test]
+    fn the_messages_of_a_group_come_back_together() {
+        let messages = [
+            ("a", 1, rejected()),
+            ("b", 1, rejected()),
+            ("a", 2, unfinished()),
+            ("a", 1, Outcome::Returned(Cause::Blocked)),
+            ("c", 3, unfinished()),
+        ];
+        assert_eq!(delays_of("orders.fifo", &messages, false), [(0, 2), (1, 0), (2, 2), (3, 2), (4, 4)]);
+    }
+}

@@ -1,0 +1,137 @@
+//! What is returned comes back soon: before the answer, the visibility of returned messages is changed from the queue's own
+//! timeout, which is made for the longest invocation, to a backoff by receive count. `delay` says how long.
+//!
+//! Nothing rests on it. A change that fails leaves the queue's own timeout as it is, and the message comes back after that.
+//! <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibilityBatch.html>
+
+mod delay;
+
+pub use delay::{MAX_DELAY, after};
+
+use crate::clock;
+use crate::error_text;
+use crate::outcome::Outcome;
+use crate::sqs::Event;
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::types::ChangeMessageVisibilityBatchRequestEntry;
+use delay::Delay;
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
+
+/// The most messages of one call. Same page.
+const MAX_CALL_ENTRIES: usize = 10;
+/// Calls in flight. A whole batch may be returned, and then a thousand calls have to fit the time that is left.
+const CALLS_IN_FLIGHT: usize = 20;
+/// How long one call may take, its retries included.
+const CALL_TIMEOUT: Duration = Duration::from_secs(1);
+/// The most that is kept back from the writes for it.
+const RESERVED_TIME: Duration = Duration::from_secs(1);
+
+/// Changes the visibility of returned messages.
+pub struct Visibility {
+    client: Client,
+    endpoint_url: String,
+    first_delay: Duration,
+    jitter: fn() -> f64,
+}
+
+/// How many returned messages got another visibility timeout.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct VisibilityFigures {
+    /// The queue has taken it.
+    pub changed: usize,
+    /// The queue has not, or not in time.
+    pub failed: usize,
+}
+
+impl Visibility {
+    /// `client` calls SQS at `endpoint_url`. A message is out of sight for `first_delay` after its first receive. `jitter` draws
+    /// from 0 to 1.
+    pub fn new(client: Client, endpoint_url: String, first_delay: Duration, jitter: fn() -> f64) -> Self {
+        Self { client, endpoint_url, first_delay, jitter }
+    }
+
+    /// How much of the time that is left is kept back for the changes.
+    pub(crate) fn reserved(&self, left: Duration) -> Duration {
+        RESERVED_TIME.min(left / 8)
+    }
+
+    /// Changes the visibility of the messages that are returned, as far as the calls end before `deadline`. `quarantines` says
+    /// whether rejected messages wait for a quarantine queue.
+    pub(crate) async fn change(
+        &self,
+        event: &Event<'_>,
+        outcomes: &[Outcome],
+        quarantines: bool,
+        deadline: Instant,
+    ) -> VisibilityFigures {
+        let delays = delay::delays(event, outcomes, self.first_delay, quarantines, self.jitter);
+        let mut figures = VisibilityFigures { changed: 0, failed: delays.len() };
+        let Some(queue) = event.queue_path() else { return figures };
+        let queue_url = format!("{}/{queue}", self.endpoint_url.trim_end_matches('/'));
+        let entries: Vec<_> = delays.iter().filter_map(|delay| entry(event, *delay)).collect();
+        let mut waiting = entries.chunks(MAX_CALL_ENTRIES);
+        let mut calls = JoinSet::new();
+        loop {
+            while calls.len() < CALLS_IN_FLIGHT
+                && clock::now() < deadline
+                && let Some(entries) = waiting.next()
+            {
+                calls.spawn(call(self.client.clone(), queue_url.clone(), entries.to_vec(), deadline));
+            }
+            match calls.join_next().await {
+                Some(Ok(Ok(changed))) => {
+                    figures.changed += changed;
+                    figures.failed -= changed;
+                }
+                Some(Ok(Err(NotReached))) => waiting = [].chunks(1),
+                // a call that panicked has changed nothing that is known
+                Some(Err(_)) => {}
+                None => return figures,
+            }
+        }
+    }
+}
+
+/// The queue was not reached or refuses every change: further calls are in vain.
+struct NotReached;
+
+/// The change of one message, if it can be named to the queue.
+fn entry(event: &Event<'_>, delay: Delay) -> Option<ChangeMessageVisibilityBatchRequestEntry> {
+    let receipt_handle = event.messages.get(delay.position)?.receipt_handle.as_deref()?;
+    ChangeMessageVisibilityBatchRequestEntry::builder()
+        .id(delay.position.to_string())
+        .receipt_handle(receipt_handle)
+        .visibility_timeout(delay.seconds.try_into().ok()?)
+        .build()
+        .ok()
+}
+
+/// Makes one call and says how many messages it changed.
+async fn call(
+    client: Client,
+    queue_url: String,
+    entries: Vec<ChangeMessageVisibilityBatchRequestEntry>,
+    deadline: Instant,
+) -> Result<usize, NotReached> {
+    let sent = entries.len();
+    let call = client.change_message_visibility_batch().queue_url(queue_url).set_entries(Some(entries)).send();
+    match timeout_at(deadline.min(clock::now() + CALL_TIMEOUT), call).await {
+        Ok(Ok(output)) => {
+            if let Some(failed) = output.failed().first() {
+                let count = output.failed().len();
+                tracing::warn!(code = failed.code(), count, "visibility of returned messages not changed");
+            }
+            Ok(output.successful().len().min(sent))
+        }
+        Ok(Err(error)) => {
+            tracing::warn!(error = %error_text::of_call(&error), "visibility of returned messages not changed");
+            Err(NotReached)
+        }
+        Err(_) => {
+            tracing::warn!(error = "no response in time", "visibility of returned messages not changed");
+            Err(NotReached)
+        }
+    }
+}
