@@ -38,7 +38,7 @@ pub struct Totals {
     pub failed_invocations: BTreeMap<&'static str, usize>,
     /// The duration of each invocation, in the order they ended.
     pub durations: Vec<Duration>,
-    /// From send to deletion of each message that was acknowledged, with the waiting for messages to become visible.
+    /// From first receive to deletion of each message that was acknowledged, with the waiting to become visible.
     pub latencies: Vec<Duration>,
     /// Time spent, without the waiting for messages to become visible, which is skipped.
     pub elapsed: Duration,
@@ -55,7 +55,7 @@ impl Totals {
         percentile(&self.durations, percent)
     }
 
-    /// The time from send to deletion that `percent` of the acknowledged messages, 1 to 100, did not exceed. None before the first.
+    /// The time from first receive to deletion that `percent` of the acknowledged messages, 1 to 100, did not exceed. None before the first.
     pub fn latency(&self, percent: usize) -> Option<Duration> {
         percentile(&self.latencies, percent)
     }
@@ -149,7 +149,7 @@ impl Totals {
                 for (_, receipt) in acknowledged {
                     if queue.delete(receipt) {
                         self.acknowledged += 1;
-                        self.latencies.push(now.saturating_sub(receipt.sent));
+                        self.latencies.push(now.saturating_sub(receipt.first_received));
                     } else {
                         self.outdated += 1;
                     }

@@ -73,8 +73,8 @@ pub struct Receipt {
     pub message_id: String,
     /// How often it has been received, this time included.
     pub receive_count: u32,
-    /// When it was sent, since the Unix epoch.
-    pub sent: Duration,
+    /// When it was received for the first time, since the Unix epoch.
+    pub first_received: Duration,
     sequence: u64,
 }
 
@@ -391,6 +391,7 @@ impl Queue {
     fn write(&self, sequence: u64, now: Duration, event: &mut Vec<u8>) -> Option<Receipt> {
         let stored = self.messages.get(&sequence)?;
         let receive_count = stored.receive_count + 1;
+        let first_received = stored.first_received.unwrap_or(now);
         let received = ReceivedMessage {
             message: &stored.message,
             message_id: &stored.message_id,
@@ -399,9 +400,9 @@ impl Queue {
             queue_arn: &self.arn,
             receive_count,
             sent: stored.sent,
-            first_received: stored.first_received.unwrap_or(now),
+            first_received,
         };
         received.write(event).ok()?;
-        Some(Receipt { message_id: stored.message_id.clone(), receive_count, sent: stored.sent, sequence })
+        Some(Receipt { message_id: stored.message_id.clone(), receive_count, first_received, sequence })
     }
 }

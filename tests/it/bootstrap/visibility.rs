@@ -104,3 +104,38 @@ async fn a_queue_that_cannot_be_told_costs_a_second_and_loses_nothing() {
         assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
     }
 }
+
+/// From first receive to stored, P99, of orders whose table throttles every call for the first seconds.
+async fn latency_under_a_throttle(backoff: &str) -> Duration {
+    const THROTTLED_FOR: Duration = Duration::from_secs(5);
+    let order = order();
+    let mut queue = queue_of("orders", &[("g", order.as_str()); 40]);
+    let (_endpoint, sqs) = endpoint_of(&queue, &json!([]));
+    let database = database().await;
+    let throttles = json!([{"probability": 1.0, "fault": {"error": {"code": "ThrottlingException"}}}]);
+    let plan = |faults: &Value| -> Plan { serde_json::from_value(json!({"seed": 1, "faults": faults})).unwrap() };
+    let dynamodb = Proxy::start(0, database.address(), plan(&throttles)).unwrap();
+    let mut settings = with_backoff(settings(&database), &sqs, backoff);
+    settings.environment.insert("AWS_ENDPOINT_URL_DYNAMODB".into(), dynamodb.url());
+    let function = Function::start(settings).await.unwrap();
+    let mapping = Mapping { batch_size: 10, timeout: Duration::from_secs(2) };
+    let heal = async {
+        tokio::time::sleep(THROTTLED_FOR).await;
+        dynamodb.set_plan(plan(&json!([])));
+        std::future::pending::<()>().await;
+    };
+    let functions = [function];
+    let totals = tokio::select! {
+        totals = mapping.drain(&mut queue, &functions, |_, _| ()) => totals,
+        () = heal => unreachable!("it waits for ever"),
+    };
+    assert_eq!((totals.acknowledged, totals.dead_lettered), (40, 0));
+    totals.latency(99).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_throttle_returned_is_stored_in_a_tenth_of_the_time() {
+    let (with, without) = tokio::join!(latency_under_a_throttle("1"), latency_under_a_throttle("0"));
+    println!("P99 from first receive to stored: {with:.1?} with a backoff of 1 s, {without:.1?} without");
+    assert!(with * 10 < without, "{with:?} with the backoff, {without:?} without");
+}

@@ -87,7 +87,7 @@ impl Report {
     pub(crate) fn print(&self, messages: u64, totals: &[Totals]) {
         for (queue, totals) in ["orders", "states", "steps"].into_iter().zip(totals) {
             println!(
-                "{queue}: {} deliveries, {} acknowledged, {} dead, {} invocations, {:?}; from send to stored P50 {:.1?}, P99 {:.1?}",
+                "{queue}: {} deliveries, {} acknowledged, {} dead, {} invocations, {:?}; from first receive to stored P50 {:.2?}, P99 {:.1?}",
                 totals.delivered,
                 totals.acknowledged,
                 totals.dead_lettered,
