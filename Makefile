@@ -20,8 +20,11 @@ bootstrap: ## the function's release build for this machine
 ingest: ## the tool, target/debug/ingest
 	cargo build --locked --package ingest
 
+# The tool's pages are looked at where there is a browser.
+CHROMIUM := $(shell command -v chromium)
+
 .PHONY: test
-test: sam-validate test-rust test-moto test-deploy sam-lint-transformed test-emulator ## every test
+test: sam-validate test-rust test-moto $(if $(CHROMIUM),test-pages) test-deploy sam-lint-transformed test-emulator ## every test
 
 .PHONY: test-rust
 test-rust: ## the tests of the workspace

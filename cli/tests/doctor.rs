@@ -134,6 +134,36 @@ fn a_stack_that_is_not_there_ends_with_2() {
     assert_eq!(output.status.code(), Some(2), "{output:?}");
 }
 
+#[test]
+#[ignore = "needs moto: make test-moto"]
+fn a_queues_key_is_asked_whether_it_is_there_and_whom_it_lets_in() {
+    let moto = Moto::start();
+    deploy(&moto, &template(180, &json!(["ReportBatchItemFailures"])), &json!([]));
+    let kms = |operation: &str, body: Value| -> Value {
+        let answer = moto.json("kms", &format!("TrentService.{operation}"), &body.to_string());
+        serde_json::from_str(&answer).unwrap_or_default()
+    };
+    let key = kms("CreateKey", json!({}))["KeyMetadata"]["KeyId"].as_str().unwrap().to_owned();
+    let queues: Value = serde_json::from_str(&moto.json("sqs", "AmazonSQS.ListQueues", "{}")).unwrap();
+    for queue in queues["QueueUrls"].as_array().unwrap() {
+        let attributes = json!({"QueueUrl": queue, "Attributes": {"KmsMasterKeyId": key}});
+        moto.json("sqs", "AmazonSQS.SetQueueAttributes", &attributes.to_string());
+    }
+    let found = || {
+        let output = moto.ingest(&["doctor", "--stack", "orders", "--json"]);
+        findings(&output)["queue-key"].clone()
+    };
+    assert_eq!(found().0, "ok");
+    let nobody = json!({"Statement": [{
+        "Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::123456789012:role/other"}, "Action": "kms:*", "Resource": "*",
+    }]});
+    kms("PutKeyPolicy", json!({"KeyId": key, "PolicyName": "default", "Policy": nobody.to_string()}));
+    assert_eq!(found().0, "problem", "the policy names another role");
+    kms("ScheduleKeyDeletion", json!({"KeyId": key}));
+    let (status, what) = found();
+    assert!(status == "problem" && what.contains("PendingDeletion"), "{status}: {what}");
+}
+
 /// A layer as `sam build` makes it.
 fn layer(files: &[(&str, &str)]) -> Vec<u8> {
     let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));

@@ -9,7 +9,8 @@ use avro_ingest::outcome::Ledger;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 use support::Moto;
 
@@ -162,4 +163,47 @@ fn a_log_group_is_read_page_by_page_as_far_back_as_asked() {
     let missing = moto.ingest(&["report", "--log-group", "/no/such/group"]);
     assert_eq!(missing.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&missing.stderr).contains("ResourceNotFoundException"), "{missing:?}");
+}
+
+/// How many messages a report says were stored, if `line` is the one that says it.
+fn stored(line: &str) -> Option<u32> {
+    let (_, rest) = line.split_once("MessagesStored ")?;
+    rest.split(',').next()?.trim().parse().ok()
+}
+
+#[test]
+#[ignore = "needs moto: make test-moto"]
+fn a_log_group_that_is_followed_shows_what_comes_later_and_what_comes_late() {
+    let moto = Moto::start();
+    let logs =
+        |operation: &str, body: Value| moto.json("logs", &format!("Logs_20140328.{operation}"), &body.to_string());
+    let group = "/aws/lambda/orders";
+    logs("CreateLogGroup", json!({"logGroupName": group}));
+    let now = local::clock::since_epoch();
+    let put = |stream: &str, seconds_ago: u64| {
+        logs("CreateLogStream", json!({"logGroupName": group, "logStreamName": stream}));
+        let at = now - Duration::from_secs(seconds_ago);
+        let events: Vec<Value> =
+            log(at, 1, 40).iter().map(|line| json!({"timestamp": at.as_millis() as u64, "message": line})).collect();
+        logs("PutLogEvents", json!({"logGroupName": group, "logStreamName": stream, "logEvents": events}));
+    };
+    put("one", 100);
+    // a report that never comes ends the output, and with it the test
+    let mut following = Command::new("timeout")
+        .args(["60", env!("CARGO_BIN_EXE_ingest"), "report", "--log-group", group, "--follow"])
+        .env("AWS_ENDPOINT_URL", moto.url())
+        .envs([("AWS_REGION", "us-east-1"), ("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(following.stdout.take().unwrap()).lines();
+    let mut reports = lines.filter_map(|line| stored(&line.unwrap()));
+    assert_eq!(reports.next(), Some(100));
+    put("two", 50);
+    assert_eq!(reports.next(), Some(200), "what comes later");
+    put("three", 90);
+    assert_eq!(reports.next(), Some(300), "what comes late, and nothing twice");
+    assert!(Command::new("kill").args(["-INT", &following.id().to_string()]).status().unwrap().success());
+    assert_eq!(reports.next(), Some(300), "the last report");
+    assert!(following.wait().unwrap().code().is_some_and(|code| code < 2));
 }

@@ -2,7 +2,7 @@
 
 use crate::aws::{Aws, CallError, LOGS};
 use serde_json::{Value, json};
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::error::Error;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
@@ -13,6 +13,8 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 /// How often a file or a log group is looked at for more.
 const FILE_PAUSE: Duration = Duration::from_millis(200);
 const LOGS_PAUSE: Duration = Duration::from_secs(5);
+/// By how much an event of one instance may come later than newer ones of others.
+const LATE_MS: u64 = 60_000;
 /// Events of a call. <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html>
 const MAX_EVENTS: u32 = 10_000;
 /// The part of CloudWatch's filter language that finds lines of metrics: a term.
@@ -77,11 +79,11 @@ async fn filter(
     follow: bool,
     sender: &Sender<Item>,
 ) -> Result<(), CallError> {
-    // events of the newest millisecond, which the next look finds again
-    let mut seen: HashSet<String> = HashSet::new();
+    // the events of the next look's time that have been sent on already, with their times
+    let mut seen: HashMap<String, u64> = HashMap::new();
     loop {
+        let mut newest_ms = start_ms;
         let mut token: Option<String> = None;
-        let mut newest = (start_ms, seen.clone());
         loop {
             let mut body = json!({
                 "logGroupName": group, "startTime": start_ms, "filterPattern": PATTERN, "limit": MAX_EVENTS,
@@ -92,17 +94,10 @@ async fn filter(
             let answer = aws.json(LOGS, "Logs_20140328.FilterLogEvents", &body).await?;
             for event in answer.get("events").and_then(Value::as_array).into_iter().flatten() {
                 let text = |name| event.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-                let (id, at_ms) = (text("eventId"), event.get("timestamp").and_then(Value::as_u64).unwrap_or_default());
-                if seen.contains(&id) {
-                    continue;
-                }
-                if at_ms > newest.0 {
-                    newest = (at_ms, HashSet::new());
-                }
-                if at_ms == newest.0 {
-                    newest.1.insert(id);
-                }
-                if sender.send(Ok(text("message"))).await.is_err() {
+                let at_ms = event.get("timestamp").and_then(Value::as_u64).unwrap_or_default();
+                newest_ms = newest_ms.max(at_ms);
+                let is_new = !follow || seen.insert(text("eventId"), at_ms).is_none();
+                if is_new && sender.send(Ok(text("message"))).await.is_err() {
                     return Ok(());
                 }
             }
@@ -114,7 +109,8 @@ async fn filter(
         if !follow {
             return Ok(());
         }
-        (start_ms, seen) = newest;
+        start_ms = start_ms.max(newest_ms.saturating_sub(LATE_MS));
+        seen.retain(|_, at_ms| *at_ms >= start_ms);
         tokio::time::sleep(LOGS_PAUSE).await;
     }
 }
