@@ -203,7 +203,10 @@ impl Aws {
         let mut request = builder.body(body.clone()).map_err(|error| not_sent(error.into()))?;
 
         let provider = self.config.credentials_provider().ok_or_else(|| not_sent("no credentials".into()))?;
-        let credentials = provider.provide_credentials().await.map_err(|error| not_sent(error.into()))?;
+        let credentials = provider
+            .provide_credentials()
+            .await
+            .map_err(|error| not_sent(format!("no credentials: {error}").into()))?;
         let identity = credentials.into();
         let params = v4::SigningParams::builder()
             .identity(&identity)

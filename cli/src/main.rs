@@ -16,6 +16,7 @@ mod summary;
 
 use clap::{Parser, Subcommand};
 use std::error::Error;
+use std::panic::PanicHookInfo;
 use std::process::ExitCode;
 
 /// Runs, checks and looks into avro-ingest on one machine.
@@ -46,8 +47,12 @@ const COULD_NOT_RUN: u8 = 2;
 /// Every command says whether all is well: exit code 0, or 1.
 type Outcome = Result<bool, Box<dyn Error>>;
 
+/// The exit code of a command whose reader has closed the pipe, as shells know it: 128 and the number of SIGPIPE.
+const PIPE_CLOSED: i32 = 141;
+
 #[tokio::main]
 async fn main() -> ExitCode {
+    end_with_the_reader();
     let outcome = match Arguments::parse().command {
         Command::Local(arguments) => local::run(arguments).await,
         Command::Check(arguments) => check::run(&arguments),
@@ -65,6 +70,19 @@ async fn main() -> ExitCode {
             ExitCode::from(COULD_NOT_RUN)
         }
     }
+}
+
+/// Ends the process without a word if what reads its output, such as `head`, has enough. `println!` has no other way to
+/// say so than a panic.
+fn end_with_the_reader() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic: &PanicHookInfo<'_>| {
+        let is_closed_pipe = |text: &String| text.starts_with("failed printing to") && text.contains("Broken pipe");
+        if panic.payload().downcast_ref().is_some_and(is_closed_pipe) {
+            std::process::exit(PIPE_CLOSED);
+        }
+        report(panic);
+    }));
 }
 
 /// A variable of the environment that has a value. The only reader of it: commands are given what they need.

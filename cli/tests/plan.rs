@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 use std::fs;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 const MEASURED: &str = "src/plan/measured.json";
 
@@ -71,4 +71,29 @@ fn the_page_has_the_plots_and_needs_nothing_from_outside() {
     let outside = page.replace("http://www.w3.org/2000/svg", "");
     assert!(!outside.contains("http") && !outside.contains("src=") && !outside.contains("<script"));
     fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn a_reader_that_has_enough_ends_the_command_without_a_word() {
+    let mut process = Command::new(env!("CARGO_BIN_EXE_ingest"))
+        .args(["plan", "--rate", "100", "--record-bytes", "300", "--service-time", "5"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(process.stdout.take());
+    let output = process.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(141), &b""[..]), "{output:?}");
+}
+
+#[test]
+fn an_item_that_dynamodb_does_not_take_cannot_be_had_and_an_absurd_rate_is_a_mistake() {
+    let of = |rate: &str, bytes: &str| {
+        let output = plan(&["--rate", rate, "--record-bytes", bytes, "--service-time", "5"]);
+        (output.status.code(), text(&output.stdout))
+    };
+    let (code, text) = of("10", "409601");
+    assert!(code == Some(1) && text.contains("cannot be had: item size"), "{text}");
+    assert!(!of("10", "409600").1.contains("cannot be had: item size"));
+    assert_eq!(of("100000001", "300").0, Some(2));
 }

@@ -2,8 +2,8 @@
 
 use super::deployment::Deployment;
 use super::limits::{
-    DEFAULT_ACCOUNT_CONCURRENCY, DEFAULT_TABLE_UNITS, MAX_IN_FLIGHT_MESSAGES, MAX_MESSAGE_BYTES, MAXIMUM_CONCURRENCY,
-    MAXIMUM_POLLERS, NEW_TABLE_UNITS, UNRESERVED_CONCURRENCY,
+    DEFAULT_ACCOUNT_CONCURRENCY, DEFAULT_TABLE_UNITS, MAX_IN_FLIGHT_MESSAGES, MAX_ITEM_BYTES, MAX_MESSAGE_BYTES,
+    MAXIMUM_CONCURRENCY, MAXIMUM_POLLERS, NEW_TABLE_UNITS, UNRESERVED_CONCURRENCY,
 };
 use super::planner::{Planner, Steady, TARGET_UTILISATION};
 use super::scaling::Scaling;
@@ -45,6 +45,9 @@ pub(crate) fn checks(
     let mut checks = vec![readers(planner, deployment, hardest.rate)];
     checks.push(at_most("message size", requirements.message_bytes(), MAX_MESSAGE_BYTES, "bytes", || {
         "pack fewer records in a message".to_owned()
+    }));
+    checks.push(at_most("item size", requirements.item_bytes, MAX_ITEM_BYTES, "bytes", || {
+        "DynamoDB takes no larger item: make records smaller, or keep the large part elsewhere".to_owned()
     }));
     let in_flight = hardest.outcome.most_in_flight as f64;
     let most_in_flight = MAX_IN_FLIGHT_MESSAGES as f64;

@@ -61,3 +61,6 @@ pub(crate) const NEW_TABLE_UNITS: f64 = 4_000.0;
 pub(crate) const DEFAULT_TABLE_UNITS: f64 = 40_000.0;
 /// Bytes of an item that one write unit covers. Same guide.
 pub(crate) const BYTES_PER_WRITE_UNIT: f64 = 1_024.0;
+/// Bytes of an item.
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html>
+pub(crate) const MAX_ITEM_BYTES: f64 = 409_600.0;

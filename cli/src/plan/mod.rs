@@ -95,10 +95,13 @@ pub(crate) struct Arguments {
     plots: Option<PathBuf>,
 }
 
+/// More than any number that is asked for, and small enough to count with.
+const MOST: f64 = 1e8;
+
 fn positive(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
-        Ok(number) if number.is_finite() && number > 0.0 => Ok(number),
-        _ => Err("not a number above zero".to_owned()),
+        Ok(number) if number > 0.0 && number <= MOST => Ok(number),
+        _ => Err(format!("not a number above zero and at most {MOST}")),
     }
 }
 

@@ -60,6 +60,9 @@ impl Registry {
     /// `lookup` finds credentials in the environment: a token, or a user and a password.
     pub(super) fn new(url: &str, lookup: impl Fn(&str) -> Option<String>) -> Result<Self, Box<dyn Error>> {
         let uri: http::Uri = url.parse().map_err(|error| format!("--registry is no URL: {error}"))?;
+        if !matches!(uri.scheme_str(), Some("http" | "https")) {
+            return Err("--registry must be a URL that begins with http:// or https://".into());
+        }
         if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
             return Err(format!(
                 "credentials do not belong on the command line: set {USER} and {PASSWORD}, or {TOKEN}"

@@ -18,7 +18,7 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    /// None if `text` is no line of metrics: a log line, for example.
+    /// None if `text` is no line of metrics: a log line, for example, or one whose figures are not those of a count or a time.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let json: Map<String, Value> = serde_json::from_str(text).ok()?;
         let metadata = json.get("_aws")?;
@@ -39,8 +39,8 @@ impl Line {
             }
             let metrics = directive.get("Metrics").and_then(Value::as_array).into_iter().flatten();
             for name in metrics.filter_map(|metric| metric.get("Name")?.as_str()) {
-                if let Some(values) = json.get(name).map(values) {
-                    line.metrics.insert(name.to_owned(), values);
+                if let Some(value) = json.get(name) {
+                    line.metrics.insert(name.to_owned(), values(value)?);
                 }
             }
         }
@@ -48,19 +48,18 @@ impl Line {
     }
 }
 
-/// A number, several numbers, or numbers and how often each came.
-fn values(value: &Value) -> Vec<(f64, f64)> {
-    let numbers = |value: Option<&Value>| -> Vec<f64> {
-        value.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_f64).collect()
-    };
+/// A number, several numbers, or numbers and how often each came: none of them negative.
+fn values(value: &Value) -> Option<Vec<(f64, f64)>> {
+    let number = |value: &Value| value.as_f64().filter(|number| *number >= 0.0);
+    let numbers = |value: &Value| value.as_array()?.iter().map(number).collect::<Option<Vec<f64>>>();
     match value {
-        Value::Array(_) => numbers(Some(value)).into_iter().map(|value| (value, 1.0)).collect(),
+        Value::Array(_) => Some(numbers(value)?.into_iter().map(|value| (value, 1.0)).collect()),
         Value::Object(object) => {
-            let counts = numbers(object.get("Counts"));
-            let count = |index: usize| counts.get(index).copied().unwrap_or(1.0);
-            numbers(object.get("Values")).into_iter().enumerate().map(|(index, value)| (value, count(index))).collect()
+            let values = numbers(object.get("Values")?)?;
+            let counts = object.get("Counts").map_or_else(|| Some(vec![1.0; values.len()]), numbers)?;
+            (values.len() == counts.len()).then(|| values.into_iter().zip(counts).collect())
         }
-        single => single.as_f64().map(|value| (value, 1.0)).into_iter().collect(),
+        single => Some(vec![(number(single)?, 1.0)]),
     }
 }
 
@@ -95,17 +94,26 @@ mod tests {
     #[test]
     fn every_form_of_values_is_read() {
         let parse = |text: &str| values(&serde_json::from_str(text).unwrap());
-        assert_eq!(parse("1.5"), [(1.5, 1.0)]);
-        assert_eq!(parse("[1, 2]"), [(1.0, 1.0), (2.0, 1.0)]);
-        assert_eq!(parse(r#"{"Values": [5, 6], "Counts": [2, 1]}"#), [(5.0, 2.0), (6.0, 1.0)]);
-        assert_eq!(parse(r#""text""#), []);
+        assert_eq!(parse("1.5"), Some(vec![(1.5, 1.0)]));
+        assert_eq!(parse("[1, 2]"), Some(vec![(1.0, 1.0), (2.0, 1.0)]));
+        assert_eq!(parse(r#"{"Values": [5, 6]}"#), Some(vec![(5.0, 1.0), (6.0, 1.0)]));
+        assert_eq!(parse(r#"{"Values": [5, 6], "Counts": [2, 1]}"#), Some(vec![(5.0, 2.0), (6.0, 1.0)]));
+        for wrong in [r#""text""#, "-1", "[1, -1]", r#"[1, "2"]"#, "{}", r#"{"Values": [5, 6], "Counts": [2]}"#] {
+            assert_eq!(parse(wrong), None, "{wrong}");
+        }
     }
 
     #[test]
     fn log_lines_are_no_metrics() {
-        for text in
-            ["", "START RequestId", r#"{"level":"WARN"}"#, r#"{"_aws": 1}"#, r#"{"_aws":{"Timestamp":1}}"#, "[]"]
-        {
+        for text in [
+            "",
+            "START RequestId",
+            r#"{"level":"WARN"}"#,
+            r#"{"_aws": 1}"#,
+            r#"{"_aws":{"Timestamp":1}}"#,
+            "[]",
+            r#"{"_aws":{"Timestamp":1,"CloudWatchMetrics":[{"Metrics":[{"Name":"Records"}]}]},"Records":"ten"}"#,
+        ] {
             assert_eq!(Line::parse(text), None, "{text}");
         }
     }
