@@ -4,6 +4,9 @@ use crate::avro::SchemaFile;
 use std::path::{Path, PathBuf};
 use std::{fmt, fs, io};
 
+/// Avro's own: a schema, a protocol, and its language for both.
+const SCHEMA_EXTENSIONS: [&str; 3] = ["avsc", "avpr", "avdl"];
+
 /// A file or folder that could not be read.
 #[derive(Debug)]
 pub struct SchemaDirError {
@@ -41,6 +44,30 @@ pub fn read(directory: &Path) -> Result<Vec<SchemaFile>, SchemaDirError> {
         }
     }
     Ok(files)
+}
+
+/// The files below `directory` that look like schemas and that [`read`] leaves alone: without a folder, too deep, or with
+/// another spelling of `.avsc`.
+///
+/// # Errors
+/// If a folder cannot be read.
+pub fn ignored(directory: &Path) -> Result<Vec<PathBuf>, SchemaDirError> {
+    fn walk(directory: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<(), SchemaDirError> {
+        for path in entries(directory)? {
+            if path.is_dir() {
+                walk(&path, depth + 1, found)?;
+            } else if let Some(extension) = path.extension().and_then(|extension| extension.to_str())
+                && SCHEMA_EXTENSIONS.iter().any(|known| extension.eq_ignore_ascii_case(known))
+                && (depth != 1 || extension != "avsc")
+            {
+                found.push(path);
+            }
+        }
+        Ok(())
+    }
+    let mut found = Vec::new();
+    walk(directory, 0, &mut found)?;
+    Ok(found)
 }
 
 fn entries(directory: &Path) -> Result<Vec<PathBuf>, SchemaDirError> {

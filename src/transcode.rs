@@ -1,6 +1,6 @@
 //! From a message's body to items: the schemas' decoder and their mappings, made from one directory.
 
-use crate::avro::{self, Decoded, Decoder, SchemaFile, Schemas, Scratch, Undecoded};
+use crate::avro::{self, Decoded, Decoder, SchemaErrors, SchemaFile, Schemas, Scratch, Undecoded};
 use crate::dynamodb::item::{ItemEncoder, Operation};
 use crate::dynamodb::mapping::{Fields, Mapping, TableId};
 use crate::outcome::Rejection;
@@ -28,6 +28,13 @@ impl fmt::Display for SchemaProblems {
 
 impl std::error::Error for SchemaProblems {}
 
+impl SchemaProblems {
+    /// Each problem.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+}
+
 impl Fields for avro::Subject {
     fn kind(&self, path: &str) -> Result<FieldKind, String> {
         self.field(path).map_err(|error| error.to_string())
@@ -49,7 +56,7 @@ impl Fields for avro::Subject {
 impl Transcoder {
     /// Compiles `files` for `settings`. Every problem of every schema and mapping is in the error.
     pub fn new(settings: &Settings, files: Vec<SchemaFile>) -> Result<Self, SchemaProblems> {
-        let schemas = Schemas::parse(files).map_err(|errors| SchemaProblems(vec![errors.to_string()]))?;
+        let schemas = Schemas::parse(files).map_err(of_the_schemas)?;
         let mut mappings: Vec<(TableId, Mapping)> = Vec::new();
         let (mut tracked, mut problems) = (Vec::new(), Vec::new());
         let mut tables: Vec<String> = Vec::new();
@@ -96,7 +103,7 @@ impl Transcoder {
             },
             tracked,
         };
-        let decoder = schemas.compile(options).map_err(|error| SchemaProblems(vec![error.to_string()]))?;
+        let decoder = schemas.compile(options).map_err(of_the_schemas)?;
         Ok(Self { decoder, mappings: mappings.into() })
     }
 
@@ -139,6 +146,10 @@ impl Transcoder {
             undecoded.map_rejected(|error| Rejection::new(error.reason(), &error))
         })
     }
+}
+
+fn of_the_schemas(errors: SchemaErrors) -> SchemaProblems {
+    SchemaProblems(errors.problems().iter().map(ToString::to_string).collect())
 }
 
 /// A mapping's key as `pk (S), sk (N)`.

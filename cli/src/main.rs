@@ -10,6 +10,7 @@ mod page;
 mod plan;
 mod plot;
 mod prices;
+mod profile;
 mod pull;
 mod report;
 mod summary;

@@ -18,7 +18,8 @@ mod tests;
 
 use crate::Outcome;
 use crate::prices::Prices;
-use deployment::{Deployment, Profile, parameter};
+use crate::profile::{Profile, parameter};
+use deployment::Deployment;
 pub(crate) use limits::INVOCATIONS_PER_POLLER;
 use planner::Planner;
 use print::Report;

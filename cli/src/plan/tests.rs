@@ -1,6 +1,6 @@
 //! The closed forms against the simulation, and every profile against its own targets.
 
-use super::deployment::{Deployment, Profile};
+use super::deployment::Deployment;
 use super::outcome::Outcome;
 use super::planner::Planner;
 use super::queueing::{Servers, under_way};
@@ -10,6 +10,7 @@ use super::service::ServiceTimes;
 use super::service::tests::measured;
 use super::simulation::{self, Scenario};
 use crate::prices::Prices;
+use crate::profile::Profile;
 use std::collections::BTreeMap;
 
 fn close(value: f64, expected: f64, share: f64) {

@@ -238,6 +238,22 @@ impl Subject {
         }
         Ok(kind_of(schema.get(without_null(schema, ty))))
     }
+
+    /// Whether the reader schema's field at `path` may be null, or a record on the way to it.
+    pub fn may_be_null(&self, path: &str) -> bool {
+        let schema = &self.newest.schema;
+        let mut ty = schema.root();
+        path.split('.').any(|name| {
+            let Type::Record(record) = schema.get(without_null(schema, ty)) else { return false };
+            let Some(field) = record.fields.iter().find(|field| *field.name == *name) else { return false };
+            ty = field.ty;
+            match schema.get(ty) {
+                Type::Null => true,
+                Type::Union(branches) => branches.iter().any(|branch| matches!(schema.get(*branch), Type::Null)),
+                _ => false,
+            }
+        })
+    }
 }
 
 /// The one other branch of a union with null; anything else as it is.

@@ -190,6 +190,21 @@ impl Mapping {
         self.keys().map(|key| (key.attribute.text(), key.key_type))
     }
 
+    /// The paths of the fields that the keys are made of.
+    pub fn key_fields(&self) -> impl Iterator<Item = &str> {
+        let is_of_a_key =
+            |field: &TrackedField| [PARTITION_KEY, SORT_KEY].contains(field) || field.0 >= FIRST_OF_TEMPLATES;
+        self.tracked.iter().filter(move |(field, _)| is_of_a_key(field)).map(|(_, path)| path.as_str())
+    }
+
+    /// The layout, as the property names it.
+    pub fn layout(&self) -> &'static str {
+        match self.layout {
+            Layout::Document => "document",
+            Layout::Attributes => "attributes",
+        }
+    }
+
     /// The attribute that says when an item expires, if one does.
     pub fn ttl_attribute(&self) -> Option<&str> {
         self.ttl.as_ref().map(|ttl| ttl.attribute.text())

@@ -1,0 +1,74 @@
+//! `ingest check`: loads a schema directory as the function would and says what it would make of it, and what is wrong
+//! although the function would start.
+
+mod print;
+mod problems;
+mod table;
+
+use crate::profile::Profile;
+use crate::{EVERY_WIRE_FORMAT, Outcome};
+use avro_ingest::schema_dir;
+use avro_ingest::settings::Settings;
+use avro_ingest::transcode::Transcoder;
+use print::Report;
+use std::path::PathBuf;
+
+/// Checks a schema directory: versions, fingerprints, where records go, and every problem. Exit code 1 if there is one.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  ingest check
+  ingest check --schemas ../contracts/schemas --json
+  ingest check --profile throughput")]
+pub(crate) struct Arguments {
+    /// Schema directory
+    #[arg(long, default_value = "schemas", value_name = "DIR")]
+    schemas: PathBuf,
+    /// Table of the records whose schema names none
+    #[arg(long, default_value = "processed_messages", value_name = "NAME")]
+    table: String,
+    /// Allowed framings, in order
+    #[arg(long, default_value = EVERY_WIRE_FORMAT, value_name = "LIST")]
+    wire_formats: String,
+    /// Hold the schemas against the table that this profile of samconfig.toml deploys
+    #[arg(long, value_name = "NAME")]
+    profile: Option<String>,
+    /// Where the profiles are
+    #[arg(long, value_name = "FILE", default_value = "samconfig.toml")]
+    config: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Outcome {
+    let config = Settings::parse(|name| match name {
+        "TABLE_NAME" => Some(arguments.table.clone()),
+        "WIRE_FORMATS" => Some(arguments.wire_formats.clone()),
+        _ => None,
+    })?;
+    let profile = arguments.profile.as_ref().map(|name| Profile::read(&arguments.config, name)).transpose()?;
+    let files = schema_dir::read(&arguments.schemas)?;
+    let mut problems = problems::ignored_files(&arguments.schemas)?;
+    let transcoder = match Transcoder::new(&config, files) {
+        Ok(transcoder) => Some(transcoder),
+        Err(error) => {
+            problems.extend(error.iter().map(str::to_owned));
+            None
+        }
+    };
+    if let Some(transcoder) = &transcoder {
+        problems.extend(problems::of_subjects(transcoder, &config));
+        if let Some(profile) = &profile {
+            problems.extend(table::misfits(transcoder, &arguments.table, &profile.parameters));
+        }
+    }
+    let report = Report { transcoder: transcoder.as_ref(), table: &arguments.table, problems: &problems };
+    if arguments.json {
+        println!("{}", serde_json::to_string_pretty(&report.json())?);
+    } else {
+        print!("{report}");
+        problems.iter().for_each(|problem| eprintln!("problem: {problem}"));
+    }
+    Ok(problems.is_empty())
+}

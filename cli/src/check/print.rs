@@ -1,0 +1,105 @@
+//! What `ingest check` prints.
+
+use super::table;
+use avro_ingest::avro::{SchemaVersion, Subject};
+use avro_ingest::dynamodb::mapping::Mapping;
+use avro_ingest::transcode::Transcoder;
+use serde_json::{Value, json};
+use std::fmt;
+
+/// The subjects, and what is wrong.
+pub(super) struct Report<'a> {
+    /// None if the function would not start.
+    pub(super) transcoder: Option<&'a Transcoder>,
+    /// The stack's own table.
+    pub(super) table: &'a str,
+    pub(super) problems: &'a [String],
+}
+
+/// The bytes in front of a datum in single-object encoding.
+/// <https://avro.apache.org/docs/1.12.0/specification/#single-object-encoding>
+fn header(version: &SchemaVersion) -> String {
+    let bytes = [[0xC3, 0x01].as_slice(), &version.fingerprint().to_le_bytes()].concat();
+    bytes.iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(" ")
+}
+
+impl Report<'_> {
+    fn subjects(&self) -> impl Iterator<Item = (&Subject, &Mapping)> {
+        self.transcoder.into_iter().flat_map(Transcoder::subjects)
+    }
+
+    /// The line that deploys a fitting table.
+    fn deploy(&self) -> Option<String> {
+        let parameters = table::parameters(self.transcoder?, self.table);
+        let overrides: String = parameters.iter().map(|(name, value)| format!(" {name}={value}")).collect();
+        Some(match overrides.is_empty() {
+            true => "sam deploy".to_owned(),
+            false => format!("sam deploy --parameter-overrides{overrides}"),
+        })
+    }
+
+    pub(super) fn json(&self) -> Value {
+        let subjects = self.subjects().map(|(subject, mapping)| {
+            let versions = subject.versions().map(|version| {
+                json!({
+                    "version": version.number(),
+                    "path": version.path(),
+                    "reader": version.number() == subject.newest().number(),
+                    "fingerprint": format!("{:016x}", version.fingerprint()),
+                    "header": header(version),
+                    "ids": version.ids().iter().map(ToString::to_string).collect::<Vec<_>>(),
+                })
+            });
+            let keys = mapping
+                .key_schema()
+                .map(|(name, key_type)| json!({"attribute": name, "type": format!("{key_type:?}")}));
+            json!({
+                "subject": subject.name(),
+                "versions": versions.collect::<Vec<_>>(),
+                "table": mapping.table,
+                "keys": keys.collect::<Vec<_>>(),
+                "layout": mapping.layout(),
+                "ttl": mapping.ttl_attribute(),
+                "version": mapping.version(),
+            })
+        });
+        let subjects: Vec<_> = subjects.collect();
+        json!({"subjects": subjects, "problems": self.problems, "deploy": self.deploy()})
+    }
+}
+
+impl fmt::Display for Report<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (subject, mapping) in self.subjects() {
+            writeln!(f, "{}", subject.name())?;
+            for version in subject.versions() {
+                let role = if version.number() == subject.newest().number() { "read as" } else { "accepted" };
+                let ids: Vec<String> = version.ids().iter().map(ToString::to_string).collect();
+                let ids = if ids.is_empty() { String::new() } else { format!("  ids {}", ids.join(", ")) };
+                let (number, fingerprint) = (version.number(), version.fingerprint());
+                writeln!(
+                    f,
+                    "  version {number:<4} {role:<9} fingerprint {fingerprint:016x}, on the wire {}{ids}",
+                    header(version)
+                )?;
+            }
+            writeln!(f, "  table {}, layout {}", mapping.table, mapping.layout())?;
+            for ((name, key_type), role) in mapping.key_schema().zip(["partition key", "sort key"]) {
+                writeln!(f, "  {role} {name} ({key_type:?})")?;
+            }
+            if let Some(attribute) = mapping.ttl_attribute() {
+                writeln!(f, "  expires by {attribute}")?;
+            }
+            if let Some(version) = mapping.version() {
+                writeln!(f, "  never overwritten by an older {version}")?;
+            }
+            if mapping.table != self.table {
+                writeln!(f, "  not the stack's table: give its ARN in AdditionalTableArns")?;
+            }
+        }
+        match self.deploy() {
+            Some(line) => writeln!(f, "\nA table for them: {line}"),
+            None => Ok(()),
+        }
+    }
+}

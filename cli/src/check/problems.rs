@@ -1,0 +1,72 @@
+//! What is wrong with a schema directory although the function would start with it.
+
+use avro_ingest::avro::{SchemaFile, SchemaVersion, Subject};
+use avro_ingest::dynamodb::mapping::Mapping;
+use avro_ingest::schema_dir::{self, SchemaDirError};
+use avro_ingest::settings::Settings;
+use avro_ingest::transcode::Transcoder;
+use serde_json::Value;
+use std::path::Path;
+
+/// Files that look like schemas and are none of the directory's.
+pub(super) fn ignored_files(directory: &Path) -> Result<Vec<String>, SchemaDirError> {
+    let ignored = schema_dir::ignored(directory)?;
+    let problem = |path: &Path| format!("{} is ignored: a schema is <subject>/<version>.avsc", path.display());
+    Ok(ignored.iter().map(|path| problem(path)).collect())
+}
+
+pub(super) fn of_subjects(transcoder: &Transcoder, settings: &Settings) -> Vec<String> {
+    if transcoder.subjects().next().is_none() {
+        return vec!["there is no schema: every message would be rejected".to_owned()];
+    }
+    transcoder.subjects().flat_map(|(subject, mapping)| of_subject(subject, mapping, settings)).collect()
+}
+
+fn of_subject(subject: &Subject, mapping: &Mapping, settings: &Settings) -> Vec<String> {
+    let name = subject.name();
+    let nullable = mapping.key_fields().filter(|field| subject.may_be_null(field));
+    let nullable = nullable.map(|field| {
+        format!(
+            "subject {name}: key field {field} may be null, and a record whose key is null is rejected (invalid_key)"
+        )
+    });
+    let newest = subject.newest().number();
+    let changed = subject.versions().filter(|version| version.number() != newest).filter_map(|version| {
+        let older = own_mapping(subject, version, settings)?;
+        let change = change(&older, mapping)?;
+        Some(format!(
+            "subject {name}: {change} in version {} and in version {newest}: items that are stored stay as they were",
+            version.number()
+        ))
+    });
+    nullable.chain(changed).collect()
+}
+
+/// Where records went when `version` was the newest. A version whose schema says nothing of it is taken to say the same.
+fn own_mapping(subject: &Subject, version: &SchemaVersion, settings: &Settings) -> Option<Mapping> {
+    let schema: Value = serde_json::from_str(version.text()).ok()?;
+    schema.get("dynamodb")?;
+    let file = SchemaFile {
+        subject: subject.name().to_owned(),
+        version: version.number().to_string(),
+        text: version.text().to_owned(),
+        path: version.path().to_owned(),
+    };
+    let transcoder = Transcoder::new(settings, vec![file]).ok()?;
+    transcoder.mappings().first().map(|(_, mapping)| mapping.clone())
+}
+
+/// What is not the same in both, with both values.
+fn change(older: &Mapping, newer: &Mapping) -> Option<String> {
+    let keys = |mapping: &Mapping| {
+        let keys: Vec<_> = mapping.key_schema().map(|(name, key_type)| format!("{name} ({key_type:?})")).collect();
+        keys.join(", ")
+    };
+    let pairs = [
+        ("the table", older.table.clone(), newer.table.clone()),
+        ("the key", keys(older), keys(newer)),
+        ("the layout", older.layout().to_owned(), newer.layout().to_owned()),
+    ];
+    let (what, old, new) = pairs.into_iter().find(|(_, old, new)| old != new)?;
+    Some(format!("{what} is not the same, {old} and {new},"))
+}

@@ -1,0 +1,60 @@
+//! The profiles of samconfig.toml, as `sam deploy` reads them.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::path::Path;
+use toml::{Table, Value};
+
+/// A profile of samconfig.toml: what it deploys, and the load that it is for.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Profile {
+    pub(crate) parameters: BTreeMap<String, String>,
+    /// Its section `[NAME.plan.parameters]`: the options of `ingest plan`, with _ for -.
+    pub(crate) load: BTreeMap<String, f64>,
+}
+
+impl Profile {
+    pub(crate) fn read(path: &Path, name: &str) -> Result<Self, Box<dyn Error>> {
+        let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+        Self::parse(&text, name).map_err(|error| format!("{}: {error}", path.display()).into())
+    }
+
+    pub(crate) fn parse(text: &str, name: &str) -> Result<Self, Box<dyn Error>> {
+        let config: Table = text.parse()?;
+        let section = |command: &str| config.get(name)?.get(command)?.get("parameters").and_then(Value::as_table);
+        let deploy = section("deploy").ok_or_else(|| format!("there is no [{name}.deploy.parameters]"))?;
+        let overrides = match deploy.get("parameter_overrides") {
+            None => Vec::new(),
+            Some(Value::String(line)) => line.split_whitespace().map(str::to_owned).collect(),
+            Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+            Some(_) => return Err(format!("parameter_overrides of {name} are neither a list nor a text").into()),
+        };
+        let parameters = overrides.iter().map(|text| parameter(text)).collect::<Result<_, _>>()?;
+        let mut load = BTreeMap::new();
+        for (option, value) in section("plan").into_iter().flatten() {
+            let number = value.as_float().or_else(|| Some(f64::from(i32::try_from(value.as_integer()?).ok()?)));
+            load.insert(option.clone(), number.ok_or_else(|| format!("{option} of {name} is not a number"))?);
+        }
+        Ok(Self { parameters, load })
+    }
+}
+
+/// `NAME=VALUE`.
+pub(crate) fn parameter(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or_else(|| format!("{text} has no ="))?;
+    Ok((name.to_owned(), value.trim_matches(['\'', '"']).to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_profile_is_read_with_the_load_it_is_for() {
+        let text = "[p.deploy.parameters]\nparameter_overrides = [\"BatchSize=5\"]\n[p.plan.parameters]\nrate = 1000\n";
+        let profile = Profile::parse(text, "p").unwrap();
+        assert_eq!(profile.parameters, [("BatchSize".to_owned(), "5".to_owned())].into());
+        assert_eq!(profile.load, [("rate".to_owned(), 1_000.0)].into());
+        assert!(Profile::parse(text, "q").unwrap_err().to_string().contains("[q.deploy.parameters]"));
+    }
+}
