@@ -205,3 +205,15 @@ pub enum Unit {
     /// `timestamp-nanos` or `local-timestamp-nanos`.
     Nanoseconds,
 }
+
+impl Unit {
+    /// How many of it are a second; of a number that is no timestamp, one.
+    pub(crate) fn per_second(self) -> u32 {
+        match self {
+            Self::Plain => 1,
+            Self::Milliseconds => 1_000,
+            Self::Microseconds => 1_000_000,
+            Self::Nanoseconds => 1_000_000_000,
+        }
+    }
+}

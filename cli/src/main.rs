@@ -5,7 +5,6 @@ mod check;
 mod doctor;
 mod inspect;
 mod local;
-mod orders;
 mod page;
 mod plan;
 mod plot;
@@ -13,7 +12,6 @@ mod prices;
 mod profile;
 mod pull;
 mod report;
-mod summary;
 
 use clap::{Parser, Subcommand};
 use std::error::Error;

@@ -1,7 +1,7 @@
 //! A thread with a runtime of its own, so that what is served on it neither slows down nor is slowed down by its user.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::thread::{Builder, JoinHandle};
 
 use tokio::net::TcpListener;
@@ -39,13 +39,27 @@ impl ServiceThread {
     pub(crate) fn listen(&self, port: u16) -> io::Result<(TcpListener, SocketAddr)> {
         listen(&self.runtime, port)
     }
+
+    /// A listener at `address`, and where this machine reaches it.
+    pub(crate) fn listen_at(&self, address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
+        listen_at(&self.runtime, address)
+    }
 }
 
 /// A listener on loopback that belongs to `runtime`.
 pub(crate) fn listen(runtime: &runtime::Handle, port: u16) -> io::Result<(TcpListener, SocketAddr)> {
-    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
+    listen_at(runtime, (Ipv4Addr::LOCALHOST, port).into())
+}
+
+fn listen_at(runtime: &runtime::Handle, address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
+    let listener = std::net::TcpListener::bind(address)?;
     listener.set_nonblocking(true)?;
-    let address = listener.local_addr()?;
+    let mut address = listener.local_addr()?;
+    match address.ip() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
     let _context = runtime.enter();
     Ok((TcpListener::from_std(listener)?, address))
 }

@@ -37,6 +37,7 @@ mod json_keys;
 mod limits;
 mod path;
 mod plan;
+mod sample;
 mod schema;
 mod schema_set;
 #[cfg(test)]

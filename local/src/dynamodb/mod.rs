@@ -3,7 +3,7 @@
 mod client;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 pub use client::{CallError, Client, Key, KeyKind, Table};
 
@@ -25,9 +25,17 @@ impl Embedded {
     /// # Errors
     /// When the port is taken, or the database cannot be opened.
     pub fn start(port: u16) -> io::Result<Self> {
+        Self::start_at((Ipv4Addr::LOCALHOST, port).into())
+    }
+
+    /// Starts a database at `address`, which may be one that other machines and containers reach.
+    ///
+    /// # Errors
+    /// As of [`start`](Self::start).
+    pub fn start_at(address: SocketAddr) -> io::Result<Self> {
         let database = dynoxide::Database::memory().map_err(|error| io::Error::other(error.to_string()))?;
         let thread = ServiceThread::start("dynamodb")?;
-        let (listener, address) = thread.listen(port)?;
+        let (listener, address) = thread.listen_at(address)?;
         thread.runtime().spawn(dynoxide::server::serve_with_shutdown(listener, database, std::future::pending()));
         Ok(Self { client: Client::new(address), _thread: thread })
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -73,8 +73,16 @@ impl Endpoint {
     /// # Errors
     /// When the port is taken.
     pub fn start(port: u16, name: &str) -> io::Result<Self> {
+        Self::start_at((Ipv4Addr::LOCALHOST, port).into(), name)
+    }
+
+    /// Starts an endpoint at `address`, which may be one that other machines and containers reach.
+    ///
+    /// # Errors
+    /// When the address is taken or not this machine's.
+    pub fn start_at(address: SocketAddr, name: &str) -> io::Result<Self> {
         let thread = ServiceThread::start("sqs")?;
-        let (listener, address) = thread.listen(port)?;
+        let (listener, address) = thread.listen_at(address)?;
         let queue = Arc::new(QueueState {
             name: name.to_owned(),
             sent: Mutex::default(),

@@ -10,6 +10,7 @@ mod logical_types;
 pub(crate) mod model;
 pub(crate) mod model_values;
 mod oracle;
+mod sample;
 mod schemas;
 mod tracked;
 pub(crate) mod tree;

@@ -241,14 +241,11 @@ impl<F: Fields> Parser<'_, F> {
                 let number = |kind| matches!(kind, FieldKind::Number(_));
                 let kind = self.kind("ttl", &field, number, "a number: epoch seconds or a timestamp")?;
                 self.tracked.push((TTL, field));
-                TtlSource::Field {
-                    per_second: match kind {
-                        FieldKind::Number(Unit::Milliseconds) => 1_000,
-                        FieldKind::Number(Unit::Microseconds) => 1_000_000,
-                        FieldKind::Number(Unit::Nanoseconds) => 1_000_000_000,
-                        _ => 1,
-                    },
-                }
+                let unit = match kind {
+                    FieldKind::Number(unit) => unit,
+                    _ => Unit::Plain,
+                };
+                TtlSource::Field { per_second: unit.per_second().into() }
             }
             (None, Some(days)) => TtlSource::Days(days),
             _ => {

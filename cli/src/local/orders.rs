@@ -1,19 +1,27 @@
 //! Made-up orders of the example schema, and a handful of messages that no function can store.
 
+use super::Sample;
 use avro_ingest::avro::WireFormat;
 use avro_ingest::encode::{EncodeError, Encoder};
 use local::sqs::{Attribute, Message};
 use serde_json::{Map, Value, json};
 use std::error::Error;
+use std::path::Path;
 
 /// Every so many orders one is sent a second time with a change, right behind the first.
 const CORRECTION_EVERY: usize = 97;
 
-/// The body of a message.
-pub(crate) struct Sample {
-    pub(crate) message: Message,
-    /// What is wrong with it, in people's words. None of a good one.
-    pub(crate) poison: Option<&'static str>,
+/// The subject of the orders.
+const SUBJECT: &str = "order";
+
+/// An encoder of orders, if `schemas` has their schema.
+pub(super) fn encoder(schemas: &Path) -> Result<Encoder, Box<dyn Error>> {
+    Encoder::of_subject(schemas, SUBJECT).map_err(|error| match error {
+        EncodeError::UnknownSchema(_) => {
+            "made-up orders need the schema order; for another give --sample N or --records FILE, and --schema".into()
+        }
+        other => other.into(),
+    })
 }
 
 /// Order number `number`, always the same.
@@ -37,10 +45,10 @@ fn order(number: usize) -> Map<String, Value> {
 }
 
 /// `count` orders with a few corrections among them, and the poison spread between.
-pub(crate) fn samples(encoder: &Encoder, count: usize) -> Result<Vec<Sample>, Box<dyn Error>> {
+pub(super) fn samples(encoder: &Encoder, count: usize) -> Result<Vec<Sample>, Box<dyn Error>> {
     let text = |bytes: &[u8]| Message::text(avro_ingest::encode::body(bytes));
     let good = |record: Map<String, Value>| -> Result<Sample, Box<dyn Error>> {
-        Ok(Sample { message: text(&frame(encoder, record)?), poison: None })
+        Ok(Sample { message: text(&frame(encoder, record)?), name: "a good message".to_owned(), is_poison: false })
     };
     let mut samples = Vec::with_capacity(count + count / CORRECTION_EVERY + 8);
     for number in 0..count {
@@ -75,16 +83,15 @@ fn poison(order: &[u8], encoder: &Encoder) -> Result<Vec<Sample>, Box<dyn Error>
     // a string that claims to have 2^60 bytes
     hostile.extend_from_slice(&[0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x20]);
     let cut = order.split_at(order.len() - 7).0;
-    Ok(vec![
-        Sample { message: Message::text("not base64 at all!"), poison: Some("a body that is not base64") },
-        Sample { message: body(cut), poison: Some("an order cut short") },
-        Sample { message: body(&[order, b"tail"].concat()), poison: Some("bytes after the order") },
-        Sample { message: body(&unknown), poison: Some("a schema nobody knows") },
-        Sample { message: body(&hostile), poison: Some("a string of 2^60 bytes") },
-        Sample { message: body(&frame(encoder, no_key)?), poison: Some("an order without an id") },
-        Sample {
-            message: Message::text("AAAA").with("avro", Attribute::String("AAAA".into())),
-            poison: Some("an attribute of the wrong type"),
-        },
-    ])
+    let attribute = Message::text("AAAA").with("avro", Attribute::String("AAAA".into()));
+    let poison = [
+        (Message::text("not base64 at all!"), "a body that is not base64"),
+        (body(cut), "an order cut short"),
+        (body(&[order, b"tail"].concat()), "bytes after the order"),
+        (body(&unknown), "a schema nobody knows"),
+        (body(&hostile), "a string of 2^60 bytes"),
+        (body(&frame(encoder, no_key)?), "an order without an id"),
+        (attribute, "an attribute of the wrong type"),
+    ];
+    Ok(poison.map(|(message, what)| Sample { message, name: what.to_owned(), is_poison: true }).into())
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// Sums over the function's output.
 #[derive(Default)]
-pub(crate) struct Summary {
+pub(super) struct Summary {
     counts: BTreeMap<String, f64>,
     /// The last reason the log gives for each message that was not stored.
     reasons: BTreeMap<String, String>,
@@ -28,7 +28,7 @@ const SUMMED: [&str; 7] = [
 
 impl Summary {
     /// Takes in what the function wrote.
-    pub(crate) fn read(&mut self, lines: Vec<Line>) {
+    pub(super) fn read(&mut self, lines: Vec<Line>) {
         for Line { stream, text } in lines {
             let Ok(line) = serde_json::from_str::<Value>(&text) else { continue };
             for name in SUMMED {
@@ -47,7 +47,7 @@ impl Summary {
         }
     }
 
-    pub(crate) fn count(&self, name: &str) -> usize {
+    pub(super) fn count(&self, name: &str) -> usize {
         // sums of counts: whole and far below 2^53
         #[expect(
             clippy::cast_possible_truncation,
@@ -58,16 +58,16 @@ impl Summary {
         count
     }
 
-    pub(crate) fn reason(&self, message_id: &str) -> Option<&str> {
+    pub(super) fn reason(&self, message_id: &str) -> Option<&str> {
         self.reasons.get(message_id).map(String::as_str)
     }
 
-    pub(crate) fn last_metrics(&self) -> Option<&str> {
+    pub(super) fn last_metrics(&self) -> Option<&str> {
         self.last_metrics.as_deref()
     }
 
     /// Whether every message the function received has one end, and as many as were delivered.
-    pub(crate) fn balances(&self, delivered: usize) -> bool {
+    pub(super) fn balances(&self, delivered: usize) -> bool {
         let ends = ["MessagesStored", "MessagesSuperseded", "MessagesQuarantined", "MessagesReturned"];
         let ended: usize = ends.iter().map(|name| self.count(name)).sum();
         self.count("LedgerImbalance") == 0 && self.count("MessagesReceived") == delivered && ended == delivered
@@ -75,11 +75,11 @@ impl Summary {
 }
 
 /// The figures, one a line.
-pub(crate) struct Figures<'a> {
-    pub(crate) summary: &'a Summary,
-    pub(crate) totals: &'a Totals,
-    pub(crate) sent: usize,
-    pub(crate) items: u64,
+pub(super) struct Figures<'a> {
+    pub(super) summary: &'a Summary,
+    pub(super) totals: &'a Totals,
+    pub(super) sent: usize,
+    pub(super) items: u64,
 }
 
 impl fmt::Display for Figures<'_> {

@@ -1,0 +1,264 @@
+//! `ingest local`: the real bootstrap on one machine, fed by a queue, writing into an embedded DynamoDB.
+
+mod orders;
+mod records;
+mod show;
+mod summary;
+mod tables;
+
+use crate::Outcome;
+use avro_ingest::schema_dir;
+use avro_ingest::settings;
+use avro_ingest::transcode::Transcoder;
+use bytes::Bytes;
+use indicatif::{ProgressBar, ProgressStyle};
+use local::dynamodb::{Client, Embedded};
+use local::lambda::{self, Function};
+use local::mapping::Mapping;
+use local::sqs::{Endpoint, Message, Queue, Settings};
+use records::Records;
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+use summary::{Figures, Summary};
+
+/// Feeds the real bootstrap records of yours, made-up ones or one event, on this machine. Exit code 1 if one of them is not stored.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  ingest local                                                          made-up orders and a little poison
+  ingest local --schemas my-schemas --schema payment --sample 100       made-up records of your schema
+  ingest local --schemas my-schemas --schema payment --records payments.jsonl
+  ingest local --event events/mixed.json
+  ingest local --keep --listen 0.0.0.0 --port 8000                      an endpoint that a container reaches")]
+pub(crate) struct Arguments {
+    /// How many orders to send
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    messages: u32,
+    /// Messages of one invocation
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    batch_size: u32,
+    /// Send this event instead of orders
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["records", "sample"])]
+    event: Option<PathBuf>,
+    /// Send the records of this file instead, a line of JSON each; - is standard input
+    #[arg(long, value_name = "FILE", conflicts_with = "sample")]
+    records: Option<PathBuf>,
+    /// Send so many made-up records of the schema instead
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    sample: Option<u32>,
+    /// Schema of the records, `subject` or `subject/version`; the directory's only one by default
+    #[arg(long, value_name = "NAME")]
+    schema: Option<String>,
+    /// Leave the endpoints of DynamoDB and SQS up afterwards, until Ctrl-C
+    #[arg(long)]
+    keep: bool,
+    /// Address that the endpoints listen at
+    #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST), value_name = "ADDRESS")]
+    listen: IpAddr,
+    /// Port of the DynamoDB endpoint; 0 for any
+    #[arg(long, default_value_t = 0)]
+    port: u16,
+    /// Schema directory
+    #[arg(long, default_value = "schemas", value_name = "DIR")]
+    schemas: PathBuf,
+    /// The function's executable; by default the newest that `make run` or `cargo build` made
+    #[arg(long, value_name = "FILE")]
+    bootstrap: Option<PathBuf>,
+    /// A setting of the function, as its environment variable
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting)]
+    settings: Vec<(String, String)>,
+}
+
+/// What a function may take on this machine; it is the template's default.
+const TIMEOUT: Duration = Duration::from_secs(30);
+const TABLE: &str = "processed_messages";
+/// How many items of a table are shown.
+const SHOWN_ITEMS: usize = 3;
+/// The function's executable, in the folder of its build.
+const EXECUTABLE: &str = "avro-ingest";
+
+/// A message to send.
+struct Sample {
+    message: Message,
+    /// What to call it if it is not stored.
+    name: String,
+    /// Whether it cannot be stored.
+    is_poison: bool,
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("it has no =")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+pub(crate) async fn run(arguments: Arguments) -> Outcome {
+    let mut environment: BTreeMap<String, String> = arguments.settings.iter().cloned().collect();
+    environment.entry("TABLE_NAME".into()).or_insert_with(|| TABLE.into());
+    environment.insert(
+        "SCHEMA_DIR".into(),
+        fs::canonicalize(&arguments.schemas).unwrap_or(arguments.schemas.clone()).display().to_string(),
+    );
+    let config = settings::Settings::parse(|name| environment.get(name).cloned())?;
+    let transcoder = Transcoder::new(&config, schema_dir::read(&config.schema_dir)?)?;
+    let bootstrap = bootstrap(arguments.bootstrap.as_deref())?;
+
+    let database = Embedded::start_at((arguments.listen, arguments.port).into())?;
+    let tables = tables::create(database.client(), &config.table_name, &transcoder).await?;
+    environment.insert("AWS_ENDPOINT_URL_DYNAMODB".into(), database.url());
+    let mut queue = Queue::new(Settings::named("orders"));
+    let sqs = Endpoint::start_at((arguments.listen, 0).into(), "none")?;
+    sqs.change_visibility_of(&queue);
+    environment.entry("AWS_ENDPOINT_URL_SQS".into()).or_insert_with(|| sqs.url());
+
+    let mut settings = lambda::Settings::new(bootstrap);
+    settings.environment = environment;
+    let start = Function::start(settings);
+
+    let client = database.client();
+    let all_is_well = if let Some(event) = &arguments.event {
+        one_event(start.await?, event, client, &tables).await?
+    } else if arguments.records.is_some() || arguments.sample.is_some() {
+        let records = Records::of(&transcoder, arguments.schema.as_deref(), &config)?;
+        let (samples, mistakes) = match (&arguments.records, arguments.sample) {
+            (Some(file), _) => records.read(file)?,
+            (None, count) => (records.made_up(count.unwrap_or_default())?, Vec::new()),
+        };
+        for mistake in &mistakes {
+            eprintln!("{mistake}");
+        }
+        let sent = samples.len();
+        let are_stored = feed(start.await?, &mut queue, samples, &arguments, client, &tables).await?;
+        if !mistakes.is_empty() {
+            eprintln!("{} of {} records were not sent", mistakes.len(), mistakes.len() + sent);
+        }
+        are_stored && mistakes.is_empty()
+    } else {
+        let encoder = orders::encoder(&arguments.schemas)?;
+        let samples = orders::samples(&encoder, usize::try_from(arguments.messages)?)?;
+        let are_stored = feed(start.await?, &mut queue, samples, &arguments, client, &tables).await?;
+        are_stored && items_in(client, &tables).await? == u64::from(arguments.messages)
+    };
+    if arguments.keep {
+        keep(&database.url(), &sqs.url(), &tables).await?;
+    }
+    Ok(all_is_well)
+}
+
+/// Leaves the endpoints up until Ctrl-C.
+async fn keep(dynamodb: &str, sqs: &str, tables: &[String]) -> Result<(), Box<dyn Error>> {
+    println!("\nDynamoDB is at {dynamodb} and SQS at {sqs} until Ctrl-C, for example:");
+    for table in tables {
+        println!(
+            "  AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local aws dynamodb scan --table-name {table} \
+             --endpoint-url {dynamodb} --region us-east-1"
+        );
+    }
+    tokio::signal::ctrl_c().await?;
+    Ok(())
+}
+
+/// The executable named, or the newest of those that this workspace has built: beside this one, or for a named target.
+fn bootstrap(named: Option<&Path>) -> Result<PathBuf, Box<dyn Error>> {
+    if let Some(path) = named {
+        return fs::canonicalize(path).map_err(|error| format!("no bootstrap at {}: {error}", path.display()).into());
+    }
+    let tool = std::env::current_exe()?;
+    let folder = tool.parent().unwrap_or(Path::new("."));
+    let builds = folder.parent().and_then(|target| fs::read_dir(target).ok()).into_iter().flatten().flatten();
+    let candidates = builds.map(|build| build.path().join("release").join(EXECUTABLE));
+    let built = |path: &PathBuf| -> Option<SystemTime> { fs::metadata(path).ok()?.modified().ok() };
+    let candidates = candidates.chain([folder.join(EXECUTABLE)]).filter_map(|path| Some((built(&path)?, path)));
+    let newest = candidates.max().map(|(_, path)| path);
+    newest.ok_or_else(|| "the function is not built: make bootstrap builds it, or name one with --bootstrap".into())
+}
+
+async fn items_in(client: &Client, tables: &[String]) -> Result<u64, Box<dyn Error>> {
+    let mut items = 0;
+    for table in tables {
+        items += client.count(table).await?;
+    }
+    Ok(items)
+}
+
+/// Sends the samples, has the function handle them all, and prints what came of it. True if every good one is stored.
+async fn feed(
+    function: Function,
+    queue: &mut Queue,
+    samples: Vec<Sample>,
+    arguments: &Arguments,
+    client: &Client,
+    tables: &[String],
+) -> Outcome {
+    let sent = samples.len();
+    let mut names = BTreeMap::new();
+    let mut poison = 0;
+    for Sample { message, name, is_poison } in samples {
+        poison += usize::from(is_poison);
+        names.insert(queue.send(message, local::clock::since_epoch())?, (name, is_poison));
+    }
+    println!("{sent} messages, {poison} of them poison, {} an invocation", arguments.batch_size);
+    let bar = ProgressBar::new(u64::try_from(sent)?)
+        .with_style(ProgressStyle::with_template("  {bar:40} {pos}/{len} messages  {elapsed}")?);
+    let mapping = Mapping { batch_size: usize::try_from(arguments.batch_size)?, timeout: TIMEOUT };
+    let functions = [function];
+    let totals = mapping
+        .drain(queue, &functions, |totals, _| {
+            bar.set_position(u64::try_from(totals.acknowledged + totals.dead_lettered).unwrap_or_default());
+        })
+        .await;
+    bar.finish();
+    let mut summary = Summary::default();
+    for function in functions {
+        summary.read(function.stop().await);
+    }
+    let items = items_in(client, tables).await?;
+    println!("\n{}", Figures { summary: &summary, totals: &totals, sent, items });
+    let dead = queue.dead_letters();
+    if !dead.is_empty() {
+        println!("dead-lettered, each with its reason");
+    }
+    for letter in dead {
+        let name = names.get(&letter.message_id).map_or("a message", |(name, _)| name);
+        println!("  {name:<30} {}", summary.reason(&letter.message_id).unwrap_or("no reason in the log"));
+    }
+    show::items(client, tables, SHOWN_ITEMS).await?;
+    println!("\none line of metrics\n  {}", summary.last_metrics().unwrap_or("none"));
+
+    let is_poison = |id: &String| names.get(id).is_some_and(|(_, is_poison)| *is_poison);
+    let only_poison_is_dead = dead.len() == poison && dead.iter().all(|letter| is_poison(&letter.message_id));
+    let balances = totals.remaining == 0 && summary.balances(totals.delivered);
+    println!("\n{}", if balances { "the ledger balances" } else { "THE LEDGER DOES NOT BALANCE" });
+    Ok(balances && only_poison_is_dead)
+}
+
+async fn one_event(function: Function, event: &Path, client: &Client, tables: &[String]) -> Outcome {
+    let payload = fs::read(event).map_err(|error| format!("cannot read {}: {error}", event.display()))?;
+    let invocation = function.invoke(Bytes::from(payload), TIMEOUT).await;
+    for line in function.stop().await {
+        println!("{}", line.text);
+    }
+    let answered = match invocation.outcome {
+        lambda::Outcome::Response(answer) => {
+            println!("\nanswer  {}", String::from_utf8_lossy(&answer));
+            true
+        }
+        lambda::Outcome::Error { error_type, message } => {
+            println!("\nfailed  {error_type}: {message}");
+            false
+        }
+        lambda::Outcome::TimedOut => {
+            println!("\ntimed out");
+            false
+        }
+        lambda::Outcome::Crashed(exit) => {
+            println!("\ncrashed  {exit}");
+            false
+        }
+    };
+    show::items(client, tables, usize::MAX).await?;
+    Ok(answered)
+}

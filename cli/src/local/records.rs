@@ -1,0 +1,85 @@
+//! Records of one schema as messages: those of a file, or made-up ones.
+
+use super::Sample;
+use avro_ingest::avro::{SchemaVersion, Subject, WireFormat};
+use avro_ingest::encode::{self, Encoder};
+use avro_ingest::settings::Settings;
+use avro_ingest::transcode::Transcoder;
+use local::sqs::{Attribute, Message};
+use std::error::Error;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+use std::path::Path;
+
+/// Makes messages of records.
+pub(super) struct Records {
+    version: SchemaVersion,
+    encoder: Encoder,
+    format: WireFormat,
+    /// Names the schema, for the formats without a header.
+    name: String,
+}
+
+impl Records {
+    /// Of the schema called `name`, or of the directory's only one, in the first wire format of the function's.
+    pub(super) fn of(transcoder: &Transcoder, name: Option<&str>, settings: &Settings) -> Result<Self, Box<dyn Error>> {
+        let subjects: Vec<&Subject> = transcoder.subjects().map(|(subject, _)| subject).collect();
+        let names = || subjects.iter().map(|subject| subject.name()).collect::<Vec<_>>().join(", ");
+        let (subject, version) = match (name, subjects.as_slice()) {
+            (Some(name), _) => name.split_once('/').map_or((name, None), |(name, version)| (name, Some(version))),
+            (None, [only]) => (only.name(), None),
+            (None, _) => return Err(format!("--schema is needed, one of {}", names()).into()),
+        };
+        let found = subjects.iter().find(|candidate| candidate.name() == subject).and_then(|subject| match version {
+            None => Some(subject.newest()),
+            Some(number) => subject.version(number.parse().ok()?),
+        });
+        let version =
+            found.ok_or_else(|| format!("there is no schema {}, only {}", name.unwrap_or_default(), names()))?;
+        let format = *settings.wire_formats.first().ok_or("no wire format is allowed")?;
+        let name = format!("{subject}/{}", version.number());
+        Ok(Self { version: version.clone(), encoder: Encoder::new(version), format, name })
+    }
+
+    /// Messages of the lines of `file`, and what is wrong with the others.
+    pub(super) fn read(&self, file: &Path) -> Result<(Vec<Sample>, Vec<String>), Box<dyn Error>> {
+        let cannot = |error: io::Error| format!("cannot read {}: {error}", file.display());
+        let reader: Box<dyn BufRead> = match file.to_str() {
+            Some("-") => Box::new(io::stdin().lock()),
+            _ => Box::new(BufReader::new(File::open(file).map_err(cannot)?)),
+        };
+        let (mut samples, mut mistakes) = (Vec::new(), Vec::new());
+        for (index, line) in reader.split(b'\n').enumerate() {
+            let (line, name) = (line.map_err(cannot)?, format!("line {}", index + 1));
+            match std::str::from_utf8(&line).map(str::trim) {
+                Ok("") => {}
+                Ok(record) => match self.message(record) {
+                    Ok(message) => samples.push(Sample { message, name, is_poison: false }),
+                    Err(error) => mistakes.push(format!("{name}: {error}")),
+                },
+                Err(_) => mistakes.push(format!("{name}: it is not UTF-8")),
+            }
+        }
+        Ok((samples, mistakes))
+    }
+
+    /// `count` messages of made-up records.
+    pub(super) fn made_up(&self, count: u32) -> Result<Vec<Sample>, Box<dyn Error>> {
+        let sample = |number| {
+            let record = self.version.sample(number).ok_or_else(|| format!("{} has no finite record", self.name))?;
+            let (message, name) = (self.message(&record.to_string())?, format!("record {number}"));
+            Ok(Sample { message, name, is_poison: false })
+        };
+        (0..count).map(sample).collect()
+    }
+
+    fn message(&self, record: &str) -> Result<Message, encode::EncodeError> {
+        let framed = self.encoder.frame_text(self.format, record)?;
+        let named = |message: Message| message.with("schema", Attribute::String(self.name.clone()));
+        Ok(match self.format {
+            WireFormat::Json => named(Message::text(record)),
+            WireFormat::Datum => named(Message::text(encode::body(&framed))),
+            _ => Message::text(encode::body(&framed)),
+        })
+    }
+}

@@ -1,0 +1,36 @@
+//! The tables that the schemas need.
+
+use avro_ingest::dynamodb::mapping::KeyType;
+use avro_ingest::transcode::Transcoder;
+use local::dynamodb::{Client, Key, KeyKind, Table};
+use std::collections::BTreeMap;
+use std::error::Error;
+
+/// Makes every table the schemas name, keyed as their mappings say, and the default one.
+pub(super) async fn create(
+    client: &Client,
+    default_table: &str,
+    transcoder: &Transcoder,
+) -> Result<Vec<String>, Box<dyn Error>> {
+    let kind = |key_type| match key_type {
+        KeyType::S => KeyKind::String,
+        KeyType::N => KeyKind::Number,
+        KeyType::B => KeyKind::Binary,
+    };
+    let mut tables: BTreeMap<&str, Table> = BTreeMap::new();
+    for (_, mapping) in transcoder.mappings().iter() {
+        let mut keys = mapping.key_schema().map(|(name, key_type)| Key::new(name, kind(key_type)));
+        let (partition_key, sort_key) = (keys.next(), keys.next());
+        let Some(partition_key) = partition_key else { continue };
+        let mut table = Table { name: mapping.table.clone(), partition_key, sort_key: None };
+        if let Some(sort_key) = sort_key {
+            table = table.sorted_by(sort_key);
+        }
+        tables.entry(&mapping.table).or_insert(table);
+    }
+    tables.entry(default_table).or_insert_with(|| Table::keyed_by(default_table, "message_id"));
+    for table in tables.values() {
+        client.create_table(table).await?;
+    }
+    Ok(tables.into_values().map(|table| table.name).collect())
+}

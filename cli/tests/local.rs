@@ -1,0 +1,135 @@
+//! `ingest local` as its user sees it: own schemas and records through the real function, which `cargo build` has made.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// The README's own schema.
+const PAYMENT: &str = r#"{
+  "type": "record", "name": "Payment",
+  "dynamodb": {
+    "partitionKey": "tenant",
+    "sortKey": {"attribute": "id", "field": "payment_id"},
+    "ttl": {"attribute": "expires_at", "days": 30}
+  },
+  "fields": [
+    {"name": "tenant", "type": "string"},
+    {"name": "payment_id", "type": "long"},
+    {"name": "amount", "type": {"type": "bytes", "logicalType": "decimal", "precision": 12, "scale": 2}},
+    {"name": "note", "type": ["null", "string"], "default": null}
+  ]
+}"#;
+
+/// A schema directory of its own, gone with the test.
+struct Schemas(PathBuf);
+
+impl Schemas {
+    fn new(name: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("ingest-local-{name}-{}", std::process::id()));
+        fs::create_dir_all(folder.join("payment")).unwrap();
+        fs::write(folder.join("payment/1.avsc"), PAYMENT).unwrap();
+        Self(folder)
+    }
+}
+
+impl Drop for Schemas {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn command(schemas: &Path, arguments: &[&str]) -> Command {
+    let ingest = env!("CARGO_BIN_EXE_ingest");
+    let function = Path::new(ingest).with_file_name("avro-ingest");
+    assert!(function.exists(), "cargo build makes the function that this test runs");
+    let mut command = Command::new(ingest);
+    command.args(["local", "--schemas"]).arg(schemas).arg("--bootstrap").arg(function).args(arguments);
+    command
+}
+
+fn local(schemas: &Path, arguments: &[&str], input: &[u8]) -> Output {
+    let mut command = command(schemas, arguments);
+    let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    process.stdin.take().unwrap().write_all(input).unwrap();
+    process.wait_with_output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn the_lines_of_a_file_become_items_under_their_own_key() {
+    let schemas = Schemas::new("lines");
+    let lines = "{\"tenant\": \"acme\", \"payment_id\": 7, \"amount\": \"12.50\"}\n\n\
+                 {\"tenant\": \"acme\", \"payment_id\": 8, \"amount\": 0.01, \"note\": \"late\"}\n";
+    let output = local(&schemas.0, &["--schema", "payment", "--records", "-"], lines.as_bytes());
+    assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), ""), "{output:?}");
+    let shown = text(&output.stdout);
+    for part in
+        ["2 of 2 items of processed_messages", "\"amount\":12.5", "\"id\":8,", "\"note\":\"late\"", "\"expires_at\":"]
+    {
+        assert!(shown.contains(part), "{part} in {shown}");
+    }
+}
+
+#[test]
+fn a_line_that_is_no_record_is_named_and_the_others_are_stored() {
+    let schemas = Schemas::new("mistakes");
+    let good = |id: u32| format!("{{\"tenant\": \"acme\", \"payment_id\": {id}, \"amount\": 1}}\n");
+    let mut lines = good(1).into_bytes();
+    lines.extend_from_slice(b"{\"tenant\": \"acme\", \"payment_id\": \"x\", \"amount\": 1}\n\xFF\xFE\nnot json\n");
+    // stored by no table: an empty key
+    lines.extend_from_slice(b"{\"tenant\": \"\", \"payment_id\": 1, \"amount\": 1}\n");
+    lines.extend_from_slice(good(2).as_bytes());
+    let output = local(&schemas.0, &["--schema", "payment/1", "--records", "-"], &lines);
+    assert_eq!(output.status.code(), Some(1));
+    let mistakes = text(&output.stderr);
+    for part in ["line 2: payment_id: ", "line 3: it is not UTF-8", "line 4: ", "3 of 6 records were not sent"] {
+        assert!(mistakes.contains(part), "{part} in {mistakes}");
+    }
+    let shown = text(&output.stdout);
+    assert!(shown.contains("2 of 2 items"), "{shown}");
+    assert!(shown.lines().any(|line| line.contains("line 5") && line.contains("invalid_key: ")), "{shown}");
+}
+
+#[test]
+fn made_up_records_of_any_schema_have_a_key_each() {
+    let schemas = Schemas::new("sample");
+    let output = local(&schemas.0, &["--sample", "50"], b"");
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(text(&output.stdout).contains("of 50 items of processed_messages"), "{output:?}");
+}
+
+#[test]
+fn what_is_missing_is_said_with_its_name() {
+    let schemas = Schemas::new("missing");
+    for (arguments, said) in [
+        (&["--schema", "order", "--sample", "1"][..], "there is no schema order, only payment"),
+        (&["--schema", "payment/2", "--sample", "1"], "there is no schema payment/2"),
+        (&["--records", "/no/such.jsonl"], "cannot read /no/such.jsonl"),
+        (&[], "made-up orders need the schema order"),
+    ] {
+        let output = local(&schemas.0, arguments, b"");
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        assert!(text(&output.stderr).contains(said), "{output:?}");
+    }
+}
+
+#[test]
+fn the_endpoint_that_is_kept_listens_where_it_was_told_to_and_its_line_names_the_table() {
+    let schemas = Schemas::new("keep");
+    let mut command = command(&schemas.0, &["--sample", "3", "--keep", "--listen", "0.0.0.0"]);
+    let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(process.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let line = lines.find(|line| line.contains("aws dynamodb scan")).unwrap();
+    assert!(line.contains("--table-name processed_messages") && line.contains("--region us-east-1"), "{line}");
+    let url = line.split_whitespace().find(|word| word.starts_with("http://")).unwrap();
+    let port = url.rsplit(':').next().unwrap();
+    // another address of this machine than the one it is named with
+    assert!(url.starts_with("http://127.0.0.1:") && std::net::TcpStream::connect(format!("127.0.0.2:{port}")).is_ok());
+    assert!(Command::new("kill").args(["-INT", &process.id().to_string()]).status().unwrap().success());
+    assert_eq!(process.wait().unwrap().code(), Some(0));
+}

@@ -1,0 +1,124 @@
+//! Made-up records: valid ones of any schema, as JSON. For trying a schema before there is a producer.
+
+use super::schema::{FixedMeaning, Int, Schema, Type, TypeId};
+use super::schema_set::SchemaVersion;
+use crate::record::Unit;
+use serde_json::{Map, Value, json};
+
+/// Below this depth lists and maps are empty, and unions take what is nearest to an end.
+const BUSHY_DEPTH: usize = 3;
+/// No deeper: a union that leads here takes another branch.
+const MAX_DEPTH: usize = 24;
+/// 2024-01-01, in days and seconds since 1970.
+const FIRST_DAY: u64 = 19_723;
+const FIRST_SECOND: u64 = FIRST_DAY * 86_400;
+/// Whole numbers that every JSON library takes, and more than anybody wants records.
+const MAX_NUMBER: u64 = 1 << 31;
+
+impl SchemaVersion {
+    /// Record `number` of this schema, always the same. Every text, number, date and byte string of it is another than in the
+    /// records before; an enum or a boolean has only so many values. `None` if the schema has no finite record.
+    pub fn sample(&self, number: u32) -> Option<Value> {
+        let maker = Maker { schema: self.schema(), number: u64::from(number) % MAX_NUMBER };
+        maker.value(self.schema().root(), "", 0)
+    }
+}
+
+struct Maker<'s> {
+    schema: &'s Schema,
+    number: u64,
+}
+
+impl Maker<'_> {
+    /// A value of type `ty` for the field `name`.
+    fn value(&self, ty: TypeId, name: &str, depth: usize) -> Option<Value> {
+        let number = self.number;
+        if depth > MAX_DEPTH {
+            return None;
+        }
+        Some(match self.schema.get(ty) {
+            Type::Null => Value::Null,
+            Type::Boolean => json!(number % 2 == 0),
+            Type::Int(Int::Plain) => json!(number),
+            Type::Int(Int::Date) => json!(FIRST_DAY + number),
+            Type::Long(unit) => json!(self.instant(*unit)),
+            // a fraction that no digit is lost of
+            Type::Float => json!((number % (1 << 22)) as f64 + 0.5),
+            Type::Double => json!(number as f64 + 0.5),
+            Type::String => json!(format!("{name}-{number}")),
+            Type::Bytes(None) => json!(base64(&number.to_be_bytes())),
+            Type::Bytes(Some(decimal)) => json!(self.decimal(decimal.precision, decimal.scale)),
+            Type::Fixed(fixed) => match fixed.meaning {
+                FixedMeaning::Decimal(decimal) => json!(self.decimal(decimal.precision, decimal.scale)),
+                FixedMeaning::Uuid => json!(format!("00000000-0000-4000-8000-{number:012x}")),
+                FixedMeaning::Plain => {
+                    let mut bytes = vec![0; fixed.size as usize];
+                    // the lowest bytes of the number at the end
+                    bytes.iter_mut().rev().zip(number.to_le_bytes()).for_each(|(to, from)| *to = from);
+                    json!(base64(&bytes))
+                }
+            },
+            Type::Enum(kind) => json!(pick(&kind.symbols, number)?),
+            Type::Array(_) if depth >= BUSHY_DEPTH => json!([]),
+            Type::Array(items) => {
+                let count = 1 + number % 2;
+                json!((0..count).map_while(|_| self.value(*items, name, depth + 1)).collect::<Vec<_>>())
+            }
+            Type::Map(_) if depth >= BUSHY_DEPTH => json!({}),
+            Type::Map(values) => match self.value(*values, name, depth + 1) {
+                Some(value) => json!({"key": value}),
+                None => json!({}),
+            },
+            Type::Union(branches) => self.branch(branches, name, depth)?,
+            Type::Record(record) => {
+                let fields = record.fields.iter().map(|field| {
+                    let value = self.value(field.ty, &field.name, depth + 1)?;
+                    Some((field.name.to_string(), value))
+                });
+                Value::Object(fields.collect::<Option<Map<_, _>>>()?)
+            }
+        })
+    }
+
+    /// A branch that is not null, another one with each record; near the end of what is allowed null, or what holds nothing.
+    fn branch(&self, branches: &[TypeId], name: &str, depth: usize) -> Option<Value> {
+        let is_null = |branch: &&TypeId| matches!(self.schema.get(**branch), Type::Null);
+        let holds_others = |branch: &&TypeId| {
+            matches!(self.schema.get(**branch), Type::Array(_) | Type::Map(_) | Type::Union(_) | Type::Record(_))
+        };
+        let others: Vec<&TypeId> = branches.iter().filter(|branch| !is_null(branch)).collect();
+        let nulls = branches.iter().filter(is_null);
+        let first = usize::try_from(self.number).ok()? % others.len().max(1);
+        let rotated = others.iter().cycle().skip(first).take(others.len()).copied();
+        let ordered: Vec<&TypeId> = if depth < BUSHY_DEPTH {
+            rotated.chain(nulls).collect()
+        } else {
+            let (large, small): (Vec<_>, Vec<_>) = rotated.partition(holds_others);
+            nulls.chain(small).chain(large).collect()
+        };
+        ordered.into_iter().find_map(|branch| self.value(*branch, name, depth + 1))
+    }
+
+    fn instant(&self, unit: Unit) -> u64 {
+        match unit {
+            Unit::Plain => self.number,
+            unit => (FIRST_SECOND + self.number) * u64::from(unit.per_second()),
+        }
+    }
+
+    fn decimal(&self, precision: u32, scale: u32) -> String {
+        let most = 10_u64.checked_pow(precision.min(18)).unwrap_or(u64::MAX);
+        let digits = format!("{:0width$}", self.number % most, width = scale as usize + 1);
+        let (whole, fraction) = digits.split_at(digits.len() - scale as usize);
+        if fraction.is_empty() { whole.to_owned() } else { format!("{whole}.{fraction}") }
+    }
+}
+
+fn pick(from: &[Box<str>], number: u64) -> Option<&str> {
+    let index = usize::try_from(number).ok()?.checked_rem(from.len())?;
+    from.get(index).map(|text| &**text)
+}
+
+fn base64(bytes: &[u8]) -> String {
+    base64_simd::STANDARD.encode_to_string(bytes)
+}
