@@ -1,0 +1,84 @@
+//! `ingest inspect` as its user sees it.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+use serde_json::Value;
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+
+fn inspect(arguments: &[&str], input: &[u8]) -> Output {
+    let mut process = Command::new(env!("CARGO_BIN_EXE_ingest"))
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+        .arg("inspect")
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    process.stdin.take().unwrap().write_all(input).unwrap();
+    process.wait_with_output().unwrap()
+}
+
+/// The body of an order, in base64.
+fn order() -> String {
+    let event: Value = serde_json::from_str(include_str!("../../events/orders.json")).unwrap();
+    event["Records"][0]["body"].as_str().unwrap().to_owned()
+}
+
+fn raw(base64: &str) -> Vec<u8> {
+    let digits = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let digit = |byte: u8| digits.iter().position(|digit| *digit == byte).unwrap() as u32;
+    let mut bytes = Vec::new();
+    for group in base64.trim_end_matches('=').as_bytes().chunks(4) {
+        let number = group.iter().fold(0, |number, byte| number << 6 | digit(*byte)) << (6 * (4 - group.len()));
+        bytes.extend_from_slice(&number.to_be_bytes()[1..group.len()]);
+    }
+    bytes
+}
+
+#[test]
+fn base64_with_line_breaks_and_the_bytes_themselves_are_the_same_message() {
+    let order = order();
+    let broken: String =
+        order.as_bytes().chunks(20).map(|line| format!("{}\r\n", str::from_utf8(line).unwrap())).collect();
+    let expected = inspect(&[&order, "--json"], b"");
+    assert_eq!(expected.status.code(), Some(0), "{expected:?}");
+    let report: Value = serde_json::from_slice(&expected.stdout).unwrap();
+    assert_eq!(
+        (&report["schema"], &report["format"], &report["version"]),
+        (&"order".into(), &"single-object".into(), &1.into())
+    );
+    let file = std::env::temp_dir().join(format!("ingest-inspect-{}", std::process::id()));
+    std::fs::write(&file, raw(&order)).unwrap();
+    for output in [
+        inspect(&["--json"], broken.as_bytes()),
+        inspect(&["--json"], &raw(&order)),
+        inspect(&["--json", "--raw"], &raw(&order)),
+        inspect(&["--json", "--file", file.to_str().unwrap()], b""),
+    ] {
+        let other: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
+        // all but when it was made
+        assert_eq!(other["items"][0]["data"], report["items"][0]["data"]);
+    }
+    std::fs::remove_file(file).unwrap();
+}
+
+#[test]
+fn a_body_that_is_rejected_ends_with_1_and_its_reason_and_what_cannot_run_with_2() {
+    for (arguments, input, reason) in [
+        (&[][..], &b"not base64 at all!"[..], "invalid_base64"),
+        (&[], b"", "missing_body"),
+        (&["--raw"], b"\xC3\x01", "invalid_header"),
+        (&[], b"\x00\xFF\xFE", "invalid_header"),
+    ] {
+        let output = inspect(arguments, input);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let json = inspect(&[arguments, &["--json"]].concat(), input);
+        for output in [output, json] {
+            let text = String::from_utf8(output.stdout).unwrap();
+            assert!(text.contains("rejected") && text.contains(reason), "{reason}: {text}");
+        }
+    }
+    assert_eq!(inspect(&["--file", "/no/such/file"], b"").status.code(), Some(2));
+    assert_eq!(inspect(&["--schemas", "/no/such/folder", "AAAA"], b"").status.code(), Some(2));
+}
