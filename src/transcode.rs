@@ -56,7 +56,7 @@ impl Fields for avro::Subject {
 impl Transcoder {
     /// Compiles `files` for `settings`. Every problem of every schema and mapping is in the error.
     pub fn new(settings: &Settings, files: Vec<SchemaFile>) -> Result<Self, SchemaProblems> {
-        let schemas = Schemas::parse(files).map_err(of_the_schemas)?;
+        let schemas = Schemas::parse(files).map_err(|errors| of_the_schemas(&errors))?;
         let mut mappings: Vec<(TableId, Mapping)> = Vec::new();
         let (mut tracked, mut problems) = (Vec::new(), Vec::new());
         let mut tables: Vec<String> = Vec::new();
@@ -103,7 +103,7 @@ impl Transcoder {
             },
             tracked,
         };
-        let decoder = schemas.compile(options).map_err(of_the_schemas)?;
+        let decoder = schemas.compile(options).map_err(|errors| of_the_schemas(&errors))?;
         Ok(Self { decoder, mappings: mappings.into() })
     }
 
@@ -148,7 +148,7 @@ impl Transcoder {
     }
 }
 
-fn of_the_schemas(errors: SchemaErrors) -> SchemaProblems {
+fn of_the_schemas(errors: &SchemaErrors) -> SchemaProblems {
     SchemaProblems(errors.problems().iter().map(ToString::to_string).collect())
 }
 

@@ -7,7 +7,7 @@ use avro_ingest::schema_dir;
 use avro_ingest::settings::Settings;
 use avro_ingest::sqs::Event;
 use avro_ingest::transcode::Transcoder;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::error::Error;
 use std::fs;
 use std::io::Read;
@@ -64,14 +64,15 @@ impl Content {
 
     /// A message's record in an event.
     fn record(&self, schema: Option<&str>) -> Value {
-        let mut attributes = json!({});
+        let mut attributes = Map::new();
         if let Some(schema) = schema {
-            attributes["schema"] = json!({"dataType": "String", "stringValue": schema});
+            attributes.insert("schema".to_owned(), json!({"dataType": "String", "stringValue": schema}));
         }
         let body = match self {
             Self::Text(body) => body,
             Self::Bytes(bytes) => {
-                attributes["avro"] = json!({"dataType": "Binary", "binaryValue": encode::body(bytes)});
+                let value = json!({"dataType": "Binary", "binaryValue": encode::body(bytes)});
+                attributes.insert("avro".to_owned(), value);
                 "avro"
             }
         };

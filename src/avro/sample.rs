@@ -38,7 +38,7 @@ impl Maker<'_> {
         }
         Some(match self.schema.get(ty) {
             Type::Null => Value::Null,
-            Type::Boolean => json!(number % 2 == 0),
+            Type::Boolean => json!(number.is_multiple_of(2)),
             Type::Int(Int::Plain) => json!(number),
             Type::Int(Int::Date) => json!(FIRST_DAY + number),
             Type::Long(unit) => json!(self.instant(*unit)),
