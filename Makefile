@@ -24,7 +24,7 @@ ingest: ## the tool, target/debug/ingest
 CHROMIUM := $(shell command -v chromium)
 
 .PHONY: test
-test: sam-validate test-rust test-moto $(if $(CHROMIUM),test-pages) test-deploy sam-lint-transformed test-emulator ## every test
+test: sam-validate test-rust test-moto test-examples $(if $(CHROMIUM),test-pages) test-deploy sam-lint-transformed test-emulator ## every test
 
 .PHONY: test-rust
 test-rust: ## the tests of the workspace
@@ -138,6 +138,11 @@ test-dynamodb-local: ## the function's writes against AWS's own DynamoDB Local; 
 .PHONY: test-moto
 test-moto: $(VENV_STAMP) ## the tool's calls to AWS against moto's server
 	PATH="$(VENV_BIN):$$PATH" cargo test --locked --package ingest --tests -- --ignored --skip chromium
+
+.PHONY: test-examples
+test-examples: $(VENV_STAMP) ingest ## the examples of producers make the same message, which the function reads
+	rust=$$(cargo run --quiet --locked --example producer) && python=$$($(VENV_BIN)/python examples/producer.py) && \
+		test -n "$$rust" && test "$$rust" = "$$python" && $(INGEST) inspect "$$rust"
 
 .PHONY: test-pages
 test-pages: ## the tool's pages in a headless Chromium, which has to be installed

@@ -8,10 +8,11 @@ use crate::avro::{
     SchemaErrors, SchemaId, SchemaVersion, Schemas, WireFormat, push_bytes, push_len,
 };
 use crate::schema_dir::{self, SchemaDirError};
-use serde_json::Value;
+use serde::Serialize;
 use std::fmt;
 use std::io::{self, Write};
 use std::path::Path;
+use std::str::FromStr;
 
 /// Writes records of one version of a schema.
 #[derive(Debug, Clone)]
@@ -26,17 +27,36 @@ pub enum Codec {
     Null,
     /// By RFC 1951.
     Deflate,
+    /// By Snappy, with a checksum.
+    Snappy,
+    /// By Zstandard.
+    Zstandard,
+    /// By bzip2.
+    Bzip2,
+    /// By xz.
+    Xz,
 }
 
 impl Codec {
-    fn name(self) -> &'static str {
+    /// Every codec of the specification.
+    /// <https://avro.apache.org/docs/1.12.0/specification/#required-codecs>
+    pub const ALL: [Self; 6] = [Self::Null, Self::Deflate, Self::Snappy, Self::Zstandard, Self::Bzip2, Self::Xz];
+
+    /// Its name in a container.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Null => "null",
             Self::Deflate => "deflate",
+            Self::Snappy => "snappy",
+            Self::Zstandard => "zstandard",
+            Self::Bzip2 => "bzip2",
+            Self::Xz => "xz",
         }
     }
 
     fn compress(self, data: Vec<u8>) -> io::Result<Vec<u8>> {
+        /// The middle of nine levels, as other implementations have it.
+        const XZ_LEVEL: u32 = 6;
         match self {
             Self::Null => Ok(data),
             Self::Deflate => {
@@ -44,7 +64,38 @@ impl Codec {
                 encoder.write_all(&data)?;
                 encoder.finish()
             }
+            Self::Snappy => {
+                let mut compressed = snap::raw::Encoder::new().compress_vec(&data)?;
+                compressed.extend_from_slice(&crc32fast::hash(&data).to_be_bytes());
+                Ok(compressed)
+            }
+            Self::Zstandard => zstd::stream::encode_all(&data[..], zstd::DEFAULT_COMPRESSION_LEVEL),
+            Self::Bzip2 => {
+                let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::default());
+                encoder.write_all(&data)?;
+                encoder.finish()
+            }
+            Self::Xz => {
+                let mut encoder = liblzma::write::XzEncoder::new(Vec::new(), XZ_LEVEL);
+                encoder.write_all(&data)?;
+                encoder.finish()
+            }
         }
+    }
+}
+
+impl fmt::Display for Codec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Codec {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|codec| codec.name() == text);
+        found.ok_or_else(|| format!("not one of {}", Self::ALL.map(Self::name).join(", ")))
     }
 }
 
@@ -71,12 +122,18 @@ impl Encoder {
         version.map(Self::new).ok_or_else(|| EncodeError::UnknownSchema(name.into()))
     }
 
-    /// `record` as the bytes of a message in `format`. A container has this one record.
+    /// The version whose records it writes.
+    pub fn version(&self) -> &SchemaVersion {
+        &self.version
+    }
+
+    /// `record` as the bytes of a message in `format`. A container has this one record. Any type of a service's own that
+    /// serialises to the JSON of the wire format `json` will do.
     ///
     /// # Errors
     /// See [`frame_text`](Self::frame_text).
-    pub fn frame(&self, format: WireFormat, record: &Value) -> Result<Vec<u8>, EncodeError> {
-        self.frame_text(format, &record.to_string())
+    pub fn frame<T: Serialize + ?Sized>(&self, format: WireFormat, record: &T) -> Result<Vec<u8>, EncodeError> {
+        self.frame_text(format, &json(record)?)
     }
 
     /// As [`frame`](Self::frame), of a record as JSON text, whose numbers are taken to the last digit.
@@ -84,11 +141,27 @@ impl Encoder {
     /// # Errors
     /// If it is not a record of the schema, or the schema has no id of the kind that `format` needs.
     pub fn frame_text(&self, format: WireFormat, record: &str) -> Result<Vec<u8>, EncodeError> {
-        let datum = self.version.datum(record).map_err(EncodeError::Datum)?;
+        let datum = self.datum(record)?;
+        if format == WireFormat::Json { Ok(record.as_bytes().to_vec()) } else { self.frame_datum(format, &datum) }
+    }
+
+    /// A record as JSON text as a bare datum.
+    ///
+    /// # Errors
+    /// If it is not a record of the schema.
+    pub fn datum(&self, record: &str) -> Result<Vec<u8>, EncodeError> {
+        self.version.datum(record).map_err(EncodeError::Datum)
+    }
+
+    /// A datum of this schema as the bytes of a message in `format`.
+    ///
+    /// # Errors
+    /// If the schema has no id of the kind that `format` needs, or `format` is JSON, which no datum is.
+    pub fn frame_datum(&self, format: WireFormat, datum: &[u8]) -> Result<Vec<u8>, EncodeError> {
         let header = match format {
-            WireFormat::Datum => return Ok(datum),
-            WireFormat::Json => return Ok(record.as_bytes().to_vec()),
-            WireFormat::Container => return self.frame_datums(&[datum], Codec::Null),
+            WireFormat::Datum => Vec::new(),
+            WireFormat::Json => return Err(EncodeError::NotJson),
+            WireFormat::Container => return self.container_of_datums(&[datum], Codec::Null),
             WireFormat::SingleObject => [&SINGLE_OBJECT_MARKER[..], &self.version.fingerprint().to_le_bytes()].concat(),
             WireFormat::Confluent => {
                 let id = self.id(format, |id| match id {
@@ -105,20 +178,25 @@ impl Encoder {
                 [&[GLUE_MARKER, GlueCompression::None.byte()][..], &id].concat()
             }
         };
-        Ok([header, datum].concat())
+        Ok([&header, datum].concat())
     }
 
     /// A container of `records`, in one block.
     ///
     /// # Errors
     /// If one of them is not a record of the schema.
-    pub fn container(&self, records: &[Value], codec: Codec) -> Result<Vec<u8>, EncodeError> {
-        let datums: Result<Vec<_>, _> = records.iter().map(|record| self.version.datum(&record.to_string())).collect();
-        self.frame_datums(&datums.map_err(EncodeError::Datum)?, codec)
+    pub fn container<T: Serialize>(&self, records: &[T], codec: Codec) -> Result<Vec<u8>, EncodeError> {
+        let datums = records.iter().map(|record| self.datum(&json(record)?));
+        self.container_of_datums(&datums.collect::<Result<Vec<_>, _>>()?, codec)
     }
 
-    fn frame_datums(&self, datums: &[Vec<u8>], codec: Codec) -> Result<Vec<u8>, EncodeError> {
-        let data = codec.compress(datums.concat()).map_err(EncodeError::Compression)?;
+    /// A container of records that are datums of this schema already, in one block.
+    ///
+    /// # Errors
+    /// If they cannot be compressed.
+    pub fn container_of_datums(&self, datums: &[impl AsRef<[u8]>], codec: Codec) -> Result<Vec<u8>, EncodeError> {
+        let data = datums.iter().map(AsRef::as_ref).collect::<Vec<_>>().concat();
+        let data = codec.compress(data).map_err(EncodeError::Compression)?;
         // Any sixteen bytes that the data does not happen to hold; these tell one schema's containers from another's.
         let mut sync = [0; SYNC_LEN];
         sync.iter_mut().zip(self.version.fingerprint().to_le_bytes().iter().cycle()).for_each(|(to, from)| *to = *from);
@@ -144,6 +222,10 @@ impl Encoder {
     }
 }
 
+fn json<T: Serialize + ?Sized>(record: &T) -> Result<String, EncodeError> {
+    serde_json::to_string(record).map_err(EncodeError::Serialisation)
+}
+
 /// The text of a message whose bytes are `framed`: base64 of the standard alphabet, padded.
 pub fn body(framed: &[u8]) -> String {
     base64_simd::STANDARD.encode_to_string(framed)
@@ -162,6 +244,10 @@ pub enum EncodeError {
     NoId(WireFormat),
     /// The record is not one of the schema.
     Datum(RecordJsonError),
+    /// The value does not serialise to JSON.
+    Serialisation(serde_json::Error),
+    /// A datum is not JSON.
+    NotJson,
     /// The data cannot be compressed.
     Compression(io::Error),
 }
@@ -174,6 +260,8 @@ impl fmt::Display for EncodeError {
             Self::UnknownSchema(name) => write!(f, "schema {name} is not in the directory"),
             Self::NoId(format) => write!(f, "the schema's schemaIds have none for {format}"),
             Self::Datum(error) => error.fmt(f),
+            Self::Serialisation(error) => write!(f, "cannot serialise: {error}"),
+            Self::NotJson => f.write_str("a datum has no place in a body of JSON"),
             Self::Compression(error) => write!(f, "cannot compress: {error}"),
         }
     }
@@ -185,8 +273,9 @@ impl std::error::Error for EncodeError {
             Self::Directory(error) => Some(error),
             Self::Schemas(error) => Some(error),
             Self::Datum(error) => Some(error),
+            Self::Serialisation(error) => Some(error),
             Self::Compression(error) => Some(error),
-            Self::UnknownSchema(_) | Self::NoId(_) => None,
+            Self::UnknownSchema(_) | Self::NoId(_) | Self::NotJson => None,
         }
     }
 }
@@ -195,7 +284,7 @@ impl std::error::Error for EncodeError {
 mod tests {
     use super::*;
     use crate::avro::SchemaFile;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     fn encoder(text: &str) -> Encoder {
         let file = SchemaFile {
@@ -254,11 +343,24 @@ mod tests {
     #[test]
     fn a_container_is_read_by_another_implementation() {
         let records = [json!({"f": "one"}), json!({"f": "two"})];
-        for (codec, records) in [(Codec::Null, &records[..]), (Codec::Deflate, &records), (Codec::Null, &[])] {
+        for (codec, records) in
+            Codec::ALL.map(|codec| (codec, &records[..])).into_iter().chain([(Codec::Null, &[][..])])
+        {
             let body = encoder(PLAIN).container(records, codec).unwrap();
             let read: Vec<_> = apache_avro::Reader::new(&body[..]).unwrap().map(|value| value.unwrap()).collect();
             let back: Vec<Value> = read.into_iter().map(|value| value.try_into().unwrap()).collect();
-            assert_eq!(back, records, "{codec:?}");
+            assert_eq!(back, records, "{codec}");
+            assert_eq!(codec.to_string().parse(), Ok(codec));
         }
+    }
+
+    #[test]
+    fn a_type_of_a_services_own_is_a_record() {
+        #[derive(Serialize)]
+        struct Record<'a> {
+            f: &'a str,
+        }
+        let frame = |record| encoder(PLAIN).frame(WireFormat::Datum, record);
+        assert_eq!(frame(&Record { f: "x" }).unwrap(), [2, b'x']);
     }
 }

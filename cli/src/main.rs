@@ -3,15 +3,19 @@
 mod aws;
 mod check;
 mod doctor;
+mod encode;
 mod inspect;
 mod local;
 mod page;
 mod plan;
 mod plot;
 mod prices;
+mod producer;
 mod profile;
 mod pull;
+mod queue;
 mod report;
+mod send;
 
 use clap::{Parser, Subcommand};
 use std::error::Error;
@@ -31,6 +35,8 @@ enum Command {
     Local(local::Arguments),
     Check(check::Arguments),
     Inspect(inspect::Arguments),
+    Encode(encode::Arguments),
+    Send(send::Arguments),
     Plan(plan::Arguments),
     Report(report::Arguments),
     Pull(pull::Arguments),
@@ -56,6 +62,8 @@ async fn main() -> ExitCode {
         Command::Local(arguments) => local::run(arguments).await,
         Command::Check(arguments) => check::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
+        Command::Encode(arguments) => encode::run(&arguments),
+        Command::Send(arguments) => send::run(arguments).await,
         Command::Plan(arguments) => plan::run(&arguments),
         Command::Report(arguments) => report::run(arguments).await,
         Command::Pull(arguments) => pull::run(&arguments).await,

@@ -27,7 +27,7 @@ fn order() -> String {
 
 fn raw(base64: &str) -> Vec<u8> {
     let digits = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let digit = |byte: u8| digits.iter().position(|digit| *digit == byte).unwrap() as u32;
+    let digit = |byte: u8| u32::try_from(digits.iter().position(|digit| *digit == byte).unwrap()).unwrap();
     let mut bytes = Vec::new();
     for group in base64.trim_end_matches('=').as_bytes().chunks(4) {
         let number = group.iter().fold(0, |number, byte| number << 6 | digit(*byte)) << (6 * (4 - group.len()));

@@ -1,0 +1,76 @@
+//! `ingest encode`: records as the bodies of messages.
+
+use crate::Outcome;
+use crate::producer::{Packed, Produced, RecordOptions};
+use serde_json::{Value, json};
+use std::io::{self, BufWriter, Write};
+
+/// Turns records, a line of JSON each, into the bodies of messages, one a line, or into an event. Exit code 1 if a record is wrong:
+/// it is named and left out.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  ingest encode --schema order orders.jsonl
+  ingest encode --schema order --records-per-message 100 --codec zstandard orders.jsonl
+  ingest encode --schema order/1 --event < orders.jsonl > event.json && ingest local --event event.json")]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    records: RecordOptions,
+    /// Print one SQS event instead
+    #[arg(long)]
+    event: bool,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Outcome {
+    let mut messages = arguments.records.messages(None)?;
+    let mut out = BufWriter::new(io::stdout().lock());
+    let (mut waiting, mut mistakes) = (Vec::new(), 0_u64);
+    // what comes in one piece, or not at all, waits for the end
+    let waits = arguments.event || arguments.records.strict;
+    while let Some(produced) = messages.next()? {
+        match produced {
+            Produced::Message(message) if waits => waiting.push(message),
+            Produced::Message(message) => writeln!(out, "{}", message.body)?,
+            Produced::Wrong(record, problem) => {
+                mistakes += 1;
+                eprintln!("line {}: {problem}", record.number);
+            }
+        }
+    }
+    if mistakes == 0 || !arguments.records.strict {
+        if arguments.event {
+            writeln!(out, "{}", event(&waiting))?;
+        } else {
+            waiting.iter().try_for_each(|message| writeln!(out, "{}", message.body))?;
+        }
+    }
+    out.flush()?;
+    Ok(mistakes == 0)
+}
+
+/// An event as Lambda would bring it.
+fn event(messages: &[Packed]) -> Value {
+    let sent = local::clock::since_epoch().as_millis().to_string();
+    let records = messages.iter().enumerate().map(|(index, message)| {
+        let attributes = match &message.schema {
+            Some(name) => json!({"schema": {"dataType": "String", "stringValue": name}}),
+            None => json!({}),
+        };
+        json!({
+            "messageId": format!("00000000-0000-4000-8000-{:012x}", index + 1),
+            "receiptHandle": "none",
+            "body": message.body,
+            "attributes": {
+                "ApproximateReceiveCount": "1",
+                "SentTimestamp": sent,
+                "SenderId": "AIDAENCODED",
+                "ApproximateFirstReceiveTimestamp": sent,
+            },
+            "messageAttributes": attributes,
+            "eventSource": "aws:sqs",
+            "eventSourceARN": "arn:aws:sqs:us-east-1:123456789012:encoded",
+            "awsRegion": "us-east-1",
+        })
+    });
+    json!({"Records": records.collect::<Vec<_>>()})
+}

@@ -1,0 +1,82 @@
+//! Records as messages: what `ingest encode` and `ingest send` have in common.
+
+mod input;
+mod messages;
+mod packing;
+
+use input::Input;
+pub(crate) use input::Record;
+pub(crate) use messages::{Messages, Produced};
+use packing::Packing;
+pub(crate) use packing::{MAX_MESSAGE_BYTES, Packed};
+
+use avro_ingest::avro::WireFormat;
+use avro_ingest::encode::{Codec, EncodeError, Encoder};
+use std::error::Error;
+use std::path::PathBuf;
+
+/// The records, and what becomes of them.
+#[derive(clap::Args)]
+pub(crate) struct RecordOptions {
+    /// Records, a line of JSON each, or an Avro container file (.avro); - is standard input
+    #[arg(value_name = "FILE", default_value = "-")]
+    pub(crate) file: PathBuf,
+    /// Schema directory
+    #[arg(long, default_value = "schemas", value_name = "DIR")]
+    schemas: PathBuf,
+    /// Schema of the records, `subject` or `subject/version`
+    #[arg(long, value_name = "NAME")]
+    schema: String,
+    /// single-object, container, confluent, glue, datum or json; container where records are packed
+    #[arg(long, value_name = "FORMAT")]
+    wire_format: Option<WireFormat>,
+    /// Compression of a container: null, deflate, snappy, zstandard, bzip2 or xz
+    #[arg(long, value_name = "CODEC")]
+    codec: Option<Codec>,
+    /// Records of a message at most; a container holds as many as fit
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    records_per_message: u32,
+    /// Begin at this line, or record of a container file
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    from_line: u64,
+    /// Send nothing at all if a record is wrong
+    #[arg(long)]
+    pub(crate) strict: bool,
+}
+
+impl RecordOptions {
+    /// The messages of the file's records, whose group is the field at the path `group_field`.
+    ///
+    /// # Errors
+    /// If the file cannot be read, the schema is not there, or the options contradict one another.
+    pub(crate) fn messages(&self, group_field: Option<String>) -> Result<Messages, Box<dyn Error>> {
+        let packing = self.packing()?;
+        let input = Input::open(&self.file, self.from_line, packing.encoder())?;
+        Ok(Messages::new(input, packing, group_field))
+    }
+
+    /// How records are packed into messages.
+    ///
+    /// # Errors
+    /// If the schema is not there, or the options contradict one another.
+    fn packing(&self) -> Result<Packing, Box<dyn Error>> {
+        let encoder = Encoder::of_subject(&self.schemas, &self.schema)?;
+        let is_packed = self.records_per_message > 1 || self.codec.is_some();
+        let format = self.wire_format.unwrap_or(match is_packed {
+            true => WireFormat::Container,
+            false => WireFormat::SingleObject,
+        });
+        if is_packed && format != WireFormat::Container {
+            return Err(format!("--codec and --records-per-message are a container's, not those of {format}").into());
+        }
+        let name = format!("{}/{}", self.schema.split('/').next().unwrap_or_default(), encoder.version().number());
+        let codec = self.codec.unwrap_or(Codec::Null);
+        let records = usize::try_from(self.records_per_message)?;
+        let packing = Packing::new(encoder, format, codec, records, name);
+        // a schema without an id is a mistake of the command and not of each record
+        match packing.frame(&[]) {
+            Err(error @ EncodeError::NoId(_)) => Err(error.into()),
+            _ => Ok(packing),
+        }
+    }
+}
