@@ -183,8 +183,10 @@ fn a_log_group_that_is_followed_shows_what_comes_later_and_what_comes_late() {
     let put = |stream: &str, seconds_ago: u64| {
         logs("CreateLogStream", json!({"logGroupName": group, "logStreamName": stream}));
         let at = now - Duration::from_secs(seconds_ago);
-        let events: Vec<Value> =
-            log(at, 1, 40).iter().map(|line| json!({"timestamp": at.as_millis() as u64, "message": line})).collect();
+        let events: Vec<Value> = log(at, 1, 40)
+            .iter()
+            .map(|line| json!({"timestamp": u64::try_from(at.as_millis()).unwrap(), "message": line}))
+            .collect();
         logs("PutLogEvents", json!({"logGroupName": group, "logStreamName": stream, "logEvents": events}));
     };
     put("one", 100);

@@ -98,7 +98,7 @@ fn queue(
                     successful.push(json!({"Id": entry["Id"], "MessageId": "m", "MD5OfMessageBody": "x"}));
                 }
                 Some((code, is_final)) => {
-                    failed.push(json!({"Id": entry["Id"], "Code": code, "SenderFault": is_final}))
+                    failed.push(json!({"Id": entry["Id"], "Code": code, "SenderFault": is_final}));
                 }
             }
         }
