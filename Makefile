@@ -24,7 +24,7 @@ ingest: ## the tool, target/debug/ingest
 CHROMIUM := $(shell command -v chromium)
 
 .PHONY: test
-test: sam-validate test-rust test-moto test-examples $(if $(CHROMIUM),test-pages) test-deploy sam-lint-transformed test-emulator ## every test
+test: sam-validate test-rust test-moto test-examples $(if $(CHROMIUM),test-pages) test-deploy sam-lint-transformed test-emulator test-cargo-lambda ## every test
 
 .PHONY: test-rust
 test-rust: ## the tests of the workspace
@@ -76,8 +76,8 @@ HOST_BUILD_ENV := CARGO_LAMBDA_COMPILER=cargo RUSTFLAGS= $(OFFLINE_RUSTUP)
 ENDPOINT ?=
 ENDPOINT_COMMAND ?= $(INGEST) local --keep --messages 1 --bootstrap $(SAM_BUILD)/Function/bootstrap
 WHERE = $(if $(ENDPOINT),--endpoint '$(ENDPOINT)',--endpoint-command '$(ENDPOINT_COMMAND)')
-# Settings of the function then, as --env NAME=VALUE ...
-FUNCTION_SETTINGS ?= --env TABLE_NAME=processed_messages
+# Settings of the function then, as --env NAME=VALUE ... Nothing is returned to a queue that is not there.
+FUNCTION_SETTINGS ?= --env TABLE_NAME=processed_messages --env RETURN_BACKOFF_SECONDS=0
 # One whose every message is stored, one with rejections and their metrics.
 EMULATOR_EVENTS ?= events/orders.json events/mixed.json
 
@@ -106,6 +106,8 @@ test-deploy: $(VENV_STAMP) ## the checks' own tests: each rule broken once
 .PHONY: sam-build
 sam-build: $(VENV_STAMP) ## sam build for this machine, reusing its release artifacts
 	$(HOST_BUILD_ENV) $(SAM_ENV) sam build --build-dir $(SAM_BUILD) --parameter-overrides Architecture=$(HOST_ARCHITECTURE)
+	@# it moves the executable away; this puts it back, for make run and ingest local
+	cargo build --quiet --release --locked --package avro-ingest --target $(HOST_TARGET)
 
 .PHONY: sam-build-zig
 sam-build-zig: $(VENV_STAMP) ## sam build as for a deployment, but for this machine, and its glibc; some minutes

@@ -892,6 +892,40 @@ mod tests {
     }
 
     #[test]
+    fn the_keys_of_a_map_count_towards_the_size() {
+        let key = "k".repeat(200);
+        let item = |length: usize| {
+            let map: Step<'_> = &|e| {
+                e.map_start()?;
+                e.map_key(&key)?;
+                e.string(&"x".repeat(length))?;
+                e.map_end()
+            };
+            encode(json!({}), Operation::Put, &[("note", map)])
+        };
+        let rest = (10 + 2) + (12 + LEAST_NUMBER_BYTES) + (4 + COLLECTION_OVERHEAD + ELEMENT_OVERHEAD) + 4;
+        let map = COLLECTION_OVERHEAD + ELEMENT_OVERHEAD + key.len();
+        assert!(item(MAX_ITEM_BYTES - rest - map).is_ok());
+        let error = item(MAX_ITEM_BYTES - rest - map + 1).unwrap_err();
+        assert_eq!(error, ItemError::TooLarge { bytes: MAX_ITEM_BYTES + 1, limit: MAX_ITEM_BYTES });
+    }
+
+    #[test]
+    fn an_item_without_its_version_is_none_and_a_deletion_needs_none() {
+        let encode = |operation, version: Option<Step<'_>>| {
+            let mut fields: Vec<(&str, Step<'_>)> = vec![("id", &|e| e.string("x"))];
+            fields.extend(version.map(|version| ("n", version)));
+            encode(json!({"partitionKey": "id", "version": "n"}), operation, &fields)
+        };
+        for missing in [None, Some((&|e: &mut ItemEncoder<'_>| e.null()) as Step<'_>)] {
+            let error = encode(Operation::Put, missing).unwrap_err().to_string();
+            assert!(error.contains("n is the version and is missing"), "{error}");
+            assert_eq!(encode(Operation::Delete, missing).unwrap().as_slice()[0].version, None);
+        }
+        assert!(encode(Operation::Put, Some(&|e| e.long(7))).unwrap().as_slice()[0].version.is_some());
+    }
+
+    #[test]
     fn values_are_nested_at_most_32_deep() {
         // the innermost value is a level too, and so is a document's own map
         let nested = |layout: &str, levels: usize| {

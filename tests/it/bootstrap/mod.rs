@@ -198,7 +198,7 @@ async fn a_malformed_event_and_a_missing_table_fail_the_invocation() {
     let invocation = invoke(&function, &event("orders.json")).await;
     let Outcome::Error { error_type, message } = &invocation.outcome else { panic!("{:?}", invocation.outcome) };
     assert_eq!(error_type, "NothingStored");
-    assert!(message.contains("ResourceNotFoundException"), "{message}");
+    assert!(message.contains("table processed_messages: ResourceNotFoundException"), "{message}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,6 +3,7 @@
 use super::messages::{AUDIT, ORDERS, Sent, Subject, Write, state_of};
 use super::{good, handler, invoke, noted};
 use crate::support::fake_dynamodb::{FakeDynamoDb, Faults, StickyFault};
+use crate::support::fake_sqs::{FakeSqs, QueueFaults};
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -149,6 +150,27 @@ async fn a_hot_partition_does_not_shrink_the_limit_of_its_table() {
     // two tables, each with the limit it starts with at least
     assert!(figures["WriteLimit"].as_u64().unwrap() >= 8, "{}", figures["WriteLimit"]);
     assert!(figures["ThrottlesHotPartition"].as_u64().unwrap() > 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_table_whose_calls_fail_is_sent_fewer_at_once() {
+    let table = FakeDynamoDb::new(&["id"], Faults { server_error: 100, ..Faults::default() }, 1);
+    let handler = handler(&table, 49);
+    let batch: Vec<Sent> = (0..100).map(good).collect();
+    let (returned, figures) = invoke(&handler, &batch, "standard").await;
+    assert_eq!(returned.len(), 100);
+    // two tables, of which one keeps the limit that both start with
+    assert!(figures["WriteLimit"].as_u64().unwrap() < 8, "{}", figures["WriteLimit"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quarantine_queue_that_takes_no_calls_of_several_has_each_message_once() {
+    let (table, queue) = (healthy(), FakeSqs::new(QueueFaults { largest_call: Some(1), ..QueueFaults::default() }, 1));
+    let handler = super::handler_of(&table, 1, Some(queue.quarantine()), |most| most / 2);
+    let batch: Vec<Sent> = (0..4).map(|number| noted(number, "poison")).collect();
+    let (returned, figures) = invoke(&handler, &batch, "standard").await;
+    assert_eq!((returned.len(), &figures["MessagesQuarantined"]), (0, &json!(4)));
+    assert_eq!(queue.taken().len(), 4);
 }
 
 #[tokio::test(start_paused = true)]

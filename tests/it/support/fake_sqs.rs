@@ -24,6 +24,8 @@ pub struct QueueFaults {
     pub silent: u64,
     /// Of messages: refused while their neighbours are taken.
     pub refused: u64,
+    /// Calls of more messages than this are refused for their size.
+    pub largest_call: Option<usize>,
 }
 
 /// The queue. Clones share it.
@@ -82,6 +84,11 @@ impl HttpTransport for FakeSqs {
             tokio::time::sleep(Duration::from_millis(5)).await;
             if is_silent {
                 std::future::pending::<()>().await;
+            }
+            let largest_call = queue.0.lock().unwrap().faults.largest_call;
+            if largest_call.is_some_and(|most| entries.len() > most) {
+                let code = "com.amazonaws.sqs#BatchRequestTooLong";
+                return Ok(response(400, &json!({"__type": code, "message": "as told"})));
             }
             if is_failed {
                 let error = json!({"__type": "com.amazonaws.sqs#InternalError", "message": "as told"});

@@ -208,7 +208,8 @@ impl RetryLoop<'_> {
         if let Some(queue) = self.tables.get_mut(table.index()) {
             queue.broken.get_or_insert_with(|| cause.clone());
         }
-        self.report.fatal.get_or_insert(cause);
+        let name = self.writer.table(table);
+        self.report.fatal.get_or_insert_with(|| format!("table {name}: {cause}").into());
     }
 
     fn note(&mut self, items: &[Index], cause: &str) {
