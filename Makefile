@@ -24,7 +24,7 @@ ingest: ## the tool, target/debug/ingest
 CHROMIUM := $(shell command -v chromium)
 
 .PHONY: test
-test: sam-validate test-rust test-moto test-examples $(if $(CHROMIUM),test-pages) test-deploy sam-lint-transformed test-emulator test-cargo-lambda ## every test
+test: sam-validate test-rust test-moto test-examples $(if $(CHROMIUM),test-pages) test-deploy sam-lint-transformed test-emulator test-cargo-lambda sam-build-zig ## every test
 
 .PHONY: test-rust
 test-rust: ## the tests of the workspace

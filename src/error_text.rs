@@ -37,6 +37,11 @@ pub(crate) fn of_call<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>
     }
 }
 
+/// The code with which a service refused one message of a call.
+pub(crate) fn of_code(code: &str) -> String {
+    if is_code(code) { code.to_owned() } else { "an error without a proper code".to_owned() }
+}
+
 /// What a service said in refusing a call. Its messages name attributes, types, limits and resources; the few that quote a
 /// value are cut before it, and what is too long or has no proper code is not the service's.
 pub(crate) fn of_refusal(code: &str, message: Option<&str>) -> String {

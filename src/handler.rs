@@ -18,6 +18,7 @@ use crate::transcode::Transcoder;
 use crate::visibility::{Visibility, VisibilityFigures};
 use std::collections::HashSet;
 use std::fmt;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -140,8 +141,9 @@ impl Handler {
             let before = clock::now();
             let chunk = self.decode(&event, next, now, payload.len(), deadline, &mut progress);
             let decoded = clock::now();
+            let until = chunk_deadline(chunk.positions.clone(), event.messages.len(), decoded, deadline);
             next = chunk.positions.end;
-            self.write(&event, chunk, deadline, &mut progress, &mut blocked).await;
+            self.write(&event, chunk, until, &mut progress, &mut blocked).await;
             progress.decode_time += decoded - before;
             progress.write_time += clock::now() - decoded;
         }
@@ -275,6 +277,16 @@ impl Handler {
         let subject = subject.map(|subject| self.transcoder.subject(subject));
         Some(Rejected { position, message, rejection, subject })
     }
+}
+
+/// When the writes of a chunk end: the last one's at `deadline`, another's when it has had its share of the time, by its number of
+/// messages. An item that fails for ever would leave none to the chunks behind its own.
+fn chunk_deadline(positions: Range<usize>, messages: usize, now: Instant, deadline: Instant) -> Instant {
+    let (its_own, left) = (positions.len(), messages.saturating_sub(positions.start));
+    if positions.end >= messages || left == 0 {
+        return deadline;
+    }
+    now + deadline.saturating_duration_since(now).mul_f64(its_own as f64 / left as f64)
 }
 
 /// Decodes messages from the one at `from` on into `encoder`, and returns the position behind the last. A message that panics

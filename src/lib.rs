@@ -88,6 +88,7 @@ pub mod outcome;
 mod progress;
 pub mod quarantine;
 pub mod record;
+mod refusals;
 mod report;
 pub mod runtime;
 pub mod schema_dir;

@@ -58,6 +58,7 @@ mod tests {
         let megabytes = |memory, concurrent| Memory::new(Some(memory), concurrent).chunk_bytes(0) >> 20;
         assert_eq!([128, 512, 1_769, 3_008].map(|memory| megabytes(memory, 1)), [16, 92, 344, 592]);
         assert_eq!(megabytes(512, 4), 23);
+        assert_eq!(Memory::new(Some(512), 4).megabytes(), 512);
         assert_eq!(megabytes(1, 1), 4);
         assert_eq!(Memory::new(None, 0), Memory::new(Some(512), 1));
         let payload = 6 << 20;

@@ -8,6 +8,7 @@ pub use entry::{MAX_ATTRIBUTES, MAX_BATCH_BYTES, MAX_BATCH_ENTRIES};
 use crate::clock;
 use crate::error_text;
 use crate::outcome::Rejection;
+use crate::refusals::Refusals;
 use crate::sqs::Message;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
@@ -56,6 +57,7 @@ impl Quarantine {
 
     /// Sends the messages, until the deadline, and returns the positions of those the queue has taken.
     pub(crate) async fn send(&self, rejected: &[Rejected<'_>], deadline: Instant) -> HashSet<usize> {
+        let refusals = Refusals::default();
         let to_fifo = self.queue_url.ends_with(".fifo");
         let entries = rejected.iter().filter_map(|rejected| entry::entry(rejected, to_fifo)).filter_map(fitting);
         let mut waiting = entry::batches(entries.collect()).into_iter();
@@ -66,23 +68,30 @@ impl Quarantine {
                 && clock::now() < deadline
                 && let Some(batch) = waiting.next()
             {
-                calls.spawn(self.clone().send_batch(batch, deadline));
+                calls.spawn(self.clone().send_batch(batch, deadline, refusals.clone()));
             }
             match calls.join_next().await {
                 Some(Ok(Some(positions))) => taken.extend(positions),
                 Some(Ok(None)) => waiting = Vec::new().into_iter(),
                 // a call that panicked has taken nothing
                 Some(Err(_)) => {}
-                None => return taken,
+                None => break,
             }
         }
+        refusals.log(|cause, count| tracing::warn!(cause, count, "quarantine queue did not take messages"));
+        taken
     }
 
     /// Sends a batch, and its messages one by one if the queue refuses it as a whole: one too large for the queue must not keep
     /// others out. `None` if the queue is not reached.
-    async fn send_batch(self, batch: Vec<SendMessageBatchRequestEntry>, deadline: Instant) -> Option<HashSet<usize>> {
+    async fn send_batch(
+        self,
+        batch: Vec<SendMessageBatchRequestEntry>,
+        deadline: Instant,
+        refusals: Refusals,
+    ) -> Option<HashSet<usize>> {
         let alone = batch.clone();
-        match self.call(batch, deadline).await {
+        match self.call(batch, deadline, &refusals).await {
             Sent::Taken(positions) => return Some(positions),
             Sent::NotReached => return None,
             Sent::Refused => {}
@@ -91,7 +100,7 @@ impl Quarantine {
         for entry in alone {
             let short = entry::without_detail(&entry);
             for entry in [Some(entry), short].into_iter().flatten() {
-                match self.call(vec![entry], deadline).await {
+                match self.call(vec![entry], deadline, &refusals).await {
                     Sent::Taken(positions) if positions.is_empty() => {}
                     Sent::Taken(positions) => {
                         taken.extend(positions);
@@ -105,7 +114,7 @@ impl Quarantine {
         Some(taken)
     }
 
-    async fn call(&self, batch: Vec<SendMessageBatchRequestEntry>, deadline: Instant) -> Sent {
+    async fn call(&self, batch: Vec<SendMessageBatchRequestEntry>, deadline: Instant, refusals: &Refusals) -> Sent {
         let now = clock::now();
         if now >= deadline {
             return Sent::NotReached;
@@ -114,20 +123,18 @@ impl Quarantine {
         let call = self.client.send_message_batch().queue_url(&self.queue_url).set_entries(Some(batch)).send();
         match timeout_at(deadline.min(now + CALL_TIMEOUT), call).await {
             Ok(Ok(output)) => {
-                for failed in output.failed() {
-                    tracing::warn!(code = failed.code(), "quarantine queue refused a message");
-                }
+                output.failed().iter().for_each(|failed| refusals.add(error_text::of_code(failed.code()), 1));
                 let positions = output.successful().iter().filter(|entry| sent.contains(entry.id()));
                 let positions = positions.filter_map(|entry| entry.id().parse().ok());
                 Sent::Taken(positions.collect())
             }
             Ok(Err(error)) => {
-                tracing::warn!(error = %error_text::of_call(&error), "quarantine queue refused a call");
+                refusals.add(error_text::of_call(&error), sent.len());
                 let refusal = error.as_service_error().map(|error| error.meta().code().unwrap_or_default());
                 if refusal.is_some_and(concerns_content) { Sent::Refused } else { Sent::NotReached }
             }
             Err(_) => {
-                tracing::warn!("quarantine queue gave no response in time");
+                refusals.add("no response in time", sent.len());
                 Sent::NotReached
             }
         }

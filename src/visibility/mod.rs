@@ -11,6 +11,7 @@ pub use delay::{MAX_DELAY, after};
 use crate::clock;
 use crate::error_text;
 use crate::outcome::Outcome;
+use crate::refusals::Refusals;
 use crate::sqs::Event;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::ChangeMessageVisibilityBatchRequestEntry;
@@ -72,13 +73,15 @@ impl Visibility {
         let queue_url = format!("{}/{queue}", self.endpoint_url.trim_end_matches('/'));
         let entries: Vec<_> = delays.iter().filter_map(|delay| entry(event, *delay)).collect();
         let mut waiting = entries.chunks(MAX_CALL_ENTRIES);
+        let refusals = Refusals::default();
         let mut calls = JoinSet::new();
         loop {
             while calls.len() < CALLS_IN_FLIGHT
                 && clock::now() < deadline
                 && let Some(entries) = waiting.next()
             {
-                calls.spawn(call(self.client.clone(), queue_url.clone(), entries.to_vec(), deadline));
+                let (client, queue_url) = (self.client.clone(), queue_url.clone());
+                calls.spawn(call(client, queue_url, entries.to_vec(), deadline, refusals.clone()));
             }
             match calls.join_next().await {
                 Some(Ok(Ok(changed))) => {
@@ -88,9 +91,11 @@ impl Visibility {
                 Some(Ok(Err(NotReached))) => waiting = [].chunks(1),
                 // a call that panicked has changed nothing that is known
                 Some(Err(_)) => {}
-                None => return figures,
+                None => break,
             }
         }
+        refusals.log(|cause, count| tracing::warn!(cause, count, "visibility of returned messages not changed"));
+        figures
     }
 }
 
@@ -114,23 +119,21 @@ async fn call(
     queue_url: String,
     entries: Vec<ChangeMessageVisibilityBatchRequestEntry>,
     deadline: Instant,
+    refusals: Refusals,
 ) -> Result<usize, NotReached> {
     let sent = entries.len();
     let call = client.change_message_visibility_batch().queue_url(queue_url).set_entries(Some(entries)).send();
     match timeout_at(deadline.min(clock::now() + CALL_TIMEOUT), call).await {
         Ok(Ok(output)) => {
-            if let Some(failed) = output.failed().first() {
-                let count = output.failed().len();
-                tracing::warn!(code = failed.code(), count, "visibility of returned messages not changed");
-            }
+            output.failed().iter().for_each(|failed| refusals.add(error_text::of_code(failed.code()), 1));
             Ok(output.successful().len().min(sent))
         }
         Ok(Err(error)) => {
-            tracing::warn!(error = %error_text::of_call(&error), "visibility of returned messages not changed");
+            refusals.add(error_text::of_call(&error), sent);
             Err(NotReached)
         }
         Err(_) => {
-            tracing::warn!(error = "no response in time", "visibility of returned messages not changed");
+            refusals.add("no response in time", sent);
             Err(NotReached)
         }
     }

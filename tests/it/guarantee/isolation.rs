@@ -4,6 +4,7 @@ use super::messages::{AUDIT, ORDERS, Sent, Subject, Write, state_of};
 use super::{good, handler, invoke, noted};
 use crate::support::fake_dynamodb::{FakeDynamoDb, Faults, StickyFault};
 use crate::support::fake_sqs::{FakeSqs, QueueFaults};
+use avro_ingest::memory::Memory;
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -150,6 +151,27 @@ async fn a_hot_partition_does_not_shrink_the_limit_of_its_table() {
     // two tables, each with the limit it starts with at least
     assert!(figures["WriteLimit"].as_u64().unwrap() >= 8, "{}", figures["WriteLimit"]);
     assert!(figures["ThrottlesHotPartition"].as_u64().unwrap() > 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_item_that_always_fails_leaves_time_to_the_chunks_behind_its_own() {
+    for fault in StickyFault::OF_ITEMS {
+        let table = healthy();
+        table.stick("o0", fault);
+        // so little memory that the event is handled in four chunks
+        let handler = handler(&table, 49).with_memory(Memory::new(Some(64), 1));
+        let large = |number: usize| {
+            Sent::single(
+                &format!("m{number}"),
+                write_of(Subject::Plain, &format!("o{number}"), 0, &"n".repeat(350_000)),
+            )
+        };
+        let batch: Vec<Sent> = (0..40).map(large).collect();
+        let (returned, _) = invoke(&handler, &batch, "standard").await;
+        // where there is no answer, a few of its call are left when the time of its chunk is over
+        let most = if fault == StickyFault::Silent { 4 } else { 1 };
+        assert!(returned.contains("m0") && returned.len() <= most, "{fault:?}: {returned:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,42 @@
+//! What a queue refuses in the course of an invocation: one line in the log for each cause, however many messages meet it.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Causes, and how often each came. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Refusals(Arc<Mutex<BTreeMap<Cow<'static, str>, usize>>>);
+
+impl Refusals {
+    /// `count` messages, or calls, were refused for `cause`.
+    pub(crate) fn add(&self, cause: impl Into<Cow<'static, str>>, count: usize) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(cause.into()).or_default() += count;
+    }
+
+    /// Warns of each cause, in the words of `write`.
+    pub(crate) fn log(&self, write: impl Fn(&str, usize)) {
+        let causes = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        causes.iter().for_each(|(cause, count)| write(cause, *count));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::RefCell;
+
+    #[test]
+    fn each_cause_is_said_once_with_its_count() {
+        let refusals = Refusals::default();
+        let other = refusals.clone();
+        refusals.add("throttled", 10);
+        other.add("throttled", 1);
+        other.add("denied", 2);
+        let said = RefCell::new(Vec::new());
+        let write = |cause: &str, count| said.borrow_mut().push(format!("{cause} {count}"));
+        refusals.log(write);
+        refusals.log(write);
+        assert_eq!(*said.borrow(), ["denied 2", "throttled 11"]);
+    }
+}
