@@ -86,7 +86,7 @@ impl Error for CallError {}
 
 impl CallError {
     /// Whether the same call may succeed later.
-    fn is_transient(&self) -> bool {
+    pub(crate) fn is_transient(&self) -> bool {
         match self {
             Self::NotSent(_) => false,
             Self::NoResponse(_) => true,

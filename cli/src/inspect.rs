@@ -1,5 +1,7 @@
 //! `ingest inspect`: what the function would make of one body.
 
+use crate::aws::{Aws, CallError};
+use crate::queue::{Queue, Received};
 use crate::{EVERY_WIRE_FORMAT, Outcome};
 use avro_ingest::decode::{DecodeBuffers, decode_message};
 use avro_ingest::encode;
@@ -19,13 +21,19 @@ use std::path::PathBuf;
 Examples:
   ingest inspect wwGP7PpMCA...
   ingest inspect --file payment.avro            raw bytes, or base64 as it is in the queue
-  aws sqs receive-message --queue-url URL --query 'Messages[0].Body' --output text | ingest inspect --json")]
+  ingest inspect --queue-url URL --max 3        messages that wait in a queue, which keeps them")]
 pub(crate) struct Arguments {
     /// The body as it is in the queue; standard input if neither this nor --file is given
     body: Option<String>,
     /// A file that holds the body, as it is in the queue or the bytes themselves
     #[arg(long, value_name = "FILE", conflicts_with = "body")]
     file: Option<PathBuf>,
+    /// Look at messages of this queue instead; they stay there
+    #[arg(long, value_name = "URL", conflicts_with_all = ["body", "file", "raw", "schema"])]
+    queue_url: Option<String>,
+    /// How many of them
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "queue_url", value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    max: u32,
     /// The file or standard input holds the bytes themselves, even if they look like text
     #[arg(long, conflicts_with = "body")]
     raw: bool,
@@ -42,6 +50,9 @@ pub(crate) struct Arguments {
     #[arg(long)]
     json: bool,
 }
+
+/// How long a message of a queue is out of sight while it is looked at.
+const VISIBILITY_SECONDS: u32 = 30;
 
 /// What a message's bytes come as.
 enum Content {
@@ -93,21 +104,59 @@ fn content(arguments: &Arguments) -> Result<Content, Box<dyn Error>> {
     Ok(if arguments.raw { Content::Bytes(bytes) } else { Content::of(bytes) })
 }
 
-pub(crate) fn run(arguments: &Arguments) -> Outcome {
+pub(crate) async fn run(arguments: Arguments) -> Outcome {
     let config = Settings::parse(|name| match name {
         "TABLE_NAME" => Some("processed_messages".to_owned()),
         "WIRE_FORMATS" => Some(arguments.wire_formats.clone()),
         _ => None,
     })?;
     let transcoder = Transcoder::new(&config, schema_dir::read(&arguments.schemas)?)?;
-    let event = json!({"Records": [content(arguments)?.record(arguments.schema.as_deref())]}).to_string();
+    let Some(url) = &arguments.queue_url else {
+        return show(&transcoder, &content(&arguments)?.record(arguments.schema.as_deref()), arguments.json);
+    };
+    let queue = Queue::new(Aws::load().await?, url.clone());
+    let (looked_at, ended) = peek(&queue, usize::try_from(arguments.max)?).await;
+    // in sight again, whatever happened
+    let handles: Vec<String> = looked_at.iter().map(|message| message.receipt_handle.clone()).collect();
+    let released = queue.change_visibility(&handles, 0).await;
+    ended.and(released.map(|_| ())).map_err(|error| format!("{url}: {error}"))?;
+    let mut are_good = true;
+    for message in &looked_at {
+        let Received { id, receive_count, .. } = message;
+        if !arguments.json {
+            println!("message   {id}, received {receive_count} times");
+        }
+        are_good &= show(&transcoder, &message.record(), arguments.json)?;
+    }
+    if looked_at.is_empty() {
+        eprintln!("no message is in sight");
+    }
+    Ok(are_good)
+}
+
+/// Receives `most` messages, each once. What was received stands beside an error.
+async fn peek(queue: &Queue, most: usize) -> (Vec<Received>, Result<(), CallError>) {
+    let mut looked_at = Vec::new();
+    while looked_at.len() < most {
+        match queue.receive(most - looked_at.len(), VISIBILITY_SECONDS).await {
+            Ok(received) if received.is_empty() => break,
+            Ok(received) => looked_at.extend(received),
+            Err(error) => return (looked_at, Err(error)),
+        }
+    }
+    (looked_at, Ok(()))
+}
+
+/// Prints what the function would make of a message, and says whether it would take it.
+fn show(transcoder: &Transcoder, record: &Value, as_json: bool) -> Outcome {
+    let event = json!({"Records": [record]}).to_string();
     let event = Event::parse(event.as_bytes())?;
     let message = event.messages.first().ok_or("no message")?;
     let mut encoder = transcoder.encoder(local::clock::since_epoch(), 0);
-    let decoded = match decode_message(&transcoder, message, 0, &mut encoder, &mut DecodeBuffers::default()) {
+    let decoded = match decode_message(transcoder, message, 0, &mut encoder, &mut DecodeBuffers::default()) {
         Ok(decoded) => decoded,
-        Err(rejection) if arguments.json => {
-            println!("{}", json!({"rejected": rejection.to_string()}));
+        Err(rejection) if as_json => {
+            println!("{}", json!({"message": message.id, "rejected": rejection.to_string()}));
             return Ok(false);
         }
         Err(rejection) => {
@@ -119,10 +168,11 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     let items = encoder.finish_event();
     let items: Vec<Value> =
         items.as_slice().iter().map(|item| serde_json::from_slice(items.attributes(item))).collect::<Result<_, _>>()?;
-    if arguments.json {
+    if as_json {
         let (format, version, records) = (decoded.format.to_string(), decoded.version, decoded.records);
-        let report =
-            json!({"format": format, "schema": subject, "version": version, "records": records, "items": items});
+        let report = json!({
+            "message": message.id, "format": format, "schema": subject, "version": version, "records": records, "items": items,
+        });
         println!("{}", serde_json::to_string_pretty(&report)?);
         return Ok(true);
     }

@@ -3,6 +3,7 @@
 mod aws;
 mod check;
 mod doctor;
+mod duration;
 mod encode;
 mod inspect;
 mod local;
@@ -14,6 +15,7 @@ mod producer;
 mod profile;
 mod pull;
 mod queue;
+mod replay;
 mod report;
 mod send;
 
@@ -37,6 +39,7 @@ enum Command {
     Inspect(inspect::Arguments),
     Encode(encode::Arguments),
     Send(send::Arguments),
+    Replay(replay::Arguments),
     Plan(plan::Arguments),
     Report(report::Arguments),
     Pull(pull::Arguments),
@@ -61,9 +64,10 @@ async fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Local(arguments) => local::run(arguments).await,
         Command::Check(arguments) => check::run(&arguments),
-        Command::Inspect(arguments) => inspect::run(&arguments),
+        Command::Inspect(arguments) => inspect::run(arguments).await,
         Command::Encode(arguments) => encode::run(&arguments),
         Command::Send(arguments) => send::run(arguments).await,
+        Command::Replay(arguments) => replay::run(arguments).await,
         Command::Plan(arguments) => plan::run(&arguments),
         Command::Report(arguments) => report::run(arguments).await,
         Command::Pull(arguments) => pull::run(&arguments).await,

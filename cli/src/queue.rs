@@ -2,7 +2,8 @@
 //! <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/Welcome.html>
 
 use crate::aws::{Aws, CallError, SQS};
-use serde_json::{Value, json};
+use avro_ingest::sqs::OriginalAttribute;
+use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, HashMap};
 
 /// The most messages of a call.
@@ -18,11 +19,63 @@ pub(crate) struct Queue {
 #[derive(Debug, Clone)]
 pub(crate) struct Outgoing {
     pub(crate) body: String,
-    /// Attributes of type String.
-    pub(crate) attributes: BTreeMap<String, String>,
+    pub(crate) attributes: BTreeMap<String, OriginalAttribute>,
     pub(crate) group: Option<String>,
     /// What keeps a FIFO queue from taking it twice.
     pub(crate) deduplication_id: Option<String>,
+}
+
+/// An attribute of type String.
+pub(crate) fn string(value: String) -> OriginalAttribute {
+    OriginalAttribute { data_type: "String".to_owned(), string_value: Some(value), binary_value: None }
+}
+
+/// A message that was received.
+#[derive(Debug, Clone)]
+pub(crate) struct Received {
+    pub(crate) id: String,
+    pub(crate) receipt_handle: String,
+    pub(crate) body: String,
+    pub(crate) attributes: BTreeMap<String, OriginalAttribute>,
+    pub(crate) group: Option<String>,
+    /// When it was sent, in milliseconds since the Unix epoch.
+    pub(crate) sent_ms: Option<u64>,
+    pub(crate) receive_count: u32,
+}
+
+impl Received {
+    fn read(message: &Value) -> Option<Self> {
+        let text = |name: &str| message.get(name)?.as_str().map(str::to_owned);
+        let system = |name: &str| message.get("Attributes")?.get(name)?.as_str().map(str::to_owned);
+        let attributes = message.get("MessageAttributes").and_then(Value::as_object).into_iter().flatten();
+        let attributes = attributes.map(|(name, value)| {
+            let text = |name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
+            let data_type = text("DataType").unwrap_or_default();
+            let (string_value, binary_value) = (text("StringValue"), text("BinaryValue"));
+            (name.clone(), OriginalAttribute { data_type, string_value, binary_value })
+        });
+        Some(Self {
+            id: text("MessageId")?,
+            receipt_handle: text("ReceiptHandle")?,
+            body: text("Body").unwrap_or_default(),
+            attributes: attributes.collect(),
+            group: system("MessageGroupId"),
+            sent_ms: system("SentTimestamp").and_then(|text| text.parse().ok()),
+            receive_count: system("ApproximateReceiveCount").and_then(|text| text.parse().ok()).unwrap_or(1),
+        })
+    }
+
+    /// Its record in an event, as Lambda would bring it.
+    pub(crate) fn record(&self) -> Value {
+        let mut system = Map::new();
+        system.insert("ApproximateReceiveCount".to_owned(), json!(self.receive_count.to_string()));
+        system.extend(self.sent_ms.map(|sent| ("SentTimestamp".to_owned(), json!(sent.to_string()))));
+        system.extend(self.group.iter().map(|group| ("MessageGroupId".to_owned(), json!(group))));
+        json!({
+            "messageId": self.id, "receiptHandle": self.receipt_handle, "body": self.body, "attributes": system,
+            "messageAttributes": self.attributes, "eventSource": "aws:sqs",
+        })
+    }
 }
 
 /// Why a queue did not take one message of a call while it took others.
@@ -36,14 +89,21 @@ pub(crate) struct Refusal {
 impl Outgoing {
     /// What counts towards the size of a message and of a call.
     pub(crate) fn bytes(&self) -> usize {
-        let attributes = self.attributes.iter().map(|(name, value)| name.len() + "String".len() + value.len());
+        let bytes = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let attributes = self.attributes.iter().map(|(name, value)| {
+            name.len() + value.data_type.len() + bytes(&value.string_value) + bytes(&value.binary_value)
+        });
         self.body.len() + attributes.sum::<usize>()
     }
 
     fn entry(&self, id: usize) -> Value {
-        let attribute =
-            |(name, value): (&String, &String)| (name.clone(), json!({"DataType": "String", "StringValue": value}));
-        let attributes: serde_json::Map<_, _> = self.attributes.iter().map(attribute).collect();
+        let attribute = |(name, value): (&String, &OriginalAttribute)| {
+            let mut json = Map::from_iter([("DataType".to_owned(), json!(value.data_type))]);
+            json.extend(value.string_value.iter().map(|text| ("StringValue".to_owned(), json!(text))));
+            json.extend(value.binary_value.iter().map(|bytes| ("BinaryValue".to_owned(), json!(bytes))));
+            (name.clone(), Value::Object(json))
+        };
+        let attributes: Map<_, _> = self.attributes.iter().map(attribute).collect();
         let mut entry = json!({"Id": id.to_string(), "MessageBody": self.body, "MessageAttributes": attributes});
         if let Some(entry) = entry.as_object_mut() {
             let ids = [("MessageGroupId", &self.group), ("MessageDeduplicationId", &self.deduplication_id)];
@@ -79,5 +139,57 @@ impl Queue {
         }));
         let unanswered = || Err(Refusal { code: "no answer".to_owned(), is_final: false });
         Ok((0..messages.len()).map(|id| ends.remove(&id).unwrap_or_else(unanswered)).collect())
+    }
+
+    /// Receives at most ten messages, which are out of sight for `visibility_seconds` from now on.
+    ///
+    /// # Errors
+    /// If the call fails.
+    pub(crate) async fn receive(&self, most: usize, visibility_seconds: u32) -> Result<Vec<Received>, CallError> {
+        let body = json!({
+            "QueueUrl": self.url, "MaxNumberOfMessages": most.clamp(1, MAX_CALL_MESSAGES), "WaitTimeSeconds": 1,
+            "VisibilityTimeout": visibility_seconds, "MessageAttributeNames": ["All"], "AttributeNames": ["All"],
+        });
+        let answer = self.aws.json(SQS, "AmazonSQS.ReceiveMessage", &body).await?;
+        let messages = answer.get("Messages").and_then(Value::as_array).into_iter().flatten();
+        Ok(messages.filter_map(Received::read).collect())
+    }
+
+    /// Deletes messages, and says how many are left of them because the queue did not.
+    ///
+    /// # Errors
+    /// If a call fails.
+    pub(crate) async fn delete(&self, receipt_handles: &[String]) -> Result<usize, CallError> {
+        self.of_handles("AmazonSQS.DeleteMessageBatch", receipt_handles, &Map::new()).await
+    }
+
+    /// Brings messages back into sight after `seconds`, and says of how many that failed.
+    ///
+    /// # Errors
+    /// If a call fails.
+    pub(crate) async fn change_visibility(&self, receipt_handles: &[String], seconds: u32) -> Result<usize, CallError> {
+        let more = Map::from_iter([("VisibilityTimeout".to_owned(), json!(seconds))]);
+        self.of_handles("AmazonSQS.ChangeMessageVisibilityBatch", receipt_handles, &more).await
+    }
+
+    async fn of_handles(
+        &self,
+        operation: &str,
+        receipt_handles: &[String],
+        more: &Map<String, Value>,
+    ) -> Result<usize, CallError> {
+        let mut failed = 0;
+        for handles in receipt_handles.chunks(MAX_CALL_MESSAGES) {
+            let entry = |(id, handle): (usize, &String)| {
+                let mut entry = more.clone();
+                entry.insert("Id".to_owned(), json!(id.to_string()));
+                entry.insert("ReceiptHandle".to_owned(), json!(handle));
+                Value::Object(entry)
+            };
+            let entries: Vec<Value> = handles.iter().enumerate().map(entry).collect();
+            let answer = self.aws.json(SQS, operation, &json!({"QueueUrl": self.url, "Entries": entries})).await?;
+            failed += answer.get("Failed").and_then(Value::as_array).map_or(0, Vec::len);
+        }
+        Ok(failed)
     }
 }

@@ -3,7 +3,7 @@
 use crate::Outcome;
 use crate::aws::{Aws, CallError};
 use crate::producer::{MAX_MESSAGE_BYTES, Messages, Packed, Produced, Record, RecordOptions};
-use crate::queue::{MAX_CALL_MESSAGES, Outgoing, Queue};
+use crate::queue::{MAX_CALL_MESSAGES, Outgoing, Queue, string};
 use avro_ingest::encode::{Codec, Encoder};
 use indicatif::{ProgressBar, ProgressStyle};
 use rand_distr::{Distribution, StandardUniform};
@@ -294,8 +294,9 @@ impl Totals {
 }
 
 fn pending(packed: Packed, arguments: &Arguments) -> Pending {
-    let mut attributes: BTreeMap<String, String> = arguments.attribute.iter().cloned().collect();
-    attributes.extend(packed.schema.map(|name| ("schema".to_owned(), name)));
+    let given = arguments.attribute.iter().map(|(name, value)| (name.clone(), string(value.clone())));
+    let mut attributes: BTreeMap<_, _> = given.collect();
+    attributes.extend(packed.schema.map(|name| ("schema".to_owned(), string(name))));
     let number = packed.records.first().map_or(0, |record| record.number);
     // a message that is sent again after a lost answer has the same id, and so is taken once
     let deduplication_id = arguments.is_fifo().then(|| {
@@ -317,10 +318,14 @@ async fn send(queue: Arc<Queue>, mut waiting: Vec<Pending>) -> Sent {
         let outgoing: Vec<Outgoing> = waiting.iter().map(|pending| pending.outgoing.clone()).collect();
         let ends = match queue.send(&outgoing).await {
             Ok(ends) => ends,
+            Err(error) if error.is_transient() && attempt < ATTEMPTS => {
+                sent.retries += waiting.len() as u64;
+                pause(&mut backoff).await;
+                continue;
+            }
             Err(error) => {
                 let cause = error.to_string();
                 sent.refused.extend(waiting.into_iter().map(|pending| (pending, cause.clone())));
-                // the client has tried again what may be tried again
                 sent.stopped = Some(error);
                 return sent;
             }
@@ -338,12 +343,16 @@ async fn send(queue: Arc<Queue>, mut waiting: Vec<Pending>) -> Sent {
         }
         sent.retries += again.len() as u64;
         waiting = again;
-        let jitter: f64 =
-            StandardUniform.sample(&mut rand_xoshiro::rand_core::UnwrapErr(rand_xoshiro::rand_core::OsRng));
-        sleep(backoff.mul_f64(jitter)).await;
-        backoff *= 2;
+        pause(&mut backoff).await;
     }
     sent
+}
+
+/// Waits for a random part of `backoff`, which doubles.
+async fn pause(backoff: &mut Duration) {
+    let jitter: f64 = StandardUniform.sample(&mut rand_xoshiro::rand_core::UnwrapErr(rand_xoshiro::rand_core::OsRng));
+    sleep(backoff.mul_f64(jitter)).await;
+    *backoff *= 2;
 }
 
 /// Writes the records that were not sent, if there are any, as they came: lines, or a container file by its encoder.

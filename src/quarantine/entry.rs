@@ -75,6 +75,27 @@ fn attributes(rejected: &Rejected<'_>) -> HashMap<String, MessageAttributeValue>
     all
 }
 
+/// What the function added to a message that it quarantined.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Addition {
+    /// The reason's code.
+    pub reason: String,
+    /// The subject of its schema, if that was known.
+    pub subject: Option<String>,
+}
+
+/// Takes what the function added to a quarantined message out of its `attributes`, which are then those it came with. `None`, and
+/// nothing changes, if the function has not quarantined it.
+pub fn restore(attributes: &mut BTreeMap<String, OriginalAttribute>) -> Option<Addition> {
+    let text = |name: &str| attributes.get(name)?.string_value.clone();
+    let (reason, _) = (text("reason")?, text("source_message_id")?);
+    let subject = text("subject");
+    let within = text(ORIGINAL_ATTRIBUTES).and_then(|json| serde_json::from_str::<BTreeMap<_, _>>(&json).ok());
+    attributes.retain(|name, _| !OURS.contains(&name.as_str()) && name != ORIGINAL_ATTRIBUTES);
+    attributes.extend(within.into_iter().flatten());
+    Some(Addition { reason, subject })
+}
+
 /// Escapes what SQS takes in no attribute: `U+FFFE` becomes `\u{fffe}`.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html>
 fn escaped(text: &str) -> String {
@@ -228,6 +249,38 @@ mod tests {
                 object.iter().map(|(name, value)| (name.clone(), value["stringValue"].clone())).collect::<Vec<_>>()
             };
             assert_eq!(values(&within), values(&originals));
+        }
+    }
+
+    #[test]
+    fn what_is_restored_has_the_attributes_that_the_message_came_with() {
+        let mut read = json!({"operation": text("delete")});
+        read["avro"] = json!({"binaryValue": "AAEC", "dataType": "Binary"});
+        let originals = [
+            json!({}),
+            foreign(2),
+            foreign(7),
+            read,
+            json!({"reason": text("theirs"), "original_attributes": text("x")}),
+        ];
+        for originals in originals {
+            let sent = sent(&originals, None, "why");
+            let attribute = |(name, value): (&String, &MessageAttributeValue)| {
+                let attribute = OriginalAttribute {
+                    data_type: value.data_type().to_owned(),
+                    string_value: value.string_value().map(str::to_owned),
+                    binary_value: value.binary_value().map(|blob| base64_simd::STANDARD.encode_to_string(blob)),
+                };
+                (name.clone(), attribute)
+            };
+            let mut attributes: BTreeMap<_, _> = sent.message_attributes().unwrap().iter().map(attribute).collect();
+            let addition = restore(&mut attributes).unwrap();
+            assert_eq!(addition, Addition { reason: "truncated".into(), subject: Some("order".into()) });
+            let expected: BTreeMap<String, OriginalAttribute> = serde_json::from_value(originals).unwrap();
+            assert_eq!(attributes, expected);
+            // one that was never quarantined, even if it has a reason of its own
+            assert_eq!(restore(&mut attributes), None);
+            assert_eq!(attributes, expected);
         }
     }
 

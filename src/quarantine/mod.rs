@@ -3,7 +3,7 @@
 
 mod entry;
 
-pub use entry::{MAX_ATTRIBUTES, MAX_BATCH_BYTES, MAX_BATCH_ENTRIES};
+pub use entry::{Addition, MAX_ATTRIBUTES, MAX_BATCH_BYTES, MAX_BATCH_ENTRIES, restore};
 
 use crate::clock;
 use crate::error_text;

@@ -8,10 +8,10 @@ mod totals;
 
 use crate::Outcome;
 use crate::aws::Aws;
+use crate::duration::duration;
 use crate::prices::Prices;
 use indicators::Targets;
 use print::Report;
-use source::duration;
 use std::fs;
 use std::io::{IsTerminal, stdout};
 use std::path::PathBuf;

@@ -115,36 +115,10 @@ async fn filter(
     }
 }
 
-/// `90s`, `30m`, `2h` or `7d`.
-pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || "not a duration such as 90s, 30m, 2h or 7d".to_owned();
-    let unit = text.chars().next_back().ok_or_else(wrong)?;
-    let seconds = match unit {
-        's' => 1,
-        'm' => 60,
-        'h' => 3_600,
-        'd' => 86_400,
-        _ => return Err(wrong()),
-    };
-    let number: u64 = text.strip_suffix(unit).unwrap_or(text).parse().map_err(|_| wrong())?;
-    number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(wrong)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::io::Write;
-
-    #[test]
-    fn durations_have_a_unit() {
-        assert_eq!(
-            ["90s", "30m", "2h", "7d"].map(|text| duration(text).unwrap().as_secs()),
-            [90, 1_800, 7_200, 604_800]
-        );
-        for wrong in ["", "h", "10", "1w", "-1h", "1.5h", "99999999999999999999d", "5mm"] {
-            assert!(duration(wrong).is_err(), "{wrong}");
-        }
-    }
 
     #[tokio::test]
     async fn a_file_that_is_followed_gives_what_is_appended_and_no_half_a_line() {

@@ -66,8 +66,8 @@ impl RetryLoop<'_> {
                 self.retry(table, job, Failure::Other, cause, now);
             }
             Err(CallError::Fatal(cause)) => {
-                self.end(job.items(), &WriteOutcome::Refused(cause.clone()));
-                self.break_table(table, cause);
+                self.break_table(table, &cause);
+                self.end(job.items(), &WriteOutcome::Refused(cause));
             }
         }
     }
@@ -199,14 +199,14 @@ impl RetryLoop<'_> {
         let Some(queue) = self.tables.get_mut(table.index()) else { return };
         for (index, doubt) in std::mem::take(&mut queue.doubtful) {
             let (Doubt::KeyMismatch(cause) | Doubt::AccessDenied(cause)) = doubt;
-            self.break_table(table, cause.clone());
+            self.break_table(table, &cause);
             self.end(&[index], &WriteOutcome::Refused(cause));
         }
     }
 
-    fn break_table(&mut self, table: TableId, cause: Box<str>) {
+    fn break_table(&mut self, table: TableId, cause: &str) {
         if let Some(queue) = self.tables.get_mut(table.index()) {
-            queue.broken.get_or_insert_with(|| cause.clone());
+            queue.broken.get_or_insert_with(|| cause.into());
         }
         let name = self.writer.table(table);
         self.report.fatal.get_or_insert_with(|| format!("table {name}: {cause}").into());
