@@ -74,6 +74,7 @@
 
 pub mod avro;
 mod calendar;
+pub mod clients;
 mod clock;
 pub mod decode;
 pub mod dynamodb;

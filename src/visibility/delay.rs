@@ -19,12 +19,12 @@ pub(super) struct Delay {
     pub(super) seconds: u32,
 }
 
-/// The delay after so many receives: `first`, doubled with each, and of that half and a random share of the other half. `jitter`
-/// is at least 0 and less than 1. At least half, or chance could use up a message's receives while a table is down.
-pub fn after(first: Duration, receive_count: u32, jitter: f64) -> Duration {
+/// The delay after so many receives: `first`, doubled with each, and of that half and what `jitter` draws of the other half. At
+/// least half, or chance could use up a message's receives while a table is down.
+pub fn after(first: Duration, receive_count: u32, jitter: impl FnOnce(Duration) -> Duration) -> Duration {
     let doublings = receive_count.saturating_sub(1).min(31);
     let half = first.saturating_mul(1 << doublings).min(MAX_DELAY) / 2;
-    half + half.mul_f64(jitter)
+    half + jitter(half)
 }
 
 /// The delays of the returned messages of an event, in its order. What time may cure waits; what is rejected comes back at once,
@@ -35,12 +35,12 @@ pub(super) fn delays(
     outcomes: &[Outcome],
     first: Duration,
     quarantines: bool,
-    jitter: impl Fn() -> f64,
+    jitter: impl Fn(Duration) -> Duration,
 ) -> Vec<Delay> {
     let delay = |message: &Message<'_>, cause: &Cause| {
         let receives = message.receive_count.unwrap_or(1);
         let at_once = matches!(cause, Cause::Rejected(_)) && !quarantines && receives <= RECEIVES_AT_ONCE;
-        (!at_once).then(|| whole_seconds(after(first, receives, jitter())))
+        (!at_once).then(|| whole_seconds(after(first, receives, &jitter)))
     };
     let mut of_groups: HashMap<Option<&str>, u32> = HashMap::new();
     let mut delays = Vec::new();
@@ -77,10 +77,13 @@ mod tests {
 
     #[test]
     fn a_delay_doubles_with_each_receive_up_to_a_quarter_of_an_hour() {
-        let seconds = |jitter: f64| [0, 1, 2, 3, 10, 11, u32::MAX].map(|n| whole_seconds(after(FIRST, n, jitter)));
+        let seconds = |share: f64| {
+            let jitter = |half: Duration| half.mul_f64(share);
+            [0, 1, 2, 3, 10, 11, u32::MAX].map(|n| whole_seconds(after(FIRST, n, jitter)))
+        };
         assert_eq!(seconds(0.0), [1, 1, 1, 2, 256, 450, 450], "half of it at least");
         assert_eq!(seconds(0.999_999), [1, 1, 2, 4, 512, 900, 900]);
-        assert_eq!(after(Duration::from_secs(900), 1, 0.5), Duration::from_secs(675));
+        assert_eq!(after(Duration::from_secs(900), 1, |half| half / 2), Duration::from_secs(675));
     }
 
     fn rejected() -> Outcome {
@@ -105,7 +108,7 @@ mod tests {
         let payload = json!({"Records": records}).to_string();
         let event = Event::parse(payload.as_bytes()).unwrap();
         let outcomes: Vec<_> = messages.iter().map(|(.., outcome)| outcome.clone()).collect();
-        let delays = delays(&event, &outcomes, FIRST, quarantines, || 0.999_999);
+        let delays = delays(&event, &outcomes, FIRST, quarantines, |half| half.mul_f64(0.999_999));
         delays.iter().map(|delay| (delay.position, delay.seconds)).collect()
     }
 

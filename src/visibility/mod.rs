@@ -34,7 +34,7 @@ pub struct Visibility {
     client: Client,
     endpoint_url: String,
     first_delay: Duration,
-    jitter: fn() -> f64,
+    jitter: fn(Duration) -> Duration,
 }
 
 /// How many returned messages got another visibility timeout.
@@ -48,8 +48,8 @@ pub struct VisibilityFigures {
 
 impl Visibility {
     /// `client` calls SQS at `endpoint_url`. A message is out of sight for `first_delay` after its first receive. `jitter` draws
-    /// from 0 to 1.
-    pub fn new(client: Client, endpoint_url: String, first_delay: Duration, jitter: fn() -> f64) -> Self {
+    /// a duration from nothing to what it is given.
+    pub fn new(client: Client, endpoint_url: String, first_delay: Duration, jitter: fn(Duration) -> Duration) -> Self {
         Self { client, endpoint_url, first_delay, jitter }
     }
 

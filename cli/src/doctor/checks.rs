@@ -60,7 +60,7 @@ fn return_backoff(function: &Value) -> Duration {
 fn seconds_until_dead_letter(receives: u64, backoff: Duration, visibility_seconds: u64) -> u64 {
     let wait = |receive: u32| match backoff {
         Duration::ZERO => Duration::from_secs(visibility_seconds),
-        backoff => avro_ingest::visibility::after(backoff, receive, 0.0),
+        backoff => avro_ingest::visibility::after(backoff, receive, |_| Duration::ZERO),
     };
     let receives = u32::try_from(receives).unwrap_or(u32::MAX).min(MAX_RECEIVE_COUNT);
     (1..receives).map(wait).sum::<Duration>().as_secs()

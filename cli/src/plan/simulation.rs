@@ -530,7 +530,8 @@ impl Simulation<'_> {
             return (VISIBILITY_FACTOR * u64::from(timeout_seconds) + u64::from(window_seconds)) * SECOND_US;
         }
         let first = Duration::from_secs(return_backoff_seconds.into());
-        let delay = visibility::after(first, receives, StandardUniform.sample(&mut self.random));
+        let share: f64 = StandardUniform.sample(&mut self.random);
+        let delay = visibility::after(first, receives, |half| half.mul_f64(share));
         // SQS counts in whole seconds
         micros(delay.as_secs_f64().ceil())
     }
