@@ -104,3 +104,44 @@ impl WriteFigures {
             + self.throttles_unknown
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_figures_of_two_chunks_are_added_up_each_with_its_own() {
+        let figures = |n: usize| WriteFigures {
+            calls: n,
+            latencies: vec![Duration::from_millis(1); n],
+            retried_items: 10 + n,
+            unprocessed_items: 20 + n,
+            write_units: 30.0 + n as f64,
+            bytes: 40 + n,
+            throttles_table: 50 + n,
+            throttles_index: 60 + n,
+            throttles_hot_partition: 70 + n,
+            throttles_account: 80 + n,
+            throttles_unknown: 90 + n,
+            most_in_flight: n,
+        };
+        let mut sum = figures(3);
+        sum += figures(5);
+        let expected = WriteFigures {
+            calls: 8,
+            latencies: vec![Duration::from_millis(1); 8],
+            retried_items: 28,
+            unprocessed_items: 48,
+            write_units: 68.0,
+            bytes: 88,
+            throttles_table: 108,
+            throttles_index: 128,
+            throttles_hot_partition: 148,
+            throttles_account: 168,
+            throttles_unknown: 188,
+            most_in_flight: 5,
+        };
+        assert_eq!(sum, expected);
+        assert_eq!(sum.throttles(), 740);
+    }
+}

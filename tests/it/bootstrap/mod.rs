@@ -523,6 +523,12 @@ async fn a_silent_database_does_not_hold_up_the_start_and_the_answer_keeps_its_m
     assert_eq!(returned(&invocation).len(), 10);
     let range = Duration::from_millis(1_300)..Duration::from_millis(2_500);
     assert!(range.contains(&invocation.duration), "{:?}", invocation.duration);
+    let (_, log) = output(function).await;
+    let first = &log[0];
+    assert_eq!(
+        (&first["message"], &first["cause"]),
+        (&json!("dynamodb not reached at start"), &json!("no response in time"))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
