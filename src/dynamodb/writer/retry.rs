@@ -14,7 +14,7 @@ use crate::clock;
 use crate::limiter::{ConcurrencyLimiter, Permit, any_permit};
 use std::cmp::Reverse;
 use std::collections::hash_map::Entry;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
@@ -99,7 +99,10 @@ impl<'w> RetryLoop<'w> {
     }
 
     fn enqueue_distinct(&mut self, Distinct { winners, superseded, followers }: Distinct) {
-        self.superseded.extend(superseded);
+        // an item that waited may have stood for others before
+        for (index, others) in superseded {
+            self.superseded.entry(index).or_default().extend(others);
+        }
         for (index, behind) in followers {
             self.followers.entry(index).or_default().extend(behind);
         }
@@ -137,9 +140,19 @@ impl<'w> RetryLoop<'w> {
                 *outcome = WriteOutcome::Unfinished(cause.to_string().into());
             }
         }
-        let Self { mut report, superseded, fifo, items, .. } = self;
-        for (winner, losers) in superseded {
-            let end = match report.outcomes.get(winner) {
+        self.end_superseded();
+        let Self { mut report, fifo, items, .. } = self;
+        if let Some(Fifo { groups, .. }) = fifo {
+            block(groups, items, &mut report.outcomes);
+        }
+        report
+    }
+
+    /// Gives the items that another stood for the end of that one.
+    fn end_superseded(&mut self) {
+        let losers: HashSet<Index> = self.superseded.values().flatten().copied().collect();
+        for &winner in self.superseded.keys().filter(|winner| !losers.contains(winner)) {
+            let end = match self.report.outcomes.get(winner) {
                 Some(WriteOutcome::Stored | WriteOutcome::Superseded) => WriteOutcome::Superseded,
                 // the winner is not durable, so these must come again
                 Some(WriteOutcome::Rejected(_)) | None => {
@@ -147,12 +160,10 @@ impl<'w> RetryLoop<'w> {
                 }
                 Some(other) => other.clone(),
             };
-            losers.into_iter().for_each(|loser| set(&mut report.outcomes, loser, end.clone()));
+            for loser in self.with_superseded(winner).into_iter().skip(1) {
+                set(&mut self.report.outcomes, loser, end.clone());
+            }
         }
-        if let Some(Fifo { groups, .. }) = fifo {
-            block(groups, items, &mut report.outcomes);
-        }
-        report
     }
 
     async fn write_all(&mut self) {

@@ -134,7 +134,7 @@ impl Sent {
     }
 
     /// An object container file. All its writes are of one subject and all put or all delete.
-    fn container(message_id: &str, subject: Subject, writes: Vec<Write>) -> Self {
+    pub fn container(message_id: &str, subject: Subject, writes: Vec<Write>) -> Self {
         let mut writer = apache_avro::Writer::new(subject.schema(), Vec::new()).unwrap();
         for write in &writes {
             writer.append_value(write.record()).unwrap();

@@ -226,25 +226,34 @@ impl RetryLoop<'_> {
         for &index in items {
             set(&mut self.report.outcomes, index, outcome.clone());
             let Some(item) = self.item(index) else { continue };
-            let mut next = None;
+            // those it stands for may be of other messages, each in a group of its own
+            let ended = if lets_pass(outcome) { self.with_superseded(index) } else { Vec::new() };
+            let mut next = Vec::new();
             if let Some(fifo) = &mut self.fifo {
                 let key = (item.table, self.items.key(item));
                 if fifo.active.get(&key) == Some(&index) {
                     fifo.active.remove(&key);
                 }
-                if lets_pass(outcome) {
-                    next = fifo.order.item_ended(item.message);
-                    for _ in self.superseded.get(&index).into_iter().flatten() {
-                        next = next.or(fifo.order.item_ended(item.message));
-                    }
-                }
+                let ended = ended.into_iter().filter_map(|index| self.items.as_slice().get(index));
+                next.extend(ended.filter_map(|item| fifo.order.item_ended(item.message)));
             }
             if let Some(followers) = self.followers.remove(&index) {
                 self.enqueue_distinct(Distinct::of(self.items, followers.into_iter()));
             }
-            if let Some(message) = next {
+            for message in next {
                 self.enqueue_distinct(Distinct::of(self.items, items_of(self.items, message)));
             }
         }
+    }
+
+    /// An item, those it stands for, those that they stood for before, and so on.
+    pub(super) fn with_superseded(&self, index: Index) -> Vec<Index> {
+        let mut all = vec![index];
+        let mut next = 0;
+        while let Some(index) = all.get(next) {
+            all.extend(self.superseded.get(index).into_iter().flatten());
+            next += 1;
+        }
+        all
     }
 }

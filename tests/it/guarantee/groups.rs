@@ -1,0 +1,74 @@
+//! Groups of a FIFO queue whose messages write the same keys.
+
+use super::messages::{ORDERS, Sent, Subject, Write, state_of};
+use super::{handler, invoke};
+use crate::support::fake_dynamodb::{FakeDynamoDb, Faults, StickyFault};
+use serde_json::json;
+use std::collections::BTreeSet;
+
+fn healthy() -> FakeDynamoDb {
+    FakeDynamoDb::new(&["id"], Faults::default(), 1)
+}
+
+/// A container of `group` with an item of each of these keys.
+fn writes(message_id: &str, group: &str, ids: &[&str]) -> Sent {
+    let write = |(place, id): (usize, &&str)| Write {
+        subject: Subject::Plain,
+        id: (*id).to_owned(),
+        version: None,
+        note: format!("{message_id}.{place}"),
+        delete: false,
+    };
+    let writes = ids.iter().enumerate().map(write).collect();
+    Sent { group: Some(group.to_owned()), ..Sent::container(message_id, Subject::Plain, writes) }
+}
+
+fn note_of(table: &FakeDynamoDb, id: &str) -> Option<String> {
+    state_of(table.item(ORDERS, &json!({"id": {"S": id}}).to_string()).as_ref()).map(|(_, note)| note)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_follows_a_message_whose_key_another_groups_message_wrote_is_written_too() {
+    let table = healthy();
+    let batch = [
+        writes("m0", "a", &["shared"]),
+        writes("m1", "b", &["shared"]),
+        writes("m2", "c", &["shared"]),
+        writes("m3", "b", &["own"]),
+    ];
+    let (returned, _) = invoke(&handler(&table, 1), &batch, "queue.fifo").await;
+    assert!(returned.is_empty(), "{returned:?}");
+    assert_eq!(note_of(&table, "shared").as_deref(), Some("m2.0"));
+    assert_eq!(note_of(&table, "own").as_deref(), Some("m3.0"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_another_groups_message_stands_for_does_not_let_its_own_group_go_ahead() {
+    let table = healthy();
+    table.stick("stuck", StickyFault::ServerError);
+    let batch = [
+        writes("m0", "a", &["shared"]),
+        writes("m1", "b", &["shared"]),
+        writes("m2", "c", &["shared", "stuck"]),
+        writes("m3", "c", &["behind"]),
+    ];
+    let (returned, _) = invoke(&handler(&table, 1), &batch, "queue.fifo").await;
+    assert_eq!(note_of(&table, "behind"), None, "the message before it in its group is not stored");
+    assert!(returned.is_superset(&["m2", "m3"].map(str::to_owned).into()), "{returned:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_item_of_a_key_that_groups_share_has_its_end() {
+    let table = healthy();
+    let batch = [
+        writes("m0", "a", &["shared"]),
+        writes("m1", "b", &["shared", "shared"]),
+        writes("m2", "c", &["shared", "shared", "shared"]),
+        writes("m3", "b", &["behind"]),
+    ];
+    let (returned, figures) = invoke(&handler(&table, 1), &batch, "queue.fifo").await;
+    assert_eq!(returned, BTreeSet::new());
+    assert_eq!((&figures["MessagesStored"], &figures["MessagesSuperseded"]), (&json!(3), &json!(1)));
+    assert_eq!(note_of(&table, "shared").as_deref(), Some("m2.2"));
+    assert_eq!(note_of(&table, "behind").as_deref(), Some("m3.0"));
+}
