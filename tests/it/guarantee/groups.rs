@@ -72,3 +72,15 @@ async fn each_item_of_a_key_that_groups_share_has_its_end() {
     assert_eq!(note_of(&table, "shared").as_deref(), Some("m2.2"));
     assert_eq!(note_of(&table, "behind").as_deref(), Some("m3.0"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_message_without_response_does_not_hold_up_another_group_that_writes_one_of_its_keys() {
+    let table = healthy();
+    table.stick("stuck", StickyFault::Silent);
+    let batch =
+        [writes("m0", "a", &["shared", "stuck"]), writes("m1", "b", &["shared"]), writes("m2", "b", &["behind"])];
+    let (returned, _) = invoke(&handler(&table, 1), &batch, "queue.fifo").await;
+    assert_eq!(returned, BTreeSet::from(["m0".to_owned()]));
+    assert_eq!(note_of(&table, "shared").as_deref(), Some("m1.0"));
+    assert_eq!(note_of(&table, "behind").as_deref(), Some("m2.0"));
+}

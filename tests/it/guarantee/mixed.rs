@@ -31,20 +31,34 @@ struct Scene {
     waiting: Vec<usize>,
     /// Values of keys, and names of tables, that no call reaches.
     stuck: BTreeSet<String>,
+    /// Whether the groups of a FIFO queue write one another's keys, whose order nothing keeps then.
+    share_keys: bool,
+}
+
+/// What kind of queue a scene has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Standard,
+    /// Of groups that have keys of their own.
+    Fifo,
+    /// Of groups that write one another's keys.
+    FifoOfSharedKeys,
 }
 
 impl Scene {
-    fn new(random: &mut Random, seed: u64, is_fifo: bool) -> Self {
+    fn new(random: &mut Random, seed: u64, kind: Kind) -> Self {
+        let (is_fifo, share_keys) = (kind != Kind::Standard, kind == Kind::FifoOfSharedKeys);
         let table = FakeDynamoDb::new(&["id"], faults(random, is_fifo), seed);
         let quarantine = random.percent(70).then(|| FakeSqs::new(queue_faults(random), seed));
         let handler = handler_of(&table, seed, quarantine.as_ref().map(FakeSqs::quarantine), |most| most / 2);
         let count = 1 + random.below(if is_fifo { 10 } else { 60 }) as usize;
         let messages: Vec<Sent> = (0..count)
             .map(|number| {
-                // those of one scope are delivered together
-                let scope = format!("g{}", random.below(if is_fifo { 3 } else { 2 }));
-                let message = random_message(random, number, &scope, !is_fifo);
-                Sent { group: Some(scope), ..message }
+                // those of one group are delivered together
+                let group = format!("g{}", random.below(if is_fifo { 3 } else { 2 }));
+                let scope = if share_keys { "all" } else { group.as_str() };
+                let message = random_message(random, number, scope, kind != Kind::Fifo);
+                Sent { group: Some(group), ..message }
             })
             .collect();
         let mut scene = Self {
@@ -56,6 +70,7 @@ impl Scene {
             messages,
             initial: BTreeMap::new(),
             stuck: BTreeSet::new(),
+            share_keys,
         };
         scene.stick_some(random);
         scene.preset_some(random);
@@ -126,6 +141,7 @@ impl Scene {
     }
 
     async fn deliver(&mut self) {
+        let written_before = self.table.written().len();
         let before: BTreeMap<_, _> = self.all_writes().map(|write| (write.key(), self.state(&write.key()))).collect();
         let batch = |scope: Option<&str>| -> Vec<Sent> {
             let messages = self.waiting.iter().map(|&place| &self.messages[place]);
@@ -149,13 +165,15 @@ impl Scene {
             }
         }
         let delivered = self.waiting.iter().map(|&place| &self.messages[place]);
-        self.check_keys(&before, delivered, |sent| !returned.contains(&sent.message_id), &quarantined);
-        if self.is_fifo() {
-            self.check_groups(&returned);
+        if !self.share_keys {
+            self.check_keys(&before, delivered, |sent| !returned.contains(&sent.message_id), &quarantined);
         }
-        self.waiting.retain(|&place| returned.contains(&self.messages[place].message_id));
         // a deleted message does not come back, and what is late comes before what is returned does
         tokio::time::sleep(VISIBILITY).await;
+        if self.is_fifo() {
+            self.check_groups(&returned, written_before);
+        }
+        self.waiting.retain(|&place| returned.contains(&self.messages[place].message_id));
     }
 
     /// Every key holds what its messages, one after another, may have made of what was there before.
@@ -195,28 +213,35 @@ impl Scene {
     }
 
     /// Within a group nothing is written after what is returned and may be stored another time, and nothing out of order.
-    fn check_groups(&self, returned: &BTreeSet<String>) {
+    /// `written_before` writes are of earlier deliveries.
+    fn check_groups(&self, returned: &BTreeSet<String>, written_before: usize) {
+        let all = self.table.written();
+        let notes = all[written_before..].iter().filter_map(|written| state_of(written.item.as_ref()));
+        let notes: BTreeSet<String> = notes.map(|(_, note)| note).collect();
         let groups: BTreeSet<_> = self.messages.iter().filter_map(|sent| sent.group.clone()).collect();
         for group in groups {
             let is_member = |sent: &&Sent| sent.group.as_ref() == Some(&group) && !sent.is_poison();
             let waiting = self.waiting.iter().map(|&place| &self.messages[place]).filter(is_member);
             let after = waiting.skip_while(|sent| !returned.contains(&sent.message_id));
-            for sent in after {
+            for (place, sent) in after.enumerate() {
                 assert!(
                     returned.contains(&sent.message_id),
                     "acknowledged after a message of its group that is not: {sent:?}"
                 );
+                let is_written = sent.writes().iter().any(|write| notes.contains(&write.note));
+                assert!(place == 0 || !is_written, "written after a message of its group that is returned: {sent:?}");
             }
         }
         let place = |note: &str| {
             let of_note = |sent: &Sent| !sent.is_poison() && sent.writes().iter().any(|write| write.note == note);
             self.messages.iter().position(of_note)
         };
-        let mut last: BTreeMap<(String, String), usize> = BTreeMap::new();
-        for written in self.table.written() {
+        let mut last: BTreeMap<_, usize> = BTreeMap::new();
+        for written in all {
             let Some((_, note)) = state_of(written.item.as_ref()) else { continue };
             let Some(place) = place(&note) else { continue };
-            let last = last.entry((written.table, written.key)).or_insert(place);
+            let group = self.messages[place].group.as_ref();
+            let last = last.entry((group, written.table, written.key)).or_insert(place);
             assert!(*last <= place, "message {place} was written after message {last}, whose item it overwrites");
             *last = place;
         }
@@ -258,7 +283,7 @@ impl Scene {
             self.deliver().await;
         }
         self.check_waiting();
-        if self.is_fifo() {
+        if self.is_fifo() && !self.share_keys {
             let is_acknowledged =
                 |sent: &Sent| !self.waiting.iter().any(|&place| self.messages[place].message_id == sent.message_id);
             self.check_keys(&self.initial, self.messages.iter(), is_acknowledged, &self.quarantined());
@@ -290,13 +315,13 @@ fn queue_faults(random: &mut Random) -> QueueFaults {
     QueueFaults { failed: some(60), silent: some(30), refused: some(50), largest_call }
 }
 
-async fn run_seeds(seeds: impl IntoIterator<Item = u64>, is_fifo: bool) {
+async fn run_seeds(seeds: impl IntoIterator<Item = u64>, kind: Kind) {
     super::silence_planned_panics();
     let mut failed = Vec::new();
     for seed in seeds {
         let outcome = tokio::spawn(async move {
             let mut random = Random::new(seed);
-            Scene::new(&mut random, seed, is_fifo).run().await;
+            Scene::new(&mut random, seed, kind).run().await;
         });
         if outcome.await.is_err() {
             failed.push(seed);
@@ -314,10 +339,15 @@ fn seeds() -> std::ops::Range<u64> {
 
 #[tokio::test(start_paused = true)]
 async fn whatever_fails_a_message_of_a_standard_queue_is_applied_quarantined_or_returned() {
-    run_seeds(seeds(), false).await;
+    run_seeds(seeds(), Kind::Standard).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn whatever_fails_a_fifo_group_is_applied_in_its_order() {
-    run_seeds(seeds(), true).await;
+    run_seeds(seeds(), Kind::Fifo).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_fails_groups_that_share_keys_keep_their_order_and_hold_up_no_other() {
+    run_seeds(seeds(), Kind::FifoOfSharedKeys).await;
 }

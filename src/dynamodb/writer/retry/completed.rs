@@ -120,7 +120,31 @@ impl RetryLoop<'_> {
             return Some(job);
         }
         self.note(&ambiguous, cause);
+        self.release_other_groups(&ambiguous);
         job.without(&ambiguous)
+    }
+
+    /// Lets go what waits for items that are left unfinished only because two groups write one key. Groups have no order
+    /// among them: one that gets no response must not hold up another. What a version guards keeps its place.
+    fn release_other_groups(&mut self, ambiguous: &[Index]) {
+        for &index in ambiguous {
+            let item = self.item(index);
+            let (Some(fifo), Some(item)) = (&mut self.fifo, item) else { continue };
+            if self.items.version(item).is_some() {
+                continue;
+            }
+            let key = (item.table, self.items.key(item));
+            if fifo.active.get(&key) == Some(&index) {
+                fifo.active.remove(&key);
+            }
+            let followers = self.followers.remove(&index).unwrap_or_default();
+            let is_own = |other: &Index| self.item(*other).is_some_and(|other| other.message == item.message);
+            let (own, others): (Vec<_>, Vec<_>) = followers.into_iter().partition(is_own);
+            if !own.is_empty() {
+                self.followers.insert(index, own);
+            }
+            self.enqueue_distinct(Distinct::of(self.items, others.into_iter()));
+        }
     }
 
     /// Whether an item is left unfinished by a call without a response: something newer must be written after it, and the call
