@@ -5,17 +5,18 @@ use crate::avro::{Decoded, Undecoded};
 use crate::clock;
 use crate::decode::{DecodeBuffers, decode_message};
 use crate::dynamodb::item::ItemEncoder;
-use crate::dynamodb::writer::Writer;
+use crate::dynamodb::writer::{WriteTime, Writer};
 use crate::memory::Memory;
 use crate::metrics::{Invocation, Metrics};
 use crate::outcome::{Cause, Outcome, Reason, Rejection};
 use crate::progress::{Chunk, Progress};
-use crate::quarantine::{Quarantine, Rejected};
+use crate::quarantine::{EventQuarantine, Quarantine, Rejected};
 use crate::record::Interruption;
 use crate::report::{self, Stages};
 use crate::sqs::{BlockedGroups, Event, MalformedEvent, Message, Response};
 use crate::transcode::Transcoder;
 use crate::visibility::{Visibility, VisibilityFigures};
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::fmt;
 use std::ops::Range;
@@ -136,14 +137,15 @@ impl Handler {
 
         let mut progress = Progress::new(event.messages.len(), self.transcoder.mappings().len());
         let mut blocked = BlockedGroups::default();
+        let mut quarantine = self.quarantine.as_ref().map(Quarantine::of_event);
         let mut next = 0;
         while next < event.messages.len() && clock::now() < deadline {
             let before = clock::now();
             let chunk = self.decode(&event, next, now, payload.len(), deadline, &mut progress);
             let decoded = clock::now();
-            let until = chunk_deadline(chunk.positions.clone(), event.messages.len(), decoded, deadline);
+            let time = chunk_time(chunk.positions.clone(), event.messages.len(), decoded, deadline);
             next = chunk.positions.end;
-            self.write(&event, chunk, until, &mut progress, &mut blocked).await;
+            self.write(&event, chunk, time, &mut progress, &mut blocked, quarantine.as_mut()).await;
             progress.decode_time += decoded - before;
             progress.write_time += clock::now() - decoded;
         }
@@ -183,7 +185,8 @@ impl Handler {
         }
     }
 
-    /// Decodes messages from the one at `from` on, until the next one has no place in memory beside them or the time is over.
+    /// Decodes messages from the one at `from` on, until the next one has no place in memory beside them or would keep them from
+    /// being written in time.
     fn decode(
         &self,
         event: &Event<'_>,
@@ -194,7 +197,10 @@ impl Handler {
         progress: &mut Progress,
     ) -> Chunk {
         let most_bytes = self.memory.chunk_bytes(payload_bytes);
-        let is_over = || clock::now() >= deadline;
+        let chunk_until = decode_until(clock::now(), deadline);
+        let position = Cell::new(from);
+        // the first one may take all the time there is
+        let is_over = || clock::now() >= if position.get() == from { deadline } else { chunk_until };
         let mut encoder =
             self.transcoder.encoder(now, payload_bytes.min(most_bytes)).within(most_bytes).until(&is_over);
         let mut buffers = DecodeBuffers::bounded(most_bytes);
@@ -213,7 +219,11 @@ impl Handler {
             buffers = own;
             decoded
         };
-        let end = decode_chunk(&event.messages, from, &is_over, &mut encoder, progress, decode, too_large);
+        let is_over_before = |next: usize| {
+            position.set(next);
+            is_over()
+        };
+        let end = decode_chunk(&event.messages, from, is_over_before, &mut encoder, progress, decode, too_large);
         Chunk { positions: from..end, items: encoder.finish_event() }
     }
 
@@ -222,10 +232,13 @@ impl Handler {
         &self,
         event: &'e Event<'_>,
         chunk: Chunk,
-        deadline: Instant,
+        time: WriteTime,
         progress: &mut Progress,
         blocked: &mut BlockedGroups<'e>,
+        mut quarantine: Option<&mut EventQuarantine<'_>>,
     ) {
+        let WriteTime { deadline, .. } = time;
+        let writes_end = WriteTime { deadline: self.write_deadline(deadline), ..time };
         let Chunk { positions, items } = chunk;
         let items = Arc::new(items);
         let has_items = |position: usize| items.as_slice().binary_search_by_key(&position, |item| item.message).is_ok();
@@ -235,14 +248,14 @@ impl Handler {
         let rejected: Vec<usize> = positions.clone().collect();
         // what is rejected by now must not wait for the writes, which may take until the deadline
         let (report, taken) = tokio::join!(
-            self.writer.write(&items, groups.as_deref(), self.write_deadline(deadline)),
-            self.quarantine(event, progress, &rejected, deadline)
+            self.writer.write(&items, groups.as_deref(), writes_end),
+            self.quarantine(quarantine.as_deref_mut(), event, progress, &rejected, deadline)
         );
         let is_written = |position: usize| in_groups.as_ref().is_none_or(|among| among.contains(&position));
         let refused = progress.written(&items, report, is_written);
         blocked.update(event, positions, &mut progress.outcomes);
         progress.quarantined(taken);
-        let taken = self.quarantine(event, progress, &refused, deadline).await;
+        let taken = self.quarantine(quarantine, event, progress, &refused, deadline).await;
         progress.quarantined(taken);
     }
 
@@ -258,12 +271,13 @@ impl Handler {
     /// Sends those of the messages that are rejected to the quarantine queue, if there is one, and says which it has taken.
     async fn quarantine(
         &self,
+        quarantine: Option<&mut EventQuarantine<'_>>,
         event: &Event<'_>,
         progress: &Progress,
         positions: &[usize],
         deadline: Instant,
     ) -> HashSet<usize> {
-        let Some(quarantine) = &self.quarantine else { return HashSet::new() };
+        let Some(quarantine) = quarantine else { return HashSet::new() };
         let rejected: Vec<_> =
             positions.iter().filter_map(|&position| self.rejected(event, progress, position)).collect();
         quarantine.send(&rejected, deadline).await
@@ -279,14 +293,26 @@ impl Handler {
     }
 }
 
-/// When the writes of a chunk end: the last one's at `deadline`, another's when it has had its share of the time, by its number of
-/// messages. An item that fails for ever would leave none to the chunks behind its own.
-fn chunk_deadline(positions: Range<usize>, messages: usize, now: Instant, deadline: Instant) -> Instant {
-    let (its_own, left) = (positions.len(), messages.saturating_sub(positions.start));
-    if positions.end >= messages || left == 0 {
-        return deadline;
+/// The part of the time that is left which a chunk may take to be decoded, as a divisor. Later, its messages would have no time to
+/// be written because of slow ones behind them.
+const DECODE_TIME: u32 = 8;
+
+/// When no message is added to a chunk any more.
+fn decode_until(now: Instant, deadline: Instant) -> Instant {
+    now + deadline.saturating_duration_since(now) / DECODE_TIME
+}
+
+/// The time to write a chunk: the last one has all that is left. Another has its share by its number of messages, so that an item
+/// that fails for ever leaves the rest to the chunks behind its own; and up to half of what is left while it gets on, for
+/// one message may hold more than all others.
+fn chunk_time(positions: Range<usize>, messages: usize, now: Instant, deadline: Instant) -> WriteTime {
+    let (its_own, behind) = (positions.len(), messages.saturating_sub(positions.end));
+    if behind == 0 {
+        return WriteTime { share: deadline, deadline };
     }
-    now + deadline.saturating_duration_since(now).mul_f64(its_own as f64 / left as f64)
+    let left = deadline.saturating_duration_since(now);
+    let share = now + left.mul_f64(its_own as f64 / (its_own + behind) as f64);
+    WriteTime { share, deadline: share.max(now + left / 2) }
 }
 
 /// Decodes messages from the one at `from` on into `encoder`, and returns the position behind the last. A message that panics
@@ -295,14 +321,14 @@ fn chunk_deadline(positions: Range<usize>, messages: usize, now: Instant, deadli
 fn decode_chunk<'e>(
     messages: &'e [Message<'e>],
     from: usize,
-    is_over: &dyn Fn() -> bool,
+    is_over_before: impl Fn(usize) -> bool,
     encoder: &mut ItemEncoder<'e>,
     progress: &mut Progress,
     mut decode: impl FnMut(&'e Message<'e>, usize, &mut ItemEncoder<'e>) -> Result<Decoded, Undecoded<Rejection>>,
     too_large: impl Fn() -> Rejection,
 ) -> usize {
     for (position, message) in messages.iter().enumerate().skip(from) {
-        if is_over() {
+        if is_over_before(position) {
             return position;
         }
         let rejection = match catch_unwind(AssertUnwindSafe(|| decode(message, position, encoder))) {
@@ -410,7 +436,7 @@ mod tests {
             encode(encoder, records).unwrap();
             Ok(Decoded { format: WireFormat::Container, subject: SubjectId(0), version: None, records })
         };
-        let end = decode_chunk(&event.messages, 0, &|| false, &mut encoder, &mut progress, decode, || unreachable!());
+        let end = decode_chunk(&event.messages, 0, |_| false, &mut encoder, &mut progress, decode, || unreachable!());
         assert_eq!(end, fakes.len());
         let items = encoder.finish_event();
         (items.as_slice().iter().map(|item| item.message).collect(), progress)

@@ -2,6 +2,7 @@
 //! be sent again unchanged. Pure.
 
 use super::Rejected;
+use crate::outcome::Reason;
 use crate::sqs::OriginalAttribute;
 use aws_sdk_sqs::primitives::Blob;
 use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry};
@@ -62,7 +63,11 @@ fn attributes(rejected: &Rejected<'_>) -> HashMap<String, MessageAttributeValue>
     let mut all: HashMap<_, _> =
         ours.filter_map(|(name, value)| Some((name.to_owned(), string(&escaped(value))?))).collect();
 
-    let originals: BTreeMap<String, OriginalAttribute> = message.original_attributes().into_iter().collect();
+    let mut originals: BTreeMap<String, OriginalAttribute> = message.original_attributes().into_iter().collect();
+    // one that comes back from a quarantine queue as it was there: within one another, they would grow each time
+    if is_quarantined(&originals) {
+        restore(&mut originals);
+    }
     let clashes = |name: &String| OURS.contains(&name.as_str()) || name == ORIGINAL_ATTRIBUTES;
     let all_fit = originals.len() + all.len() <= MAX_ATTRIBUTES && !originals.keys().any(clashes);
     let (beside, within): (BTreeMap<_, _>, BTreeMap<_, _>) =
@@ -94,6 +99,15 @@ pub fn restore(attributes: &mut BTreeMap<String, OriginalAttribute>) -> Option<A
     attributes.retain(|name, _| !OURS.contains(&name.as_str()) && name != ORIGINAL_ATTRIBUTES);
     attributes.extend(within.into_iter().flatten());
     Some(Addition { reason, subject })
+}
+
+/// Whether these attributes are a message's in the quarantine queue. A producer's own `reason` alone does not make it one.
+fn is_quarantined(attributes: &BTreeMap<String, OriginalAttribute>) -> bool {
+    let text = |name| attributes.get(name).and_then(|attribute: &OriginalAttribute| attribute.string_value.as_deref());
+    let is_ours = |code| Reason::ALL.iter().any(|reason| reason.code() == code);
+    text("reason").is_some_and(is_ours)
+        && text("receive_count").is_some_and(|count| count.parse::<u32>().is_ok())
+        && text("source_message_id").is_some()
 }
 
 /// Escapes what SQS takes in no attribute: `U+FFFE` becomes `\u{fffe}`.
@@ -153,7 +167,7 @@ pub(super) fn size(entry: &SendMessageBatchRequestEntry) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outcome::{Reason, Rejection};
+    use crate::outcome::Rejection;
     use crate::sqs::Event;
     use serde_json::{Value, json};
 
@@ -252,6 +266,40 @@ mod tests {
         }
     }
 
+    /// The attributes of an entry, as they come in an event.
+    fn attributes_of(entry: &SendMessageBatchRequestEntry) -> BTreeMap<String, OriginalAttribute> {
+        let attribute = |(name, value): (&String, &MessageAttributeValue)| {
+            let attribute = OriginalAttribute {
+                data_type: value.data_type().to_owned(),
+                string_value: value.string_value().map(str::to_owned),
+                binary_value: value.binary_value().map(|blob| base64_simd::STANDARD.encode_to_string(blob)),
+            };
+            (name.clone(), attribute)
+        };
+        entry.message_attributes().unwrap().iter().map(attribute).collect()
+    }
+
+    #[test]
+    fn a_message_that_is_quarantined_again_has_the_same_attributes_as_the_first_time() {
+        let mut clashing = foreign(7);
+        clashing["operation"] = text("delete");
+        for originals in
+            [json!({}), foreign(2), clashing, json!({"reason": text("truncated"), "detail": text("theirs")})]
+        {
+            let first = attributes_of(&sent(&originals, None, "why"));
+            let mut again = first.clone();
+            for _ in 0..3 {
+                again = attributes_of(&sent(&serde_json::to_value(&again).unwrap(), None, "why"));
+                assert_eq!(again, first);
+            }
+            restore(&mut again).unwrap();
+            assert_eq!(
+                serde_json::to_value(&again).unwrap().as_object().unwrap().len(),
+                originals.as_object().unwrap().len()
+            );
+        }
+    }
+
     #[test]
     fn what_is_restored_has_the_attributes_that_the_message_came_with() {
         let mut read = json!({"operation": text("delete")});
@@ -265,15 +313,7 @@ mod tests {
         ];
         for originals in originals {
             let sent = sent(&originals, None, "why");
-            let attribute = |(name, value): (&String, &MessageAttributeValue)| {
-                let attribute = OriginalAttribute {
-                    data_type: value.data_type().to_owned(),
-                    string_value: value.string_value().map(str::to_owned),
-                    binary_value: value.binary_value().map(|blob| base64_simd::STANDARD.encode_to_string(blob)),
-                };
-                (name.clone(), attribute)
-            };
-            let mut attributes: BTreeMap<_, _> = sent.message_attributes().unwrap().iter().map(attribute).collect();
+            let mut attributes = attributes_of(&sent);
             let addition = restore(&mut attributes).unwrap();
             assert_eq!(addition, Addition { reason: "truncated".into(), subject: Some("order".into()) });
             let expected: BTreeMap<String, OriginalAttribute> = serde_json::from_value(originals).unwrap();

@@ -11,7 +11,7 @@ use crate::outcome::Rejection;
 use crate::refusals::Refusals;
 use crate::sqs::Message;
 use aws_sdk_sqs::Client;
-use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
+use aws_sdk_sqs::types::{SendMessageBatchRequestEntry, SendMessageBatchResultEntry};
 use std::collections::HashSet;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -39,6 +39,16 @@ pub(crate) struct Rejected<'a> {
     pub(crate) subject: Option<&'a str>,
 }
 
+/// The quarantine of one event.
+pub(crate) struct EventQuarantine<'q> {
+    quarantine: &'q Quarantine,
+    /// The ids of the messages that the queue has taken. A standard queue may deliver one twice in an event.
+    taken: HashSet<String>,
+    /// Whether the queue was reached by all calls so far. One that is silent costs the time of its calls once and not for each
+    /// chunk.
+    is_reached: bool,
+}
+
 /// What came of one call.
 enum Sent {
     /// The queue has taken the messages at these positions.
@@ -47,6 +57,8 @@ enum Sent {
     Refused,
     /// The queue was not reached, or lets nothing in: further calls are in vain.
     NotReached,
+    /// The deadline came first, which says nothing of the queue.
+    OutOfTime,
 }
 
 impl Quarantine {
@@ -55,31 +67,9 @@ impl Quarantine {
         Self { client, queue_url }
     }
 
-    /// Sends the messages, until the deadline, and returns the positions of those the queue has taken.
-    pub(crate) async fn send(&self, rejected: &[Rejected<'_>], deadline: Instant) -> HashSet<usize> {
-        let refusals = Refusals::default();
-        let to_fifo = self.queue_url.ends_with(".fifo");
-        let entries = rejected.iter().filter_map(|rejected| entry::entry(rejected, to_fifo)).filter_map(fitting);
-        let mut waiting = entry::batches(entries.collect()).into_iter();
-        let mut calls = JoinSet::new();
-        let mut taken = HashSet::new();
-        loop {
-            while calls.len() < CALLS_IN_FLIGHT
-                && clock::now() < deadline
-                && let Some(batch) = waiting.next()
-            {
-                calls.spawn(self.clone().send_batch(batch, deadline, refusals.clone()));
-            }
-            match calls.join_next().await {
-                Some(Ok(Some(positions))) => taken.extend(positions),
-                Some(Ok(None)) => waiting = Vec::new().into_iter(),
-                // a call that panicked has taken nothing
-                Some(Err(_)) => {}
-                None => break,
-            }
-        }
-        refusals.log(|cause, count| tracing::warn!(cause, count, "quarantine queue did not take messages"));
-        taken
+    /// Its work on one event.
+    pub(crate) fn of_event(&self) -> EventQuarantine<'_> {
+        EventQuarantine { quarantine: self, taken: HashSet::new(), is_reached: true }
     }
 
     /// Sends a batch, and its messages one by one if the queue refuses it as a whole: one too large for the queue must not keep
@@ -94,6 +84,7 @@ impl Quarantine {
         match self.call(batch, deadline, &refusals).await {
             Sent::Taken(positions) => return Some(positions),
             Sent::NotReached => return None,
+            Sent::OutOfTime => return Some(HashSet::new()),
             Sent::Refused => {}
         }
         let mut taken = HashSet::new();
@@ -107,7 +98,7 @@ impl Quarantine {
                         break;
                     }
                     Sent::Refused => {}
-                    Sent::NotReached => return Some(taken),
+                    Sent::NotReached | Sent::OutOfTime => return Some(taken),
                 }
             }
         }
@@ -117,16 +108,17 @@ impl Quarantine {
     async fn call(&self, batch: Vec<SendMessageBatchRequestEntry>, deadline: Instant, refusals: &Refusals) -> Sent {
         let now = clock::now();
         if now >= deadline {
-            return Sent::NotReached;
+            return Sent::OutOfTime;
         }
         let sent: HashSet<String> = batch.iter().map(|entry| entry.id.clone()).collect();
         let call = self.client.send_message_batch().queue_url(&self.queue_url).set_entries(Some(batch)).send();
         match timeout_at(deadline.min(now + CALL_TIMEOUT), call).await {
             Ok(Ok(output)) => {
                 output.failed().iter().for_each(|failed| refusals.add(error_text::of_code(failed.code()), 1));
-                let positions = output.successful().iter().filter(|entry| sent.contains(entry.id()));
-                let positions = positions.filter_map(|entry| entry.id().parse().ok());
-                Sent::Taken(positions.collect())
+                let is_failed = |id: &str| output.failed().iter().any(|failed| failed.id() == id);
+                let ids = output.successful().iter().map(SendMessageBatchResultEntry::id);
+                let ids = ids.filter(|id| sent.contains(*id) && !is_failed(id));
+                Sent::Taken(ids.filter_map(|id| id.parse().ok()).collect())
             }
             Ok(Err(error)) => {
                 refusals.add(error_text::of_call(&error), sent.len());
@@ -135,9 +127,53 @@ impl Quarantine {
             }
             Err(_) => {
                 refusals.add("no response in time", sent.len());
-                Sent::NotReached
+                if now + CALL_TIMEOUT <= deadline { Sent::NotReached } else { Sent::OutOfTime }
             }
         }
+    }
+}
+
+impl EventQuarantine<'_> {
+    /// Sends the messages, until the deadline, each id once, and returns the positions of those the queue has taken.
+    pub(crate) async fn send(&mut self, rejected: &[Rejected<'_>], deadline: Instant) -> HashSet<usize> {
+        let mut seen: HashSet<&str> = HashSet::new();
+        let mut is_new = |id| !self.taken.contains(id) && seen.insert(id);
+        let once: Vec<_> = rejected.iter().filter(|rejected| is_new(rejected.message.id.as_ref())).collect();
+        let sent = self.send_each(&once, deadline).await;
+        let of_sent = once.iter().filter(|rejected| sent.contains(&rejected.position));
+        self.taken.extend(of_sent.map(|rejected| rejected.message.id.to_string()));
+        let is_taken = |rejected: &&Rejected<'_>| self.taken.contains(rejected.message.id.as_ref());
+        rejected.iter().filter(is_taken).map(|rejected| rejected.position).collect()
+    }
+
+    async fn send_each(&mut self, rejected: &[&Rejected<'_>], deadline: Instant) -> HashSet<usize> {
+        let mut taken = HashSet::new();
+        if !self.is_reached {
+            return taken;
+        }
+        let refusals = Refusals::default();
+        let to_fifo = self.quarantine.queue_url.ends_with(".fifo");
+        let entries = rejected.iter().filter_map(|rejected| entry::entry(rejected, to_fifo)).filter_map(fitting);
+        let mut waiting = entry::batches(entries.collect()).into_iter();
+        let mut calls = JoinSet::new();
+        loop {
+            while self.is_reached
+                && calls.len() < CALLS_IN_FLIGHT
+                && clock::now() < deadline
+                && let Some(batch) = waiting.next()
+            {
+                calls.spawn(self.quarantine.clone().send_batch(batch, deadline, refusals.clone()));
+            }
+            match calls.join_next().await {
+                Some(Ok(Some(positions))) => taken.extend(positions),
+                Some(Ok(None)) => self.is_reached = false,
+                // a call that panicked has taken nothing
+                Some(Err(_)) => {}
+                None => break,
+            }
+        }
+        refusals.log(|cause, count| tracing::warn!(cause, count, "quarantine queue did not take messages"));
+        taken
     }
 }
 

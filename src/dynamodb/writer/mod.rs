@@ -45,6 +45,18 @@ use tokio::time::{Instant, timeout_at};
 /// How long one call may take. A response later than this is worth less than another try.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// How long items that are not all written yet are worth waiting for without one getting through: the longest backoff.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// When writes end.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WriteTime {
+    /// From then on the writes go on only while items get through: others wait for the time.
+    pub(crate) share: Instant,
+    /// Nothing goes on after it.
+    pub(crate) deadline: Instant,
+}
+
 /// Writes items. One for the process; its limiters outlive the invocations.
 #[derive(Clone)]
 pub struct Writer {
@@ -97,10 +109,10 @@ impl Writer {
         })
     }
 
-    /// Writes `items`, all but the last of each key, and returns when each has its end or the deadline is there. Those of a
+    /// Writes `items`, all but the last of each key, and returns when each has its end or the time is over. Those of a
     /// FIFO queue go in the order of its `groups`; items of messages that are in no group are left unfinished.
-    pub(crate) async fn write(&self, items: &Arc<Items>, groups: Option<&[Group]>, deadline: Instant) -> WriteReport {
-        RetryLoop::new(self, items, groups, deadline).finish().await
+    pub(crate) async fn write(&self, items: &Arc<Items>, groups: Option<&[Group]>, time: WriteTime) -> WriteReport {
+        RetryLoop::new(self, items, groups, time).finish().await
     }
 
     fn table(&self, table: TableId) -> &str {

@@ -9,7 +9,7 @@ use super::backoff::Backoff;
 use super::delayed::{Delayed, Waiting};
 use super::order::{Group, GroupOrder, lets_pass};
 use super::queue::TableQueue;
-use super::{CallEnd, WriteOutcome, WriteReport, Writer};
+use super::{CallEnd, PATIENCE, WriteOutcome, WriteReport, WriteTime, Writer};
 use crate::clock;
 use crate::limiter::{ConcurrencyLimiter, Permit, any_permit};
 use std::cmp::Reverse;
@@ -28,7 +28,9 @@ const MAX_BYTES_IN_FLIGHT: usize = super::super::batch::MAX_BATCH_BYTES;
 pub(super) struct RetryLoop<'w> {
     writer: &'w Writer,
     items: &'w Arc<Items>,
-    deadline: Instant,
+    time: WriteTime,
+    /// When an item had its end last.
+    ended_at: Instant,
     /// What waits to be sent, by table.
     tables: Vec<TableQueue>,
     /// The table whose turn is next.
@@ -58,17 +60,13 @@ struct Fifo<'w> {
 
 impl<'w> RetryLoop<'w> {
     /// The writes of all `items` of a queue without order, or those of a FIFO queue in the order of its `groups`.
-    pub(super) fn new(
-        writer: &'w Writer,
-        items: &'w Arc<Items>,
-        groups: Option<&'w [Group]>,
-        deadline: Instant,
-    ) -> Self {
+    pub(super) fn new(writer: &'w Writer, items: &'w Arc<Items>, groups: Option<&'w [Group]>, time: WriteTime) -> Self {
         let count = items.as_slice().len();
         let mut run = Self {
             writer,
             items,
-            deadline,
+            time,
+            ended_at: clock::now(),
             tables: writer.limiters.iter().map(|_| TableQueue::default()).collect(),
             turn: 0,
             superseded: HashMap::new(),
@@ -169,7 +167,8 @@ impl<'w> RetryLoop<'w> {
     async fn write_all(&mut self) {
         loop {
             let now = clock::now();
-            if now >= self.deadline {
+            let until = self.end_of_time();
+            if now >= until {
                 return;
             }
             self.requeue_due(now);
@@ -187,7 +186,7 @@ impl<'w> RetryLoop<'w> {
             let limiters = waiting.iter().filter_map(|&table| Some((table, writer.limiters.get(table)?)));
             tokio::select! {
                 biased;
-                () = sleep_until(self.deadline) => return,
+                () = sleep_until(until) => return,
                 Some(end) = self.calls.join_next() => {
                     match end {
                         Ok(end) => self.on_completed(end, clock::now()),
@@ -197,9 +196,15 @@ impl<'w> RetryLoop<'w> {
                     }
                 }
                 (table, permit) = any_permit(limiters), if has_room && !waiting.is_empty() => self.start(table, permit),
-                () = until(due) => {}
+                () = sleep_until_some(due) => {}
             }
         }
+    }
+
+    /// When the writes end, if no further item gets through.
+    fn end_of_time(&self) -> Instant {
+        let WriteTime { share, deadline } = self.time;
+        share.max(self.ended_at + PATIENCE).min(deadline)
     }
 
     /// Lets what has waited long enough go again.
@@ -261,7 +266,7 @@ impl<'w> RetryLoop<'w> {
             }
         }
         self.bytes_in_flight += Writer::body_bytes(&job, self.items);
-        self.calls.spawn(self.writer.clone().call(job, Arc::clone(self.items), permit, self.deadline));
+        self.calls.spawn(self.writer.clone().call(job, Arc::clone(self.items), permit, self.time.deadline));
         let figures = &mut self.report.figures;
         figures.calls += 1;
         figures.most_in_flight = figures.most_in_flight.max(self.calls.len());
@@ -311,7 +316,7 @@ fn set(outcomes: &mut [WriteOutcome], index: Index, outcome: WriteOutcome) {
     }
 }
 
-async fn until(due: Option<Instant>) {
+async fn sleep_until_some(due: Option<Instant>) {
     match due {
         Some(due) => sleep_until(due).await,
         None => pending().await,

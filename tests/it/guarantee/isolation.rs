@@ -4,6 +4,7 @@ use super::messages::{AUDIT, ORDERS, Sent, Subject, Write, state_of};
 use super::{good, handler, invoke, noted};
 use crate::support::fake_dynamodb::{FakeDynamoDb, Faults, StickyFault};
 use crate::support::fake_sqs::{FakeSqs, QueueFaults};
+use avro_ingest::handler::Context;
 use avro_ingest::memory::Memory;
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -240,4 +241,102 @@ async fn a_call_that_panics_keeps_no_room_from_the_others() {
     let (returned, _) = invoke(&handler, &batch, "standard").await;
     assert!(returned.len() <= 4 * 25, "only the items of the calls that panicked: {}", returned.len());
     assert!(started.elapsed() < Duration::from_secs(20), "and without waiting: {:?}", started.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_fills_a_chunk_has_the_time_to_be_written_before_many_others() {
+    let table = healthy();
+    let handler = handler(&table, 49).with_memory(Memory::new(Some(64), 1));
+    // each takes more than half of the memory, and so a chunk
+    let large = |number: usize| {
+        let note = "n".repeat(600);
+        let item = |place: usize| write_of(Subject::Plain, &format!("large{number}.{place}"), 0, &note);
+        Sent::container(&format!("large{number}"), Subject::Plain, (0..3_000).map(item).collect())
+    };
+    let mut batch: Vec<Sent> = (0..2).map(large).collect();
+    batch.extend((0..500).map(good));
+    let (returned, _) = invoke(&handler, &batch, "standard").await;
+    assert!(returned.is_empty(), "{returned:?}");
+}
+
+/// In real time: what is slow here is decoding.
+#[tokio::test]
+async fn messages_that_are_slow_to_decode_leave_the_time_to_write_those_before_them() {
+    let table = healthy();
+    let handler = handler(&table, 49);
+    let note = "n".repeat(100);
+    let item = |number: usize| write_of(Subject::Plain, &format!("slow{number}"), 0, &note);
+    let slow = Sent::container("slow", Subject::Plain, (0..9_000).map(item).collect());
+    // each has a broken end, and so no item
+    let body = format!("{}AAAA", slow.body.trim_end_matches('=').get(..slow.body.len() / 4 * 4 - 4).unwrap());
+    let mut batch: Vec<Sent> = (0..3).map(good).collect();
+    batch.extend((0..100).map(|number| Sent::undecodable(&format!("slow{number}"), &body)));
+    let event = json!({"Records": batch.iter().map(|sent| sent.record("standard")).collect::<Vec<_>>()}).to_string();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let context = Context { deadline: now + Duration::from_secs(4), ..Context::default() };
+    let answer = handler.handle(event.as_bytes(), &context).await;
+    let returned: BTreeSet<String> = answer.response.unwrap().failures().map(str::to_owned).collect();
+    assert!(returned.contains("slow99"), "there was not time for all: {}", returned.len());
+    assert_eq!(table.count(), 3);
+    assert!((0..3).all(|number| !returned.contains(&format!("m{number}"))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_quarantine_queue_costs_an_event_of_many_chunks_one_call() {
+    let (table, queue) = (healthy(), FakeSqs::new(QueueFaults { silent: 100, ..QueueFaults::default() }, 1));
+    let handler = super::handler_of(&table, 49, Some(queue.quarantine()), |most| most / 2);
+    let handler = handler.with_memory(Memory::new(Some(64), 1));
+    let note = "n".repeat(350_000);
+    let mut batch: Vec<Sent> = (0..80).map(|number| noted(number, &note)).collect();
+    batch.extend((80..90).map(|number| noted(number, "poison")));
+    (0..8).for_each(|place| batch.insert(place * 10, Sent::undecodable(&format!("bad{place}"), "%%%")));
+    let started = Instant::now();
+    let (returned, _) = invoke(&handler, &batch, "standard").await;
+    assert_eq!(returned.len(), 18, "{returned:?}");
+    assert!(started.elapsed() < Duration::from_secs(6), "{:?}", started.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_comes_twice_in_an_event_is_quarantined_once() {
+    let (table, queue) = (healthy(), FakeSqs::new(QueueFaults::default(), 1));
+    let handler = super::handler_of(&table, 49, Some(queue.quarantine()), |most| most / 2);
+    let handler = handler.with_memory(Memory::new(Some(64), 1));
+    // the second time in another chunk, for one
+    let mut batch: Vec<Sent> = (0..20).map(|number| noted(number, &"n".repeat(350_000))).collect();
+    let rejected = [Sent::undecodable("bad", "%%%"), noted(99, "poison")];
+    for place in [20, 1, 0] {
+        rejected.iter().for_each(|sent| batch.insert(place, sent.clone()));
+    }
+    let event = json!({"Records": batch.iter().map(|sent| sent.record("standard")).collect::<Vec<_>>()}).to_string();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let context = Context { deadline: now + Duration::from_secs(20), ..Context::default() };
+    let answer = handler.handle(event.as_bytes(), &context).await;
+    assert_eq!(answer.response.unwrap().failures().count(), 0);
+    let ids: Vec<_> = queue
+        .taken()
+        .iter()
+        .map(|entry| entry["MessageAttributes"]["source_message_id"]["StringValue"].clone())
+        .collect();
+    assert_eq!(ids, ["bad", "m99"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_the_quarantine_queue_calls_taken_and_refused_is_returned() {
+    let (table, queue) = (healthy(), FakeSqs::new(QueueFaults { contradicted: 100, ..QueueFaults::default() }, 1));
+    let handler = super::handler_of(&table, 1, Some(queue.quarantine()), |most| most / 2);
+    let (returned, _) = invoke(&handler, &[noted(0, "poison")], "standard").await;
+    assert_eq!(returned.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn items_that_always_fail_in_each_of_many_chunks_leave_time_to_all_others() {
+    let table = healthy();
+    let handler = handler(&table, 49).with_memory(Memory::new(Some(64), 1));
+    // a control character takes six bytes on its way to the table: nine such items fill a chunk
+    let note = "\u{1}".repeat(75_000);
+    let batch: Vec<Sent> = (0..100).map(|number| noted(number, &note)).collect();
+    let stuck: BTreeSet<String> = (0..100).step_by(7).map(|number| format!("m{number}")).collect();
+    stuck.iter().for_each(|id| table.stick(&id.replace('m', "o"), StickyFault::ServerError));
+    let (returned, _) = invoke(&handler, &batch, "standard").await;
+    assert_eq!(returned, stuck);
 }

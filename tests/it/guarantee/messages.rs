@@ -143,7 +143,7 @@ impl Sent {
         Self { message_id: message_id.to_owned(), group: None, body, writes: Some(writes) }
     }
 
-    fn undecodable(message_id: &str, body: &str) -> Self {
+    pub fn undecodable(message_id: &str, body: &str) -> Self {
         Self { message_id: message_id.to_owned(), group: None, body: body.to_owned(), writes: None }
     }
 

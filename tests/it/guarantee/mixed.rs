@@ -312,7 +312,7 @@ fn faults(random: &mut Random, is_fifo: bool) -> Faults {
 fn queue_faults(random: &mut Random) -> QueueFaults {
     let largest_call = random.percent(20).then_some(3);
     let mut some = |most: u64| if random.percent(40) { random.below(most) } else { 0 };
-    QueueFaults { failed: some(60), silent: some(30), refused: some(50), largest_call }
+    QueueFaults { failed: some(60), silent: some(30), refused: some(50), contradicted: some(20), largest_call }
 }
 
 async fn run_seeds(seeds: impl IntoIterator<Item = u64>, kind: Kind) {

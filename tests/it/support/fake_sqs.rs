@@ -24,6 +24,8 @@ pub struct QueueFaults {
     pub silent: u64,
     /// Of messages: refused while their neighbours are taken.
     pub refused: u64,
+    /// Of messages: said to be taken and refused, and not taken.
+    pub contradicted: u64,
     /// Calls of more messages than this are refused for their size.
     pub largest_call: Option<usize>,
 }
@@ -97,7 +99,11 @@ impl HttpTransport for FakeSqs {
             let State { faults, random, taken } = &mut *queue.0.lock().unwrap();
             let (mut successful, mut failed) = (Vec::new(), Vec::new());
             for entry in entries {
-                if random.percent(faults.refused) {
+                let is_contradicted = random.percent(faults.contradicted);
+                if is_contradicted {
+                    successful.push(json!({"Id": entry["Id"], "MessageId": "m", "MD5OfMessageBody": "0"}));
+                }
+                if is_contradicted || random.percent(faults.refused) {
                     failed.push(json!({"Id": entry["Id"], "SenderFault": false, "Code": "InternalError"}));
                 } else {
                     let digest = "00000000000000000000000000000000";

@@ -1,6 +1,7 @@
 //! What each response means for the items of its call: their end, another attempt, or a doubt that others settle.
 
 use super::{RetryLoop, items_of, set};
+use crate::clock;
 use crate::dynamodb::batch::{Distinct, Index};
 use crate::dynamodb::mapping::TableId;
 use crate::dynamodb::response::{CallError, Throttle, WriteResponse};
@@ -247,6 +248,9 @@ impl RetryLoop<'_> {
 
     /// Ends items, and lets go what waited for them.
     pub(super) fn end(&mut self, items: &[Index], outcome: &WriteOutcome) {
+        if !items.is_empty() {
+            self.ended_at = clock::now();
+        }
         for &index in items {
             set(&mut self.report.outcomes, index, outcome.clone());
             let Some(item) = self.item(index) else { continue };
