@@ -133,7 +133,6 @@ impl Writer {
 
     async fn call(self, job: Job, items: Arc<Items>, permit: Permit, deadline: Instant) -> CallEnd {
         let started = clock::now();
-        let body_bytes = Self::body_bytes(&job, &items);
         let mut bytes = 0;
         let response = async {
             match &job.write {
@@ -168,7 +167,7 @@ impl Writer {
             Some(outcome) => permit.record(outcome, latency, now),
             None => drop(permit),
         }
-        CallEnd { job, result, latency, bytes, body_bytes }
+        CallEnd { job, result, latency, bytes }
     }
 }
 
@@ -220,6 +219,4 @@ struct CallEnd {
     result: Result<WriteResponse, CallError>,
     latency: Duration,
     bytes: usize,
-    /// What was counted as in flight for it.
-    body_bytes: usize,
 }

@@ -18,7 +18,7 @@ use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::task::JoinSet;
+use tokio::task::{self, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
 /// A call starts while the bodies in flight have fewer bytes: the most of one call. So there are never more than twice as many.
@@ -43,7 +43,8 @@ pub(super) struct RetryLoop<'w> {
     fifo: Option<Fifo<'w>>,
     delayed: BinaryHeap<Reverse<Delayed>>,
     calls: JoinSet<CallEnd>,
-    bytes_in_flight: usize,
+    /// About as many bytes as each call's body has. Kept here: a call that panics does not say them.
+    bytes_in_flight: HashMap<task::Id, usize>,
     /// How often each item was sent.
     attempts: Vec<u8>,
     /// Why each item's last call failed.
@@ -74,7 +75,7 @@ impl<'w> RetryLoop<'w> {
             fifo: None,
             delayed: BinaryHeap::new(),
             calls: JoinSet::new(),
-            bytes_in_flight: 0,
+            bytes_in_flight: HashMap::new(),
             attempts: vec![0; count],
             causes: vec![None; count],
             report: WriteReport {
@@ -181,18 +182,17 @@ impl<'w> RetryLoop<'w> {
                 }
                 return;
             }
-            let has_room = self.bytes_in_flight < MAX_BYTES_IN_FLIGHT;
+            let has_room = self.has_room();
             let writer = self.writer;
             let limiters = waiting.iter().filter_map(|&table| Some((table, writer.limiters.get(table)?)));
             tokio::select! {
                 biased;
                 () = sleep_until(until) => return,
-                Some(end) = self.calls.join_next() => {
-                    match end {
-                        Ok(end) => self.on_completed(end, clock::now()),
-                        // a call that panicked has left its items as they were, unfinished, and does not say its bytes
-                        Err(_) if self.calls.is_empty() => self.bytes_in_flight = 0,
-                        Err(_) => {}
+                Some(end) = self.calls.join_next_with_id() => {
+                    self.bytes_in_flight.remove(&end.as_ref().map_or_else(JoinError::id, |(id, _)| *id));
+                    // a call that panicked has left its items as they were, unfinished
+                    if let Ok((_, end)) = end {
+                        self.on_completed(end, clock::now());
                     }
                 }
                 (table, permit) = any_permit(limiters), if has_room && !waiting.is_empty() => self.start(table, permit),
@@ -238,7 +238,7 @@ impl<'w> RetryLoop<'w> {
     fn start_all(&mut self) {
         let count = self.tables.len();
         let mut idle = 0;
-        while idle < count && self.bytes_in_flight < MAX_BYTES_IN_FLIGHT {
+        while idle < count && self.has_room() {
             let table = self.turn % count;
             self.turn = table + 1;
             let is_waiting = self.tables.get(table).is_some_and(|queue| !queue.is_empty());
@@ -250,6 +250,10 @@ impl<'w> RetryLoop<'w> {
                 None => idle += 1,
             }
         }
+    }
+
+    fn has_room(&self) -> bool {
+        self.bytes_in_flight.values().sum::<usize>() < MAX_BYTES_IN_FLIGHT
     }
 
     fn start(&mut self, table: usize, permit: Permit) {
@@ -265,8 +269,9 @@ impl<'w> RetryLoop<'w> {
                 *attempts = attempts.saturating_add(1);
             }
         }
-        self.bytes_in_flight += Writer::body_bytes(&job, self.items);
-        self.calls.spawn(self.writer.clone().call(job, Arc::clone(self.items), permit, self.time.deadline));
+        let bytes = Writer::body_bytes(&job, self.items);
+        let call = self.calls.spawn(self.writer.clone().call(job, Arc::clone(self.items), permit, self.time.deadline));
+        self.bytes_in_flight.insert(call.id(), bytes);
         let figures = &mut self.report.figures;
         figures.calls += 1;
         figures.most_in_flight = figures.most_in_flight.max(self.calls.len());

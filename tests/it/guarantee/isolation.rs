@@ -340,3 +340,16 @@ async fn items_that_always_fail_in_each_of_many_chunks_leave_time_to_all_others(
     let (returned, _) = invoke(&handler, &batch, "standard").await;
     assert_eq!(returned, stuck);
 }
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_panic_beside_one_without_response_keep_no_room_from_the_others() {
+    super::silence_planned_panics();
+    let table = FakeDynamoDb::new(&["id"], Faults { panic: 100, ..Faults::default() }, 1);
+    table.stick("silent", StickyFault::Silent);
+    table.heal_after(3);
+    let handler = handler(&table, 49);
+    let mut batch: Vec<Sent> = (0..125).map(|number| noted(number, &"n".repeat(350_000))).collect();
+    batch.push(Sent::single("silent", write_of(Subject::Audit, "silent", 0, "note")));
+    let (returned, _) = invoke(&handler, &batch, "standard").await;
+    assert!(returned.len() <= 2 * 25 + 1, "only the items of the calls that failed: {}", returned.len());
+}

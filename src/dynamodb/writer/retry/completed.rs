@@ -18,8 +18,7 @@ use tokio::time::Instant;
 const DOUBTS_ARE_CERTAIN: usize = crate::dynamodb::batch::MAX_BATCH_ITEMS;
 
 impl RetryLoop<'_> {
-    pub(super) fn on_completed(&mut self, CallEnd { job, result, latency, bytes, body_bytes }: CallEnd, now: Instant) {
-        self.bytes_in_flight = self.bytes_in_flight.saturating_sub(body_bytes);
+    pub(super) fn on_completed(&mut self, CallEnd { job, result, latency, bytes }: CallEnd, now: Instant) {
         let figures = &mut self.report.figures;
         figures.latencies.push(latency);
         figures.bytes += bytes;
