@@ -109,21 +109,26 @@ fn decided(items: &Items, versions: &[Index]) -> Option<Index> {
 pub(crate) struct WriteBatch {
     table: TableId,
     items: Vec<Index>,
-    bytes: usize,
+}
+
+/// The bytes of an item as it is sent, with what stands around it.
+fn sent_bytes(items: &Items, index: Index) -> usize {
+    items.as_slice().get(index).map_or(0, |item| items.attributes(item).len()) + ITEM_OVERHEAD
 }
 
 impl WriteBatch {
     /// Takes as many items from the front of `waiting` as one call holds. They come from one [`Distinct`] and one table.
     pub(crate) fn take(items: &Items, table: TableId, waiting: &mut VecDeque<Index>) -> Option<Self> {
-        let mut batch = Self { table, items: Vec::with_capacity(waiting.len().min(MAX_BATCH_ITEMS)), bytes: 0 };
+        let mut batch = Self { table, items: Vec::with_capacity(waiting.len().min(MAX_BATCH_ITEMS)) };
+        let mut batch_bytes = 0;
         while let Some(&index) = waiting.front() {
-            let bytes = items.as_slice().get(index).map_or(0, |item| items.attributes(item).len()) + ITEM_OVERHEAD;
-            let full = batch.items.len() == MAX_BATCH_ITEMS || batch.bytes + bytes > MAX_BATCH_BYTES - PREFIX_ROOM;
+            let bytes = sent_bytes(items, index);
+            let full = batch.items.len() == MAX_BATCH_ITEMS || batch_bytes + bytes > MAX_BATCH_BYTES - PREFIX_ROOM;
             if full && !batch.items.is_empty() {
                 break;
             }
             batch.items.push(index);
-            batch.bytes += bytes;
+            batch_bytes += bytes;
             waiting.pop_front();
         }
         (!batch.items.is_empty()).then_some(batch)
@@ -138,26 +143,26 @@ impl WriteBatch {
     }
 
     /// The bytes of its items as they are sent.
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes
+    pub(crate) fn bytes(&self, items: &Items) -> usize {
+        self.items.iter().map(|&index| sent_bytes(items, index)).sum()
     }
 
     /// The batch without some of its items. `None` if no item is left.
     pub(crate) fn without(&self, items: &[Index]) -> Option<Self> {
         let left: Vec<Index> = self.items.iter().copied().filter(|index| !items.contains(index)).collect();
-        (!left.is_empty()).then_some(Self { table: self.table, items: left, bytes: self.bytes })
+        (!left.is_empty()).then_some(Self { table: self.table, items: left })
     }
 
     /// The two halves of a refused batch. `None` if the refused item stands alone.
     pub(crate) fn halves(&self) -> Option<[Self; 2]> {
         let (first, second) = self.items.split_at_checked(self.items.len().div_ceil(2))?;
-        let half = |items: &[Index]| Self { table: self.table, items: items.to_vec(), bytes: self.bytes };
+        let half = |items: &[Index]| Self { table: self.table, items: items.to_vec() };
         (!second.is_empty()).then(|| [half(first), half(second)])
     }
 
     /// The call's body.
     pub(crate) fn body(&self, items: &Items, table: &str) -> Vec<u8> {
-        let mut body = Vec::with_capacity(self.bytes + table.len() + PREFIX_ROOM);
+        let mut body = Vec::with_capacity(self.bytes(items) + table.len() + PREFIX_ROOM);
         body.extend_from_slice(b"{\"RequestItems\":{");
         json::push_string(&mut body, table);
         body.extend_from_slice(b":[");
@@ -331,6 +336,16 @@ mod tests {
         }
         assert_eq!(layer.len(), 25);
         assert!(layer.iter().all(|batch| batch.halves().is_none()));
+    }
+
+    #[test]
+    fn a_part_of_a_batch_has_the_bytes_of_its_own_items() {
+        let items = items(&[(0, "a", 1_000), (0, "b", 10), (0, "c", 10)]);
+        let [whole] = &batches(&items)[..] else { panic!() };
+        let [first, second] = whole.halves().unwrap();
+        assert_eq!(first.bytes(&items) + second.bytes(&items), whole.bytes(&items));
+        assert_eq!(Some(second.bytes(&items)), whole.without(&[0, 1]).map(|part| part.bytes(&items)));
+        assert!(second.bytes(&items) < 1_000 && first.bytes(&items) > 6_000);
     }
 
     #[test]

@@ -36,8 +36,9 @@ pub(crate) enum CallError {
     Invalid(Box<str>),
     /// A key in it does not fit the table: the item's mistake, or the mapping's if it meets every item.
     KeyMismatch(Box<str>),
-    /// Access to something in it is denied: to one item, or to the whole table if it meets every item.
-    AccessDenied(Box<str>),
+    /// Access to something in it is denied, or it is refused for a cause that is not known here: one item's, or the whole
+    /// table's if it meets every item.
+    Refused(Box<str>),
     /// A newer version is there.
     StaleVersion,
     /// The condition failed, because of the item that DynamoDB says is stored.
@@ -211,7 +212,10 @@ fn written(value: &KeyValue<'_>) -> Option<Vec<u8>> {
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/CommonErrors.html>
 pub(super) fn refuses_signature(error_type: Option<&str>, body: &[u8]) -> bool {
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
-    let code = error_code(error_type, &body);
+    is_signature_code(error_code(error_type, &body))
+}
+
+fn is_signature_code(code: &str) -> bool {
     [
         "ExpiredToken",
         "InvalidClientTokenId",
@@ -248,14 +252,15 @@ pub(super) fn refusal(status: u16, error_type: Option<&str>, body: &[u8]) -> Cal
         }
         "ConditionalCheckFailedException" => CallError::ConditionFailed { stored: stored_item(&body) },
         "ValidationException" if is_key_mismatch(&said()) => CallError::KeyMismatch(said()),
-        "AccessDeniedException" => CallError::AccessDenied(said()),
         "ValidationException" | "SerializationException" | "ItemCollectionSizeLimitExceededException" => {
             CallError::Invalid(said())
         }
         // two regions or transactions at one item: neither is wrong
         "ReplicatedWriteConflictException" | "TransactionConflictException" => CallError::transient(said()),
         _ if TRANSIENT_ERRORS.contains(&code) || status >= 500 => CallError::transient(said()),
-        _ => CallError::Fatal(said()),
+        "ResourceNotFoundException" => CallError::Fatal(said()),
+        _ if is_signature_code(code) => CallError::Fatal(said()),
+        _ => CallError::Refused(said()),
     }
 }
 
@@ -385,6 +390,9 @@ mod tests {
         ] {
             assert_eq!(refused(code), CallError::Fatal(said(code)));
         }
+        for code in ["AccessDeniedException", "SomethingNewException"] {
+            assert_eq!(refused(code), CallError::Refused(said(code)));
+        }
         assert_eq!(refused("ConditionalCheckFailedException"), CallError::ConditionFailed { stored: None });
         assert_eq!(
             refusal(500, None, br#"{"__type":"InternalServerError"}"#),
@@ -400,7 +408,8 @@ mod tests {
         let named = "com.amazonaws.dynamodb.v20120810#ResourceNotFoundException:http://internal.amazon.com/coral/";
         assert_eq!(refused(named), fatal("ResourceNotFoundException: as told"));
         assert_eq!(refusal(400, Some(named), br#"{"Message":"m"}"#), fatal("ResourceNotFoundException: m"));
-        assert_eq!(refusal(400, None, br#"{"code":"AccessDenied","message":null}"#), fatal("AccessDenied: no message"));
+        let denied = CallError::Refused("AccessDenied: no message".into());
+        assert_eq!(refusal(400, None, br#"{"code":"AccessDenied","message":null}"#), denied);
     }
 
     #[test]

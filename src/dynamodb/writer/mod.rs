@@ -102,7 +102,7 @@ impl Writer {
             | CallError::Fatal(cause)
             | CallError::Invalid(cause)
             | CallError::KeyMismatch(cause)
-            | CallError::AccessDenied(cause) => cause,
+            | CallError::Refused(cause) => cause,
             CallError::Throttled(throttle) => throttle.name().into(),
             CallError::TimedOut => "no response in time".into(),
             CallError::StaleVersion | CallError::ConditionFailed { .. } => "a condition failed".into(),
@@ -126,7 +126,7 @@ impl Writer {
     /// About as many bytes as the call's body will have.
     fn body_bytes(job: &Job, items: &Items) -> usize {
         match &job.write {
-            JobWrite::Batch(batch) => batch.bytes(),
+            JobWrite::Batch(batch) => batch.bytes(items),
             JobWrite::Conditional(index) => items.as_slice().get(*index).map_or(0, |item| items.attributes(item).len()),
         }
     }
@@ -206,7 +206,7 @@ fn call_outcome(job: &Job, result: &Result<WriteResponse, CallError>) -> Option<
         Err(
             CallError::Invalid(_)
             | CallError::KeyMismatch(_)
-            | CallError::AccessDenied(_)
+            | CallError::Refused(_)
             | CallError::StaleVersion
             | CallError::ConditionFailed { .. }
             | CallError::Fatal(_),

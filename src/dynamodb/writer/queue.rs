@@ -86,8 +86,8 @@ impl Job {
 pub(super) enum Doubt {
     /// Its key does not fit the table.
     KeyMismatch(Box<str>),
-    /// Access is denied.
-    AccessDenied(Box<str>),
+    /// Access is denied, or the cause is not known.
+    Refused(Box<str>),
 }
 
 /// What waits to be sent to one table.

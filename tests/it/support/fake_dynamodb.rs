@@ -52,6 +52,8 @@ pub enum StickyFault {
     Throttled,
     /// The caller may not write this key.
     AccessDenied,
+    /// Refused for a cause that nobody knows.
+    UnknownRefusal,
     /// A gateway refuses with HTML.
     Html413,
     /// The condition fails, and no stored item says why.
@@ -59,8 +61,8 @@ pub enum StickyFault {
 }
 
 impl StickyFault {
-    pub const OF_ITEMS: [Self; 5] =
-        [Self::ServerError, Self::Silent, Self::HotPartition, Self::AccessDenied, Self::Html413];
+    pub const OF_ITEMS: [Self; 6] =
+        [Self::ServerError, Self::Silent, Self::HotPartition, Self::AccessDenied, Self::UnknownRefusal, Self::Html413];
 
     fn fault(self) -> Fault {
         let throttle = |reason: &str| {
@@ -75,6 +77,7 @@ impl StickyFault {
             Self::HotPartition => throttle("TableWriteKeyRangeThroughputExceeded"),
             Self::Throttled => throttle("TableWriteProvisionedThroughputExceeded"),
             Self::AccessDenied => refusal(400, "AccessDeniedException"),
+            Self::UnknownRefusal => refusal(400, "SomethingNewException"),
             Self::ConditionFailed => refusal(400, "ConditionalCheckFailedException"),
             Self::Html413 => Fault::Answer(413, "<html>too large</html>".to_owned()),
         }

@@ -60,7 +60,7 @@ impl RetryLoop<'_> {
                 }
             }
             Err(CallError::KeyMismatch(said)) => self.doubt(table, &job, Doubt::KeyMismatch(said)),
-            Err(CallError::AccessDenied(said)) => self.doubt(table, &job, Doubt::AccessDenied(said)),
+            Err(CallError::Refused(said)) => self.doubt(table, &job, Doubt::Refused(said)),
             Err(CallError::ConditionFailed { .. }) => {
                 let cause = "its condition failed, and the stored item does not say why";
                 self.retry(table, job, Failure::Other, cause, now);
@@ -196,7 +196,7 @@ impl RetryLoop<'_> {
     fn end_doubted(&mut self, index: Index, doubt: Doubt) {
         match doubt {
             Doubt::KeyMismatch(said) => self.reject(&[index], &said),
-            Doubt::AccessDenied(said) => self.end(&[index], &WriteOutcome::Refused(said)),
+            Doubt::Refused(said) => self.end(&[index], &WriteOutcome::Refused(said)),
         }
     }
 
@@ -222,7 +222,7 @@ impl RetryLoop<'_> {
     fn end_doubtful_of(&mut self, table: TableId) {
         let Some(queue) = self.tables.get_mut(table.index()) else { return };
         for (index, doubt) in std::mem::take(&mut queue.doubtful) {
-            let (Doubt::KeyMismatch(cause) | Doubt::AccessDenied(cause)) = doubt;
+            let (Doubt::KeyMismatch(cause) | Doubt::Refused(cause)) = doubt;
             self.break_table(table, &cause);
             self.end(&[index], &WriteOutcome::Refused(cause));
         }
