@@ -30,8 +30,8 @@ pub(crate) enum CallError {
         connection: bool,
         cause: Box<str>,
     },
-    /// There was no response in time: it may be applied yet, even after what is sent later.
-    TimedOut,
+    /// There was no response in time, to us or to a gateway: it may be applied yet, even after what is sent later.
+    TimedOut(Cow<'static, str>),
     /// Something in it can never be written.
     Invalid(Box<str>),
     /// A key in it does not fit the table: the item's mistake, or the mapping's if it meets every item.
@@ -242,7 +242,11 @@ pub(super) fn refusal(status: u16, error_type: Option<&str>, body: &[u8]) -> Cal
     let code = error_code(error_type, &body);
     let said = || -> Box<str> { error_text::of_refusal(code, text(&["message", "Message"])).into() };
     match code {
-        // something between us and DynamoDB answered
+        // something between us and DynamoDB answered, which has lost sight of the call
+        "" if matches!(status, 502 | 504) => {
+            CallError::TimedOut(format!("status {status} without an error code").into())
+        }
+        // or has not let it pass
         "" => CallError::transient(format!("status {status} without an error code")),
         _ if THROTTLING_ERRORS.contains(&code) => {
             // the model spells the member of one of these errors in lower case
@@ -399,6 +403,10 @@ mod tests {
             CallError::transient("InternalServerError: no message")
         );
         assert_eq!(refusal(503, None, b"<html>busy</html>"), CallError::transient("status 503 without an error code"));
+        for status in [502, 504] {
+            let cause = format!("status {status} without an error code").into();
+            assert_eq!(refusal(status, None, b"<html>"), CallError::TimedOut(cause), "it may be applied yet");
+        }
         assert_eq!(refusal(404, None, b""), CallError::transient("status 404 without an error code"));
     }
 

@@ -104,7 +104,7 @@ impl Writer {
             | CallError::KeyMismatch(cause)
             | CallError::Refused(cause) => cause,
             CallError::Throttled(throttle) => throttle.name().into(),
-            CallError::TimedOut => "no response in time".into(),
+            CallError::TimedOut(cause) => cause.into(),
             CallError::StaleVersion | CallError::ConditionFailed { .. } => "a condition failed".into(),
         })
     }
@@ -158,7 +158,7 @@ impl Writer {
             }
         };
         let late = deadline.min(started + ATTEMPT_TIMEOUT);
-        let result = timeout_at(late, response).await.unwrap_or(Err(CallError::TimedOut));
+        let result = timeout_at(late, response).await.unwrap_or(Err(CallError::TimedOut("no response in time".into())));
         let now = clock::now();
         let latency = now - started;
         match call_outcome(&job, &result) {
@@ -200,8 +200,8 @@ fn call_outcome(job: &Job, result: &Result<WriteResponse, CallError>) -> Option<
         Err(CallError::Throttled(_)) => Some(CallOutcome::Throttled { items }),
         // a connection that broke, as one does in a freeze, is the network's
         Err(CallError::Transient { connection: true, .. }) => None,
-        Err(CallError::Transient { connection: false, .. } | CallError::TimedOut) if is_suspect => None,
-        Err(CallError::Transient { connection: false, .. } | CallError::TimedOut) => Some(CallOutcome::Failed),
+        Err(CallError::Transient { connection: false, .. } | CallError::TimedOut(_)) if is_suspect => None,
+        Err(CallError::Transient { connection: false, .. } | CallError::TimedOut(_)) => Some(CallOutcome::Failed),
         // a refusal says nothing of the load, but its latency does
         Err(
             CallError::Invalid(_)

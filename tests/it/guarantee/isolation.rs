@@ -198,21 +198,24 @@ async fn a_quarantine_queue_that_takes_no_calls_of_several_has_each_message_once
 
 #[tokio::test(start_paused = true)]
 async fn a_write_of_a_group_that_may_be_applied_late_is_followed_by_nothing() {
-    let table = FakeDynamoDb::new(&["id"], Faults { late: 100, ..Faults::default() }, 1);
-    table.heal_after(1);
-    let handler = handler(&table, 1);
-    let same = |number: usize| {
-        let sent = Sent::single(&format!("m{number}"), write_of(Subject::Plain, "a", 0, &format!("note {number}")));
-        in_group(sent, "g")
-    };
-    let (returned, _) = invoke(&handler, &[same(0), same(1)], "queue.fifo").await;
-    assert_eq!(returned, ["m0", "m1"].map(str::to_owned).into());
-    // the first delivery's write is applied now; the second delivery comes after it
-    tokio::time::sleep(Duration::from_secs(60)).await;
-    let (returned, _) = invoke(&handler, &[same(0), same(1)], "queue.fifo").await;
-    assert!(returned.is_empty());
-    tokio::time::sleep(Duration::from_secs(60)).await;
-    assert_eq!(state_of(table.item(ORDERS, &key("a")).as_ref()), Some((Some(0), "note 1".to_owned())));
+    let faults = [Faults { late: 100, ..Faults::default() }, Faults { gateway_timeout: 100, ..Faults::default() }];
+    for faults in faults {
+        let table = FakeDynamoDb::new(&["id"], faults, 1);
+        table.heal_after(1);
+        let handler = handler(&table, 1);
+        let same = |number: usize| {
+            let sent = Sent::single(&format!("m{number}"), write_of(Subject::Plain, "a", 0, &format!("note {number}")));
+            in_group(sent, "g")
+        };
+        let (returned, _) = invoke(&handler, &[same(0), same(1)], "queue.fifo").await;
+        assert_eq!(returned, ["m0", "m1"].map(str::to_owned).into());
+        // the first delivery's write is applied now; the second delivery comes after it
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        let (returned, _) = invoke(&handler, &[same(0), same(1)], "queue.fifo").await;
+        assert!(returned.is_empty());
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert_eq!(state_of(table.item(ORDERS, &key("a")).as_ref()), Some((Some(0), "note 1".to_owned())));
+    }
 }
 
 #[tokio::test(start_paused = true)]

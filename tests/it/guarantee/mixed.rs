@@ -304,9 +304,10 @@ fn faults(random: &mut Random, is_fifo: bool) -> Faults {
         expired: some(3),
         panic: some(3),
         late: some(10),
+        gateway_timeout: some(10),
     };
     // a standard queue has no order for what is late to break, and a message of it may overwrite anything
-    Faults { late: if is_fifo { faults.late } else { 0 }, ..faults }
+    if is_fifo { faults } else { Faults { late: 0, gateway_timeout: 0, ..faults } }
 }
 
 fn queue_faults(random: &mut Random) -> QueueFaults {

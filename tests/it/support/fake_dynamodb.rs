@@ -31,6 +31,8 @@ pub struct Faults {
     pub stall: u64,
     /// The answer never comes, and the write is applied some seconds later.
     pub late: u64,
+    /// A gateway says that it gave up waiting, and the write is applied some seconds later.
+    pub gateway_timeout: u64,
     /// The answer makes no sense; half of the time the write was applied.
     pub malformed: u64,
     /// The credentials are refused.
@@ -125,7 +127,7 @@ enum Fault {
     ResetBefore,
     ResetAfter,
     Stall { applied: bool },
-    Late(Duration),
+    Late { by: Duration, gateway: bool },
     Malformed { text: &'static str, applied: bool },
     Panic,
 }
@@ -225,12 +227,15 @@ impl HttpTransport for FakeDynamoDb {
                     }
                     std::future::pending().await
                 }
-                Fault::Late(delay) => {
+                Fault::Late { by: delay, gateway } => {
                     let (table, target, body) = (table.clone(), target.to_owned(), body.clone());
                     tokio::spawn(async move {
                         tokio::time::sleep(delay).await;
                         table.0.lock().unwrap().apply(&target, &body, false);
                     });
+                    if gateway {
+                        return Ok(raw(504, "<html>gateway timeout</html>".to_owned()));
+                    }
                     std::future::pending().await
                 }
                 Fault::Malformed { text, applied } => {
@@ -321,7 +326,10 @@ impl State {
             return Fault::Stall { applied: self.random.percent(50) };
         }
         if hit(faults.late) {
-            return Fault::Late(Duration::from_millis(2_000 + self.random.below(10_000)));
+            return Fault::Late { by: Duration::from_millis(2_000 + self.random.below(10_000)), gateway: false };
+        }
+        if hit(faults.gateway_timeout) {
+            return Fault::Late { by: Duration::from_millis(2_000 + self.random.below(10_000)), gateway: true };
         }
         if hit(faults.malformed) {
             let texts = ["", "{", "{}", "<html>", "null", "{\"UnprocessedItems\":{\"t\":[{}]}}"];

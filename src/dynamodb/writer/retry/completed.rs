@@ -49,10 +49,9 @@ impl RetryLoop<'_> {
                     job.into_iter().for_each(|job| self.retry(table, job, Failure::Other, &cause, now));
                 }
             }
-            Err(CallError::TimedOut) => {
-                let cause = "no response in time";
-                let job = self.leave_ambiguous(job, cause);
-                job.into_iter().for_each(|job| self.retry(table, job, Failure::Timeout, cause, now));
+            Err(CallError::TimedOut(cause)) => {
+                let job = self.leave_ambiguous(job, &cause);
+                job.into_iter().for_each(|job| self.retry(table, job, Failure::Timeout, &cause, now));
             }
             Err(CallError::Invalid(said)) => {
                 if !self.halve(table, &job) {
