@@ -84,3 +84,19 @@ async fn a_message_without_response_does_not_hold_up_another_group_that_writes_o
     assert_eq!(note_of(&table, "shared").as_deref(), Some("m1.0"));
     assert_eq!(note_of(&table, "behind").as_deref(), Some("m2.0"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_message_without_response_is_no_substitute_for_another_groups_message() {
+    let table = healthy();
+    table.stick("stuck", StickyFault::Silent);
+    let batch = [
+        writes("m0", "a", &["shared", "stuck"]),
+        writes("m1", "b", &["shared"]),
+        writes("m2", "c", &["shared", "stuck"]),
+        writes("m3", "b", &["behind"]),
+    ];
+    let (returned, _) = invoke(&handler(&table, 1), &batch, "queue.fifo").await;
+    assert_eq!(returned, ["m0", "m2"].map(str::to_owned).into());
+    assert_eq!(note_of(&table, "shared").as_deref(), Some("m1.0"));
+    assert_eq!(note_of(&table, "behind").as_deref(), Some("m3.0"));
+}

@@ -123,8 +123,9 @@ impl RetryLoop<'_> {
         job.without(&ambiguous)
     }
 
-    /// Lets go what waits for items that are left unfinished only because two groups write one key. Groups have no order
-    /// among them: one that gets no response must not hold up another. What a version guards keeps its place.
+    /// Lets go what waits for items that are left unfinished, or is stood for by them, only because two groups write one key.
+    /// Groups have no order among them: one that gets no response must not hold up another. What a version guards keeps its
+    /// place.
     fn release_other_groups(&mut self, ambiguous: &[Index]) {
         for &index in ambiguous {
             let item = self.item(index);
@@ -136,13 +137,18 @@ impl RetryLoop<'_> {
             if fifo.active.get(&key) == Some(&index) {
                 fifo.active.remove(&key);
             }
-            let followers = self.followers.remove(&index).unwrap_or_default();
-            let is_own = |other: &Index| self.item(*other).is_some_and(|other| other.message == item.message);
-            let (own, others): (Vec<_>, Vec<_>) = followers.into_iter().partition(is_own);
-            if !own.is_empty() {
-                self.followers.insert(index, own);
+            let items = self.items.as_slice();
+            let is_own = |other: &Index| items.get(*other).is_some_and(|other| other.message == item.message);
+            let mut released = Vec::new();
+            for waiting in [&mut self.superseded, &mut self.followers] {
+                let (own, others): (Vec<_>, Vec<_>) =
+                    waiting.remove(&index).unwrap_or_default().into_iter().partition(is_own);
+                if !own.is_empty() {
+                    waiting.insert(index, own);
+                }
+                released.extend(others);
             }
-            self.enqueue_distinct(Distinct::of(self.items, others.into_iter()));
+            self.enqueue_distinct(Distinct::of(self.items, released.into_iter()));
         }
     }
 
