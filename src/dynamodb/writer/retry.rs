@@ -134,6 +134,7 @@ impl<'w> RetryLoop<'w> {
     /// Returns when each item has its end or the deadline is there.
     pub(super) async fn finish(mut self) -> WriteReport {
         self.write_all().await;
+        self.end_doubtful_at_quiet_tables();
         for (outcome, cause) in self.report.outcomes.iter_mut().zip(&self.causes) {
             if let (WriteOutcome::Unfinished(_), Some(cause)) = (&*outcome, cause) {
                 *outcome = WriteOutcome::Unfinished(cause.to_string().into());

@@ -267,19 +267,18 @@ async fn a_message_that_fills_a_chunk_has_the_time_to_be_written_before_many_oth
 async fn messages_that_are_slow_to_decode_leave_the_time_to_write_those_before_them() {
     let table = healthy();
     let handler = handler(&table, 49);
-    let note = "n".repeat(100);
-    let item = |number: usize| write_of(Subject::Plain, &format!("slow{number}"), 0, &note);
+    let item = |number: usize| write_of(Subject::Plain, &format!("slow{number}"), 0, "n");
     let slow = Sent::container("slow", Subject::Plain, (0..9_000).map(item).collect());
     // each has a broken end, and so no item
     let body = format!("{}AAAA", slow.body.trim_end_matches('=').get(..slow.body.len() / 4 * 4 - 4).unwrap());
     let mut batch: Vec<Sent> = (0..3).map(good).collect();
-    batch.extend((0..100).map(|number| Sent::undecodable(&format!("slow{number}"), &body)));
+    batch.extend((0..300).map(|number| Sent::undecodable(&format!("slow{number}"), &body)));
     let event = json!({"Records": batch.iter().map(|sent| sent.record("standard")).collect::<Vec<_>>()}).to_string();
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     let context = Context { deadline: now + Duration::from_secs(4), ..Context::default() };
     let answer = handler.handle(event.as_bytes(), &context).await;
     let returned: BTreeSet<String> = answer.response.unwrap().failures().map(str::to_owned).collect();
-    assert!(returned.contains("slow99"), "there was not time for all: {}", returned.len());
+    assert!(returned.contains("slow299"), "there was not time for all: {}", returned.len());
     assert_eq!(table.count(), 3);
     assert!((0..3).all(|number| !returned.contains(&format!("m{number}"))));
 }
@@ -355,4 +354,25 @@ async fn calls_that_panic_beside_one_without_response_keep_no_room_from_the_othe
     batch.push(Sent::single("silent", write_of(Subject::Audit, "silent", 0, "note")));
     let (returned, _) = invoke(&handler, &batch, "standard").await;
     assert!(returned.len() <= 2 * 25 + 1, "only the items of the calls that failed: {}", returned.len());
+}
+
+/// What the handler answers to these messages.
+async fn answer(table: &FakeDynamoDb, batch: &[Sent]) -> Result<usize, String> {
+    let event = json!({"Records": batch.iter().map(|sent| sent.record("standard")).collect::<Vec<_>>()}).to_string();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let context = Context { deadline: now + Duration::from_secs(20), ..Context::default() };
+    let response = handler(table, 1).handle(event.as_bytes(), &context).await.response;
+    response.map(|response| response.failures().count()).map_err(|error| error.to_string())
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_operator_must_fix_at_one_table_is_said_although_another_keeps_the_event_to_its_end() {
+    let table = healthy();
+    table.stick(AUDIT, StickyFault::AccessDenied);
+    table.stick("o0", StickyFault::ServerError);
+    let error = answer(&table, &[good(0), Sent::single("audit", write_of(Subject::Audit, "a", 0, "note"))]).await;
+    assert!(error.as_ref().is_err_and(|error| error.contains("table audit: AccessDeniedException")), "{error:?}");
+    // of a table that is still tried, nobody knows
+    table.stick("o1", StickyFault::AccessDenied);
+    assert_eq!(answer(&table, &[good(0), good(1)]).await, Ok(2));
 }

@@ -223,6 +223,21 @@ impl RetryLoop<'_> {
         !doubtful.is_empty()
     }
 
+    /// The same at the end of the time, which other tables may have taken: of tables at which nothing else was still tried.
+    pub(super) fn end_doubtful_at_quiet_tables(&mut self) {
+        for table in (0..self.tables.len()).map(TableId::new) {
+            let Some(queue) = self.tables.get(table.index()) else { continue };
+            let is_doubtful = |index: Index| queue.doubtful.iter().any(|(doubtful, _)| *doubtful == index);
+            let ends = self.items.as_slice().iter().zip(&self.report.outcomes).zip(&self.attempts).enumerate();
+            let mut open = ends.filter(|(_, ((item, end), attempts))| {
+                item.table == table && **attempts > 0 && matches!(end, WriteOutcome::Unfinished(_))
+            });
+            if open.all(|(index, _)| is_doubtful(index)) {
+                self.end_doubtful_of(table);
+            }
+        }
+    }
+
     /// Nothing gets through to this table: an operator must fix it, and no item is to blame.
     fn end_doubtful_of(&mut self, table: TableId) {
         let Some(queue) = self.tables.get_mut(table.index()) else { return };
