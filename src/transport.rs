@@ -24,9 +24,12 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// The longest response that is read. DynamoDB hands back at most all that was sent to it, 16 MB, and may escape it otherwise
-/// than we do.
-const MAX_RESPONSE_BYTES: usize = 64 * 1024 * 1024;
+/// The longest response to a request without a body: a stored item of 400 KB that made a condition fail, each of whose
+/// characters may be an escape. Many may come at once, and must fit in the memory that the event leaves.
+const MAX_RESPONSE_BYTES: usize = 4 * 1024 * 1024;
+/// How many bytes each byte of a request may add to its response. DynamoDB hands back at most all that was sent to it, and may
+/// escape it otherwise than we do.
+const MAX_ECHO: usize = 4;
 /// How long a connection may take until it can be used: name resolution, TCP and TLS. Within a region it is milliseconds; a
 /// stuck one must not cost the deadline.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -95,6 +98,7 @@ impl HttpTransport for ConnectionPool {
     fn send(&self, request: Request<Bytes>) -> ResponseFuture {
         let host = request.uri().authority().map_or_else(String::new, ToString::to_string);
         let limit = self.response_timeout;
+        let most = MAX_RESPONSE_BYTES.saturating_add(request.body().len().saturating_mul(MAX_ECHO));
         let response = self.client.request(request.map(Full::new));
         Box::pin(async move {
             let failed = |before_response, error: &(dyn Error + 'static)| TransportError {
@@ -103,7 +107,7 @@ impl HttpTransport for ConnectionPool {
             };
             let whole = async {
                 let (head, body) = response.await.map_err(|error| failed(true, &error))?.into_parts();
-                let body = Limited::new(body, MAX_RESPONSE_BYTES).collect().await;
+                let body = Limited::new(body, most).collect().await;
                 let body = body.map_err(|error| failed(false, error.as_ref()))?;
                 Ok(Response::from_parts(head, body.to_bytes()))
             };
@@ -223,6 +227,20 @@ mod tests {
             &*get(&format!("http://{half}/")).await.unwrap_err().cause,
             format!("{half}: no response within 300ms")
         );
+    }
+
+    #[tokio::test]
+    async fn a_response_is_as_long_as_its_request_allows() {
+        const BODY: usize = "payload".len();
+        for (bytes, is_read) in
+            [(MAX_RESPONSE_BYTES + MAX_ECHO * BODY, true), (MAX_RESPONSE_BYTES + MAX_ECHO * BODY + 1, false)]
+        {
+            let text = format!("HTTP/1.1 200 OK\r\ncontent-length: {bytes}\r\n\r\n{}", "x".repeat(bytes));
+            let url = format!("http://{}/", server(text.leak()).await);
+            let pool = ConnectionPool::with_timeouts(1, SHORT, 50 * SHORT).unwrap();
+            let response = pool.send(Request::get(&url).body(Bytes::from_static(b"payload")).unwrap()).await;
+            assert_eq!(response.is_ok_and(|response| response.body().len() == bytes), is_read);
+        }
     }
 
     #[tokio::test]
