@@ -2,8 +2,9 @@
 //! silent and return malformed responses, whose credentials expire, one of whose services has another clock, and which is
 //! killed on the way. Nothing may be lost, misordered or unaccounted for, and each planned fault must have met an invocation.
 //!
-//! `CHAOS_MESSAGES` sets how many messages are sent, `CHAOS_RETURN_BACKOFF` is the function's `RETURN_BACKOFF_SECONDS`,
-//! `CHAOS_BOOTSTRAP` names another binary than the one built with this test.
+//! `CHAOS_MESSAGES` sets how many messages are sent, `CHAOS_SEED` draws other ones and other faults, `CHAOS_RETURN_BACKOFF` is
+//! the function's `RETURN_BACKOFF_SECONDS`, `CHAOS_BOOTSTRAP` names another binary than the one built with this test. A run
+//! waits most of its time: several may run beside one another.
 mod report;
 mod traffic;
 
@@ -38,6 +39,10 @@ fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
+fn seed() -> u64 {
+    environment("CHAOS_SEED").map_or(0, |number| number.parse().unwrap())
+}
+
 /// The plan in the file `name`; without the faults that stick to a key if `healed`.
 fn plan(name: &str, healed: bool) -> Plan {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/chaos").join(name);
@@ -45,6 +50,7 @@ fn plan(name: &str, healed: bool) -> Plan {
     if healed {
         plan["faults"].as_array_mut().unwrap().retain(|fault| fault["when"]["text"].is_null());
     }
+    plan["seed"] = (plan["seed"].as_u64().unwrap() + seed()).into();
     serde_json::from_value(plan).unwrap()
 }
 
@@ -62,7 +68,7 @@ impl Region {
         let plan_of_calls = plan("plan.json", false).with_clock_ahead(clock_ahead_seconds);
         let dynamodb = Proxy::start(0, database.address(), plan_of_calls).unwrap();
         dynamodb.require_credentials_of(&credentials);
-        let plan_of_loads = plan("quarantine.json", false).seeded(8);
+        let plan_of_loads = plan("quarantine.json", false).seeded(8 + seed());
         let credentials_proxy = Proxy::start(0, credentials.address(), plan_of_loads).unwrap();
         Self { clock_ahead_seconds, dynamodb, credentials, credentials_proxy }
     }
@@ -92,7 +98,7 @@ impl Scene {
         let quarantine = Endpoint::start(0, "quarantine").unwrap();
         let sqs = Proxy::start(0, quarantine.address(), plan("quarantine.json", false)).unwrap();
         let (region, region_ahead) = (Region::start(&database, 0), Region::start(&database, 15 * 60));
-        let schemas = Path::new(env!("CARGO_TARGET_TMPDIR")).join("chaos-schemas");
+        let schemas = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("chaos-schemas-{}", seed()));
         traffic::write_schemas(&schemas);
         Self { database, quarantine, sqs, region, region_ahead, schemas }
     }

@@ -65,7 +65,7 @@ impl Sender {
         let traffic = Traffic { queue: Queue::new(settings), sent: 0, poison: BTreeSet::new(), writes: Vec::new() };
         Self {
             encoder: Encoder::of_subject(schemas, subject).unwrap(),
-            random: fastrand::Rng::with_seed(traffic.sent as u64 + subject.len() as u64),
+            random: fastrand::Rng::with_seed(super::seed() + subject.len() as u64),
             traffic,
         }
     }
@@ -104,7 +104,7 @@ impl Sender {
 }
 
 fn standard(name: &str) -> Settings {
-    let disorder = Disorder { seed: 11, reach: 300, duplicates: 0.01 };
+    let disorder = Disorder { seed: 11 + super::seed(), reach: 300, duplicates: 0.01 };
     // a good message may come back often: only poison may end as a dead letter
     Settings { max_receive_count: 100, visibility_timeout: VISIBILITY, disorder, ..Settings::named(name) }
 }
