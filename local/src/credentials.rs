@@ -21,13 +21,13 @@ use crate::service_thread::ServiceThread;
 /// Gives other credentials each time it is asked. A [`Proxy`](crate::faults::Proxy) can be told to accept only those that
 /// are still good.
 #[derive(Debug)]
-pub struct Endpoint {
+pub struct CredentialsEndpoint {
     address: SocketAddr,
     issuer: Arc<Issuer>,
     _thread: ServiceThread,
 }
 
-impl Endpoint {
+impl CredentialsEndpoint {
     /// Starts an endpoint at `port` of loopback, 0 being any free port, whose credentials last for `lifetime`. Its clock is so
     /// many seconds ahead of this machine's, or behind it if negative, as that of the services that take the credentials.
     ///
@@ -76,11 +76,11 @@ impl Endpoint {
 pub(crate) struct Issuer {
     lifetime: Duration,
     clock_ahead_seconds: i64,
-    state: Mutex<State>,
+    state: Mutex<CredentialsState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct CredentialsState {
     /// When each of them ends, since the Unix epoch.
     ends: Vec<Duration>,
     /// How many of them, from the first, no longer count.
@@ -96,7 +96,7 @@ pub(crate) enum Token {
 }
 
 impl Issuer {
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+    fn state(&self) -> std::sync::MutexGuard<'_, CredentialsState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use local::credentials;
+use local::credentials::CredentialsEndpoint;
 use local::dynamodb::{CallError, Client, Embedded, Table};
 use local::faults::{Chance, ErrorCode, Fault, Plan, Proxy, Target, ThrottlingReason};
 use serde_json::{Value, json};
@@ -231,7 +231,7 @@ async fn a_service_with_another_clock_refuses_what_is_signed_by_this_one_and_say
 #[tokio::test]
 async fn credentials_of_nobody_are_refused() {
     let scene = Scene::with(Fault::Truncated).await;
-    let credentials = credentials::Endpoint::start(0, Duration::from_secs(60), 0).unwrap();
+    let credentials = CredentialsEndpoint::start(0, Duration::from_secs(60), 0).unwrap();
     scene.proxy.set_plan(Plan::none());
     scene.proxy.require_credentials_of(&credentials);
     // the client of these tests has none, and signs for a day long ago

@@ -190,14 +190,14 @@ mod tests {
     use super::*;
     use crate::dynamodb::item::{ItemEncoder, MessageStamps};
     use crate::dynamodb::mapping::{Mapping, PARTITION_KEY};
-    use crate::dynamodb::sample::Sample;
+    use crate::dynamodb::sample_fields::SampleFields;
     use crate::record::{Name, RecordVisitor, SubjectId};
     use serde_json::{Value, json};
     use std::time::Duration;
 
     fn mappings() -> Vec<(TableId, Mapping)> {
         let order = json!({"attribute": "_version", "from": "sent-timestamp"});
-        let mapping = |table: &str, property: Value| Mapping::parse(Some(&property), table, &Sample).unwrap();
+        let mapping = |table: &str, property: Value| Mapping::parse(Some(&property), table, &SampleFields).unwrap();
         vec![
             (TableId::new(0), mapping("orders", json!({"partitionKey": "id"}))),
             (TableId::new(1), mapping("others", json!({"partitionKey": "id"}))),

@@ -30,9 +30,9 @@ const CLOCK_TOLERANCE: u64 = 4 * 60;
 
 /// DynamoDB, as this function may call it. Clones share connections and credentials.
 #[derive(Clone)]
-pub struct Client(Arc<Shared>);
+pub struct Client(Arc<ClientState>);
 
-struct Shared {
+struct ClientState {
     transport: Arc<dyn HttpTransport>,
     credentials: CredentialsCache,
     /// The signer that was made last, and of which credentials.
@@ -61,7 +61,7 @@ impl Client {
         region: String,
         url: &str,
     ) -> Result<Self, InvalidUri> {
-        Ok(Self(Arc::new(Shared {
+        Ok(Self(Arc::new(ClientState {
             transport,
             credentials: CredentialsCache::new(credentials),
             signer: Mutex::default(),

@@ -76,14 +76,14 @@ mod tests {
     use super::*;
     use crate::dynamodb::item::ItemEncoder;
     use crate::dynamodb::mapping::{PARTITION_KEY, TableId, VERSION};
-    use crate::dynamodb::sample::Sample;
+    use crate::dynamodb::sample_fields::SampleFields;
     use crate::record::{Name, RecordVisitor, SubjectId};
     use serde_json::json;
     use std::time::Duration;
 
     fn mapping(layout: &str) -> Vec<(TableId, Mapping)> {
         let property = json!({"partitionKey": "id", "version": "at", "layout": layout});
-        vec![(TableId::new(0), Mapping::parse(Some(&property), "orders", &Sample).unwrap())]
+        vec![(TableId::new(0), Mapping::parse(Some(&property), "orders", &SampleFields).unwrap())]
     }
 
     /// One item of version 7.
@@ -123,7 +123,7 @@ mod tests {
     #[test]
     fn an_item_is_created_only_where_none_has_its_key() {
         let property = json!({"partitionKey": "id", "write": "create"});
-        let mappings = [(TableId::new(0), Mapping::parse(Some(&property), "orders", &Sample).unwrap())];
+        let mappings = [(TableId::new(0), Mapping::parse(Some(&property), "orders", &SampleFields).unwrap())];
         let items = item(&mappings);
         let body = conditional_body(&items, &items.as_slice()[0], &mappings[0].1);
         let body: Value = serde_json::from_slice(&body).unwrap();

@@ -11,7 +11,7 @@ pub mod mapping;
 mod number;
 mod response;
 #[cfg(test)]
-mod sample;
+mod sample_fields;
 mod signature;
 pub mod writer;
 

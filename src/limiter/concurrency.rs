@@ -18,11 +18,11 @@ use super::aimd::{AimdLimit, CallOutcome, Sample, State};
 /// Admits write calls of all invocations of the process. Clones share one limit.
 #[derive(Debug, Clone)]
 pub struct ConcurrencyLimiter {
-    shared: Arc<Shared>,
+    shared: Arc<LimiterState>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct LimiterState {
     aimd: AimdLimit,
     origin: Instant,
     turn: Mutex<()>,
@@ -40,7 +40,7 @@ impl ConcurrencyLimiter {
     /// A limiter without a call in flight. `now` is any instant before the first call.
     pub fn new(aimd: AimdLimit, now: Instant) -> Self {
         let load = Lock::new(Load { state: aimd.start(), in_flight: 0 });
-        Self { shared: Arc::new(Shared { aimd, origin: now, turn: Mutex::new(()), freed: Notify::new(), load }) }
+        Self { shared: Arc::new(LimiterState { aimd, origin: now, turn: Mutex::new(()), freed: Notify::new(), load }) }
     }
 
     /// Waits until a call may start. May be dropped at any point: that costs nobody a place.
@@ -96,7 +96,7 @@ pub(crate) async fn any_permit<'l, K: Copy>(
     .await
 }
 
-impl Shared {
+impl LimiterState {
     fn load(&self) -> MutexGuard<'_, Load> {
         self.load.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -107,7 +107,7 @@ impl Shared {
 #[derive(Debug)]
 #[must_use = "a permit that is dropped lets the next call start"]
 pub struct Permit {
-    shared: Arc<Shared>,
+    shared: Arc<LimiterState>,
     in_flight: usize,
 }
 

@@ -11,7 +11,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 /// What a setting's text may be.
-pub(super) trait Kind {
+pub(super) trait SettingKind {
     type Value;
 
     /// Reads `text`, or says what it must be: the end of a sentence that begins with the variable's name.
@@ -39,7 +39,7 @@ pub(super) struct Optional<K>(pub(super) K);
 /// Without it, it is the text.
 pub(super) struct Default<K>(pub(super) &'static str, pub(super) K);
 
-impl<K: Kind> Source for Required<K> {
+impl<K: SettingKind> Source for Required<K> {
     type Value = K::Value;
 
     fn value(&self, text: Option<String>) -> Result<K::Value, String> {
@@ -55,7 +55,7 @@ impl<K: Kind> Source for Required<K> {
     }
 }
 
-impl<K: Kind> Source for Optional<K> {
+impl<K: SettingKind> Source for Optional<K> {
     type Value = Option<K::Value>;
 
     fn value(&self, text: Option<String>) -> Result<Option<K::Value>, String> {
@@ -71,7 +71,7 @@ impl<K: Kind> Source for Optional<K> {
     }
 }
 
-impl<K: Kind> Source for Default<K> {
+impl<K: SettingKind> Source for Default<K> {
     type Value = K::Value;
 
     fn value(&self, text: Option<String>) -> Result<K::Value, String> {
@@ -88,9 +88,9 @@ impl<K: Kind> Source for Default<K> {
 }
 
 /// Any text.
-pub(super) struct Text;
+pub(super) struct AnyText;
 
-impl Kind for Text {
+impl SettingKind for AnyText {
     type Value = String;
 
     fn read(&self, text: &str) -> Result<String, String> {
@@ -105,7 +105,7 @@ impl Kind for Text {
 /// A directory.
 pub(super) struct Directory;
 
-impl Kind for Directory {
+impl SettingKind for Directory {
     type Value = PathBuf;
 
     fn read(&self, text: &str) -> Result<PathBuf, String> {
@@ -120,7 +120,7 @@ impl Kind for Directory {
 /// A whole number of something.
 pub(super) struct Whole<T>(pub(super) T, pub(super) T);
 
-impl<T: FromStr + PartialOrd + fmt::Display> Kind for Whole<T> {
+impl<T: FromStr + PartialOrd + fmt::Display> SettingKind for Whole<T> {
     type Value = T;
 
     fn read(&self, text: &str) -> Result<T, String> {
@@ -136,7 +136,7 @@ impl<T: FromStr + PartialOrd + fmt::Display> Kind for Whole<T> {
 /// A number of something, from 1 to this.
 pub(super) struct Count(pub(super) NonZeroUsize);
 
-impl Kind for Count {
+impl SettingKind for Count {
     type Value = NonZeroUsize;
 
     fn read(&self, text: &str) -> Result<NonZeroUsize, String> {
@@ -151,7 +151,7 @@ impl Kind for Count {
 /// Milliseconds.
 pub(super) struct Milliseconds(pub(super) u64, pub(super) u64);
 
-impl Kind for Milliseconds {
+impl SettingKind for Milliseconds {
     type Value = Duration;
 
     fn read(&self, text: &str) -> Result<Duration, String> {
@@ -166,7 +166,7 @@ impl Kind for Milliseconds {
 /// Seconds.
 pub(super) struct Seconds(pub(super) u64, pub(super) u64);
 
-impl Kind for Seconds {
+impl SettingKind for Seconds {
     type Value = Duration;
 
     fn read(&self, text: &str) -> Result<Duration, String> {
@@ -181,7 +181,7 @@ impl Kind for Seconds {
 /// `true` or `false`.
 pub(super) struct Flag;
 
-impl Kind for Flag {
+impl SettingKind for Flag {
     type Value = bool;
 
     fn read(&self, text: &str) -> Result<bool, String> {
@@ -200,7 +200,7 @@ impl Kind for Flag {
 /// A list of distinct names.
 pub(super) struct ListOf<T>(pub(super) PhantomData<T>);
 
-impl Kind for ListOf<WireFormat> {
+impl SettingKind for ListOf<WireFormat> {
     type Value = Vec<WireFormat>;
 
     fn read(&self, text: &str) -> Result<Vec<WireFormat>, String> {
@@ -224,7 +224,7 @@ impl Kind for ListOf<WireFormat> {
 /// A table's name or ARN.
 pub(super) struct TableName;
 
-impl Kind for TableName {
+impl SettingKind for TableName {
     type Value = String;
 
     fn read(&self, text: &str) -> Result<String, String> {
@@ -242,7 +242,7 @@ impl Kind for TableName {
 /// An AWS region.
 pub(super) struct Region;
 
-impl Kind for Region {
+impl SettingKind for Region {
     type Value = String;
 
     fn read(&self, text: &str) -> Result<String, String> {
@@ -268,7 +268,7 @@ pub(super) struct Url {
     pub(super) with_path: bool,
 }
 
-impl Kind for Url {
+impl SettingKind for Url {
     type Value = String;
 
     /// What is wrong is said without the URL, which may hold a password.

@@ -5,8 +5,8 @@ mod kind;
 
 use crate::avro::WireFormat;
 use kind::{
-    Count, Default, Directory, Flag, ListOf, Milliseconds, Optional, Region, Required, Seconds, Source, TableName,
-    Text, Url, Whole,
+    AnyText, Count, Default, Directory, Flag, ListOf, Milliseconds, Optional, Region, Required, Seconds, Source,
+    TableName, Url, Whole,
 };
 use std::fmt;
 use std::marker::PhantomData;
@@ -69,7 +69,7 @@ settings! {
         "Where the schema files are, a folder a subject and a file a version.";
     "WIRE_FORMATS" => wire_formats: Vec<WireFormat> = Default("single-object,container", ListOf(PhantomData)),
         "Framings that are looked for, in this order.";
-    "DEFAULT_SCHEMA" => default_schema: Option<String> = Optional(Text),
+    "DEFAULT_SCHEMA" => default_schema: Option<String> = Optional(AnyText),
         "`subject` or `subject/version` of `datum` and `json` bodies without a `schema` attribute.";
     "TARGET_LATENCY_MS" => target_latency: Duration = Default("50", Milliseconds(1, 60_000)),
         "P95 of one write call, in milliseconds, that the limiter steers to.",
@@ -88,9 +88,9 @@ settings! {
     "RETURN_BACKOFF_SECONDS" => return_backoff: Duration = Default("1", Seconds(0, 900)),
         "Seconds after which a message that is returned for the first time comes back, doubled with each receive up to 15 minutes. `0` leaves it to the queue's visibility timeout.",
         low "a short outage uses up the queue's maxReceiveCount", high "what a throttle returned comes late";
-    "METRICS_NAMESPACE" => metrics_namespace: String = Default("AvroIngest", Text),
+    "METRICS_NAMESPACE" => metrics_namespace: String = Default("AvroIngest", AnyText),
         "CloudWatch namespace of the metrics.";
-    "SERVICE_NAME" => service_name: Option<String> = Optional(Text),
+    "SERVICE_NAME" => service_name: Option<String> = Optional(AnyText),
         "Dimension `Service` of the metrics. Without it, the function's name.";
     "MAX_DEPTH" => max_depth: usize = Default("64", Whole(1, 256)),
         "How deep a datum may be nested. DynamoDB itself takes 32 levels of lists and maps.",

@@ -1,6 +1,6 @@
 //! The body of a message: where it is, and what it is once base64 and envelopes are off.
 
-use super::event::{Message, MessageAttributes, Text};
+use super::event::{JsonText, Message, MessageAttributes};
 use crate::outcome::Reason;
 use base64_simd::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use serde_json::value::RawValue;
@@ -80,13 +80,13 @@ impl std::error::Error for BodyError {}
 #[serde(bound(deserialize = "'de: 'a"))]
 struct Attribute<'a> {
     #[serde(default, rename = "dataType", alias = "Type")]
-    data_type: Option<Text<'a>>,
+    data_type: Option<JsonText<'a>>,
     #[serde(default, rename = "stringValue")]
-    string: Option<Text<'a>>,
+    string: Option<JsonText<'a>>,
     #[serde(default, rename = "binaryValue")]
-    binary: Option<Text<'a>>,
+    binary: Option<JsonText<'a>>,
     #[serde(default, rename = "Value")]
-    value: Option<Text<'a>>,
+    value: Option<JsonText<'a>>,
 }
 
 impl<'a> Attribute<'a> {
@@ -95,9 +95,9 @@ impl<'a> Attribute<'a> {
         let Self { data_type, string, binary, value } = serde_json::from_str(json.get()).ok()?;
         let is_wanted = data_type.is_none_or(|data_type| data_type.0.split('.').next() == Some(wanted));
         let value = match (string, binary, value) {
-            (Some(Text(text)), None, None) if wanted == STRING => text,
-            (None, Some(Text(text)), None) if wanted == BINARY => text,
-            (None, None, Some(Text(text))) => text,
+            (Some(JsonText(text)), None, None) if wanted == STRING => text,
+            (None, Some(JsonText(text)), None) if wanted == BINARY => text,
+            (None, None, Some(JsonText(text))) => text,
             _ => return None,
         };
         (is_wanted && !value.is_empty()).then_some(value)
@@ -142,7 +142,7 @@ fn binary_attribute(json: &RawValue, name: &'static str, out: &mut Vec<u8>) -> R
 #[derive(serde::Deserialize)]
 #[serde(rename_all = "PascalCase", bound(deserialize = "'de: 'a"))]
 struct Envelope<'a> {
-    r#type: Text<'a>,
+    r#type: JsonText<'a>,
     #[serde(borrow)]
     message: &'a RawValue,
     #[serde(borrow, default)]
@@ -163,7 +163,7 @@ impl Message<'_> {
         if envelope.r#type.0 != "Notification" {
             return json_body(Cow::Borrowed(text), &attributes);
         }
-        let Ok(message) = serde_json::from_str::<Text<'s>>(envelope.message.get()) else {
+        let Ok(message) = serde_json::from_str::<JsonText<'s>>(envelope.message.get()) else {
             return Err(BodyError::Envelope);
         };
         let inner = envelope.message_attributes.map(|json| serde_json::from_str(json.get()));

@@ -22,10 +22,10 @@ use tokio::time::sleep;
 use super::body::Paced;
 use super::identity;
 use super::plan::{ErrorCode, Fault, Plan, ThrottlingReason};
-use super::split::{Call, Split, merge};
+use super::split::{Split, WriteCall, merge};
 use super::target::RequestFacts;
 use crate::clock;
-use crate::credentials::{self, Issuer};
+use crate::credentials::{CredentialsEndpoint, Issuer};
 use crate::http::{self, Closing, ConnectionNumber, serve};
 use crate::service_thread::ServiceThread;
 
@@ -34,12 +34,12 @@ use crate::service_thread::ServiceThread;
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
-    shared: Arc<Shared>,
+    shared: Arc<ProxyState>,
     _thread: ServiceThread,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct ProxyState {
     upstream: SocketAddr,
     client: Client<HttpConnector, Full<Bytes>>,
     plan: Mutex<Arc<Plan>>,
@@ -63,7 +63,7 @@ impl Proxy {
     pub fn start(port: u16, upstream: SocketAddr, plan: Plan) -> io::Result<Self> {
         let thread = ServiceThread::start("faults")?;
         let (listener, address) = thread.listen(port)?;
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(ProxyState {
             upstream,
             client: http::client(),
             plan: Mutex::new(Arc::new(plan)),
@@ -92,7 +92,7 @@ impl Proxy {
     }
 
     /// Refuses from the next request on what does not carry good credentials of `endpoint`.
-    pub fn require_credentials_of(&self, endpoint: &credentials::Endpoint) {
+    pub fn require_credentials_of(&self, endpoint: &CredentialsEndpoint) {
         *lock(&self.shared.issuer) = Some(endpoint.issuer());
     }
 
@@ -127,7 +127,7 @@ impl From<Broken> for Box<dyn Error + Send + Sync> {
     }
 }
 
-async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Response<Paced>, Broken> {
+async fn answer(shared: Arc<ProxyState>, request: Request<Incoming>) -> Result<Response<Paced>, Broken> {
     let number = shared.requests.fetch_add(1, Ordering::Relaxed);
     let plan = lock(&shared.plan).clone();
     let service_time = identity::service_time(clock::system_time(), plan.clock_ahead_seconds());
@@ -141,7 +141,7 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respo
 }
 
 async fn answer_with(
-    shared: &Shared,
+    shared: &ProxyState,
     plan: &Plan,
     number: u64,
     service_time: SystemTime,
@@ -161,7 +161,7 @@ async fn answer_with(
     }
     let Some(fault) = plan.fault(&facts) else { return call.send().await };
     if let Fault::Unprocessed { share } = fault {
-        return match Call::read(&call.body) {
+        return match WriteCall::read(&call.body) {
             Some(batch) if batch.len() > 0 => {
                 shared.count(fault.name(), &facts);
                 call.send_part(plan, number, batch, *share).await
@@ -213,7 +213,7 @@ async fn answer_with(
 const GATEWAY_PAGE: Bytes = Bytes::from_static(b"<html><body>not the service</body></html>");
 const JSON: &str = "application/x-amz-json-1.0";
 
-impl Shared {
+impl ProxyState {
     fn count(&self, fault: &'static str, request: &RequestFacts<'_>) {
         let mut injected = lock(&self.injected);
         let injected = injected.entry(fault).or_default();
@@ -225,7 +225,7 @@ impl Shared {
 /// A call that is to be forwarded to the endpoint.
 #[derive(Debug)]
 struct Forward<'a> {
-    shared: &'a Shared,
+    shared: &'a ProxyState,
     head: request::Parts,
     body: Bytes,
 }
@@ -252,7 +252,13 @@ impl Forward<'_> {
     }
 
     /// Forwards part of `batch` and answers with the rest unprocessed; an endpoint that refuses the part refuses the call.
-    async fn send_part(self, plan: &Plan, number: u64, batch: Call, share: f64) -> Result<Response<Paced>, Broken> {
+    async fn send_part(
+        self,
+        plan: &Plan,
+        number: u64,
+        batch: WriteCall,
+        share: f64,
+    ) -> Result<Response<Paced>, Broken> {
         let positions = plan.held_back(number, batch.len(), share);
         let Split { forwarded, held_back } = batch.split(&positions).ok_or(Broken)?;
         let answer = match forwarded {

@@ -10,7 +10,7 @@ type Requests = BTreeMap<String, Vec<Box<RawValue>>>;
 
 /// A `BatchWriteItem` call, read as far as it takes to split it.
 #[derive(Debug)]
-pub(super) struct Call {
+pub(super) struct WriteCall {
     parameters: BTreeMap<String, Box<RawValue>>,
     requests: Requests,
 }
@@ -24,7 +24,7 @@ pub(super) struct Split {
     pub(super) held_back: Requests,
 }
 
-impl Call {
+impl WriteCall {
     /// Reads a call. `None` if the body is not a BatchWriteItem.
     pub(super) fn read(body: &[u8]) -> Option<Self> {
         let mut parameters: BTreeMap<String, Box<RawValue>> = serde_json::from_slice(body).ok()?;
@@ -83,7 +83,7 @@ mod tests {
     }
 
     fn split(body: &Value, positions: impl IntoIterator<Item = usize>) -> (Option<Value>, Value) {
-        let call = Call::read(body.to_string().as_bytes()).unwrap();
+        let call = WriteCall::read(body.to_string().as_bytes()).unwrap();
         let Split { forwarded, held_back } = call.split(&positions.into_iter().collect()).unwrap();
         (forwarded.map(|body| serde_json::from_slice(&body).unwrap()), json!(held_back))
     }
@@ -101,7 +101,7 @@ mod tests {
     #[test]
     fn what_was_held_back_joins_what_the_answer_says_is_unprocessed() {
         let held_back =
-            || Call::read(json!({"RequestItems": {"a": [put(1)]}}).to_string().as_bytes()).unwrap().requests;
+            || WriteCall::read(json!({"RequestItems": {"a": [put(1)]}}).to_string().as_bytes()).unwrap().requests;
         let merged = |answer: &Value| {
             merge(answer.to_string().as_bytes(), held_back())
                 .map(|body| serde_json::from_slice::<Value>(&body).unwrap())
@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn what_is_no_batch_is_not_split() {
         for body in ["", "null", "[]", r#"{"TableName": "a", "Item": {}}"#, r#"{"RequestItems": []}"#] {
-            assert!(Call::read(body.as_bytes()).is_none(), "{body}");
+            assert!(WriteCall::read(body.as_bytes()).is_none(), "{body}");
         }
     }
 }

@@ -60,7 +60,7 @@ enum Stage {
 }
 
 #[derive(Debug)]
-struct State {
+struct EnvironmentState {
     stage: Stage,
     waiting: VecDeque<Pending>,
     pollers: VecDeque<oneshot::Sender<Assignment>>,
@@ -70,7 +70,7 @@ struct State {
 /// Matches invocations with the polls of one process.
 #[derive(Debug)]
 pub(super) struct Environment {
-    state: Mutex<State>,
+    state: Mutex<EnvironmentState>,
     exclusive: bool,
     started: Instant,
     assigned: Notify,
@@ -84,7 +84,7 @@ impl Environment {
         started: Instant,
         waiter: Option<oneshot::Sender<Result<(), InitError>>>,
     ) -> Self {
-        let state = State {
+        let state = EnvironmentState {
             stage: Stage::Starting(waiter),
             waiting: VecDeque::new(),
             pollers: VecDeque::new(),
@@ -94,7 +94,7 @@ impl Environment {
         Self { state: Mutex::new(state), exclusive, started, assigned: Notify::new(), kill: Notify::new() }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, EnvironmentState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -229,7 +229,7 @@ impl Environment {
     }
 
     /// Brings waiting invocations and polls together. A poll whose connection is closed is skipped.
-    fn assign(&self, state: &mut State, now: Instant) {
+    fn assign(&self, state: &mut EnvironmentState, now: Instant) {
         while !state.waiting.is_empty()
             && let Some(poller) = state.pollers.pop_front()
         {

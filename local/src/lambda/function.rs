@@ -30,12 +30,12 @@ static INVOCATIONS: AtomicU64 = AtomicU64::new(0);
 /// A Lambda function whose bootstrap runs as a process of this machine. Dropping it kills the process.
 #[derive(Debug)]
 pub struct Function {
-    shared: Arc<Shared>,
+    shared: Arc<FunctionState>,
     _thread: ServiceThread,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct FunctionState {
     settings: Settings,
     arn: Arc<str>,
     runtime: runtime::Handle,
@@ -58,7 +58,7 @@ impl Function {
     /// When the process cannot be started, reports an init error, ends, or takes too long.
     pub async fn start(settings: Settings) -> Result<Self, InitError> {
         let thread = ServiceThread::start("lambda").map_err(InitError::NotStarted)?;
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(FunctionState {
             arn: format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:{}", settings.name).into(),
             settings,
             runtime: thread.runtime().clone(),
@@ -137,7 +137,7 @@ impl Function {
     }
 }
 
-impl Shared {
+impl FunctionState {
     fn current(&self) -> MutexGuard<'_, Option<Running>> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -24,7 +24,7 @@ const MAX_VISIBILITY_TIMEOUT: u64 = 43_200;
 
 /// A call that is well-formed; its messages may still be none.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Call {
+pub(super) enum QueueCall {
     Single { queue_url: String, message: Message },
     Batch { queue_url: String, entries: Vec<(String, Message)> },
     ChangeVisibility { queue_url: String, entries: Vec<ChangeEntry> },
@@ -44,7 +44,7 @@ pub(super) struct ChangeEntry {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Refusal(pub(super) &'static str, pub(super) &'static str);
 
-impl Call {
+impl QueueCall {
     /// Reads the call of the operation `target`, the value of `x-amz-target`.
     pub(super) fn read(target: &str, body: &[u8]) -> Result<Self, Refusal> {
         let unreadable = |_| Refusal("SerializationException", "the json is not that of the operation");
@@ -202,9 +202,9 @@ mod tests {
         (0..count).map(|id| entry(&id.to_string(), &"x".repeat(bytes_each))).collect()
     }
 
-    fn read(entries: &[Value]) -> Result<Call, Refusal> {
+    fn read(entries: &[Value]) -> Result<QueueCall, Refusal> {
         let body = json!({"QueueUrl": "http://host/000000000000/quarantine", "Entries": entries});
-        Call::read("AmazonSQS.SendMessageBatch", body.to_string().as_bytes())
+        QueueCall::read("AmazonSQS.SendMessageBatch", body.to_string().as_bytes())
     }
 
     fn refusal(entries: &[Value]) -> Option<&'static str> {
@@ -242,13 +242,13 @@ mod tests {
         });
         let body =
             json!({"QueueUrl": "q", "MessageBody": "x", "MessageAttributes": attributes, "MessageGroupId": "one"});
-        let call = Call::read("AmazonSQS.SendMessage", body.to_string().as_bytes());
+        let call = QueueCall::read("AmazonSQS.SendMessage", body.to_string().as_bytes());
         let message = Message::text("x")
             .with("reason", Attribute::String("truncated".into()))
             .with("receive_count", Attribute::Number("3".into()))
             .with("avro", Attribute::Binary(vec![0xC3, 1, 0].into()))
             .in_group("one");
-        assert_eq!(call, Ok(Call::Single { queue_url: "q".into(), message }));
+        assert_eq!(call, Ok(QueueCall::Single { queue_url: "q".into(), message }));
     }
 
     #[test]
@@ -263,7 +263,7 @@ mod tests {
             assert_eq!(refusal(&[entry]), Some("InvalidParameterValue"), "{value}");
         }
         assert_eq!(refusal(&[json!({"Id": "a"})]), Some("SerializationException"));
-        let code = |target: &str| Call::read(target, b"{}").unwrap_err().0;
+        let code = |target: &str| QueueCall::read(target, b"{}").unwrap_err().0;
         assert_eq!(code("AmazonSQS.SendMessage"), "SerializationException");
         assert_eq!(code("AmazonSQS.DeleteQueue"), "UnknownOperationException");
     }

@@ -165,9 +165,9 @@ impl QueueState {
 
     fn call(&self, headers: &HeaderMap, body: &[u8]) -> Result<Value, Refusal> {
         let target = headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
-        let call = api::Call::read(target, body)?;
+        let call = api::QueueCall::read(target, body)?;
         let unknown = Refusal("QueueDoesNotExist", "the specified queue does not exist");
-        if let api::Call::ChangeVisibility { queue_url, entries } = call {
+        if let api::QueueCall::ChangeVisibility { queue_url, entries } = call {
             let received = lock(&self.received);
             let changes = received.iter().find(|(path, _)| queue_url.ends_with(path.as_str())).ok_or(unknown)?.1;
             return Ok(change(changes, &entries));
@@ -177,13 +177,13 @@ impl QueueState {
             return Err(unknown);
         }
         match call {
-            api::Call::ChangeVisibility { .. } => Err(unknown),
-            api::Call::Single { message, .. } => {
+            api::QueueCall::ChangeVisibility { .. } => Err(unknown),
+            api::QueueCall::Single { message, .. } => {
                 self.check(&message).map_err(|_| Refusal("InvalidParameterValue", "the message is not allowed"))?;
                 let (message_id, md5) = self.take(message);
                 Ok(json!({"MessageId": message_id, "MD5OfMessageBody": md5}))
             }
-            api::Call::Batch { entries, .. } => {
+            api::QueueCall::Batch { entries, .. } => {
                 let (mut successful, mut failed) = (Vec::new(), Vec::new());
                 for (id, message) in entries {
                     if let Some(EntryRefusal { code, sender_fault }) = self.refusal(&message) {

@@ -34,7 +34,7 @@ const CHECK_STEP_BYTES: usize = 4 * 1024;
 
 /// What kind of value was written in a tracked field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum TrackedKind {
     Text,
     Number(Option<i64>),
     Binary,
@@ -44,7 +44,7 @@ pub(super) enum Kind {
 
 #[derive(Debug, Clone)]
 pub(super) struct TrackedValue {
-    pub(super) kind: Kind,
+    pub(super) kind: TrackedKind,
     /// Bytes of the value itself, before escapes and base64.
     pub(super) len: usize,
     /// Where it was written: in the items' bytes, or in those kept of what is left out of the item.
@@ -283,9 +283,11 @@ impl<'a> ItemEncoder<'a> {
         let version = match &mapping.version {
             None | Some(Version::Message { .. }) => version,
             Some(Version::Field { path, .. }) => match self.tracked(VERSION) {
-                Some(TrackedValue { kind: Kind::Text | Kind::Number(_) | Kind::Binary, written, .. }) => {
-                    Some(written.clone())
-                }
+                Some(TrackedValue {
+                    kind: TrackedKind::Text | TrackedKind::Number(_) | TrackedKind::Binary,
+                    written,
+                    ..
+                }) => Some(written.clone()),
                 // a deletion may carry nothing but the key
                 _ if self.operation == Operation::Delete => None,
                 _ => {
@@ -343,11 +345,13 @@ impl<'a> ItemEncoder<'a> {
         };
         let tracked = self.tracked(field).ok_or_else(|| problem("is missing"))?.clone();
         match tracked.kind {
-            Kind::Null => return Err(problem("is null")),
-            Kind::Other => return Err(problem("is no string, number or binary")),
-            Kind::Text | Kind::Binary if tracked.len == 0 => return Err(problem("is empty")),
-            Kind::Text | Kind::Binary if tracked.len > limit => return Err(problem("is longer than a key may be")),
-            Kind::Text | Kind::Binary | Kind::Number(_) => {}
+            TrackedKind::Null => return Err(problem("is null")),
+            TrackedKind::Other => return Err(problem("is no string, number or binary")),
+            TrackedKind::Text | TrackedKind::Binary if tracked.len == 0 => return Err(problem("is empty")),
+            TrackedKind::Text | TrackedKind::Binary if tracked.len > limit => {
+                return Err(problem("is longer than a key may be"));
+            }
+            TrackedKind::Text | TrackedKind::Binary | TrackedKind::Number(_) => {}
         }
         let written = if tracked.is_kept { &self.kept } else { &self.out.bytes };
         push_canonical(&mut self.out.keys, written.get(tracked.written.clone()).unwrap_or_default());
@@ -401,10 +405,10 @@ impl<'a> ItemEncoder<'a> {
                     // `{"S":"` or `{"N":"` before the text, `"}` behind it
                     let text = tracked.written.start + 6..tracked.written.end.saturating_sub(2);
                     len += match tracked.kind {
-                        Kind::Text if tracked.len > 0 => tracked.len,
-                        Kind::Text => return problem("has a field in its template that is empty"),
-                        Kind::Number(_) => text.len(),
-                        Kind::Null => return problem("has a field in its template that is null"),
+                        TrackedKind::Text if tracked.len > 0 => tracked.len,
+                        TrackedKind::Text => return problem("has a field in its template that is empty"),
+                        TrackedKind::Number(_) => text.len(),
+                        TrackedKind::Null => return problem("has a field in its template that is null"),
                         _ => return problem("has a field in its template that is no string or number"),
                     };
                     let is_kept = tracked.is_kept;
@@ -464,8 +468,8 @@ impl<'a> ItemEncoder<'a> {
             }
             TtlSource::Field { per_second } => match self.tracked(TTL).map(|tracked| tracked.kind) {
                 // without a time the item does not expire
-                None | Some(Kind::Null) => return Ok(()),
-                Some(Kind::Number(Some(value))) => value.div_euclid(per_second),
+                None | Some(TrackedKind::Null) => return Ok(()),
+                Some(TrackedKind::Number(Some(value))) => value.div_euclid(per_second),
                 Some(_) => {
                     let problem = "is no whole number of seconds";
                     return Err(ItemError::Mapping { attribute: ttl.attribute.text().into(), problem });

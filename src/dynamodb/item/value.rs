@@ -3,7 +3,7 @@
 use super::super::mapping::Layout;
 use super::super::number;
 use super::encoder::{
-    COLLECTION_OVERHEAD, ELEMENT_OVERHEAD, ItemEncoder, Kind, LEAST_NUMBER_BYTES, Omission, TrackedValue,
+    COLLECTION_OVERHEAD, ELEMENT_OVERHEAD, ItemEncoder, LEAST_NUMBER_BYTES, Omission, TrackedKind, TrackedValue,
 };
 use super::{MAX_DEPTH, MAX_NAME_BYTES};
 use crate::record::{ItemError, Name, RecordVisitor, SubjectId, TrackedField};
@@ -15,7 +15,7 @@ impl ItemEncoder<'_> {
     /// Writes a value that holds no other, with a comma behind it, and remembers it if it is tracked.
     fn scalar(
         &mut self,
-        kind: Kind,
+        kind: TrackedKind,
         len: usize,
         write: impl FnOnce(&mut Vec<u8>) -> Result<(), ItemError>,
     ) -> Result<(), ItemError> {
@@ -31,7 +31,7 @@ impl ItemEncoder<'_> {
     }
 
     #[cold]
-    fn remember(&mut self, kind: Kind, len: usize, written: Range<usize>) {
+    fn remember(&mut self, kind: TrackedKind, len: usize, written: Range<usize>) {
         for (field, slot) in self.tracked.iter_mut().enumerate() {
             if self.pending & (1 << field) != 0 {
                 *slot = Some(TrackedValue { kind, len, written: written.clone(), is_kept: false });
@@ -45,7 +45,7 @@ impl ItemEncoder<'_> {
         long: Option<i64>,
         write: impl FnOnce(&mut Vec<u8>) -> Result<(), ItemError>,
     ) -> Result<(), ItemError> {
-        self.scalar(Kind::Number(long), LEAST_NUMBER_BYTES, |out| {
+        self.scalar(TrackedKind::Number(long), LEAST_NUMBER_BYTES, |out| {
             out.extend_from_slice(b"{\"N\":\"");
             write(out)?;
             out.extend_from_slice(b"\"},");
@@ -56,7 +56,7 @@ impl ItemEncoder<'_> {
     fn open(&mut self, text: &[u8]) -> Result<(), ItemError> {
         if self.pending != 0 {
             let at = self.out.bytes.len();
-            self.remember(Kind::Other, 0, at..at);
+            self.remember(TrackedKind::Other, 0, at..at);
         }
         self.check_depth()?;
         self.reserve(0)?;
@@ -101,18 +101,18 @@ impl RecordVisitor for ItemEncoder<'_> {
             self.out.bytes.truncate(start);
             self.size = size;
             if self.pending != 0 {
-                self.remember(Kind::Null, 0, start..start);
+                self.remember(TrackedKind::Null, 0, start..start);
             }
             return Ok(());
         }
-        self.scalar(Kind::Null, 1, |out| {
+        self.scalar(TrackedKind::Null, 1, |out| {
             out.extend_from_slice(b"{\"NULL\":true},");
             Ok(())
         })
     }
 
     fn boolean(&mut self, value: bool) -> Result<(), ItemError> {
-        self.scalar(Kind::Other, 1, |out| {
+        self.scalar(TrackedKind::Other, 1, |out| {
             out.extend_from_slice(if value { b"{\"BOOL\":true}," } else { b"{\"BOOL\":false}," });
             Ok(())
         })
@@ -139,7 +139,7 @@ impl RecordVisitor for ItemEncoder<'_> {
 
     fn date(&mut self, days: i32) -> Result<(), ItemError> {
         // ten bytes are the least a date has
-        self.scalar(Kind::Text, 10, |out| {
+        self.scalar(TrackedKind::Text, 10, |out| {
             out.extend_from_slice(b"{\"S\":\"");
             calendar::push_date(out, days);
             out.extend_from_slice(b"\"},");
@@ -148,7 +148,7 @@ impl RecordVisitor for ItemEncoder<'_> {
     }
 
     fn string(&mut self, value: &str) -> Result<(), ItemError> {
-        self.scalar(Kind::Text, value.len(), |out| {
+        self.scalar(TrackedKind::Text, value.len(), |out| {
             out.extend_from_slice(b"{\"S\":\"");
             json::push_escaped(out, value);
             out.extend_from_slice(b"\"},");
@@ -162,7 +162,7 @@ impl RecordVisitor for ItemEncoder<'_> {
     }
 
     fn bytes(&mut self, value: &[u8]) -> Result<(), ItemError> {
-        self.scalar(Kind::Binary, value.len(), |out| {
+        self.scalar(TrackedKind::Binary, value.len(), |out| {
             out.extend_from_slice(b"{\"B\":\"");
             base64_simd::STANDARD.encode_append(value, out);
             out.extend_from_slice(b"\"},");

@@ -8,7 +8,7 @@
 mod report;
 mod traffic;
 
-use local::credentials;
+use local::credentials::CredentialsEndpoint;
 use local::dynamodb::{Embedded, Table};
 use local::faults::{Plan, Proxy};
 use local::lambda::{Function, Settings};
@@ -58,13 +58,13 @@ fn plan(name: &str, healed: bool) -> Plan {
 struct Region {
     clock_ahead_seconds: i64,
     dynamodb: Proxy,
-    credentials: credentials::Endpoint,
+    credentials: CredentialsEndpoint,
     credentials_proxy: Proxy,
 }
 
 impl Region {
     fn start(database: &Embedded, clock_ahead_seconds: i64) -> Self {
-        let credentials = credentials::Endpoint::start(0, Duration::from_secs(90), clock_ahead_seconds).unwrap();
+        let credentials = CredentialsEndpoint::start(0, Duration::from_secs(90), clock_ahead_seconds).unwrap();
         let plan_of_calls = plan("plan.json", false).with_clock_ahead(clock_ahead_seconds);
         let dynamodb = Proxy::start(0, database.address(), plan_of_calls).unwrap();
         dynamodb.require_credentials_of(&credentials);

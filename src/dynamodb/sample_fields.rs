@@ -4,9 +4,9 @@ use super::mapping::Fields;
 use crate::record::{FieldKind, Unit};
 
 /// A text `id` and a number `at`.
-pub(super) struct Sample;
+pub(super) struct SampleFields;
 
-impl Fields for Sample {
+impl Fields for SampleFields {
     fn kind(&self, path: &str) -> Result<FieldKind, String> {
         match path {
             "id" => Ok(FieldKind::Text),
