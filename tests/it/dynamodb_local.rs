@@ -169,3 +169,35 @@ async fn a_batch_at_its_fullest() {
     assert!(probe.client.call("BatchWriteItem", &batch(MAX_BATCH_ITEMS)).await.is_ok());
     assert!(Probe::is_refused(&probe.client.call("BatchWriteItem", &batch(MAX_BATCH_ITEMS + 1)).await));
 }
+
+/// What decision record 0010 rests on: PartiQL has no statement that puts an item whole, whether one is there or not.
+#[tokio::test]
+async fn a_partiql_batch_cannot_put_an_item_whole() {
+    let probe = Probe::start("partiql").await;
+    let item = |id: &str, note: &str| json!({"id": {"S": id}, "sort": {"S": "s"}, "note": {"S": note}});
+    let mut stored = item("there", "old");
+    stored["expires_at"] = json!({"N": "1"});
+    probe.put(&stored).await.unwrap();
+    let insert = |id: &str| {
+        let statement = r#"INSERT INTO "partiql" VALUE {'id': ?, 'sort': ?, 'note': ?}"#;
+        json!({"Statement": statement, "Parameters": [{"S": id}, {"S": "s"}, {"S": "new"}]})
+    };
+    let update = |id: &str| {
+        let statement = r#"UPDATE "partiql" SET "note"=? WHERE "id"=? AND "sort"=? AND "note" <= ?"#;
+        json!({"Statement": statement, "Parameters": [{"S": "new"}, {"S": id}, {"S": "s"}, {"S": "old"}],
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD"})
+    };
+    let codes = async |statements: &[Value]| {
+        let said = probe.client.call("BatchExecuteStatement", &json!({"Statements": statements})).await.unwrap();
+        let responses = said["Responses"].as_array().unwrap().clone();
+        responses.iter().map(|each| each["Error"]["Code"].as_str().map(str::to_owned)).collect::<Vec<_>>()
+    };
+    // the wrong one of the two is refused, and a refused write consumes write units too
+    let refused = codes(&[insert("there"), update("absent")]).await;
+    assert_eq!(refused, ["DuplicateItem", "ConditionalCheckFailed"].map(|code| Some(code.to_owned())));
+    // the right one leaves what it does not name: here the time to live of an older item
+    assert_eq!(codes(&[insert("absent"), update("there")]).await, [None, None]);
+    let there = json!({"TableName": "partiql", "Key": {"id": {"S": "there"}, "sort": {"S": "s"}}});
+    let there = probe.client.call("GetItem", &there).await.unwrap();
+    assert_eq!((&there["Item"]["note"], &there["Item"]["expires_at"]), (&json!({"S": "new"}), &json!({"N": "1"})));
+}
