@@ -1,6 +1,6 @@
 //! Records out: how they become items and how items are written.
 //!
-//! [`mapping`], [`item`], `batch`, `signature` and `response` are pure; [`client`] and [`writer`] talk to DynamoDB.
+//! [`mapping`], [`item`], [`signature`], `batch` and `response` are pure; [`client`] and [`writer`] talk to DynamoDB.
 
 mod batch;
 pub mod client;
@@ -12,7 +12,7 @@ mod number;
 mod response;
 #[cfg(test)]
 mod sample_fields;
-mod signature;
+pub mod signature;
 pub mod writer;
 
 pub use batch::{MAX_BATCH_BYTES, MAX_BATCH_ITEMS};

@@ -13,7 +13,7 @@ use std::time::{Duration, UNIX_EPOCH};
 const SECONDS_A_DAY: u64 = 86_400;
 
 /// Credentials, made ready for a region, a service and a day.
-pub(super) struct Signer {
+pub struct Signer {
     access_key_id: String,
     session_token: Option<String>,
     /// Days since the Unix epoch.
@@ -26,27 +26,31 @@ pub(super) struct Signer {
 }
 
 /// What of a request is signed besides what all have in common.
-pub(super) struct SignableRequest<'a> {
-    pub(super) host: &'a str,
-    pub(super) path: &'a str,
-    pub(super) target: &'a str,
-    pub(super) body: &'a [u8],
+pub struct SignableRequest<'a> {
+    /// The header `host`.
+    pub host: &'a str,
+    /// The URL's path.
+    pub path: &'a str,
+    /// The header `x-amz-target`: the operation.
+    pub target: &'a str,
+    /// The whole body.
+    pub body: &'a [u8],
 }
 
 /// The headers that sign a request.
-pub(super) struct Signature {
+pub struct Signature {
     /// `x-amz-date`
-    pub(super) date: String,
+    pub date: String,
     /// `authorization`
-    pub(super) authorization: String,
+    pub authorization: String,
 }
 
 /// The media type of every request. Part of what is signed.
-pub(super) const CONTENT_TYPE: &str = "application/x-amz-json-1.0";
+pub const CONTENT_TYPE: &str = "application/x-amz-json-1.0";
 
 impl Signer {
-    /// `now` is the time since the Unix epoch.
-    pub(super) fn new(credentials: &Credentials, region: &str, service: &str, now: Duration) -> Self {
+    /// Derives the key. `now` is the time since the Unix epoch.
+    pub fn new(credentials: &Credentials, region: &str, service: &str, now: Duration) -> Self {
         let date = date(now);
         Self {
             access_key_id: credentials.access_key_id().to_owned(),
@@ -61,17 +65,17 @@ impl Signer {
     }
 
     /// Whether it may sign at `now`.
-    pub(super) fn is_valid_at(&self, now: Duration) -> bool {
+    pub fn is_valid_at(&self, now: Duration) -> bool {
         self.day == now.as_secs() / SECONDS_A_DAY
     }
 
     /// The token that must go along.
-    pub(super) fn session_token(&self) -> Option<&str> {
+    pub fn session_token(&self) -> Option<&str> {
         self.session_token.as_deref()
     }
 
     /// Signs a request at `now`.
-    pub(super) fn sign(&self, request: &SignableRequest<'_>, now: Duration) -> Signature {
+    pub fn sign(&self, request: &SignableRequest<'_>, now: Duration) -> Signature {
         let SignableRequest { host, path, target, body } = request;
         let (token, signed_token) = match &self.session_token {
             Some(token) => (format!("x-amz-security-token:{token}\n"), "x-amz-security-token;"),

@@ -1,8 +1,9 @@
-//! `cargo bench --package micro`: every step, its candidates side by side; the time of a thousand records.
+//! `cargo bench --package micro`: every step, its candidates side by side; the time of a thousand records or calls.
 #![allow(clippy::unwrap_used, reason = "a benchmark or test may panic")]
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
+use micro::call;
 use micro::shape::{Article, Flat, Order, Shape, Shipment};
 use micro::steps::{self, Candidate, RECORDS};
 use std::error::Error;
@@ -20,6 +21,8 @@ const AVRO_ITEMS: &str = "Avro: avro-ingest, into items";
 const VALUES: &str = "apache-avro value, attribute value, SDK";
 const STRUCTS: &str = "apache-avro struct, serde_dynamo, SDK";
 const STRUCT_ONLY: &str = "serde_avro_fast, struct only";
+const SDK: &str = "SDK";
+const SIGV4: &str = "aws-sigv4";
 const OWNED: &str = "aws_lambda_events, serde_path_to_error";
 
 /// Times the candidate of `candidates` that is called `name`.
@@ -46,4 +49,14 @@ fn encode<S: Shape>(bencher: Bencher<'_, '_>, name: &str) {
 #[divan::bench(types = [Order, Flat, Article, Shipment], args = [JSON, APACHE, FAST, JSON_ITEMS, AVRO_ITEMS])]
 fn decode<S: Shape>(bencher: Bencher<'_, '_>, name: &str) {
     time(bencher, steps::decode::<S>(), name);
+}
+
+#[divan::bench(args = [OURS, SIGV4])]
+fn sign(bencher: Bencher<'_, '_>, name: &str) {
+    time(bencher, call::sign(), name);
+}
+
+#[divan::bench(args = [OURS, SDK])]
+fn empty_call(bencher: Bencher<'_, '_>, name: &str) {
+    time(bencher, call::call(), name);
 }

@@ -31,7 +31,7 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    fn new(name: &'static str, run: impl FnMut() + 'static) -> Self {
+    pub(crate) fn new(name: &'static str, run: impl FnMut() + 'static) -> Self {
         Self { name, run: Box::new(run) }
     }
 
