@@ -79,6 +79,14 @@ impl ConnectionPool {
         Self::with_timeouts(kept, CONNECT_TIMEOUT, RESPONSE_TIMEOUT)
     }
 
+    /// The same for calls whose responses come later than usual, such as long polls.
+    ///
+    /// # Errors
+    /// If there are no certificates to trust.
+    pub fn patient(kept: usize, response_timeout: Duration) -> io::Result<Self> {
+        Self::with_timeouts(kept, CONNECT_TIMEOUT, response_timeout)
+    }
+
     fn with_timeouts(kept: usize, connect: Duration, response_timeout: Duration) -> io::Result<Self> {
         let mut tcp = TcpConnector::new();
         tcp.enforce_http(false);

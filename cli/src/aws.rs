@@ -4,7 +4,7 @@
 
 use avro_ingest::transport::{ConnectionPool, HttpTransport, sdk_http_client};
 use aws_config::{BehaviorVersion, SdkConfig};
-use aws_credential_types::provider::ProvideCredentials;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4;
 use aws_smithy_xml::decode::{Document, XmlDecodeError, try_data};
@@ -106,10 +106,20 @@ pub(crate) struct Aws {
 impl Aws {
     /// As the AWS SDKs and the AWS CLI find them: environment variables, profiles, the instance's role.
     pub(crate) async fn load() -> Result<Self, Box<dyn Error>> {
-        let transport: Arc<dyn HttpTransport> = Arc::new(ConnectionPool::new(4)?);
+        Ok(Self::over(ConnectionPool::new(4)?).await)
+    }
+
+    /// The same over connections of the caller's.
+    pub(crate) async fn over(connections: ConnectionPool) -> Self {
+        let transport: Arc<dyn HttpTransport> = Arc::new(connections);
         let client = sdk_http_client(Arc::clone(&transport));
         let config = aws_config::defaults(BehaviorVersion::latest()).http_client(client).load().await;
-        Ok(Self { config, transport })
+        Self { config, transport }
+    }
+
+    /// Where credentials come from: the whole chain of the AWS SDKs.
+    pub(crate) fn credentials(&self) -> Result<SharedCredentialsProvider, CallError> {
+        self.config.credentials_provider().ok_or_else(|| CallError::NotSent("no credentials".into()))
     }
 
     pub(crate) fn region(&self) -> Result<&str, CallError> {

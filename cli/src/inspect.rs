@@ -126,7 +126,7 @@ pub(crate) async fn run(arguments: Arguments) -> Outcome {
         if !arguments.json {
             println!("message   {id}, received {receive_count} times");
         }
-        are_good &= show(&transcoder, &message.record(), arguments.json)?;
+        are_good &= show(&transcoder, &message.record(""), arguments.json)?;
     }
     if looked_at.is_empty() {
         eprintln!("no message is in sight");
@@ -138,7 +138,7 @@ pub(crate) async fn run(arguments: Arguments) -> Outcome {
 async fn peek(queue: &Queue, most: usize) -> (Vec<Received>, Result<(), CallError>) {
     let mut looked_at = Vec::new();
     while looked_at.len() < most {
-        match queue.receive(most - looked_at.len(), VISIBILITY_SECONDS).await {
+        match queue.receive(most - looked_at.len(), VISIBILITY_SECONDS, 1).await {
             Ok(received) if received.is_empty() => break,
             Ok(received) => looked_at.extend(received),
             Err(error) => return (looked_at, Err(error)),

@@ -2,6 +2,7 @@
 
 mod aws;
 mod check;
+mod consume;
 mod doctor;
 mod duration;
 mod encode;
@@ -40,6 +41,7 @@ enum Command {
     Encode(encode::Arguments),
     Send(send::Arguments),
     Replay(replay::Arguments),
+    Consume(consume::Arguments),
     Plan(plan::Arguments),
     Report(report::Arguments),
     Pull(pull::Arguments),
@@ -68,6 +70,7 @@ async fn main() -> ExitCode {
         Command::Encode(arguments) => encode::run(&arguments),
         Command::Send(arguments) => send::run(arguments).await,
         Command::Replay(arguments) => replay::run(arguments).await,
+        Command::Consume(arguments) => consume::run(arguments).await,
         Command::Plan(arguments) => plan::run(&arguments),
         Command::Report(arguments) => report::run(arguments).await,
         Command::Pull(arguments) => pull::run(&arguments).await,

@@ -5,6 +5,7 @@ use crate::aws::{Aws, CallError, SQS};
 use avro_ingest::sqs::OriginalAttribute;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
 /// The most messages of a call.
 pub(crate) const MAX_CALL_MESSAGES: usize = 10;
@@ -41,10 +42,14 @@ pub(crate) struct Received {
     /// When it was sent, in milliseconds since the Unix epoch.
     pub(crate) sent_ms: Option<u64>,
     pub(crate) receive_count: u32,
+    /// All that the queue itself says of it.
+    pub(crate) system: Map<String, Value>,
+    /// Time since the Unix epoch.
+    pub(crate) received_at: Duration,
 }
 
 impl Received {
-    fn read(message: &Value) -> Option<Self> {
+    fn read(message: &Value, received_at: Duration) -> Option<Self> {
         let text = |name: &str| message.get(name)?.as_str().map(str::to_owned);
         let system = |name: &str| message.get("Attributes")?.get(name)?.as_str().map(str::to_owned);
         let attributes = message.get("MessageAttributes").and_then(Value::as_object).into_iter().flatten();
@@ -62,18 +67,16 @@ impl Received {
             group: system("MessageGroupId"),
             sent_ms: system("SentTimestamp").and_then(|text| text.parse().ok()),
             receive_count: system("ApproximateReceiveCount").and_then(|text| text.parse().ok()).unwrap_or(1),
+            system: message.get("Attributes").and_then(Value::as_object).cloned().unwrap_or_default(),
+            received_at,
         })
     }
 
-    /// Its record in an event, as Lambda would bring it.
-    pub(crate) fn record(&self) -> Value {
-        let mut system = Map::new();
-        system.insert("ApproximateReceiveCount".to_owned(), json!(self.receive_count.to_string()));
-        system.extend(self.sent_ms.map(|sent| ("SentTimestamp".to_owned(), json!(sent.to_string()))));
-        system.extend(self.group.iter().map(|group| ("MessageGroupId".to_owned(), json!(group))));
+    /// Its record in an event of the queue `arn`, as Lambda would bring it.
+    pub(crate) fn record(&self, arn: &str) -> Value {
         json!({
-            "messageId": self.id, "receiptHandle": self.receipt_handle, "body": self.body, "attributes": system,
-            "messageAttributes": self.attributes, "eventSource": "aws:sqs",
+            "messageId": self.id, "receiptHandle": self.receipt_handle, "body": self.body, "attributes": self.system,
+            "messageAttributes": self.attributes, "eventSource": "aws:sqs", "eventSourceARN": arn,
         })
     }
 }
@@ -141,35 +144,56 @@ impl Queue {
         Ok((0..messages.len()).map(|id| ends.remove(&id).unwrap_or_else(unanswered)).collect())
     }
 
-    /// Receives at most ten messages, which are out of sight for `visibility_seconds` from now on.
+    /// Receives at most ten messages, which are out of sight for `visibility_seconds` from now on. If there is none it waits for one.
     ///
     /// # Errors
     /// If the call fails.
-    pub(crate) async fn receive(&self, most: usize, visibility_seconds: u32) -> Result<Vec<Received>, CallError> {
+    pub(crate) async fn receive(
+        &self,
+        most: usize,
+        visibility_seconds: u32,
+        wait_seconds: u32,
+    ) -> Result<Vec<Received>, CallError> {
         let body = json!({
-            "QueueUrl": self.url, "MaxNumberOfMessages": most.clamp(1, MAX_CALL_MESSAGES), "WaitTimeSeconds": 1,
+            "QueueUrl": self.url, "MaxNumberOfMessages": most.clamp(1, MAX_CALL_MESSAGES), "WaitTimeSeconds": wait_seconds,
             "VisibilityTimeout": visibility_seconds, "MessageAttributeNames": ["All"], "AttributeNames": ["All"],
         });
         let answer = self.aws.json(SQS, "AmazonSQS.ReceiveMessage", &body).await?;
         let messages = answer.get("Messages").and_then(Value::as_array).into_iter().flatten();
-        Ok(messages.filter_map(Received::read).collect())
+        let now = local::clock::since_epoch();
+        Ok(messages.filter_map(|message| Received::read(message, now)).collect())
     }
 
-    /// Deletes messages, and says how many are left of them because the queue did not.
+    /// Deletes messages, and gives the handles of those that the queue did not delete.
     ///
     /// # Errors
     /// If a call fails.
-    pub(crate) async fn delete(&self, receipt_handles: &[String]) -> Result<usize, CallError> {
+    pub(crate) async fn delete(&self, receipt_handles: &[String]) -> Result<Vec<String>, CallError> {
         self.of_handles("AmazonSQS.DeleteMessageBatch", receipt_handles, &Map::new()).await
     }
 
-    /// Brings messages back into sight after `seconds`, and says of how many that failed.
+    /// Brings messages back into sight after `seconds`, and gives the handles of those of which that failed.
     ///
     /// # Errors
     /// If a call fails.
-    pub(crate) async fn change_visibility(&self, receipt_handles: &[String], seconds: u32) -> Result<usize, CallError> {
+    pub(crate) async fn change_visibility(
+        &self,
+        receipt_handles: &[String],
+        seconds: u32,
+    ) -> Result<Vec<String>, CallError> {
         let more = Map::from_iter([("VisibilityTimeout".to_owned(), json!(seconds))]);
         self.of_handles("AmazonSQS.ChangeMessageVisibilityBatch", receipt_handles, &more).await
+    }
+
+    /// The queue's ARN.
+    ///
+    /// # Errors
+    /// If the call fails.
+    pub(crate) async fn arn(&self) -> Result<String, CallError> {
+        let body = json!({"QueueUrl": self.url, "AttributeNames": ["QueueArn"]});
+        let answer = self.aws.json(SQS, "AmazonSQS.GetQueueAttributes", &body).await?;
+        let arn = answer.get("Attributes").and_then(|attributes| attributes.get("QueueArn")).and_then(Value::as_str);
+        Ok(arn.unwrap_or_default().to_owned())
     }
 
     async fn of_handles(
@@ -177,8 +201,8 @@ impl Queue {
         operation: &str,
         receipt_handles: &[String],
         more: &Map<String, Value>,
-    ) -> Result<usize, CallError> {
-        let mut failed = 0;
+    ) -> Result<Vec<String>, CallError> {
+        let mut failed = Vec::new();
         for handles in receipt_handles.chunks(MAX_CALL_MESSAGES) {
             let entry = |(id, handle): (usize, &String)| {
                 let mut entry = more.clone();
@@ -188,7 +212,8 @@ impl Queue {
             };
             let entries: Vec<Value> = handles.iter().enumerate().map(entry).collect();
             let answer = self.aws.json(SQS, operation, &json!({"QueueUrl": self.url, "Entries": entries})).await?;
-            failed += answer.get("Failed").and_then(Value::as_array).map_or(0, Vec::len);
+            let of_failed = |entry: &Value| handles.get(entry.get("Id")?.as_str()?.parse::<usize>().ok()?).cloned();
+            failed.extend(answer.get("Failed").and_then(Value::as_array).into_iter().flatten().filter_map(of_failed));
         }
         Ok(failed)
     }

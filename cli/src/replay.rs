@@ -107,7 +107,7 @@ pub(crate) async fn run(arguments: Arguments) -> Outcome {
         Some(ended) => ended?,
         None => eprintln!("interrupted: what was not moved is where it was"),
     }
-    if released? > 0 {
+    if !released?.is_empty() {
         eprintln!("some messages are out of sight for up to {VISIBILITY_SECONDS} s more");
     }
     Ok(replay.left == 0)
@@ -131,7 +131,7 @@ impl Replay<'_> {
         let most = self.arguments.limit.unwrap_or(usize::MAX);
         while empty < EMPTY_RECEIVES && selected < most {
             let received =
-                from.receive(10, VISIBILITY_SECONDS).await.map_err(|error| named(&self.arguments.from, error))?;
+                from.receive(10, VISIBILITY_SECONDS, 1).await.map_err(|error| named(&self.arguments.from, error))?;
             empty = if received.is_empty() { empty + 1 } else { 0 };
             let mut letters = Vec::new();
             for message in received {
@@ -181,8 +181,12 @@ impl Replay<'_> {
         }
         self.moved += taken.len();
         let failed = from.delete(&taken).await.map_err(|error| (self.arguments.from.clone(), error))?;
-        if failed > 0 {
-            eprintln!("{failed} messages are in both queues: they could not be deleted from {}", self.arguments.from);
+        if !failed.is_empty() {
+            eprintln!(
+                "{} messages are in both queues: they could not be deleted from {}",
+                failed.len(),
+                self.arguments.from
+            );
         }
         Ok(())
     }
@@ -190,7 +194,7 @@ impl Replay<'_> {
     fn letter(&self, mut message: Received) -> Result<Letter, Box<dyn Error>> {
         let addition = restore(&mut message.attributes);
         let (reason, known) = addition.map_or((None, None), |Addition { reason, subject }| (Some(reason), subject));
-        let event = json!({"Records": [message.record()]}).to_string();
+        let event = json!({"Records": [message.record("")]}).to_string();
         let event = Event::parse(event.as_bytes())?;
         let mut encoder = self.transcoder.encoder(local::clock::since_epoch(), 0);
         let first = event.messages.first().ok_or("no message")?;

@@ -1,0 +1,119 @@
+//! Batches, cut from what is received by number, bytes and time.
+
+use crate::queue::Received;
+use std::collections::VecDeque;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+/// Bytes of a batch at most, as Lambda has it.
+/// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
+const MAX_BATCH_BYTES: usize = 6 * 1024 * 1024;
+
+/// What is received, in batches.
+pub(super) struct Batches {
+    received: mpsc::Receiver<Vec<Received>>,
+    /// Messages of a batch. None for a FIFO queue: what one poll received is a batch, so that no group is in two at once.
+    size: Option<usize>,
+    max_wait: Duration,
+    waiting: VecDeque<Received>,
+}
+
+impl Batches {
+    pub(super) fn new(received: mpsc::Receiver<Vec<Received>>, size: Option<usize>, max_wait: Duration) -> Self {
+        Self { received, size, max_wait, waiting: VecDeque::new() }
+    }
+
+    /// The next batch. None if nothing more comes. Dropped while it waits, it loses nothing.
+    pub(super) async fn next(&mut self) -> Option<Vec<Received>> {
+        let Some(size) = self.size else { return self.received.recv().await };
+        if self.waiting.is_empty() {
+            self.waiting.extend(self.received.recv().await?);
+        }
+        let fill = async {
+            while self.waiting.len() < size {
+                match self.received.recv().await {
+                    Some(more) => self.waiting.extend(more),
+                    None => break,
+                }
+            }
+        };
+        // not full in time is full enough
+        let _ = timeout(self.max_wait, fill).await;
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        while batch.len() < size
+            && let Some(message) = self.waiting.pop_front()
+        {
+            bytes += message.body.len();
+            if bytes > MAX_BATCH_BYTES && !batch.is_empty() {
+                self.waiting.push_front(message);
+                break;
+            }
+            batch.push(message);
+        }
+        Some(batch)
+    }
+
+    /// What is in no batch.
+    pub(super) async fn rest(mut self) -> Vec<Received> {
+        self.received.close();
+        let mut rest: Vec<Received> = self.waiting.into();
+        while let Some(more) = self.received.recv().await {
+            rest.extend(more);
+        }
+        rest
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    fn message(id: usize, bytes: usize) -> Received {
+        Received {
+            id: id.to_string(),
+            receipt_handle: String::new(),
+            body: "x".repeat(bytes),
+            attributes: BTreeMap::new(),
+            group: None,
+            sent_ms: None,
+            receive_count: 1,
+            system: serde_json::Map::new(),
+            received_at: Duration::ZERO,
+        }
+    }
+
+    async fn sizes(polls: &[usize], bytes: usize, size: Option<usize>) -> Vec<usize> {
+        let (sender, received) = mpsc::channel(100);
+        for count in polls {
+            sender.send((0..*count).map(|id| message(id, bytes)).collect()).await.unwrap();
+        }
+        drop(sender);
+        let mut batches = Batches::new(received, size, Duration::from_millis(1));
+        let mut sizes = Vec::new();
+        while let Some(batch) = batches.next().await {
+            sizes.push(batch.len());
+        }
+        sizes
+    }
+
+    #[tokio::test]
+    async fn a_batch_is_full_or_what_came_in_time_and_no_larger_than_an_event() {
+        assert_eq!(sizes(&[10, 10, 7], 1, Some(25)).await, [25, 2]);
+        assert_eq!(sizes(&[10, 10], 1 << 20, Some(100)).await, [6, 6, 6, 2]);
+        assert_eq!(sizes(&[3, 10, 1], 1, None).await, [3, 10, 1], "a poll of a FIFO queue is a batch");
+    }
+
+    #[tokio::test]
+    async fn what_is_in_no_batch_is_given_back() {
+        let (sender, received) = mpsc::channel(100);
+        for _ in 0..3 {
+            sender.send((0..10).map(|id| message(id, 1)).collect()).await.unwrap();
+        }
+        let mut batches = Batches::new(received, Some(15), Duration::from_millis(1));
+        assert_eq!(batches.next().await.unwrap().len(), 15);
+        drop(sender);
+        assert_eq!(batches.rest().await.len(), 15);
+    }
+}
