@@ -24,7 +24,7 @@ ingest: ## the tool, target/debug/ingest
 CHROMIUM := $(shell command -v chromium)
 
 .PHONY: test
-test: sam-validate test-rust test-moto test-examples $(if $(CHROMIUM),test-pages) test-deploy sam-lint-transformed test-emulator test-cargo-lambda sam-build-zig ## every test
+test: sam-validate test-rust test-moto test-examples test-fastavro $(if $(CHROMIUM),test-pages) test-deploy sam-lint-transformed test-emulator test-cargo-lambda sam-build-zig ## every test
 
 .PHONY: test-rust
 test-rust: ## the tests of the workspace
@@ -145,6 +145,10 @@ test-moto: $(VENV_STAMP) ## the tool's calls to AWS against moto's server
 test-examples: $(VENV_STAMP) ingest ## the examples of producers make the same message, which the function reads
 	rust=$$(cargo run --quiet --locked --example producer) && python=$$($(VENV_BIN)/python examples/producer.py) && \
 		test -n "$$rust" && test "$$rust" = "$$python" && $(INGEST) inspect "$$rust"
+
+.PHONY: test-fastavro
+test-fastavro: $(VENV_STAMP) ingest ## what the tool encodes is what fastavro does, byte for byte, for random schemas
+	$(VENV_BIN)/python -m tests.oracles.fastavro_encode $(INGEST)
 
 .PHONY: test-pages
 test-pages: ## the tool's pages in a headless Chromium, which has to be installed

@@ -266,3 +266,54 @@ async fn what_cannot_run_says_so_and_ends_with_2() {
         assert!(String::from_utf8_lossy(&output.stderr).contains(said), "{variable}: {output:?}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs moto: make test-moto"]
+async fn what_was_quarantined_for_want_of_a_schema_is_replayed_once_the_schema_is_there() {
+    let scene = Scene::new("orders", json!({})).await;
+    let quarantine = json!({"QueueName": "quarantine"}).to_string();
+    let quarantine: Value =
+        serde_json::from_str(&scene.moto.json("sqs", "AmazonSQS.CreateQueue", &quarantine)).unwrap();
+    let quarantine = quarantine["QueueUrl"].as_str().unwrap().to_owned();
+    let poison = json!({"QueueUrl": scene.queue, "MessageBody": "not avro"}).to_string();
+    scene.moto.json("sqs", "AmazonSQS.SendMessage", &poison);
+    scene.send((0..3).map(|id| order(id, "c", 1)), &[]);
+    // a producer is ahead of the consumer by a version
+    let schemas = std::env::temp_dir().join(format!("ingest-consume-schemas-{}", std::process::id()));
+    std::fs::create_dir_all(schemas.join("order")).unwrap();
+    let first = include_str!("../../schemas/order/1.avsc");
+    std::fs::write(schemas.join("order/1.avsc"), first).unwrap();
+    let mut second: Value = serde_json::from_str(first).unwrap();
+    second["fields"].as_array_mut().unwrap().push(json!({"name": "note", "type": "string", "default": ""}));
+    std::fs::write(schemas.join("order/2.avsc"), second.to_string()).unwrap();
+    let newer = |id: usize| {
+        let mut order = order(id, "c", 1);
+        order["note"] = json!("new");
+        order
+    };
+    let schemas = schemas.to_str().unwrap();
+    let lines: String = (3..8).map(|id| format!("{}\n", newer(id))).collect();
+    std::fs::write(&scene.orders, lines).unwrap();
+    let file = scene.orders.to_str().unwrap();
+    let send = ["send", "--queue-url", &scene.queue, "--schemas", schemas, "--schema", "order", file];
+    assert!(scene.moto.ingest(&send).status.success());
+
+    let consume = |schemas: Option<&str>| {
+        let mut command = scene.consume(&["--once"]);
+        command.env("QUARANTINE_QUEUE_URL", &quarantine);
+        schemas.map(|schemas| command.env("SCHEMA_DIR", schemas));
+        command.output().unwrap()
+    };
+    let output = consume(None);
+    assert_eq!((sum(&output, "MessagesStored"), sum(&output, "MessagesQuarantined")), (3.0, 6.0), "{output:?}");
+    let replay = ["replay", "--from", &quarantine, "--to", &scene.queue, "--schemas", schemas, "--reason"];
+    let replayed = scene.moto.ingest(&[&replay[..], &["unknown_schema"]].concat());
+    assert_eq!(replayed.status.code(), Some(0), "{replayed:?}");
+    let output = consume(Some(schemas));
+    assert_eq!((sum(&output, "MessagesStored"), scene.left()), (5.0, (0, 0)), "{output:?}");
+    assert_eq!(scene.items().await, 8);
+    let inspected = scene.moto.ingest(&["inspect", "--queue-url", &quarantine, "--schemas", schemas]);
+    let shown = String::from_utf8_lossy(&inspected.stdout);
+    assert_eq!((shown.matches("message ").count(), shown.contains("invalid_base64")), (1, true), "{shown}");
+    let _ = std::fs::remove_dir_all(schemas);
+}

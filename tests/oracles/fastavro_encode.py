@@ -1,0 +1,151 @@
+"""Holds `ingest encode` against fastavro: the same random schemas, the same records, the same bytes.
+
+    python3 -m tests.oracles.fastavro_encode target/debug/ingest [--seed N]
+"""
+
+import argparse
+import base64
+import io
+import json
+import random
+import string
+import struct
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import fastavro
+
+SCHEMAS = 150
+RECORDS = 4
+MAX_DEPTH = 4
+# a test of nothing would pass too
+LEAST_BYTES = 50_000
+
+
+class Generator:
+    """Schemas and values of them, once as fastavro takes them and once as JSON."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.names = 0
+
+    def name(self, prefix: str) -> str:
+        self.names += 1
+        return f"{prefix}{self.names}"
+
+    def schema(self, depth: int):
+        scalars = ["null", "boolean", "int", "long", "float", "double", "string", "bytes"]
+        kinds = [*scalars, "enum", "fixed"]
+        if depth < MAX_DEPTH:
+            kinds += ["record", "array", "map", "optional"] * 3
+        kind = self.random.choice(kinds)
+        match kind:
+            case "enum":
+                symbols = [f"S{number}" for number in range(self.random.randint(1, 70))]
+                return {"type": "enum", "name": self.name("Enum"), "symbols": symbols}
+            case "fixed":
+                return {"type": "fixed", "name": self.name("Fixed"), "size": self.random.randint(1, 20)}
+            case "array":
+                return {"type": "array", "items": self.schema(depth + 1)}
+            case "map":
+                return {"type": "map", "values": self.schema(depth + 1)}
+            case "record":
+                return self.record(depth + 1)
+            case "optional":
+                inner = self.schema(depth + 1)
+                # a union may hold neither a union nor null twice
+                while inner == "null" or isinstance(inner, list):
+                    inner = self.schema(depth + 1)
+                return ["null", inner] if self.random.random() < 0.5 else [inner, "null"]
+        return kind
+
+    def record(self, depth: int):
+        fields = [
+            {"name": self.name("f"), "type": self.schema(depth)} for _ in range(self.random.randint(1, 6))
+        ]
+        return {"type": "record", "name": self.name("Record"), "fields": fields}
+
+    def value(self, schema):
+        """A value for fastavro, and the same for JSON."""
+        if isinstance(schema, list):
+            branch = self.random.choice(schema)
+            return (None, None) if branch == "null" else self.value(branch)
+        kind = schema if isinstance(schema, str) else schema["type"]
+        match kind:
+            case "null":
+                return None, None
+            case "boolean":
+                return (self.random.random() < 0.5,) * 2
+            case "int" | "long":
+                bits = 31 if kind == "int" else 63
+                return (self.random.randint(-(2**bits), 2**bits - 1) >> self.random.randint(0, bits),) * 2
+            case "float":
+                return (struct.unpack("<f", struct.pack("<f", self.random.uniform(-1e6, 1e6)))[0],) * 2
+            case "double":
+                return (self.random.uniform(-1, 1) * 10.0 ** self.random.randint(-300, 300),) * 2
+            case "string":
+                return (self.text(),) * 2
+            case "bytes" | "fixed":
+                size = schema["size"] if kind == "fixed" else self.random.randint(0, 200)
+                value = self.random.randbytes(size)
+                return value, base64.b64encode(value).decode()
+            case "enum":
+                return (self.random.choice(schema["symbols"]),) * 2
+            case "array":
+                pairs = [self.value(schema["items"]) for _ in range(self.random.choice([0, 1, 2, 5]))]
+                return [one for one, _ in pairs], [other for _, other in pairs]
+            case "map":
+                pairs = {self.text(): self.value(schema["values"]) for _ in range(self.random.choice([0, 1, 3]))}
+                return {key: one for key, (one, _) in pairs.items()}, {key: other for key, (_, other) in pairs.items()}
+            case "record":
+                pairs = {field["name"]: self.value(field["type"]) for field in schema["fields"]}
+                return {key: one for key, (one, _) in pairs.items()}, {key: other for key, (_, other) in pairs.items()}
+        raise AssertionError(kind)
+
+    def text(self) -> str:
+        letters = string.printable + "äß€😀\u0000\u2028"
+        return "".join(self.random.choice(letters) for _ in range(self.random.choice([0, 3, 20, 100])))
+
+
+def datum(schema, value) -> bytes:
+    out = io.BytesIO()
+    fastavro.schemaless_writer(out, schema, value)
+    return out.getvalue()
+
+
+def header(schema) -> bytes:
+    canonical = fastavro.schema.to_parsing_canonical_form(schema)
+    return b"\xc3\x01" + bytes.fromhex(fastavro.schema.fingerprint(canonical, "CRC-64-AVRO"))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("ingest")
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    compared = 0
+    for number in range(SCHEMAS):
+        seed = arguments.seed + number
+        generator = Generator(seed)
+        schema = generator.record(0)
+        pairs = [generator.value(schema) for _ in range(RECORDS)]
+        expected = [header(schema) + datum(schema, value) for value, _ in pairs]
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "random").mkdir()
+            (Path(folder) / "random" / "1.avsc").write_text(json.dumps(schema))
+            command = [arguments.ingest, "encode", "--schemas", folder, "--schema", "random"]
+            lines = "".join(f"{json.dumps(value)}\n" for _, value in pairs)
+            done = subprocess.run(command, input=lines, capture_output=True, text=True, check=False)
+        bodies = [base64.b64decode(line) for line in done.stdout.split()]
+        if done.returncode != 0 or bodies != expected:
+            print(f"seed {seed}: not the bytes of fastavro\n{json.dumps(schema)}\n{lines}{done.stderr}", file=sys.stderr)
+            return 1
+        compared += sum(map(len, bodies))
+    print(f"{SCHEMAS} schemas, {SCHEMAS * RECORDS} records, {compared} bytes: the same as fastavro's")
+    return 0 if compared >= LEAST_BYTES else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
