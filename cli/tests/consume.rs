@@ -34,7 +34,7 @@ impl Scene {
         let body = json!({"QueueName": name, "Attributes": attributes}).to_string();
         let created: Value = serde_json::from_str(&moto.json("sqs", "AmazonSQS.CreateQueue", &body)).unwrap();
         let queue = created["QueueUrl"].as_str().unwrap().to_owned();
-        let orders = std::env::temp_dir().join(format!("ingest-consume-{name}-{}.jsonl", std::process::id()));
+        let orders = std::env::temp_dir().join(format!("ingest-consume-{}.jsonl", moto.port()));
         Self { moto, database, queue, orders }
     }
 

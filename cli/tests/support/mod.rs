@@ -41,6 +41,11 @@ impl Moto {
         format!("http://127.0.0.1:{}", self.port)
     }
 
+    /// No other test has it at the same time.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// `ingest` with this server for AWS.
     pub(crate) fn ingest(&self, arguments: &[&str]) -> Output {
         self.ingest_with(arguments, &[])
