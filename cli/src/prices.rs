@@ -20,6 +20,8 @@ pub(crate) struct Prices {
     pub(crate) dynamodb_per_million_write_request_units: f64,
     pub(crate) cloudwatch_logs_per_gb: f64,
     pub(crate) cloudwatch_per_metric_month: f64,
+    pub(crate) cloudwatch_per_alarm_metric_month: f64,
+    pub(crate) cloudwatch_per_dashboard_month: f64,
 }
 
 /// What a gigabyte of memory costs for a second.

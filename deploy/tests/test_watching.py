@@ -29,7 +29,7 @@ class WatchingTest(unittest.TestCase):
 
     def test_a_misspelt_metric_of_the_dashboard_is_caught(self):
         subject = stack()
-        self.misspell(subject, '"ParseTime"', '"ParsingTime"')
+        self.misspell(subject, '"DecodeTime"', '"ParsingTime"')
         self.assert_says(subject, "nobody emits AvroIngest ParsingTime")
 
     def test_a_misspelt_metric_of_a_search_is_caught(self):

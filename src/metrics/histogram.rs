@@ -36,9 +36,12 @@ impl FromIterator<Duration> for Histogram {
     }
 }
 
-/// `value` so many times. It is written as its total divided by its count, which must be the value again and not a number of
+/// `value` so many times; once, it needs no count. It is written as its total divided by its count, which must be the value again and not a number of
 /// seventeen digits beside it: a power of two always is, other counts mostly.
 fn repeated(value: f64, count: u64) -> Vec<Observation> {
+    if count == 1 {
+        return vec![Observation::Floating(value)];
+    }
     let total = value * count as f64;
     let totals = [total, total.next_up(), total.next_down()];
     if let Some(total) = totals.into_iter().find(|total| total / count as f64 == value) {
@@ -92,6 +95,7 @@ mod tests {
                 let parts = repeated(value, occurrences);
                 let means = parts.iter().map(|part| match part {
                     Observation::Repeated { total, occurrences } => (total / *occurrences as f64, *occurrences),
+                    Observation::Floating(value) => (*value, 1),
                     other => panic!("{other:?}"),
                 });
                 let (means, counts): (Vec<f64>, Vec<u64>) = means.unzip();

@@ -3,7 +3,7 @@
 
 use super::Invocation;
 use super::histogram::{Histogram, milliseconds};
-use metrique::writer::unit::{Byte, Count, Millisecond, UnitTag};
+use metrique::writer::unit::{Count, Millisecond, UnitTag};
 use metrique::writer::{Observation, Unit};
 
 /// One metric.
@@ -11,7 +11,7 @@ use metrique::writer::{Observation, Unit};
 pub struct Metric {
     /// Its name in CloudWatch.
     pub name: &'static str,
-    /// Its unit.
+    /// Its unit. It is not written: CloudWatch does nothing with it, and it would be a tenth of a record.
     pub unit: Unit,
     /// Its dimension besides `Service`, if it has one.
     pub dimension: Option<&'static str>,
@@ -22,6 +22,8 @@ pub struct Metric {
 
 /// What an invocation says of a metric.
 pub(super) enum Values {
+    /// Nothing, where there is nothing to count.
+    None,
     /// Its observations.
     Plain(Vec<Observation>),
     /// One value for each value of the dimension.
@@ -52,7 +54,7 @@ macro_rules! metrics {
 }
 
 metrics! {
-    MessagesReceived: Count = |i| count(i.ledger.received), "messages of the event batch";
+    MessagesReceived: Count = |i| one(i.ledger.received as f64), "messages of the event batch";
     MessagesStored: Count = |i| count(i.ledger.stored), "messages whose every item is in its table";
     MessagesSuperseded: Count = |i| count(i.ledger.superseded), "messages overtaken by a later message with the same key";
     MessagesQuarantined: Count = |i| count(i.ledger.quarantined), "rejected messages the quarantine queue accepted";
@@ -62,21 +64,16 @@ metrics! {
     MessagesRejected: Count = |i| count(i.rejected.values().sum()), "messages no retry can help, quarantined or returned";
     RejectedByReason: Count by "Reason" = by_reason, "rejected messages of one reason";
     Records: Count = |i| count(i.records.values().sum()), "Avro records decoded";
-    RecordsBySchema: Count by "Schema" = by_schema, "Avro records decoded of one schema";
+    RecordsBySchema: Count by "Schema" = by_schema, "Avro records decoded of one schema, where the directory has several";
     LedgerImbalance: Count = |i| count(i.ledger.imbalance()), "messages whose outcome and whose items' ends contradict each other, always 0";
-    Invocations: Count = |_| count(1), "1 for each event batch";
-    ColdStart: Count = |i| count(usize::from(i.cold_start)), "1 for the first event batch of an instance, 0 for the others";
-    WriteCalls: Count = |i| count(i.writes.calls), "calls to DynamoDB, repeated ones included";
+    ColdStart: Count = |i| count(usize::from(i.cold_start)), "1 for the first event batch of an instance";
     RetriedItems: Count = |i| count(i.writes.retried_items), "items written again after a throttle or a transient error";
     UnprocessedItems: Count = |i| count(i.writes.unprocessed_items), "items DynamoDB returned unprocessed";
-    ConsumedWriteUnits: Count = |i| one(i.writes.write_units), "write request units DynamoDB charged";
-    BytesIn: Byte = |i| count(i.bytes_in), "message bodies as received";
-    BytesWritten: Byte = |i| count(i.writes.bytes), "request bodies sent to DynamoDB";
-    ParseTime: Millisecond = |i| one(milliseconds(i.parse_time)), "reading the event of an event batch";
-    DecodeTime: Millisecond = |i| one(milliseconds(i.decode_time)), "turning the messages of an event batch into items";
+    ConsumedWriteUnits: Count = |i| units(i.writes.write_units), "write request units DynamoDB charged";
+    DecodeTime: Millisecond = |i| one(milliseconds(i.decode_time)), "reading the event of an event batch and turning its messages into items";
     WriteTime: Millisecond = |i| one(milliseconds(i.write_time)), "writing the items of an event batch, retries included";
-    HandlerTime: Millisecond = |i| one(milliseconds(i.handler_time)), "handling an event batch, start to answer";
-    WriteLatency: Millisecond = |i| times(&i.writes.latencies.iter().copied().collect()), "one call to DynamoDB";
+    HandlerTime: Millisecond = |i| one(milliseconds(i.handler_time)), "handling an event batch, start to answer; as many samples as event batches";
+    WriteLatency: Millisecond = |i| times(&i.writes.latencies.iter().copied().collect()), "one call to DynamoDB; as many samples as calls, repeated ones included";
     DeliveryLatency: Millisecond = |i| times(&i.delivery_latency), "time from send to handler start";
     EndToEndLatency: Millisecond = |i| times(&i.end_to_end_latency), "time from send to handler response";
     WriteLimit: Count = |i| count(i.write_limit), "concurrent write calls the limiter allows";
@@ -93,8 +90,12 @@ fn one(value: f64) -> Values {
     Values::Plain(vec![Observation::Floating(value)])
 }
 
+fn units(value: f64) -> Values {
+    if value == 0.0 { Values::None } else { one(value) }
+}
+
 fn count(value: usize) -> Values {
-    one(value as f64)
+    if value == 0 { Values::None } else { one(value as f64) }
 }
 
 fn times(histogram: &Histogram) -> Values {
@@ -107,6 +108,10 @@ fn by_reason(invocation: &Invocation) -> Values {
 }
 
 fn by_schema(invocation: &Invocation) -> Values {
+    // it would say again what `Records` says, in a record of its own
+    if invocation.schemas == 1 {
+        return Values::None;
+    }
     let mut values = Vec::new();
     let mut others = 0;
     for (position, (schema, &count)) in invocation.records.iter().enumerate() {

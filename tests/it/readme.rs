@@ -101,6 +101,26 @@ fn the_template_is_checked_against_the_metrics_as_they_are_declared() {
     is_or_becomes(file, &read(file), &format!("[\n{}\n]\n", lines.join(",\n")));
 }
 
+#[test]
+fn what_observing_costs_is_documented_as_the_template_has_it() {
+    let prices: serde_json::Value = serde_json::from_str(&read("benches/prices.json")).unwrap();
+    let price = |name: &str| prices[name].as_f64().unwrap();
+    let template = read("template.yaml");
+    let count = |text: &str| template.matches(text).count();
+    let series = Metric::ALL.iter().filter(|metric| metric.dimension.is_none()).count();
+    assert!(template.contains(&format!("MetricSeries: {series}\n")));
+    let month = |count: usize, name: &str| format!("| {count} | {:.2} a month |", count as f64 * price(name));
+    let page = read("docs/metrics.md");
+    for row in [
+        month(series, "cloudwatch_per_metric_month"),
+        month(count("MetricName: "), "cloudwatch_per_alarm_metric_month"),
+        month(count("Type: AWS::CloudWatch::Dashboard"), "cloudwatch_per_dashboard_month"),
+        format!("| {:.3} per million messages |", 900.0 / 10.0 * 1e6 / 1e9 * price("cloudwatch_logs_per_gb")),
+    ] {
+        assert!(page.contains(&row), "docs/metrics.md has not: {row}");
+    }
+}
+
 /// The parameter's block in the template.
 fn parameter(template: &str, name: &str) -> String {
     let block = template.split(&format!("\n  {name}:\n")).nth(1).unwrap_or_else(|| panic!("no parameter {name}"));

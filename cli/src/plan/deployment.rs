@@ -23,10 +23,13 @@ pub(crate) struct Deployment {
     pub(crate) end_to_end_target_ms: u32,
     pub(crate) arm: bool,
     pub(crate) metrics_series: u32,
+    pub(crate) alarm_metrics: u32,
 }
 
 /// Metrics of the dimension Service, each a series of its own; deploy/metrics.json lists them.
-const METRICS_SERIES: u32 = 33;
+const METRICS_SERIES: u32 = 28;
+/// Metrics of the template's alarms.
+const ALARM_METRICS: u32 = 14;
 
 impl Default for Deployment {
     fn default() -> Self {
@@ -46,6 +49,7 @@ impl Default for Deployment {
             end_to_end_target_ms: 100,
             arm: true,
             metrics_series: METRICS_SERIES,
+            alarm_metrics: ALARM_METRICS,
         }
     }
 }
@@ -80,6 +84,7 @@ impl Deployment {
             end_to_end_target_ms: number("EndToEndTargetMs", default.end_to_end_target_ms)?,
             arm: parameters.get("Architecture").is_none_or(|architecture| architecture == "arm64"),
             metrics_series: default.metrics_series,
+            alarm_metrics: default.alarm_metrics,
         };
         deployment.check()?;
         Ok(deployment)
@@ -231,5 +236,7 @@ mod tests {
         let of_service = |metric: &&serde_json::Value| metric["dimensions"] == serde_json::json!(["Service"]);
         let series = metrics.as_array().unwrap().iter().filter(of_service).count();
         assert_eq!(u32::try_from(series).unwrap(), METRICS_SERIES);
+        let of_alarms = include_str!("../../../template.yaml").matches("MetricName: ").count();
+        assert_eq!(u32::try_from(of_alarms).unwrap(), ALARM_METRICS);
     }
 }

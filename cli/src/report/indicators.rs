@@ -86,7 +86,7 @@ pub(crate) fn indicators(totals: &Totals, targets: &Targets, cost: &Cost) -> Vec
     let delivered = if received > 0.0 { handled / received * 100.0 } else { 100.0 };
     let mut indicators = vec![
         indicator("messages a second", received / seconds, "", at_least(targets.messages_per_second)),
-        indicator("invocations a second", sum("Invocations") / seconds, "", at_least(targets.invocations_per_second)),
+        indicator("invocations a second", totals.invocations() / seconds, "", at_least(targets.invocations_per_second)),
     ];
     let latencies = [
         ("delivery P95", "DeliveryLatency", targets.delivery_p95_ms),
@@ -97,7 +97,7 @@ pub(crate) fn indicators(totals: &Totals, targets: &Targets, cost: &Cost) -> Vec
             indicators.push(indicator(name, latency.percentile(0.95), "ms", Aim::AtMost(target)));
         }
     }
-    let serialization = part(sum("ParseTime") + sum("DecodeTime"), received);
+    let serialization = part(sum("DecodeTime"), received);
     let rejected = part(sum("MessagesRejected"), received) * 100.0;
     indicators.extend([
         indicator(
@@ -117,7 +117,6 @@ pub(crate) fn indicators(totals: &Totals, targets: &Targets, cost: &Cost) -> Vec
 /// Where the time of the invocations went.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(crate) struct Shares {
-    pub(crate) parsing_percent: f64,
     pub(crate) decoding_percent: f64,
     pub(crate) database_percent: f64,
     pub(crate) rest_percent: f64,
@@ -126,10 +125,10 @@ pub(crate) struct Shares {
 impl Shares {
     pub(crate) fn of(totals: &Totals) -> Self {
         let share = |name| part(totals.sum(name), totals.sum("HandlerTime")) * 100.0;
-        let [parsing_percent, decoding_percent, database_percent] = ["ParseTime", "DecodeTime", "WriteTime"].map(share);
+        let [decoding_percent, database_percent] = ["DecodeTime", "WriteTime"].map(share);
         let whole = if totals.sum("HandlerTime") > 0.0 { 100.0 } else { 0.0 };
-        let rest_percent = (whole - parsing_percent - decoding_percent - database_percent).max(0.0);
-        Self { parsing_percent, decoding_percent, database_percent, rest_percent }
+        let rest_percent = (whole - decoding_percent - database_percent).max(0.0);
+        Self { decoding_percent, database_percent, rest_percent }
     }
 }
 
@@ -156,7 +155,7 @@ pub(crate) fn summaries(totals: &Totals) -> Vec<(&'static str, Summary)> {
 }
 
 /// Sums that are shown as they are.
-pub(crate) const COUNTS: [&str; 15] = [
+pub(crate) const COUNTS: [&str; 12] = [
     "MessagesReceived",
     "MessagesStored",
     "MessagesSuperseded",
@@ -165,12 +164,9 @@ pub(crate) const COUNTS: [&str; 15] = [
     "MessagesRejected",
     "Records",
     "ColdStart",
-    "WriteCalls",
     "RetriedItems",
     "UnprocessedItems",
     "ConsumedWriteUnits",
-    "BytesIn",
-    "BytesWritten",
     "Throttles",
 ];
 
@@ -208,7 +204,7 @@ impl Cost {
     /// SQS is charged for sending and deleting ten messages a call, and for receiving those of an invocation so; empty receives,
     /// warm instances and pollers are not known here.
     pub(crate) fn of(totals: &Totals, memory_mb: u32, arm: bool, prices: &Prices) -> Self {
-        let (received, invocations) = (totals.sum("MessagesReceived"), totals.sum("Invocations"));
+        let (received, invocations) = (totals.sum("MessagesReceived"), totals.invocations());
         let calls_an_invocation = part(received, invocations * MESSAGES_PER_CALL).max(1.0);
         let requests = received / MESSAGES_PER_CALL + 2.0 * invocations * calls_an_invocation;
         let gigabyte_seconds = totals.sum("HandlerTime") / 1e3 * f64::from(memory_mb) / 1_024.0;
@@ -241,8 +237,7 @@ mod tests {
                 at: Duration::from_secs(1_700_000_000 + second),
                 ledger: Ledger { received: 100, stored: 100 - rejected, returned: rejected, ..Ledger::default() },
                 records: [("order".to_owned(), 100 - rejected)].into(),
-                parse_time: Duration::from_millis(1),
-                decode_time: Duration::from_millis(2),
+                decode_time: Duration::from_millis(3),
                 write_time: Duration::from_millis(6),
                 handler_time: Duration::from_millis(10),
                 delivery_latency: [latency_ms / 2; 100].map(Duration::from_millis).into_iter().collect(),
@@ -293,13 +288,10 @@ mod tests {
     }
 
     #[test]
-    fn time_is_shared_between_parsing_decoding_and_the_database() {
+    fn time_is_shared_between_decoding_and_the_database() {
         let shares = Shares::of(&totals(10, 0, 40));
-        let percent = [shares.parsing_percent, shares.decoding_percent, shares.database_percent, shares.rest_percent];
-        assert!(
-            percent.iter().zip([10.0, 20.0, 60.0, 10.0]).all(|(is, should)| (is - should).abs() < 1e-6),
-            "{percent:?}"
-        );
+        let percent = [shares.decoding_percent, shares.database_percent, shares.rest_percent];
+        assert!(percent.iter().zip([30.0, 60.0, 10.0]).all(|(is, should)| (is - should).abs() < 1e-6), "{percent:?}");
     }
 
     #[test]

@@ -137,10 +137,10 @@ impl fmt::Display for Report<'_> {
         }
         writeln!(f, "{table}\n")?;
 
-        let Shares { parsing_percent, decoding_percent, database_percent, rest_percent } = Shares::of(all);
+        let Shares { decoding_percent, database_percent, rest_percent } = Shares::of(all);
         writeln!(
             f,
-            "time of the handler   parsing {parsing_percent:.1} %, decoding {decoding_percent:.1} %, database {database_percent:.1} %, \
+            "time of the handler   decoding {decoding_percent:.1} %, database {database_percent:.1} %, \
              the rest {rest_percent:.1} %"
         )?;
         let Cost { sqs, lambda, dynamodb, cloudwatch, .. } = self.cost;

@@ -5,10 +5,9 @@ use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
 
 /// The metrics that have percentiles, in the order of a message. Of the rest, the sum counts.
-pub(crate) const DISTRIBUTIONS: [&str; 10] = [
+pub(crate) const DISTRIBUTIONS: [&str; 9] = [
     "DeliveryLatency",
     "EndToEndLatency",
-    "ParseTime",
     "DecodeTime",
     "WriteTime",
     "HandlerTime",
@@ -143,6 +142,11 @@ impl Totals {
         self.sums.get(name).copied().unwrap_or_default()
     }
 
+    /// How many event batches there were.
+    pub(crate) fn invocations(&self) -> f64 {
+        self.distribution("HandlerTime").map_or(0.0, |times| times.count() as f64)
+    }
+
     pub(crate) fn distribution(&self, name: &str) -> Option<&Distribution> {
         self.distributions.get(name).filter(|distribution| distribution.count() > 0)
     }
@@ -245,8 +249,8 @@ mod tests {
     #[test]
     fn a_latency_of_zero_counts() {
         let mut history = History::default();
-        history.add(&line(0, r#"{"ParseTime": 0}"#));
-        assert_eq!(history.all.distribution("ParseTime").map(Distribution::count), Some(1));
+        history.add(&line(0, r#"{"DecodeTime": 0}"#));
+        assert_eq!(history.all.distribution("DecodeTime").map(Distribution::count), Some(1));
     }
 
     #[test]

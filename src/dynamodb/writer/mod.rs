@@ -133,13 +133,11 @@ impl Writer {
 
     async fn call(self, job: Job, items: Arc<Items>, permit: Permit, deadline: Instant) -> CallEnd {
         let started = clock::now();
-        let mut bytes = 0;
         let response = async {
             match &job.write {
                 JobWrite::Batch(batch) => {
                     let table = batch.table();
                     let body = Bytes::from(batch.body(&items, self.table(table)));
-                    bytes = body.len();
                     self.client.batch_write(body, &self.mappings_of(table).collect::<Vec<_>>()).await
                 }
                 JobWrite::Conditional(index) => {
@@ -148,7 +146,6 @@ impl Writer {
                         item.and_then(|item| Some((item, &self.mappings.get(usize::from(item.subject.0))?.1)));
                     let Some((item, mapping)) = mapping else { return Err(CallError::Invalid("no such item".into())) };
                     let body = Bytes::from(conditional_body(&items, item, mapping));
-                    bytes = body.len();
                     let result = match item.operation {
                         Operation::Put => self.client.put(body).await,
                         Operation::Delete => self.client.delete(body).await,
@@ -167,7 +164,7 @@ impl Writer {
             Some(outcome) => permit.record(outcome, latency, now),
             None => drop(permit),
         }
-        CallEnd { job, result, latency, bytes }
+        CallEnd { job, result, latency }
     }
 }
 
@@ -218,5 +215,4 @@ struct CallEnd {
     job: Job,
     result: Result<WriteResponse, CallError>,
     latency: Duration,
-    bytes: usize,
 }

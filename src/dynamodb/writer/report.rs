@@ -41,8 +41,6 @@ pub struct WriteReport {
 /// What the writes took.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct WriteFigures {
-    /// Calls that were sent.
-    pub calls: usize,
     /// The time of each call that was answered, in the order of the answers.
     pub latencies: Vec<Duration>,
     /// Items sent again, each time counted.
@@ -51,8 +49,6 @@ pub struct WriteFigures {
     pub unprocessed_items: usize,
     /// Write request units consumed.
     pub write_units: f64,
-    /// Bytes of the calls' bodies.
-    pub bytes: usize,
     /// Calls throttled by the table's own throughput, and items returned unprocessed.
     pub throttles_table: usize,
     /// Calls throttled by an index's throughput.
@@ -69,12 +65,10 @@ pub struct WriteFigures {
 
 impl std::ops::AddAssign for WriteFigures {
     fn add_assign(&mut self, other: Self) {
-        self.calls += other.calls;
         self.latencies.extend(other.latencies);
         self.retried_items += other.retried_items;
         self.unprocessed_items += other.unprocessed_items;
         self.write_units += other.write_units;
-        self.bytes += other.bytes;
         self.throttles_table += other.throttles_table;
         self.throttles_index += other.throttles_index;
         self.throttles_hot_partition += other.throttles_hot_partition;
@@ -112,12 +106,10 @@ mod tests {
     #[test]
     fn the_figures_of_two_chunks_are_added_up_each_with_its_own() {
         let figures = |n: usize| WriteFigures {
-            calls: n,
             latencies: vec![Duration::from_millis(1); n],
             retried_items: 10 + n,
             unprocessed_items: 20 + n,
             write_units: 30.0 + n as f64,
-            bytes: 40 + n,
             throttles_table: 50 + n,
             throttles_index: 60 + n,
             throttles_hot_partition: 70 + n,
@@ -128,12 +120,10 @@ mod tests {
         let mut sum = figures(3);
         sum += figures(5);
         let expected = WriteFigures {
-            calls: 8,
             latencies: vec![Duration::from_millis(1); 8],
             retried_items: 28,
             unprocessed_items: 48,
             write_units: 68.0,
-            bytes: 88,
             throttles_table: 108,
             throttles_index: 128,
             throttles_hot_partition: 148,

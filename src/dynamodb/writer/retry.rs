@@ -274,7 +274,6 @@ impl<'w> RetryLoop<'w> {
         let call = self.calls.spawn(self.writer.clone().call(job, Arc::clone(self.items), permit, self.time.deadline));
         self.bytes_in_flight.insert(call.id(), bytes);
         let figures = &mut self.report.figures;
-        figures.calls += 1;
         figures.most_in_flight = figures.most_in_flight.max(self.calls.len());
     }
 

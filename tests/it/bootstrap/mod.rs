@@ -3,6 +3,7 @@
 mod runtime_api;
 mod visibility;
 
+use crate::support::figures;
 use bytes::Bytes;
 use local::dynamodb::{Embedded, Key, KeyKind, Table};
 use local::lambda::{Function, InitError, Invocation, Outcome, Settings, Stream};
@@ -66,7 +67,9 @@ async fn output(function: Function) -> (Vec<Value>, Vec<Value>) {
         .iter()
         .filter(|line| line.stream == Stream::Stdout)
         .filter_map(|line| serde_json::from_str(&line.text).ok());
-    json.partition(|line: &Value| line.get("_aws").is_some())
+    let (metrics, log): (Vec<Value>, Vec<Value>) = json.partition(|line: &Value| line.get("_aws").is_some());
+    let filled = |line: Value| if line.get("MessagesReceived").is_some() { figures(&line.to_string()) } else { line };
+    (metrics.into_iter().map(filled).collect(), log)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -87,6 +90,26 @@ async fn orders_become_items() {
     assert_eq!((&figures["ColdStart"], &figures["LedgerImbalance"]), (&json!(1), &json!(0)));
     assert_eq!(figures["Service"], "avro-ingest");
     assert!(figures["EndToEndLatency"]["Values"].is_array());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_metrics_of_an_ordinary_invocation_are_one_line_of_900_bytes() {
+    let database = database().await;
+    let function = Function::start(settings(&database)).await.unwrap();
+    let mut orders = event("orders.json");
+    // sent one after the other, and received soon after
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
+    for (number, record) in (0..).zip(orders["Records"].as_array_mut().unwrap()) {
+        record["attributes"]["SentTimestamp"] = json!((now - 40 + 4 * number).to_string());
+    }
+    // the first one also says that it is the first
+    for _ in 0..2 {
+        assert!(returned(&invoke(&function, &orders).await).is_empty());
+    }
+    let lines = function.stop().await;
+    let lines: Vec<&str> = lines.iter().map(|line| line.text.as_str()).filter(|line| line.contains("_aws")).collect();
+    assert_eq!(lines.len(), 2);
+    assert!(lines[1].len() <= 900, "{} bytes: {}", lines[1].len(), lines[1]);
 }
 
 /// Takes TLS connections for `localhost` and hands on what comes in to the plain `address`. The port, and the file of the

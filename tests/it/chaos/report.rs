@@ -1,5 +1,6 @@
 //! What the invocations came to, from their responses and from the metrics they wrote, which are held against one another.
 
+use crate::support::figures;
 use local::lambda::{Function, Invocation, Line, Outcome};
 use local::mapping::Totals;
 use serde_json::Value;
@@ -70,7 +71,7 @@ impl Report {
 
     pub(crate) fn read(&mut self, lines: &[Line]) {
         for line in lines.iter().filter(|line| line.text.contains("\"MessagesReceived\"")) {
-            let figures: Value = serde_json::from_str(&line.text).unwrap();
+            let figures = figures(&line.text);
             let figure = |name: &str| figures[name].as_u64().unwrap();
             let ledger = Ledger {
                 received: figure("MessagesReceived"),

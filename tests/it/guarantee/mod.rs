@@ -6,6 +6,7 @@ mod isolation;
 mod messages;
 mod mixed;
 use crate::support::fake_dynamodb::{FakeDynamoDb, Faults};
+use crate::support::figures;
 use avro_ingest::dynamodb::writer::Writer;
 use avro_ingest::handler::{Context, Handler, InvocationError};
 use avro_ingest::limiter::AimdLimit;
@@ -66,7 +67,7 @@ async fn invoke(handler: &Handler, batch: &[Sent], queue: &str) -> (BTreeSet<Str
     assert!(started.elapsed() < DEADLINE, "the answer leaves before the deadline: {:?}", started.elapsed());
 
     let metrics = String::from_utf8(answer.metrics).unwrap();
-    let figures: Value = serde_json::from_str(metrics.lines().next().unwrap()).unwrap();
+    let figures = figures(metrics.lines().next().unwrap());
     assert_eq!(figures["LedgerImbalance"], 0);
     assert_eq!(figures["MessagesReceived"], batch.len());
     let ids: BTreeSet<String> = batch.iter().map(|sent| sent.message_id.clone()).collect();

@@ -18,10 +18,9 @@ use tokio::time::Instant;
 const DOUBTS_ARE_CERTAIN: usize = crate::dynamodb::batch::MAX_BATCH_ITEMS;
 
 impl RetryLoop<'_> {
-    pub(super) fn on_completed(&mut self, CallEnd { job, result, latency, bytes }: CallEnd, now: Instant) {
+    pub(super) fn on_completed(&mut self, CallEnd { job, result, latency }: CallEnd, now: Instant) {
         let figures = &mut self.report.figures;
         figures.latencies.push(latency);
-        figures.bytes += bytes;
         let Some(table) = job.items().first().and_then(|&index| self.item(index)).map(|item| item.table) else {
             return;
         };
