@@ -201,7 +201,16 @@ bench: bench-tools ## everything measured against the baseline handler, in some 
 	$(RELEASE)/harness measure --ours $(BOOTSTRAP) --baseline $(RELEASE)/baseline --floor $(RELEASE)/floor \
 		$(BENCH_EFFORT) \
 		--revision "$$(git describe --always --dirty)" --date "$$(date -u +%F)" $(BENCH_FOLDER)/results.json
-	$(RELEASE)/harness render $(BENCH_FOLDER)/results.json $(BENCH_FOLDER)/report.html
+	$(RELEASE)/harness render $(BENCH_FOLDER)
+	@echo $(BENCH_FOLDER)/report.html
+
+TUNE_EFFORT ?= --rounds 3 --turn 1
+
+.PHONY: tune
+tune: bench-tools ## which memory is cheapest, with the share of a processor that it buys (as root); target/bench/report.html
+	$(RELEASE)/harness tune --ours $(BOOTSTRAP) $(TUNE_EFFORT) \
+		--revision "$$(git describe --always --dirty)" --date "$$(date -u +%F)" $(BENCH_FOLDER)/tuning.json
+	$(RELEASE)/harness render $(BENCH_FOLDER)
 	@echo $(BENCH_FOLDER)/report.html
 
 .PHONY: bench-steps

@@ -51,11 +51,17 @@ impl Prices {
         let billed_seconds = ours.p50_ms / 1e3 + processor_seconds * (1.0 / share - 1.0);
         let invocations = 1e6 / size;
         let sqs = CALLS / MESSAGES_A_CALL * self.sqs_per_million_requests;
-        let lambda = invocations / 1e6 * self.lambda_per_million_requests
-            + invocations * billed_seconds * memory / 1024.0 * self.lambda_arm64_per_gb_second;
+        let lambda = self.lambda(*messages, MEMORY_MB, billed_seconds * 1e3);
         let dynamodb = (item_bytes / BYTES_A_WRITE_UNIT).ceil() * self.dynamodb_per_million_write_request_units;
         let cloudwatch = invocations * ours.log_bytes / 1e9 * self.cloudwatch_logs_per_gb;
         Cost { messages: *messages, sqs, lambda, dynamodb, cloudwatch, total: sqs + lambda + dynamodb + cloudwatch }
+    }
+
+    /// What Lambda takes on arm64 for a million messages in events of `messages`, each billed for `billed_ms`.
+    pub(crate) fn lambda(&self, messages: u32, memory_mb: u32, billed_ms: f64) -> f64 {
+        let invocations = 1e6 / f64::from(messages);
+        let gigabyte_seconds = billed_ms / 1e3 * f64::from(memory_mb) / 1_024.0;
+        invocations * (self.lambda_per_million_requests / 1e6 + gigabyte_seconds * self.lambda_arm64_per_gb_second)
     }
 }
 
@@ -75,6 +81,7 @@ mod tests {
             p50_ms,
             p95_ms: 0.0,
             p99_ms: 0.0,
+            billed_ms: 0.0,
             peak_resident_mb: 0.0,
             invocations: 1,
             log_bytes: 0.0,
@@ -106,6 +113,14 @@ mod tests {
         assert!((small.lambda / large.lambda - 100.0).abs() < 1e-6);
         assert_eq!((small.sqs, small.dynamodb), (large.sqs, large.dynamodb));
         assert!((small.total - small.sqs - small.lambda - small.dynamodb - small.cloudwatch).abs() < 1e-12);
+    }
+
+    #[test]
+    fn an_invocation_is_charged_by_itself_and_by_its_memory_and_time() {
+        let [call, second] = [0.0, 1_000.0].map(|billed_ms| prices().lambda(1, 1_024, billed_ms));
+        assert!((call - 0.20).abs() < 1e-9);
+        assert!((second - call - 13.3334).abs() < 1e-9, "a million gigabyte-seconds");
+        assert!((prices().lambda(1, 512, 2_000.0) - second).abs() < 1e-9);
     }
 
     #[test]

@@ -14,6 +14,8 @@ pub(crate) struct Figures {
     pub(crate) p50_ms: f64,
     pub(crate) p95_ms: f64,
     pub(crate) p99_ms: f64,
+    /// What Lambda bills for an invocation on average: each is rounded up to whole milliseconds.
+    pub(crate) billed_ms: f64,
     pub(crate) peak_resident_mb: f64,
     pub(crate) invocations: usize,
     /// Bytes of log and metrics an invocation, on average.
@@ -40,6 +42,7 @@ impl Figures {
             p50_ms: percentile(50),
             p95_ms: percentile(95),
             p99_ms: percentile(99),
+            billed_ms: billed_ms(&latencies),
             peak_resident_mb: peak_resident_bytes as f64 / f64::from(1 << 20),
             invocations: latencies.len(),
             log_bytes: rounds.iter().map(|round| round.log_bytes).sum::<usize>() as f64 / latencies.len() as f64,
@@ -61,6 +64,12 @@ impl Ratio {
 
 fn cpu_us(round: &Round) -> f64 {
     round.cpu.as_secs_f64() * 1e6 / round.messages as f64
+}
+
+/// The mean of `latencies`, each rounded up to whole milliseconds.
+fn billed_ms(latencies: &[Duration]) -> f64 {
+    let billed = latencies.iter().map(|latency| (latency.as_secs_f64() * 1_000.0).ceil());
+    billed.sum::<f64>() / latencies.len() as f64
 }
 
 /// The value that `percent` of the sorted `values` do not exceed.
@@ -94,6 +103,12 @@ mod tests {
         assert_eq!([50, 95, 99].map(|percent| at(&values, percent).as_millis()), [50, 95, 99]);
         assert_eq!(at(&[Duration::from_secs(1)], 99).as_secs(), 1);
         assert_eq!(at(&[], 50), Duration::ZERO);
+    }
+
+    #[test]
+    fn every_millisecond_that_has_begun_is_billed() {
+        let latencies = [1_000, 1_001, 2_500].map(Duration::from_micros);
+        assert_eq!(billed_ms(&latencies), (1.0 + 2.0 + 3.0) / 3.0);
     }
 
     #[test]

@@ -10,14 +10,17 @@ mod process;
 mod report;
 mod results;
 mod steps;
+mod tune;
 
 use clap::{Parser, Subcommand};
 use compare::{Bootstraps, Effort};
 use cost::Prices;
 use results::{Results, RunMetadata};
+use serde::de::DeserializeOwned;
 use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
+use tune::Tuning;
 
 /// Measures avro-ingest against the baseline: whole processes under one runtime API, in turns
 #[derive(Parser)]
@@ -30,6 +33,7 @@ struct Arguments {
 enum Command {
     Measure(Measure),
     Render(Render),
+    Tune(tune::Arguments),
     Drive(drive::Arguments),
 }
 
@@ -43,19 +47,21 @@ struct Measure {
     #[command(flatten)]
     metadata: RunMetadata,
     /// The price table
-    #[arg(long, default_value = "benches/prices.json", value_name = "FILE")]
+    #[arg(long, default_value = PRICES, value_name = "FILE")]
     prices: PathBuf,
     /// Where the results go
     results: PathBuf,
 }
 
-/// Writes results as a page
+/// Writes what there is of results.json and tuning.json as one page, report.html
 #[derive(clap::Args)]
 struct Render {
-    results: PathBuf,
-    /// Where the page goes
-    page: PathBuf,
+    /// Where they are and where the page goes
+    folder: PathBuf,
 }
+
+/// The price table.
+const PRICES: &str = "benches/prices.json";
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -65,12 +71,28 @@ async fn main() -> Result<(), Box<dyn Error>> {
             let measured = results::measure(&bootstraps, effort, metadata, prices).await?;
             write(&results, &serde_json::to_string_pretty(&measured)?)
         }
-        Command::Render(Render { results, page }) => {
-            let results: Results = serde_json::from_str(&read(&results)?)?;
-            write(&page, &report::page(&results))
+        Command::Tune(arguments) => {
+            let prices: Prices = serde_json::from_str(&read(Path::new(PRICES))?)?;
+            let tuning = tune::run(&arguments, prices).await?;
+            print!("{tuning}");
+            write(&arguments.tuning, &serde_json::to_string_pretty(&tuning)?)
+        }
+        Command::Render(Render { folder }) => {
+            let results: Option<Results> = read_if_there(&folder.join("results.json"))?;
+            let tuning: Option<Tuning> = read_if_there(&folder.join("tuning.json"))?;
+            let page = report::page(results.as_ref(), tuning.as_ref()).ok_or("nothing has been measured")?;
+            write(&folder.join("report.html"), &page)
         }
         Command::Drive(arguments) => drive::run(&arguments).await,
     }
+}
+
+fn read_if_there<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Box<dyn Error>> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    let value = serde_json::from_str(&read(path)?);
+    value.map(Some).map_err(|error| format!("{} is of another version: {error}", path.display()).into())
 }
 
 fn read(path: &Path) -> Result<String, Box<dyn Error>> {

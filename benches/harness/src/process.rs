@@ -2,7 +2,8 @@
 
 use crate::clock;
 use crate::events::Events;
-use local::lambda::{Function, Outcome, Settings};
+use bytes::Bytes;
+use local::lambda::{Function, Invocation, Outcome, Settings};
 use local::sink::Sink;
 use std::error::Error;
 use std::fs;
@@ -33,6 +34,8 @@ pub(crate) struct RunConfig {
     pub(crate) memory_mb: u32,
     /// A command that starts the bootstrap, its path being the last argument; empty for none.
     pub(crate) launcher: String,
+    /// Its schema directory.
+    pub(crate) schemas: PathBuf,
     /// Settings of its own.
     pub(crate) settings: Vec<(&'static str, String)>,
 }
@@ -44,6 +47,7 @@ impl Default for RunConfig {
             concurrency: NonZero::<u32>::MIN,
             memory_mb: MEMORY_MB,
             launcher: String::new(),
+            schemas: Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schemas"),
             settings: Vec::new(),
         }
     }
@@ -79,7 +83,7 @@ impl Process {
         settings.memory_mb = config.memory_mb;
         settings.max_concurrency = config.concurrency;
         settings.init_timeout = TIMEOUT;
-        let schemas = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schemas").display().to_string();
+        let schemas = config.schemas.display().to_string();
         let common =
             [("TABLE_NAME", "orders".to_owned()), ("SCHEMA_DIR", schemas), ("AWS_ENDPOINT_URL_DYNAMODB", sink.url())];
         let all = common.into_iter().chain(config.settings.iter().cloned());
@@ -121,6 +125,16 @@ impl Process {
             return Err(format!("{} messages, but {taken} items", round.messages).into());
         }
         Ok(round)
+    }
+
+    /// Sends one event, whatever becomes of it.
+    pub(crate) async fn invoke(&self, payload: Bytes, timeout: Duration) -> Invocation {
+        self.function.invoke(payload, timeout).await
+    }
+
+    /// Items that its endpoint has got.
+    pub(crate) fn items(&self) -> u64 {
+        self.sink.received().items
     }
 
     /// From its start to its first call for an event.

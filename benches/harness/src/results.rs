@@ -107,10 +107,10 @@ pub(crate) struct Largest {
 pub(crate) struct RunMetadata {
     /// Revision of the sources
     #[arg(long, default_value = "unknown")]
-    revision: String,
+    pub(crate) revision: String,
     /// Today
     #[arg(long, default_value = "unknown")]
-    date: String,
+    pub(crate) date: String,
 }
 
 /// Measures everything, and says on standard error how far it is.
@@ -223,7 +223,7 @@ async fn start(bootstraps: &Bootstraps) -> Result<Start, Box<dyn Error>> {
 }
 
 impl Machine {
-    fn here() -> Result<Self, Box<dyn Error>> {
+    pub(crate) fn here() -> Result<Self, Box<dyn Error>> {
         let info = fs::read_to_string("/proc/cpuinfo")?;
         let model =
             info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':').map(|(_, name)| name));

@@ -3,11 +3,13 @@
 mod indicators;
 mod plot;
 mod table;
+pub(crate) mod tuning;
 
 use crate::compare::Comparison;
 use crate::figures::{Figures, Ratio};
 use crate::results::Results;
 use crate::steps::Step;
+use crate::tune::Tuning;
 use indicators::Indicator;
 use plot::{Axes, Series, number};
 use table::table;
@@ -18,22 +20,29 @@ const BASELINE: &str = "baseline";
 const FLOOR: &str = "floor: the sockets alone";
 const HASHING_FLOOR: &str = "floor, base64 and SHA-256";
 
-/// The page of `results`.
-pub(crate) fn page(results: &Results) -> String {
-    let sections = [
-        header(results),
-        indicators(results),
-        batch_sizes(results),
-        scaling(results),
-        steps(results),
-        json_and_avro(results),
-        cost(results),
-        method(results),
-    ];
+/// The page of what there is; none of nothing.
+pub(crate) fn page(results: Option<&Results>, tuning: Option<&Tuning>) -> Option<String> {
+    let mut sections = Vec::new();
+    if let Some(results) = results {
+        sections.extend([
+            header(results),
+            indicators(results),
+            batch_sizes(results),
+            scaling(results),
+            steps(results),
+            json_and_avro(results),
+            cost(results),
+        ]);
+    }
+    sections.extend(tuning.map(tuning::section));
+    sections.extend(results.map(method));
+    (!sections.is_empty()).then(|| document(&sections.concat()))
+}
+
+fn document(body: &str) -> String {
     format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
-         <title>avro-ingest measured</title><style>{STYLE}</style></head>\n<body>{}</body></html>\n",
-        sections.concat()
+         <title>avro-ingest measured</title><style>{STYLE}</style></head>\n<body>{body}</body></html>\n"
     )
 }
 
