@@ -14,6 +14,8 @@ pub struct Usage {
     pub peak_resident_bytes: u64,
     /// CPU time of all its threads, in user and kernel mode, to 10 ms.
     pub cpu: Duration,
+    /// Its calls of `write` and `writev`: to files and sockets, and to what wakes its own runtime.
+    pub writes: u64,
 }
 
 impl Usage {
@@ -25,6 +27,7 @@ impl Usage {
             peak_resident_bytes: peak_resident_bytes(&fs::read_to_string(format!("/proc/{pid}/status"))?)
                 .ok_or_else(unreadable)?,
             cpu: cpu(&fs::read_to_string(format!("/proc/{pid}/stat"))?).ok_or_else(unreadable)?,
+            writes: writes(&fs::read_to_string(format!("/proc/{pid}/io"))?).ok_or_else(unreadable)?,
         })
     }
 }
@@ -40,6 +43,10 @@ fn cpu(stat: &str) -> Option<Duration> {
     let (_, fields) = stat.rsplit_once(')')?;
     let mut fields = fields.split_ascii_whitespace().skip(11).map(str::parse::<u32>);
     Some(TICK * (fields.next()?.ok()? + fields.next()?.ok()?))
+}
+
+fn writes(io: &str) -> Option<u64> {
+    io.lines().find_map(|line| line.strip_prefix("syscw:"))?.trim().parse().ok()
 }
 
 #[cfg(test)]
@@ -59,5 +66,6 @@ mod tests {
         assert_eq!(cpu("42 (a) S 1"), None);
         assert_eq!(peak_resident_bytes("VmPeak:\t9 kB\nVmHWM:\t   12 kB\n"), Some(12_288));
         assert_eq!(peak_resident_bytes("Name:\tgone\n"), None);
+        assert_eq!(writes("rchar: 1\nsyscr: 2\nsyscw: 3\n"), Some(3));
     }
 }

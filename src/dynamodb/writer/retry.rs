@@ -188,7 +188,8 @@ impl<'w> RetryLoop<'w> {
             let limiters = waiting.iter().filter_map(|&table| Some((table, writer.limiters.get(table)?)));
             tokio::select! {
                 biased;
-                () = sleep_until(until) => return,
+                // no call outlives the deadline, so while there is one it needs no timer of its own
+                () = sleep_until(until), if self.calls.is_empty() || until < self.time.deadline => return,
                 Some(end) = self.calls.join_next_with_id() => {
                     self.bytes_in_flight.remove(&end.as_ref().map_or_else(JoinError::id, |(id, _)| *id));
                     // a call that panicked has left its items as they were, unfinished

@@ -112,6 +112,23 @@ async fn the_metrics_of_an_ordinary_invocation_are_one_line_of_900_bytes() {
     assert!(lines[1].len() <= 900, "{} bytes: {}", lines[1].len(), lines[1]);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ordinary_invocation_makes_six_calls_of_write() {
+    const INVOCATIONS: u64 = 50;
+    let database = database().await;
+    let function = Function::start(settings(&database)).await.unwrap();
+    let orders = event("orders.json");
+    // opens the connections
+    invoke(&function, &orders).await;
+    let before = function.usage().unwrap().writes;
+    for _ in 0..INVOCATIONS {
+        invoke(&function, &orders).await;
+    }
+    let writes = (function.usage().unwrap().writes - before) as f64 / INVOCATIONS as f64;
+    // three requests, a line of metrics, and two timers that wake the runtime: those of a write call and of its response
+    assert!((6.0..6.5).contains(&writes), "{writes}");
+}
+
 /// Takes TLS connections for `localhost` and hands on what comes in to the plain `address`. The port, and the file of the
 /// certificate to trust.
 async fn behind_tls(address: String) -> (u16, PathBuf) {
