@@ -92,7 +92,7 @@ struct Sent {
 }
 
 #[derive(Default)]
-struct Totals {
+struct SendTotals {
     messages: u64,
     records: u64,
     retries: u64,
@@ -115,7 +115,7 @@ pub(crate) async fn run(arguments: Arguments) -> Outcome {
     let started = local::clock::since_epoch();
     let bar = ProgressBar::no_length()
         .with_style(ProgressStyle::with_template("  {spinner} {pos} messages  {per_sec}  {elapsed}")?);
-    let mut totals = Totals::default();
+    let mut totals = SendTotals::default();
     let end = send_all(read(messages, Arc::clone(&arguments))?, &queue, &arguments, &bar, &mut totals).await;
     bar.finish_and_clear();
     let seconds = (local::clock::since_epoch() - started).as_secs_f64();
@@ -128,7 +128,7 @@ pub(crate) async fn run(arguments: Arguments) -> Outcome {
             Ok(false)
         }
         End::Queue(error) => {
-            let Totals { messages, last, .. } = totals;
+            let SendTotals { messages, last, .. } = totals;
             let went_on = format!("{messages} messages were sent before; --from-line {} goes on", last + 1);
             Err(format!("{}: {error}; {went_on}", arguments.queue_url).into())
         }
@@ -219,7 +219,7 @@ async fn send_all(
     queue: &Arc<Queue>,
     arguments: &Arguments,
     bar: &ProgressBar,
-    totals: &mut Totals,
+    totals: &mut SendTotals,
 ) -> Result<End, Box<dyn Error>> {
     let mut calls = JoinSet::new();
     let mut end = None;
@@ -277,7 +277,7 @@ async fn send_all(
     }
 }
 
-impl Totals {
+impl SendTotals {
     /// Takes in what came of a call, and gives why no other will fare better.
     fn add(&mut self, sent: Sent) -> Option<CallError> {
         self.messages += sent.taken.len() as u64;
@@ -376,9 +376,9 @@ fn write_unsent(path: &Path, unsent: &[Record], container: Option<&Encoder>) -> 
     Ok(())
 }
 
-fn print(totals: &Totals, seconds: f64, json: bool) -> Result<(), Box<dyn Error>> {
+fn print(totals: &SendTotals, seconds: f64, json: bool) -> Result<(), Box<dyn Error>> {
     let rate = |count: u64| count as f64 / seconds.max(f64::EPSILON);
-    let Totals { messages, records, retries, mistakes, unsent, .. } = totals;
+    let SendTotals { messages, records, retries, mistakes, unsent, .. } = totals;
     if json {
         let report = json!({
             "messages": messages, "records": records, "seconds": seconds, "retries": retries,

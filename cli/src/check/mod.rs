@@ -10,7 +10,7 @@ use crate::{EVERY_WIRE_FORMAT, Outcome};
 use avro_ingest::schema_dir;
 use avro_ingest::settings::Settings;
 use avro_ingest::transcode::Transcoder;
-use print::Report;
+use print::CheckReport;
 use std::path::PathBuf;
 
 /// Checks a schema directory: versions, fingerprints, where records go, and every problem. Exit code 1 if there is one.
@@ -63,7 +63,7 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
             problems.extend(table::misfits(transcoder, &arguments.table, &profile.parameters));
         }
     }
-    let report = Report { transcoder: transcoder.as_ref(), table: &arguments.table, problems: &problems };
+    let report = CheckReport { transcoder: transcoder.as_ref(), table: &arguments.table, problems: &problems };
     if arguments.json {
         println!("{}", serde_json::to_string_pretty(&report.json())?);
     } else {

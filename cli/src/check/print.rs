@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use std::fmt;
 
 /// The subjects, and what is wrong.
-pub(super) struct Report<'a> {
+pub(super) struct CheckReport<'a> {
     /// None if the function would not start.
     pub(super) transcoder: Option<&'a Transcoder>,
     /// The stack's own table.
@@ -23,7 +23,7 @@ fn header(version: &SchemaVersion) -> String {
     bytes.iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(" ")
 }
 
-impl Report<'_> {
+impl CheckReport<'_> {
     fn subjects(&self) -> impl Iterator<Item = (&Subject, &Mapping)> {
         self.transcoder.into_iter().flat_map(Transcoder::subjects)
     }
@@ -68,7 +68,7 @@ impl Report<'_> {
     }
 }
 
-impl fmt::Display for Report<'_> {
+impl fmt::Display for CheckReport<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (subject, mapping) in self.subjects() {
             writeln!(f, "{}", subject.name())?;

@@ -112,9 +112,10 @@ pub(crate) async fn run(arguments: Arguments) -> Outcome {
     let queue = Arc::new(Queue::new(aws, arguments.queue_url.clone()));
     let arn = queue.arn().await.map_err(|error| arguments.named(error))?;
     let (visibility_seconds, is_fifo) = (arguments.visibility_timeout, arguments.is_fifo());
-    let consumer = Arc::new(Consumer { handler, queue, arn, visibility_seconds, is_fifo, figures: Figures::default() });
+    let consumer =
+        Arc::new(Consumer { handler, queue, arn, visibility_seconds, is_fifo, figures: MessageCounts::default() });
     let outcome = consume(&consumer, &arguments).await;
-    let Figures { received, deleted } = &consumer.figures;
+    let MessageCounts { received, deleted } = &consumer.figures;
     let (received, deleted) = (received.load(Ordering::Relaxed), deleted.load(Ordering::Relaxed));
     tracing::info!(received, deleted, "consumer ended");
     outcome
@@ -202,12 +203,12 @@ struct Consumer {
     arn: String,
     visibility_seconds: u32,
     is_fifo: bool,
-    figures: Figures,
+    figures: MessageCounts,
 }
 
 /// Messages so far.
 #[derive(Default)]
-struct Figures {
+struct MessageCounts {
     received: AtomicUsize,
     deleted: AtomicUsize,
 }

@@ -14,7 +14,7 @@ pub(super) type Fact<T> = Result<T, String>;
 
 /// What is looked at.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Targets {
+pub(super) struct AlarmTargets {
     pub(super) stack: Option<String>,
     pub(super) function: String,
     pub(super) queue_url: String,
@@ -75,7 +75,7 @@ pub(super) fn unknown<T>(result: Result<T, CallError>) -> Fact<T> {
     result.map_err(|error| error.to_string())
 }
 
-impl Targets {
+impl AlarmTargets {
     /// The resources of a stack of this project's template, by their names in it.
     pub(super) async fn of_stack(aws: &Aws, stack: &str) -> Result<Self, Box<dyn Error>> {
         let parameters = [("StackName".to_owned(), stack.to_owned())];
@@ -98,7 +98,7 @@ impl Targets {
 }
 
 impl Facts {
-    pub(super) async fn gather(aws: &Aws, targets: &Targets, directory: Fact<Vec<SchemaFile>>) -> Self {
+    pub(super) async fn gather(aws: &Aws, targets: &AlarmTargets, directory: Fact<Vec<SchemaFile>>) -> Self {
         let queue = attributes(aws, &targets.queue_url).await;
         let mapping = match &queue {
             Ok(queue) => mapping(aws, text(queue, "QueueArn"), &targets.function).await,

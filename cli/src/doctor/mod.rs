@@ -8,7 +8,7 @@ use crate::Outcome;
 use crate::aws::Aws;
 use avro_ingest::schema_dir;
 use checks::{CHECKS, Severity};
-use facts::{Facts, Targets};
+use facts::{AlarmTargets, Facts};
 use indicatif::ProgressBar;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -70,9 +70,9 @@ pub(crate) async fn run(arguments: &Arguments) -> Outcome {
     let bar = ProgressBar::new_spinner().with_message("reading what is deployed");
     bar.enable_steady_tick(Duration::from_millis(200));
     let targets = match (&arguments.stack, &arguments.function, &arguments.queue_url, &arguments.table) {
-        (Some(stack), ..) => Targets::of_stack(&aws, stack).await?,
+        (Some(stack), ..) => AlarmTargets::of_stack(&aws, stack).await?,
         (None, Some(function), Some(queue_url), Some(table)) => {
-            Targets { stack: None, function: function.clone(), queue_url: queue_url.clone(), table: table.clone() }
+            AlarmTargets { stack: None, function: function.clone(), queue_url: queue_url.clone(), table: table.clone() }
         }
         _ => return Err("--stack, or --function with --queue-url and --table, is needed".into()),
     };

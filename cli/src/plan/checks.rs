@@ -11,7 +11,7 @@ use serde::Serialize;
 
 /// One requirement or limit.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub(crate) struct Check {
+pub(crate) struct PlanCheck {
     pub(crate) name: &'static str,
     pub(crate) value: f64,
     /// What it may be: at most, or for `delivered` at least.
@@ -28,9 +28,15 @@ const MEMORY_UTILISATION: f64 = 0.8;
 /// Delivered messages in percent. ADR-005.
 const DELIVERED_PERCENT: f64 = 99.9;
 
-fn at_most(name: &'static str, value: f64, limit: f64, unit: &'static str, change: impl FnOnce() -> String) -> Check {
+fn at_most(
+    name: &'static str,
+    value: f64,
+    limit: f64,
+    unit: &'static str,
+    change: impl FnOnce() -> String,
+) -> PlanCheck {
     let met = value <= limit;
-    Check { name, value, limit, unit, met, change: (!met).then(change) }
+    PlanCheck { name, value, limit, unit, met, change: (!met).then(change) }
 }
 
 /// Everything, the binding one being the first of those that are not met, or the one nearest to its limit.
@@ -39,7 +45,7 @@ pub(crate) fn checks(
     deployment: &Deployment,
     at_rate: &Steady,
     at_peak: Option<&Steady>,
-) -> Vec<Check> {
+) -> Vec<PlanCheck> {
     let requirements = &planner.requirements;
     let hardest = at_peak.unwrap_or(at_rate);
     let mut checks = vec![readers(planner, deployment, hardest.rate)];
@@ -87,7 +93,7 @@ pub(crate) fn checks(
         // what is under way at the end of a simulation is neither stored nor lost
         let met = delivered >= DELIVERED_PERCENT;
         let change = (!met).then(|| "more arrives than is written: see the limits above".to_owned());
-        checks.push(Check { name: names[2], value: delivered, limit: DELIVERED_PERCENT, unit: "%", met, change });
+        checks.push(PlanCheck { name: names[2], value: delivered, limit: DELIVERED_PERCENT, unit: "%", met, change });
     }
     if planner.service.knows_sizes() {
         let records = planner.batch(deployment) * requirements.records_per_message;
@@ -105,7 +111,7 @@ pub(crate) fn checks(
 }
 
 /// Processes or pollers that the load needs, against the most there may be.
-fn readers(planner: &Planner<'_>, deployment: &Deployment, rate: f64) -> Check {
+fn readers(planner: &Planner<'_>, deployment: &Deployment, rate: f64) -> PlanCheck {
     let needed = f64::from(planner.needed(deployment, rate));
     let most = f64::from(deployment.scaling.most());
     let (name, range, parameter) = match deployment.scaling {

@@ -2,7 +2,7 @@
 
 use super::deployment::Deployment;
 use super::limits::{BYTES_PER_REQUEST, MESSAGES_PER_CALL};
-use super::outcome::Outcome;
+use super::outcome::SimulationOutcome;
 use super::requirements::Requirements;
 use crate::prices::Prices;
 use serde::Serialize;
@@ -24,7 +24,7 @@ const SECONDS_A_MONTH: f64 = 30.0 * 24.0 * 3_600.0;
 impl Cost {
     /// What `outcome` cost. `log_bytes` are those of an invocation.
     pub(crate) fn of(
-        outcome: &Outcome,
+        outcome: &SimulationOutcome,
         deployment: &Deployment,
         requirements: &Requirements,
         log_bytes: f64,

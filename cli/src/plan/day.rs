@@ -1,7 +1,7 @@
 //! A day: quiet at night, the rate at noon, and ten minutes of the peak.
 
 use super::deployment::Deployment;
-use super::outcome::Outcome;
+use super::outcome::SimulationOutcome;
 use super::planner::Planner;
 use super::requirements::Requirements;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -23,7 +23,7 @@ pub(crate) fn load(requirements: &Requirements, second: u64) -> f64 {
 }
 
 /// It takes a minute at a hundred thousand records a second, so a terminal shows how far it is.
-pub(crate) fn simulate(planner: &Planner<'_>, deployment: &Deployment) -> Outcome {
+pub(crate) fn simulate(planner: &Planner<'_>, deployment: &Deployment) -> SimulationOutcome {
     let requirements = &planner.requirements;
     let bar = ProgressBar::new(DAY).with_message("simulating a day");
     bar.set_style(ProgressStyle::with_template("{msg} {wide_bar} {percent} %").unwrap_or(ProgressStyle::default_bar()));

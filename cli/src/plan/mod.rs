@@ -22,7 +22,7 @@ use crate::profile::{Profile, parameter};
 use deployment::Deployment;
 pub(crate) use limits::INVOCATIONS_PER_POLLER;
 use planner::Planner;
-use print::Report;
+use print::PlanReport;
 use requirements::Requirements;
 use service::ServiceTimes;
 use std::collections::BTreeMap;
@@ -137,7 +137,7 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
         None => planner.plan()?,
     };
     let day = arguments.day.then(|| day::simulate(&planner, &plan.deployment));
-    let report = Report { planner: &planner, plan: &plan, day: day.as_ref() };
+    let report = PlanReport { planner: &planner, plan: &plan, day: day.as_ref() };
     if arguments.html.is_some() || arguments.plots.is_some() {
         let plots = report.plots()?;
         if let Some(path) = &arguments.html {

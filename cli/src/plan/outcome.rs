@@ -42,7 +42,7 @@ pub(crate) struct Point {
 
 /// Everything that was counted.
 #[derive(Debug, Clone)]
-pub(crate) struct Outcome {
+pub(crate) struct SimulationOutcome {
     /// Seconds that were counted.
     pub(crate) seconds: f64,
     pub(crate) sent: u64,
@@ -75,7 +75,7 @@ pub(crate) struct Outcome {
     pub(crate) series: Vec<Point>,
 }
 
-impl Outcome {
+impl SimulationOutcome {
     pub(crate) fn messages_per_invocation(&self) -> f64 {
         self.stored_in_time as f64 / (self.invocations as f64).max(1.0)
     }
@@ -92,7 +92,7 @@ pub(crate) struct Recorder {
     in_flight_steps: u64,
     in_flight_sum: f64,
     stored_in_stretch: u64,
-    outcome: Outcome,
+    outcome: SimulationOutcome,
 }
 
 fn histogram() -> Histogram<u64> {
@@ -112,7 +112,7 @@ impl Recorder {
             in_flight_steps: 0,
             in_flight_sum: 0.0,
             stored_in_stretch: 0,
-            outcome: Outcome {
+            outcome: SimulationOutcome {
                 seconds: seconds as f64 - warm_up_us as f64 / 1e6,
                 sent: 0,
                 stored: 0,
@@ -252,7 +252,7 @@ impl Recorder {
         }
     }
 
-    pub(crate) fn finish(mut self) -> Outcome {
+    pub(crate) fn finish(mut self) -> SimulationOutcome {
         self.outcome.delivery = Percentiles::of(&self.delivery);
         self.outcome.end_to_end = Percentiles::of(&self.end_to_end);
         self.outcome.mean_delivery_seconds = self.delivery.mean() / 1e6;

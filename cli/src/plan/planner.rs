@@ -1,13 +1,13 @@
 //! From requirements to a deployment: sized by the closed forms, judged by the simulation, the cheapest that holds.
 
-use super::checks::{Check, checks};
+use super::checks::{PlanCheck, checks};
 use super::cost::Cost;
 use super::deployment::Deployment;
 use super::limits::{
     INVOCATIONS_PER_SECOND, MAX_BATCH_WITHOUT_WINDOW, MAX_PAYLOAD_BYTES, MAXIMUM_CONCURRENCY, MAXIMUM_POLLERS,
     MINIMUM_POLLERS, NEW_TABLE_UNITS,
 };
-use super::outcome::Outcome;
+use super::outcome::SimulationOutcome;
 use super::queueing::{Servers, under_way};
 use super::requirements::Requirements;
 use super::scaling::Scaling;
@@ -44,7 +44,7 @@ pub(crate) struct Planner<'a> {
 pub(crate) struct Steady {
     /// Records in a second.
     pub(crate) rate: f64,
-    pub(crate) outcome: Outcome,
+    pub(crate) outcome: SimulationOutcome,
     pub(crate) cost: Cost,
 }
 
@@ -55,7 +55,7 @@ pub(crate) struct Burst {
     pub(crate) caught_up_after: Option<u64>,
     pub(crate) worst_p95_ms: f64,
     pub(crate) most_waiting: u64,
-    pub(crate) outcome: Outcome,
+    pub(crate) outcome: SimulationOutcome,
 }
 
 /// The answer.
@@ -67,7 +67,7 @@ pub(crate) struct Plan {
     /// If the peak is higher than the rate.
     pub(crate) at_peak: Option<Steady>,
     pub(crate) burst: Option<Burst>,
-    pub(crate) checks: Vec<Check>,
+    pub(crate) checks: Vec<PlanCheck>,
     /// Invocations under way at the peak by Little's law.
     pub(crate) concurrency: f64,
     /// The share of batches that wait for a process to run them, by Erlang C.
@@ -251,7 +251,7 @@ impl Planner<'_> {
         load: &dyn Fn(u64) -> f64,
         (seconds, warm_up): (u64, u64),
         records_per_second: f64,
-    ) -> Outcome {
+    ) -> SimulationOutcome {
         let limited = Deployment { batch_size: whole(self.batch(deployment)), ..deployment.clone() };
         simulation::run(&Scenario {
             rate: load,

@@ -1,9 +1,9 @@
 //! A plan as text, as JSON, and as plots.
 
-use super::checks::{Check, quotas};
+use super::checks::{PlanCheck, quotas};
 use super::deployment::Deployment;
 use super::limits::MAX_BATCH_WITHOUT_WINDOW;
-use super::outcome::{Outcome, Point};
+use super::outcome::{Point, SimulationOutcome};
 use super::planner::{CHOOSING, Plan, Planner, Steady};
 use super::scaling::Scaling;
 use crate::page;
@@ -13,17 +13,17 @@ use std::error::Error;
 use std::fmt;
 
 /// A plan with what it was made from.
-pub(crate) struct Report<'a> {
+pub(crate) struct PlanReport<'a> {
     pub(crate) planner: &'a Planner<'a>,
     pub(crate) plan: &'a Plan,
-    pub(crate) day: Option<&'a Outcome>,
+    pub(crate) day: Option<&'a SimulationOutcome>,
 }
 
 /// Shares of the peak, and batch sizes, that are plotted.
 const SHARES: [f64; 8] = [0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0, 1.15];
 const BATCH_SIZES: [u32; 8] = [1, 2, 5, 10, 50, 100, 500, 1_000];
 
-impl Report<'_> {
+impl PlanReport<'_> {
     fn parameter_line(&self) -> String {
         let parameters: Vec<String> =
             self.plan.deployment.parameters().into_iter().map(|(name, value)| format!("{name}={value}")).collect();
@@ -35,9 +35,9 @@ impl Report<'_> {
     }
 
     /// The check that is not met, or else the one nearest to its limit.
-    fn binding(&self) -> Option<&Check> {
-        let load = |check: &&Check| check.unit != "%" || !check.name.starts_with("delivered");
-        let nearness = |check: &&Check| check.value / check.limit;
+    fn binding(&self) -> Option<&PlanCheck> {
+        let load = |check: &&PlanCheck| check.unit != "%" || !check.name.starts_with("delivered");
+        let nearness = |check: &&PlanCheck| check.value / check.limit;
         let near = self.plan.checks.iter().filter(load).max_by(|one, other| nearness(one).total_cmp(&nearness(other)));
         self.plan.checks.iter().find(|check| !check.met).or(near)
     }
@@ -153,7 +153,9 @@ fn latency(
     points: &[(f64, &Steady)],
     target: Option<f64>,
 ) -> Result<String, Box<dyn Error>> {
-    let line = |of: fn(&Outcome) -> f64| points.iter().map(|(x, steady)| (*x, of(&steady.outcome).max(0.1))).collect();
+    let line = |of: fn(&SimulationOutcome) -> f64| {
+        points.iter().map(|(x, steady)| (*x, of(&steady.outcome).max(0.1))).collect()
+    };
     let lines = vec![
         ("P50".to_owned(), line(|outcome| outcome.end_to_end.p50_ms)),
         ("P95".to_owned(), line(|outcome| outcome.end_to_end.p95_ms)),
@@ -210,7 +212,7 @@ fn over_time(
     ])
 }
 
-impl fmt::Display for Report<'_> {
+impl fmt::Display for PlanReport<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Plan { deployment, burst, checks, concurrency, waiting, .. } = self.plan;
         let requirements = &self.planner.requirements;

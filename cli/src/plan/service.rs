@@ -32,11 +32,11 @@ struct Start {
 #[derive(Debug, Clone, Deserialize)]
 struct Comparison {
     messages: u32,
-    ours: Figures,
+    ours: MeasuredSize,
 }
 
 #[derive(Debug, Clone, Deserialize)]
-struct Figures {
+struct MeasuredSize {
     cpu_us: f64,
     p50_ms: f64,
     p95_ms: f64,
@@ -46,7 +46,7 @@ struct Figures {
 
 /// Invocations of one size.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Invocation {
+pub(crate) struct MeasuredInvocation {
     /// Records of the invocation.
     records: f64,
     /// The median on a whole processor.
@@ -62,7 +62,7 @@ pub(crate) struct Invocation {
 #[derive(Debug, Clone)]
 pub(crate) struct ServiceTimes {
     /// By records, ascending; one or more.
-    sizes: Vec<Invocation>,
+    sizes: Vec<MeasuredInvocation>,
     pub(crate) cold_start_seconds: f64,
     /// In people's words, where this is from.
     pub(crate) source: String,
@@ -81,7 +81,7 @@ impl ServiceTimes {
 
     fn parse(text: &str) -> Result<Self, Box<dyn Error>> {
         let results: Results = serde_json::from_str(text)?;
-        let mut sizes: Vec<Invocation> = results.delayed.iter().map(Comparison::invocation).collect();
+        let mut sizes: Vec<MeasuredInvocation> = results.delayed.iter().map(Comparison::invocation).collect();
         sizes.sort_by(|one, other| one.records.total_cmp(&other.records));
         if sizes.is_empty() || sizes.iter().any(|size| !(size.median_seconds > 0.0 && size.records > 0.0)) {
             return Err("no times, or times that are not above zero".into());
@@ -100,7 +100,7 @@ impl ServiceTimes {
     /// Every invocation takes `milliseconds` on average, exponentially distributed: the cautious end of what is likely.
     pub(crate) fn constant(milliseconds: f64) -> Self {
         let mean = milliseconds / 1e3;
-        let size = Invocation {
+        let size = MeasuredInvocation {
             records: 1.0,
             median_seconds: mean * std::f64::consts::LN_2,
             deviation: None,
@@ -123,7 +123,7 @@ impl ServiceTimes {
     }
 
     /// Invocations of `records`: between two measured sizes along the line through them, and outside along the nearest one.
-    pub(crate) fn of(&self, records: f64) -> Invocation {
+    pub(crate) fn of(&self, records: f64) -> MeasuredInvocation {
         let after = self.sizes.partition_point(|size| size.records < records).clamp(1, self.sizes.len().max(2) - 1);
         match (self.sizes.get(after - 1), self.sizes.get(after)) {
             (Some(one), Some(other)) => one.towards(other, records),
@@ -134,10 +134,10 @@ impl ServiceTimes {
 }
 
 impl Comparison {
-    fn invocation(&self) -> Invocation {
+    fn invocation(&self) -> MeasuredInvocation {
         let Self { messages, ours } = self;
         let deviation = (ours.p95_ms / ours.p50_ms).ln().max(0.0) / NORMAL_P95;
-        Invocation {
+        MeasuredInvocation {
             records: f64::from(*messages),
             median_seconds: ours.p50_ms / 1e3,
             deviation: Some(deviation),
@@ -148,7 +148,7 @@ impl Comparison {
     }
 }
 
-impl Invocation {
+impl MeasuredInvocation {
     fn towards(&self, other: &Self, records: f64) -> Self {
         let part = (records - self.records) / (other.records - self.records);
         // no time, and no size of anything, goes below half of the smallest measured one

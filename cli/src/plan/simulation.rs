@@ -11,9 +11,9 @@ use super::deployment::Deployment;
 use super::limits::{
     INVOCATIONS_PER_SECOND, LONG_POLL_SECONDS, MAX_IN_FLIGHT_MESSAGES, MESSAGES_PER_CALL, POLLS_PER_SECOND,
 };
-use super::outcome::{Outcome, Recorder};
+use super::outcome::{Recorder, SimulationOutcome};
 use super::scaling::Scaling;
-use super::service::{Invocation as Time, ServiceTimes};
+use super::service::{MeasuredInvocation as Time, ServiceTimes};
 use avro_ingest::visibility;
 use rand_distr::{Distribution, Poisson, StandardUniform};
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -88,7 +88,7 @@ struct Poller {
     batches: u32,
 }
 
-struct Invocation {
+struct RunningInvocation {
     poller: usize,
     groups: Vec<Group>,
     messages: u32,
@@ -121,7 +121,7 @@ struct Simulation<'a> {
     waiting_count: usize,
     /// How many pollers there may be; a fraction is on its way.
     allowed: f64,
-    invocations: Vec<Invocation>,
+    invocations: Vec<RunningInvocation>,
     free: Vec<usize>,
     running: u64,
     /// The most of them since instances were last counted.
@@ -133,7 +133,7 @@ struct Simulation<'a> {
 }
 
 /// Runs `scenario` to its end.
-pub(crate) fn run(scenario: &Scenario<'_>) -> Outcome {
+pub(crate) fn run(scenario: &Scenario<'_>) -> SimulationOutcome {
     let deployment = scenario.deployment;
     let times = (0..=deployment.batch_size)
         .map(|messages| scenario.service.of((f64::from(messages) * scenario.records_per_message).max(1.0)))
@@ -421,7 +421,7 @@ impl Simulation<'_> {
         }
         let within_us =
             u64::from(deployment.timeout_seconds) * SECOND_US - u64::from(deployment.deadline_margin_ms) * 1_000;
-        let invocation = Invocation {
+        let invocation = RunningInvocation {
             poller: index,
             groups,
             messages,
@@ -537,7 +537,7 @@ impl Simulation<'_> {
     }
 
     /// What still waits is as late as it is by now; left out, an overloaded queue would look fast.
-    fn finish(mut self) -> Outcome {
+    fn finish(mut self) -> SimulationOutcome {
         let end = self.scenario.seconds * SECOND_US;
         let waiting = std::mem::take(&mut self.queue);
         for group in waiting {

@@ -1,7 +1,7 @@
 //! The closed forms against the simulation, and every profile against its own targets.
 
 use super::deployment::Deployment;
-use super::outcome::Outcome;
+use super::outcome::SimulationOutcome;
 use super::planner::Planner;
 use super::queueing::{Servers, under_way};
 use super::requirements::Requirements;
@@ -18,7 +18,7 @@ fn close(value: f64, expected: f64, share: f64) {
 }
 
 /// So many servers, messages one by one, exponential times: nothing of AWS in it.
-fn plain(arrivals_per_second: f64, service_ms: f64, servers: u32, seconds: u64) -> Outcome {
+fn plain(arrivals_per_second: f64, service_ms: f64, servers: u32, seconds: u64) -> SimulationOutcome {
     let scaling = Scaling::Pollers { minimum: servers.div_ceil(10), maximum: servers.div_ceil(10) };
     let deployment = Deployment { batch_size: 1, scaling, min_instances: servers, ..Deployment::default() };
     simulation::run(&Scenario {
@@ -75,7 +75,7 @@ fn littles_law_and_the_simulation_agree_within_five_percent() {
     }
 }
 
-fn steady(deployment: &Deployment, service: &ServiceTimes, rate: f64) -> Outcome {
+fn steady(deployment: &Deployment, service: &ServiceTimes, rate: f64) -> SimulationOutcome {
     scenario(deployment, service, &|_| rate, 30, 60)
 }
 
@@ -85,7 +85,7 @@ fn scenario(
     rate: &dyn Fn(u64) -> f64,
     seconds: u64,
     pollers: u32,
-) -> Outcome {
+) -> SimulationOutcome {
     simulation::run(&Scenario {
         rate,
         seconds,

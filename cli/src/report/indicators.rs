@@ -78,7 +78,7 @@ fn part(part: f64, whole: f64) -> f64 {
 }
 
 /// The indicators. A latency that no line has is left out.
-pub(crate) fn indicators(totals: &Totals, targets: &Targets, cost: &Cost) -> Vec<Indicator> {
+pub(crate) fn indicators(totals: &Totals, targets: &Targets, cost: &LoggedCost) -> Vec<Indicator> {
     let at_least = |target: Option<f64>| target.map_or(Aim::None, Aim::AtLeast);
     let sum = |name| totals.sum(name);
     let (received, seconds) = (sum("MessagesReceived"), totals.seconds());
@@ -134,7 +134,7 @@ impl Shares {
 
 /// A distribution in a row.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub(crate) struct Summary {
+pub(crate) struct DistributionSummary {
     pub(crate) mean: f64,
     pub(crate) p50: f64,
     pub(crate) p95: f64,
@@ -142,7 +142,7 @@ pub(crate) struct Summary {
     pub(crate) most: f64,
 }
 
-impl Summary {
+impl DistributionSummary {
     fn of(distribution: &Distribution) -> Self {
         let at = |share| distribution.percentile(share);
         Self { mean: distribution.mean(), p50: at(0.5), p95: at(0.95), p99: at(0.99), most: distribution.most() }
@@ -150,8 +150,11 @@ impl Summary {
 }
 
 /// Every metric that has percentiles, in the order of a message.
-pub(crate) fn summaries(totals: &Totals) -> Vec<(&'static str, Summary)> {
-    DISTRIBUTIONS.into_iter().filter_map(|name| Some((name, Summary::of(totals.distribution(name)?)))).collect()
+pub(crate) fn summaries(totals: &Totals) -> Vec<(&'static str, DistributionSummary)> {
+    DISTRIBUTIONS
+        .into_iter()
+        .filter_map(|name| Some((name, DistributionSummary::of(totals.distribution(name)?))))
+        .collect()
 }
 
 /// Sums that are shown as they are.
@@ -189,7 +192,7 @@ pub(crate) fn by_dimension(totals: &Totals, dimension: &str) -> Vec<(String, f64
 
 /// Dollars for a million messages, estimated from what the function says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub(crate) struct Cost {
+pub(crate) struct LoggedCost {
     pub(crate) sqs: f64,
     pub(crate) lambda: f64,
     pub(crate) dynamodb: f64,
@@ -200,7 +203,7 @@ pub(crate) struct Cost {
 const MESSAGES_PER_CALL: f64 = 10.0;
 const SECONDS_A_MONTH: f64 = 30.0 * 86_400.0;
 
-impl Cost {
+impl LoggedCost {
     /// SQS is charged for sending and deleting ten messages a call, and for receiving those of an invocation so; empty receives,
     /// warm instances and pollers are not known here.
     pub(crate) fn of(totals: &Totals, memory_mb: u32, arm: bool, prices: &Prices) -> Self {
@@ -254,8 +257,8 @@ mod tests {
         history.all
     }
 
-    fn cost(totals: &Totals) -> Cost {
-        Cost::of(totals, 512, true, &Prices::new().unwrap())
+    fn cost(totals: &Totals) -> LoggedCost {
+        LoggedCost::of(totals, 512, true, &Prices::new().unwrap())
     }
 
     fn missed(totals: &Totals, targets: &Targets) -> Vec<&'static str> {

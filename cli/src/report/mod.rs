@@ -11,7 +11,7 @@ use crate::aws::Aws;
 use crate::duration::duration;
 use crate::prices::Prices;
 use indicators::Targets;
-use print::Report;
+use print::LogReport;
 use std::fs;
 use std::io::{IsTerminal, stdout};
 use std::path::PathBuf;
@@ -78,7 +78,7 @@ pub(crate) async fn run(arguments: Arguments) -> Outcome {
     let (memory, arm) = (arguments.memory, !arguments.x86);
     let history = collect(lines, arguments.follow, |history| {
         let clear = if stdout().is_terminal() { CLEAR } else { "" };
-        println!("{clear}{}", Report::new(history, targets, memory, arm, &prices));
+        println!("{clear}{}", LogReport::new(history, targets, memory, arm, &prices));
     })
     .await?;
     if history.all.is_empty() {
@@ -88,7 +88,7 @@ pub(crate) async fn run(arguments: Arguments) -> Outcome {
         )
         .into());
     }
-    let report = Report::new(&history, targets, memory, arm, &prices);
+    let report = LogReport::new(&history, targets, memory, arm, &prices);
     if let Some(path) = &arguments.html {
         let page = report.page()?;
         fs::write(path, page).map_err(|error| format!("cannot write {}: {error}", path.display()))?;

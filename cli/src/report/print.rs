@@ -1,7 +1,7 @@
 //! A report as text, as JSON, and as a page.
 
 use super::indicators::{
-    COUNTS, Cost, Indicator, Shares, Summary, THROTTLES, Targets, by_dimension, indicators, summaries,
+    COUNTS, DistributionSummary, Indicator, LoggedCost, Shares, THROTTLES, Targets, by_dimension, indicators, summaries,
 };
 use super::totals::{History, Totals};
 use crate::page;
@@ -13,19 +13,19 @@ use std::error::Error;
 use std::fmt;
 
 /// Everything that lines of metrics say.
-pub(crate) struct Report<'a> {
+pub(crate) struct LogReport<'a> {
     history: &'a History,
     targets: Targets,
     memory_mb: u32,
     arm: bool,
     prices: &'a Prices,
-    cost: Cost,
+    cost: LoggedCost,
     indicators: Vec<Indicator>,
 }
 
-impl<'a> Report<'a> {
+impl<'a> LogReport<'a> {
     pub(crate) fn new(history: &'a History, targets: Targets, memory_mb: u32, arm: bool, prices: &'a Prices) -> Self {
-        let cost = Cost::of(&history.all, memory_mb, arm, prices);
+        let cost = LoggedCost::of(&history.all, memory_mb, arm, prices);
         let indicators = indicators(&history.all, &targets, &cost);
         Self { history, targets, memory_mb, arm, prices, cost, indicators }
     }
@@ -84,7 +84,7 @@ impl<'a> Report<'a> {
         let three = |metric| {
             [("P50", 0.5), ("P95", 0.95), ("P99", 0.99)].map(|(name, share)| percentile(name, metric, share)).to_vec()
         };
-        let cost = |totals: &Totals| Some(Cost::of(totals, self.memory_mb, self.arm, self.prices).total);
+        let cost = |totals: &Totals| Some(LoggedCost::of(totals, self.memory_mb, self.arm, self.prices).total);
         let target = Some(self.targets.end_to_end_p95_ms);
         Ok(vec![
             plot(
@@ -110,7 +110,7 @@ impl<'a> Report<'a> {
     }
 }
 
-impl fmt::Display for Report<'_> {
+impl fmt::Display for LogReport<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let all = &self.history.all;
         let mut table = page::table(&["indicator", "is", "target", ""]);
@@ -131,7 +131,7 @@ impl fmt::Display for Report<'_> {
         writeln!(f, "{table}\n")?;
 
         let mut table = page::table(&["", "mean", "P50", "P95", "P99", "most"]);
-        for (name, Summary { mean, p50, p95, p99, most }) in summaries(all) {
+        for (name, DistributionSummary { mean, p50, p95, p99, most }) in summaries(all) {
             let cells = [mean, p50, p95, p99, most].map(short);
             table.add_row(std::iter::once(name.to_owned()).chain(cells));
         }
@@ -143,7 +143,7 @@ impl fmt::Display for Report<'_> {
             "time of the handler   decoding {decoding_percent:.1} %, database {database_percent:.1} %, \
              the rest {rest_percent:.1} %"
         )?;
-        let Cost { sqs, lambda, dynamodb, cloudwatch, .. } = self.cost;
+        let LoggedCost { sqs, lambda, dynamodb, cloudwatch, .. } = self.cost;
         writeln!(
             f,
             "dollars a million     SQS {sqs:.3}, Lambda {lambda:.3}, DynamoDB {dynamodb:.3}, logs and metrics {cloudwatch:.3} (estimate, {}, {} MB)",
