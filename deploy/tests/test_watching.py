@@ -1,4 +1,5 @@
 import json
+import re
 import unittest
 
 from deploy import watching
@@ -106,3 +107,59 @@ class WatchingTest(unittest.TestCase):
         self.assertLessEqual(required, targets)
         # One team's queue is not the fleet that these targets are for.
         self.assertFalse({100_000, 500_000, 10_000} & {value for _, value in targets})
+
+
+class SeriesTest(unittest.TestCase):
+    """The alarms on what the function writes in a minute: a counter of nothing is not there."""
+
+    HEALTHY = {"MessagesReceived": 100, "MessagesStored": 100, "EndToEndLatency": 20}
+    TROUBLE = {
+        "MessagesReceived": 100,
+        "MessagesStored": 99,
+        "MessagesReturned": 1,
+        "MessagesFailed": 1,
+        "EndToEndLatency": 5_000,
+        "Throttles": 1_000,
+        "LedgerImbalance": 1,
+    }
+    COMPARE = {
+        "LessThanThreshold": lambda value, threshold: value < threshold,
+        "GreaterThanThreshold": lambda value, threshold: value > threshold,
+        "GreaterThanOrEqualToThreshold": lambda value, threshold: value >= threshold,
+    }
+
+    def alarms(self):
+        """The alarms that look at metrics of the function alone."""
+        for name, alarm in stack().resources.items():
+            if alarm["Type"] != "AWS::CloudWatch::Alarm":
+                continue
+            properties = alarm["Properties"]
+            metrics = [metric["MetricStat"]["Metric"] for metric in properties.get("Metrics", []) if "MetricStat" in metric]
+            if all(metric["Namespace"] == "AvroIngest" for metric in metrics or [properties]):
+                yield name, properties
+
+    def value(self, properties, series):
+        if "MetricName" in properties:
+            return series.get(properties["MetricName"])
+        ids = {
+            metric["Id"]: series.get(metric["MetricStat"]["Metric"]["MetricName"])
+            for metric in properties["Metrics"]
+            if "MetricStat" in metric
+        }
+        expression = next(metric["Expression"] for metric in properties["Metrics"] if "Expression" in metric)
+        used = [ids[name] for name in re.findall("[a-z]+", expression)]
+        return None if None in used else eval(expression, {}, ids)  # noqa: S307
+
+    def breaches(self, properties, series):
+        value = self.value(properties, series)
+        if value is None:
+            return properties["TreatMissingData"] == "breaching"
+        return self.COMPARE[properties["ComparisonOperator"]](value, properties["Threshold"])
+
+    def test_no_alarm_takes_a_missing_value_for_trouble_and_each_sees_trouble(self):
+        alarms = dict(self.alarms())
+        self.assertEqual(set(alarms), {"SuccessAlarm", "EndToEndAlarm", "WriteThrottlesAlarm", "LedgerAlarm"})
+        for name, properties in alarms.items():
+            self.assertFalse(self.breaches(properties, self.HEALTHY), f"{name} in health")
+            self.assertFalse(self.breaches(properties, {}), f"{name} without traffic")
+            self.assertTrue(self.breaches(properties, self.TROUBLE), f"{name} in trouble")

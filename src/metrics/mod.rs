@@ -233,7 +233,7 @@ mod tests {
         let lines = lines(&distinct());
         let expected = serde_json::json!({
             "MessagesReceived": 114, "MessagesStored": 50, "MessagesSuperseded": 30, "MessagesQuarantined": 20,
-            "MessagesReturned": 10, "MessagesRejected": 24, "Records": 69, "LedgerImbalance": 4,
+            "MessagesReturned": 10, "MessagesFailed": 30, "MessagesRejected": 24, "Records": 69, "LedgerImbalance": 4,
             "ColdStart": 1, "RetriedItems": 32, "UnprocessedItems": 33, "ConsumedWriteUnits": 34.5,
             "DecodeTime": 12, "WriteTime": 13,
             "HandlerTime": 14, "WriteLatency": 41, "DeliveryLatency": 42, "EndToEndLatency": 43,

@@ -59,6 +59,7 @@ metrics! {
     MessagesSuperseded: Count = |i| count(i.ledger.superseded), "messages overtaken by a later message with the same key";
     MessagesQuarantined: Count = |i| count(i.ledger.quarantined), "rejected messages the quarantine queue accepted";
     MessagesReturned: Count = |i| count(i.ledger.returned), "messages given back to SQS as batch item failures";
+    MessagesFailed: Count = |i| count(i.ledger.quarantined + i.ledger.returned), "messages quarantined or returned, for the alarm";
     VisibilityChanged: Count = |i| count(i.visibility.changed), "returned messages that come back after RETURN_BACKOFF_SECONDS and its doublings";
     VisibilityFailed: Count = |i| count(i.visibility.failed), "returned messages that come back after the queue's visibility timeout, as the change failed";
     MessagesRejected: Count = |i| count(i.rejected.values().sum()), "messages no retry can help, quarantined or returned";
@@ -73,7 +74,7 @@ metrics! {
     DecodeTime: Millisecond = |i| one(milliseconds(i.decode_time)), "reading the event of an event batch and turning its messages into items";
     WriteTime: Millisecond = |i| one(milliseconds(i.write_time)), "writing the items of an event batch, retries included";
     HandlerTime: Millisecond = |i| one(milliseconds(i.handler_time)), "handling an event batch, start to answer; as many samples as event batches";
-    WriteLatency: Millisecond = |i| times(&i.writes.latencies.iter().copied().collect()), "one call to DynamoDB; as many samples as calls, repeated ones included";
+    WriteLatency: Millisecond = |i| times(&i.writes.latencies.iter().copied().collect()), "one call to DynamoDB that ended, repeated ones included";
     DeliveryLatency: Millisecond = |i| times(&i.delivery_latency), "time from send to handler start";
     EndToEndLatency: Millisecond = |i| times(&i.end_to_end_latency), "time from send to handler response";
     WriteLimit: Count = |i| count(i.write_limit), "concurrent write calls the limiter allows";

@@ -57,7 +57,7 @@ impl Cost {
         };
         let dynamodb = outcome.write_units / 1e6 * prices.dynamodb_per_million_write_request_units;
         let logs = outcome.invocations as f64 * log_bytes / 1e9 * prices.cloudwatch_logs_per_gb;
-        // the first three dashboards of an account are free, and these are not
+        // an account's first three dashboards are free, which another stack may have used up
         let a_month = f64::from(deployment.metrics_series) * prices.cloudwatch_per_metric_month
             + f64::from(deployment.alarm_metrics) * prices.cloudwatch_per_alarm_metric_month
             + prices.cloudwatch_per_dashboard_month;

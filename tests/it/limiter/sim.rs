@@ -58,7 +58,7 @@ pub(crate) fn run(
     steer: impl Fn(State, Sample, Duration) -> State,
 ) -> Trace {
     let mut sim = Sim {
-        random: Random(seed),
+        random: Random(fastrand::Rng::with_seed(seed)),
         instances: vec![Instance { state: aimd.start(), in_flight: 0, owed: 0 }; scenario.instances],
         in_flight: BinaryHeap::new(),
         busy_until: BinaryHeap::new(),
@@ -209,21 +209,12 @@ impl Sim {
     }
 }
 
-/// SplitMix64.
-struct Random(u64);
+struct Random(fastrand::Rng);
 
 impl Random {
-    fn bits(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
     /// From 0 to 1, without 1.
     fn unit(&mut self) -> f64 {
-        (self.bits() >> 11) as f64 / (1_u64 << 53) as f64
+        self.0.f64()
     }
 
     fn chance(&mut self, share: f64) -> bool {
