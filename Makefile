@@ -213,6 +213,11 @@ tune: bench-tools ## which memory is cheapest, with the share of a processor tha
 	$(RELEASE)/harness render $(BENCH_FOLDER)
 	@echo $(BENCH_FOLDER)/report.html
 
+.PHONY: bench-consume
+bench-consume: bench-tools ## messages a second of ingest consume, by cores and receivers, and what a message costs it beside Lambda
+	cargo build --release --locked --package ingest --target $(HOST_TARGET)
+	$(RELEASE)/harness consume --ingest $(RELEASE)/ingest --ours $(BOOTSTRAP) $(TUNE_EFFORT)
+
 .PHONY: bench-steps
 bench-steps: ## single steps beside the crates usually used for them
 	cargo bench --locked --package micro --target $(HOST_TARGET)

@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::fs;
 use std::process::{Command, Output, Stdio};
 
-const MEASURED: &str = "src/plan/measured.json";
+const MEASURED: &str = "../benches/results.json";
 
 fn plan(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_ingest"))

@@ -28,6 +28,7 @@ pub mod clock;
 pub mod credentials;
 pub mod dynamodb;
 pub mod faults;
+pub mod feed;
 mod http;
 pub mod lambda;
 pub mod mapping;

@@ -66,6 +66,64 @@ fn table_is(file: &str, rows: &[String]) {
     is_or_becomes(file, &text, &([&lines[..first], &rows, &lines[end..]].concat().join("\n") + "\n"));
 }
 
+/// Holds the first table under `heading` against `rows`.
+fn table_under_heading_is(file: &str, heading: &str, rows: &[String]) {
+    let text = read(file);
+    let lines: Vec<&str> = text.lines().collect();
+    let start = lines.iter().position(|line| *line == heading).unwrap_or_else(|| panic!("no section {heading}"));
+    let first = start + lines[start..].iter().position(|line| line.starts_with('|')).unwrap();
+    let end = first + lines[first..].iter().take_while(|line| line.starts_with('|')).count();
+    let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
+    is_or_becomes(file, &text, &([&lines[..first], &rows, &lines[end..]].concat().join("\n") + "\n"));
+}
+
+/// The rows of what `make bench` measured.
+fn measured(results: &serde_json::Value) -> Vec<String> {
+    let number = |value: &serde_json::Value| value.as_f64().unwrap();
+    let list = |name: &str| results[name].as_array().unwrap().clone();
+    let count = |value: &serde_json::Value| value.as_u64().unwrap();
+    let mut rows = vec!["| what | avro-ingest | baseline | ratio |".to_owned(), "| --- | --- | --- | --- |".to_owned()];
+    for row in list("at_once") {
+        let [ours, baseline] = ["ours", "baseline"].map(|whose| number(&row[whose]["cpu_us"]));
+        let (messages, ratio) = (count(&row["messages"]), number(&row["ratio"]["median"]));
+        rows.push(format!("| CPU for a message, {messages} a batch | {ours:.1} µs | {baseline:.1} µs | {ratio:.1} |"));
+    }
+    let delay = count(&results["delay_ms"]);
+    for row in list("delayed") {
+        let [ours, baseline] = ["ours", "baseline"].map(|whose| number(&row[whose]["p95_ms"]));
+        let messages = count(&row["messages"]);
+        let what = format!("P95 of an invocation, {messages} a batch, an endpoint that takes {delay} ms");
+        rows.push(format!("| {what} | {ours:.1} ms | {baseline:.1} ms | {:.1} |", baseline / ours));
+    }
+    let [ours, baseline] = ["ours_ms", "baseline_ms"].map(|whose| number(&results["start"][whose]));
+    rows.push(format!(
+        "| from exec to the first call for an event | {ours:.1} ms | {baseline:.1} ms | {:.1} |",
+        baseline / ours
+    ));
+    for cost in list("costs") {
+        let [lambda, total] = ["lambda", "total"].map(|part| number(&cost[part]));
+        let what = format!("a million messages at {} a batch, of it Lambda", count(&cost["messages"]));
+        rows.push(format!("| {what} | ${total:.3}, ${lambda:.3} | | |"));
+    }
+    let machine = &results["machine"];
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    rows.push(format!(
+        "| measured on | {} cores of {}, Linux {}, at {}, {} | | |",
+        count(&machine["cores"]),
+        text(&machine["processor"]),
+        text(&machine["kernel"]),
+        text(&results["revision"]),
+        text(&results["date"])
+    ));
+    rows
+}
+
+#[test]
+fn what_is_measured_is_documented_as_it_was() {
+    let results = serde_json::from_str(&read("benches/results.json")).unwrap();
+    table_under_heading_is("README.md", "## What it costs and how fast it is", &measured(&results));
+}
+
 #[test]
 fn the_settings_are_documented_as_they_are_declared() {
     let header = ["| variable | default | range | meaning |".to_owned(), "| --- | --- | --- | --- |".to_owned()];

@@ -2,6 +2,7 @@
 
 mod clock;
 mod compare;
+mod consume;
 mod cost;
 mod drive;
 mod events;
@@ -35,6 +36,7 @@ enum Command {
     Render(Render),
     Tune(tune::Arguments),
     Drive(drive::Arguments),
+    Consume(consume::Arguments),
 }
 
 /// Measures everything and writes it as JSON
@@ -84,6 +86,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             write(&folder.join("report.html"), &page)
         }
         Command::Drive(arguments) => drive::run(&arguments).await,
+        Command::Consume(arguments) => consume::run(&arguments).await,
     }
 }
 

@@ -230,7 +230,13 @@ impl Machine {
         Ok(Self {
             processor: model.unwrap_or("a processor of unknown model").trim().to_owned(),
             cores: available_parallelism()?.get(),
-            kernel: fs::read_to_string("/proc/sys/kernel/osrelease")?.trim().to_owned(),
+            // the version, without what a distribution or a cloud adds
+            kernel: fs::read_to_string("/proc/sys/kernel/osrelease")?
+                .trim()
+                .split('-')
+                .next()
+                .unwrap_or_default()
+                .to_owned(),
         })
     }
 }

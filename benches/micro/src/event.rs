@@ -8,15 +8,20 @@ use std::time::Duration;
 /// Producers send a message each millisecond.
 const DISTANCE: Duration = Duration::from_millis(1);
 
+/// The bodies of `messages` orders, the first of which is number `first`, in the wire format `single-object`.
+pub fn bodies(first: u32, messages: u32) -> Vec<String> {
+    let (schema, header) = (Order::schema(), Order::header());
+    let body = |number| STANDARD.encode([header.clone(), Order::sample(number).datum(&schema)].concat());
+    (first..first + messages).map(body).collect()
+}
+
 /// An event of `messages` orders, the first of which is number `first`, in the wire format `single-object`. None of more
 /// than 6 MB, which Lambda would not deliver in one piece.
 pub fn of_orders(first: u32, messages: u32) -> Option<Vec<u8>> {
-    let (schema, header) = (Order::schema(), Order::header());
     let mut queue = Queue::new(Settings::named("orders"));
     let sent = local::clock::since_epoch();
-    for number in 0..messages {
-        let body = [header.clone(), Order::sample(first + number).datum(&schema)].concat();
-        queue.send(Message::text(STANDARD.encode(body)), sent + DISTANCE * number).ok()?;
+    for (number, body) in (0..).zip(bodies(first, messages)) {
+        queue.send(Message::text(body), sent + DISTANCE * number).ok()?;
     }
     let messages = usize::try_from(messages).ok()?;
     let delivery = queue.receive(messages, sent + DISTANCE * u32::try_from(messages).ok()?)?;

@@ -20,7 +20,10 @@ pub struct Usage {
 
 impl Usage {
     /// Reads the usage of the running process `pid`.
-    pub(super) fn of(pid: u32) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn of(pid: u32) -> io::Result<Self> {
         let unreadable =
             || io::Error::new(io::ErrorKind::InvalidData, "the process has ended or /proc has another form");
         Ok(Self {
