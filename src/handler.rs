@@ -204,13 +204,18 @@ impl Handler {
         let mut encoder =
             self.transcoder.encoder(now, payload_bytes.min(most_bytes)).within(most_bytes).until(&is_over);
         let mut buffers = DecodeBuffers::bounded(most_bytes);
-        let too_large = || {
+        let too_large = |message: &Message<'_>| {
             let (most, memory) = (most_bytes >> 20, self.memory.megabytes());
             let detail = format!(
                 "its items take more than {most} MiB, the share of the function's {memory} MB of memory that they may take: \
                  raise MemoryMegabytes"
             );
-            Rejection { reason: Reason::LimitExceeded, detail: detail.into() }
+            let own_bytes = message.original_body().map_or(0, str::len);
+            // the others' bodies take memory too: without them it may have place, and they must not have it rejected
+            if event.messages.len() > 1 && self.memory.chunk_bytes(own_bytes) > most_bytes {
+                return Cause::Unfinished(detail.into());
+            }
+            Cause::Rejected(Rejection { reason: Reason::LimitExceeded, detail: detail.into() })
         };
         let decode = |message, position, encoder: &mut _| {
             // a panic leaves new ones behind
@@ -317,7 +322,7 @@ fn chunk_time(positions: Range<usize>, messages: usize, now: Instant, deadline: 
 
 /// Decodes messages from the one at `from` on into `encoder`, and returns the position behind the last. A message that panics
 /// is returned and takes no other with it. One that has no place beside others is left for the next chunk; one that has none
-/// alone is rejected as `too_large` says.
+/// in a chunk of its own is returned as `too_large` says.
 fn decode_chunk<'e>(
     messages: &'e [Message<'e>],
     from: usize,
@@ -325,28 +330,27 @@ fn decode_chunk<'e>(
     encoder: &mut ItemEncoder<'e>,
     progress: &mut Progress,
     mut decode: impl FnMut(&'e Message<'e>, usize, &mut ItemEncoder<'e>) -> Result<Decoded, Undecoded<Rejection>>,
-    too_large: impl Fn() -> Rejection,
+    too_large: impl Fn(&Message<'e>) -> Cause,
 ) -> usize {
     for (position, message) in messages.iter().enumerate().skip(from) {
         if is_over_before(position) {
             return position;
         }
-        let rejection = match catch_unwind(AssertUnwindSafe(|| decode(message, position, encoder))) {
+        let cause = match catch_unwind(AssertUnwindSafe(|| decode(message, position, encoder))) {
             Ok(Ok(decoded)) => {
                 progress.decoded(position, &decoded);
                 continue;
             }
-            Ok(Err(Undecoded::Rejected(rejection))) => rejection,
+            Ok(Err(Undecoded::Rejected(rejection))) => Cause::Rejected(rejection),
             Ok(Err(Undecoded::Interrupted(Interruption::Deadline))) => return position,
-            Ok(Err(Undecoded::Interrupted(Interruption::Memory))) if encoder.is_empty() => too_large(),
+            Ok(Err(Undecoded::Interrupted(Interruption::Memory))) if encoder.is_empty() => too_large(message),
             Ok(Err(Undecoded::Interrupted(Interruption::Memory))) => return position,
             Err(_) => {
                 encoder.discard_message(position);
-                progress.set(position, Outcome::Returned(Cause::Unfinished("decoding it panicked".into())));
-                continue;
+                Cause::Unfinished("decoding it panicked".into())
             }
         };
-        progress.set(position, Outcome::Returned(Cause::Rejected(rejection)));
+        progress.set(position, Outcome::Returned(cause));
     }
     messages.len()
 }
@@ -436,7 +440,7 @@ mod tests {
             encode(encoder, records).unwrap();
             Ok(Decoded { format: WireFormat::Container, subject: SubjectId(0), version: None, records })
         };
-        let end = decode_chunk(&event.messages, 0, |_| false, &mut encoder, &mut progress, decode, || unreachable!());
+        let end = decode_chunk(&event.messages, 0, |_| false, &mut encoder, &mut progress, decode, |_| unreachable!());
         assert_eq!(end, fakes.len());
         let items = encoder.finish_event();
         (items.as_slice().iter().map(|item| item.message).collect(), progress)

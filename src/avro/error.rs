@@ -89,6 +89,14 @@ impl DecodeError {
         Self { format: Some(format), problem }
     }
 
+    /// Whether what is compressed inflates to more than it may.
+    pub(super) fn inflates_too_far(&self) -> bool {
+        matches!(
+            self.problem,
+            Problem::Inflate(InflateError::TooLarge(_)) | Problem::InflateBlock(InflateError::TooLarge(_))
+        )
+    }
+
     pub(super) fn unrecognized() -> Self {
         Self { format: None, problem: Problem::Unrecognized }
     }

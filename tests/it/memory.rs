@@ -129,6 +129,30 @@ async fn a_message_that_never_fits_is_rejected_by_the_name_of_the_setting_and_co
     assert!(String::from_utf8(result.metrics).unwrap().contains("limit_exceeded"));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_message_that_fits_alone_is_not_rejected_beside_large_ones() {
+    let directory = Schemas::with("memory-beside", 0);
+    let encoder = Encoder::of_subject(&directory.0, "note").unwrap();
+    let note = |index| json!({"id": format!("n{index}"), "note": "n".repeat(100_000), "filler": ""});
+    let notes: Vec<Value> = (0..70).map(note).collect();
+    let body = STANDARD.encode_to_string(encoder.container(&notes, Codec::Deflate).unwrap());
+    let large = json!({"messageId": "large", "body": body});
+    // bodies that are no Avro, but take memory
+    let others = (0..24).map(|id| json!({"messageId": format!("other{id}"), "body": "A".repeat(245_000)}));
+    let beside: Vec<Value> = std::iter::once(large.clone()).chain(others).collect();
+    let table = FakeDynamoDb::new(&["id"], Faults::default(), 1);
+    let handler = handler(&table, 90);
+    let handle = async |records: &[Value]| {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        let context = Context { deadline: now + Duration::from_secs(300), ..Context::default() };
+        let result = handler.handle(json!({"Records": records}).to_string().as_bytes(), &context).await;
+        let figures = figures(String::from_utf8(result.metrics).unwrap().lines().next().unwrap());
+        (result.response.unwrap().failures().count(), figures["MessagesRejected"].as_u64().unwrap())
+    };
+    assert_eq!(handle(&beside).await, (25, 24), "it is returned, and not for ever");
+    assert_eq!((handle(&[large]).await, table.count()), ((0, 0), 70));
+}
+
 /// A schema directory of the test's own, removed with the value.
 struct Schemas(PathBuf);
 

@@ -9,7 +9,7 @@ const MESSAGES: u32 = 20_000;
 const EVENTS: u32 = 100;
 /// What Lambda delivers at most in one invocation.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
-const MAX_EVENT_BYTES: usize = 6 * 1024 * 1024;
+pub(crate) const MAX_EVENT_BYTES: usize = 6 * 1024 * 1024;
 
 /// Different events of one size.
 pub(crate) struct Events {

@@ -21,6 +21,7 @@ use serde::de::DeserializeOwned;
 use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use tune::Tuning;
 
 /// Measures avro-ingest against the baseline: whole processes under one runtime API, in turns
@@ -66,8 +67,18 @@ struct Render {
 const PRICES: &str = "benches/prices.json";
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
-    match Arguments::parse().command {
+async fn main() -> ExitCode {
+    match run(Arguments::parse().command).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: Command) -> Result<(), Box<dyn Error>> {
+    match command {
         Command::Measure(Measure { bootstraps, effort, metadata, prices, results }) => {
             let prices: Prices = serde_json::from_str(&read(&prices)?)?;
             let measured = results::measure(&bootstraps, effort, metadata, prices).await?;

@@ -78,7 +78,7 @@ const KEPT_BYTES: usize = 1 << 20;
 
 impl Scratch {
     /// Memory of which the buffer may grow to `max_bytes`, the event's share of what the process has. A message that would
-    /// inflate to more is rejected, as it is by [`Limits::max_inflated_bytes`]; the smaller of both holds.
+    /// inflate to more is interrupted, while one over [`Limits::max_inflated_bytes`] is rejected; the smaller of both holds.
     pub fn bounded(max_bytes: usize) -> Self {
         Self { keys: Keys::default(), buffer: Vec::new(), max_bytes }
     }
@@ -172,7 +172,15 @@ impl Decoder {
     ) -> Result<Decoded, Undecoded<DecodeError>> {
         let decoded = self.decode_as_any(input, scratch, visitor);
         scratch.release();
-        decoded
+        match decoded {
+            // its own limit is larger, so in another event it may have place
+            Err(Undecoded::Rejected(error))
+                if error.inflates_too_far() && scratch.max_bytes < self.limits.max_inflated_bytes =>
+            {
+                Err(Undecoded::Interrupted(Interruption::Memory))
+            }
+            decoded => decoded,
+        }
     }
 
     fn decode_as_any<V: RecordVisitor>(

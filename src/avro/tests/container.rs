@@ -5,6 +5,7 @@ use crate::avro::{
     Limits,
     inflate::{Compression, tests::compress},
 };
+use crate::record::Interruption;
 
 const NAMED: &str = r#"{"type": "record", "name": "a.R", "aliases": ["Old"], "fields": [
     {"name": "id", "type": "long"}, {"name": "note", "type": "string", "default": "none"}]}"#;
@@ -189,12 +190,17 @@ fn a_message_inflates_to_no_more_than_its_events_share_of_memory() {
     let container = container(&schema, "zstandard", &[(1, &block)]);
     let text = format!(r#"{{"zeros": "{}"}}"#, base64_simd::STANDARD.encode_to_string(vec![0; ZEROS]));
     let json = Input { schema: Some("z"), ..json_of(&text) };
+    let read = |input: &Input<'_>, share| decoder.decode(input, &mut Scratch::bounded(share), &mut Records::default());
     for input in [binary(&container), binary(&glue), json] {
-        let read = |share| decoder.decode(&input, &mut Scratch::bounded(share), &mut Records::default());
-        assert!(read(data.len()).is_ok(), "{input:?}");
-        let Err(Undecoded::Rejected(error)) = read(data.len() / 2) else { panic!("it is rejected") };
-        assert_eq!(error.reason(), Reason::LimitExceeded);
+        assert!(read(&input, data.len()).is_ok(), "{input:?}");
     }
+    for input in [binary(&container), binary(&glue)] {
+        let interrupted = read(&input, data.len() / 2);
+        assert!(matches!(interrupted, Err(Undecoded::Interrupted(Interruption::Memory))), "it may fit another event");
+    }
+    // no event leaves less than a body of JSON can become
+    let Err(Undecoded::Rejected(error)) = read(&json, data.len() / 2) else { panic!("it is rejected") };
+    assert_eq!(error.reason(), Reason::LimitExceeded);
 }
 
 const ZEROS: usize = 300_000;

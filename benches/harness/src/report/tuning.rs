@@ -49,7 +49,7 @@ pub(crate) fn cells(run: &Run) -> Vec<String> {
         number(figures.p95_ms),
         number(figures.cpu_us),
         number(figures.peak_resident_mb),
-        format!("{dollars:.4}"),
+        format!("{dollars:.5}"),
     ]
 }
 
