@@ -113,7 +113,7 @@ async fn the_metrics_of_an_ordinary_invocation_are_one_line_of_900_bytes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_ordinary_invocation_makes_six_calls_of_write() {
+async fn an_ordinary_invocation_makes_six_calls_of_write_at_most() {
     const INVOCATIONS: u64 = 50;
     let database = database().await;
     let function = Function::start(settings(&database)).await.unwrap();
@@ -126,7 +126,7 @@ async fn an_ordinary_invocation_makes_six_calls_of_write() {
     }
     let writes = (function.usage().unwrap().writes - before) as f64 / INVOCATIONS as f64;
     // three requests, a line of metrics, and two timers that wake the runtime: those of a write call and of its response
-    assert!((6.0..6.5).contains(&writes), "{writes}");
+    assert!((5.0..6.5).contains(&writes), "{writes}");
 }
 
 /// Takes TLS connections for `localhost` and hands on what comes in to the plain `address`. The port, and the file of the

@@ -275,7 +275,7 @@ async fn messages_that_are_slow_to_decode_leave_the_time_to_write_those_before_t
     batch.extend((0..300).map(|number| Sent::undecodable(&format!("slow{number}"), &body)));
     let event = json!({"Records": batch.iter().map(|sent| sent.record("standard")).collect::<Vec<_>>()}).to_string();
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    let context = Context { deadline: now + Duration::from_secs(4), ..Context::default() };
+    let context = Context { deadline: now + Duration::from_secs(6), ..Context::default() };
     let answer = handler.handle(event.as_bytes(), &context).await;
     let returned: BTreeSet<String> = answer.response.unwrap().failures().map(str::to_owned).collect();
     assert!(returned.contains("slow299"), "there was not time for all: {}", returned.len());
