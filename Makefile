@@ -197,7 +197,7 @@ bench-tools: bootstrap
 	cargo build --release --locked --package harness --target $(HOST_TARGET)
 
 .PHONY: bench
-bench: bench-tools ## everything measured against the baseline handler, in some minutes; target/bench/report.html
+bench: bench-tools bench-consume ## everything measured against the baseline handler, in some minutes; target/bench/report.html
 	$(RELEASE)/harness measure --ours $(BOOTSTRAP) --baseline $(RELEASE)/baseline --floor $(RELEASE)/floor \
 		$(BENCH_EFFORT) \
 		--revision "$$(git describe --always --dirty)" --date "$$(date -u +%F)" $(BENCH_FOLDER)/results.json

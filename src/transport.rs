@@ -68,6 +68,7 @@ impl Error for TransportError {}
 pub struct ConnectionPool {
     client: Client<ConnectWithin<HttpsConnector<TcpConnector>>, Full<Bytes>>,
     response_timeout: Duration,
+    max_response_bytes: usize,
 }
 
 impl ConnectionPool {
@@ -76,18 +77,16 @@ impl ConnectionPool {
     /// # Errors
     /// If there are no certificates to trust.
     pub fn new(kept: usize) -> io::Result<Self> {
-        Self::with_timeouts(kept, CONNECT_TIMEOUT, RESPONSE_TIMEOUT)
+        Self::with_connect_timeout(kept, CONNECT_TIMEOUT)
     }
 
-    /// The same for calls whose responses come later than usual, such as long polls.
-    ///
-    /// # Errors
-    /// If there are no certificates to trust.
-    pub fn patient(kept: usize, response_timeout: Duration) -> io::Result<Self> {
-        Self::with_timeouts(kept, CONNECT_TIMEOUT, response_timeout)
+    /// The same for calls that are not the function's: whose responses may come later and, for an empty request, be longer.
+    #[must_use]
+    pub fn with_responses(self, timeout: Duration, max_bytes: usize) -> Self {
+        Self { response_timeout: timeout, max_response_bytes: max_bytes, ..self }
     }
 
-    fn with_timeouts(kept: usize, connect: Duration, response_timeout: Duration) -> io::Result<Self> {
+    fn with_connect_timeout(kept: usize, connect: Duration) -> io::Result<Self> {
         let mut tcp = TcpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
@@ -98,7 +97,8 @@ impl ConnectionPool {
             .wrap_connector(tcp);
         let mut builder = Client::builder(TokioExecutor::new());
         builder.pool_timer(TokioTimer::new()).pool_max_idle_per_host(kept);
-        Ok(Self { client: builder.build(ConnectWithin { connector: tls, timeout: connect }), response_timeout })
+        let client = builder.build(ConnectWithin { connector: tls, timeout: connect });
+        Ok(Self { client, response_timeout: RESPONSE_TIMEOUT, max_response_bytes: MAX_RESPONSE_BYTES })
     }
 }
 
@@ -106,7 +106,7 @@ impl HttpTransport for ConnectionPool {
     fn send(&self, request: Request<Bytes>) -> ResponseFuture {
         let host = request.uri().authority().map_or_else(String::new, ToString::to_string);
         let limit = self.response_timeout;
-        let most = MAX_RESPONSE_BYTES.saturating_add(request.body().len().saturating_mul(MAX_ECHO));
+        let most = self.max_response_bytes.saturating_add(request.body().len().saturating_mul(MAX_ECHO));
         let response = self.client.request(request.map(Full::new));
         Box::pin(async move {
             let failed = |before_response, error: &(dyn Error + 'static)| TransportError {
@@ -202,7 +202,8 @@ mod tests {
     const SHORT: Duration = Duration::from_millis(100);
 
     async fn get(url: &str) -> Result<Response<Bytes>, TransportError> {
-        let pool = ConnectionPool::with_timeouts(1, SHORT, 3 * SHORT).unwrap();
+        let pool = ConnectionPool::with_connect_timeout(1, SHORT).unwrap();
+        let pool = pool.with_responses(3 * SHORT, MAX_RESPONSE_BYTES);
         pool.send(Request::get(url).body(Bytes::from_static(b"payload")).unwrap()).await
     }
 
@@ -245,7 +246,7 @@ mod tests {
         {
             let text = format!("HTTP/1.1 200 OK\r\ncontent-length: {bytes}\r\n\r\n{}", "x".repeat(bytes));
             let url = format!("http://{}/", server(text.leak()).await);
-            let pool = ConnectionPool::with_timeouts(1, SHORT, 50 * SHORT).unwrap();
+            let pool = ConnectionPool::new(1).unwrap();
             let response = pool.send(Request::get(&url).body(Bytes::from_static(b"payload")).unwrap()).await;
             assert_eq!(response.is_ok_and(|response| response.body().len() == bytes), is_read);
         }

@@ -2,7 +2,8 @@
 //! connections. One small client for every service, because the SDK's client of each takes a minute to compile:
 //! docs/decisions/0008-one-client-for-the-tool.md.
 
-use avro_ingest::transport::{ConnectionPool, HttpTransport, sdk_http_client};
+use crate::connections::connection_pool;
+use avro_ingest::transport::{HttpTransport, sdk_http_client};
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
@@ -18,8 +19,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-/// How long a call may take.
-const TIMEOUT: Duration = Duration::from_secs(30);
 /// How often a throttled or failed call is tried, and the wait before it is tried again, which doubles.
 const ATTEMPTS: u32 = 4;
 const BACKOFF: Duration = Duration::from_millis(200);
@@ -106,15 +105,15 @@ pub(crate) struct Aws {
 impl Aws {
     /// As the AWS SDKs and the AWS CLI find them: environment variables, profiles, the instance's role.
     pub(crate) async fn load() -> Result<Self, Box<dyn Error>> {
-        Ok(Self::over(ConnectionPool::new(4)?).await)
+        Self::over(4).await
     }
 
-    /// The same over connections of the caller's.
-    pub(crate) async fn over(connections: ConnectionPool) -> Self {
-        let transport: Arc<dyn HttpTransport> = Arc::new(connections);
+    /// The same, keeping up to `kept` connections to a host.
+    pub(crate) async fn over(kept: usize) -> Result<Self, Box<dyn Error>> {
+        let transport: Arc<dyn HttpTransport> = Arc::new(connection_pool(kept)?);
         let client = sdk_http_client(Arc::clone(&transport));
         let config = aws_config::defaults(BehaviorVersion::latest()).http_client(client).load().await;
-        Self { config, transport }
+        Ok(Self { config, transport })
     }
 
     /// Where credentials come from: the whole chain of the AWS SDKs.
@@ -239,9 +238,7 @@ impl Aws {
     async fn exchange(&self, url: &str, request: Request<Bytes>) -> Result<Bytes, CallError> {
         // the query of a signed URL is as good as a password
         let named = url.split('?').next().unwrap_or(url);
-        let response = tokio::time::timeout(TIMEOUT, self.transport.send(request)).await;
-        let response =
-            response.map_err(|_| CallError::NoResponse(format!("{named} did not respond within {TIMEOUT:?}")))?;
+        let response = self.transport.send(request).await;
         let response = response.map_err(|error| CallError::NoResponse(format!("{named}: {error}")))?;
         let (status, body) = (response.status(), response.into_body());
         if status.is_success() { Ok(body) } else { Err(refused(status, &body)) }

@@ -1,5 +1,7 @@
-//! Durations on the command line.
+//! Durations on the command line, and random ones.
 
+use rand_distr::{Distribution, StandardUniform};
+use rand_xoshiro::rand_core::{OsRng, UnwrapErr};
 use std::time::Duration;
 
 /// `90s`, `30m`, `2h` or `7d`.
@@ -15,6 +17,12 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     };
     let number: u64 = text.strip_suffix(unit).unwrap_or(text).parse().map_err(|_| wrong())?;
     number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(wrong)
+}
+
+/// A random part of `most`.
+pub(crate) fn jitter(most: Duration) -> Duration {
+    let share: f64 = StandardUniform.sample(&mut UnwrapErr(OsRng));
+    most.mul_f64(share)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod aws;
 mod check;
+mod connections;
 mod consume;
 mod doctor;
 mod duration;

@@ -2,11 +2,11 @@
 
 use crate::Outcome;
 use crate::aws::{Aws, CallError};
+use crate::duration::jitter;
 use crate::producer::{MAX_MESSAGE_BYTES, Messages, Packed, Produced, Record, RecordOptions};
 use crate::queue::{MAX_CALL_MESSAGES, Outgoing, Queue, string};
 use avro_ingest::encode::{Codec, Encoder};
 use indicatif::{ProgressBar, ProgressStyle};
-use rand_distr::{Distribution, StandardUniform};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -350,8 +350,7 @@ async fn send(queue: Arc<Queue>, mut waiting: Vec<Pending>) -> Sent {
 
 /// Waits for a random part of `backoff`, which doubles.
 async fn pause(backoff: &mut Duration) {
-    let jitter: f64 = StandardUniform.sample(&mut rand_xoshiro::rand_core::UnwrapErr(rand_xoshiro::rand_core::OsRng));
-    sleep(backoff.mul_f64(jitter)).await;
+    sleep(jitter(*backoff)).await;
     *backoff *= 2;
 }
 

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
 use std::time::Duration;
 use support::Moto;
 
@@ -325,4 +326,40 @@ async fn what_was_quarantined_for_want_of_a_schema_is_replayed_once_the_schema_i
     let shown = String::from_utf8_lossy(&inspected.stdout);
     assert_eq!((shown.matches("message ").count(), shown.contains("invalid_base64")), (1, true), "{shown}");
     let _ = std::fs::remove_dir_all(schemas);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs moto: make test-moto"]
+async fn ten_large_messages_of_one_poll_are_read() {
+    let scene = Scene::new("orders", json!({"VisibilityTimeout": "30", "MaximumMessageSize": "1048576"})).await;
+    // each is near the most that SQS takes, and a poll brings ten
+    let customer = "c".repeat(20_000);
+    scene.send((0..300).map(|id| order(id, &customer, 1)), &["--records-per-message", "30"]);
+    assert_eq!(scene.left(), (10, 0));
+    let output = scene.consume(&["--once"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!((scene.items().await, scene.left()), (300, (0, 0)), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs moto: make test-moto"]
+async fn a_queue_that_is_silent_keeps_no_consumer_beyond_the_shutdown_timeout() {
+    let scene = Scene::new("orders", json!({})).await;
+    let moto = Arc::clone(&scene.moto);
+    let (asked, receives) = mpsc::channel();
+    let silent = support::web::serve(move |request| {
+        let target = request.header("x-amz-target").unwrap();
+        if target == "AmazonSQS.ReceiveMessage" {
+            asked.send(()).unwrap();
+            std::thread::sleep(Duration::from_secs(60));
+        }
+        (200, moto.json("sqs", target, &request.body))
+    });
+    let mut consumer = scene.consume(&["--shutdown-timeout", "1"]);
+    let process = Running::start(consumer.env("AWS_ENDPOINT_URL_SQS", silent));
+    receives.recv().unwrap();
+    let (ended, ends) = mpsc::channel();
+    std::thread::spawn(move || ended.send(process.end("-TERM")).unwrap());
+    let output = ends.recv_timeout(Duration::from_secs(8)).expect("it ends soon after a second");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
 }

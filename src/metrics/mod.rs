@@ -147,7 +147,7 @@ impl Metrics {
 
     /// The lines of an invocation, each ended by a line feed. A metric that cannot be written is logged and left out.
     pub fn lines(&self, invocation: &Invocation) -> Vec<u8> {
-        let mut lines = Vec::with_capacity(4096);
+        let mut lines = Vec::with_capacity(1024);
         let mut format = self.format.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         for record in invocation.emf_records() {
             if let Err(error) = format.format(&Line { service: &self.service, record }, &mut lines) {

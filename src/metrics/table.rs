@@ -96,7 +96,7 @@ fn units(value: f64) -> Values {
 }
 
 fn count(value: usize) -> Values {
-    if value == 0 { Values::None } else { one(value as f64) }
+    units(value as f64)
 }
 
 fn times(histogram: &Histogram) -> Values {

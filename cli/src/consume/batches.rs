@@ -4,7 +4,7 @@ use crate::queue::Received;
 use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 /// Bytes of a batch at most, as Lambda has it.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
@@ -17,11 +17,13 @@ pub(super) struct Batches {
     size: Option<usize>,
     max_wait: Duration,
     waiting: VecDeque<Received>,
+    /// When the next batch is full enough.
+    due: Instant,
 }
 
 impl Batches {
     pub(super) fn new(received: mpsc::Receiver<Vec<Received>>, size: Option<usize>, max_wait: Duration) -> Self {
-        Self { received, size, max_wait, waiting: VecDeque::new() }
+        Self { received, size, max_wait, waiting: VecDeque::new(), due: Instant::now() }
     }
 
     /// The next batch. None if nothing more comes. Dropped while it waits, it loses nothing.
@@ -29,6 +31,7 @@ impl Batches {
         let Some(size) = self.size else { return self.received.recv().await };
         if self.waiting.is_empty() {
             self.waiting.extend(self.received.recv().await?);
+            self.due = Instant::now() + self.max_wait;
         }
         let fill = async {
             while self.waiting.len() < size {
@@ -39,7 +42,7 @@ impl Batches {
             }
         };
         // not full in time is full enough
-        let _ = timeout(self.max_wait, fill).await;
+        let _ = timeout_at(self.due, fill).await;
         let (mut batch, mut bytes) = (Vec::new(), 0);
         while batch.len() < size
             && let Some(message) = self.waiting.pop_front()
@@ -51,6 +54,7 @@ impl Batches {
             }
             batch.push(message);
         }
+        self.due = Instant::now() + self.max_wait;
         Some(batch)
     }
 
@@ -69,6 +73,7 @@ impl Batches {
 mod tests {
     use super::*;
     use std::collections::BTreeMap;
+    use tokio::time::timeout;
 
     fn message(id: usize, bytes: usize) -> Received {
         Received {
@@ -103,6 +108,18 @@ mod tests {
         assert_eq!(sizes(&[10, 10, 7], 1, Some(25)).await, [25, 2]);
         assert_eq!(sizes(&[10, 10], 1 << 20, Some(100)).await, [6, 6, 6, 2]);
         assert_eq!(sizes(&[3, 10, 1], 1, None).await, [3, 10, 1], "a poll of a FIFO queue is a batch");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_batch_waits_no_longer_for_being_asked_for_again() {
+        let (sender, received) = mpsc::channel(100);
+        sender.send(vec![message(1, 1)]).await.unwrap();
+        let most = Duration::from_millis(100);
+        let mut batches = Batches::new(received, Some(10), most);
+        // other batches end meanwhile, and each end has the next one asked for anew
+        assert!(timeout(most * 3 / 4, batches.next()).await.is_err());
+        let next = timeout(most / 2, batches.next()).await;
+        assert_eq!(next.map(|batch| batch.map(|batch| batch.len())), Ok(Some(1)));
     }
 
     #[tokio::test]

@@ -8,6 +8,7 @@ mod batches;
 mod receivers;
 
 use crate::aws::Aws;
+use crate::duration::jitter;
 use crate::queue::{MAX_CALL_MESSAGES, Queue, Received};
 use crate::{Outcome, environment};
 use avro_ingest::clients::Clients;
@@ -15,8 +16,7 @@ use avro_ingest::handler::{Context, Handler, InvocationError};
 use avro_ingest::settings::Settings;
 use avro_ingest::transport::ConnectionPool;
 use batches::Batches;
-use rand_distr::{Distribution, StandardUniform};
-use receivers::{RESPONSE_TIMEOUT, Receivers};
+use receivers::Receivers;
 use serde_json::json;
 use std::collections::HashSet;
 use std::error::Error;
@@ -98,8 +98,7 @@ const FATAL_PAUSE: Duration = Duration::from_secs(5);
 
 pub(crate) async fn run(arguments: Arguments) -> Outcome {
     start_logging();
-    let receivers = arguments.receivers as usize + arguments.workers as usize;
-    let aws = Aws::over(ConnectionPool::patient(receivers, RESPONSE_TIMEOUT)?).await;
+    let aws = Aws::over(arguments.receivers as usize + arguments.workers as usize).await?;
     let region = aws.region()?.to_owned();
     let settings = Settings::parse(|name| match name {
         "AWS_REGION" => Some(region.clone()),
@@ -107,8 +106,7 @@ pub(crate) async fn run(arguments: Arguments) -> Outcome {
     })?;
     let connections = Arc::new(ConnectionPool::new(settings.max_in_flight.get())?);
     let clients = Clients::new(connections, aws.credentials()?, &settings)?;
-    let handler =
-        clients.handler(settings, Some("avro-ingest".to_owned()), jitter).await.map_err(|error| error.to_string())?;
+    let handler = clients.handler(settings, None, jitter).await.map_err(|error| error.to_string())?;
     let queue = Arc::new(Queue::new(aws, arguments.queue_url.clone()));
     let arn = queue.arn().await.map_err(|error| arguments.named(error))?;
     let (visibility_seconds, is_fifo) = (arguments.visibility_timeout, arguments.is_fifo());
@@ -119,11 +117,6 @@ pub(crate) async fn run(arguments: Arguments) -> Outcome {
     let (received, deleted) = (received.load(Ordering::Relaxed), deleted.load(Ordering::Relaxed));
     tracing::info!(received, deleted, "consumer ended");
     outcome
-}
-
-fn jitter(most: Duration) -> Duration {
-    let share: f64 = StandardUniform.sample(&mut rand_xoshiro::rand_core::UnwrapErr(rand_xoshiro::rand_core::OsRng));
-    most.mul_f64(share)
 }
 
 /// Logs as the function does, but not between its metrics: the standard output is theirs.
@@ -175,6 +168,8 @@ async fn consume(consumer: &Arc<Consumer>, arguments: &Arguments) -> Outcome {
         Ok::<_, Box<dyn Error>>(())
     };
     let finished = timeout(Duration::from_secs(arguments.shutdown_timeout), finish).await;
+    // a poll that is still silent holds up nothing
+    receiving.abort();
     // what was received and not begun is in sight again at once
     let handles: Vec<String> = batches.rest().await.iter().map(|message| message.receipt_handle.clone()).collect();
     consumer.queue.change_visibility(&handles, 0).await.map_err(|error| arguments.named(error))?;
@@ -268,6 +263,7 @@ impl Consumer {
         }
         // in a FIFO queue what is left would come after what was sent later
         if failed.is_empty() || !self.is_fifo {
+            let failed: HashSet<String> = failed.into_iter().collect();
             hidden.extend(old.into_iter().filter(|message| !failed.contains(&message.receipt_handle)));
         }
         hidden

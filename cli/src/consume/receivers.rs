@@ -14,8 +14,6 @@ use tokio::time::sleep;
 const LONG_POLL_SECONDS: u32 = 5;
 /// The same where the end of the queue ends the command.
 const SHORT_POLL_SECONDS: u32 = 1;
-/// How long a response may take: a long poll, and what the network adds.
-pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(LONG_POLL_SECONDS as u64 + 10);
 /// Empty polls one after another, of all receivers, after which a queue counts as empty.
 const EMPTY_POLLS: usize = 3;
 /// The pause after a poll that failed.

@@ -3,6 +3,7 @@
 use super::json::Json;
 use super::references::inline;
 use crate::aws::{Aws, CallError, GLUE};
+use crate::connections::connection_pool;
 use avro_ingest::transport::{ConnectionPool, HttpTransport};
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION};
@@ -12,10 +13,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt::Write;
-use std::time::Duration;
 
-/// How long a registry may take to answer.
-const TIMEOUT: Duration = Duration::from_secs(30);
 /// References of references at most, so that a circle ends.
 const MAX_REFERENCES: usize = 1_000;
 
@@ -82,7 +80,7 @@ impl Registry {
         if let Some(authorization) = &mut authorization {
             authorization.set_sensitive(true);
         }
-        Ok(Self { url: url.trim_end_matches('/').to_owned(), authorization, pool: ConnectionPool::new(4)? })
+        Ok(Self { url: url.trim_end_matches('/').to_owned(), authorization, pool: connection_pool(4)? })
     }
 
     pub(super) async fn subjects(&self) -> Result<Vec<String>, Box<dyn Error>> {
@@ -139,8 +137,7 @@ impl Registry {
         if let Some(authorization) = &self.authorization {
             request = request.header(AUTHORIZATION, authorization);
         }
-        let sent = tokio::time::timeout(TIMEOUT, self.pool.send(request.body(Bytes::new())?)).await;
-        let response = sent.map_err(|_| format!("{url} did not answer within {TIMEOUT:?}"))?;
+        let response = self.pool.send(request.body(Bytes::new())?).await;
         let response = response.map_err(|error| format!("{url}: {error}"))?;
         let (status, body) = (response.status(), response.into_body());
         if status.is_success() {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// The longest backoff. A table that recovers is found within it.
-const MAX_BACKOFF: Duration = Duration::from_secs(1);
+pub(super) const MAX_BACKOFF: Duration = Duration::from_secs(1);
 
 /// An exponential backoff: its base, doubled with each attempt.
 #[derive(Debug, Clone, Copy)]

@@ -46,7 +46,7 @@ use tokio::time::{Instant, timeout_at};
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long items that are not all written yet are worth waiting for without one getting through: the longest backoff.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = backoff::MAX_BACKOFF;
 
 /// When writes end.
 #[derive(Debug, Clone, Copy)]
