@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 /// The monotonic clock, which follows tokio's paused time in tests.
 #[expect(clippy::disallowed_methods, reason = "this is the home of the clock")]
-pub(crate) fn now() -> Instant {
+pub fn now() -> Instant {
     Instant::now()
 }
 

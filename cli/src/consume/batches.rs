@@ -1,6 +1,7 @@
 //! Batches, cut from what is received by number, bytes and time.
 
 use crate::queue::Received;
+use local::clock::now;
 use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -23,7 +24,7 @@ pub(super) struct Batches {
 
 impl Batches {
     pub(super) fn new(received: mpsc::Receiver<Vec<Received>>, size: Option<usize>, max_wait: Duration) -> Self {
-        Self { received, size, max_wait, waiting: VecDeque::new(), due: Instant::now() }
+        Self { received, size, max_wait, waiting: VecDeque::new(), due: now() }
     }
 
     /// The next batch. None if nothing more comes. Dropped while it waits, it loses nothing.
@@ -31,7 +32,7 @@ impl Batches {
         let Some(size) = self.size else { return self.received.recv().await };
         if self.waiting.is_empty() {
             self.waiting.extend(self.received.recv().await?);
-            self.due = Instant::now() + self.max_wait;
+            self.due = now() + self.max_wait;
         }
         let fill = async {
             while self.waiting.len() < size {
@@ -54,7 +55,7 @@ impl Batches {
             }
             batch.push(message);
         }
-        self.due = Instant::now() + self.max_wait;
+        self.due = now() + self.max_wait;
         Some(batch)
     }
 
