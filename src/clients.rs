@@ -13,8 +13,7 @@ use crate::transcode::Transcoder;
 use crate::transport::{ConnectionPool, sdk_http_client};
 use crate::visibility::Visibility;
 use aws_credential_types::provider::SharedCredentialsProvider;
-use aws_sdk_dynamodb::config::endpoint::ResolveEndpoint as _;
-use aws_sdk_sqs::config::endpoint::ResolveEndpoint as _;
+use aws_sdk_sqs::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
 use aws_sdk_sqs::config::retry::RetryConfig;
 use aws_sdk_sqs::config::timeout::TimeoutConfig;
 use aws_sdk_sqs::config::{BehaviorVersion, Region, StalledStreamProtectionConfig};
@@ -99,28 +98,31 @@ impl Clients {
     }
 
     async fn dynamodb(&self) -> Result<Client, Box<dyn Error + Send + Sync>> {
-        let region = self.region.to_string();
-        let params = aws_sdk_dynamodb::config::endpoint::Params::builder()
-            .region(&region)
-            .use_fips(self.use_fips)
-            .use_dual_stack(self.use_dual_stack)
-            .set_endpoint(self.dynamodb_endpoint.clone())
-            .build()?;
-        let resolver = aws_sdk_dynamodb::config::endpoint::DefaultResolver::new();
-        let endpoint = resolver.resolve_endpoint(&params).await?;
-        Ok(Client::new(self.connections.clone(), self.credentials.clone(), region, endpoint.url())?)
+        let (region, url) = (self.region.to_string(), self.dynamodb_url().await?);
+        Ok(Client::new(self.connections.clone(), self.credentials.clone(), region, &url)?)
+    }
+
+    /// Where DynamoDB is.
+    async fn dynamodb_url(&self) -> Result<String, Box<dyn Error + Send + Sync>> {
+        let url = self.url(self.dynamodb_endpoint.as_ref()).await?;
+        // a region names its endpoints alike: the SDK of DynamoDB would be a minute of compiling for this word
+        Ok(if self.dynamodb_endpoint.is_some() { url } else { url.replacen("//sqs", "//dynamodb", 1) })
     }
 
     /// Where SQS is, and the queues of which an event gives account and name.
     async fn sqs_url(&self) -> Result<String, Box<dyn Error + Send + Sync>> {
-        let params = aws_sdk_sqs::config::endpoint::Params::builder()
+        self.url(self.sqs_endpoint.as_ref()).await
+    }
+
+    /// An endpoint as it is set, or that of SQS by the SDK's rules.
+    async fn url(&self, set: Option<&String>) -> Result<String, Box<dyn Error + Send + Sync>> {
+        let params = Params::builder()
             .region(self.region.to_string())
             .use_fips(self.use_fips)
             .use_dual_stack(self.use_dual_stack)
-            .set_endpoint(self.sqs_endpoint.clone())
+            .set_endpoint(set.cloned())
             .build()?;
-        let resolver = aws_sdk_sqs::config::endpoint::DefaultResolver::new();
-        Ok(resolver.resolve_endpoint(&params).await?.url().to_owned())
+        Ok(DefaultResolver::new().resolve_endpoint(&params).await?.url().to_owned())
     }
 
     fn sqs(&self) -> aws_sdk_sqs::Client {
@@ -140,5 +142,61 @@ impl Clients {
             .use_dual_stack(self.use_dual_stack);
         config.set_endpoint_url(self.sqs_endpoint.clone());
         aws_sdk_sqs::Client::from_conf(config.build())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_credential_types::Credentials;
+    use aws_sdk_dynamodb::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
+
+    /// Regions of every partition, and one that is not there yet.
+    const REGIONS: [&str; 14] = [
+        "us-east-1",
+        "us-west-2",
+        "ca-central-1",
+        "eu-central-1",
+        "ap-southeast-7",
+        "mx-central-1",
+        "xx-future-9",
+        "cn-north-1",
+        "cn-northwest-1",
+        "us-gov-west-1",
+        "us-gov-east-1",
+        "us-iso-east-1",
+        "us-isob-east-1",
+        "eusc-de-east-1",
+    ];
+
+    #[tokio::test]
+    async fn dynamodb_is_where_its_own_sdk_says() {
+        let connections = Arc::new(ConnectionPool::new(1).unwrap());
+        for region in REGIONS {
+            for (endpoint, use_fips, use_dual_stack) in [
+                (None, false, false),
+                (None, true, false),
+                (None, false, true),
+                (None, true, true),
+                (Some("http://sqs.localhost:8000"), false, false),
+                (Some("http://localhost:8000"), true, false),
+            ] {
+                let clients = Clients {
+                    connections: Arc::clone(&connections),
+                    region: Region::new(region),
+                    credentials: SharedCredentialsProvider::new(Credentials::for_tests()),
+                    dynamodb_endpoint: endpoint.map(str::to_owned),
+                    sqs_endpoint: None,
+                    use_fips,
+                    use_dual_stack,
+                };
+                let params = Params::builder().region(region).use_fips(use_fips).use_dual_stack(use_dual_stack);
+                let params = params.set_endpoint(endpoint.map(str::to_owned)).build().unwrap();
+                let theirs = DefaultResolver::new().resolve_endpoint(&params).await;
+                let theirs = theirs.ok().map(|endpoint| endpoint.url().to_owned());
+                let case = format!("{region} {endpoint:?} {use_fips} {use_dual_stack}");
+                assert_eq!(clients.dynamodb_url().await.ok(), theirs, "{case}");
+            }
+        }
     }
 }

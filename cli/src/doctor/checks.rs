@@ -431,7 +431,7 @@ fn on_mapping(facts: &Facts, look: impl Fn(&Value) -> Option<String>) -> Found {
 fn most_concurrent(mapping: &Value) -> Option<u64> {
     let pollers = mapping.pointer("/ProvisionedPollerConfig/MaximumPollers").and_then(Value::as_u64);
     let standard = mapping.pointer("/ScalingConfig/MaximumConcurrency").and_then(Value::as_u64);
-    pollers.map(|pollers| pollers * u64::from(crate::plan::INVOCATIONS_PER_POLLER)).or(standard)
+    pollers.map(|pollers| pollers * u64::from(simulation::limits::INVOCATIONS_PER_POLLER)).or(standard)
 }
 
 fn number(value: &Value, name: &str) -> u64 {

@@ -1,13 +1,13 @@
 //! What a plan has to hold, and what has to change where it does not.
 
-use super::deployment::Deployment;
-use super::limits::{
+use super::planner::{Planner, Steady, TARGET_UTILISATION};
+use serde::Serialize;
+use simulation::deployment::Deployment;
+use simulation::limits::{
     DEFAULT_ACCOUNT_CONCURRENCY, DEFAULT_TABLE_UNITS, MAX_IN_FLIGHT_MESSAGES, MAX_ITEM_BYTES, MAX_MESSAGE_BYTES,
     MAXIMUM_CONCURRENCY, MAXIMUM_POLLERS, NEW_TABLE_UNITS, UNRESERVED_CONCURRENCY,
 };
-use super::planner::{Planner, Steady, TARGET_UTILISATION};
-use super::scaling::Scaling;
-use serde::Serialize;
+use simulation::scaling::Scaling;
 
 /// One requirement or limit.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -143,9 +143,9 @@ pub(crate) fn quotas(planner: &Planner<'_>, deployment: &Deployment) -> Vec<Stri
             // pollers may run ten invocations each, but only as many as there is work for
             let work = f64::from(maximum)
                 * planner.mean_seconds(deployment, planner.batch(deployment))
-                * super::limits::POLLS_PER_SECOND
+                * simulation::limits::POLLS_PER_SECOND
                 / TARGET_UTILISATION;
-            super::simulation::whole(work.ceil()).max(deployment.min_instances)
+            simulation::whole(work.ceil()).max(deployment.min_instances)
         }
     };
     if concurrent + UNRESERVED_CONCURRENCY > DEFAULT_ACCOUNT_CONCURRENCY {

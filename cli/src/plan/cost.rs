@@ -1,11 +1,11 @@
 //! What a million records cost, by service. Pure.
 
-use super::deployment::Deployment;
-use super::limits::{BYTES_PER_REQUEST, MESSAGES_PER_CALL};
-use super::outcome::SimulationOutcome;
 use super::requirements::Requirements;
 use crate::prices::Prices;
 use serde::Serialize;
+use simulation::deployment::Deployment;
+use simulation::limits::{BYTES_PER_REQUEST, MESSAGES_PER_CALL};
+use simulation::outcome::SimulationOutcome;
 
 /// Dollars for a million records.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -50,8 +50,8 @@ impl Cost {
         let lambda = outcome.invocations as f64 / 1e6 * prices.lambda_per_million_requests
             + gigabytes * (on_demand * price.running + on_warm * price.running_warm + kept_warm * price.kept_warm);
         let pollers = match deployment.scaling {
-            super::scaling::Scaling::Standard { .. } => 0.0,
-            super::scaling::Scaling::Pollers { .. } => {
+            simulation::scaling::Scaling::Standard { .. } => 0.0,
+            simulation::scaling::Scaling::Pollers { .. } => {
                 outcome.poller_seconds / 3_600.0 * prices.lambda_per_sqs_poller_hour
             }
         };

@@ -1,10 +1,10 @@
 //! A day: quiet at night, the rate at noon, and ten minutes of the peak.
 
-use super::deployment::Deployment;
-use super::outcome::SimulationOutcome;
 use super::planner::Planner;
 use super::requirements::Requirements;
 use indicatif::{ProgressBar, ProgressStyle};
+use simulation::deployment::Deployment;
+use simulation::outcome::SimulationOutcome;
 
 const DAY: u64 = 24 * 3_600;
 /// When the peak begins, and how long it lasts.

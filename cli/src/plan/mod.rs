@@ -3,28 +3,21 @@
 mod checks;
 mod cost;
 mod day;
-mod deployment;
-mod limits;
-mod outcome;
 mod planner;
 mod print;
 mod queueing;
 mod requirements;
-mod scaling;
-mod service;
-mod simulation;
 #[cfg(test)]
 mod tests;
 
 use crate::Outcome;
 use crate::prices::Prices;
 use crate::profile::{Profile, parameter};
-use deployment::Deployment;
-pub(crate) use limits::INVOCATIONS_PER_POLLER;
 use planner::Planner;
 use print::PlanReport;
 use requirements::Requirements;
-use service::ServiceTimes;
+use simulation::deployment::Deployment;
+use simulation::service::ServiceTimes;
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs;

@@ -2,18 +2,18 @@
 
 use super::checks::{PlanCheck, checks};
 use super::cost::Cost;
-use super::deployment::Deployment;
-use super::limits::{
+use super::queueing::{Servers, under_way};
+use super::requirements::Requirements;
+use crate::prices::Prices;
+use simulation::deployment::Deployment;
+use simulation::limits::{
     INVOCATIONS_PER_SECOND, MAX_BATCH_WITHOUT_WINDOW, MAX_PAYLOAD_BYTES, MAXIMUM_CONCURRENCY, MAXIMUM_POLLERS,
     MINIMUM_POLLERS, NEW_TABLE_UNITS,
 };
-use super::outcome::SimulationOutcome;
-use super::queueing::{Servers, under_way};
-use super::requirements::Requirements;
-use super::scaling::Scaling;
-use super::service::ServiceTimes;
-use super::simulation::{self, Scenario, whole};
-use crate::prices::Prices;
+use simulation::outcome::SimulationOutcome;
+use simulation::scaling::Scaling;
+use simulation::service::ServiceTimes;
+use simulation::{Scenario, whole};
 use std::collections::BTreeMap;
 
 /// How busy a deployment is meant to be. ADR-005.
@@ -235,7 +235,7 @@ impl Planner<'_> {
         let worst_p95_ms = in_burst().map(|point| point.end_to_end_p95_ms).fold(0.0, f64::max);
         let most_waiting = in_burst().map(|point| point.waiting).max().unwrap_or_default();
         // caught up: from then on never again more waiting than arrives in a second
-        let late = |point: &&super::outcome::Point| point.waiting as f64 > point.rate;
+        let late = |point: &&simulation::outcome::Point| point.waiting as f64 > point.rate;
         let last_late = in_burst().filter(late).map(|point| point.second + 1 - before).max();
         let caught_up_after = match last_late {
             None => Some(0),

@@ -1,14 +1,14 @@
 //! A plan as text, as JSON, and as plots.
 
 use super::checks::{PlanCheck, quotas};
-use super::deployment::Deployment;
-use super::limits::MAX_BATCH_WITHOUT_WINDOW;
-use super::outcome::{Point, SimulationOutcome};
 use super::planner::{CHOOSING, Plan, Planner, Steady};
-use super::scaling::Scaling;
 use crate::page;
 use crate::plot::Plot;
 use serde_json::{Value, json};
+use simulation::deployment::Deployment;
+use simulation::limits::MAX_BATCH_WITHOUT_WINDOW;
+use simulation::outcome::{Point, SimulationOutcome};
+use simulation::scaling::Scaling;
 use std::error::Error;
 use std::fmt;
 
@@ -312,7 +312,7 @@ impl fmt::Display for PlanReport<'_> {
     }
 }
 
-fn percentiles(of: super::outcome::Percentiles) -> String {
+fn percentiles(of: simulation::outcome::Percentiles) -> String {
     // the simulation's step is a millisecond
     let one = |value: f64| if value < 1.0 { "<1".to_owned() } else { significant(value) };
     format!("{} / {} / {}", one(of.p50_ms), one(of.p95_ms), one(of.p99_ms))

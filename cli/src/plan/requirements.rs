@@ -1,7 +1,7 @@
 //! What is asked of a deployment: ADR-005's figures, or the operator's own.
 
-use super::limits::BYTES_PER_WRITE_UNIT;
 use serde::Serialize;
+use simulation::limits::BYTES_PER_WRITE_UNIT;
 
 /// The load and the targets.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]

@@ -1,17 +1,22 @@
 //! The closed forms against the simulation, and every profile against its own targets.
 
-use super::deployment::Deployment;
-use super::outcome::SimulationOutcome;
 use super::planner::Planner;
 use super::queueing::{Servers, under_way};
 use super::requirements::Requirements;
-use super::scaling::Scaling;
-use super::service::ServiceTimes;
-use super::service::tests::measured;
-use super::simulation::{self, Scenario};
 use crate::prices::Prices;
 use crate::profile::Profile;
+use simulation::Scenario;
+use simulation::deployment::Deployment;
+use simulation::outcome::SimulationOutcome;
+use simulation::scaling::Scaling;
+use simulation::service::ServiceTimes;
 use std::collections::BTreeMap;
+use std::path::Path;
+
+/// The committed measurement, which the plots in docs/plan.md are of too.
+fn measured() -> ServiceTimes {
+    ServiceTimes::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../benches/results.json")).unwrap()
+}
 
 fn close(value: f64, expected: f64, share: f64) {
     assert!((value / expected - 1.0).abs() <= share, "{value} is not within {share} of {expected}");

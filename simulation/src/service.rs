@@ -1,6 +1,6 @@
 //! How long an invocation takes: from a measurement of the function, or from one figure of the operator's.
 
-use super::limits::MEMORY_PER_PROCESSOR_MB;
+use crate::limits::MEMORY_PER_PROCESSOR_MB;
 use rand_distr::{Distribution, Exp1, StandardNormal};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::Deserialize;
@@ -46,7 +46,7 @@ struct MeasuredSize {
 
 /// Invocations of one size.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct MeasuredInvocation {
+pub struct MeasuredInvocation {
     /// Records of the invocation.
     records: f64,
     /// The median on a whole processor.
@@ -54,18 +54,18 @@ pub(crate) struct MeasuredInvocation {
     /// Of the logarithm of the time, its standard deviation; none if the time is exponential.
     deviation: Option<f64>,
     processor_seconds: f64,
-    pub(crate) resident_mb: f64,
-    pub(crate) log_bytes: f64,
+    pub resident_mb: f64,
+    pub log_bytes: f64,
 }
 
 /// What is known of the time of invocations.
 #[derive(Debug, Clone)]
-pub(crate) struct ServiceTimes {
+pub struct ServiceTimes {
     /// By records, ascending; one or more.
     sizes: Vec<MeasuredInvocation>,
-    pub(crate) cold_start_seconds: f64,
+    pub cold_start_seconds: f64,
     /// In people's words, where this is from.
-    pub(crate) source: String,
+    pub source: String,
 }
 
 /// The 95th percentile of the standard normal distribution.
@@ -73,7 +73,7 @@ const NORMAL_P95: f64 = 1.644_853_626_951;
 
 impl ServiceTimes {
     /// From the file that `make bench` writes.
-    pub(crate) fn read(path: &Path) -> Result<Self, Box<dyn Error>> {
+    pub fn read(path: &Path) -> Result<Self, Box<dyn Error>> {
         let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
         Self::parse(&text)
             .map_err(|error| format!("{} is not a measurement as make bench writes it: {error}", path.display()).into())
@@ -98,7 +98,7 @@ impl ServiceTimes {
     }
 
     /// Every invocation takes `milliseconds` on average, exponentially distributed: the cautious end of what is likely.
-    pub(crate) fn constant(milliseconds: f64) -> Self {
+    pub fn constant(milliseconds: f64) -> Self {
         let mean = milliseconds / 1e3;
         let size = MeasuredInvocation {
             records: 1.0,
@@ -118,12 +118,12 @@ impl ServiceTimes {
     }
 
     /// Whether the time of an invocation is known by its size.
-    pub(crate) fn knows_sizes(&self) -> bool {
+    pub fn knows_sizes(&self) -> bool {
         self.sizes.len() > 1
     }
 
     /// Invocations of `records`: between two measured sizes along the line through them, and outside along the nearest one.
-    pub(crate) fn of(&self, records: f64) -> MeasuredInvocation {
+    pub fn of(&self, records: f64) -> MeasuredInvocation {
         let after = self.sizes.partition_point(|size| size.records < records).clamp(1, self.sizes.len().max(2) - 1);
         match (self.sizes.get(after - 1), self.sizes.get(after)) {
             (Some(one), Some(other)) => one.towards(other, records),
@@ -164,12 +164,12 @@ impl MeasuredInvocation {
     }
 
     /// The median with so much memory: processor time takes longer on the share of a processor that it buys.
-    pub(crate) fn median_seconds(&self, memory_mb: u32) -> f64 {
+    pub fn median_seconds(&self, memory_mb: u32) -> f64 {
         let share = (f64::from(memory_mb) / MEMORY_PER_PROCESSOR_MB).min(1.0);
         self.median_seconds + self.processor_seconds * (1.0 / share - 1.0)
     }
 
-    pub(crate) fn mean_seconds(&self, memory_mb: u32) -> f64 {
+    pub fn mean_seconds(&self, memory_mb: u32) -> f64 {
         let median = self.median_seconds(memory_mb);
         match self.deviation {
             Some(deviation) => median * (deviation * deviation / 2.0).exp(),
@@ -178,13 +178,13 @@ impl MeasuredInvocation {
     }
 
     /// The share of its processors that an instance at work uses.
-    pub(crate) fn processor_utilisation(&self, memory_mb: u32) -> f64 {
+    pub fn processor_utilisation(&self, memory_mb: u32) -> f64 {
         let processors = (f64::from(memory_mb) / MEMORY_PER_PROCESSOR_MB).min(1.0);
         self.processor_seconds / processors / self.median_seconds(memory_mb)
     }
 
     /// One invocation's time.
-    pub(crate) fn sample(&self, memory_mb: u32, random: &mut Xoshiro256PlusPlus) -> f64 {
+    pub fn sample(&self, memory_mb: u32, random: &mut Xoshiro256PlusPlus) -> f64 {
         match self.deviation {
             Some(deviation) => {
                 let normal: f64 = StandardNormal.sample(random);
@@ -199,14 +199,14 @@ impl MeasuredInvocation {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use super::*;
     use rand_xoshiro::rand_core::SeedableRng;
 
-    /// The committed measurement, which the plots in docs/plan.md are of too.
-    const RESULTS: &str = include_str!("../../../benches/results.json");
+    /// The committed measurement.
+    const RESULTS: &str = include_str!("../../benches/results.json");
 
-    pub(crate) fn measured() -> ServiceTimes {
+    fn measured() -> ServiceTimes {
         ServiceTimes::parse(RESULTS).unwrap()
     }
 

@@ -7,13 +7,21 @@
 //! a backoff with full jitter, as the function's do, and are returned to the queue at the deadline. Everything that AWS does not
 //! document is listed in docs/plan.md.
 
-use super::deployment::Deployment;
-use super::limits::{
+#![expect(missing_docs, reason = "the tool is its one user, and most names say it all")]
+
+pub mod deployment;
+pub mod limits;
+pub mod outcome;
+pub mod scaling;
+pub mod service;
+
+use crate::deployment::Deployment;
+use crate::limits::{
     INVOCATIONS_PER_SECOND, LONG_POLL_SECONDS, MAX_IN_FLIGHT_MESSAGES, MESSAGES_PER_CALL, POLLS_PER_SECOND,
 };
-use super::outcome::{Recorder, SimulationOutcome};
-use super::scaling::Scaling;
-use super::service::{MeasuredInvocation as Time, ServiceTimes};
+use crate::outcome::{Recorder, SimulationOutcome};
+use crate::scaling::Scaling;
+use crate::service::{MeasuredInvocation as Time, ServiceTimes};
 use avro_ingest::visibility;
 use rand_distr::{Distribution, Poisson, StandardUniform};
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -34,26 +42,26 @@ const INSTANCE_KEPT_SECONDS: u64 = 600;
 const VISIBILITY_FACTOR: u64 = 6;
 
 /// What is simulated.
-pub(crate) struct Scenario<'a> {
+pub struct Scenario<'a> {
     /// Messages that arrive in a second, by the second.
-    pub(crate) rate: &'a dyn Fn(u64) -> f64,
-    pub(crate) seconds: u64,
+    pub rate: &'a dyn Fn(u64) -> f64,
+    pub seconds: u64,
     /// Seconds at the beginning that are not counted.
-    pub(crate) warm_up: u64,
-    pub(crate) deployment: &'a Deployment,
-    pub(crate) service: &'a ServiceTimes,
-    pub(crate) records_per_message: f64,
+    pub warm_up: u64,
+    pub deployment: &'a Deployment,
+    pub service: &'a ServiceTimes,
+    pub records_per_message: f64,
     /// Write units of a message's records.
-    pub(crate) units_per_message: f64,
+    pub units_per_message: f64,
     /// Write units that the table takes in a second.
-    pub(crate) table_units: f64,
+    pub table_units: f64,
     /// Pollers at the beginning.
-    pub(crate) pollers: u32,
+    pub pollers: u32,
     /// Whether AWS's pace of ten a second holds. Without it the simulation is a plain M/M/c queue.
-    pub(crate) paced: bool,
+    pub paced: bool,
     /// What SQS and Lambda take for a message beside all this.
-    pub(crate) overhead_us: u64,
-    pub(crate) seed: u64,
+    pub overhead_us: u64,
+    pub seed: u64,
 }
 
 /// Messages that were sent together.
@@ -133,7 +141,7 @@ struct Simulation<'a> {
 }
 
 /// Runs `scenario` to its end.
-pub(crate) fn run(scenario: &Scenario<'_>) -> SimulationOutcome {
+pub fn run(scenario: &Scenario<'_>) -> SimulationOutcome {
     let deployment = scenario.deployment;
     let times = (0..=deployment.batch_size)
         .map(|messages| scenario.service.of((f64::from(messages) * scenario.records_per_message).max(1.0)))
@@ -558,7 +566,7 @@ fn micros(seconds: f64) -> u64 {
 }
 
 /// A count without its fraction.
-pub(super) fn whole(count: f64) -> u32 {
+pub fn whole(count: f64) -> u32 {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,

@@ -1,29 +1,29 @@
 //! The template's parameters that a plan decides on or depends on.
 
-use super::limits::{MAX_BATCH_WITHOUT_WINDOW, MAXIMUM_CONCURRENCY, MAXIMUM_POLLERS, MINIMUM_POLLERS};
-use super::scaling::Scaling;
+use crate::limits::{MAX_BATCH_WITHOUT_WINDOW, MAXIMUM_CONCURRENCY, MAXIMUM_POLLERS, MINIMUM_POLLERS};
+use crate::scaling::Scaling;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// A deployment, as far as it matters for throughput, latency and cost. The default is the template's.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub(crate) struct Deployment {
-    pub(crate) batch_size: u32,
-    pub(crate) window_seconds: u32,
-    pub(crate) scaling: Scaling,
-    pub(crate) min_instances: u32,
-    pub(crate) memory_mb: u32,
-    pub(crate) timeout_seconds: u32,
-    pub(crate) deadline_margin_ms: u32,
-    pub(crate) max_receive_count: u32,
-    pub(crate) return_backoff_seconds: u32,
-    pub(crate) warm_write_units: u32,
-    pub(crate) max_write_units: u32,
-    pub(crate) delivery_target_ms: u32,
-    pub(crate) end_to_end_target_ms: u32,
-    pub(crate) arm: bool,
-    pub(crate) metrics_series: u32,
-    pub(crate) alarm_metrics: u32,
+pub struct Deployment {
+    pub batch_size: u32,
+    pub window_seconds: u32,
+    pub scaling: Scaling,
+    pub min_instances: u32,
+    pub memory_mb: u32,
+    pub timeout_seconds: u32,
+    pub deadline_margin_ms: u32,
+    pub max_receive_count: u32,
+    pub return_backoff_seconds: u32,
+    pub warm_write_units: u32,
+    pub max_write_units: u32,
+    pub delivery_target_ms: u32,
+    pub end_to_end_target_ms: u32,
+    pub arm: bool,
+    pub metrics_series: u32,
+    pub alarm_metrics: u32,
 }
 
 /// Metrics of the dimension Service, each a series of its own; deploy/metrics.json lists them.
@@ -56,7 +56,7 @@ impl Default for Deployment {
 
 impl Deployment {
     /// The deployment that `parameters` of the template make; what they leave out has the template's default.
-    pub(crate) fn new(parameters: &BTreeMap<String, String>) -> Result<Self, String> {
+    pub fn new(parameters: &BTreeMap<String, String>) -> Result<Self, String> {
         let default = Self::default();
         let number = |name: &str, default: u32| match parameters.get(name) {
             None => Ok(default),
@@ -115,7 +115,7 @@ impl Deployment {
     }
 
     /// What has to be given to `sam deploy --parameter-overrides`; defaults are left out.
-    pub(crate) fn parameters(&self) -> Vec<(&'static str, String)> {
+    pub fn parameters(&self) -> Vec<(&'static str, String)> {
         let default = Self::default();
         let mut parameters = Vec::new();
         let mut set = |name, value: u32, default: u32| {
@@ -159,15 +159,15 @@ impl Deployment {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::profile::parameter;
 
     fn deployment(parameters: &[&str]) -> Result<Deployment, String> {
-        Deployment::new(&parameters.iter().map(|text| parameter(text)).collect::<Result<_, _>>()?)
+        let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        Deployment::new(&parameters.iter().map(|text| owned(text.split_once('=').unwrap())).collect())
     }
 
     #[test]
     fn the_defaults_are_the_templates() {
-        let template = include_str!("../../../template.yaml");
+        let template = include_str!("../../template.yaml");
         let default_of = |name: &str| {
             let (_, section) = template.split_once(&format!("\n  {name}:\n")).unwrap();
             let (_, rest) = section.split_once("Default: ").unwrap();
@@ -232,11 +232,11 @@ mod tests {
 
     #[test]
     fn as_many_series_are_billed_as_the_function_writes() {
-        let metrics: serde_json::Value = serde_json::from_str(include_str!("../../../deploy/metrics.json")).unwrap();
+        let metrics: serde_json::Value = serde_json::from_str(include_str!("../../deploy/metrics.json")).unwrap();
         let of_service = |metric: &&serde_json::Value| metric["dimensions"] == serde_json::json!(["Service"]);
         let series = metrics.as_array().unwrap().iter().filter(of_service).count();
         assert_eq!(u32::try_from(series).unwrap(), METRICS_SERIES);
-        let of_alarms = include_str!("../../../template.yaml").matches("MetricName: ").count();
+        let of_alarms = include_str!("../../template.yaml").matches("MetricName: ").count();
         assert_eq!(u32::try_from(of_alarms).unwrap(), ALARM_METRICS);
     }
 }

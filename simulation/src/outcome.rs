@@ -10,10 +10,10 @@ const LONGEST_US: u64 = 24 * 3_600 * 1_000_000;
 
 /// Percentiles in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub(crate) struct Percentiles {
-    pub(crate) p50_ms: f64,
-    pub(crate) p95_ms: f64,
-    pub(crate) p99_ms: f64,
+pub struct Percentiles {
+    pub p50_ms: f64,
+    pub p95_ms: f64,
+    pub p99_ms: f64,
 }
 
 impl Percentiles {
@@ -25,58 +25,58 @@ impl Percentiles {
 
 /// A stretch of a simulation.
 #[derive(Debug, Clone, Copy, Serialize)]
-pub(crate) struct Point {
-    pub(crate) second: u64,
+pub struct Point {
+    pub second: u64,
     /// Messages sent in a second.
-    pub(crate) rate: f64,
-    pub(crate) stored_per_second: f64,
+    pub rate: f64,
+    pub stored_per_second: f64,
     /// Processes that read batches in standard mode, dedicated pollers in the other.
-    pub(crate) pollers: u32,
+    pub pollers: u32,
     /// Invocations under way.
-    pub(crate) running: u64,
-    pub(crate) instances: u64,
+    pub running: u64,
+    pub instances: u64,
     /// Messages that wait in the queue.
-    pub(crate) waiting: u64,
-    pub(crate) end_to_end_p95_ms: f64,
+    pub waiting: u64,
+    pub end_to_end_p95_ms: f64,
 }
 
 /// Everything that was counted.
 #[derive(Debug, Clone)]
-pub(crate) struct SimulationOutcome {
+pub struct SimulationOutcome {
     /// Seconds that were counted.
-    pub(crate) seconds: f64,
-    pub(crate) sent: u64,
-    pub(crate) stored: u64,
+    pub seconds: f64,
+    pub sent: u64,
+    pub stored: u64,
     /// Those of all messages that were stored in the counted seconds, sent before them or in them.
-    pub(crate) stored_in_time: u64,
-    pub(crate) returned: u64,
-    pub(crate) dead_lettered: u64,
+    pub stored_in_time: u64,
+    pub returned: u64,
+    pub dead_lettered: u64,
     /// Messages that still wait at the end.
-    pub(crate) left: u64,
-    pub(crate) delivery: Percentiles,
-    pub(crate) end_to_end: Percentiles,
-    pub(crate) mean_delivery_seconds: f64,
+    pub left: u64,
+    pub delivery: Percentiles,
+    pub end_to_end: Percentiles,
+    pub mean_delivery_seconds: f64,
     /// From being received to being deleted or visible again.
-    pub(crate) mean_in_flight: f64,
-    pub(crate) most_in_flight: u64,
-    pub(crate) invocations: u64,
-    pub(crate) cold_starts: u64,
+    pub mean_in_flight: f64,
+    pub most_in_flight: u64,
+    pub invocations: u64,
+    pub cold_starts: u64,
     /// Seconds of all invocations together.
-    pub(crate) invocation_seconds: f64,
+    pub invocation_seconds: f64,
     /// Calls to receive messages, empty ones included.
-    pub(crate) polls: f64,
+    pub polls: f64,
     /// Calls to delete messages.
-    pub(crate) deletes: f64,
-    pub(crate) write_units: f64,
-    pub(crate) throttles: u64,
-    pub(crate) most_pollers: u32,
-    pub(crate) most_running: u64,
-    pub(crate) poller_seconds: f64,
-    pub(crate) series: Vec<Point>,
+    pub deletes: f64,
+    pub write_units: f64,
+    pub throttles: u64,
+    pub most_pollers: u32,
+    pub most_running: u64,
+    pub poller_seconds: f64,
+    pub series: Vec<Point>,
 }
 
 impl SimulationOutcome {
-    pub(crate) fn messages_per_invocation(&self) -> f64 {
+    pub fn messages_per_invocation(&self) -> f64 {
         self.stored_in_time as f64 / (self.invocations as f64).max(1.0)
     }
 }
@@ -180,7 +180,7 @@ impl Recorder {
     pub(crate) fn ended(&mut self, started_us: u64, now: u64, messages: u32) {
         if self.counts(started_us) {
             self.outcome.invocation_seconds += now.saturating_sub(started_us) as f64 / 1e6;
-            self.outcome.deletes += f64::from(messages.div_ceil(super::limits::MESSAGES_PER_CALL));
+            self.outcome.deletes += f64::from(messages.div_ceil(crate::limits::MESSAGES_PER_CALL));
         }
     }
 

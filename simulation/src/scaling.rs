@@ -1,6 +1,6 @@
 //! How many processes read the queue, as AWS documents its event source mappings. Pure.
 
-use super::limits::{
+use crate::limits::{
     BYTES_PER_POLLER_SECOND, INVOCATIONS_PER_POLLER, INVOCATIONS_PER_SECOND, MESSAGES_PER_CALL,
     POLLERS_CONCURRENCY_PER_MINUTE, POLLS_PER_SECOND, STANDARD_MAX, STANDARD_PER_MINUTE, STANDARD_START,
 };
@@ -9,7 +9,7 @@ use serde::Serialize;
 /// The template's ScalingMode with the parameters that belong to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(tag = "mode", rename_all = "lowercase")]
-pub(crate) enum Scaling {
+pub enum Scaling {
     /// Lambda reads with as many processes as it finds right; each runs one invocation.
     Standard { max_instances: u32 },
     /// Dedicated pollers; each polls at a fixed pace and runs several invocations.
@@ -18,21 +18,21 @@ pub(crate) enum Scaling {
 
 impl Scaling {
     /// Invocations that one process or poller runs at once.
-    pub(crate) fn invocations_each(self) -> u32 {
+    pub fn invocations_each(self) -> u32 {
         match self {
             Self::Standard { .. } => 1,
             Self::Pollers { .. } => INVOCATIONS_PER_POLLER,
         }
     }
 
-    pub(crate) fn least(self) -> u32 {
+    pub fn least(self) -> u32 {
         match self {
             Self::Standard { max_instances } => STANDARD_START.min(max_instances),
             Self::Pollers { minimum, maximum } => minimum.min(maximum),
         }
     }
 
-    pub(crate) fn most(self) -> u32 {
+    pub fn most(self) -> u32 {
         match self {
             Self::Standard { max_instances } => max_instances.min(STANDARD_MAX),
             Self::Pollers { maximum, .. } => maximum,
@@ -41,7 +41,7 @@ impl Scaling {
 
     /// Processes or pollers that come in a second while messages wait. AWS says how many come in a minute; that they come evenly
     /// is assumed, and that they go as fast as they came.
-    pub(crate) fn added_per_second(self) -> f64 {
+    pub fn added_per_second(self) -> f64 {
         match self {
             Self::Standard { .. } => STANDARD_PER_MINUTE / 60.0,
             Self::Pollers { .. } => POLLERS_CONCURRENCY_PER_MINUTE / f64::from(INVOCATIONS_PER_POLLER) / 60.0,
@@ -56,7 +56,7 @@ impl Scaling {
 
     /// Messages of `message_bytes` that one of them takes in a second at most, in invocations of `batch` messages that last
     /// `invocation_seconds`.
-    pub(crate) fn messages_per_second(self, batch: f64, invocation_seconds: f64, message_bytes: f64) -> f64 {
+    pub fn messages_per_second(self, batch: f64, invocation_seconds: f64, message_bytes: f64) -> f64 {
         let by_time = batch * f64::from(self.invocations_each()) / invocation_seconds;
         match self {
             Self::Standard { .. } => by_time.min(batch * INVOCATIONS_PER_SECOND),
