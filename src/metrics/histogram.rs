@@ -1,7 +1,7 @@
 //! Latencies as metrics: few distinct values, each near the ones it stands for. Ours, since a library's histogram has buckets for
 //! values that never come, and EMF wants those that came.
 
-use metrique::writer::Observation;
+use super::emf::Sample;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -22,9 +22,8 @@ impl Histogram {
         *self.0.entry(rounded).or_default() += 1;
     }
 
-    pub(super) fn observations(&self) -> Vec<Observation> {
-        let repeated = |(&microseconds, &count): (&u64, &u64)| repeated(microseconds as f64 / 1_000.0, count);
-        self.0.iter().flat_map(repeated).collect()
+    pub(super) fn samples(&self) -> Vec<Sample> {
+        self.0.iter().map(|(&microseconds, &count)| Sample { value: microseconds as f64 / 1e3, count }).collect()
     }
 }
 
@@ -34,23 +33,6 @@ impl FromIterator<Duration> for Histogram {
         latencies.into_iter().for_each(|latency| histogram.add(latency));
         histogram
     }
-}
-
-/// `value` so many times; once, it needs no count. It is written as its total divided by its count, which must be the value again and not a number of
-/// seventeen digits beside it: a power of two always is, other counts mostly.
-fn repeated(value: f64, count: u64) -> Vec<Observation> {
-    if count == 1 {
-        return vec![Observation::Floating(value)];
-    }
-    let total = value * count as f64;
-    let totals = [total, total.next_up(), total.next_down()];
-    if let Some(total) = totals.into_iter().find(|total| total / count as f64 == value) {
-        return vec![Observation::Repeated { total, occurrences: count }];
-    }
-    let most = 1 << count.ilog2();
-    let mut parts = repeated(value, most);
-    parts.extend(repeated(value, count - most));
-    parts
 }
 
 /// A duration in milliseconds, to three significant digits.
@@ -85,24 +67,6 @@ mod tests {
     fn equal_values_are_one_with_their_count() {
         let histogram: Histogram = [1_234, 1_239, 1_151].map(Duration::from_micros).into_iter().collect();
         assert_eq!(histogram.0, [(1_200, 3)].into());
-    }
-
-    #[test]
-    fn a_mean_has_no_more_digits_than_its_value() {
-        for microseconds in (0..100_000).step_by(10) {
-            let value = f64::from(microseconds) / 1_000.0;
-            for occurrences in [1, 3, 7, 10, 49, 997] {
-                let parts = repeated(value, occurrences);
-                let means = parts.iter().map(|part| match part {
-                    Observation::Repeated { total, occurrences } => (total / *occurrences as f64, *occurrences),
-                    Observation::Floating(value) => (*value, 1),
-                    other => panic!("{other:?}"),
-                });
-                let (means, counts): (Vec<f64>, Vec<u64>) = means.unzip();
-                assert!(means.iter().all(|mean| *mean == value), "{value} {occurrences}");
-                assert_eq!(counts.iter().sum::<u64>(), occurrences);
-            }
-        }
     }
 
     #[test]

@@ -1,28 +1,24 @@
 //! Metrics in CloudWatch's embedded metric format, one record an invocation. `table` declares them.
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
 
+mod emf;
 mod histogram;
 mod table;
 
 pub use histogram::Histogram;
-pub use table::{MAX_SCHEMAS, Metric};
+pub use table::{MAX_SCHEMAS, Metric, Unit};
 
 use crate::dynamodb::writer::WriteFigures;
 use crate::outcome::{Ledger, Reason};
 use crate::visibility::VisibilityFigures;
-use metrique::emf::{Emf, EntryDimensions};
-use metrique::writer::core::Entry;
-use metrique::writer::format::Format;
-use metrique::writer::value::{MetricFlags, ValueWriter};
-use metrique::writer::{EntryWriter, Observation, Unit, Value};
-use std::borrow::Cow;
+use emf::Record;
 use std::collections::BTreeMap;
-use std::sync::Mutex;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 use table::Values;
 
 /// The most values of one metric in one record. What is over goes into further records. Same specification.
 pub const MAX_VALUES: usize = 100;
+
 /// What one invocation came to.
 #[derive(Debug, Clone, Default)]
 pub struct Invocation {
@@ -59,100 +55,63 @@ pub struct Invocation {
 }
 
 impl Invocation {
-    /// The records to write: the invocation's own, what does not fit it, and one for each value of a further dimension.
-    fn emf_records(&self) -> Vec<EmfRecord<'_>> {
+    /// The records of `service` to write: the invocation's own, what does not fit it, and one for each value of a further dimension.
+    fn records<'a>(
+        &'a self,
+        namespace: &'a str,
+        service: &'a str,
+        values: &'a [(&'static Metric, Values)],
+    ) -> Vec<Record<'a>> {
+        let record = |dimension, metrics| Record {
+            namespace,
+            timestamp: u64::try_from(self.at.as_millis()).unwrap_or(u64::MAX),
+            dimensions: std::iter::once(("Service", service)).chain(dimension).collect(),
+            properties: vec![("RequestId", self.request_id.as_str())],
+            metrics,
+        };
         let (mut main, mut further) = (Vec::new(), Vec::new());
-        for metric in Metric::ALL {
-            match (metric.value)(self) {
-                Values::None => {}
-                Values::Plain(observations) => {
-                    let mut pieces =
-                        observations.chunks(MAX_VALUES).map(|piece| MetricValues { metric, piece: piece.to_vec() });
+        for (metric, values) in values {
+            match values {
+                Values::Plain(samples) => {
+                    let mut pieces = samples.chunks(MAX_VALUES).map(|piece| (metric.name, piece));
                     main.extend(pieces.next());
-                    further.extend(pieces.map(|piece| self.emf_record(None, vec![piece])));
+                    further.extend(pieces.map(|piece| record(None, vec![piece])));
                 }
-                Values::ByDimension(values) => further.extend(values.into_iter().map(|(value, count)| {
-                    let sample = MetricValues { metric, piece: vec![Observation::Floating(count)] };
-                    self.emf_record(metric.dimension.map(|name| (name, value)), vec![sample])
+                Values::ByDimension(samples) => further.extend(samples.iter().map(|(value, sample)| {
+                    let sample = std::slice::from_ref(sample);
+                    record(metric.dimension.map(|name| (name, value.as_str())), vec![(metric.name, sample)])
                 })),
             }
         }
-        let mut records = vec![self.emf_record(None, main)];
-        records.append(&mut further);
-        records
-    }
-
-    fn emf_record(&self, dimension: Option<(&'static str, String)>, samples: Vec<MetricValues>) -> EmfRecord<'_> {
-        let names = |name| EntryDimensions::new(Cow::Owned(vec![Cow::Owned(vec![Cow::Borrowed(name)])]));
-        let dimensions = dimension.as_ref().map(|(name, _)| names(*name));
-        EmfRecord { invocation: self, dimension, dimensions, samples }
-    }
-}
-
-/// Observations of one metric in one record.
-struct MetricValues {
-    metric: &'static Metric,
-    piece: Vec<Observation>,
-}
-
-impl Value for MetricValues {
-    fn write(&self, writer: impl ValueWriter) {
-        writer.metric(self.piece.iter().copied(), Unit::None, [], MetricFlags::empty());
-    }
-}
-
-struct EmfRecord<'a> {
-    invocation: &'a Invocation,
-    dimension: Option<(&'static str, String)>,
-    dimensions: Option<EntryDimensions>,
-    samples: Vec<MetricValues>,
-}
-
-/// A record as metrique writes it, with the service's name that every one of them has.
-struct Line<'a> {
-    service: &'a str,
-    record: EmfRecord<'a>,
-}
-
-impl Entry for Line<'_> {
-    fn write<'a>(&'a self, writer: &mut impl EntryWriter<'a>) {
-        let EmfRecord { invocation, dimension, dimensions, samples } = &self.record;
-        writer.timestamp(UNIX_EPOCH + invocation.at);
-        if let Some(dimensions) = dimensions {
-            writer.config(dimensions);
-        }
-        writer.value("Service", self.service);
-        writer.value("RequestId", &invocation.request_id);
-        if let Some((name, value)) = dimension {
-            writer.value(*name, value);
-        }
-        for sample in samples {
-            writer.value(Cow::Borrowed(sample.metric.name), sample);
-        }
+        further.insert(0, record(None, main));
+        further
     }
 }
 
 /// Writes invocations as lines of EMF.
 pub struct Metrics {
+    namespace: String,
     service: String,
-    format: Mutex<Emf>,
 }
 
 impl Metrics {
     /// Metrics of `service` in `namespace`.
     pub fn new(namespace: &str, service: &str) -> Self {
-        let format = Emf::builder(namespace.to_owned(), vec![vec!["Service".to_owned()]]).build();
-        Self { service: service.to_owned(), format: Mutex::new(format) }
+        Self { namespace: namespace.to_owned(), service: service.to_owned() }
     }
 
     /// The lines of an invocation, each ended by a line feed. A metric that cannot be written is logged and left out.
     pub fn lines(&self, invocation: &Invocation) -> Vec<u8> {
+        let values: Vec<_> = Metric::ALL.iter().map(|metric| (metric, (metric.value)(invocation))).collect();
         let mut lines = Vec::with_capacity(1024);
-        let mut format = self.format.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        for record in invocation.emf_records() {
-            if let Err(error) = format.format(&Line { service: &self.service, record }, &mut lines) {
+        for record in invocation.records(&self.namespace, &self.service, &values) {
+            let start = lines.len();
+            if let Err(error) = serde_json::to_writer(&mut lines, &record) {
                 tracing::error!(%error, "metrics record not written");
+                lines.truncate(start);
+                continue;
             }
+            lines.push(b'\n');
         }
         lines
     }
@@ -290,6 +249,19 @@ mod tests {
             let counts = |line: &Json| line["EndToEndLatency"]["Values"].as_array().map_or(0, Vec::len);
             assert!(lines.iter().all(|line| counts(line) <= MAX_VALUES));
         }
+    }
+
+    #[test]
+    fn a_latency_that_came_once_is_a_number_and_others_are_counted() {
+        let written = |latencies: &[u64]| {
+            let latencies = latencies.iter().copied().map(Duration::from_micros).collect();
+            let invocation = Invocation { end_to_end_latency: latencies, ..Invocation::default() };
+            lines(&invocation)[0]["EndToEndLatency"].to_string()
+        };
+        assert_eq!(written(&[12_000]), "12");
+        assert_eq!(written(&[1_234]), "1.2");
+        assert_eq!(written(&[1_234, 1_239, 340]), r#"{"Counts":[1,2],"Values":[0.34,1.2]}"#);
+        assert_eq!(written(&[]), "null");
     }
 
     #[test]

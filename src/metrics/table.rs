@@ -2,9 +2,8 @@
 //! this table; tests hold `docs/metrics.md` and `deploy/metrics.json` against it.
 
 use super::Invocation;
+use super::emf::Sample;
 use super::histogram::{Histogram, milliseconds};
-use metrique::writer::unit::{Count, Millisecond, UnitTag};
-use metrique::writer::{Observation, Unit};
 
 /// One metric.
 #[derive(Debug, Clone, Copy)]
@@ -20,14 +19,21 @@ pub struct Metric {
     pub(super) value: fn(&Invocation) -> Values,
 }
 
+/// What a metric's values are, by CloudWatch's names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// Things.
+    Count,
+    /// Time.
+    Milliseconds,
+}
+
 /// What an invocation says of a metric.
 pub(super) enum Values {
-    /// Nothing, where there is nothing to count.
-    None,
-    /// Its observations.
-    Plain(Vec<Observation>),
-    /// One value for each value of the dimension.
-    ByDimension(Vec<(String, f64)>),
+    /// Its samples; none where there is nothing to count.
+    Plain(Vec<Sample>),
+    /// One for each value of the dimension.
+    ByDimension(Vec<(String, Sample)>),
 }
 
 /// How many schemas have a series of their own. The rest share one, so that a large directory costs no large bill.
@@ -42,7 +48,7 @@ macro_rules! metrics {
             /// Every metric, in the order in which they are written.
             pub const ALL: &[Self] = &[$(Self {
                 name: stringify!($name),
-                unit: $unit::UNIT,
+                unit: Unit::$unit,
                 dimension: metrics!(@dimension $($dimension)?),
                 meaning: $meaning,
                 value: $value,
@@ -71,12 +77,12 @@ metrics! {
     RetriedItems: Count = |i| count(i.writes.retried_items), "items written again after a throttle or a transient error";
     UnprocessedItems: Count = |i| count(i.writes.unprocessed_items), "items DynamoDB returned unprocessed";
     ConsumedWriteUnits: Count = |i| units(i.writes.write_units), "write request units DynamoDB charged";
-    DecodeTime: Millisecond = |i| one(milliseconds(i.decode_time)), "reading the event of an event batch and turning its messages into items";
-    WriteTime: Millisecond = |i| one(milliseconds(i.write_time)), "writing the items of an event batch, retries included";
-    HandlerTime: Millisecond = |i| one(milliseconds(i.handler_time)), "handling an event batch, start to answer; as many samples as event batches";
-    WriteLatency: Millisecond = |i| times(&i.writes.latencies.iter().copied().collect()), "one call to DynamoDB that ended, repeated ones included";
-    DeliveryLatency: Millisecond = |i| times(&i.delivery_latency), "time from send to handler start";
-    EndToEndLatency: Millisecond = |i| times(&i.end_to_end_latency), "time from send to handler response";
+    DecodeTime: Milliseconds = |i| one(milliseconds(i.decode_time)), "reading the event of an event batch and turning its messages into items";
+    WriteTime: Milliseconds = |i| one(milliseconds(i.write_time)), "writing the items of an event batch, retries included";
+    HandlerTime: Milliseconds = |i| one(milliseconds(i.handler_time)), "handling an event batch, start to answer; as many samples as event batches";
+    WriteLatency: Milliseconds = |i| Values::Plain(i.writes.latencies.iter().copied().collect::<Histogram>().samples()), "one call to DynamoDB that ended, repeated ones included";
+    DeliveryLatency: Milliseconds = |i| Values::Plain(i.delivery_latency.samples()), "time from send to handler start";
+    EndToEndLatency: Milliseconds = |i| Values::Plain(i.end_to_end_latency.samples()), "time from send to handler response";
     WriteLimit: Count = |i| count(i.write_limit), "concurrent write calls the limiter allows";
     WritesInFlight: Count = |i| count(i.writes.most_in_flight), "concurrent write calls at their most in an event batch";
     Throttles: Count = |i| count(i.writes.throttles()), "write calls throttled and items returned unprocessed, of every kind";
@@ -88,38 +94,39 @@ metrics! {
 }
 
 fn one(value: f64) -> Values {
-    Values::Plain(vec![Observation::Floating(value)])
+    Values::Plain(vec![Sample { value, count: 1 }])
 }
 
 fn units(value: f64) -> Values {
-    if value == 0.0 { Values::None } else { one(value) }
+    if value == 0.0 { Values::Plain(Vec::new()) } else { one(value) }
 }
 
 fn count(value: usize) -> Values {
     units(value as f64)
 }
 
-fn times(histogram: &Histogram) -> Values {
-    Values::Plain(histogram.observations())
-}
-
 fn by_reason(invocation: &Invocation) -> Values {
-    let reasons = invocation.rejected.iter();
-    Values::ByDimension(reasons.map(|(reason, &count)| (reason.code().to_owned(), count as f64)).collect())
+    let rejected = invocation.rejected.iter();
+    Values::ByDimension(rejected.map(|(reason, &count)| sample(reason.code(), count)).collect())
 }
 
 fn by_schema(invocation: &Invocation) -> Values {
     // it would say again what `Records` says, in a record of its own
     if invocation.schemas == 1 {
-        return Values::None;
+        return Values::ByDimension(Vec::new());
     }
     let mut values = Vec::new();
     let mut others = 0;
     for (position, (schema, &count)) in invocation.records.iter().enumerate() {
-        if position < MAX_SCHEMAS { values.push((schema.clone(), count as f64)) } else { others += count }
+        if position < MAX_SCHEMAS { values.push(sample(schema, count)) } else { others += count }
     }
     if others > 0 {
-        values.push((OTHER_SCHEMAS.to_owned(), others as f64));
+        values.push(sample(OTHER_SCHEMAS, others));
     }
     Values::ByDimension(values)
+}
+
+/// A count under a value of the dimension.
+fn sample(dimension: &str, count: usize) -> (String, Sample) {
+    (dimension.to_owned(), Sample { value: count as f64, count: 1 })
 }

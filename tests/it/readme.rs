@@ -139,7 +139,7 @@ fn dimensions(metric: &Metric) -> Vec<&'static str> {
 fn the_metrics_are_documented_as_they_are_declared() {
     let header = ["| name | unit | dimensions | meaning |".to_owned(), "| --- | --- | --- | --- |".to_owned()];
     let row = |metric: &Metric| {
-        format!("| `{}` | {} | {} | {} |", metric.name, metric.unit, dimensions(metric).join(", "), metric.meaning)
+        format!("| `{}` | {:?} | {} | {} |", metric.name, metric.unit, dimensions(metric).join(", "), metric.meaning)
     };
     let rows: Vec<String> = header.into_iter().chain(Metric::ALL.iter().map(row)).collect();
     table_is("docs/metrics.md", &rows);
@@ -149,7 +149,7 @@ fn the_metrics_are_documented_as_they_are_declared() {
 fn the_template_is_checked_against_the_metrics_as_they_are_declared() {
     let line = |metric: &Metric| {
         let text = |text: &str| serde_json::to_string(text).unwrap();
-        let (name, unit, meaning) = (text(metric.name), text(&metric.unit.to_string()), text(metric.meaning));
+        let (name, unit, meaning) = (text(metric.name), text(&format!("{:?}", metric.unit)), text(metric.meaning));
         let dimensions: Vec<String> = dimensions(metric).into_iter().map(text).collect();
         let dimensions = dimensions.join(", ");
         format!(r#"  {{"name": {name}, "unit": {unit}, "dimensions": [{dimensions}], "meaning": {meaning}}}"#)
