@@ -7,24 +7,26 @@
 CARGO_TARGET := $(or $(CARGO_TARGET_DIR),target)
 BOOTSTRAP = $(CARGO_TARGET)/$(HOST_TARGET)/release/avro-ingest
 INGEST = $(CARGO_TARGET)/debug/ingest
+BUILD_BOOTSTRAP = cargo build --release --locked --package avro-ingest --target $(HOST_TARGET)
+BUILD_INGEST = cargo build --locked --package ingest
 
 .PHONY: run
 run: both ## 1,000 orders and some poison through the real binary into an embedded DynamoDB
 	$(INGEST) local --bootstrap $(BOOTSTRAP)
 
-# The function goes first, and ends with a minute of one core; the tool fills the others. Neither waits for make's own jobs.
+# The function goes first, and its last minute keeps one core; the tool gets the rest.
 .PHONY: both
 both:
 	@echo 'Building the function (release) and the tool beside it; the first time takes minutes, then an embedded DynamoDB starts.'
-	@unset MAKEFLAGS; nice $(MAKE) --no-print-directory ingest & $(MAKE) --no-print-directory bootstrap && wait $$!
+	nice $(BUILD_INGEST) & $(BUILD_BOOTSTRAP); built=$$?; wait $$! && exit $$built
 
 .PHONY: bootstrap
 bootstrap: ## the function's release build for this machine
-	cargo build --release --locked --package avro-ingest --target $(HOST_TARGET)
+	$(BUILD_BOOTSTRAP)
 
 .PHONY: ingest
 ingest: ## the tool, target/debug/ingest
-	cargo build --locked --package ingest
+	$(BUILD_INGEST)
 
 # The tool's pages are looked at where there is a browser.
 CHROMIUM := $(shell command -v chromium)
@@ -113,7 +115,7 @@ test-deploy: $(VENV_STAMP) ## the checks' own tests: each rule broken once
 sam-build: $(VENV_STAMP) ## sam build for this machine, reusing its release artifacts
 	$(HOST_BUILD_ENV) $(SAM_ENV) sam build --build-dir $(SAM_BUILD) --parameter-overrides Architecture=$(HOST_ARCHITECTURE)
 	@# it moves the executable away; this puts it back, for make run and ingest local
-	cargo build --quiet --release --locked --package avro-ingest --target $(HOST_TARGET)
+	$(BUILD_BOOTSTRAP) --quiet
 
 .PHONY: sam-build-zig
 sam-build-zig: $(VENV_STAMP) ## sam build as for a deployment, but for this machine, and its glibc; some minutes

@@ -1,7 +1,5 @@
 //! Durations on the command line, and random ones.
 
-use rand_distr::{Distribution, StandardUniform};
-use rand_xoshiro::rand_core::{OsRng, UnwrapErr};
 use std::time::Duration;
 
 /// `90s`, `30m`, `2h` or `7d`.
@@ -21,8 +19,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
 
 /// A random part of `most`.
 pub(crate) fn jitter(most: Duration) -> Duration {
-    let share: f64 = StandardUniform.sample(&mut UnwrapErr(OsRng));
-    most.mul_f64(share)
+    most.mul_f64(fastrand::f64())
 }
 
 #[cfg(test)]
