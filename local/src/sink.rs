@@ -13,6 +13,7 @@ use hyper::header::{CONTENT_TYPE, HeaderValue};
 use memchr::memmem;
 
 use crate::http::{Closing, serve};
+use crate::random;
 use crate::service_thread::ServiceThread;
 
 /// What a sink has received since its start.
@@ -33,6 +34,46 @@ struct Counters {
     bytes: AtomicU64,
 }
 
+/// How long an answer takes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Latency {
+    /// Always the same; none answers at once.
+    Constant(Duration),
+    /// Drawn for each call, by its number: the logarithm is normally distributed, as that of most services nearly is.
+    LogNormal {
+        /// Half of the answers take longer.
+        median: Duration,
+        /// One in a hundred takes longer.
+        p99: Duration,
+    },
+}
+
+/// The 99th percentile of the standard normal distribution.
+const NORMAL_P99: f64 = 2.326_347_874_041;
+/// What draws latencies: the same for everyone who is measured.
+const SEED: u64 = 2_026;
+
+impl From<Duration> for Latency {
+    fn from(constant: Duration) -> Self {
+        Self::Constant(constant)
+    }
+}
+
+impl Latency {
+    /// That of a call.
+    fn of(self, call: u64) -> Duration {
+        match self {
+            Self::Constant(latency) => latency,
+            Self::LogNormal { median, p99 } => {
+                let [one, other] = [2 * call, 2 * call + 1].map(|index| random::share(SEED, index));
+                // <https://en.wikipedia.org/wiki/Box%E2%80%93Muller_transform>
+                let normal = (-2.0 * (1.0 - one).ln()).sqrt() * (std::f64::consts::TAU * other).cos();
+                median.mul_f64((p99.as_secs_f64() / median.as_secs_f64()).powf(normal / NORMAL_P99))
+            }
+        }
+    }
+}
+
 /// Answers each request with HTTP 200, a `BatchWriteItem` with no unprocessed items and, if asked for it, with the consumed
 /// capacity of its first table. On a thread of its own.
 #[derive(Debug)]
@@ -43,12 +84,13 @@ pub struct Sink {
 }
 
 impl Sink {
-    /// Starts a sink at `port` of loopback; 0 is any free port. Each answer leaves `delay` after its request has come in,
-    /// rounded up to whole milliseconds, however many are waiting; a delay of zero answers at once.
+    /// Starts a sink at `port` of loopback; 0 is any free port. Each answer leaves its latency after its request has come in,
+    /// rounded up to whole milliseconds, however many are waiting; a latency of zero answers at once.
     ///
     /// # Errors
     /// When the port is taken.
-    pub fn start(port: u16, delay: Duration) -> io::Result<Self> {
+    pub fn start(port: u16, latency: impl Into<Latency>) -> io::Result<Self> {
+        let latency = latency.into();
         let thread = ServiceThread::start("sink")?;
         let (listener, address) = thread.listen(port)?;
         let counters = Arc::new(Counters::default());
@@ -58,7 +100,8 @@ impl Sink {
             async move {
                 let (head, body) = request.into_parts();
                 let body = body.collect().await?.to_bytes();
-                let items = counters.count(&body);
+                let (call, items) = counters.count(&body);
+                let delay = latency.of(call);
                 if !delay.is_zero() {
                     tokio::time::sleep(delay).await;
                 }
@@ -91,13 +134,13 @@ impl Sink {
 }
 
 impl Counters {
-    /// Gives the number of items.
-    fn count(&self, body: &[u8]) -> u64 {
+    /// Gives the call's number and that of its items.
+    fn count(&self, body: &[u8]) -> (u64, u64) {
         let items = memmem::find_iter(body, br#""PutRequest""#).count() as u64;
-        self.calls.fetch_add(1, Ordering::Relaxed);
+        let call = self.calls.fetch_add(1, Ordering::Relaxed);
         self.items.fetch_add(items, Ordering::Relaxed);
         self.bytes.fetch_add(body.len() as u64, Ordering::Relaxed);
-        items
+        (call, items)
     }
 }
 
@@ -121,4 +164,23 @@ fn table(body: &[u8]) -> Option<&str> {
     let start = br#""RequestItems":{""#;
     let name = body.get(memmem::find(body, start)? + start.len()..)?;
     std::str::from_utf8(name.split(|&byte| byte == b'"').next()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn latencies_are_drawn_by_their_percentiles() {
+        let [median, p99] = [4, 25].map(Duration::from_millis);
+        let mut drawn: Vec<Duration> = (0..100_000).map(|call| Latency::LogNormal { median, p99 }.of(call)).collect();
+        drawn.sort_unstable();
+        let near = |percent: usize, expected: Duration| {
+            let ratio = drawn[drawn.len() * percent / 100].as_secs_f64() / expected.as_secs_f64();
+            assert!((0.97..1.03).contains(&ratio), "P{percent}: {ratio}");
+        };
+        near(50, median);
+        near(99, p99);
+        near(1, median.mul_f64(4.0 / 25.0));
+    }
 }

@@ -82,6 +82,23 @@ pub(crate) async fn alone(
     turns.figures()
 }
 
+/// Ours and the baseline at work on events of `messages` messages, in turns, and how many times more CPU the baseline takes.
+pub(crate) async fn both(
+    bootstraps: &Bootstraps,
+    messages: u32,
+    config: &RunConfig,
+    effort: Effort,
+) -> Result<(Figures, Figures, Ratio), Box<dyn Error>> {
+    let events = events::of(messages)?;
+    let mut ours = Turns::start(&bootstraps.ours, &events, config, effort).await?;
+    let mut baseline = Turns::start(&bootstraps.baseline, &events, config, effort).await?;
+    for _ in 0..effort.rounds {
+        ours.take(effort).await?;
+        baseline.take(effort).await?;
+    }
+    Ok((ours.figures()?, baseline.figures()?, Ratio::of(&ours.rounds, &baseline.rounds)))
+}
+
 /// All at work on events of `messages` messages, in turns.
 pub(crate) async fn all(
     bootstraps: &Bootstraps,

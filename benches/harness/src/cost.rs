@@ -76,6 +76,7 @@ mod tests {
 
     fn comparison(messages: u32, p50_ms: f64) -> Comparison {
         let figures = Figures {
+            returned: 0.0,
             cpu_us: 0.0,
             messages_per_second: 1.0,
             p50_ms,

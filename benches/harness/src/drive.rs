@@ -1,6 +1,7 @@
 //! `harness drive`: one bootstrap at one kind of work, for a profiler to look at.
 
 use crate::compare::{self, Effort};
+use crate::endpoint::Behaviour;
 use crate::process::RunConfig;
 use std::error::Error;
 use std::num::NonZero;
@@ -30,7 +31,7 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let config = RunConfig {
-        delay: Duration::from_millis(arguments.delay),
+        endpoint: Behaviour::taking(Duration::from_millis(arguments.delay)),
         concurrency: arguments.concurrency,
         launcher: arguments.launcher.clone(),
         ..RunConfig::default()

@@ -20,6 +20,24 @@ pub(crate) struct Figures {
     pub(crate) invocations: usize,
     /// Bytes of log and metrics an invocation, on average.
     pub(crate) log_bytes: f64,
+    /// Share of the messages that were given back.
+    #[serde(default)]
+    pub(crate) returned: f64,
+}
+
+/// Percentiles of a time, in milliseconds.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Percentiles {
+    pub(crate) p50_ms: f64,
+    pub(crate) p99_ms: f64,
+}
+
+impl Percentiles {
+    pub(crate) fn of(mut times: Vec<Duration>) -> Self {
+        times.sort_unstable();
+        let percentile = |percent| at(&times, percent).as_secs_f64() * 1e3;
+        Self { p50_ms: percentile(50), p99_ms: percentile(99) }
+    }
 }
 
 /// A ratio and how far it went from round to round.
@@ -45,6 +63,11 @@ impl Figures {
             billed_ms: billed_ms(&latencies),
             peak_resident_mb: peak_resident_bytes as f64 / f64::from(1 << 20),
             invocations: latencies.len(),
+            returned: {
+                let sum = |of: fn(&Round) -> usize| rounds.iter().map(of).sum::<usize>() as f64;
+                let returned = sum(|round| round.returned);
+                returned / (returned + sum(|round| round.messages))
+            },
             log_bytes: rounds.iter().map(|round| round.log_bytes).sum::<usize>() as f64 / latencies.len() as f64,
         }
     }

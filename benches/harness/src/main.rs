@@ -2,14 +2,17 @@
 
 mod clock;
 mod compare;
+mod conditions;
 mod consume;
 mod cost;
 mod drive;
+mod endpoint;
 mod events;
 mod figures;
 mod process;
 mod report;
 mod results;
+mod starts;
 mod steps;
 mod tune;
 
@@ -81,7 +84,7 @@ async fn run(command: Command) -> Result<(), Box<dyn Error>> {
     match command {
         Command::Measure(Measure { bootstraps, effort, metadata, prices, results }) => {
             let prices: Prices = serde_json::from_str(&read(&prices)?)?;
-            let measured = results::measure(&bootstraps, effort, metadata, prices).await?;
+            let measured = results::measure(&bootstraps, effort, metadata, prices, folder_of(&results)).await?;
             write(&results, &serde_json::to_string_pretty(&measured)?)
         }
         Command::Tune(arguments) => {
@@ -111,6 +114,10 @@ fn read_if_there<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Box<dyn 
 
 fn read(path: &Path) -> Result<String, Box<dyn Error>> {
     fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()).into())
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new("."))
 }
 
 fn write(path: &Path, text: &str) -> Result<(), Box<dyn Error>> {

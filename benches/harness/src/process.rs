@@ -1,10 +1,10 @@
 //! A bootstrap as a process of its own, between a runtime API that feeds it and an endpoint that takes everything.
 
 use crate::clock;
+use crate::endpoint::{Behaviour, Endpoint};
 use crate::events::Events;
 use bytes::Bytes;
 use local::lambda::{Function, Invocation, Outcome, Settings};
-use local::sink::Sink;
 use std::error::Error;
 use std::fs;
 use std::num::NonZero;
@@ -26,8 +26,8 @@ const ALL_STORED: &[u8] = br#"{"batchItemFailures":[]}"#;
 /// Where a bootstrap stands.
 #[derive(Debug, Clone)]
 pub(crate) struct RunConfig {
-    /// How long the endpoint takes for an answer.
-    pub(crate) delay: Duration,
+    /// What it writes to.
+    pub(crate) endpoint: Behaviour,
     /// How many invocations it works on at once.
     pub(crate) concurrency: NonZero<u32>,
     /// Memory it is told it has, in MB, by which it chooses its threads.
@@ -43,7 +43,7 @@ pub(crate) struct RunConfig {
 impl Default for RunConfig {
     fn default() -> Self {
         Self {
-            delay: Duration::ZERO,
+            endpoint: Behaviour::taking(Duration::ZERO),
             concurrency: NonZero::<u32>::MIN,
             memory_mb: MEMORY_MB,
             launcher: String::new(),
@@ -56,14 +56,19 @@ impl Default for RunConfig {
 /// A bootstrap that has asked for its first event.
 pub(crate) struct Process {
     function: Function,
-    sink: Sink,
+    endpoint: Endpoint,
     concurrency: usize,
+    /// Whether messages may come back and items be written twice.
+    has_faults: bool,
 }
 
 /// What one turn of work took.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Round {
+    /// Messages that were stored.
     pub(crate) messages: usize,
+    /// Messages that were given back.
+    pub(crate) returned: usize,
     pub(crate) wall: Duration,
     /// User and kernel time of the process alone, to 10 ms.
     pub(crate) cpu: Duration,
@@ -78,24 +83,32 @@ pub(crate) struct Round {
 impl Process {
     /// Starts `bootstrap`.
     pub(crate) async fn start(bootstrap: &Path, config: &RunConfig) -> Result<Self, Box<dyn Error>> {
-        let sink = Sink::start(0, config.delay)?;
+        let endpoint = Endpoint::start(&config.endpoint)?;
         let mut settings = Settings::new(launched(bootstrap, &config.launcher)?);
         settings.memory_mb = config.memory_mb;
         settings.max_concurrency = config.concurrency;
         settings.init_timeout = TIMEOUT;
         let schemas = config.schemas.display().to_string();
-        let common =
-            [("TABLE_NAME", "orders".to_owned()), ("SCHEMA_DIR", schemas), ("AWS_ENDPOINT_URL_DYNAMODB", sink.url())];
+        let common = [
+            ("TABLE_NAME", "orders".to_owned()),
+            ("SCHEMA_DIR", schemas),
+            ("AWS_ENDPOINT_URL_DYNAMODB", endpoint.url()),
+        ];
         let all = common.into_iter().chain(config.settings.iter().cloned());
         settings.environment.extend(all.map(|(name, value)| (name.to_owned(), value)));
+        if let Some(certificates) = endpoint.certificates()? {
+            let file = bootstrap.with_extension("pem");
+            fs::write(&file, certificates)?;
+            settings.environment.insert("SSL_CERT_FILE".to_owned(), file.display().to_string());
+        }
         let function = Function::start(settings).await?;
         let concurrency = function.max_concurrency();
-        Ok(Self { function, sink, concurrency })
+        Ok(Self { function, endpoint, concurrency, has_faults: config.endpoint.faults.is_some() })
     }
 
     /// Sends `events` over and over for as long as `duration`, and checks that every message is stored.
     pub(crate) async fn work(&self, events: &Events, duration: Duration) -> Result<Round, Box<dyn Error>> {
-        let (started, cpu, taken) = (clock::now(), self.function.usage()?.cpu, self.sink.received());
+        let (started, cpu, taken) = (clock::now(), self.function.usage()?.cpu, self.endpoint.received());
         let mut payloads = events.payloads.iter().cycle();
         let mut round = Round::default();
         let mut running = JoinSet::new();
@@ -106,25 +119,45 @@ impl Process {
                 running.spawn(self.function.invoke(payload.clone(), TIMEOUT));
             }
             let Some(invocation) = running.join_next().await.transpose()? else { break };
-            match invocation.outcome {
-                Outcome::Response(answer) if answer == ALL_STORED => round.latencies.push(invocation.duration),
-                other => {
-                    let log: Vec<_> = self.function.take_output().into_iter().map(|line| line.text).collect();
-                    return Err(format!("an invocation ended with {other:?}\n{}", log.join("\n")).into());
-                }
-            }
+            round.returned += self.returned(&invocation)?;
+            round.latencies.push(invocation.duration);
         }
         round.wall = clock::now() - started;
         round.cpu = self.function.usage()?.cpu - cpu;
         round.log_bytes = self.function.take_output().iter().map(|line| line.text.len() + 1).sum();
-        round.messages = events.messages * round.latencies.len();
-        let now = self.sink.received();
+        round.messages = events.messages * round.latencies.len() - round.returned;
+        let now = self.endpoint.received();
         round.sent_bytes = usize::try_from(now.bytes - taken.bytes)?;
         let taken = usize::try_from(now.items - taken.items)?;
-        if taken != round.messages {
+        // what is taken and not answered, or given back, is taken again
+        if taken < round.messages || taken > round.messages && !self.has_faults {
             return Err(format!("{} messages, but {taken} items", round.messages).into());
         }
         Ok(round)
+    }
+
+    /// How many messages came back: none, unless something goes wrong on purpose.
+    fn returned(&self, invocation: &Invocation) -> Result<usize, Box<dyn Error>> {
+        match &invocation.outcome {
+            Outcome::Response(answer) if answer == ALL_STORED => Ok(0),
+            Outcome::Response(answer) if self.has_faults => {
+                let answer: serde_json::Value = serde_json::from_slice(answer)?;
+                let returned = answer.get("batchItemFailures").and_then(serde_json::Value::as_array);
+                Ok(returned.ok_or_else(|| format!("no batch response: {answer}"))?.len())
+            }
+            other => {
+                let log: Vec<_> = self.function.take_output().into_iter().map(|line| line.text).collect();
+                Err(format!("an invocation ended with {other:?}\n{}", log.join("\n")).into())
+            }
+        }
+    }
+
+    /// Sends one of `events`, checks that it is stored, and gives the time it took.
+    pub(crate) async fn once(&self, events: &Events) -> Result<Duration, Box<dyn Error>> {
+        let payload = events.payloads.first().ok_or("no events")?.clone();
+        let invocation = self.function.invoke(payload, TIMEOUT).await;
+        self.returned(&invocation)?;
+        Ok(invocation.duration)
     }
 
     /// Sends one event, whatever becomes of it.
@@ -134,7 +167,7 @@ impl Process {
 
     /// Items that its endpoint has got.
     pub(crate) fn items(&self) -> u64 {
-        self.sink.received().items
+        self.endpoint.received().items
     }
 
     /// From its start to its first call for an event.

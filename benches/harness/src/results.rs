@@ -1,10 +1,13 @@
 //! Everything that is measured, in the order in which it is measured.
 
 use crate::compare::{self, Bootstraps, Comparison, Effort};
+use crate::conditions::{self, Conditions};
 use crate::cost::{Cost, Prices};
+use crate::endpoint::Behaviour;
 use crate::events;
 use crate::figures::{Figures, median};
 use crate::process::{MEMORY_OF_A_PROCESSOR_MB, Process, RunConfig};
+use crate::starts::{self, Start};
 use crate::steps::Steps;
 use serde::{Deserialize, Serialize};
 use std::error::Error;
@@ -37,12 +40,17 @@ pub(crate) struct Results {
     pub(crate) date: String,
     /// Rounds, and the seconds of a turn.
     pub(crate) effort: (usize, f64),
-    pub(crate) start: Start,
+    pub(crate) start: Started,
+    /// By what is there at the start.
+    #[serde(default)]
+    pub(crate) starts: Vec<Start>,
     /// By the size of the event, with an endpoint that answers at once.
     pub(crate) at_once: Vec<Comparison>,
     /// The same with an endpoint that takes [`DELAY`].
     pub(crate) delayed: Vec<Comparison>,
     pub(crate) delay_ms: u64,
+    #[serde(default)]
+    pub(crate) conditions: Option<Conditions>,
     /// By cores; none where `taskset` is missing.
     pub(crate) cores: Vec<Cores>,
     pub(crate) limits: Vec<Limit>,
@@ -64,7 +72,7 @@ pub(crate) struct Machine {
 
 /// From exec to the first call for an event.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Start {
+pub(crate) struct Started {
     /// Medians, in milliseconds.
     pub(crate) ours_ms: f64,
     pub(crate) baseline_ms: f64,
@@ -113,21 +121,24 @@ pub(crate) struct RunMetadata {
     pub(crate) date: String,
 }
 
-/// Measures everything, and says on standard error how far it is.
+/// Measures everything, and says on standard error how far it is. What it needs on disk goes to `folder`.
 pub(crate) async fn measure(
     bootstraps: &Bootstraps,
     effort: Effort,
     metadata: RunMetadata,
     prices: Prices,
+    folder: &Path,
 ) -> Result<Results, Box<dyn Error>> {
     eprintln!("single steps");
     // one of the candidates has a runtime of its own
     let steps = tokio::task::block_in_place(Steps::time)?;
     eprintln!("start");
     let start = start(bootstraps).await?;
-    let delayed_surroundings = RunConfig { delay: DELAY, ..RunConfig::default() };
-    let at_once = batches(bootstraps, &RunConfig::default(), effort).await?;
-    let delayed = batches(bootstraps, &delayed_surroundings, effort).await?;
+    let starts = starts::measure(bootstraps, folder).await?;
+    let delayed_surroundings = RunConfig { endpoint: Behaviour::taking(DELAY), ..RunConfig::default() };
+    let at_once = batches(bootstraps, Duration::ZERO, effort).await?;
+    let delayed = batches(bootstraps, DELAY, effort).await?;
+    let conditions = Some(conditions::measure(bootstraps, effort).await?);
     let cores = cores(bootstraps, effort).await?;
     let ours = &bootstraps.ours;
 
@@ -158,10 +169,12 @@ pub(crate) async fn measure(
         date: metadata.date,
         effort: (effort.rounds, effort.turn.as_secs_f64()),
         start,
+        starts,
         costs: delayed.iter().map(|comparison| prices.cost(comparison, item_bytes)).collect(),
         at_once,
         delayed,
         delay_ms: u64::try_from(DELAY.as_millis())?,
+        conditions,
         cores,
         limits,
         sustained,
@@ -171,15 +184,12 @@ pub(crate) async fn measure(
     })
 }
 
-async fn batches(
-    bootstraps: &Bootstraps,
-    config: &RunConfig,
-    effort: Effort,
-) -> Result<Vec<Comparison>, Box<dyn Error>> {
+async fn batches(bootstraps: &Bootstraps, delay: Duration, effort: Effort) -> Result<Vec<Comparison>, Box<dyn Error>> {
+    let config = RunConfig { endpoint: Behaviour::taking(delay), ..RunConfig::default() };
     let mut comparisons = Vec::new();
     for messages in BATCHES {
-        eprintln!("{messages} messages an event, an endpoint that takes {:?}", config.delay);
-        comparisons.push(compare::all(bootstraps, messages, config, effort).await?);
+        eprintln!("{messages} messages an event, an endpoint that takes {delay:?}");
+        comparisons.push(compare::all(bootstraps, messages, &config, effort).await?);
     }
     Ok(comparisons)
 }
@@ -204,7 +214,7 @@ async fn cores(bootstraps: &Bootstraps, effort: Effort) -> Result<Vec<Cores>, Bo
     Ok(results)
 }
 
-async fn start(bootstraps: &Bootstraps) -> Result<Start, Box<dyn Error>> {
+async fn start(bootstraps: &Bootstraps) -> Result<Started, Box<dyn Error>> {
     let mut times = [Vec::new(), Vec::new()];
     for _ in 0..STARTS {
         for (bootstrap, times) in [&bootstraps.ours, &bootstraps.baseline].into_iter().zip(&mut times) {
@@ -214,7 +224,7 @@ async fn start(bootstraps: &Bootstraps) -> Result<Start, Box<dyn Error>> {
     }
     let [ours, baseline] = times.map(|times| median(times.into_iter()));
     let bytes = |path: &Path| fs::metadata(path).map(|metadata| metadata.len());
-    Ok(Start {
+    Ok(Started {
         ours_ms: ours,
         baseline_ms: baseline,
         ours_bytes: bytes(&bootstraps.ours)?,

@@ -8,13 +8,13 @@ use bytes::Bytes;
 use local::dynamodb::{Embedded, Key, KeyKind, Table};
 use local::lambda::{Function, InitError, Invocation, Outcome, Settings, Stream};
 use local::sqs::{Attribute, Endpoint, EntryRefusal, Sent};
+use local::tls::TlsEndpoint;
 use runtime_api::{Process, RuntimeApi};
 use serde_json::{Value, json};
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 
 const TABLE: &str = "processed_messages";
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -129,43 +129,14 @@ async fn an_ordinary_invocation_makes_six_calls_of_write_at_most() {
     assert!((5.0..6.5).contains(&writes), "{writes}");
 }
 
-/// Takes TLS connections for `localhost` and hands on what comes in to the plain `address`. The port, and the file of the
-/// certificate to trust.
-async fn behind_tls(address: String) -> (u16, PathBuf) {
-    let rcgen::CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(["localhost".into()]).unwrap();
-    let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("localhost.pem");
-    std::fs::write(&file, cert.pem()).unwrap();
-    let key = rustls::pki_types::PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
-    let mut config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![cert.der().clone()], key)
-        .unwrap();
-    // a client that can speak HTTP/2 would take it
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    tokio::spawn(async move {
-        while let Ok((connection, _)) = listener.accept().await {
-            let (acceptor, address) = (acceptor.clone(), address.clone());
-            tokio::spawn(async move {
-                let mut outer = acceptor.accept(connection).await.ok()?;
-                let mut inner = TcpStream::connect(address).await.ok()?;
-                tokio::io::copy_bidirectional(&mut outer, &mut inner).await.ok()
-            });
-        }
-    });
-    (port, file)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn items_go_out_encrypted_to_whom_the_machine_trusts_and_nobody_else() {
     let database = database().await;
-    let (port, certificate) = behind_tls(database.url().trim_start_matches("http://").to_owned()).await;
+    let endpoint = TlsEndpoint::start(database.address()).unwrap();
+    let certificate = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("localhost.pem");
+    std::fs::write(&certificate, endpoint.certificate()).unwrap();
     let mut settings = settings(&database);
-    settings.environment.insert("AWS_ENDPOINT_URL_DYNAMODB".into(), format!("https://localhost:{port}"));
+    settings.environment.insert("AWS_ENDPOINT_URL_DYNAMODB".into(), endpoint.url());
     let orders = event("orders.json");
 
     let function = Function::start(settings.clone()).await.unwrap();

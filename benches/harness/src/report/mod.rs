@@ -6,8 +6,10 @@ mod table;
 pub(crate) mod tuning;
 
 use crate::compare::Comparison;
+use crate::conditions::Conditions;
 use crate::figures::{Figures, Ratio};
 use crate::results::Results;
+use crate::starts::STARTS;
 use crate::steps::Step;
 use crate::tune::Tuning;
 use indicators::Indicator;
@@ -28,6 +30,8 @@ pub(crate) fn page(results: Option<&Results>, tuning: Option<&Tuning>) -> Option
             header(results),
             indicators(results),
             batch_sizes(results),
+            results.conditions.as_ref().map_or_else(String::new, conditions),
+            starts(results),
             scaling(results),
             steps(results),
             json_and_avro(results),
@@ -173,6 +177,49 @@ fn batch_sizes(results: &Results) -> String {
         plots.concat(),
         table(&head, rows(at_once)),
         table(&head, rows(delayed))
+    )
+}
+
+fn conditions(conditions: &Conditions) -> String {
+    let Conditions { p50_ms, p99_ms, unprocessed, broken, rows } = conditions;
+    let row = |kind: &str, figures: &Figures, ratio: String| {
+        let Figures { cpu_us, messages_per_second, p50_ms, p95_ms, p99_ms, returned, .. } = figures;
+        let mut cells = vec![kind.to_owned()];
+        cells.extend([*cpu_us, *messages_per_second, *p50_ms, *p95_ms, *p99_ms, returned * 100.0].map(number));
+        cells.push(ratio);
+        cells
+    };
+    let rows = rows.iter().flat_map(|both| {
+        let kind = |name: &str| {
+            let protocol = if both.tls { "TLS" } else { "plain HTTP" };
+            format!("{} messages, {protocol}, {name}", number(f64::from(both.messages)))
+        };
+        let times = format!("{} times ours", number(both.ratio.median));
+        [row(&kind(OURS), &both.ours, String::new()), row(&kind(BASELINE), &both.baseline, times)]
+    });
+    let head = ["event", "CPU µs a message", "messages/s", "P50 ms", "P95 ms", "P99 ms", "% returned", "CPU"];
+    format!(
+        r#"<h2>Under real conditions</h2><p class="soft">An endpoint whose latency is lognormal, {p50_ms} ms at the median and {p99_ms} ms at P99, rounded up to whole milliseconds; {} % of the items come back unprocessed, and {} % of the calls lose their connection, half of them after they were applied.</p>{}"#,
+        number(unprocessed * 100.0),
+        number(broken * 100.0),
+        table(&head, rows)
+    )
+}
+
+fn starts(results: &Results) -> String {
+    if results.starts.is_empty() {
+        return String::new();
+    }
+    let rows = results.starts.iter().map(|start| {
+        let mut cells = vec![format!("{}, {}", start.kind, if start.ours { OURS } else { BASELINE })];
+        cells.extend([start.init, start.first].iter().flat_map(|times| [times.p50_ms, times.p99_ms]).map(number));
+        cells
+    });
+    let each = format!("{STARTS} starts each");
+    let head = [each.as_str(), "start P50 ms", "start P99 ms", "first event P50 ms", "first event P99 ms"];
+    format!(
+        r#"<h2>Start</h2><p class="soft">From exec to the first call for an event, DynamoDB reached by then; and the first event, of ten messages.</p>{}"#,
+        table(&head, rows)
     )
 }
 

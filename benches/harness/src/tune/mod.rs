@@ -7,6 +7,7 @@ mod share;
 
 use crate::compare::{self, Effort};
 use crate::cost::Prices;
+use crate::endpoint::Behaviour;
 use crate::figures::Figures;
 use crate::process::RunConfig;
 use crate::report::tuning as tables;
@@ -118,7 +119,7 @@ pub(crate) async fn run(arguments: &Arguments, prices: Prices) -> Result<Tuning,
                 eprintln!("{memory_mb} MB, {messages} messages an event, an endpoint that takes {delay_ms} ms");
                 let group = Cgroup::create(share, memory_mb).map_err(TuneError::NoGroups)?;
                 let config = RunConfig {
-                    delay: Duration::from_millis(delay_ms),
+                    endpoint: Behaviour::taking(Duration::from_millis(delay_ms)),
                     memory_mb,
                     launcher: group.launcher(),
                     ..RunConfig::default()
