@@ -29,11 +29,11 @@ impl std::error::Error for SchemaDirError {
 /// Every `.avsc` file one folder below `directory`, in the order of their paths. Other files are left alone.
 pub fn read(directory: &Path) -> Result<Vec<SchemaFile>, SchemaDirError> {
     let mut files = Vec::new();
-    for subject in entries(directory)? {
-        if !subject.is_dir() {
+    for (subject, is_folder) in entries(directory)? {
+        if !is_folder {
             continue;
         }
-        for path in entries(&subject)? {
+        for (path, _) in entries(&subject)? {
             if path.extension().is_none_or(|extension| extension != "avsc") {
                 continue;
             }
@@ -53,8 +53,8 @@ pub fn read(directory: &Path) -> Result<Vec<SchemaFile>, SchemaDirError> {
 /// If a folder cannot be read.
 pub fn ignored(directory: &Path) -> Result<Vec<PathBuf>, SchemaDirError> {
     fn walk(directory: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<(), SchemaDirError> {
-        for path in entries(directory)? {
-            if path.is_dir() {
+        for (path, is_folder) in entries(directory)? {
+            if is_folder {
                 walk(&path, depth + 1, found)?;
             } else if let Some(extension) = path.extension().and_then(|extension| extension.to_str())
                 && SCHEMA_EXTENSIONS.iter().any(|known| extension.eq_ignore_ascii_case(known))
@@ -70,13 +70,19 @@ pub fn ignored(directory: &Path) -> Result<Vec<PathBuf>, SchemaDirError> {
     Ok(found)
 }
 
-fn entries(directory: &Path) -> Result<Vec<PathBuf>, SchemaDirError> {
+/// What is in `directory`, in the order of the names, and which of it are folders.
+fn entries(directory: &Path) -> Result<Vec<(PathBuf, bool)>, SchemaDirError> {
     let failed = |source| SchemaDirError { path: directory.to_owned(), source };
-    let entries = fs::read_dir(directory).map_err(failed)?;
-    let mut paths =
-        entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>().map_err(failed)?;
-    paths.sort();
-    Ok(paths)
+    let mut entries = Vec::new();
+    for entry in fs::read_dir(directory).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        // the directory says of each entry what it is; only a link has to be followed
+        let kind = entry.file_type().map_err(failed)?;
+        let is_folder = kind.is_dir() || kind.is_symlink() && entry.path().is_dir();
+        entries.push((entry.file_name(), is_folder));
+    }
+    entries.sort();
+    Ok(entries.into_iter().map(|(name, is_folder)| (directory.join(name), is_folder)).collect())
 }
 
 #[cfg(test)]

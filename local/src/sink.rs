@@ -65,7 +65,7 @@ impl Latency {
         match self {
             Self::Constant(latency) => latency,
             Self::LogNormal { median, p99 } => {
-                let [one, other] = [2 * call, 2 * call + 1].map(|index| random::share(SEED, index));
+                let [one, other] = [SEED, !SEED].map(|seed| random::share(seed, call));
                 // <https://en.wikipedia.org/wiki/Box%E2%80%93Muller_transform>
                 let normal = (-2.0 * (1.0 - one).ln()).sqrt() * (std::f64::consts::TAU * other).cos();
                 median.mul_f64((p99.as_secs_f64() / median.as_secs_f64()).powf(normal / NORMAL_P99))

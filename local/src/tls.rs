@@ -23,18 +23,18 @@ pub struct TlsEndpoint {
 }
 
 impl TlsEndpoint {
-    /// Starts one at any free port of loopback, in front of `plain`. Like AWS's, it would rather speak HTTP/2, if the client does.
+    /// Starts one at any free port of loopback, in front of `plain`, that offers `protocols` (`h2`, `http/1.1`) in this order.
     ///
     /// # Errors
     /// When there is no port, or no certificate can be made.
-    pub fn start(plain: SocketAddr) -> Result<Self, Box<dyn Error + Send + Sync>> {
+    pub fn start(plain: SocketAddr, protocols: &[&str]) -> Result<Self, Box<dyn Error + Send + Sync>> {
         let CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
         let key = PrivateKeyDer::try_from(signing_key.serialize_der())?;
         let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
             .with_single_cert(vec![cert.der().clone()], key)?;
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
         let thread = ServiceThread::start("tls")?;
         let (listener, address) = thread.listen(0)?;
         thread.runtime().spawn(serve(listener, TlsAcceptor::from(Arc::new(config)), plain));

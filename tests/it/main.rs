@@ -27,4 +27,5 @@ mod limiter;
 mod memory;
 mod readme;
 mod reasons;
+mod schema_dir;
 mod support;

@@ -48,8 +48,11 @@ impl Endpoint {
         let sink = Sink::start(0, behaviour.latency)?;
         let proxy = behaviour.faults.clone().map(|plan| Proxy::start(0, sink.address(), plan)).transpose()?;
         let plain = proxy.as_ref().map_or(sink.address(), Proxy::address);
-        let tls =
-            |trust| TlsEndpoint::start(plain).map(|endpoint| (endpoint, trust)).map_err(|error| error.to_string());
+        let tls = |trust| {
+            TlsEndpoint::start(plain, &["http/1.1"])
+                .map(|endpoint| (endpoint, trust))
+                .map_err(|error| error.to_string())
+        };
         Ok(Self { sink, proxy, tls: behaviour.tls.map(tls).transpose()? })
     }
 

@@ -6,14 +6,31 @@ use std::fmt::{self, Write};
 /// The fingerprint of the empty text, and the polynomial.
 const EMPTY: u64 = 0xC15D_213A_A4D7_A795;
 
+/// What each low byte does to the rest.
+const TABLE: [u64; 256] = table();
+
+#[expect(clippy::indexing_slicing, reason = "the compiler computes it, and would say so")]
+const fn table() -> [u64; 256] {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < table.len() {
+        let (mut low, mut bit) = (byte as u64, 0);
+        while bit < 8 {
+            low = (low >> 1) ^ (EMPTY & (low & 1).wrapping_neg());
+            bit += 1;
+        }
+        table[byte] = low;
+        byte += 1;
+    }
+    table
+}
+
 /// The CRC-64-AVRO of `text`.
 pub(super) fn fingerprint_of(text: &[u8]) -> u64 {
     text.iter().fold(EMPTY, |crc, byte| {
-        let mut low = (crc ^ u64::from(*byte)) & 0xFF;
-        for _ in 0..8 {
-            low = (low >> 1) ^ (EMPTY & (low & 1).wrapping_neg());
-        }
-        (crc >> 8) ^ low
+        let [low, ..] = crc.to_le_bytes();
+        // a byte is within the table
+        (crc >> 8) ^ TABLE.get(usize::from(low ^ byte)).copied().unwrap_or_default()
     })
 }
 

@@ -132,7 +132,8 @@ async fn an_ordinary_invocation_makes_six_calls_of_write_at_most() {
 #[tokio::test(flavor = "multi_thread")]
 async fn items_go_out_encrypted_to_whom_the_machine_trusts_and_nobody_else() {
     let database = database().await;
-    let endpoint = TlsEndpoint::start(database.address()).unwrap();
+    // a client that can speak HTTP/2 would take it
+    let endpoint = TlsEndpoint::start(database.address(), &["h2", "http/1.1"]).unwrap();
     let certificate = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("localhost.pem");
     std::fs::write(&certificate, endpoint.certificate()).unwrap();
     let mut settings = settings(&database);
