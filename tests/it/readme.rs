@@ -95,11 +95,33 @@ fn measured(results: &serde_json::Value) -> Vec<String> {
         let what = format!("P95 of an invocation, {messages} a batch, an endpoint that takes {delay} ms");
         rows.push(format!("| {what} | {ours:.1} ms | {baseline:.1} ms | {:.1} |", baseline / ours));
     }
+    let conditions = &results["conditions"];
+    let under = format!(
+        "an endpoint of {} ms at the median and {} ms at P99 over TLS that hands back {} % of the items and breaks {} % of the calls",
+        number(&conditions["p50_ms"]),
+        number(&conditions["p99_ms"]),
+        (number(&conditions["unprocessed"]) * 1e4).round() / 100.0,
+        (number(&conditions["broken"]) * 1e4).round() / 100.0,
+    );
+    for (index, row) in conditions["rows"].as_array().unwrap().iter().filter(|row| row["tls"] == true).enumerate() {
+        let [ours, baseline] = ["ours", "baseline"].map(|whose| number(&row[whose]["p95_ms"]));
+        let messages = count(&row["messages"]);
+        let what = match index {
+            0 => format!("P95 of an invocation, {messages} a batch, {under}"),
+            _ => format!("the same, {messages} a batch"),
+        };
+        rows.push(format!("| {what} | {ours:.0} ms | {baseline:.0} ms | {:.1} |", baseline / ours));
+    }
     let [ours, baseline] = ["ours_ms", "baseline_ms"].map(|whose| number(&results["start"][whose]));
     rows.push(format!(
         "| from exec to the first call for an event | {ours:.1} ms | {baseline:.1} ms | {:.1} |",
         baseline / ours
     ));
+    let of_tls = |start: &&serde_json::Value| start["kind"] == "TLS, the machine's certificates";
+    let starts = list("starts");
+    let starts: Vec<f64> = starts.iter().filter(of_tls).map(|start| number(&start["init"]["p99_ms"])).collect();
+    let [ours, baseline] = starts[..] else { panic!("of both") };
+    rows.push(format!("| the same over TLS, P99 of 50 | {ours:.1} ms | {baseline:.1} ms | {:.1} |", baseline / ours));
     for cost in list("costs") {
         let [lambda, total] = ["lambda", "total"].map(|part| number(&cost[part]));
         let what = format!("a million messages at {} a batch, of it Lambda", count(&cost["messages"]));
