@@ -6,6 +6,7 @@
 use super::batch::PREFIX_ROOM;
 use super::item::{Item, Items, Operation};
 use super::mapping::Mapping;
+use super::response::{CallError, WriteResponse};
 use crate::json;
 use serde_json::Value;
 
@@ -55,9 +56,26 @@ pub(crate) fn conditional_body(items: &Items, item: &Item, mapping: &Mapping) ->
     body
 }
 
+/// A failed condition is a newer version only if the stored item proves it. Of an item that is only created, it says itself
+/// that one is there.
+pub(crate) fn proven(
+    result: Result<WriteResponse, CallError>,
+    items: &Items,
+    item: &Item,
+    mapping: &Mapping,
+) -> Result<WriteResponse, CallError> {
+    match result {
+        Err(CallError::ConditionFailed { .. }) if item.creates => Err(CallError::StaleVersion),
+        Err(CallError::ConditionFailed { stored: Some(stored) }) if is_superseded(items, item, mapping, &stored) => {
+            Err(CallError::StaleVersion)
+        }
+        other => other,
+    }
+}
+
 /// Whether `stored`, the item that made the condition fail, proves that a newer version is there: its version has the type of
 /// ours and another value. That it is the greater one, DynamoDB has said by refusing.
-pub(crate) fn is_superseded(items: &Items, item: &Item, mapping: &Mapping, stored: &Value) -> bool {
+fn is_superseded(items: &Items, item: &Item, mapping: &Mapping, stored: &Value) -> bool {
     let (Some(version), Some(mut path)) = (items.version(item), mapping.version_path()) else { return false };
     let (Some(kind), Some(first)) = (type_of(version), path.next()) else { return false };
     let attribute = path.try_fold(stored.get(first), |value, segment| Some(value?.get("M")?.get(segment))).flatten();
@@ -130,6 +148,32 @@ mod tests {
         assert_eq!(body["ConditionExpression"], "attribute_not_exists(#key)");
         assert_eq!(body["ExpressionAttributeNames"], json!({"#key": "id"}));
         assert_eq!(body.get("ExpressionAttributeValues"), None);
+    }
+
+    #[test]
+    fn a_failed_condition_is_a_newer_version_only_where_the_stored_item_proves_it() {
+        let mappings = mapping("document");
+        let items = item(&mappings);
+        let after = |stored: Option<Value>| {
+            let failed = Err(CallError::ConditionFailed { stored: stored.map(Box::new) });
+            proven(failed, &items, &items.as_slice()[0], &mappings[0].1).unwrap_err()
+        };
+        let of_version = |version: Value| Some(json!({"data": {"M": {"at": version}}}));
+        assert!(matches!(after(of_version(json!({"N": "8"}))), CallError::StaleVersion));
+        for stored in [None, of_version(json!({"N": "7"})), of_version(json!({"S": "8"})), Some(json!({}))] {
+            let error = after(stored.clone());
+            assert!(matches!(error, CallError::ConditionFailed { .. }), "{stored:?} proves nothing: {error:?}");
+        }
+    }
+
+    #[test]
+    fn an_item_that_is_only_created_needs_no_proof_that_one_is_there() {
+        let property = json!({"partitionKey": "id", "write": "create"});
+        let mappings = [(TableId::new(0), Mapping::parse(Some(&property), "orders", &SampleFields).unwrap())];
+        let items = item(&mappings);
+        let failed = Err(CallError::ConditionFailed { stored: None });
+        let error = proven(failed, &items, &items.as_slice()[0], &mappings[0].1).unwrap_err();
+        assert!(matches!(error, CallError::StaleVersion), "{error:?}");
     }
 
     #[test]

@@ -28,8 +28,8 @@ pub(crate) use order::Group;
 pub use report::{WriteFigures, WriteOutcome, WriteReport};
 
 use super::client::Client;
-use super::conditional::{conditional_body, is_superseded};
-use super::item::{Item, Items, Operation};
+use super::conditional::{conditional_body, proven};
+use super::item::{Items, Operation};
 use super::mapping::{Mapping, TableId};
 use super::response::{CallError, Throttle, WriteResponse};
 use crate::clock;
@@ -168,23 +168,6 @@ impl Writer {
     }
 }
 
-/// A failed condition is a newer version only if the stored item proves it. Of an item that is only created, it says itself
-/// that one is there.
-fn proven(
-    result: Result<WriteResponse, CallError>,
-    items: &Items,
-    item: &Item,
-    mapping: &Mapping,
-) -> Result<WriteResponse, CallError> {
-    match result {
-        Err(CallError::ConditionFailed { .. }) if item.creates => Err(CallError::StaleVersion),
-        Err(CallError::ConditionFailed { stored: Some(stored) }) if is_superseded(items, item, mapping, &stored) => {
-            Err(CallError::StaleVersion)
-        }
-        other => other,
-    }
-}
-
 /// What a call's end tells the limiter of the table's load. `None` if it tells nothing.
 fn call_outcome(job: &Job, result: &Result<WriteResponse, CallError>) -> Option<CallOutcome> {
     let items = job.items().len();
@@ -215,4 +198,32 @@ struct CallEnd {
     job: Job,
     result: Result<WriteResponse, CallError>,
     latency: Duration,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ends_a_call_is_the_tables_load_only_if_it_is_not_the_items_or_the_networks() {
+        let failed_after = |failures, is_part, error| {
+            call_outcome(&Job { write: JobWrite::Conditional(0), failures, is_part }, &Err(error))
+        };
+        let silent = || CallError::TimedOut("no response in time".into());
+        for first in [silent(), CallError::transient("500")] {
+            assert_eq!(failed_after(0, false, first), Some(CallOutcome::Failed));
+        }
+        for (failures, is_part) in [(1, false), (2, false), (0, true), (2, true)] {
+            for again in [silent(), CallError::transient("500")] {
+                assert_eq!(failed_after(failures, is_part, again), None, "an item that fails by itself");
+            }
+        }
+        let broken = CallError::Transient { connection: true, cause: "reset".into() };
+        assert_eq!(failed_after(0, false, broken), None, "the network's");
+        assert_eq!(failed_after(0, false, CallError::Throttled(Throttle::HotPartition)), None, "its own partition's");
+        let throttled = CallError::Throttled(Throttle::Table);
+        assert_eq!(failed_after(3, true, throttled), Some(CallOutcome::Throttled { items: 1 }));
+        let refused = CallError::Invalid("too large".into());
+        assert_eq!(failed_after(0, false, refused), Some(CallOutcome::Served { items: 1, unprocessed: 0 }));
+    }
 }
