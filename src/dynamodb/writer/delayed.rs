@@ -35,3 +35,24 @@ impl Ord for Delayed {
         self.due.cmp(&other.due)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock;
+    use std::cmp::Reverse;
+    use std::collections::BinaryHeap;
+    use std::time::Duration;
+
+    #[test]
+    fn what_is_due_first_comes_first() {
+        let now = clock::now();
+        let due = |seconds| now + Duration::from_secs(seconds);
+        let delayed = |due| Delayed { due, table: TableId::new(0), what: Waiting::Unprocessed(Vec::new()) };
+        let mut heap: BinaryHeap<_> = [3, 1, 4, 2].map(|seconds| Reverse(delayed(due(seconds)))).into();
+        heap.push(Reverse(delayed(due(0))));
+        let order: Vec<_> = std::iter::from_fn(|| heap.pop()).map(|Reverse(delayed)| delayed.due).collect();
+        assert_eq!(order, [0, 1, 2, 3, 4].map(due));
+        assert!(delayed(now) == delayed(now) && delayed(now) != delayed(due(1)));
+    }
+}
