@@ -4,6 +4,7 @@ use super::messages::{AUDIT, ORDERS, Sent, Subject, Write, state_of};
 use super::{good, handler, invoke, noted};
 use crate::support::fake_dynamodb::{FakeDynamoDb, Faults, StickyFault};
 use crate::support::fake_sqs::{FakeSqs, QueueFaults};
+use crate::support::figures;
 use avro_ingest::handler::Context;
 use avro_ingest::memory::Memory;
 use serde_json::json;
@@ -184,6 +185,24 @@ async fn a_table_whose_calls_fail_is_sent_fewer_at_once() {
     assert_eq!(returned.len(), 100);
     // two tables, of which one keeps the limit that both start with
     assert!(figures["WriteLimit"].as_u64().unwrap() < 8, "{}", figures["WriteLimit"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_the_deadline_cuts_short_do_not_shrink_the_limit() {
+    let table = FakeDynamoDb::new(&["id"], Faults { stall: 100, ..Faults::default() }, 1);
+    let batch: Vec<Sent> = (0..100).map(good).collect();
+    let event = json!({"Records": batch.iter().map(|sent| sent.record("standard")).collect::<Vec<_>>()}).to_string();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    // before any of them has taken as long as a call may
+    let context = Context { deadline: now + Duration::from_millis(1_500), ..Context::default() };
+    let answer = handler(&table, 49).handle(event.as_bytes(), &context).await;
+    assert_eq!(answer.response.unwrap().failures().count(), 100);
+    let figures = figures(std::str::from_utf8(&answer.metrics).unwrap().lines().next().unwrap());
+    assert_eq!(
+        (table.calls(), &figures["WriteLimit"]),
+        (4, &json!(8)),
+        "two tables, each with the limit it starts with"
+    );
 }
 
 #[tokio::test(start_paused = true)]
