@@ -188,6 +188,19 @@ async fn a_table_whose_calls_fail_is_sent_fewer_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn items_that_come_back_unprocessed_are_written_again_in_the_same_invocation() {
+    let table = FakeDynamoDb::new(&["id"], Faults { unprocessed: 60, ..Faults::default() }, 1);
+    let batch: Vec<Sent> = (0..100).map(good).collect();
+    let event = json!({"Records": batch.iter().map(|sent| sent.record("standard")).collect::<Vec<_>>()}).to_string();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let context = Context { deadline: now + Duration::from_secs(25), ..Context::default() };
+    let answer = handler(&table, 49).handle(event.as_bytes(), &context).await;
+    let figures = figures(std::str::from_utf8(&answer.metrics).unwrap().lines().next().unwrap());
+    assert!(figures["UnprocessedItems"].as_u64().unwrap() > 0, "{}", figures["UnprocessedItems"]);
+    assert_eq!(answer.response.unwrap().failures().count(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn calls_that_the_deadline_cuts_short_do_not_shrink_the_limit() {
     let table = FakeDynamoDb::new(&["id"], Faults { stall: 100, ..Faults::default() }, 1);
     let batch: Vec<Sent> = (0..100).map(good).collect();
