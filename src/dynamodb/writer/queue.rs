@@ -168,3 +168,45 @@ impl TableQueue {
         self.repeated.pop_front()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dynamodb::item::{ItemEncoder, Operation};
+    use crate::dynamodb::mapping::Mapping;
+    use crate::dynamodb::sample_fields::SampleFields;
+    use crate::record::{RecordVisitor, SubjectId};
+    use std::time::Duration;
+
+    /// A call of four items that was never sent.
+    fn call_of_four() -> Job {
+        let mappings = [(TableId::new(0), Mapping::parse(None, "orders", &SampleFields).unwrap())];
+        let mut encoder = ItemEncoder::new(&mappings, Duration::ZERO, 0);
+        encoder.start_message(0, "m", Operation::Put);
+        for index in 0..4 {
+            encoder.begin(SubjectId(0), Some(index)).unwrap();
+            encoder.record_start().unwrap();
+            encoder.record_end().unwrap();
+            encoder.finish().unwrap();
+        }
+        let batch = WriteBatch::take(&encoder.finish_event(), TableId::new(0), &mut (0..4).collect());
+        Job::new(JobWrite::Batch(batch.unwrap()))
+    }
+
+    #[test]
+    fn a_call_is_halved_the_second_time_it_fails_and_a_part_without_response_at_once() {
+        let sizes = |failures, is_part, failure| {
+            let jobs = Job { failures, is_part, ..call_of_four() }.after(failure);
+            jobs.iter().map(|job| job.items().len()).collect::<Vec<_>>()
+        };
+        for is_part in [false, true] {
+            assert_eq!(sizes(0, is_part, Failure::Other), [4]);
+            assert_eq!(sizes(1, is_part, Failure::Other), [2, 2]);
+            assert_eq!(sizes(2, is_part, Failure::Throttle), [4], "smaller calls help a throttled table little");
+            assert_eq!(sizes(3, is_part, Failure::Throttle), [2, 2]);
+        }
+        assert_eq!(sizes(0, false, Failure::Timeout), [4]);
+        assert_eq!(sizes(1, false, Failure::Timeout), [2, 2]);
+        assert_eq!(sizes(0, true, Failure::Timeout), [2, 2], "it costs two seconds each time");
+    }
+}
