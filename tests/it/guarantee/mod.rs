@@ -5,6 +5,7 @@ mod groups;
 mod isolation;
 mod messages;
 mod mixed;
+mod sharing;
 use crate::support::fake_dynamodb::{FakeDynamoDb, Faults};
 use crate::support::figures;
 use avro_ingest::dynamodb::writer::Writer;

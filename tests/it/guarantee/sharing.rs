@@ -1,0 +1,46 @@
+//! What tables and invocations share: the bytes in flight, and the calls that go to a table at once.
+
+use super::messages::{AUDIT, ORDERS, Sent, Subject, Write};
+use super::{good, handler, invoke};
+use crate::support::fake_dynamodb::{FakeDynamoDb, Faults};
+use avro_ingest::memory::Memory;
+use serde_json::json;
+
+fn healthy() -> FakeDynamoDb {
+    FakeDynamoDb::new(&["id"], Faults::default(), 1)
+}
+
+fn sent(subject: Subject, number: usize, note: String) -> Sent {
+    let id = format!("{}{number}", subject.name());
+    Sent::single(&id, Write { subject, id: id.clone(), version: Some(0), note, delete: false })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_table_of_large_items_leaves_another_its_turns() {
+    for (large, small) in [(Subject::Plain, Subject::Audit), (Subject::Audit, Subject::Plain)] {
+        let table = healthy();
+        // a control character takes six bytes on its way to the table: two calls of these are all that may be in flight
+        let note = "\u{1}".repeat(60_000);
+        let mut batch: Vec<Sent> = (0..100).map(|number| sent(large, number, note.clone())).collect();
+        batch.push(sent(small, 0, "small".to_owned()));
+        let handler = handler(&table, 49).with_memory(Memory::new(Some(2_000), 1));
+        let (returned, figures) = invoke(&handler, &batch, "standard").await;
+        assert!(returned.is_empty());
+        let its_own = if small == Subject::Audit { AUDIT } else { ORDERS };
+        let before = table.written().iter().position(|written| written.table == its_own).unwrap();
+        assert!(before <= 50, "it came after {before} items of the other table");
+        assert_eq!(figures["WritesInFlight"], json!(3), "two calls of large items and one of the small");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_invocation_waits_for_the_calls_of_another_to_the_same_table() {
+    let table = healthy();
+    // one call at a time
+    let handler = handler(&table, 0);
+    let batches: [Vec<Sent>; 2] = [0, 100].map(|first| (first..first + 100).map(good).collect());
+    let [one, other] = batches.each_ref().map(|batch| invoke(&handler, batch, "standard"));
+    let ((of_one, _), (of_other, _)) = tokio::join!(one, other);
+    assert!(of_one.is_empty() && of_other.is_empty(), "{of_one:?} {of_other:?}");
+    assert_eq!(table.count(), 200);
+}
