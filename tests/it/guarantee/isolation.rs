@@ -389,8 +389,8 @@ async fn calls_that_panic_beside_one_without_response_keep_no_room_from_the_othe
 }
 
 /// What the handler answers to these messages.
-async fn answer(table: &FakeDynamoDb, batch: &[Sent]) -> Result<usize, String> {
-    let event = json!({"Records": batch.iter().map(|sent| sent.record("standard")).collect::<Vec<_>>()}).to_string();
+async fn answer(table: &FakeDynamoDb, batch: &[Sent], queue: &str) -> Result<usize, String> {
+    let event = json!({"Records": batch.iter().map(|sent| sent.record(queue)).collect::<Vec<_>>()}).to_string();
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     let context = Context { deadline: now + Duration::from_secs(20), ..Context::default() };
     let response = handler(table, 1).handle(event.as_bytes(), &context).await.response;
@@ -402,9 +402,19 @@ async fn what_an_operator_must_fix_at_one_table_is_said_although_another_keeps_t
     let table = healthy();
     table.stick(AUDIT, StickyFault::AccessDenied);
     table.stick("o0", StickyFault::ServerError);
-    let error = answer(&table, &[good(0), Sent::single("audit", write_of(Subject::Audit, "a", 0, "note"))]).await;
+    let batch = [good(0), Sent::single("audit", write_of(Subject::Audit, "a", 0, "note"))];
+    let error = answer(&table, &batch, "standard").await;
     assert!(error.as_ref().is_err_and(|error| error.contains("table audit: AccessDeniedException")), "{error:?}");
     // of a table that is still tried, nobody knows
     table.stick("o1", StickyFault::AccessDenied);
-    assert_eq!(answer(&table, &[good(0), good(1)]).await, Ok(2));
+    assert_eq!(answer(&table, &[good(0), good(1)], "standard").await, Ok(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_operator_must_fix_is_said_although_another_group_got_no_response() {
+    let table = healthy();
+    table.stick("o0", StickyFault::AccessDenied);
+    table.stick("o1", StickyFault::Silent);
+    let error = answer(&table, &[in_group(good(0), "a"), in_group(good(1), "b")], "queue.fifo").await;
+    assert!(error.as_ref().is_err_and(|error| error.contains("table orders: AccessDeniedException")), "{error:?}");
 }
