@@ -6,7 +6,7 @@ mod isolation;
 mod messages;
 mod mixed;
 mod sharing;
-use crate::support::fake_dynamodb::{FakeDynamoDb, Faults};
+use crate::support::fake_dynamodb::{FakeDynamoDb, Faults, StickyFault};
 use crate::support::figures;
 use avro_ingest::dynamodb::writer::Writer;
 use avro_ingest::handler::{Context, Handler, InvocationError};
@@ -106,6 +106,18 @@ async fn one_bad_item_in_25_costs_ten_calls_and_none_of_its_neighbours() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_key_that_does_not_fit_a_table_that_takes_others_is_its_messages_own_fault() {
+    for place in 0..25 {
+        let table = FakeDynamoDb::new(&["id"], Faults::default(), 1);
+        table.stick(&format!("o{place}"), StickyFault::KeyMismatch);
+        let batch: Vec<Sent> = (0..25).map(good).collect();
+        let (returned, figures) = invoke(&handler(&table, 49), &batch, "standard").await;
+        assert_eq!(returned, BTreeSet::from([format!("m{place}")]));
+        assert_eq!((table.count(), &figures["MessagesRejected"]), (24, &json!(1)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn when_nothing_can_be_stored_for_an_operators_cause_the_invocation_fails() {
     let table = FakeDynamoDb::new(&["id"], Faults { expired: 100, ..Faults::default() }, 1);
     let handler = handler(&table, 1);
@@ -159,6 +171,42 @@ async fn the_reasons_of_throttles_are_counted_apart() {
     let counts = kinds.map(|kind| figures[kind].as_u64().unwrap());
     assert_eq!(figures["Throttles"].as_u64().unwrap(), counts.iter().sum::<u64>());
     assert!(counts.iter().filter(|count| **count > 0).count() >= 2, "{counts:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_fails_again_and_again_is_sent_ever_less_often() {
+    for fault in [StickyFault::Throttled, StickyFault::ServerError, StickyFault::Reset, StickyFault::Unprocessed] {
+        let table = FakeDynamoDb::new(&["id"], Faults::default(), 1);
+        table.stick("o0", fault);
+        let (returned, figures) = invoke(&handler(&table, 1), &[good(0)], "standard").await;
+        assert_eq!(returned.len(), 1, "{fault:?}");
+        // about half a second apart in the end, after ten closer ones at most
+        assert!((40..100).contains(&table.calls()), "{fault:?}: {} calls", table.calls());
+        assert_eq!(figures["RetriedItems"], table.calls() - 1, "{fault:?}");
+        let unprocessed = if fault == StickyFault::Unprocessed { table.calls() } else { 0 };
+        assert!(unprocessed.abs_diff(figures["UnprocessedItems"].as_u64().unwrap() as usize) <= 1, "{fault:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_item_that_comes_back_unprocessed_is_told_from_those_that_are_stored() {
+    for count in [2, 3, 25] {
+        let table = FakeDynamoDb::new(&["id"], Faults::default(), 1);
+        table.stick("o1", StickyFault::Unprocessed);
+        let batch: Vec<Sent> = (0..count).map(good).collect();
+        let (returned, _) = invoke(&handler(&table, 1), &batch, "standard").await;
+        assert_eq!(returned, BTreeSet::from(["m1".to_owned()]));
+        assert_eq!(table.written().len(), count - 1, "each of the others once");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_dynamodb_charges_is_added_up() {
+    let table = FakeDynamoDb::new(&["id"], Faults::default(), 1);
+    let batch: Vec<Sent> = (0..75).map(good).collect();
+    let (_, figures) = invoke(&handler(&table, 1), &batch, "standard").await;
+    assert_eq!(figures["ConsumedWriteUnits"].as_f64(), Some(3.0), "one for each call");
+    assert_eq!((&figures["RetriedItems"], &figures["UnprocessedItems"]), (&json!(0), &json!(0)));
 }
 
 #[tokio::test(start_paused = true)]

@@ -60,6 +60,12 @@ pub enum StickyFault {
     Html413,
     /// The condition fails, and no stored item says why.
     ConditionFailed,
+    /// The key does not fit the table's.
+    KeyMismatch,
+    /// The connection breaks before the write is applied.
+    Reset,
+    /// The item alone comes back unprocessed.
+    Unprocessed,
 }
 
 impl StickyFault {
@@ -81,6 +87,12 @@ impl StickyFault {
             Self::AccessDenied => refusal(400, "AccessDeniedException"),
             Self::UnknownRefusal => refusal(400, "SomethingNewException"),
             Self::ConditionFailed => refusal(400, "ConditionalCheckFailedException"),
+            Self::KeyMismatch => {
+                let (status, body) = key_mismatch();
+                Fault::Answer(status, body.to_string())
+            }
+            Self::Reset => Fault::ResetBefore,
+            Self::Unprocessed => Fault::None,
             Self::Html413 => Fault::Answer(413, "<html>too large</html>".to_owned()),
         }
     }
@@ -385,13 +397,18 @@ impl State {
         }
         let mut left: BTreeMap<String, Vec<Value>> = BTreeMap::new();
         for ((table, key), item, request) in writes {
-            if unprocessed && self.random.percent(40) {
+            if self.is_stuck_unprocessed(&request) || unprocessed && self.random.percent(40) {
                 left.entry(table).or_default().push(request);
                 continue;
             }
             self.write((table, key), item);
         }
         (200, json!({"UnprocessedItems": left, "ConsumedCapacity": [{"TableName": "t", "CapacityUnits": 1.0}]}))
+    }
+
+    fn is_stuck_unprocessed(&self, request: &Value) -> bool {
+        let values = self.keys.iter().filter_map(|name| request["PutRequest"]["Item"][name]["S"].as_str());
+        values.into_iter().any(|value| self.sticky.get(value) == Some(&StickyFault::Unprocessed))
     }
 
     fn write(&mut self, key: (String, String), item: Option<Value>) {
