@@ -82,17 +82,20 @@ pub(crate) async fn alone(
     turns.figures()
 }
 
-/// Ours and the baseline at work on events of `messages` messages, in turns, and how many times more CPU the baseline takes.
+/// Ours and the baseline at work on events of `messages` messages, in turns until each has had at least so many
+/// `invocations`, and how many times more CPU the baseline takes.
 pub(crate) async fn both(
     bootstraps: &Bootstraps,
     messages: u32,
     config: &RunConfig,
     effort: Effort,
+    invocations: usize,
 ) -> Result<(Figures, Figures, Ratio), Box<dyn Error>> {
     let events = events::of(messages)?;
     let mut ours = Turns::start(&bootstraps.ours, &events, config, effort).await?;
     let mut baseline = Turns::start(&bootstraps.baseline, &events, config, effort).await?;
-    for _ in 0..effort.rounds {
+    while ours.rounds.len() < effort.rounds || [&ours, &baseline].iter().any(|turns| turns.invocations() < invocations)
+    {
         ours.take(effort).await?;
         baseline.take(effort).await?;
     }
@@ -173,6 +176,10 @@ impl<'e> Turns<'e> {
     async fn take(&mut self, effort: Effort) -> Result<(), Box<dyn Error>> {
         self.rounds.push(self.process.work(self.events, effort.turn).await?);
         Ok(())
+    }
+
+    fn invocations(&self) -> usize {
+        self.rounds.iter().map(|round| round.latencies.len()).sum()
     }
 
     fn figures(&self) -> Result<Figures, Box<dyn Error>> {

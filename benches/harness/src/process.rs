@@ -58,7 +58,7 @@ pub(crate) struct Process {
     function: Function,
     endpoint: Endpoint,
     concurrency: usize,
-    /// Whether messages may come back and items be written twice.
+    /// Whether messages may come back.
     has_faults: bool,
 }
 
@@ -129,9 +129,11 @@ impl Process {
         let now = self.endpoint.received();
         round.sent_bytes = usize::try_from(now.bytes - taken.bytes)?;
         let taken = usize::try_from(now.items - taken.items)?;
-        // what is taken and not answered, or given back, is taken again
-        if taken < round.messages || taken > round.messages && !self.has_faults {
-            return Err(format!("{} messages, but {taken} items", round.messages).into());
+        // a message that was given back may be stored as well
+        if !(round.messages..=round.messages + round.returned).contains(&taken) {
+            return Err(
+                format!("{} messages and {} given back, but {taken} items", round.messages, round.returned).into()
+            );
         }
         Ok(round)
     }

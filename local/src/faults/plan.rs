@@ -23,7 +23,7 @@ pub enum Fault {
     /// Part of a `BatchWriteItem` comes back as unprocessed items; the rest is applied. Other calls pass unharmed. Items held
     /// back are not looked at: an invalid one is refused only when it is forwarded.
     Unprocessed {
-        /// The share of items held back, 0 to 1; at least one is.
+        /// The share of items held back, 0 to 1. Each is drawn by itself: a call none of whose items is drawn passes unharmed.
         share: f64,
     },
     /// The connection is reset before the call was applied.
@@ -291,15 +291,10 @@ impl Plan {
         chance.map(|chance| &chance.fault)
     }
 
-    /// Which of the `count` items of this request are held back when `held` is their share: their positions, at least one.
+    /// Which of the `count` items of this request are held back when `held` is their share: their positions.
     pub(super) fn held_back(&self, request: u64, count: usize, held: f64) -> BTreeSet<usize> {
         let seed = random::number(!self.seed, request);
-        let mut positions: BTreeSet<_> =
-            (0..count).filter(|position| random::share(seed, *position as u64) < held).collect();
-        if positions.is_empty() {
-            positions.extend((0..count).nth(usize::try_from(seed).unwrap_or_default() % count.max(1)));
-        }
-        positions
+        (0..count).filter(|position| random::share(seed, *position as u64) < held).collect()
     }
 }
 
@@ -352,16 +347,14 @@ mod tests {
     }
 
     #[test]
-    fn at_least_one_item_is_held_back_and_all_for_a_share_of_one() {
+    fn the_share_of_items_that_is_held_back_is_the_same_for_small_calls_and_large_ones() {
         let plan = Plan::none();
-        for request in 0..1000 {
-            assert_eq!(plan.held_back(request, 25, 0.0).len(), 1);
-            assert_eq!(plan.held_back(request, 25, 1.0).len(), 25);
-            assert_eq!(plan.held_back(request, 1, 0.5), BTreeSet::from([0]));
-            assert_eq!(plan.held_back(request, 0, 0.5), BTreeSet::new());
+        for count in [1, 10, 25] {
+            let held = |share| (0..10_000).map(|request| plan.held_back(request, count, share).len()).sum::<usize>();
+            assert_eq!([held(0.0), held(1.0)], [0, 10_000 * count]);
+            let share = held(0.1) as f64 / (10_000 * count) as f64;
+            assert!((0.09..0.11).contains(&share), "{share} of calls of {count}");
         }
-        let held: usize = (0..1000).map(|request| plan.held_back(request, 25, 0.4).len()).sum();
-        assert!((9_500..10_500).contains(&held), "{held}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The proxy that injects the faults.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
@@ -161,13 +161,13 @@ async fn answer_with(
     }
     let Some(fault) = plan.fault(&facts) else { return call.send().await };
     if let Fault::Unprocessed { share } = fault {
-        return match WriteCall::read(&call.body) {
-            Some(batch) if batch.len() > 0 => {
-                shared.count(fault.name(), &facts);
-                call.send_part(plan, number, batch, *share).await
-            }
-            _ => call.send().await,
-        };
+        let Some(batch) = WriteCall::read(&call.body) else { return call.send().await };
+        let positions = plan.held_back(number, batch.len(), *share);
+        if positions.is_empty() {
+            return call.send().await;
+        }
+        shared.count(fault.name(), &facts);
+        return call.send_part(batch, &positions).await;
     }
     shared.count(fault.name(), &facts);
     match fault {
@@ -252,15 +252,8 @@ impl Forward<'_> {
     }
 
     /// Forwards part of `batch` and answers with the rest unprocessed; an endpoint that refuses the part refuses the call.
-    async fn send_part(
-        self,
-        plan: &Plan,
-        number: u64,
-        batch: WriteCall,
-        share: f64,
-    ) -> Result<Response<Paced>, Broken> {
-        let positions = plan.held_back(number, batch.len(), share);
-        let Split { forwarded, held_back } = batch.split(&positions).ok_or(Broken)?;
+    async fn send_part(self, batch: WriteCall, held_back: &BTreeSet<usize>) -> Result<Response<Paced>, Broken> {
+        let Split { forwarded, held_back } = batch.split(held_back).ok_or(Broken)?;
         let answer = match forwarded {
             None => Bytes::from_static(b"{}"),
             Some(body) => {
