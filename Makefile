@@ -1,5 +1,5 @@
 # make run     1,000 orders and some poison through the real binary, on this machine
-# make test    every test
+# make test    the tests
 # make help    everything else
 
 # Rust's own target triple is named even for this machine, so that every build of the function, with or without
@@ -34,7 +34,11 @@ ingest: ## the tool, target/debug/ingest
 CHROMIUM := $(shell command -v chromium)
 
 .PHONY: test
-test: sam-validate test-rust test-moto test-examples test-fastavro $(if $(CHROMIUM),test-pages) test-deploy sam-lint-transformed test-emulator test-cargo-lambda sam-build-zig ## every test
+test: sam-validate test-rust test-moto test-examples test-fastavro $(if $(CHROMIUM),test-pages) test-deploy sam-lint-transformed test-emulator ## the tests
+
+# Each compiles the function and what it depends on once more, in its own way.
+.PHONY: test-builds
+test-builds: test-cargo-lambda sam-build-zig ## the function as cargo-lambda builds it, and as it is built for a deployment
 
 .PHONY: test-rust
 test-rust: ## the tests of the workspace

@@ -195,6 +195,8 @@ mod tests {
     use serde_json::{Value, json};
     use std::time::Duration;
 
+    const NAMES: [&str; 10] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
+
     fn mappings() -> Vec<(TableId, Mapping)> {
         let order = json!({"attribute": "_version", "from": "sent-timestamp"});
         let mapping = |table: &str, property: Value| Mapping::parse(Some(&property), table, &SampleFields).unwrap();
@@ -315,14 +317,26 @@ mod tests {
 
     #[test]
     fn a_batch_has_at_most_16_megabytes_as_sent() {
-        let names: Vec<String> = (0..10).map(|n| n.to_string()).collect();
-        let of: Vec<_> = names.iter().map(|name| (0, name.as_str(), 400_000)).collect();
-        let items = items(&of);
+        let items = items(&NAMES.map(|name| (0, name, 400_000)));
         let batches = batches(&items);
         assert_eq!(batches.iter().map(|batch| batch.items().len()).collect::<Vec<_>>(), [6, 4], "2.4 MB each");
         for batch in &batches {
             assert!(batch.body(&items, &"t".repeat(255)).len() <= MAX_BATCH_BYTES);
         }
+    }
+
+    #[test]
+    fn an_item_that_fits_to_the_byte_is_taken_and_one_that_does_not_is_not() {
+        // a control character takes six bytes as it is sent: six items have 14.4 MB
+        let batches_of = |last| {
+            let items = items(&(0..7).map(|n| (0, NAMES[n], if n < 6 { 400_000 } else { last })).collect::<Vec<_>>());
+            batches(&items).iter().map(|batch| batch.body(&items, &"t".repeat(255)).len()).collect::<Vec<_>>()
+        };
+        let bodies: Vec<_> = (395_800..396_300).step_by(20).map(batches_of).collect();
+        let (together, apart): (Vec<_>, Vec<_>) = bodies.iter().partition(|bodies| bodies.len() == 1);
+        let most = together.iter().map(|bodies| bodies[0]).max().unwrap();
+        assert!((MAX_BATCH_BYTES - PREFIX_ROOM..=MAX_BATCH_BYTES).contains(&most), "{most}");
+        assert!(apart.iter().all(|bodies| bodies.iter().sum::<usize>() > MAX_BATCH_BYTES - PREFIX_ROOM));
     }
 
     #[test]

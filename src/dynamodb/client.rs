@@ -406,6 +406,17 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_is_refused_for_another_reason_is_sent_once_and_keeps_its_credentials() {
+        for code in ["ValidationException", "ThrottlingException", "AccessDeniedException"] {
+            let transport = Fake::new(move |_| refusal(code));
+            let source = Lasting::new(HOUR, u64::MAX);
+            let loads = Arc::clone(&source.loads);
+            transport.client(source).put(Bytes::new()).await.unwrap_err();
+            assert_eq!((transport.requests().len(), loads.load(Ordering::Relaxed)), (1, 1), "{code}");
+        }
+    }
+
+    #[tokio::test]
     async fn a_wrong_clock_is_corrected_by_the_responses_date() {
         for offset in [-3_600, 3_600] {
             let text = move |format| {

@@ -6,6 +6,7 @@ use crate::avro::{
     schema_set::{SchemaErrors, SchemaId, SchemaVersion, Schemas, SetProblem, Subject},
     wire_format::WireFormat,
 };
+use std::collections::HashSet;
 
 /// How many times the length of its file a schema of the directory may have in a container: each Avro implementation
 /// writes it in its own way.
@@ -17,7 +18,8 @@ impl Schemas {
     /// # Errors
     /// All of: tracked fields that do not exist, a default schema that is none, schemas that a message of the allowed wire
     /// formats could not tell apart.
-    pub fn compile(self, options: Options) -> Result<Decoder, SchemaErrors> {
+    pub fn compile(self, mut options: Options) -> Result<Decoder, SchemaErrors> {
+        options.tracked.sort_by_key(|(subject, _, _)| *subject);
         let subjects = self.into_subjects();
         let mut problems = Vec::new();
         let mut writers = Vec::new();
@@ -95,9 +97,11 @@ fn writer(
     })
 }
 
+/// Of `options` whose tracked fields are in the order of their subjects.
 fn tracked_fields_of(subject: &Subject, options: &Options, problems: &mut Vec<SetProblem>) -> TrackedFields {
     let mut tree = TrackedFields::default();
-    for (_, field, path) in options.tracked.iter().filter(|(id, _, _)| *id == subject.id()) {
+    let first = options.tracked.partition_point(|(id, _, _)| *id < subject.id());
+    for (_, field, path) in options.tracked.iter().skip(first).take_while(|(id, _, _)| *id == subject.id()) {
         match subject.field(path) {
             Ok(_) => tree.add(path, *field),
             Err(error) => {
@@ -159,21 +163,22 @@ fn ids(versions: &[(&Subject, &SchemaVersion)], problems: &mut Vec<SetProblem>) 
 fn record_names(subjects: &[Subject], problems: &mut Vec<SetProblem>) -> Vec<(Box<str>, usize)> {
     let records =
         || subjects.iter().zip(0..).filter_map(|(subject, at)| Some((subject.newest().schema().record()?, at)));
-    let mut names: Vec<_> = records().map(|(record, at)| (record.named.name.clone(), at)).collect();
-    let aliases = records().flat_map(|(record, at)| record.named.aliases.iter().map(move |alias| (alias.clone(), at)));
-    let aliases: Vec<_> = aliases.filter(|(alias, _)| names.iter().all(|(name, _)| name != alias)).collect();
-    names.extend(aliases);
+    let own: HashSet<&str> = records().map(|(record, _)| &*record.named.name).collect();
+    let aliases = records().flat_map(|(record, at)| record.named.aliases.iter().map(move |alias| (alias, at)));
+    let names = records().map(|(record, at)| (&record.named.name, at));
+    let mut names: Vec<_> = names.chain(aliases.filter(|(alias, _)| !own.contains(&***alias))).collect();
+    let claimed: HashSet<&str> = names.iter().map(|(name, _)| &***name).collect();
     let mut older: Vec<_> = subjects
         .iter()
         .zip(0..)
         .flat_map(|(subject, at)| subject.versions().map(move |version| (version, at)))
-        .filter_map(|(version, at)| Some((version.schema().record()?.named.name.clone(), at)))
-        .filter(|(name, _)| names.iter().all(|(claimed, _)| claimed != name))
+        .filter_map(|(version, at)| Some((&version.schema().record()?.named.name, at)))
+        .filter(|(name, _)| !claimed.contains(&***name))
         .collect();
     older.sort();
     older.dedup();
     let one_subject_each = older.chunk_by(|one, other| one.0 == other.0).filter(|subjects| subjects.len() == 1);
-    names.extend(one_subject_each.flatten().cloned());
+    names.extend(one_subject_each.flatten().copied());
     names.sort();
     names.dedup();
     for pair in names.windows(2) {
@@ -185,5 +190,5 @@ fn record_names(subjects: &[Subject], problems: &mut Vec<SetProblem>) -> Vec<(Bo
             problems.push(SetProblem::Ambiguous { what, first: subject(*first), second: subject(*second) });
         }
     }
-    names
+    names.into_iter().map(|(name, at)| (name.clone(), at)).collect()
 }

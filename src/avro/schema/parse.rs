@@ -64,16 +64,25 @@ impl std::error::Error for SchemaProblem {}
 impl Schema {
     /// Reads `text`, in time and memory proportional to its length.
     pub(crate) fn parse(text: &str) -> Result<Self, Box<SchemaError>> {
+        Self::from_json(&Self::json(text)?)
+    }
+
+    /// The JSON of `text`, which may be that of a schema.
+    pub(crate) fn json(text: &str) -> Result<Json<'_>, Box<SchemaError>> {
         let json = Json::parse_with(text, MAX_JSON_DEPTH, Repeated::SameDropped);
-        let json = json.map_err(|error| WithPath::here(SchemaProblem::Json(error)))?;
+        json.map_err(|error| WithPath::here(SchemaProblem::Json(error)))
+    }
+
+    /// The schema that `json` is.
+    pub(crate) fn from_json(json: &Json<'_>) -> Result<Self, Box<SchemaError>> {
         let mut parser = SchemaParser {
-            root: &json,
+            root: json,
             types: Vec::new(),
             names: HashMap::new(),
             ahead: HashSet::new(),
             definitions: None,
         };
-        let root = parser.ty(&json, "")?;
+        let root = parser.ty(json, "")?;
         // what looks like a definition may stand where none is read
         if let Some(name) = parser.ahead.into_iter().min() {
             return Err(WithPath::here(SchemaProblem::UnknownType(name)));

@@ -91,13 +91,13 @@ impl Schemas {
     }
 }
 
-/// Adds what keeps the newest version from reading the others, and itself from defaults that are none.
+/// Adds what keeps the newest version from reading the older ones, and itself from defaults that are none.
 fn check(subject: &Subject, problems: &mut Vec<SetProblem>) {
     let reader = subject.newest();
     for (path, error) in invalid_defaults(reader.schema()) {
         problems.push(SetProblem::Default { path: reader.path().into(), field: path, error });
     }
-    for writer in subject.versions() {
+    for writer in subject.older() {
         if let Err(mismatches) = plan::compile(
             writer.schema(),
             reader.schema(),

@@ -10,9 +10,8 @@ use super::{
     },
     SchemaFile, SchemaId, SetProblem,
 };
-use crate::json::{Json, JsonError, Repeated};
+use crate::json::{Json, JsonError};
 use crate::record::{FieldKind, SubjectId, Unit};
-use serde::Deserialize;
 use std::collections::HashMap;
 use std::fmt;
 
@@ -28,27 +27,22 @@ pub struct SchemaVersion {
     path: Box<str>,
 }
 
-/// The attributes of a schema that are ours.
-#[derive(Deserialize)]
-struct Attributes {
-    dynamodb: Option<serde_json::Value>,
-}
-
 impl SchemaVersion {
     pub(super) fn parse(file: SchemaFile) -> Result<Self, SetProblem> {
         let path: Box<str> = file.path.into();
         let number = file.version.parse().ok().filter(|number: &u32| *number > 0 && number.to_string() == file.version);
         let Some(number) = number else { return Err(SetProblem::Version { path }) };
         let text = file.text.trim_start_matches('\u{feff}');
-        let schema = match Schema::parse(text) {
-            Ok(schema) => schema,
+        let parsed = Schema::json(text).and_then(|json| Ok((Schema::from_json(&json)?, json)));
+        let (schema, json) = match parsed {
+            Ok(parsed) => parsed,
             Err(error) => return Err(SetProblem::Schema { path, error }),
         };
         if schema.record().is_none() {
             return Err(SetProblem::NotARecord { path });
         }
-        let Some(ids) = schema_ids(text) else { return Err(SetProblem::Ids { path }) };
-        let dynamodb = serde_json::from_str::<Attributes>(text).ok().and_then(|attributes| attributes.dynamodb);
+        let Some(ids) = schema_ids(&json) else { return Err(SetProblem::Ids { path }) };
+        let dynamodb = json.get("dynamodb").map(serde_json::Value::from).filter(|property| !property.is_null());
         Ok(Self { number, fingerprint: schema.fingerprint(), schema, ids, dynamodb, text: text.into(), path })
     }
 
@@ -95,9 +89,8 @@ impl SchemaVersion {
     }
 }
 
-/// The `schemaIds` of the schema in `text`; none if one of them is not an id.
-fn schema_ids(text: &str) -> Option<Vec<SchemaId>> {
-    let json = Json::parse_with(text, usize::MAX, Repeated::SameDropped).ok()?;
+/// The `schemaIds` of a schema; none if one of them is not an id.
+fn schema_ids(json: &Json<'_>) -> Option<Vec<SchemaId>> {
     match json.get("schemaIds") {
         None => Some(Vec::new()),
         Some(ids) => ids.as_array()?.iter().map(SchemaId::from_json).collect(),
@@ -145,6 +138,11 @@ impl Subject {
     /// Its versions, oldest first.
     pub fn versions(&self) -> impl DoubleEndedIterator<Item = &SchemaVersion> {
         self.older.iter().chain([&self.newest])
+    }
+
+    /// All but the newest, oldest first.
+    pub(super) fn older(&self) -> &[SchemaVersion] {
+        &self.older
     }
 
     /// The version that is the reader schema.

@@ -189,7 +189,8 @@ pub(crate) fn tree(value: &Value, model: &Model, around: &mut Vec<Model>) -> Tre
         (Value::Duration(duration), _) => Tree::Bytes(<[u8; 12]>::from(*duration).to_vec()),
         (Value::Decimal(decimal), model) => {
             let scale = if let Model::Decimal(scale) = model { *scale } else { 2 };
-            sorted(Tree::Decimal(Vec::try_from(decimal).unwrap(), scale))
+            // apache-avro cannot say that a decimal has no bytes, which a damaged one may
+            sorted(Tree::Decimal(Vec::try_from(decimal).unwrap_or_default(), scale))
         }
         (Value::Array(items), Model::Array(model)) => {
             Tree::Array(items.iter().map(|item| tree(item, model, around)).collect())

@@ -167,6 +167,13 @@ fn a_subject_has_its_own_property_and_ids() {
     let subject = schemas.subjects().next().unwrap();
     assert_eq!(subject.dynamodb().unwrap()["table"], "t");
     assert_eq!((subject.name(), subject.id().0), ("s", 0));
+    let twice = schema.replacen('{', r#"{"dynamodb": {"table": "t", "n": 1.5}, "#, 1);
+    let schemas = parse(&[("s/1", &twice)]).unwrap();
+    assert_eq!(
+        schemas.subjects().next().unwrap().dynamodb().unwrap()["table"],
+        "t",
+        "repeated alike, it is there once"
+    );
 }
 
 #[test]
