@@ -132,8 +132,8 @@ impl Handler {
         let parse_time = clock::now() - started;
         let left = context.deadline.saturating_sub(now).saturating_sub(self.deadline_margin);
         let answer_at = started + left;
-        let deadline =
-            answer_at - self.visibility.as_ref().map_or(Duration::ZERO, |visibility| visibility.reserved(left));
+        let reserved = if self.visibility.is_some() { Visibility::reserved(left) } else { Duration::ZERO };
+        let deadline = answer_at - reserved;
 
         let mut progress = Progress::new(event.messages.len(), self.transcoder.mappings().len());
         let mut blocked = BlockedGroups::default();
@@ -147,7 +147,6 @@ impl Handler {
             next = chunk.positions.end;
             self.write(&event, chunk, time, &mut progress, &mut blocked, quarantine.as_mut()).await;
             progress.decode_time += decoded - before;
-            progress.write_time += clock::now() - decoded;
         }
 
         let ledger = progress.settle();
@@ -251,11 +250,14 @@ impl Handler {
         let in_groups: Option<HashSet<usize>> =
             groups.as_ref().map(|groups| groups.iter().flatten().copied().collect());
         let rejected: Vec<usize> = positions.clone().collect();
+        let writing = async {
+            let started = clock::now();
+            (self.writer.write(&items, groups.as_deref(), writes_end).await, clock::now() - started)
+        };
         // what is rejected by now must not wait for the writes, which may take until the deadline
-        let (report, taken) = tokio::join!(
-            self.writer.write(&items, groups.as_deref(), writes_end),
-            self.quarantine(quarantine.as_deref_mut(), event, progress, &rejected, deadline)
-        );
+        let ((report, write_time), taken) =
+            tokio::join!(writing, self.quarantine(quarantine.as_deref_mut(), event, progress, &rejected, deadline));
+        progress.write_time += write_time;
         let is_written = |position: usize| in_groups.as_ref().is_none_or(|among| among.contains(&position));
         let refused = progress.written(&items, report, is_written);
         blocked.update(event, positions, &mut progress.outcomes);

@@ -3,7 +3,7 @@
 use super::item::{Items, Operation};
 use super::mapping::TableId;
 use crate::json;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 /// The most items of one BatchWriteItem call.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html>
@@ -73,8 +73,9 @@ impl Distinct {
                 versions.retain(|other| *other != winner);
                 superseded.insert(winner, versions);
                 winners.push(winner);
-            // side by side, the deletion of a newer version and the put of an older one would leave the older one there
-            } else if versions.iter().any(is_deletion)
+            // side by side, the deletion of a newer version and the put of an older one would leave the older one there, and of
+            // equal versions either
+            } else if (versions.iter().any(is_deletion) || has_equal(items, &versions))
                 && let Some(first) = versions.pop()
             {
                 if !versions.is_empty() {
@@ -89,6 +90,13 @@ impl Distinct {
         superseded.values_mut().chain(followers.values_mut()).for_each(|list| list.reverse());
         Self { winners, superseded, followers }
     }
+}
+
+/// Whether two of these have the same version.
+fn has_equal(items: &Items, versions: &[Index]) -> bool {
+    let mut seen = HashSet::with_capacity(versions.len());
+    let version = |index: &Index| items.as_slice().get(*index).and_then(|item| items.version(item));
+    !versions.iter().all(|index| seen.insert(version(index)))
 }
 
 /// Which of several conditional writes of one key stays, where that can be told without asking the database: the last in the

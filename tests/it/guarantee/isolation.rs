@@ -229,24 +229,50 @@ async fn a_quarantine_queue_that_takes_no_calls_of_several_has_each_message_once
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_write_of_a_group_that_may_be_applied_late_is_followed_by_nothing() {
-    let faults = [Faults { late: 100, ..Faults::default() }, Faults { gateway_timeout: 100, ..Faults::default() }];
-    for faults in faults {
-        let table = FakeDynamoDb::new(&["id"], faults, 1);
-        table.heal_after(1);
-        let handler = handler(&table, 1);
-        let same = |number: usize| {
-            let sent = Sent::single(&format!("m{number}"), write_of(Subject::Plain, "a", 0, &format!("note {number}")));
-            in_group(sent, "g")
-        };
-        let (returned, _) = invoke(&handler, &[same(0), same(1)], "queue.fifo").await;
-        assert_eq!(returned, ["m0", "m1"].map(str::to_owned).into());
-        // the first delivery's write is applied now; the second delivery comes after it
-        tokio::time::sleep(Duration::from_secs(60)).await;
-        let (returned, _) = invoke(&handler, &[same(0), same(1)], "queue.fifo").await;
+async fn of_two_writes_of_one_version_the_later_one_stays() {
+    for seed in 0..20 {
+        let table = FakeDynamoDb::new(&["id"], Faults { server_error: 50, ..Faults::default() }, seed);
+        let note = |number: usize| format!("note {number}");
+        let batch: [Sent; 3] = std::array::from_fn(|number| {
+            Sent::single(&format!("m{number}"), write_of(Subject::Versioned, "a", 5, &note(number)))
+        });
+        let (returned, _) = invoke(&handler(&table, seed), &batch, "standard").await;
         assert!(returned.is_empty());
-        tokio::time::sleep(Duration::from_secs(60)).await;
-        assert_eq!(state_of(table.item(ORDERS, &key("a")).as_ref()), Some((Some(0), "note 1".to_owned())));
+        assert_eq!(state_of(table.item(ORDERS, &key("a")).as_ref()), Some((Some(5), note(2))), "seed {seed}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_of_a_group_that_may_be_applied_late_is_followed_by_nothing() {
+    let write = |subject, version, note| write_of(subject, "a", version, note);
+    let delete = Write { delete: true, ..write(Subject::Versioned, 5, "") };
+    let (last, none) = (Some((Some(0), "last".to_owned())), None);
+    for (first, second, stored) in [
+        (write(Subject::Plain, 0, "first"), write(Subject::Plain, 0, "last"), last),
+        // a deletion leaves nothing that remembers its version
+        (write(Subject::Versioned, 3, "first"), delete, none),
+        // one version is as good as the other
+        (
+            write(Subject::Versioned, 5, "first"),
+            write(Subject::Versioned, 5, "last"),
+            Some((Some(5), "last".to_owned())),
+        ),
+    ] {
+        let batch = [("m0", first), ("m1", second)].map(|(id, write)| in_group(Sent::single(id, write), "g"));
+        for faults in [Faults { late: 100, ..Faults::default() }, Faults { gateway_timeout: 100, ..Faults::default() }]
+        {
+            let table = FakeDynamoDb::new(&["id"], faults, 1);
+            table.heal_after(1);
+            let handler = handler(&table, 1);
+            let (returned, _) = invoke(&handler, &batch, "queue.fifo").await;
+            assert_eq!(returned, ["m0", "m1"].map(str::to_owned).into());
+            // the first delivery's write is applied now; the second delivery comes after it
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            let (returned, _) = invoke(&handler, &batch, "queue.fifo").await;
+            assert!(returned.is_empty());
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            assert_eq!(state_of(table.item(ORDERS, &key("a")).as_ref()), stored);
+        }
     }
 }
 
@@ -325,9 +351,10 @@ async fn a_silent_quarantine_queue_costs_an_event_of_many_chunks_one_call() {
     batch.extend((80..90).map(|number| noted(number, "poison")));
     (0..8).for_each(|place| batch.insert(place * 10, Sent::undecodable(&format!("bad{place}"), "%%%")));
     let started = Instant::now();
-    let (returned, _) = invoke(&handler, &batch, "standard").await;
+    let (returned, figures) = invoke(&handler, &batch, "standard").await;
     assert_eq!(returned.len(), 18, "{returned:?}");
     assert!(started.elapsed() < Duration::from_secs(6), "{:?}", started.elapsed());
+    assert!(figures["WriteTime"].as_f64().unwrap() < 2_000.0, "without the time of the quarantine: {figures}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -123,15 +123,11 @@ impl RetryLoop<'_> {
     }
 
     /// Lets go what waits for items that are left unfinished, or is stood for by them, only because two groups write one key.
-    /// Groups have no order among them: one that gets no response must not hold up another. What a version guards keeps its
-    /// place.
+    /// Groups have no order among them: one that gets no response must not hold up another.
     fn release_other_groups(&mut self, ambiguous: &[Index]) {
         for &index in ambiguous {
             let item = self.item(index);
             let (Some(fifo), Some(item)) = (&mut self.fifo, item) else { continue };
-            if self.items.version(item).is_some() {
-                continue;
-            }
             let key = (item.table, self.items.key(item));
             if fifo.active.get(&key) == Some(&index) {
                 fifo.active.remove(&key);
@@ -152,10 +148,10 @@ impl RetryLoop<'_> {
     }
 
     /// Whether an item is left unfinished by a call without a response: something newer must be written after it, and the call
-    /// may be applied even after that. In a FIFO group only a version guards an item.
+    /// may be applied even after that. In a FIFO group no version guards an item: what comes after it may be a deletion, which
+    /// leaves nothing to compare with, or have the same version.
     pub(super) fn is_final_if_ambiguous(&self, index: Index) -> bool {
-        let is_guarded = self.item(index).is_some_and(|item| self.items.version(item).is_some());
-        (self.fifo.is_some() && !is_guarded) || self.followers.contains_key(&index)
+        self.fifo.is_some() || self.followers.contains_key(&index)
     }
 
     /// Sends the halves of a call at once. False if an item stands alone.
