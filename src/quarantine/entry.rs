@@ -194,6 +194,34 @@ mod tests {
         assert_eq!(sizes(&[half, half + 1]), [1, 1]);
     }
 
+    #[test]
+    fn the_size_of_an_entry_is_that_of_its_body_and_its_attributes() {
+        let attribute = |kind| MessageAttributeValue::builder().data_type(kind);
+        let entry = SendMessageBatchRequestEntry::builder()
+            .id("0")
+            .message_body("12345")
+            .message_attributes("text", attribute("String").string_value("123").build().unwrap())
+            .message_attributes("bytes", attribute("Binary").binary_value(Blob::new([0; 100])).build().unwrap());
+        assert_eq!(size(&entry.build().unwrap()), 5 + (4 + 6 + 3) + (5 + 6 + 100));
+    }
+
+    #[test]
+    fn a_producers_own_attributes_make_no_quarantined_message() {
+        let ours = json!({"reason": text("truncated"), "receive_count": text("3"), "source_message_id": text("m")});
+        let is_ours = |attributes: &Value| is_quarantined(&serde_json::from_value(attributes.clone()).unwrap());
+        assert!(is_ours(&ours));
+        for name in ["reason", "receive_count", "source_message_id"] {
+            let mut missing = ours.clone();
+            missing.as_object_mut().unwrap().remove(name);
+            assert!(!is_ours(&missing), "without {name}");
+        }
+        for (name, theirs) in [("reason", "too late"), ("receive_count", "many")] {
+            let mut other = ours.clone();
+            other[name] = text(theirs);
+            assert!(!is_ours(&other), "{name}: {theirs}");
+        }
+    }
+
     /// What is sent of a message with these attributes, in this group.
     fn sent(originals: &Value, group: Option<&str>, detail: &str) -> SendMessageBatchRequestEntry {
         let mut attributes = json!({"ApproximateReceiveCount": "3"});

@@ -285,10 +285,13 @@ mod tests {
         let fields =
             json!({"body": "ignored", "messageAttributes": {"avro": {"binaryValue": "AQI=", "dataType": "Binary"}}});
         assert_binary(fields, &[1, 2]);
-        for attribute in [json!({"stringValue": "AQI=", "dataType": "String"}), json!({"binaryValue": "?"})] {
+        let texts = [json!({"stringValue": "AQI=", "dataType": "String"}), json!({"stringValue": "AQI="})];
+        for attribute in texts.into_iter().chain([json!({"binaryValue": "?"})]) {
             let fields = json!({"body": "AQI=", "messageAttributes": {"avro": attribute}});
             open(fields, |opened| assert_eq!(opened.unwrap_err(), BodyError::BinaryAttribute("avro")));
         }
+        let fields = json!({"body": "AQI=", "messageAttributes": {"operation": {"binaryValue": "AQI="}}});
+        assert_eq!(open(fields, error), BodyError::TextAttribute("operation"));
     }
 
     #[test]

@@ -54,7 +54,7 @@ impl Visibility {
     }
 
     /// How much of the time that is left is kept back for the changes.
-    pub(crate) fn reserved(&self, left: Duration) -> Duration {
+    pub(crate) fn reserved(left: Duration) -> Duration {
         RESERVED_TIME.min(left / 8)
     }
 
@@ -136,5 +136,16 @@ async fn call(
             refusals.add("no response in time", sent);
             Err(NotReached)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_that_is_kept_back_is_a_second_or_the_eighth_of_a_short_one() {
+        let reserved = [8_000, 800, 60_000].map(|left| Visibility::reserved(Duration::from_millis(left)).as_millis());
+        assert_eq!(reserved, [1_000, 100, 1_000]);
     }
 }

@@ -608,6 +608,9 @@ mod tests {
             serde_json::from_slice::<Value>(items.attributes(&items.as_slice()[at])).unwrap()["message_id"]["S"].clone()
         };
         assert_eq!([id(0), id(1), id(2)], ["m1", "m2#0", "m2#1"]);
+        let mut key = Vec::new();
+        push_canonical(&mut key, br#"{"S":"m2#1"}"#);
+        assert_eq!(items.key(&items.as_slice()[2]), key, "by which it is known when it comes back unprocessed");
     }
 
     #[test]
@@ -682,6 +685,34 @@ mod tests {
         let property = json!({"layout": "attributes", "partitionKey": "id", "ttl": {"attribute": "at", "field": "at"}});
         let item = put(property, &[("at", &|e| e.long(2_500)), ("id", &|e| e.string("x"))]);
         assert_eq!(item, json!({"id": {"S": "x"}, "at": {"N": "2"}, "processed_at": {"N": "1700000000.123"}}));
+    }
+
+    #[test]
+    fn the_keys_and_the_version_beside_a_converted_time_to_live_stay_what_they_are() {
+        let property = json!({"layout": "attributes", "partitionKey": {"attribute": "pk", "field": "id"}, "sortKey": "note",
+            "version": "n", "ttl": {"attribute": "at", "field": "at"}});
+        let fields: [(&str, Step<'_>); 4] = [
+            ("id", &|e| e.string("x")),
+            ("note", &|e| e.string("y")),
+            ("n", &|e| e.long(7)),
+            ("at", &|e| e.long(1_700_000_000_000)),
+        ];
+        for turn in 0..fields.len() {
+            let mut fields = fields;
+            fields.rotate_left(turn);
+            let items = encode(property.clone(), Operation::Put, &fields).unwrap();
+            let item = &items.as_slice()[0];
+            let mut key = Vec::new();
+            push_canonical(&mut key, br#"{"S":"x"}"#);
+            push_canonical(&mut key, br#"{"S":"y"}"#);
+            assert_eq!((items.key(item), items.version(item)), (&key[..], Some(&br#"{"N":"7"}"#[..])), "turn {turn}");
+            let stored = attributes(&items);
+            assert_eq!(
+                (&stored["pk"], &stored["at"]),
+                (&json!({"S": "x"}), &json!({"N": "1700000000"})),
+                "turn {turn}"
+            );
+        }
     }
 
     #[test]

@@ -69,7 +69,7 @@ async fn invoke(handler: &Handler, batch: &[Sent], queue: &str) -> (BTreeSet<Str
 
     let metrics = String::from_utf8(answer.metrics).unwrap();
     let figures = figures(metrics.lines().next().unwrap());
-    assert_eq!(figures["LedgerImbalance"], 0);
+    assert_eq!((&figures["LedgerImbalance"], &figures["RequestId"]), (&json!(0), &json!("r")));
     assert_eq!(figures["MessagesReceived"], batch.len());
     let ids: BTreeSet<String> = batch.iter().map(|sent| sent.message_id.clone()).collect();
     let returned: BTreeSet<String> = match answer.response {
@@ -130,12 +130,14 @@ async fn when_nothing_can_be_stored_for_an_operators_cause_the_invocation_fails(
 #[tokio::test(start_paused = true)]
 async fn an_event_that_is_no_batch_of_messages_fails_the_invocation() {
     let handler = handler(&FakeDynamoDb::new(&["id"], Faults::default(), 1), 1);
-    for payload in ["", "{}", "null", r#"{"Records": [{"body": "AAAA"}]}"#] {
+    for (payload, cold_starts) in [("", 1), ("{}", 0), ("null", 0), (r#"{"Records": [{"body": "AAAA"}]}"#, 0)] {
         let context = Context { request_id: "r".into(), ..Context::default() };
         let answer = handler.handle(payload.as_bytes(), &context).await;
         assert!(matches!(answer.response, Err(InvocationError::Malformed(_))), "{payload}");
-        let figures: Value = serde_json::from_slice(&answer.metrics).unwrap();
-        assert_eq!((&figures["RequestId"], &figures["MessagesReceived"]), (&json!("r"), &json!(0)));
+        let line: Value = serde_json::from_slice(&answer.metrics).unwrap();
+        let figures = figures(&line.to_string());
+        assert_eq!((&line["RequestId"], &line["MessagesReceived"]), (&json!("r"), &json!(0)));
+        assert_eq!(figures["ColdStart"], json!(cold_starts));
         assert!(figures["_aws"]["Timestamp"].as_u64().unwrap() > 1_700_000_000_000, "it says when: {figures}");
     }
 }
