@@ -199,7 +199,7 @@ fn conditions(conditions: &Conditions) -> String {
     });
     let head = ["event", "CPU µs a message", "messages/s", "P50 ms", "P95 ms", "P99 ms", "% returned", "CPU"];
     format!(
-        r#"<h2>Under real conditions</h2><p class="soft">An endpoint whose latency is lognormal, {p50_ms} ms at the median and {p99_ms} ms at P99, rounded up to whole milliseconds; {} % of the items come back unprocessed, and {} % of the calls lose their connection, half of them after they were applied.</p>{}"#,
+        r#"<h2>Under real conditions</h2><p class="soft">An endpoint whose latency is lognormal, {p50_ms} ms at the median and {p99_ms} ms at P99, rounded up to whole milliseconds; {} % of the items come back unprocessed, and {} % of the calls lose their connection before they are applied.</p>{}"#,
         number(unprocessed * 100.0),
         number(broken * 100.0),
         table(&head, rows)
