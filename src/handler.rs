@@ -372,6 +372,20 @@ mod tests {
     use crate::dynamodb::mapping::{Fields, Mapping, TableId};
     use crate::record::{FieldKind, ItemError, RecordVisitor, SubjectId};
 
+    #[test]
+    fn a_chunk_has_its_share_of_the_time_and_half_of_it_while_it_gets_on_and_the_last_all() {
+        let now = clock::now();
+        let milliseconds = |positions, messages| {
+            let WriteTime { share, deadline } = chunk_time(positions, messages, now, now + Duration::from_secs(16));
+            [share, deadline].map(|end| (end - now).as_millis())
+        };
+        assert_eq!(milliseconds(0..2, 8), [4_000, 8_000]);
+        assert_eq!(milliseconds(4..6, 8), [8_000, 8_000]);
+        assert_eq!(milliseconds(0..6, 8), [12_000, 12_000]);
+        assert_eq!(milliseconds(6..8, 8), [16_000, 16_000]);
+        assert_eq!(decode_until(now, now + Duration::from_secs(16)) - now, Duration::from_secs(2));
+    }
+
     /// A record without fields, whose key is the id of its message.
     struct Empty;
 
