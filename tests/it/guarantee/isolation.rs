@@ -277,6 +277,21 @@ async fn a_write_of_a_group_that_may_be_applied_late_is_followed_by_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_version_that_may_be_applied_late_is_not_followed_by_a_deletion_of_another_group() {
+    let put = in_group(Sent::single("m0", write_of(Subject::Versioned, "a", 3, "late")), "g");
+    let delete = Write { delete: true, ..write_of(Subject::Versioned, "a", 5, "") };
+    let batch = [put, in_group(Sent::single("m1", delete), "h")];
+    let table = FakeDynamoDb::new(&["id"], Faults { late: 100, ..Faults::default() }, 1);
+    table.heal_after(1);
+    let handler = handler(&table, 1);
+    for returned in [2, 0] {
+        assert_eq!(invoke(&handler, &batch, "queue.fifo").await.0.len(), returned);
+        tokio::time::sleep(Duration::from_secs(60)).await;
+    }
+    assert_eq!(table.item(ORDERS, &key("a")), None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_key_that_is_no_key_of_the_table_is_the_operators_and_rejects_nothing() {
     let table = FakeDynamoDb::new(&["pk"], Faults::default(), 1);
     let handler = handler(&table, 1);

@@ -123,11 +123,15 @@ impl RetryLoop<'_> {
     }
 
     /// Lets go what waits for items that are left unfinished, or is stood for by them, only because two groups write one key.
-    /// Groups have no order among them: one that gets no response must not hold up another.
+    /// Groups have no order among them: one that gets no response must not hold up another. Versions have an order whatever
+    /// their groups: what waits for one keeps its place, or a late put would outlast the deletion of a newer version.
     fn release_other_groups(&mut self, ambiguous: &[Index]) {
         for &index in ambiguous {
             let item = self.item(index);
             let (Some(fifo), Some(item)) = (&mut self.fifo, item) else { continue };
+            if self.items.version(item).is_some() {
+                continue;
+            }
             let key = (item.table, self.items.key(item));
             if fifo.active.get(&key) == Some(&index) {
                 fifo.active.remove(&key);
