@@ -1,14 +1,10 @@
 //! Groups of a FIFO queue whose messages write the same keys.
 
 use super::messages::{ORDERS, Sent, Subject, Write, state_of};
-use super::{handler, invoke};
-use crate::support::fake_dynamodb::{FakeDynamoDb, Faults, StickyFault};
+use super::{handler, healthy, invoke};
+use crate::support::fake_dynamodb::{FakeDynamoDb, StickyFault};
 use serde_json::json;
 use std::collections::BTreeSet;
-
-fn healthy() -> FakeDynamoDb {
-    FakeDynamoDb::new(&["id"], Faults::default(), 1)
-}
 
 /// A container of `group` with an item of each of these keys.
 fn writes(message_id: &str, group: &str, ids: &[&str]) -> Sent {

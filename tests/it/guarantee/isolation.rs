@@ -1,7 +1,7 @@
 //! What concerns one item, table or group costs no other one its place or its time.
 
 use super::messages::{AUDIT, ORDERS, Sent, Subject, Write, state_of};
-use super::{good, handler, invoke, noted};
+use super::{good, handler, healthy, invoke, noted};
 use crate::support::fake_dynamodb::{FakeDynamoDb, Faults, StickyFault};
 use crate::support::fake_sqs::{FakeSqs, QueueFaults};
 use crate::support::figures;
@@ -14,10 +14,6 @@ use tokio::time::Instant;
 
 fn key(id: &str) -> String {
     json!({"id": {"S": id}}).to_string()
-}
-
-fn healthy() -> FakeDynamoDb {
-    FakeDynamoDb::new(&["id"], Faults::default(), 1)
 }
 
 fn write_of(subject: Subject, id: &str, version: i64, note: &str) -> Write {

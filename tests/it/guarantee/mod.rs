@@ -58,6 +58,11 @@ fn silence_planned_panics() {
     }));
 }
 
+/// A table that takes everything.
+fn healthy() -> FakeDynamoDb {
+    FakeDynamoDb::new(&["id"], Faults::default(), 1)
+}
+
 /// The ids that go back, after every check of the answer itself.
 async fn invoke(handler: &Handler, batch: &[Sent], queue: &str) -> (BTreeSet<String>, Value) {
     let event = json!({"Records": batch.iter().map(|sent| sent.record(queue)).collect::<Vec<_>>()}).to_string();
@@ -93,7 +98,7 @@ async fn invoke(handler: &Handler, batch: &[Sent], queue: &str) -> (BTreeSet<Str
 #[tokio::test(start_paused = true)]
 async fn one_bad_item_in_25_costs_ten_calls_and_none_of_its_neighbours() {
     for place in 0..25 {
-        let table = FakeDynamoDb::new(&["id"], Faults::default(), 1);
+        let table = healthy();
         let handler = handler(&table, 49);
         let batch: Vec<Sent> =
             (0..25).map(|number| if number == place { noted(number, "poison") } else { good(number) }).collect();
@@ -108,7 +113,7 @@ async fn one_bad_item_in_25_costs_ten_calls_and_none_of_its_neighbours() {
 #[tokio::test(start_paused = true)]
 async fn a_key_that_does_not_fit_a_table_that_takes_others_is_its_messages_own_fault() {
     for place in 0..25 {
-        let table = FakeDynamoDb::new(&["id"], Faults::default(), 1);
+        let table = healthy();
         table.stick(&format!("o{place}"), StickyFault::KeyMismatch);
         let batch: Vec<Sent> = (0..25).map(good).collect();
         let (returned, figures) = invoke(&handler(&table, 49), &batch, "standard").await;
@@ -129,7 +134,7 @@ async fn when_nothing_can_be_stored_for_an_operators_cause_the_invocation_fails(
 
 #[tokio::test(start_paused = true)]
 async fn an_event_that_is_no_batch_of_messages_fails_the_invocation() {
-    let handler = handler(&FakeDynamoDb::new(&["id"], Faults::default(), 1), 1);
+    let handler = handler(&healthy(), 1);
     for (payload, cold_starts) in [("", 1), ("{}", 0), ("null", 0), (r#"{"Records": [{"body": "AAAA"}]}"#, 0)] {
         let context = Context { request_id: "r".into(), ..Context::default() };
         let answer = handler.handle(payload.as_bytes(), &context).await;
@@ -144,7 +149,7 @@ async fn an_event_that_is_no_batch_of_messages_fails_the_invocation() {
 
 #[tokio::test(start_paused = true)]
 async fn an_event_without_messages_is_a_success() {
-    let handler = handler(&FakeDynamoDb::new(&["id"], Faults::default(), 1), 1);
+    let handler = handler(&healthy(), 1);
     let (returned, _) = invoke(&handler, &[], "standard").await;
     assert!(returned.is_empty());
 }
@@ -178,7 +183,7 @@ async fn the_reasons_of_throttles_are_counted_apart() {
 #[tokio::test(start_paused = true)]
 async fn what_fails_again_and_again_is_sent_ever_less_often() {
     for fault in [StickyFault::Throttled, StickyFault::ServerError, StickyFault::Reset, StickyFault::Unprocessed] {
-        let table = FakeDynamoDb::new(&["id"], Faults::default(), 1);
+        let table = healthy();
         table.stick("o0", fault);
         let (returned, figures) = invoke(&handler(&table, 1), &[good(0)], "standard").await;
         assert_eq!(returned.len(), 1, "{fault:?}");
@@ -193,7 +198,7 @@ async fn what_fails_again_and_again_is_sent_ever_less_often() {
 #[tokio::test(start_paused = true)]
 async fn an_item_that_comes_back_unprocessed_is_told_from_those_that_are_stored() {
     for count in [2, 3, 25] {
-        let table = FakeDynamoDb::new(&["id"], Faults::default(), 1);
+        let table = healthy();
         table.stick("o1", StickyFault::Unprocessed);
         let batch: Vec<Sent> = (0..count).map(good).collect();
         let (returned, _) = invoke(&handler(&table, 1), &batch, "standard").await;
@@ -204,7 +209,7 @@ async fn an_item_that_comes_back_unprocessed_is_told_from_those_that_are_stored(
 
 #[tokio::test(start_paused = true)]
 async fn what_dynamodb_charges_is_added_up() {
-    let table = FakeDynamoDb::new(&["id"], Faults::default(), 1);
+    let table = healthy();
     let batch: Vec<Sent> = (0..75).map(good).collect();
     let (_, figures) = invoke(&handler(&table, 1), &batch, "standard").await;
     assert_eq!(figures["ConsumedWriteUnits"].as_f64(), Some(3.0), "one for each call");
@@ -213,7 +218,7 @@ async fn what_dynamodb_charges_is_added_up() {
 
 #[tokio::test(start_paused = true)]
 async fn no_call_starts_after_the_deadline() {
-    let table = FakeDynamoDb::new(&["id"], Faults::default(), 1);
+    let table = healthy();
     let handler = handler(&table, 1);
     let event = json!({"Records": [good(0).record("standard")]}).to_string();
     let answer = handler.handle(event.as_bytes(), &Context::default()).await;

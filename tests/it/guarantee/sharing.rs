@@ -1,14 +1,9 @@
 //! What tables and invocations share: the bytes in flight, and the calls that go to a table at once.
 
 use super::messages::{AUDIT, ORDERS, Sent, Subject, Write};
-use super::{good, handler, invoke};
-use crate::support::fake_dynamodb::{FakeDynamoDb, Faults};
+use super::{good, handler, healthy, invoke};
 use avro_ingest::memory::Memory;
 use serde_json::json;
-
-fn healthy() -> FakeDynamoDb {
-    FakeDynamoDb::new(&["id"], Faults::default(), 1)
-}
 
 fn sent(subject: Subject, number: usize, note: String) -> Sent {
     let id = format!("{}{number}", subject.name());
