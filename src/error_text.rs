@@ -98,7 +98,7 @@ fn is_code(code: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::transport::{HttpTransport, ResponseFuture, sdk_http_client};
+    use crate::transport::{Fate, HttpTransport, ResponseFuture, sdk_http_client};
     use aws_sdk_sqs::config::retry::RetryConfig;
     use aws_sdk_sqs::config::timeout::TimeoutConfig;
     use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
@@ -134,7 +134,7 @@ mod tests {
                 match behaviour {
                     Self::Silent => std::future::pending().await,
                     Self::Broken => {
-                        Err(TransportError { before_response: true, cause: "sqs.example: connection refused".into() })
+                        Err(TransportError { fate: Fate::NotSent, cause: "sqs.example: connection refused".into() })
                     }
                     Self::Responds(status, body) => Ok(Response::builder().status(status).body(body.into()).unwrap()),
                 }

@@ -49,10 +49,24 @@ pub type ResponseFuture = Pin<Box<dyn Future<Output = Result<Response<Bytes>, Tr
 /// Why there is no response to a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TransportError {
-    /// The connection failed before a response began, as one does that died while the environment was frozen.
-    pub before_response: bool,
+    /// What may have become of the request.
+    pub fate: Fate,
     /// What happened, and with which host. It comes from below HTTP and holds nothing of the request.
     pub cause: Box<str>,
+}
+
+/// What may have become of a request that has no response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// There was no connection: it was not sent.
+    NotSent,
+    /// The connection broke before a response began, as one does that died while the environment was frozen. It may have
+    /// arrived, and may still be carried out.
+    Broken,
+    /// A response came to no end in time. It may still be carried out.
+    TimedOut,
+    /// The response broke off, or is too long: it was carried out or refused.
+    Answered,
 }
 
 impl fmt::Display for TransportError {
@@ -109,19 +123,22 @@ impl HttpTransport for ConnectionPool {
         let most = self.max_response_bytes.saturating_add(request.body().len().saturating_mul(MAX_ECHO));
         let response = self.client.request(request.map(Full::new));
         Box::pin(async move {
-            let failed = |before_response, error: &(dyn Error + 'static)| TransportError {
-                before_response,
+            let failed = |fate, error: &(dyn Error + 'static)| TransportError {
+                fate,
                 cause: format!("{host}: {}", chain(error)).into(),
             };
             let whole = async {
-                let (head, body) = response.await.map_err(|error| failed(true, &error))?.into_parts();
+                let response = response
+                    .await
+                    .map_err(|error| failed(if error.is_connect() { Fate::NotSent } else { Fate::Broken }, &error));
+                let (head, body) = response?.into_parts();
                 let body = Limited::new(body, most).collect().await;
-                let body = body.map_err(|error| failed(false, error.as_ref()))?;
+                let body = body.map_err(|error| failed(Fate::Answered, error.as_ref()))?;
                 Ok(Response::from_parts(head, body.to_bytes()))
             };
             timeout(limit, whole).await.unwrap_or_else(|_| {
                 Err(TransportError {
-                    before_response: false,
+                    fate: Fate::TimedOut,
                     cause: format!("{host}: no response within {limit:?}").into(),
                 })
             })
@@ -209,6 +226,15 @@ mod tests {
 
     /// A server that reads a request and sends `response`, then nothing more.
     async fn server(response: &'static str) -> String {
+        serve(response, true).await
+    }
+
+    /// A server that reads a request, sends `response` and closes the connection.
+    async fn closing(response: &'static str) -> String {
+        serve(response, false).await
+    }
+
+    async fn serve(response: &'static str, holds: bool) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move {
@@ -216,7 +242,7 @@ mod tests {
             while let Ok((mut connection, _)) = listener.accept().await {
                 let _ = connection.read(&mut [0; 1024]).await;
                 let _ = connection.write_all(response.as_bytes()).await;
-                held.push(connection);
+                held.extend(holds.then_some(connection));
             }
         });
         address.to_string()
@@ -236,6 +262,23 @@ mod tests {
             &*get(&format!("http://{half}/")).await.unwrap_err().cause,
             format!("{half}: no response within 300ms")
         );
+    }
+
+    #[tokio::test]
+    async fn an_error_says_what_may_have_become_of_the_request() {
+        let refusing = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let (broken, half) = (closing("").await, closing("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf").await);
+        let silent = server("").await;
+        for (url, fate) in [
+            (format!("http://{refusing}/"), Fate::NotSent),
+            (format!("https://{silent}/"), Fate::NotSent),
+            (format!("http://{broken}/"), Fate::Broken),
+            (format!("http://{silent}/"), Fate::TimedOut),
+            (format!("http://{half}/"), Fate::Answered),
+        ] {
+            let error = get(&url).await.unwrap_err();
+            assert_eq!(error.fate, fate, "{error}");
+        }
     }
 
     #[tokio::test]
@@ -260,7 +303,7 @@ mod tests {
             ("http://nowhere.invalid/".to_owned(), "nowhere.invalid".to_owned(), "dns error: "),
         ] {
             let error = get(&url).await.unwrap_err();
-            assert!(error.before_response);
+            assert_eq!(error.fate, Fate::NotSent);
             assert!(error.cause.starts_with(&format!("{host}: ")) && error.cause.contains(cause), "{error}");
             assert!(error.cause.len() < 150 && !error.cause.contains("payload"), "{error}");
         }

@@ -8,7 +8,7 @@ use super::mapping::Mapping;
 use super::response::{self, CallError, WriteResponse};
 use super::signature::{CONTENT_TYPE, SignableRequest, Signature, Signer};
 use crate::clock;
-use crate::transport::{HttpTransport, TransportError};
+use crate::transport::{Fate, HttpTransport, TransportError};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_types::DateTime;
@@ -20,6 +20,7 @@ use http::{HeaderValue, Method, Request, Response};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::time::timeout;
 
 /// The service's name in a signature.
 const SERVICE: &str = "dynamodb";
@@ -27,6 +28,8 @@ const USER_AGENT: &str = concat!("avro-ingest/", env!("CARGO_PKG_VERSION"));
 /// How many seconds our clock may differ from DynamoDB's before a refused signature is put down to it. AWS itself refuses
 /// what is signed more than five minutes before or after its own time; the SDK draws the line here too.
 const CLOCK_TOLERANCE: u64 = 4 * 60;
+/// How long a response may take. One later than this is worth less than another try.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// DynamoDB, as this function may call it. Clones share connections and credentials.
 #[derive(Clone)]
@@ -116,7 +119,9 @@ impl Client {
         // nothing was sent
         let request =
             self.request(target, body, &signer, now).map_err(|error| CallError::Fatal(error.to_string().into()))?;
-        Ok(Attempt { response: self.0.transport.send(request).await?, credentials, clock_offset })
+        let response = timeout(RESPONSE_TIMEOUT, self.0.transport.send(request)).await;
+        let response = response.map_err(|_| CallError::TimedOut("no response in time".into()))??;
+        Ok(Attempt { response, credentials, clock_offset })
     }
 
     /// Sets right what may have had the signature of `attempt` refused, and says whether the next will be another.
@@ -199,13 +204,18 @@ fn shifted(now: Duration, seconds: i64) -> Duration {
 
 impl From<NoCredentials> for CallError {
     fn from(NoCredentials { transient, cause }: NoCredentials) -> Self {
-        if transient { Self::transient(cause) } else { Self::Fatal(cause) }
+        if transient { Self::NotSent(cause) } else { Self::Fatal(cause) }
     }
 }
 
 impl From<TransportError> for CallError {
-    fn from(TransportError { before_response, cause }: TransportError) -> Self {
-        Self::Transient { connection: before_response, cause }
+    fn from(TransportError { fate, cause }: TransportError) -> Self {
+        match fate {
+            Fate::NotSent => Self::NotSent(cause),
+            Fate::Broken => Self::Broken(cause),
+            Fate::TimedOut => Self::TimedOut(cause.into_string().into()),
+            Fate::Answered => Self::Transient(cause),
+        }
     }
 }
 
@@ -220,6 +230,7 @@ mod tests {
     use std::collections::HashMap;
     use std::sync::atomic::AtomicU64;
     use std::time::UNIX_EPOCH;
+    use tokio::task::JoinSet;
 
     const SUCCESS: &str = r#"{"ConsumedCapacity":{}}"#;
 
@@ -265,6 +276,15 @@ mod tests {
             let response = (self.respond)(&headers);
             self.requests.lock().unwrap().push(headers);
             Box::pin(async { Ok(response) })
+        }
+    }
+
+    #[derive(Debug)]
+    struct Hanging;
+
+    impl HttpTransport for Hanging {
+        fn send(&self, _: Request<Bytes>) -> ResponseFuture {
+            Box::pin(std::future::pending())
         }
     }
 
@@ -358,8 +378,35 @@ mod tests {
         let transport = Fake::succeeding();
         let client = transport.client(Lasting { hangs: true, ..Lasting::new(HOUR, 0) });
         let call = tokio::time::timeout(Duration::from_secs(5), client.delete(Bytes::new()));
-        assert!(matches!(call.await.unwrap(), Err(CallError::Transient { connection: false, .. })));
+        assert!(matches!(call.await.unwrap(), Err(CallError::NotSent(_))));
         assert!(transport.requests().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_source_that_hangs_costs_calls_that_wait_for_it_together_one_time() {
+        let transport = Fake::succeeding();
+        let source = Lasting { hangs: true, ..Lasting::new(HOUR, 0) };
+        let loads = Arc::clone(&source.loads);
+        let client = transport.client(source);
+        for round in 1..=2 {
+            let mut calls = JoinSet::new();
+            for _ in 0..20 {
+                let client = client.clone();
+                calls.spawn(async move { client.put(Bytes::new()).await });
+            }
+            let ends = tokio::time::timeout(RESPONSE_TIMEOUT, calls.join_all()).await.expect("one wait for all");
+            assert!(ends.iter().all(|end| matches!(end, Err(CallError::NotSent(_)))), "{ends:?}");
+            assert_eq!(loads.load(Ordering::Relaxed), round, "who comes later tries again");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_without_a_response_ends_in_time_and_may_be_applied_yet() {
+        let transport = Arc::new(Hanging);
+        let credentials = SharedCredentialsProvider::new(Credentials::new("AKID", "secret", None, None, "test"));
+        let client = Client::new(transport, credentials, "eu-central-1".into(), "https://dynamodb.example/").unwrap();
+        let call = tokio::time::timeout(RESPONSE_TIMEOUT + Duration::from_millis(10), client.put(Bytes::new()));
+        assert!(matches!(call.await.expect("in time"), Err(CallError::TimedOut(_))));
     }
 
     #[tokio::test]

@@ -1,6 +1,7 @@
 //! The credentials in use. They are loaded when there are none, again before they end, and again when DynamoDB has refused
 //! them; one load at a time, and none of them holds up a call whose credentials are still good.
 
+use crate::clock;
 use crate::error_text;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
@@ -9,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 use tokio::sync;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// How long before their end credentials are loaded anew, while calls go on with the old ones.
 pub(super) const REFRESH_BEFORE: Duration = Duration::from_secs(60);
@@ -23,10 +24,14 @@ const LOAD_TIMEOUT: Duration = Duration::from_millis(1_500);
 pub(super) struct CredentialsCache {
     provider: SharedCredentialsProvider,
     loaded: Arc<Mutex<Option<Arc<Credentials>>>>,
-    loading: Arc<sync::Mutex<()>>,
+    /// Held while they are loaded.
+    loading: Arc<sync::Mutex<LastFailure>>,
     /// When the last refresh began, in seconds since the Unix epoch.
     refreshed: Arc<AtomicU64>,
 }
+
+/// When the last load failed, and why. None if it did not.
+type LastFailure = Option<(Instant, NoCredentials)>;
 
 /// Why there are no credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,11 +54,18 @@ impl CredentialsCache {
             }
             return Ok(credentials);
         }
-        let _one_at_a_time = self.loading.lock().await;
-        match self.lasting(now) {
-            Some(credentials) => Ok(credentials),
-            None => self.load().await,
+        let asked = clock::now();
+        let mut failed = self.loading.lock().await;
+        if let Some(credentials) = self.lasting(now) {
+            return Ok(credentials);
         }
+        // whoever waited for a load that failed does not wait for another: a source that hangs costs all of them one wait
+        if let Some((at, error)) = &*failed
+            && *at > asked
+        {
+            return Err(error.clone());
+        }
+        self.load(&mut failed).await
     }
 
     /// Gives up `refused` credentials.
@@ -72,25 +84,26 @@ impl CredentialsCache {
     /// Loads new credentials beside the calls, unless that is under way.
     fn refresh(&self, now: Duration) {
         let due = self.refreshed.load(Ordering::Relaxed) + REFRESH_PAUSE.as_secs() <= now.as_secs();
-        if due && let Ok(one_at_a_time) = Arc::clone(&self.loading).try_lock_owned() {
+        if due && let Ok(mut failed) = Arc::clone(&self.loading).try_lock_owned() {
             self.refreshed.store(now.as_secs(), Ordering::Relaxed);
             let cache = self.clone();
             tokio::spawn(async move {
-                let _one_at_a_time = one_at_a_time;
-                if let Err(NoCredentials { cause, .. }) = cache.load().await {
+                if let Err(NoCredentials { cause, .. }) = cache.load(&mut failed).await {
                     tracing::warn!(%cause, "credentials not refreshed");
                 }
             });
         }
     }
 
-    async fn load(&self) -> Result<Arc<Credentials>, NoCredentials> {
+    async fn load(&self, failed: &mut LastFailure) -> Result<Arc<Credentials>, NoCredentials> {
         let provided = timeout(LOAD_TIMEOUT, self.provider.provide_credentials()).await;
         let provided = provided.unwrap_or_else(|_| Err(CredentialsError::provider_timed_out(LOAD_TIMEOUT)));
-        let credentials = Arc::new(provided.map_err(|error| NoCredentials {
+        let provided = provided.map_err(|error| NoCredentials {
             transient: matches!(error, CredentialsError::ProviderTimedOut(_) | CredentialsError::ProviderError(_)),
             cause: error_text::of_credentials(&error).into(),
-        })?);
+        });
+        *failed = provided.as_ref().err().map(|error| (clock::now(), error.clone()));
+        let credentials = Arc::new(provided?);
         *self.loaded.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&credentials));
         Ok(credentials)
     }

@@ -24,14 +24,15 @@ pub(crate) struct WriteResponse {
 pub(crate) enum CallError {
     /// Slow down and try again.
     Throttled(Throttle),
-    /// Try again; whether it was applied is unknown.
-    Transient {
-        /// The connection itself failed, as one does that died while the environment was frozen.
-        connection: bool,
-        cause: Box<str>,
-    },
+    /// Try again: there was no connection or there were no credentials, which is neither the items' fault nor the table's.
+    NotSent(Box<str>),
+    /// The connection broke before a response, as one does that died while the environment was frozen: it may be applied yet,
+    /// even after what is sent later.
+    Broken(Box<str>),
     /// There was no response in time, to us or to a gateway: it may be applied yet, even after what is sent later.
     TimedOut(Cow<'static, str>),
+    /// Try again; whether it was applied is unknown, but it will not be from now on.
+    Transient(Box<str>),
     /// Something in it can never be written.
     Invalid(Box<str>),
     /// A key in it does not fit the table: the item's mistake, or the mapping's if it meets every item.
@@ -49,7 +50,7 @@ pub(crate) enum CallError {
 
 impl CallError {
     pub(super) fn transient(cause: impl Into<Box<str>>) -> Self {
-        Self::Transient { connection: false, cause: cause.into() }
+        Self::Transient(cause.into())
     }
 }
 
@@ -318,7 +319,7 @@ mod tests {
     }
 
     fn is_transient(result: &Result<WriteResponse, CallError>) -> bool {
-        matches!(result, Err(CallError::Transient { connection: false, .. }))
+        matches!(result, Err(CallError::Transient(_)))
     }
 
     #[test]
@@ -369,7 +370,7 @@ mod tests {
     #[test]
     fn a_response_that_makes_no_sense_is_not_quoted() {
         for body in [r#"{"UnprocessedItems":"payload"}"#, r#"{"UnprocessedItems":{"t":[{"PutRequest":"payload"}]}}"#] {
-            let Err(CallError::Transient { cause, .. }) = of_batch(body.as_bytes(), &[]) else { panic!("{body}") };
+            let Err(CallError::Transient(cause)) = of_batch(body.as_bytes(), &[]) else { panic!("{body}") };
             assert!(cause.contains("line 1") && !cause.contains("payload"), "{cause}");
         }
     }

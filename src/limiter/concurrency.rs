@@ -103,7 +103,7 @@ impl LimiterState {
 }
 
 /// The right to one call. Dropped, it frees its place and says nothing: right for a call that was never sent, was
-/// cancelled by us, or died of its connection before the table could outcome.
+/// cancelled by us, or lost its connection before the table could respond.
 #[derive(Debug)]
 #[must_use = "a permit that is dropped lets the next call start"]
 pub struct Permit {

@@ -61,6 +61,14 @@ enum Sent {
     OutOfTime,
 }
 
+/// What came of a batch.
+struct BatchEnd {
+    /// The positions of the messages that the queue has taken.
+    taken: HashSet<usize>,
+    /// Whether the queue was reached by each call.
+    is_reached: bool,
+}
+
 impl Quarantine {
     /// `client` sends to the queue at `queue_url`.
     pub fn new(client: Client, queue_url: String) -> Self {
@@ -73,21 +81,20 @@ impl Quarantine {
     }
 
     /// Sends a batch, and its messages one by one if the queue refuses it as a whole: one too large for the queue must not keep
-    /// others out. `None` if the queue is not reached.
+    /// others out.
     async fn send_batch(
         self,
         batch: Vec<SendMessageBatchRequestEntry>,
         deadline: Instant,
         refusals: Refusals,
-    ) -> Option<HashSet<usize>> {
+    ) -> BatchEnd {
         let alone = batch.clone();
-        match self.call(batch, deadline, &refusals).await {
-            Sent::Taken(positions) => return Some(positions),
-            Sent::NotReached => return None,
-            Sent::OutOfTime => return Some(HashSet::new()),
-            Sent::Refused => {}
-        }
-        let mut taken = HashSet::new();
+        let mut taken = match self.call(batch, deadline, &refusals).await {
+            Sent::Taken(taken) => return BatchEnd { taken, is_reached: true },
+            Sent::NotReached => return BatchEnd { taken: HashSet::new(), is_reached: false },
+            Sent::OutOfTime => return BatchEnd { taken: HashSet::new(), is_reached: true },
+            Sent::Refused => HashSet::new(),
+        };
         for entry in alone {
             let short = entry::without_detail(&entry);
             for entry in [Some(entry), short].into_iter().flatten() {
@@ -98,11 +105,12 @@ impl Quarantine {
                         break;
                     }
                     Sent::Refused => {}
-                    Sent::NotReached | Sent::OutOfTime => return Some(taken),
+                    Sent::NotReached => return BatchEnd { taken, is_reached: false },
+                    Sent::OutOfTime => return BatchEnd { taken, is_reached: true },
                 }
             }
         }
-        Some(taken)
+        BatchEnd { taken, is_reached: true }
     }
 
     async fn call(&self, batch: Vec<SendMessageBatchRequestEntry>, deadline: Instant, refusals: &Refusals) -> Sent {
@@ -110,9 +118,10 @@ impl Quarantine {
         if now >= deadline {
             return Sent::OutOfTime;
         }
+        let until = deadline.min(now + CALL_TIMEOUT);
         let sent: HashSet<String> = batch.iter().map(|entry| entry.id.clone()).collect();
         let call = self.client.send_message_batch().queue_url(&self.queue_url).set_entries(Some(batch)).send();
-        match timeout_at(deadline.min(now + CALL_TIMEOUT), call).await {
+        match timeout_at(until, call).await {
             Ok(Ok(output)) => {
                 output.failed().iter().for_each(|failed| refusals.add(error_text::of_code(failed.code()), 1));
                 let is_failed = |id: &str| output.failed().iter().any(|failed| failed.id() == id);
@@ -127,7 +136,7 @@ impl Quarantine {
             }
             Err(_) => {
                 refusals.add("no response in time", sent.len());
-                if now + CALL_TIMEOUT <= deadline { Sent::NotReached } else { Sent::OutOfTime }
+                if until < deadline { Sent::NotReached } else { Sent::OutOfTime }
             }
         }
     }
@@ -165,8 +174,10 @@ impl EventQuarantine<'_> {
                 calls.spawn(self.quarantine.clone().send_batch(batch, deadline, refusals.clone()));
             }
             match calls.join_next().await {
-                Some(Ok(Some(positions))) => taken.extend(positions),
-                Some(Ok(None)) => self.is_reached = false,
+                Some(Ok(end)) => {
+                    taken.extend(end.taken);
+                    self.is_reached &= end.is_reached;
+                }
                 // a call that panicked has taken nothing
                 Some(Err(_)) => {}
                 None => break,

@@ -21,9 +21,11 @@ use serde_json::json;
 use std::collections::HashSet;
 use std::error::Error;
 use std::io::Write;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -128,6 +130,7 @@ fn start_logging() {
 
 async fn consume(consumer: &Arc<Consumer>, arguments: &Arguments) -> Outcome {
     let max_wait = arguments.max_wait()?;
+    let mut terminated = pin!(terminated()?);
     let (stop, stopped) = watch::channel(false);
     let workers = arguments.workers as usize;
     let batch_size = (!consumer.is_fifo).then_some(arguments.batch_size as usize);
@@ -143,7 +146,6 @@ async fn consume(consumer: &Arc<Consumer>, arguments: &Arguments) -> Outcome {
     let mut receiving = tokio::spawn(receivers.run(sender, stopped));
     let mut batches = Batches::new(received, batch_size, max_wait);
     let mut at_work = JoinSet::new();
-    let mut signals = Box::pin(terminated());
     loop {
         let has_room = at_work.len() < workers;
         tokio::select! {
@@ -153,10 +155,7 @@ async fn consume(consumer: &Arc<Consumer>, arguments: &Arguments) -> Outcome {
                 None => break,
             },
             Some(ended) = at_work.join_next() => ended?,
-            ended = &mut signals => {
-                ended?;
-                break;
-            }
+            () = &mut terminated => break,
         }
     }
     let _ = stop.send(true);
@@ -181,13 +180,15 @@ async fn consume(consumer: &Arc<Consumer>, arguments: &Arguments) -> Outcome {
     finished.map_or(Ok(false), |ended| ended.map(|()| true))
 }
 
-/// Ends at SIGTERM or Ctrl-C.
-async fn terminated() -> std::io::Result<()> {
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    tokio::select! {
-        _ = terminate.recv() => Ok(()),
-        interrupted = tokio::signal::ctrl_c() => interrupted,
-    }
+/// Ends at SIGTERM or Ctrl-C, which from now on end nothing else.
+fn terminated() -> std::io::Result<impl Future<Output = ()>> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }
 
 /// Handles batches.

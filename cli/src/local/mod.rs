@@ -24,6 +24,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 use summary::{Figures, Summary};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Feeds the real bootstrap records of yours, made-up ones or one event, on this machine. Exit code 1 if one of them is not stored.
 #[derive(clap::Args)]
@@ -150,6 +151,8 @@ pub(crate) async fn run(arguments: Arguments) -> Outcome {
 
 /// Leaves the endpoints up until Ctrl-C.
 async fn keep(dynamodb: &str, sqs: &str, tables: &[String]) -> Result<(), Box<dyn Error>> {
+    // before anybody is told of it: until somebody listens, a signal ends the process
+    let mut interrupt = signal(SignalKind::interrupt())?;
     println!("\nDynamoDB is at {dynamodb} and SQS at {sqs} until Ctrl-C, for example:");
     for table in tables {
         println!(
@@ -157,7 +160,7 @@ async fn keep(dynamodb: &str, sqs: &str, tables: &[String]) -> Result<(), Box<dy
              --endpoint-url {dynamodb} --region us-east-1"
         );
     }
-    tokio::signal::ctrl_c().await?;
+    interrupt.recv().await;
     Ok(())
 }
 

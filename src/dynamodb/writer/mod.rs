@@ -42,9 +42,6 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
-/// How long one call may take. A response later than this is worth less than another try.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
-
 /// How long items that are not all written yet are worth waiting for without one getting through: the longest backoff.
 const PATIENCE: Duration = backoff::MAX_BACKOFF;
 
@@ -98,7 +95,9 @@ impl Writer {
             calls.spawn(async move { client.warm_up().await });
         }
         calls.join_all().await.into_iter().collect::<Result<(), _>>().map_err(|error| match error {
-            CallError::Transient { cause, .. }
+            CallError::NotSent(cause)
+            | CallError::Broken(cause)
+            | CallError::Transient(cause)
             | CallError::Fatal(cause)
             | CallError::Invalid(cause)
             | CallError::KeyMismatch(cause)
@@ -154,8 +153,8 @@ impl Writer {
                 }
             }
         };
-        let late = deadline.min(started + ATTEMPT_TIMEOUT);
-        let result = timeout_at(late, response).await.unwrap_or(Err(CallError::TimedOut("no response in time".into())));
+        let late = || Err(CallError::TimedOut("no response before the deadline".into()));
+        let result = timeout_at(deadline, response).await.unwrap_or_else(|_| late());
         let now = clock::now();
         let latency = now - started;
         match call_outcome(&job, &result) {
@@ -178,10 +177,10 @@ fn call_outcome(job: &Job, result: &Result<WriteResponse, CallError>) -> Option<
         // fewer calls would not cool a hot key, which refuses its own items only
         Err(CallError::Throttled(Throttle::HotPartition)) => None,
         Err(CallError::Throttled(_)) => Some(CallOutcome::Throttled { items }),
-        // a connection that broke, as one does in a freeze, is the network's
-        Err(CallError::Transient { connection: true, .. }) => None,
-        Err(CallError::Transient { connection: false, .. } | CallError::TimedOut(_)) if is_suspect => None,
-        Err(CallError::Transient { connection: false, .. } | CallError::TimedOut(_)) => Some(CallOutcome::Failed),
+        // no connection, or one that broke as one does in a freeze, is the network's; no credentials, their source's
+        Err(CallError::NotSent(_) | CallError::Broken(_)) => None,
+        Err(CallError::Transient(_) | CallError::TimedOut(_)) if is_suspect => None,
+        Err(CallError::Transient(_) | CallError::TimedOut(_)) => Some(CallOutcome::Failed),
         // a refusal says nothing of the load, but its latency does
         Err(
             CallError::Invalid(_)
@@ -218,8 +217,8 @@ mod tests {
                 assert_eq!(failed_after(failures, is_part, again), None, "an item that fails by itself");
             }
         }
-        let broken = CallError::Transient { connection: true, cause: "reset".into() };
-        assert_eq!(failed_after(0, false, broken), None, "the network's");
+        assert_eq!(failed_after(0, false, CallError::Broken("reset".into())), None, "the network's");
+        assert_eq!(failed_after(0, false, CallError::NotSent("no credentials".into())), None, "their source's");
         assert_eq!(failed_after(0, false, CallError::Throttled(Throttle::HotPartition)), None, "its own partition's");
         let throttled = CallError::Throttled(Throttle::Table);
         assert_eq!(failed_after(3, true, throttled), Some(CallOutcome::Throttled { items: 1 }));

@@ -255,8 +255,11 @@ async fn a_write_of_a_group_that_may_be_applied_late_is_followed_by_nothing() {
         ),
     ] {
         let batch = [("m0", first), ("m1", second)].map(|(id, write)| in_group(Sent::single(id, write), "g"));
-        for faults in [Faults { late: 100, ..Faults::default() }, Faults { gateway_timeout: 100, ..Faults::default() }]
-        {
+        for faults in [
+            Faults { late: 100, ..Faults::default() },
+            Faults { gateway_timeout: 100, ..Faults::default() },
+            Faults { reset_late: 100, ..Faults::default() },
+        ] {
             let table = FakeDynamoDb::new(&["id"], faults, 1);
             table.heal_after(1);
             let handler = handler(&table, 1);
@@ -268,6 +271,26 @@ async fn a_write_of_a_group_that_may_be_applied_late_is_followed_by_nothing() {
             assert!(returned.is_empty());
             tokio::time::sleep(Duration::from_secs(60)).await;
             assert_eq!(state_of(table.item(ORDERS, &key("a")).as_ref()), stored);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_was_never_sent_is_made_again_in_the_order_of_its_group() {
+    for queue in ["standard", "queue.fifo"] {
+        for subject in [Subject::Plain, Subject::Versioned] {
+            let table = FakeDynamoDb::new(&["id"], Faults { refused: 100, ..Faults::default() }, 1);
+            table.heal_after(3);
+            let write = |note| write_of(subject, "a", 1, note);
+            let batch = [("m0", write("first")), ("m1", Write { delete: true, ..write("") }), ("m2", write("last"))];
+            let batch = batch.map(|(id, write)| in_group(Sent::single(id, write), "g"));
+            let (returned, figures) = invoke(&handler(&table, 1), &batch, queue).await;
+            assert!(returned.is_empty(), "{queue}");
+            let latency = &figures["WriteLatency"];
+            let counts =
+                latency["Counts"].as_array().map(|counts| counts.iter().filter_map(serde_json::Value::as_u64).sum());
+            assert_eq!(counts.unwrap_or(1), table.calls() as u64 - 3, "of calls that were sent: {latency}");
+            assert_eq!(state_of(table.item(ORDERS, &key("a")).as_ref()).map(|(_, note)| note), Some("last".to_owned()));
         }
     }
 }
@@ -366,6 +389,23 @@ async fn a_silent_quarantine_queue_costs_an_event_of_many_chunks_one_call() {
     assert_eq!(returned.len(), 18, "{returned:?}");
     assert!(started.elapsed() < Duration::from_secs(6), "{:?}", started.elapsed());
     assert!(figures["WriteTime"].as_f64().unwrap() < 2_000.0, "without the time of the quarantine: {figures}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quarantine_queue_that_falls_silent_in_the_middle_of_a_batch_is_not_asked_again() {
+    // one call is refused for its size, two messages are taken alone
+    let faults = QueueFaults { largest_call: Some(1), silent_after: Some(3), ..QueueFaults::default() };
+    let (table, queue) = (healthy(), FakeSqs::new(faults, 1));
+    let handler = super::handler_of(&table, 49, Some(queue.quarantine()), |most| most / 2);
+    let handler = handler.with_memory(Memory::new(Some(64), 1));
+    let mut batch: Vec<Sent> = (0..5).map(|place| Sent::undecodable(&format!("bad{place}"), "%%%")).collect();
+    batch.extend((0..80).map(|number| noted(number, &"n".repeat(350_000))));
+    // in chunks of their own
+    (0..5).for_each(|place| batch.insert(20 + place * 10, Sent::undecodable(&format!("later{place}"), "%%%")));
+    let started = Instant::now();
+    let (returned, _) = invoke(&handler, &batch, "standard").await;
+    assert_eq!((returned.len(), queue.taken().len()), (8, 2), "{returned:?}");
+    assert!(started.elapsed() < Duration::from_secs(6), "{:?}", started.elapsed());
 }
 
 #[tokio::test(start_paused = true)]

@@ -305,15 +305,24 @@ fn faults(random: &mut Random, is_fifo: bool) -> Faults {
         panic: some(3),
         late: some(10),
         gateway_timeout: some(10),
+        reset_late: some(10),
+        refused: some(10),
     };
     // a standard queue has no order for what is late to break, and a message of it may overwrite anything
-    if is_fifo { faults } else { Faults { late: 0, gateway_timeout: 0, ..faults } }
+    if is_fifo { faults } else { Faults { late: 0, gateway_timeout: 0, reset_late: 0, ..faults } }
 }
 
 fn queue_faults(random: &mut Random) -> QueueFaults {
     let largest_call = random.percent(20).then_some(3);
     let mut some = |most: u64| if random.percent(40) { random.below(most) } else { 0 };
-    QueueFaults { failed: some(60), silent: some(30), refused: some(50), contradicted: some(20), largest_call }
+    QueueFaults {
+        failed: some(60),
+        silent: some(30),
+        refused: some(50),
+        contradicted: some(20),
+        largest_call,
+        silent_after: None,
+    }
 }
 
 async fn run_seeds(seeds: impl IntoIterator<Item = u64>, kind: Kind) {

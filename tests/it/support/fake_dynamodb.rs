@@ -3,7 +3,7 @@
 
 use super::random::Random;
 use avro_ingest::dynamodb::client::Client;
-use avro_ingest::transport::{HttpTransport, ResponseFuture, TransportError};
+use avro_ingest::transport::{Fate, HttpTransport, ResponseFuture, TransportError};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use bytes::Bytes;
@@ -27,6 +27,10 @@ pub struct Faults {
     pub reset_before: u64,
     /// The connection breaks after the write was applied.
     pub reset_after: u64,
+    /// There is no connection.
+    pub refused: u64,
+    /// The connection breaks, and the write is applied some seconds later.
+    pub reset_late: u64,
     /// The answer never comes; half of the time the write was applied.
     pub stall: u64,
     /// The answer never comes, and the write is applied some seconds later.
@@ -139,9 +143,17 @@ enum Fault {
     ResetBefore,
     ResetAfter,
     Stall { applied: bool },
-    Late { by: Duration, gateway: bool },
+    Refused,
+    Late { by: Duration, end: LateEnd },
     Malformed { text: &'static str, applied: bool },
     Panic,
+}
+
+/// How a call ends that is applied later.
+enum LateEnd {
+    Silent,
+    Gateway,
+    Reset,
 }
 
 impl FakeDynamoDb {
@@ -222,7 +234,7 @@ impl HttpTransport for FakeDynamoDb {
                 (fault, Duration::from_millis(1 + state.random.below(60)))
             };
             tokio::time::sleep(delay).await;
-            let reset = || TransportError { before_response: true, cause: "connection reset".into() };
+            let reset = || TransportError { fate: Fate::Broken, cause: "connection reset".into() };
             let apply = |unprocessed| table.0.lock().unwrap().apply(target, &body, unprocessed);
             match fault {
                 Fault::None => Ok(answer(apply(false))),
@@ -239,16 +251,18 @@ impl HttpTransport for FakeDynamoDb {
                     }
                     std::future::pending().await
                 }
-                Fault::Late { by: delay, gateway } => {
+                Fault::Refused => Err(TransportError { fate: Fate::NotSent, cause: "connection refused".into() }),
+                Fault::Late { by: delay, end } => {
                     let (table, target, body) = (table.clone(), target.to_owned(), body.clone());
                     tokio::spawn(async move {
                         tokio::time::sleep(delay).await;
                         table.0.lock().unwrap().apply(&target, &body, false);
                     });
-                    if gateway {
-                        return Ok(raw(504, "<html>gateway timeout</html>".to_owned()));
+                    match end {
+                        LateEnd::Silent => std::future::pending().await,
+                        LateEnd::Gateway => Ok(raw(504, "<html>gateway timeout</html>".to_owned())),
+                        LateEnd::Reset => Err(reset()),
                     }
-                    std::future::pending().await
                 }
                 Fault::Malformed { text, applied } => {
                     if applied {
@@ -337,11 +351,17 @@ impl State {
         if hit(faults.stall) {
             return Fault::Stall { applied: self.random.percent(50) };
         }
-        if hit(faults.late) {
-            return Fault::Late { by: Duration::from_millis(2_000 + self.random.below(10_000)), gateway: false };
+        if hit(faults.refused) {
+            return Fault::Refused;
         }
-        if hit(faults.gateway_timeout) {
-            return Fault::Late { by: Duration::from_millis(2_000 + self.random.below(10_000)), gateway: true };
+        for (percent, end) in [
+            (faults.late, LateEnd::Silent),
+            (faults.gateway_timeout, LateEnd::Gateway),
+            (faults.reset_late, LateEnd::Reset),
+        ] {
+            if hit(percent) {
+                return Fault::Late { by: Duration::from_millis(2_000 + self.random.below(10_000)), end };
+            }
         }
         if hit(faults.malformed) {
             let texts = ["", "{", "{}", "<html>", "null", "{\"UnprocessedItems\":{\"t\":[{}]}}"];

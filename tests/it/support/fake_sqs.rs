@@ -22,6 +22,8 @@ pub struct QueueFaults {
     pub failed: u64,
     /// Of calls: never answered, and nothing taken.
     pub silent: u64,
+    /// After so many calls none is answered.
+    pub silent_after: Option<usize>,
     /// Of messages: refused while their neighbours are taken.
     pub refused: u64,
     /// Of messages: said to be taken and refused, and not taken.
@@ -37,6 +39,7 @@ pub struct FakeSqs(Arc<Mutex<State>>);
 struct State {
     faults: QueueFaults,
     random: Random,
+    calls: usize,
     taken: Vec<Value>,
 }
 
@@ -48,7 +51,7 @@ impl fmt::Debug for FakeSqs {
 
 impl FakeSqs {
     pub fn new(faults: QueueFaults, seed: u64) -> Self {
-        Self(Arc::new(Mutex::new(State { faults, random: Random::new(seed), taken: Vec::new() })))
+        Self(Arc::new(Mutex::new(State { faults, random: Random::new(seed), calls: 0, taken: Vec::new() })))
     }
 
     /// What sends to this queue.
@@ -80,8 +83,10 @@ impl HttpTransport for FakeSqs {
             let body: Value = serde_json::from_slice(request.body()).expect("a JSON body");
             let entries = body["Entries"].as_array().expect("SendMessageBatch is the only call there is").clone();
             let (is_failed, is_silent) = {
-                let State { faults, random, .. } = &mut *queue.0.lock().unwrap();
-                (random.percent(faults.failed), random.percent(faults.silent))
+                let State { faults, random, calls, .. } = &mut *queue.0.lock().unwrap();
+                *calls += 1;
+                let is_over = faults.silent_after.is_some_and(|most| *calls > most);
+                (random.percent(faults.failed), random.percent(faults.silent) || is_over)
             };
             tokio::time::sleep(Duration::from_millis(5)).await;
             if is_silent {
@@ -96,7 +101,7 @@ impl HttpTransport for FakeSqs {
                 let error = json!({"__type": "com.amazonaws.sqs#InternalError", "message": "as told"});
                 return Ok(response(500, &error));
             }
-            let State { faults, random, taken } = &mut *queue.0.lock().unwrap();
+            let State { faults, random, taken, .. } = &mut *queue.0.lock().unwrap();
             let (mut successful, mut failed) = (Vec::new(), Vec::new());
             for entry in entries {
                 let is_contradicted = random.percent(faults.contradicted);

@@ -19,8 +19,9 @@ const DOUBTS_ARE_CERTAIN: usize = crate::dynamodb::batch::MAX_BATCH_ITEMS;
 
 impl RetryLoop<'_> {
     pub(super) fn on_completed(&mut self, CallEnd { job, result, latency }: CallEnd, now: Instant) {
-        let figures = &mut self.report.figures;
-        figures.latencies.push(latency);
+        if !matches!(result, Err(CallError::NotSent(_))) {
+            self.report.figures.latencies.push(latency);
+        }
         let Some(table) = job.items().first().and_then(|&index| self.item(index)).map(|item| item.table) else {
             return;
         };
@@ -38,16 +39,22 @@ impl RetryLoop<'_> {
                 };
                 self.retry(table, job, failure, throttle.name(), now);
             }
-            Err(CallError::Transient { connection, cause }) => {
+            Err(CallError::NotSent(cause)) => {
+                self.note(job.items(), &cause);
+                let due = now + self.backoff(Backoff::TRANSIENT, job.items());
+                self.delay(table, Waiting::Job(job), due);
+            }
+            Err(CallError::Broken(cause)) => {
+                let Some(job) = self.leave_ambiguous(job, &cause) else { return };
                 // a connection that died while the environment was frozen fails at once and costs one try
-                if connection && self.attempts_of(job.items()) <= 1 {
+                if self.attempts_of(job.items()) <= 1 {
                     self.note(job.items(), &cause);
                     self.delay(table, Waiting::Job(job), now);
                 } else {
-                    let job = if connection { self.leave_ambiguous(job, &cause) } else { Some(job) };
-                    job.into_iter().for_each(|job| self.retry(table, job, Failure::Other, &cause, now));
+                    self.retry(table, job, Failure::Other, &cause, now);
                 }
             }
+            Err(CallError::Transient(cause)) => self.retry(table, job, Failure::Other, &cause, now),
             Err(CallError::TimedOut(cause)) => {
                 let job = self.leave_ambiguous(job, &cause);
                 job.into_iter().for_each(|job| self.retry(table, job, Failure::Timeout, &cause, now));
