@@ -95,7 +95,7 @@ pub(super) enum Doubt {
 pub(super) struct TableQueue {
     /// Items that were never sent and go in batches.
     first: VecDeque<Index>,
-    /// Items, by message, that share no call with those of another message.
+    /// Items, by fate, that share a call only with those of the same fate.
     apart: VecDeque<(usize, VecDeque<Index>)>,
     /// Items that were never sent and go alone.
     conditional: VecDeque<Index>,
@@ -116,12 +116,12 @@ impl TableQueue {
         if is_conditional { self.conditional.push_back(index) } else { self.first.push_back(index) }
     }
 
-    /// An item of `message` that must not share the fate of another message's: a call without a response is not repeated for
-    /// it, so that a neighbour that never gets one would keep it from being written each time.
-    pub(super) fn push_apart(&mut self, index: Index, message: usize) {
+    /// An item that shares a call only with those of the same `fate`: a call without a response is not repeated for it, so
+    /// that a neighbour that never gets one would keep it from being written each time.
+    pub(super) fn push_apart(&mut self, index: Index, fate: usize) {
         match self.apart.back_mut() {
-            Some((last, items)) if *last == message => items.push_back(index),
-            _ => self.apart.push_back((message, VecDeque::from([index]))),
+            Some((last, items)) if *last == fate => items.push_back(index),
+            _ => self.apart.push_back((fate, VecDeque::from([index]))),
         }
     }
 

@@ -123,8 +123,9 @@ impl<'w> RetryLoop<'w> {
                 }
             }
             let (is_conditional, is_final) = (self.items.is_conditional(item), self.is_final_if_ambiguous(index));
+            let fate = self.fate(index);
             match self.tables.get_mut(item.table.index()) {
-                Some(queue) if is_final && !is_conditional => queue.push_apart(index, item.message),
+                Some(queue) if is_final && !is_conditional => queue.push_apart(index, fate),
                 Some(queue) => queue.push(index, is_conditional),
                 None => {}
             }
@@ -213,19 +214,17 @@ impl<'w> RetryLoop<'w> {
     fn requeue_due(&mut self, now: Instant) {
         while self.delayed.peek().is_some_and(|Reverse(delayed)| delayed.due <= now) {
             let Some(Reverse(Delayed { table, what, .. })) = self.delayed.pop() else { return };
-            let (apart, shared) = match &what {
+            let (apart, shared): (Vec<Index>, Vec<Index>) = match &what {
                 Waiting::Unprocessed(items) => items.iter().partition(|index| self.is_final_if_ambiguous(**index)),
                 Waiting::Job(_) => (Vec::new(), Vec::new()),
             };
-            let items = self.items.as_slice();
+            let apart: Vec<(Index, usize)> = apart.into_iter().map(|index| (index, self.fate(index))).collect();
             let Some(queue) = self.tables.get_mut(table.index()) else { continue };
             match what {
                 Waiting::Job(job) => queue.push_repeated(job),
                 Waiting::Unprocessed(_) => {
                     queue.push_unprocessed(shared);
-                    for index in apart {
-                        items.get(index).into_iter().for_each(|item| queue.push_apart(index, item.message));
-                    }
+                    apart.into_iter().for_each(|(index, fate)| queue.push_apart(index, fate));
                 }
             }
         }
@@ -276,6 +275,12 @@ impl<'w> RetryLoop<'w> {
         self.bytes_in_flight.insert(call.id(), bytes);
         let figures = &mut self.report.figures;
         figures.most_in_flight = figures.most_in_flight.max(self.calls.len());
+    }
+
+    /// Which items may fail together. In a FIFO queue those of a message: one of them that is not written returns it with what
+    /// is behind it in its group. Elsewhere other messages wait for this very item, or it stands for theirs, and for no other.
+    fn fate(&self, index: Index) -> usize {
+        if self.fifo.is_some() { self.item(index).map_or(index, |item| item.message) } else { index }
     }
 
     fn item(&self, index: Index) -> Option<&'w Item> {

@@ -296,6 +296,20 @@ async fn a_call_that_was_never_sent_is_made_again_in_the_order_of_its_group() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_an_unversioned_deletion_stands_for_does_not_wait_for_its_messages_other_items() {
+    let put = |message, id, version, note| Sent::single(message, write_of(Subject::Versioned, id, version, note));
+    let delete = |id: &str| Write { delete: true, version: None, ..write_of(Subject::Versioned, id, 0, "") };
+    let deletions = Sent::container("m1", Subject::Versioned, vec![delete("a"), delete("silent")]);
+    let batch =
+        [put("m0", "a", 1, "first"), deletions, put("m2", "a", 2, "last"), put("m3", "silent", 2, "never stored")];
+    let table = healthy();
+    table.stick("silent", StickyFault::Silent);
+    let (returned, _) = invoke(&handler(&table, 1), &batch, "standard").await;
+    assert_eq!(returned, BTreeSet::from(["m1".to_owned(), "m3".to_owned()]));
+    assert_eq!(state_of(table.item(ORDERS, &key("a")).as_ref()), Some((Some(2), "last".to_owned())));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_version_that_may_be_applied_late_is_not_followed_by_a_deletion_of_another_group() {
     let put = in_group(Sent::single("m0", write_of(Subject::Versioned, "a", 3, "late")), "g");
     let delete = Write { delete: true, ..write_of(Subject::Versioned, "a", 5, "") };
