@@ -218,7 +218,7 @@ impl Handler {
         };
         let decode = |message, position, encoder: &mut _| {
             // a panic leaves new ones behind
-            let mut own = std::mem::take(&mut buffers);
+            let mut own = std::mem::replace(&mut buffers, DecodeBuffers::bounded(most_bytes));
             let decoded = decode_message(&self.transcoder, message, position, encoder, &mut own);
             buffers = own;
             decoded

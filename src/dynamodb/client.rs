@@ -366,7 +366,7 @@ mod tests {
             let transport = Fake::succeeding();
             let client = transport.client(Lasting { hangs, ..Lasting::new(REFRESH_BEFORE / 2, 1) });
             for _ in 0..3 {
-                let call = tokio::time::timeout(Duration::from_secs(1), client.delete(Bytes::new()));
+                let call = timeout(Duration::from_secs(1), client.delete(Bytes::new()));
                 call.await.expect("no waiting for the source").unwrap();
                 tokio::task::yield_now().await;
             }
@@ -377,7 +377,7 @@ mod tests {
     async fn without_good_credentials_a_source_that_hangs_costs_a_limited_time() {
         let transport = Fake::succeeding();
         let client = transport.client(Lasting { hangs: true, ..Lasting::new(HOUR, 0) });
-        let call = tokio::time::timeout(Duration::from_secs(5), client.delete(Bytes::new()));
+        let call = timeout(Duration::from_secs(5), client.delete(Bytes::new()));
         assert!(matches!(call.await.unwrap(), Err(CallError::NotSent(_))));
         assert!(transport.requests().is_empty());
     }
@@ -394,7 +394,7 @@ mod tests {
                 let client = client.clone();
                 calls.spawn(async move { client.put(Bytes::new()).await });
             }
-            let ends = tokio::time::timeout(RESPONSE_TIMEOUT, calls.join_all()).await.expect("one wait for all");
+            let ends = timeout(RESPONSE_TIMEOUT, calls.join_all()).await.expect("one wait for all");
             assert!(ends.iter().all(|end| matches!(end, Err(CallError::NotSent(_)))), "{ends:?}");
             assert_eq!(loads.load(Ordering::Relaxed), round, "who comes later tries again");
         }
@@ -405,7 +405,7 @@ mod tests {
         let transport = Arc::new(Hanging);
         let credentials = SharedCredentialsProvider::new(Credentials::new("AKID", "secret", None, None, "test"));
         let client = Client::new(transport, credentials, "eu-central-1".into(), "https://dynamodb.example/").unwrap();
-        let call = tokio::time::timeout(RESPONSE_TIMEOUT + Duration::from_millis(10), client.put(Bytes::new()));
+        let call = timeout(RESPONSE_TIMEOUT + Duration::from_millis(10), client.put(Bytes::new()));
         assert!(matches!(call.await.expect("in time"), Err(CallError::TimedOut(_))));
     }
 

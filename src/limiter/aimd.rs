@@ -343,6 +343,26 @@ mod tests {
     }
 
     #[test]
+    fn one_failure_beside_a_late_call_takes_the_limit_no_lower_than_latency_does() {
+        let mut link = Link::at(4);
+        link.call(SERVED, SLOW);
+        assert_eq!(link.call(CallOutcome::Failed, QUICK), 4);
+    }
+
+    #[test]
+    fn what_a_window_bore_is_not_held_against_the_next() {
+        let mut link = Link::at(10);
+        for _ in 0..5 {
+            link.now += QUICK;
+            link.ended(CallOutcome::Failed, QUICK, 9);
+            for _ in 1..20 {
+                link.now += QUICK;
+                assert_eq!(link.ended(SERVED, QUICK, 9), 10);
+            }
+        }
+    }
+
+    #[test]
     fn the_first_call_after_a_pause_lifts_the_limit_once() {
         let mut link = Link::at(1);
         link.calls(19, SERVED, QUICK);

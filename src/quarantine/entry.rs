@@ -192,6 +192,8 @@ mod tests {
         assert_eq!(sizes(&[half, half - 1]), [2]);
         assert_eq!(sizes(&[half, half]), [2]);
         assert_eq!(sizes(&[half, half + 1]), [1, 1]);
+        let third = MAX_BATCH_BYTES / 3;
+        assert_eq!(sizes(&[third, third, third, third]), [3, 1]);
     }
 
     #[test]

@@ -214,6 +214,15 @@ fn fitting(entry: SendMessageBatchRequestEntry) -> Option<SendMessageBatchReques
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::outcome::Reason;
+    use crate::sqs::Event;
+    use crate::transport::{HttpTransport, ResponseFuture, sdk_http_client};
+    use aws_credential_types::Credentials;
+    use aws_credential_types::provider::SharedCredentialsProvider;
+    use aws_sdk_sqs::config::{BehaviorVersion, Region};
+    use bytes::Bytes;
+    use http::Request;
+    use std::sync::Arc;
 
     fn entry_of(body: usize, detail: usize) -> SendMessageBatchRequestEntry {
         let detail = aws_sdk_sqs::types::MessageAttributeValue::builder()
@@ -237,6 +246,39 @@ mod tests {
         assert_eq!(fits(MAX_BATCH_BYTES - 99 - overhead), Some(MAX_BATCH_BYTES - 99 - overhead), "without its detail");
         assert_eq!(fits(MAX_BATCH_BYTES), Some(MAX_BATCH_BYTES));
         assert_eq!(fits(MAX_BATCH_BYTES + 1), None, "what no queue takes is returned");
+    }
+
+    /// A queue that never responds.
+    #[derive(Debug)]
+    struct Silent;
+
+    impl HttpTransport for Silent {
+        fn send(&self, _: Request<Bytes>) -> ResponseFuture {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_the_deadline_cuts_short_does_not_make_the_queue_a_silent_one() {
+        let config = aws_sdk_sqs::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .http_client(sdk_http_client(Arc::new(Silent)))
+            .region(Region::new("us-east-1"))
+            .credentials_provider(SharedCredentialsProvider::new(Credentials::new(
+                "AKID", "secret", None, None, "test",
+            )));
+        let quarantine = Quarantine::new(Client::from_conf(config.build()), "http://sqs.invalid/1/q".into());
+        let event = Event::parse(br#"{"Records": [{"messageId": "m", "body": "%"}]}"#).unwrap();
+        let rejection = Rejection::new(Reason::InvalidBase64, &"no base64");
+        let rejected = Rejected { position: 0, message: &event.messages[0], rejection: &rejection, subject: None };
+        for (time, is_reached) in [(CALL_TIMEOUT / 2, true), (CALL_TIMEOUT, true), (2 * CALL_TIMEOUT, false)] {
+            let mut of_event = quarantine.of_event();
+            let started = clock::now();
+            let taken = of_event.send(std::slice::from_ref(&rejected), started + time).await;
+            assert!(taken.is_empty());
+            assert_eq!(of_event.is_reached, is_reached, "{time:?}");
+            assert!(clock::now() <= started + time.min(CALL_TIMEOUT) + Duration::from_millis(1));
+        }
     }
 
     #[test]

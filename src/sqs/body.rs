@@ -325,6 +325,13 @@ mod tests {
     }
 
     #[test]
+    fn a_notification_of_attributes_alone_may_be_empty() {
+        let body = json!({"Type": "Notification", "Message": " ", "MessageAttributes": {
+            "avro": {"Type": "Binary", "Value": "AwQ="}}});
+        assert_binary(json!({"body": body.to_string()}), &[3, 4]);
+    }
+
+    #[test]
     fn the_messages_own_attributes_come_before_the_envelopes() {
         let body = json!({"Type": "Notification", "Message": "AQI=", "MessageAttributes": {
             "schema": {"Type": "String", "Value": "theirs"}, "avro": {"Type": "Binary", "Value": "AwQ="}}});

@@ -118,6 +118,23 @@ fn bodies_of_other_implementations_become_the_items_they_say() {
 }
 
 #[test]
+fn a_body_inflates_to_no_more_than_its_buffers_may_hold() {
+    let mut transcoders = Transcoders::default();
+    let mut interrupted = 0;
+    for case in cases("bodies.jsonl").iter().filter(|case| case["name"].as_str().unwrap().contains("/deflate/orders")) {
+        let transcoder = transcoders.allowing(case["wire_format"].as_str().unwrap());
+        let event = json!({"Records": [{"messageId": "m", "body": case["body"]}]}).to_string();
+        let event = Event::parse(event.as_bytes()).unwrap();
+        let mut encoder = transcoder.encoder(Duration::ZERO, 0);
+        let buffers = &mut DecodeBuffers::bounded(1);
+        let decoded = decode_message(transcoder, &event.messages[0], 0, &mut encoder, buffers);
+        assert!(matches!(decoded, Err(Undecoded::Interrupted(_))), "{}", case["name"]);
+        interrupted += 1;
+    }
+    assert!(interrupted > 0);
+}
+
+#[test]
 fn a_body_may_be_spelled_in_many_ways() {
     check("envelopes.jsonl", 5);
 }

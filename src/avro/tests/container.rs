@@ -198,6 +198,15 @@ fn a_message_inflates_to_no_more_than_its_events_share_of_memory() {
         let interrupted = read(&input, data.len() / 2);
         assert!(matches!(interrupted, Err(Undecoded::Interrupted(Interruption::Memory))), "it may fit another event");
     }
+    // in an event of its own it would be no smaller
+    let limits = Limits { max_inflated_bytes: data.len() / 2, ..Limits::default() };
+    let limited = parse(&[("z/1", &with_id)]).unwrap().compile(Options { limits, ..options(&formats) }).unwrap();
+    let read_limited =
+        |share| limited.decode(&binary(&container), &mut Scratch::bounded(share), &mut Records::default());
+    for share in [data.len() / 2, data.len()] {
+        let Err(Undecoded::Rejected(error)) = read_limited(share) else { panic!("it is rejected") };
+        assert_eq!(error.reason(), Reason::LimitExceeded);
+    }
     // no event leaves less than a body of JSON can become
     let Err(Undecoded::Rejected(error)) = read(&json, data.len() / 2) else { panic!("it is rejected") };
     assert_eq!(error.reason(), Reason::LimitExceeded);

@@ -907,10 +907,22 @@ mod tests {
             );
         }
         let property = json!({"partitionKey": "id"});
-        for value in [&(|e: &mut ItemEncoder<'_>| e.null()) as Step<'_>, &|e| e.boolean(true), &|e| {
-            e.array_start().and_then(|()| e.array_end())
-        }] {
-            assert!(matches!(encode(property.clone(), Operation::Put, &[("id", value)]), Err(ItemError::Key { .. })));
+        let list: Step<'_> = &|e| {
+            e.array_start()?;
+            // what it holds is no key either
+            e.string("k")?;
+            e.array_end()
+        };
+        let other = "is no string, number or binary";
+        for (value, expected) in [
+            (&(|e: &mut ItemEncoder<'_>| e.null()) as Step<'_>, "is null"),
+            (&|e| e.boolean(true), other),
+            (list, other),
+        ] {
+            let Err(ItemError::Key { problem, .. }) = encode(property.clone(), Operation::Put, &[("id", value)]) else {
+                panic!("{expected}")
+            };
+            assert_eq!(problem, expected);
         }
         assert!(matches!(encode(property, Operation::Put, &[]), Err(ItemError::Key { problem: "is missing", .. })));
     }
@@ -921,6 +933,25 @@ mod tests {
         // message_id + m1, processed_at + a number, data + a map of one element, note
         let rest = (10 + 2) + (12 + LEAST_NUMBER_BYTES) + (4 + COLLECTION_OVERHEAD + ELEMENT_OVERHEAD) + 4;
         assert!(item(MAX_ITEM_BYTES - rest - 1).is_ok());
+        assert!(item(MAX_ITEM_BYTES - rest).is_ok());
+        let error = item(MAX_ITEM_BYTES - rest + 1).unwrap_err();
+        assert_eq!(error, ItemError::TooLarge { bytes: MAX_ITEM_BYTES + 1, limit: MAX_ITEM_BYTES });
+    }
+
+    #[test]
+    fn attributes_and_a_key_beside_its_field_count_towards_the_size() {
+        let property = json!({"partitionKey": {"attribute": "pk", "field": "id"}, "layout": "attributes"});
+        let item = |length: usize| {
+            let record: Step<'_> = &|e| {
+                e.record_start()?;
+                e.field(&Name::new("inner"))?;
+                e.string(&"x".repeat(length))?;
+                e.record_end()
+            };
+            encode(property.clone(), Operation::Put, &[("id", &|e| e.string("key")), ("note", record)])
+        };
+        // pk, id, processed_at + a number, note + a map of one element, inner
+        let rest = (2 + 3) + (2 + 3) + (12 + LEAST_NUMBER_BYTES) + 4 + (COLLECTION_OVERHEAD + ELEMENT_OVERHEAD) + 5;
         assert!(item(MAX_ITEM_BYTES - rest).is_ok());
         let error = item(MAX_ITEM_BYTES - rest + 1).unwrap_err();
         assert_eq!(error, ItemError::TooLarge { bytes: MAX_ITEM_BYTES + 1, limit: MAX_ITEM_BYTES });

@@ -646,6 +646,16 @@ async fn cargo_lambda_watch_gives_a_url_as_its_address_and_a_duration_as_its_dea
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_runtime_api_that_makes_no_sense_ends_the_process_with_an_error() {
+    let database = database().await;
+    let api = RuntimeApi::start("soon", 0).await;
+    let process = Process::start(&api.address().to_string(), &settings(&database).environment);
+    api.submit(&event("orders.json"));
+    let (success, output) = process.ended().await;
+    assert!(!success && output.contains("ERROR"), "{output}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_end_of_the_runtime_api_is_no_error() {
     let database = database().await;
     let mut api = RuntimeApi::start("9999999999999", 0).await;
