@@ -62,7 +62,7 @@ macro_rules! metrics {
 metrics! {
     MessagesReceived: Count = |i| one(i.ledger.received as f64), "messages of the event batch";
     MessagesStored: Count = |i| count(i.ledger.stored), "messages whose every item is in its table";
-    MessagesSuperseded: Count = |i| count(i.ledger.superseded), "messages overtaken by a later message with the same key";
+    MessagesSuperseded: Count = |i| count(i.ledger.superseded), "messages overtaken by a later one of the batch, a newer version or, with `write: create`, an item that is there";
     MessagesQuarantined: Count = |i| count(i.ledger.quarantined), "rejected messages the quarantine queue accepted";
     MessagesReturned: Count = |i| count(i.ledger.returned), "messages given back to SQS as batch item failures";
     MessagesFailed: Count = |i| count(i.ledger.quarantined + i.ledger.returned), "messages quarantined or returned, for the alarm";
