@@ -90,7 +90,11 @@ impl fmt::Display for Figures<'_> {
         line("sent", sent, "messages")?;
         line("received", &summary.count("MessagesReceived"), "deliveries, redeliveries among them")?;
         line("stored", &summary.count("MessagesStored"), "")?;
-        line("superseded", &summary.count("MessagesSuperseded"), "by a later message of the batch with the same key, or what was there")?;
+        line(
+            "superseded",
+            &summary.count("MessagesSuperseded"),
+            "by a later message of the batch with the same key, or what was there",
+        )?;
         line("returned", &summary.count("MessagesReturned"), "to the queue")?;
         line("redeliveries", &totals.redelivered, "")?;
         line("dead-lettered", &totals.dead_lettered, "")?;

@@ -182,7 +182,13 @@ async fn the_reasons_of_throttles_are_counted_apart() {
 
 #[tokio::test(start_paused = true)]
 async fn what_fails_again_and_again_is_sent_ever_less_often() {
-    for fault in [StickyFault::Throttled, StickyFault::ServerError, StickyFault::Reset, StickyFault::Unprocessed] {
+    for fault in [
+        StickyFault::Throttled,
+        StickyFault::ServerError,
+        StickyFault::Reset,
+        StickyFault::Refused,
+        StickyFault::Unprocessed,
+    ] {
         let table = healthy();
         table.stick("o0", fault);
         let (returned, figures) = invoke(&handler(&table, 1), &[good(0)], "standard").await;

@@ -68,6 +68,8 @@ pub enum StickyFault {
     KeyMismatch,
     /// The connection breaks before the write is applied.
     Reset,
+    /// There is no connection.
+    Refused,
     /// The item alone comes back unprocessed.
     Unprocessed,
 }
@@ -96,6 +98,7 @@ impl StickyFault {
                 Fault::Answer(status, body.to_string())
             }
             Self::Reset => Fault::ResetBefore,
+            Self::Refused => Fault::Refused,
             Self::Unprocessed => Fault::None,
             Self::Html413 => Fault::Answer(413, "<html>too large</html>".to_owned()),
         }
