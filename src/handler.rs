@@ -203,15 +203,23 @@ impl Handler {
         let mut encoder =
             self.transcoder.encoder(now, payload_bytes.min(most_bytes)).within(most_bytes).until(&is_over);
         let mut buffers = DecodeBuffers::bounded(most_bytes);
-        let too_large = |message: &Message<'_>| {
+        // The others' bodies take memory too: without them it may have place, and they must not have it rejected. Nothing is
+        // written while it is decoded for that, and so there is the memory for it.
+        let fits_alone = |message: &Message<'_>, position| {
+            let own_bytes = self.memory.chunk_bytes(message.original_body().map_or(0, str::len));
+            let mut encoder = self.transcoder.encoder(now, 0).within(own_bytes).until(&is_over);
+            let mut buffers = DecodeBuffers::bounded(own_bytes);
+            let decode = || decode_message(&self.transcoder, message, position, &mut encoder, &mut buffers);
+            let is_out_of_memory = |decoded| matches!(decoded, Err(Undecoded::Interrupted(Interruption::Memory)));
+            own_bytes > most_bytes && !catch_unwind(AssertUnwindSafe(decode)).is_ok_and(is_out_of_memory)
+        };
+        let too_large = |message: &Message<'_>, position| {
             let (most, memory) = (most_bytes >> 20, self.memory.megabytes());
             let detail = format!(
                 "its items take more than {most} MiB, the share of the function's {memory} MB of memory that they may take: \
                  raise MemoryMegabytes"
             );
-            let own_bytes = message.original_body().map_or(0, str::len);
-            // the others' bodies take memory too: without them it may have place, and they must not have it rejected
-            if event.messages.len() > 1 && self.memory.chunk_bytes(own_bytes) > most_bytes {
+            if fits_alone(message, position) {
                 return Cause::Unfinished(detail.into());
             }
             Cause::Rejected(Rejection { reason: Reason::LimitExceeded, detail: detail.into() })
@@ -250,13 +258,15 @@ impl Handler {
         let in_groups: Option<HashSet<usize>> =
             groups.as_ref().map(|groups| groups.iter().flatten().copied().collect());
         let rejected: Vec<usize> = positions.clone().collect();
+        let mut open = std::mem::take(&mut progress.open_keys);
         let writing = async {
             let started = clock::now();
-            (self.writer.write(&items, groups.as_deref(), writes_end).await, clock::now() - started)
+            (self.writer.write(&items, groups.as_deref(), &mut open, writes_end).await, clock::now() - started)
         };
         // what is rejected by now must not wait for the writes, which may take until the deadline
         let ((report, write_time), taken) =
             tokio::join!(writing, self.quarantine(quarantine.as_deref_mut(), event, progress, &rejected, deadline));
+        progress.open_keys = open;
         progress.write_time += write_time;
         let is_written = |position: usize| in_groups.as_ref().is_none_or(|among| among.contains(&position));
         let refused = progress.written(&items, report, is_written);
@@ -332,7 +342,7 @@ fn decode_chunk<'e>(
     encoder: &mut ItemEncoder<'e>,
     progress: &mut Progress,
     mut decode: impl FnMut(&'e Message<'e>, usize, &mut ItemEncoder<'e>) -> Result<Decoded, Undecoded<Rejection>>,
-    too_large: impl Fn(&Message<'e>) -> Cause,
+    too_large: impl Fn(&'e Message<'e>, usize) -> Cause,
 ) -> usize {
     for (position, message) in messages.iter().enumerate().skip(from) {
         if is_over_before(position) {
@@ -345,7 +355,7 @@ fn decode_chunk<'e>(
             }
             Ok(Err(Undecoded::Rejected(rejection))) => Cause::Rejected(rejection),
             Ok(Err(Undecoded::Interrupted(Interruption::Deadline))) => return position,
-            Ok(Err(Undecoded::Interrupted(Interruption::Memory))) if encoder.is_empty() => too_large(message),
+            Ok(Err(Undecoded::Interrupted(Interruption::Memory))) if encoder.is_empty() => too_large(message, position),
             Ok(Err(Undecoded::Interrupted(Interruption::Memory))) => return position,
             Err(_) => {
                 encoder.discard_message(position);
@@ -456,7 +466,7 @@ mod tests {
             encode(encoder, records).unwrap();
             Ok(Decoded { format: WireFormat::Container, subject: SubjectId(0), version: None, records })
         };
-        let end = decode_chunk(&event.messages, 0, |_| false, &mut encoder, &mut progress, decode, |_| unreachable!());
+        let end = decode_chunk(&event.messages, 0, |_| false, &mut encoder, &mut progress, decode, |_, _| unreachable!());
         assert_eq!(end, fakes.len());
         let items = encoder.finish_event();
         (items.as_slice().iter().map(|item| item.message).collect(), progress)

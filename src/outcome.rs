@@ -22,6 +22,8 @@ pub enum Outcome {
 pub enum Cause {
     /// It is not known to be stored. The last thing that stood in its way says why.
     Unfinished(Cow<'static, str>),
+    /// The same, and a write of it that got no response may yet be applied.
+    Unanswered(Cow<'static, str>),
     /// No retry can help and no quarantine queue has taken it: it moves to the dead-letter queue in the end.
     Rejected(Rejection),
     /// The database would not take it now.

@@ -4,7 +4,7 @@
 
 use crate::avro::Decoded;
 use crate::dynamodb::item::Items;
-use crate::dynamodb::writer::{WriteFigures, WriteOutcome, WriteReport};
+use crate::dynamodb::writer::{OpenKeys, WriteFigures, WriteOutcome, WriteReport};
 use crate::outcome::{Cause, Evidence, Ledger, Outcome, Reason, Rejection};
 use crate::record::SubjectId;
 use std::ops::Range;
@@ -30,6 +30,8 @@ pub(crate) struct Progress {
     pub(crate) figures: WriteFigures,
     /// A cause an operator must fix, if there was one.
     pub(crate) fatal: Option<Box<str>>,
+    /// The keys that later chunks leave alone.
+    pub(crate) open_keys: OpenKeys,
     pub(crate) decode_time: Duration,
     pub(crate) write_time: Duration,
     evidence: Evidence,
@@ -43,6 +45,7 @@ impl Progress {
             records: vec![0; subjects],
             figures: WriteFigures::default(),
             fatal: None,
+            open_keys: OpenKeys::default(),
             decode_time: Duration::ZERO,
             write_time: Duration::ZERO,
             evidence: Evidence::of(messages),
@@ -133,8 +136,14 @@ fn add_up<'a>(ends: impl Iterator<Item = &'a WriteOutcome>) -> Outcome {
     let (mut stored, mut rejection, mut refusal, mut unfinished) = (false, None, None, None);
     for end in ends {
         match end {
-            WriteOutcome::Unfinished(cause) => unfinished = Some(Cause::Unfinished(cause.clone())),
-            WriteOutcome::Blocked => unfinished = Some(Cause::Blocked),
+            // what may yet be applied must not be forgotten beside what is only unfinished
+            WriteOutcome::Unanswered(cause) => unfinished = Some(Cause::Unanswered(cause.clone())),
+            WriteOutcome::Unfinished(cause) => {
+                unfinished.get_or_insert_with(|| Cause::Unfinished(cause.clone()));
+            }
+            WriteOutcome::Blocked => {
+                unfinished.get_or_insert(Cause::Blocked);
+            }
             WriteOutcome::Stored => stored = true,
             WriteOutcome::Superseded => {}
             WriteOutcome::Rejected(said) => rejection = Some(said),

@@ -63,7 +63,9 @@ pub(crate) fn log_failures(event: &Event<'_>, outcomes: &[Outcome], context: &Co
             Outcome::Quarantined(rejection) => log_rejected(message, "quarantined", rejection, context),
             Outcome::Returned(Cause::Rejected(rejection)) => log_rejected(message, "returned", rejection, context),
             Outcome::Returned(Cause::Refused(cause)) => causes.add("refused", cause, message),
-            Outcome::Returned(Cause::Unfinished(cause)) => causes.add("unfinished", cause, message),
+            Outcome::Returned(Cause::Unfinished(cause) | Cause::Unanswered(cause)) => {
+                causes.add("unfinished", cause, message);
+            }
             Outcome::Returned(Cause::Blocked) => {
                 causes.add("blocked", "a message before it in its group was returned", message);
             }

@@ -60,8 +60,8 @@ pub struct TransportError {
 pub enum Fate {
     /// There was no connection: it was not sent.
     NotSent,
-    /// The connection broke before a response began, as one does that died while the environment was frozen. It may have
-    /// arrived, and may still be carried out.
+    /// The connection broke before a response said anything, as one does that died while the environment was frozen. The request
+    /// may have arrived, and may still be carried out.
     Broken,
     /// A response came to no end in time. It may still be carried out.
     TimedOut,
@@ -133,7 +133,9 @@ impl HttpTransport for ConnectionPool {
                     .map_err(|error| failed(if error.is_connect() { Fate::NotSent } else { Fate::Broken }, &error));
                 let (head, body) = response?.into_parts();
                 let body = Limited::new(body, most).collect().await;
-                let body = body.map_err(|error| failed(Fate::Answered, error.as_ref()))?;
+                // an error of a server that says no more may be a gateway's
+                let fate = if head.status.is_server_error() { Fate::Broken } else { Fate::Answered };
+                let body = body.map_err(|error| failed(fate, error.as_ref()))?;
                 Ok(Response::from_parts(head, body.to_bytes()))
             };
             timeout(limit, whole).await.unwrap_or_else(|_| {
@@ -268,6 +270,7 @@ mod tests {
     async fn an_error_says_what_may_have_become_of_the_request() {
         let refusing = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
         let (broken, half) = (closing("").await, closing("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf").await);
+        let gateway = closing("HTTP/1.1 504 Gateway Timeout\r\ncontent-length: 100\r\n\r\nhalf").await;
         let silent = server("").await;
         for (url, fate) in [
             (format!("http://{refusing}/"), Fate::NotSent),
@@ -275,6 +278,7 @@ mod tests {
             (format!("http://{broken}/"), Fate::Broken),
             (format!("http://{silent}/"), Fate::TimedOut),
             (format!("http://{half}/"), Fate::Answered),
+            (format!("http://{gateway}/"), Fate::Broken),
         ] {
             let error = get(&url).await.unwrap_err();
             assert_eq!(error.fate, fate, "{error}");

@@ -97,6 +97,13 @@ impl Client {
         }
     }
 
+    /// Loads credentials, if there are none that last. A call has them then, and its time is its own.
+    pub(crate) async fn ready(&self) -> Result<(), CallError> {
+        let now = shifted(clock::since_epoch(), self.0.clock_offset.load(Ordering::Relaxed));
+        self.0.credentials.provide(now).await?;
+        Ok(())
+    }
+
     /// Sends a signed request and returns what a success says. One whose signature is refused is sent once more, if there
     /// are other credentials by then or our clock was wrong.
     async fn post(&self, target: &'static str, body: Bytes) -> Result<Bytes, CallError> {

@@ -243,8 +243,9 @@ pub(super) fn refusal(status: u16, error_type: Option<&str>, body: &[u8]) -> Cal
     let code = error_code(error_type, &body);
     let said = || -> Box<str> { error_text::of_refusal(code, text(&["message", "Message"])).into() };
     match code {
-        // something between us and DynamoDB answered, which has lost sight of the call
-        "" if matches!(status, 502 | 504) => {
+        // something between us and DynamoDB answered, which has lost sight of the call, whatever it calls that
+        _ if matches!(status, 502 | 504) => CallError::TimedOut(format!("status {status} of a gateway").into()),
+        "" if status >= 500 && status != 503 => {
             CallError::TimedOut(format!("status {status} without an error code").into())
         }
         // or has not let it pass
@@ -404,10 +405,14 @@ mod tests {
             CallError::transient("InternalServerError: no message")
         );
         assert_eq!(refusal(503, None, b"<html>busy</html>"), CallError::transient("status 503 without an error code"));
+        let may_be_applied_yet =
+            |status, named, body: &[u8]| matches!(refusal(status, named, body), CallError::TimedOut(_));
         for status in [502, 504] {
-            let cause = format!("status {status} without an error code").into();
-            assert_eq!(refusal(status, None, b"<html>"), CallError::TimedOut(cause), "it may be applied yet");
+            assert!(may_be_applied_yet(status, None, b"<html>"));
+            assert!(may_be_applied_yet(status, Some("InternalServerErrorException"), b"{}"));
+            assert!(may_be_applied_yet(status, None, br#"{"__type":"InternalServerError"}"#));
         }
+        assert!(may_be_applied_yet(500, None, b"<html>"));
         assert_eq!(refusal(404, None, b""), CallError::transient("status 404 without an error code"));
     }
 

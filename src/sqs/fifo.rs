@@ -63,7 +63,10 @@ impl<'e> BlockedGroups<'e> {
 }
 
 fn may_come_again(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Returned(Cause::Unfinished(_) | Cause::Refused(_) | Cause::Blocked))
+    matches!(
+        outcome,
+        Outcome::Returned(Cause::Unfinished(_) | Cause::Unanswered(_) | Cause::Refused(_) | Cause::Blocked)
+    )
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use crate::outcome::{Cause, Outcome};
 use crate::sqs::{Event, Message};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 /// The longest delay. A table that was down for a day is found again within it.
@@ -29,7 +29,9 @@ pub fn after(first: Duration, receive_count: u32, jitter: impl FnOnce(Duration) 
 
 /// The delays of the returned messages of an event, in its order. What time may cure waits; what is rejected comes back at once,
 /// so that it is soon dead-lettered, unless a quarantine queue `quarantines` it as soon as that can be reached. The messages of
-/// a FIFO group wait as long as the first of them that time may cure: they are delivered together, in their order.
+/// a FIFO group wait as long as the first of them that time may cure: they are delivered together, in their order. A group of
+/// which a write got no response has no delay here, but the queue's own visibility timeout, which outlasts any call: soon
+/// repeated, the write and what follows it could be done before the first one is applied.
 pub(super) fn delays(
     event: &Event<'_>,
     outcomes: &[Outcome],
@@ -42,10 +44,16 @@ pub(super) fn delays(
         let at_once = matches!(cause, Cause::Rejected(_)) && !quarantines && receives <= RECEIVES_AT_ONCE;
         (!at_once).then(|| whole_seconds(after(first, receives, &jitter)))
     };
+    let is_unanswered = |outcome: &Outcome| matches!(outcome, Outcome::Returned(Cause::Unanswered(_)));
+    let unanswered = event.messages.iter().zip(outcomes).filter(|(_, outcome)| event.fifo && is_unanswered(outcome));
+    let unanswered: HashSet<Option<&str>> = unanswered.map(|(message, _)| message.group.as_deref()).collect();
     let mut of_groups: HashMap<Option<&str>, u32> = HashMap::new();
     let mut delays = Vec::new();
     for (position, (message, outcome)) in event.messages.iter().zip(outcomes).enumerate() {
         let Outcome::Returned(cause) = outcome else { continue };
+        if unanswered.contains(&message.group.as_deref()) {
+            continue;
+        }
         let delay = delay(message, cause);
         if let (true, Some(seconds)) = (event.fifo, delay) {
             of_groups.entry(message.group.as_deref()).or_insert(seconds);
@@ -134,6 +142,20 @@ mod tests {
     fn a_rejected_message_of_a_queue_that_never_dead_letters_it_waits_at_last() {
         let seconds = |receives| delays_of("orders", &[("a", receives, rejected())], false)[0].1;
         assert_eq!([11, 12, 13].map(seconds), [0, 0, 900]);
+    }
+
+    #[test]
+    fn a_group_whose_write_may_be_applied_yet_has_no_delay_and_other_groups_have_theirs() {
+        let unanswered = || Outcome::Returned(Cause::Unanswered("".into()));
+        let messages = [
+            ("a", 1, unfinished()),
+            ("b", 1, unfinished()),
+            ("a", 1, unanswered()),
+            ("a", 1, Outcome::Returned(Cause::Blocked)),
+            ("b", 1, Outcome::Returned(Cause::Blocked)),
+        ];
+        assert_eq!(delays_of("orders.fifo", &messages, false), [(1, 1), (4, 1)]);
+        assert_eq!(delays_of("orders", &messages, false).len(), 5, "without order it may come back");
     }
 
     #[test]

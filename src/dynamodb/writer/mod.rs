@@ -19,11 +19,13 @@
 
 mod backoff;
 mod delayed;
+mod open_keys;
 mod order;
 mod queue;
 mod report;
 mod retry;
 
+pub(crate) use open_keys::OpenKeys;
 pub(crate) use order::Group;
 pub use report::{WriteFigures, WriteOutcome, WriteReport};
 
@@ -109,9 +111,16 @@ impl Writer {
     }
 
     /// Writes `items`, all but the last of each key, and returns when each has its end or the time is over. Those of a
-    /// FIFO queue go in the order of its `groups`; items of messages that are in no group are left unfinished.
-    pub(crate) async fn write(&self, items: &Arc<Items>, groups: Option<&[Group]>, time: WriteTime) -> WriteReport {
-        RetryLoop::new(self, items, groups, time).finish().await
+    /// FIFO queue go in the order of its `groups`; items of messages that are in no group are left unfinished, and so are those
+    /// whose key is `open`. The keys that are open then are added to it.
+    pub(crate) async fn write(
+        &self,
+        items: &Arc<Items>,
+        groups: Option<&[Group]>,
+        open: &mut OpenKeys,
+        time: WriteTime,
+    ) -> WriteReport {
+        RetryLoop::new(self, items, groups, open, time).finish().await
     }
 
     fn table(&self, table: TableId) -> &str {
@@ -131,30 +140,16 @@ impl Writer {
     }
 
     async fn call(self, job: Job, items: Arc<Items>, permit: Permit, deadline: Instant) -> CallEnd {
+        let ready = timeout_at(deadline, self.client.ready()).await;
+        if let Err(error) =
+            ready.unwrap_or_else(|_| Err(CallError::NotSent("no credentials before the deadline".into())))
+        {
+            drop(permit);
+            return CallEnd { job, result: Err(error), latency: None };
+        }
         let started = clock::now();
-        let response = async {
-            match &job.write {
-                JobWrite::Batch(batch) => {
-                    let table = batch.table();
-                    let body = Bytes::from(batch.body(&items, self.table(table)));
-                    self.client.batch_write(body, &self.mappings_of(table).collect::<Vec<_>>()).await
-                }
-                JobWrite::Conditional(index) => {
-                    let item = items.as_slice().get(*index);
-                    let mapping =
-                        item.and_then(|item| Some((item, &self.mappings.get(usize::from(item.subject.0))?.1)));
-                    let Some((item, mapping)) = mapping else { return Err(CallError::Invalid("no such item".into())) };
-                    let body = Bytes::from(conditional_body(&items, item, mapping));
-                    let result = match item.operation {
-                        Operation::Put => self.client.put(body).await,
-                        Operation::Delete => self.client.delete(body).await,
-                    };
-                    proven(result, &items, item, mapping)
-                }
-            }
-        };
         let late = || Err(CallError::TimedOut("no response before the deadline".into()));
-        let result = timeout_at(deadline, response).await.unwrap_or_else(|_| late());
+        let result = timeout_at(deadline, self.send(&job, &items)).await.unwrap_or_else(|_| late());
         let now = clock::now();
         let latency = now - started;
         match call_outcome(&job, &result) {
@@ -163,7 +158,29 @@ impl Writer {
             Some(outcome) => permit.record(outcome, latency, now),
             None => drop(permit),
         }
-        CallEnd { job, result, latency }
+        let is_sent = !matches!(result, Err(CallError::NotSent(_)));
+        CallEnd { job, result, latency: is_sent.then_some(latency) }
+    }
+
+    async fn send(&self, job: &Job, items: &Items) -> Result<WriteResponse, CallError> {
+        match &job.write {
+            JobWrite::Batch(batch) => {
+                let table = batch.table();
+                let body = Bytes::from(batch.body(items, self.table(table)));
+                self.client.batch_write(body, &self.mappings_of(table).collect::<Vec<_>>()).await
+            }
+            JobWrite::Conditional(index) => {
+                let item = items.as_slice().get(*index);
+                let mapping = item.and_then(|item| Some((item, &self.mappings.get(usize::from(item.subject.0))?.1)));
+                let Some((item, mapping)) = mapping else { return Err(CallError::Invalid("no such item".into())) };
+                let body = Bytes::from(conditional_body(items, item, mapping));
+                let result = match item.operation {
+                    Operation::Put => self.client.put(body).await,
+                    Operation::Delete => self.client.delete(body).await,
+                };
+                proven(result, items, item, mapping)
+            }
+        }
     }
 }
 
@@ -196,7 +213,8 @@ fn call_outcome(job: &Job, result: &Result<WriteResponse, CallError>) -> Option<
 struct CallEnd {
     job: Job,
     result: Result<WriteResponse, CallError>,
-    latency: Duration,
+    /// None if nothing was sent.
+    latency: Option<Duration>,
 }
 
 #[cfg(test)]
@@ -206,7 +224,7 @@ mod tests {
     #[test]
     fn what_ends_a_call_is_the_tables_load_only_if_it_is_not_the_items_or_the_networks() {
         let failed_after = |failures, is_part, error| {
-            call_outcome(&Job { write: JobWrite::Conditional(0), failures, is_part }, &Err(error))
+            call_outcome(&Job { failures, is_part, ..Job::new(JobWrite::Conditional(0)) }, &Err(error))
         };
         let silent = || CallError::TimedOut("no response in time".into());
         for first in [silent(), CallError::transient("500")] {

@@ -18,6 +18,8 @@ pub(super) struct Job {
     pub(super) failures: u8,
     /// It is a part of a call that failed.
     pub(super) is_part: bool,
+    /// How often it could not be sent.
+    pub(super) unsent: u8,
 }
 
 /// What a call carries.
@@ -40,7 +42,7 @@ pub(super) enum Failure {
 
 impl Job {
     pub(super) fn new(write: JobWrite) -> Self {
-        Self { write, failures: 0, is_part: false }
+        Self { write, failures: 0, is_part: false, unsent: 0 }
     }
 
     pub(super) fn items(&self) -> &[Index] {
@@ -63,7 +65,7 @@ impl Job {
     /// Its halves. `None` if an item stands alone.
     pub(super) fn halves(&self) -> Option<[Self; 2]> {
         let JobWrite::Batch(batch) = &self.write else { return None };
-        Some(batch.halves()?.map(|half| Self { write: JobWrite::Batch(half), failures: 0, is_part: true }))
+        Some(batch.halves()?.map(|half| Self { write: JobWrite::Batch(half), failures: 0, is_part: true, unsent: 0 }))
     }
 
     /// What to send after it failed again: itself, or its halves.

@@ -9,13 +9,14 @@ use super::backoff::Backoff;
 use super::delayed::{Delayed, Waiting};
 use super::order::{Group, GroupOrder, lets_pass};
 use super::queue::TableQueue;
-use super::{CallEnd, PATIENCE, WriteOutcome, WriteReport, WriteTime, Writer};
+use super::{CallEnd, OpenKeys, PATIENCE, WriteOutcome, WriteReport, WriteTime, Writer};
 use crate::clock;
 use crate::limiter::{ConcurrencyLimiter, Permit, any_permit};
 use std::cmp::Reverse;
 use std::collections::hash_map::Entry;
 use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::future::pending;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::{self, JoinError, JoinSet};
@@ -28,6 +29,8 @@ const MAX_BYTES_IN_FLIGHT: usize = super::super::batch::MAX_BATCH_BYTES;
 pub(super) struct RetryLoop<'w> {
     writer: &'w Writer,
     items: &'w Arc<Items>,
+    /// Keys that are left alone, and in the end those that are open besides.
+    open: &'w mut OpenKeys,
     time: WriteTime,
     /// When an item had its end last.
     ended_at: Instant,
@@ -47,6 +50,8 @@ pub(super) struct RetryLoop<'w> {
     bytes_in_flight: HashMap<task::Id, usize>,
     /// How often each item was sent.
     attempts: Vec<u8>,
+    /// How many of these calls have no response: any of them may be applied yet.
+    unanswered: Vec<u8>,
     /// Why each item's last call failed.
     causes: Vec<Option<Arc<str>>>,
     report: WriteReport,
@@ -61,11 +66,18 @@ struct Fifo<'w> {
 
 impl<'w> RetryLoop<'w> {
     /// The writes of all `items` of a queue without order, or those of a FIFO queue in the order of its `groups`.
-    pub(super) fn new(writer: &'w Writer, items: &'w Arc<Items>, groups: Option<&'w [Group]>, time: WriteTime) -> Self {
+    pub(super) fn new(
+        writer: &'w Writer,
+        items: &'w Arc<Items>,
+        groups: Option<&'w [Group]>,
+        open: &'w mut OpenKeys,
+        time: WriteTime,
+    ) -> Self {
         let count = items.as_slice().len();
         let mut run = Self {
             writer,
             items,
+            open,
             time,
             ended_at: clock::now(),
             tables: writer.limiters.iter().map(|_| TableQueue::default()).collect(),
@@ -77,6 +89,7 @@ impl<'w> RetryLoop<'w> {
             calls: JoinSet::new(),
             bytes_in_flight: HashMap::new(),
             attempts: vec![0; count],
+            unanswered: vec![0; count],
             causes: vec![None; count],
             report: WriteReport {
                 outcomes: vec![WriteOutcome::unfinished("there was no time to write it"); count],
@@ -84,17 +97,23 @@ impl<'w> RetryLoop<'w> {
             },
         };
         match groups {
-            None => run.enqueue_distinct(Distinct::of(items, 0..count)),
+            None => run.enqueue_distinct(run.distinct(0..count)),
             Some(groups) => {
                 let order = GroupOrder::new(groups, |message| items_of(items, message).len());
                 let firsts: Vec<usize> = groups.iter().filter_map(|group| order.first_of(group)).collect();
                 run.fifo = Some(Fifo { groups, order, active: HashMap::new() });
                 for message in firsts {
-                    run.enqueue_distinct(Distinct::of(items, items_of(items, message)));
+                    run.enqueue_distinct(run.distinct(items_of(items, message)));
                 }
             }
         }
         run
+    }
+
+    /// What to write of items that wait for nothing else. Those of open keys stay unfinished.
+    fn distinct(&self, among: Range<Index>) -> Distinct {
+        let is_free = |index: &Index| self.item(*index).is_some_and(|item| !self.open.contains(self.items, item));
+        Distinct::of(self.items, among.filter(is_free))
     }
 
     fn enqueue_distinct(&mut self, Distinct { winners, superseded, followers }: Distinct) {
@@ -136,17 +155,36 @@ impl<'w> RetryLoop<'w> {
     pub(super) async fn finish(mut self) -> WriteReport {
         self.write_all().await;
         self.end_doubtful_at_quiet_tables();
-        for (outcome, cause) in self.report.outcomes.iter_mut().zip(&self.causes) {
-            if let (WriteOutcome::Unfinished(_), Some(cause)) = (&*outcome, cause) {
-                *outcome = WriteOutcome::Unfinished(cause.to_string().into());
-            }
-        }
+        self.name_causes();
         self.end_superseded();
-        let Self { mut report, fifo, items, .. } = self;
+        let Self { mut report, fifo, items, open, unanswered, .. } = self;
         if let Some(Fifo { groups, .. }) = fifo {
             block(groups, items, &mut report.outcomes);
         }
+        for ((item, outcome), unanswered) in items.as_slice().iter().zip(&report.outcomes).zip(unanswered) {
+            if unanswered > 0 || !lets_pass(outcome) {
+                open.add(items, item);
+            }
+        }
         report
+    }
+
+    /// Says of each item that is unfinished what stood in its way last, and whether it may be applied yet.
+    fn name_causes(&mut self) {
+        for followers in self.followers.values() {
+            for &index in followers {
+                if let Some(cause) = self.causes.get_mut(index) {
+                    cause.get_or_insert_with(|| "the write of its key before it is not done".into());
+                }
+            }
+        }
+        for ((outcome, cause), unanswered) in self.report.outcomes.iter_mut().zip(&self.causes).zip(&self.unanswered) {
+            if let WriteOutcome::Unfinished(text) = outcome {
+                let cause = cause.as_ref().map_or_else(|| text.clone(), |cause| cause.to_string().into());
+                *outcome =
+                    if *unanswered > 0 { WriteOutcome::Unanswered(cause) } else { WriteOutcome::Unfinished(cause) };
+            }
+        }
     }
 
     /// Gives the items that another stood for the end of that one.
@@ -269,6 +307,9 @@ impl<'w> RetryLoop<'w> {
                 self.report.figures.retried_items += usize::from(*attempts > 0);
                 *attempts = attempts.saturating_add(1);
             }
+            if let Some(unanswered) = self.unanswered.get_mut(index) {
+                *unanswered = unanswered.saturating_add(1);
+            }
         }
         let bytes = Writer::body_bytes(&job, self.items);
         let call = self.calls.spawn(self.writer.clone().call(job, Arc::clone(self.items), permit, self.time.deadline));
@@ -301,7 +342,7 @@ impl<'w> RetryLoop<'w> {
 }
 
 /// The indexes of a message's items, which stand side by side.
-fn items_of(items: &Items, message: usize) -> std::ops::Range<Index> {
+fn items_of(items: &Items, message: usize) -> Range<Index> {
     let start = items.as_slice().partition_point(|item| item.message < message);
     let end = items.as_slice().partition_point(|item| item.message <= message);
     start..end

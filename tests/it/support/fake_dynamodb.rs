@@ -2,10 +2,9 @@
 //! and a busy service fail, as often as it is told.
 
 use super::random::Random;
+use super::transport::{self, response};
 use avro_ingest::dynamodb::client::Client;
 use avro_ingest::transport::{Fate, HttpTransport, ResponseFuture, TransportError};
-use aws_credential_types::Credentials;
-use aws_credential_types::provider::SharedCredentialsProvider;
 use bytes::Bytes;
 use http::{Request, Response};
 use serde_json::{Map, Value, json};
@@ -176,8 +175,7 @@ impl FakeDynamoDb {
 
     /// A client of this table.
     pub fn client(&self) -> Client {
-        let credentials = SharedCredentialsProvider::new(Credentials::new("AKID", "secret", None, None, "test"));
-        Client::new(Arc::new(self.clone()), credentials, "us-east-1".to_owned(), "http://dynamodb.invalid/").unwrap()
+        transport::dynamodb(self.clone())
     }
 
     pub fn set_faults(&self, faults: Faults) {
@@ -242,7 +240,7 @@ impl HttpTransport for FakeDynamoDb {
             match fault {
                 Fault::None => Ok(answer(apply(false))),
                 Fault::Unprocessed => Ok(answer(apply(true))),
-                Fault::Answer(status, body) => Ok(raw(status, body)),
+                Fault::Answer(status, body) => Ok(response(status, body)),
                 Fault::ResetBefore => Err(reset()),
                 Fault::ResetAfter => {
                     apply(false);
@@ -263,7 +261,7 @@ impl HttpTransport for FakeDynamoDb {
                     });
                     match end {
                         LateEnd::Silent => std::future::pending().await,
-                        LateEnd::Gateway => Ok(raw(504, "<html>gateway timeout</html>".to_owned())),
+                        LateEnd::Gateway => Ok(response(504, "<html>gateway timeout</html>".to_owned())),
                         LateEnd::Reset => Err(reset()),
                     }
                 }
@@ -271,7 +269,7 @@ impl HttpTransport for FakeDynamoDb {
                     if applied {
                         apply(false);
                     }
-                    Ok(raw(200, text.to_owned()))
+                    Ok(response(200, text.to_owned()))
                 }
                 Fault::Panic => panic!("the call was told to panic"),
             }
@@ -280,13 +278,7 @@ impl HttpTransport for FakeDynamoDb {
 }
 
 fn answer((status, body): (u16, Value)) -> Response<Bytes> {
-    raw(status, body.to_string())
-}
-
-fn raw(status: u16, body: String) -> Response<Bytes> {
-    let mut answer = Response::new(body.into());
-    *answer.status_mut() = status.try_into().unwrap();
-    answer
+    response(status, body.to_string())
 }
 
 /// What DynamoDB says to a key that is not the table's.

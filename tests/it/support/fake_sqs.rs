@@ -2,12 +2,11 @@
 //! told.
 
 use super::random::Random;
+use super::transport::{self, response};
 use avro_ingest::quarantine::Quarantine;
-use avro_ingest::transport::{HttpTransport, ResponseFuture, sdk_http_client};
-use aws_credential_types::Credentials;
-use aws_sdk_sqs::config::{BehaviorVersion, Region, SharedCredentialsProvider};
+use avro_ingest::transport::{HttpTransport, ResponseFuture};
 use bytes::Bytes;
-use http::{Request, Response};
+use http::Request;
 use serde_json::{Value, json};
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -56,14 +55,7 @@ impl FakeSqs {
 
     /// What sends to this queue.
     pub fn quarantine(&self) -> Quarantine {
-        let credentials = SharedCredentialsProvider::new(Credentials::new("AKID", "secret", None, None, "test"));
-        let config = aws_sdk_sqs::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .http_client(sdk_http_client(Arc::new(self.clone())))
-            .region(Region::new("us-east-1"))
-            .endpoint_url("http://sqs.invalid/")
-            .credentials_provider(credentials);
-        Quarantine::new(aws_sdk_sqs::Client::from_conf(config.build()), QUEUE_URL.to_owned())
+        Quarantine::new(transport::sqs(self.clone()), QUEUE_URL.to_owned())
     }
 
     pub fn set_faults(&self, faults: QueueFaults) {
@@ -95,11 +87,11 @@ impl HttpTransport for FakeSqs {
             let largest_call = queue.0.lock().unwrap().faults.largest_call;
             if largest_call.is_some_and(|most| entries.len() > most) {
                 let code = "com.amazonaws.sqs#BatchRequestTooLong";
-                return Ok(response(400, &json!({"__type": code, "message": "as told"})));
+                return Ok(response(400, json!({"__type": code, "message": "as told"}).to_string()));
             }
             if is_failed {
                 let error = json!({"__type": "com.amazonaws.sqs#InternalError", "message": "as told"});
-                return Ok(response(500, &error));
+                return Ok(response(500, error.to_string()));
             }
             let State { faults, random, taken, .. } = &mut *queue.0.lock().unwrap();
             let (mut successful, mut failed) = (Vec::new(), Vec::new());
@@ -116,14 +108,7 @@ impl HttpTransport for FakeSqs {
                     taken.push(entry);
                 }
             }
-            Ok(response(200, &json!({"Successful": successful, "Failed": failed})))
+            Ok(response(200, json!({"Successful": successful, "Failed": failed}).to_string()))
         })
     }
-}
-
-fn response(status: u16, body: &Value) -> Response<Bytes> {
-    let mut response = Response::new(body.to_string().into());
-    *response.status_mut() = status.try_into().unwrap();
-    response.headers_mut().insert("content-type", "application/x-amz-json-1.0".parse().unwrap());
-    response
 }

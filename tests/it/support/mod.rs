@@ -3,6 +3,7 @@
 pub mod fake_dynamodb;
 pub mod fake_sqs;
 pub mod random;
+pub mod transport;
 
 /// The first line of an invocation's metrics, with a 0 for each metric that is left out because there was nothing to count.
 pub fn figures(line: &str) -> serde_json::Value {

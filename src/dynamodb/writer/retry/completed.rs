@@ -19,8 +19,13 @@ const DOUBTS_ARE_CERTAIN: usize = crate::dynamodb::batch::MAX_BATCH_ITEMS;
 
 impl RetryLoop<'_> {
     pub(super) fn on_completed(&mut self, CallEnd { job, result, latency }: CallEnd, now: Instant) {
-        if !matches!(result, Err(CallError::NotSent(_))) {
-            self.report.figures.latencies.push(latency);
+        self.report.figures.latencies.extend(latency);
+        if !matches!(result, Err(CallError::Broken(_) | CallError::TimedOut(_))) {
+            for &index in job.items() {
+                if let Some(unanswered) = self.unanswered.get_mut(index) {
+                    *unanswered = unanswered.saturating_sub(1);
+                }
+            }
         }
         let Some(table) = job.items().first().and_then(|&index| self.item(index)).map(|item| item.table) else {
             return;
@@ -39,11 +44,7 @@ impl RetryLoop<'_> {
                 };
                 self.retry(table, job, failure, throttle.name(), now);
             }
-            Err(CallError::NotSent(cause)) => {
-                self.note(job.items(), &cause);
-                let due = now + self.backoff(Backoff::TRANSIENT, job.items());
-                self.delay(table, Waiting::Job(job), due);
-            }
+            Err(CallError::NotSent(cause)) => self.send_later(table, job, &cause, now),
             Err(CallError::Broken(cause)) => {
                 let Some(job) = self.leave_ambiguous(job, &cause) else { return };
                 // a connection that died while the environment was frozen fails at once and costs one try
@@ -104,6 +105,20 @@ impl RetryLoop<'_> {
         };
         let (again, stored): (Vec<_>, Vec<_>) = sent.iter().copied().partition(is_unprocessed);
         if again.len() == unprocessed.len() { (again, stored) } else { (sent.to_vec(), Vec::new()) }
+    }
+
+    /// Makes a call later that could not be sent: it was no attempt, and is not divided.
+    fn send_later(&mut self, table: TableId, mut job: Job, cause: &str, now: Instant) {
+        self.note(job.items(), cause);
+        for &index in job.items() {
+            if let Some(attempts) = self.attempts.get_mut(index) {
+                *attempts = attempts.saturating_sub(1);
+                self.report.figures.retried_items -= usize::from(*attempts > 0);
+            }
+        }
+        job.unsent = job.unsent.saturating_add(1);
+        let due = now + (self.writer.jitter)(Backoff::TRANSIENT.longest(job.unsent));
+        self.delay(table, Waiting::Job(job), due);
     }
 
     /// Sends a call again after a backoff, divided if it has failed often.
@@ -279,8 +294,13 @@ impl RetryLoop<'_> {
         for &index in items {
             set(&mut self.report.outcomes, index, outcome.clone());
             let Some(item) = self.item(index) else { continue };
+            if !lets_pass(outcome) {
+                // it may be written when it comes again, and what waits for it must not be written before
+                self.release_other_groups(&[index]);
+                continue;
+            }
             // those it stands for may be of other messages, each in a group of its own
-            let ended = if lets_pass(outcome) { self.with_superseded(index) } else { Vec::new() };
+            let ended = self.with_superseded(index);
             let mut next = Vec::new();
             if let Some(fifo) = &mut self.fifo {
                 let key = (item.table, self.items.key(item));
@@ -294,7 +314,7 @@ impl RetryLoop<'_> {
                 self.enqueue_distinct(Distinct::of(self.items, followers.into_iter()));
             }
             for message in next {
-                self.enqueue_distinct(Distinct::of(self.items, items_of(self.items, message)));
+                self.enqueue_distinct(self.distinct(items_of(self.items, message)));
             }
         }
     }

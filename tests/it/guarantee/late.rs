@@ -1,0 +1,194 @@
+//! What is done after a call that failed, and what must not be: it may be applied late, come again, or never have been sent.
+
+use super::messages::{ORDERS, Sent, Subject, Write, state_of};
+use super::{good, handler, handler_calling, healthy, invoke};
+use crate::support::fake_dynamodb::{FakeDynamoDb, Faults};
+use crate::support::transport::{self, Responding, response};
+use avro_ingest::handler::Handler;
+use avro_ingest::limiter::AimdLimit;
+use avro_ingest::transport::{Fate, HttpTransport, ResponseFuture, TransportError};
+use avro_ingest::visibility::Visibility;
+use aws_credential_types::Credentials;
+use bytes::Bytes;
+use http::Request;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+fn limit() -> AimdLimit {
+    AimdLimit::new(Duration::from_millis(50), 1, 50).unwrap()
+}
+
+fn handler_over(respond: impl Fn(Request<Bytes>) -> ResponseFuture + Send + Sync + 'static) -> Handler {
+    handler_calling(transport::dynamodb(Responding(respond)), limit(), None, |most| most / 2)
+}
+
+fn put(message_id: &str, version: i64, note: &str) -> Sent {
+    let write = Write {
+        subject: Subject::Versioned,
+        id: "a".to_owned(),
+        version: Some(version),
+        note: note.to_owned(),
+        delete: false,
+    };
+    Sent::single(message_id, write)
+}
+
+fn deletion(message_id: &str, version: i64) -> Sent {
+    let write = Write {
+        subject: Subject::Versioned,
+        id: "a".to_owned(),
+        version: Some(version),
+        note: String::new(),
+        delete: true,
+    };
+    Sent::single(message_id, write)
+}
+
+fn in_group(sent: Sent, group: &str) -> Sent {
+    Sent { group: Some(group.to_owned()), ..sent }
+}
+
+fn note_of(table: &FakeDynamoDb) -> Option<String> {
+    let key = json!({"id": {"S": "a"}}).to_string();
+    state_of(table.item(ORDERS, &key).as_ref()).map(|(_, note)| note)
+}
+
+/// The visibility timeouts that were set, by message. The first has the shortest delay there is.
+fn visibility(set: Arc<Mutex<BTreeMap<String, u64>>>) -> Visibility {
+    let respond = move |request: Request<Bytes>| -> ResponseFuture {
+        let body: Value = serde_json::from_slice(request.body()).unwrap();
+        let entries = body["Entries"].as_array().unwrap();
+        let ids: Vec<Value> = entries.iter().map(|entry| json!({"Id": entry["Id"]})).collect();
+        for entry in entries {
+            let (id, seconds) = (entry["Id"].as_str().unwrap(), entry["VisibilityTimeout"].as_u64().unwrap());
+            set.lock().unwrap().insert(id.to_owned(), seconds);
+        }
+        Box::pin(async move { Ok(response(200, json!({"Successful": ids, "Failed": []}).to_string())) })
+    };
+    Visibility::new(transport::sqs(Responding(respond)), "http://sqs.invalid".into(), Duration::from_secs(1), |most| {
+        most / 2
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_whose_write_got_no_response_stays_out_of_sight_as_long_as_its_queue_says() {
+    let set = Arc::default();
+    for faults in [
+        Faults { late: 100, ..Faults::default() },
+        Faults { gateway_timeout: 100, ..Faults::default() },
+        Faults { reset_late: 100, ..Faults::default() },
+        Faults { panic: 100, ..Faults::default() },
+    ] {
+        super::silence_planned_panics();
+        let table = FakeDynamoDb::new(&["id"], faults, 1);
+        let handler = handler(&table, 1).with_visibility(visibility(Arc::clone(&set)));
+        let batch = [in_group(put("m0", 1, "first"), "g"), in_group(put("m1", 2, "last"), "g")];
+        assert_eq!(invoke(&handler, &batch, "queue.fifo").await.0.len(), 2);
+        assert!(set.lock().unwrap().is_empty(), "{faults:?}: {set:?}");
+        invoke(&handler, &batch, "standard").await;
+        assert_eq!(set.lock().unwrap().len(), 2, "{faults:?}: without order each comes back soon");
+        set.lock().unwrap().clear();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_whose_call_the_deadline_cut_off_stays_out_of_sight_too() {
+    let set = Arc::default();
+    // later than the shortest deadline there is here, and earlier than a response may come
+    let respond = |_| -> ResponseFuture { Box::pin(std::future::pending()) };
+    let handler = handler_over(respond).with_visibility(visibility(Arc::clone(&set)));
+    let event = json!({"Records": [in_group(put("m0", 1, "first"), "g").record("queue.fifo")]}).to_string();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let context = avro_ingest::handler::Context { deadline: now + Duration::from_secs(2), ..Default::default() };
+    let returned = handler.handle(event.as_bytes(), &context).await.response.unwrap();
+    assert_eq!(returned.failures().count(), 1);
+    assert!(set.lock().unwrap().is_empty(), "{set:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_that_was_answered_comes_back_soon() {
+    let set = Arc::default();
+    for faults in [Faults { throttled: 100, ..Faults::default() }, Faults { refused: 100, ..Faults::default() }] {
+        let table = FakeDynamoDb::new(&["id"], faults, 1);
+        let handler = handler(&table, 1).with_visibility(visibility(Arc::clone(&set)));
+        let batch = [in_group(put("m0", 1, "first"), "g"), in_group(put("m1", 2, "last"), "g")];
+        assert_eq!(invoke(&handler, &batch, "queue.fifo").await.0.len(), 2);
+        assert_eq!(std::mem::take(&mut *set.lock().unwrap()).len(), 2, "{faults:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deletion_does_not_go_before_an_older_put_that_comes_again() {
+    for queue in ["standard", "queue.fifo"] {
+        let (table, denied) = (healthy(), Arc::new(Mutex::new(true)));
+        let (behind, is_denied) = (table.clone(), Arc::clone(&denied));
+        let handler = handler_over(move |request| {
+            let is_put = request.headers()["x-amz-target"].to_str().unwrap().ends_with(".PutItem");
+            if is_put && *is_denied.lock().unwrap() {
+                let body = json!({"__type": "x#AccessDeniedException", "message": "no dynamodb:PutItem"}).to_string();
+                return Box::pin(async { Ok(response(400, body)) });
+            }
+            behind.send(request)
+        });
+        // the first is taken, so that what is refused is not the table's
+        let batch = [in_group(good(0), "f"), in_group(put("put", 3, "old"), "g"), in_group(deletion("delete", 5), "h")];
+        let (returned, _) = invoke(&handler, &batch, queue).await;
+        *denied.lock().unwrap() = false;
+        let again: Vec<Sent> = batch.iter().filter(|sent| returned.contains(&sent.message_id)).cloned().collect();
+        assert!(invoke(&handler, &again, queue).await.0.is_empty());
+        assert_eq!(note_of(&table), None, "{queue}: {returned:?}");
+    }
+}
+
+/// How many calls are sent for twenty items, if the first ones are not sent and the next two break.
+async fn calls_after(unsent: usize) -> (usize, Value) {
+    let (calls, table) = (Arc::new(AtomicUsize::new(0)), healthy());
+    let count = Arc::clone(&calls);
+    let handler = handler_over(move |request| {
+        let fate = match count.fetch_add(1, Ordering::Relaxed) {
+            number if number < unsent => Fate::NotSent,
+            number if number < unsent + 2 => Fate::Broken,
+            _ => return table.send(request),
+        };
+        Box::pin(async move { Err(TransportError { fate, cause: "as told".into() }) })
+    });
+    let batch: Vec<Sent> = (0..20).map(good).collect();
+    let (returned, figures) = invoke(&handler, &batch, "standard").await;
+    assert!(returned.is_empty());
+    (calls.load(Ordering::Relaxed) - unsent, figures["RetriedItems"].clone())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_was_not_sent_is_no_attempt() {
+    let sent_at_once = calls_after(0).await;
+    assert_eq!(sent_at_once, (3, json!(40)));
+    assert_eq!(calls_after(1).await, sent_at_once);
+    assert_eq!(calls_after(9).await, sent_at_once);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_wait_for_credentials_is_not_the_tables_latency() {
+    let mut limits = Vec::new();
+    for wait in [Duration::ZERO, Duration::from_millis(1_200)] {
+        let source = aws_credential_types::credential_fn::provide_credentials_fn(move || async move {
+            tokio::time::sleep(wait).await;
+            Ok(Credentials::new("AKID", "secret", None, None, "test"))
+        });
+        let respond = |_| -> ResponseFuture {
+            Box::pin(async {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                Ok(response(200, json!({"UnprocessedItems": {}, "ConsumedCapacity": []}).to_string()))
+            })
+        };
+        let client = transport::dynamodb_with(Responding(respond), source);
+        let handler = handler_calling(client, limit(), None, |most| most / 2);
+        let batch: Vec<Sent> = (0..5_000).map(good).collect();
+        let (returned, figures) = invoke(&handler, &batch, "standard").await;
+        assert!(returned.is_empty());
+        limits.push(figures["WriteLimit"].clone());
+    }
+    assert_eq!(limits[0], limits[1]);
+}

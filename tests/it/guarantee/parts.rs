@@ -1,0 +1,98 @@
+//! An event too large for the memory is written in parts, and its keys keep their order as if it were not.
+
+use super::messages::{ORDERS, Sent, Subject, Write, state_of};
+use super::{handler, handler_calling, healthy, invoke, noted};
+use crate::support::fake_dynamodb::{FakeDynamoDb, Faults};
+use crate::support::transport::{self, Responding, response};
+use avro_ingest::limiter::AimdLimit;
+use avro_ingest::memory::Memory;
+use avro_ingest::transport::{HttpTransport, ResponseFuture};
+use bytes::Bytes;
+use http::Request;
+use serde_json::json;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// So little that twenty messages of 350 KB are in several parts.
+fn little() -> Memory {
+    Memory::new(Some(64), 1)
+}
+
+fn write(subject: Subject, version: i64, note: &str) -> Write {
+    Write { subject, id: "a".to_owned(), version: Some(version), note: note.to_owned(), delete: false }
+}
+
+fn in_group(sent: Sent, group: &str) -> Sent {
+    Sent { group: Some(group.to_owned()), ..sent }
+}
+
+/// An event whose first and last message are not in one part.
+fn apart(first: Sent, last: Sent) -> Vec<Sent> {
+    let between = (0..20).map(|number| in_group(noted(number, &"n".repeat(350_000)), "between"));
+    [first].into_iter().chain(between).chain([last]).collect()
+}
+
+fn note_of(table: &FakeDynamoDb) -> Option<String> {
+    let key = json!({"id": {"S": "a"}}).to_string();
+    state_of(table.item(ORDERS, &key).as_ref()).map(|(_, note)| note)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deletion_follows_no_put_of_an_earlier_part_that_may_be_applied_late() {
+    for queue in ["standard", "queue.fifo"] {
+        let table = FakeDynamoDb::new(&["id"], Faults { late: 100, ..Faults::default() }, 1);
+        // the put and whatever else is in its part
+        table.heal_after(2);
+        let handler = handler(&table, 49).with_memory(little());
+        let put = in_group(Sent::single("put", write(Subject::Versioned, 3, "late")), "g");
+        let deletion = Write { delete: true, ..write(Subject::Versioned, 5, "") };
+        let batch = apart(put, in_group(Sent::single("delete", deletion), "h"));
+        let (mut returned, _) = invoke(&handler, &batch, queue).await;
+        assert!(returned.contains("delete"), "{queue}: {returned:?}");
+        for _ in 0..3 {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            let again: Vec<Sent> = batch.iter().filter(|sent| returned.contains(&sent.message_id)).cloned().collect();
+            returned = invoke(&handler, &again, queue).await.0;
+        }
+        assert_eq!((returned, note_of(&table)), (BTreeSet::new(), None), "{queue}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_later_write_does_not_go_before_one_of_an_earlier_part_that_comes_again() {
+    let (table, busy) = (healthy(), Arc::new(Mutex::new(true)));
+    let (behind, is_busy) = (table.clone(), Arc::clone(&busy));
+    let respond = move |request: Request<Bytes>| -> ResponseFuture {
+        if *is_busy.lock().unwrap() && String::from_utf8_lossy(request.body()).contains("\"old\"") {
+            let body = json!({"__type": "x#ThrottlingException", "message": "slow down"}).to_string();
+            return Box::pin(async { Ok(response(400, body)) });
+        }
+        behind.send(request)
+    };
+    let limit = AimdLimit::new(Duration::from_millis(50), 1, 50).unwrap();
+    let handler = handler_calling(transport::dynamodb(Responding(respond)), limit, None, |most| most / 2);
+    let handler = handler.with_memory(little());
+    let message = |id: &str| Sent::single(id, write(Subject::Plain, 0, id));
+    let batch = apart(message("old"), message("new"));
+    let (returned, _) = invoke(&handler, &batch, "standard").await;
+    assert!(returned.is_superset(&["old", "new"].map(str::to_owned).into()), "{returned:?}");
+    *busy.lock().unwrap() = false;
+    let again: Vec<Sent> = batch.iter().filter(|sent| returned.contains(&sent.message_id)).cloned().collect();
+    assert!(invoke(&handler, &again, "standard").await.0.is_empty());
+    assert_eq!(note_of(&table).as_deref(), Some("new"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_too_large_for_the_memory_even_alone_is_rejected_beside_others_of_its_group() {
+    let table = healthy();
+    let handler = handler(&table, 49).with_memory(Memory::new(Some(128), 1));
+    let note = "\u{1}".repeat(350_000);
+    let item = |place: usize| Write { id: format!("large{place}"), ..write(Subject::Plain, 0, &note) };
+    let large = in_group(Sent::container("large", Subject::Plain, (0..10).map(item).collect()), "g");
+    let mut batch = vec![large];
+    batch.extend((0..5).map(|number| in_group(noted(number, "good"), "g")));
+    let (returned, figures) = invoke(&handler, &batch, "queue.fifo").await;
+    assert_eq!((returned, &figures["MessagesRejected"]), (BTreeSet::from(["large".to_owned()]), &json!(1)));
+    assert_eq!(table.count(), 5);
+}
