@@ -466,7 +466,8 @@ mod tests {
             encode(encoder, records).unwrap();
             Ok(Decoded { format: WireFormat::Container, subject: SubjectId(0), version: None, records })
         };
-        let end = decode_chunk(&event.messages, 0, |_| false, &mut encoder, &mut progress, decode, |_, _| unreachable!());
+        let end =
+            decode_chunk(&event.messages, 0, |_| false, &mut encoder, &mut progress, decode, |_, _| unreachable!());
         assert_eq!(end, fakes.len());
         let items = encoder.finish_event();
         (items.as_slice().iter().map(|item| item.message).collect(), progress)

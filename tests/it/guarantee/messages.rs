@@ -176,8 +176,15 @@ impl Sent {
     }
 }
 
-/// A message of random content. Keys of one `scope` meet often and those of different ones never.
-pub fn random_message(random: &mut Random, number: usize, scope: &str, shares_poisons_keys: bool) -> Sent {
+/// A message of random content, each item of which has at least so many bytes. Keys of one `scope` meet often and those of
+/// different ones never.
+pub fn random_message(
+    random: &mut Random,
+    number: usize,
+    scope: &str,
+    shares_poisons_keys: bool,
+    item_bytes: usize,
+) -> Sent {
     let message_id = format!("m{number}");
     let roll = random.below(100);
     if roll < 5 {
@@ -199,7 +206,11 @@ pub fn random_message(random: &mut Random, number: usize, scope: &str, shares_po
             id: format!("{scope}-{}-{}{id}", subject.name(), if is_solitary { "solitary" } else { "" }),
             // no two are equal, or either might stay
             version: (!unversioned).then(|| random.below(50) as i64 * 10_000 + number),
-            note: if has_poison && place == poisoned { "poison".to_owned() } else { format!("note {number}") },
+            note: if has_poison && place == poisoned {
+                "poison".to_owned()
+            } else {
+                format!("note {number}{}", " ".repeat(item_bytes))
+            },
             delete,
         });
     }

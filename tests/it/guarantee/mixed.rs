@@ -10,6 +10,7 @@ use crate::support::fake_dynamodb::{FakeDynamoDb, Faults, StickyFault};
 use crate::support::fake_sqs::{FakeSqs, QueueFaults};
 use crate::support::random::Random;
 use avro_ingest::handler::Handler;
+use avro_ingest::memory::Memory;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -51,13 +52,17 @@ impl Scene {
         let table = FakeDynamoDb::new(&["id"], faults(random, is_fifo), seed);
         let quarantine = random.percent(70).then(|| FakeSqs::new(queue_faults(random), seed));
         let handler = handler_of(&table, seed, quarantine.as_ref().map(FakeSqs::quarantine), |most| most / 2);
-        let count = 1 + random.below(if is_fifo { 10 } else { 60 }) as usize;
+        // so large that the event is written in parts
+        let (item_bytes, handler) =
+            if random.percent(5) { (300_000, handler.with_memory(Memory::new(Some(64), 1))) } else { (0, handler) };
+        let most = if is_fifo { 10 } else { 60 };
+        let count = 1 + random.below(if item_bytes > 0 { most.min(20) } else { most }) as usize;
         let messages: Vec<Sent> = (0..count)
             .map(|number| {
                 // those of one group are delivered together
                 let group = format!("g{}", random.below(if is_fifo { 3 } else { 2 }));
                 let scope = if share_keys { "all" } else { group.as_str() };
-                let message = random_message(random, number, scope, kind != Kind::Fifo);
+                let message = random_message(random, number, scope, kind != Kind::Fifo, item_bytes);
                 Sent { group: Some(group), ..message }
             })
             .collect();
