@@ -8,7 +8,7 @@ use avro_ingest::handler::Handler;
 use avro_ingest::limiter::AimdLimit;
 use avro_ingest::transport::{Fate, HttpTransport, ResponseFuture, TransportError};
 use avro_ingest::visibility::Visibility;
-use aws_credential_types::Credentials;
+use aws_credential_types::provider::error::CredentialsError;
 use bytes::Bytes;
 use http::Request;
 use serde_json::{Value, json};
@@ -143,6 +143,25 @@ async fn a_deletion_does_not_go_before_an_older_put_that_comes_again() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_is_refused_holds_up_no_other_group_of_its_key() {
+    let table = healthy();
+    let behind = table.clone();
+    let handler = handler_over(move |request| {
+        if String::from_utf8_lossy(request.body()).contains("\"denied\"") {
+            let body = json!({"__type": "x#AccessDeniedException", "message": "as told"}).to_string();
+            return Box::pin(async { Ok(response(400, body)) });
+        }
+        behind.send(request)
+    });
+    let denied =
+        Write { subject: Subject::Plain, id: "a".to_owned(), version: None, note: "denied".to_owned(), delete: false };
+    let batch =
+        [in_group(good(0), "f"), in_group(Sent::single("m1", denied), "g"), in_group(put("m2", 1, "stored"), "h")];
+    let (returned, _) = invoke(&handler, &batch, "queue.fifo").await;
+    assert_eq!((returned, note_of(&table)), (["m1".to_owned()].into(), Some("stored".to_owned())));
+}
+
 /// How many calls are sent for twenty items, if the first ones are not sent and the next two break.
 async fn calls_after(unsent: usize) -> (usize, Value) {
     let (calls, table) = (Arc::new(AtomicUsize::new(0)), healthy());
@@ -170,12 +189,16 @@ async fn a_call_that_was_not_sent_is_no_attempt() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_wait_for_credentials_is_not_the_tables_latency() {
+async fn credentials_that_come_late_or_not_at_first_are_not_the_tables_load() {
     let mut limits = Vec::new();
-    for wait in [Duration::ZERO, Duration::from_millis(1_200)] {
-        let source = aws_credential_types::credential_fn::provide_credentials_fn(move || async move {
-            tokio::time::sleep(wait).await;
-            Ok(Credentials::new("AKID", "secret", None, None, "test"))
+    for (wait, failures) in [(0, 0), (1_200, 0), (0, 40)] {
+        let loads = Arc::new(AtomicUsize::new(0));
+        let source = aws_credential_types::credential_fn::provide_credentials_fn(move || {
+            let fails = loads.fetch_add(1, Ordering::Relaxed) < failures;
+            async move {
+                tokio::time::sleep(Duration::from_millis(wait)).await;
+                if fails { Err(CredentialsError::provider_error("not reached")) } else { Ok(transport::credentials()) }
+            }
         });
         let respond = |_| -> ResponseFuture {
             Box::pin(async {
@@ -190,5 +213,5 @@ async fn the_wait_for_credentials_is_not_the_tables_latency() {
         assert!(returned.is_empty());
         limits.push(figures["WriteLimit"].clone());
     }
-    assert_eq!(limits[0], limits[1]);
+    assert_eq!(limits, vec![limits[0].clone(); 3]);
 }

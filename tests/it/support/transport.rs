@@ -32,7 +32,7 @@ pub fn sqs(transport: impl HttpTransport + 'static) -> aws_sdk_sqs::Client {
     aws_sdk_sqs::Client::from_conf(config.build())
 }
 
-fn credentials() -> Credentials {
+pub fn credentials() -> Credentials {
     Credentials::new("AKID", "secret", None, None, "test")
 }
 
