@@ -20,7 +20,7 @@ use http::{HeaderValue, Method, Request, Response};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 /// The service's name in a signature.
 const SERVICE: &str = "dynamodb";
@@ -75,41 +75,51 @@ impl Client {
     }
 
     /// Sends a BatchWriteItem whose body is `body`. Its items are all of the table of `mappings`.
-    pub(crate) async fn batch_write(&self, body: Bytes, mappings: &[&Mapping]) -> Result<WriteResponse, CallError> {
-        response::of_batch(&self.post("DynamoDB_20120810.BatchWriteItem", body).await?, mappings)
+    pub(crate) async fn batch_write(
+        &self,
+        body: Bytes,
+        mappings: &[&Mapping],
+        deadline: Instant,
+    ) -> Result<WriteResponse, CallError> {
+        response::of_batch(&self.post("DynamoDB_20120810.BatchWriteItem", body, deadline).await?, mappings)
     }
 
     /// Sends a PutItem whose body is `body`.
-    pub(crate) async fn put(&self, body: Bytes) -> Result<WriteResponse, CallError> {
-        response::of_item(&self.post("DynamoDB_20120810.PutItem", body).await?)
+    pub(crate) async fn put(&self, body: Bytes, deadline: Instant) -> Result<WriteResponse, CallError> {
+        response::of_item(&self.post("DynamoDB_20120810.PutItem", body, deadline).await?)
     }
 
     /// Sends a DeleteItem whose body is `body`.
-    pub(crate) async fn delete(&self, body: Bytes) -> Result<WriteResponse, CallError> {
-        response::of_item(&self.post("DynamoDB_20120810.DeleteItem", body).await?)
+    pub(crate) async fn delete(&self, body: Bytes, deadline: Instant) -> Result<WriteResponse, CallError> {
+        response::of_item(&self.post("DynamoDB_20120810.DeleteItem", body, deadline).await?)
     }
 
     /// Opens a connection and loads the credentials by a call that writes nothing: DynamoDB refuses it as empty.
     pub(crate) async fn warm_up(&self) -> Result<(), CallError> {
-        match self.batch_write(Bytes::from_static(b"{\"RequestItems\":{}}"), &[]).await {
+        let deadline = clock::now() + RESPONSE_TIMEOUT;
+        match self.batch_write(Bytes::from_static(b"{\"RequestItems\":{}}"), &[], deadline).await {
             Ok(_) | Err(CallError::Invalid(_)) => Ok(()),
             Err(error) => Err(error),
         }
     }
 
     /// Loads credentials, if there are none that last. A call has them then, and its time is its own.
-    pub(crate) async fn ready(&self) -> Result<(), CallError> {
+    pub(crate) async fn ready(&self, deadline: Instant) -> Result<(), CallError> {
         let now = shifted(clock::since_epoch(), self.0.clock_offset.load(Ordering::Relaxed));
-        self.0.credentials.provide(now).await?;
-        Ok(())
+        self.credentials(now, deadline).await.map(|_| ())
+    }
+
+    async fn credentials(&self, now: Duration, deadline: Instant) -> Result<Arc<Credentials>, CallError> {
+        let late = |_| CallError::NotSent("no credentials before the deadline".into());
+        Ok(timeout_at(deadline, self.0.credentials.provide(now)).await.map_err(late)??)
     }
 
     /// Sends a signed request and returns what a success says. One whose signature is refused is sent once more, if there
     /// are other credentials by then or our clock was wrong.
-    async fn post(&self, target: &'static str, body: Bytes) -> Result<Bytes, CallError> {
-        let mut attempt = self.attempt(target, body.clone()).await?;
-        if is_signature_refused(&attempt.response) && self.would_sign_otherwise(&attempt).await? {
-            attempt = self.attempt(target, body).await?;
+    async fn post(&self, target: &'static str, body: Bytes, deadline: Instant) -> Result<Bytes, CallError> {
+        let mut attempt = self.attempt(target, body.clone(), deadline).await?;
+        if is_signature_refused(&attempt.response) && self.would_sign_otherwise(&attempt, deadline).await? {
+            attempt = self.attempt(target, body, deadline).await?;
         }
         let response = attempt.response;
         if response.status().is_success() {
@@ -118,21 +128,22 @@ impl Client {
         Err(response::refusal(response.status().as_u16(), error_type(&response), response.body()))
     }
 
-    async fn attempt(&self, target: &'static str, body: Bytes) -> Result<Attempt, CallError> {
+    async fn attempt(&self, target: &'static str, body: Bytes, deadline: Instant) -> Result<Attempt, CallError> {
         let clock_offset = self.0.clock_offset.load(Ordering::Relaxed);
         let now = shifted(clock::since_epoch(), clock_offset);
-        let credentials = self.0.credentials.provide(now).await?;
+        let credentials = self.credentials(now, deadline).await?;
         let signer = self.signer(&credentials, now);
         // nothing was sent
         let request =
             self.request(target, body, &signer, now).map_err(|error| CallError::Fatal(error.to_string().into()))?;
-        let response = timeout(RESPONSE_TIMEOUT, self.0.transport.send(request)).await;
+        let until = deadline.min(clock::now() + RESPONSE_TIMEOUT);
+        let response = timeout_at(until, self.0.transport.send(request)).await;
         let response = response.map_err(|_| CallError::TimedOut("no response in time".into()))??;
         Ok(Attempt { response, credentials, clock_offset })
     }
 
     /// Sets right what may have had the signature of `attempt` refused, and says whether the next will be another.
-    async fn would_sign_otherwise(&self, attempt: &Attempt) -> Result<bool, CallError> {
+    async fn would_sign_otherwise(&self, attempt: &Attempt, deadline: Instant) -> Result<bool, CallError> {
         let now = clock::since_epoch();
         if let Some(theirs) = date(&attempt.response) {
             let offset = theirs - i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
@@ -143,7 +154,7 @@ impl Client {
             }
         }
         self.0.credentials.discard(&attempt.credentials);
-        let credentials = self.0.credentials.provide(shifted(now, attempt.clock_offset)).await?;
+        let credentials = self.credentials(shifted(now, attempt.clock_offset), deadline).await?;
         Ok(credentials != attempt.credentials)
     }
 
@@ -238,6 +249,7 @@ mod tests {
     use std::sync::atomic::AtomicU64;
     use std::time::UNIX_EPOCH;
     use tokio::task::JoinSet;
+    use tokio::time::timeout;
 
     const SUCCESS: &str = r#"{"ConsumedCapacity":{}}"#;
 
@@ -284,6 +296,10 @@ mod tests {
             self.requests.lock().unwrap().push(headers);
             Box::pin(async { Ok(response) })
         }
+    }
+
+    fn soon() -> Instant {
+        clock::now() + HOUR
     }
 
     #[derive(Debug)]
@@ -341,7 +357,7 @@ mod tests {
     #[tokio::test]
     async fn a_request_is_signed_for_its_operation_its_region_and_its_session() {
         let transport = Fake::succeeding();
-        transport.client(Lasting::new(HOUR, 1)).put(Bytes::from_static(b"{}")).await.unwrap();
+        transport.client(Lasting::new(HOUR, 1)).put(Bytes::from_static(b"{}"), soon()).await.unwrap();
         let request = &transport.requests()[0];
         assert_eq!(request["x-amz-target"], "DynamoDB_20120810.PutItem");
         assert_eq!(request["x-amz-security-token"], "token 0");
@@ -358,10 +374,10 @@ mod tests {
             let transport = Fake::succeeding();
             let client = transport.client(Lasting::new(time, u64::MAX));
             for _ in 0..2 {
-                client.delete(Bytes::new()).await.unwrap();
+                client.delete(Bytes::new(), soon()).await.unwrap();
                 tokio::task::yield_now().await;
             }
-            client.delete(Bytes::new()).await.unwrap();
+            client.delete(Bytes::new(), soon()).await.unwrap();
             let last = transport.requests().pop().unwrap();
             assert!(last["authorization"].contains(expected), "{time:?}: {last:?}");
         }
@@ -373,7 +389,7 @@ mod tests {
             let transport = Fake::succeeding();
             let client = transport.client(Lasting { hangs, ..Lasting::new(REFRESH_BEFORE / 2, 1) });
             for _ in 0..3 {
-                let call = timeout(Duration::from_secs(1), client.delete(Bytes::new()));
+                let call = timeout(Duration::from_secs(1), client.delete(Bytes::new(), soon()));
                 call.await.expect("no waiting for the source").unwrap();
                 tokio::task::yield_now().await;
             }
@@ -384,7 +400,7 @@ mod tests {
     async fn without_good_credentials_a_source_that_hangs_costs_a_limited_time() {
         let transport = Fake::succeeding();
         let client = transport.client(Lasting { hangs: true, ..Lasting::new(HOUR, 0) });
-        let call = timeout(Duration::from_secs(5), client.delete(Bytes::new()));
+        let call = timeout(Duration::from_secs(5), client.delete(Bytes::new(), soon()));
         assert!(matches!(call.await.unwrap(), Err(CallError::NotSent(_))));
         assert!(transport.requests().is_empty());
     }
@@ -399,7 +415,7 @@ mod tests {
             let mut calls = JoinSet::new();
             for _ in 0..20 {
                 let client = client.clone();
-                calls.spawn(async move { client.put(Bytes::new()).await });
+                calls.spawn(async move { client.put(Bytes::new(), soon()).await });
             }
             let ends = timeout(RESPONSE_TIMEOUT, calls.join_all()).await.expect("one wait for all");
             assert!(ends.iter().all(|end| matches!(end, Err(CallError::NotSent(_)))), "{ends:?}");
@@ -412,7 +428,7 @@ mod tests {
         let transport = Arc::new(Hanging);
         let credentials = SharedCredentialsProvider::new(Credentials::new("AKID", "secret", None, None, "test"));
         let client = Client::new(transport, credentials, "eu-central-1".into(), "https://dynamodb.example/").unwrap();
-        let call = timeout(RESPONSE_TIMEOUT + Duration::from_millis(10), client.put(Bytes::new()));
+        let call = timeout(RESPONSE_TIMEOUT + Duration::from_millis(10), client.put(Bytes::new(), soon()));
         assert!(matches!(call.await.expect("in time"), Err(CallError::TimedOut(_))));
     }
 
@@ -440,13 +456,13 @@ mod tests {
             };
             let transport = Fake::new(refuses_the_first);
             let client = transport.client(Lasting::new(HOUR, u64::MAX));
-            client.put(Bytes::new()).await.unwrap_or_else(|error| panic!("{code}: {error:?}"));
-            client.put(Bytes::new()).await.unwrap();
+            client.put(Bytes::new(), soon()).await.unwrap_or_else(|error| panic!("{code}: {error:?}"));
+            client.put(Bytes::new(), soon()).await.unwrap();
             assert_eq!(transport.requests().len(), 3, "{code}: the fresh ones are kept");
 
             let transport = Fake::new(move |_| refusal(code));
             let client = transport.client(Lasting::new(HOUR, u64::MAX));
-            assert!(matches!(client.put(Bytes::new()).await, Err(CallError::Fatal(_))), "{code}");
+            assert!(matches!(client.put(Bytes::new(), soon()).await, Err(CallError::Fatal(_))), "{code}");
             assert_eq!(transport.requests().len(), 2, "{code}");
         }
     }
@@ -455,7 +471,7 @@ mod tests {
     async fn the_same_credentials_are_not_tried_again() {
         let transport = Fake::new(|_| refusal("UnrecognizedClientException"));
         let client = transport.client(Credentials::new("AKID", "secret", None, None, "test"));
-        assert!(matches!(client.put(Bytes::new()).await, Err(CallError::Fatal(_))));
+        assert!(matches!(client.put(Bytes::new(), soon()).await, Err(CallError::Fatal(_))));
         assert_eq!(transport.requests().len(), 1);
     }
 
@@ -465,7 +481,7 @@ mod tests {
             let transport = Fake::new(move |_| refusal(code));
             let source = Lasting::new(HOUR, u64::MAX);
             let loads = Arc::clone(&source.loads);
-            transport.client(source).put(Bytes::new()).await.unwrap_err();
+            transport.client(source).put(Bytes::new(), soon()).await.unwrap_err();
             assert_eq!((transport.requests().len(), loads.load(Ordering::Relaxed)), (1, 1), "{code}");
         }
     }
@@ -488,8 +504,8 @@ mod tests {
                 response
             });
             let client = transport.client(Credentials::new("AKID", "secret", None, None, "test"));
-            client.put(Bytes::new()).await.unwrap();
-            client.put(Bytes::new()).await.unwrap();
+            client.put(Bytes::new(), soon()).await.unwrap();
+            client.put(Bytes::new(), soon()).await.unwrap();
             assert_eq!(transport.requests().len(), 3, "it stays corrected");
         }
     }

@@ -42,7 +42,7 @@ use retry::RetryLoop;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 /// How long items that are not all written yet are worth waiting for without one getting through: the longest backoff.
 const PATIENCE: Duration = backoff::MAX_BACKOFF;
@@ -140,16 +140,12 @@ impl Writer {
     }
 
     async fn call(self, job: Job, items: Arc<Items>, permit: Permit, deadline: Instant) -> CallEnd {
-        let ready = timeout_at(deadline, self.client.ready()).await;
-        if let Err(error) =
-            ready.unwrap_or_else(|_| Err(CallError::NotSent("no credentials before the deadline".into())))
-        {
+        if let Err(error) = self.client.ready(deadline).await {
             drop(permit);
             return CallEnd { job, result: Err(error), latency: None };
         }
         let started = clock::now();
-        let late = || Err(CallError::TimedOut("no response before the deadline".into()));
-        let result = timeout_at(deadline, self.send(&job, &items)).await.unwrap_or_else(|_| late());
+        let result = self.send(&job, &items, deadline).await;
         let now = clock::now();
         let latency = now - started;
         match call_outcome(&job, &result) {
@@ -162,12 +158,12 @@ impl Writer {
         CallEnd { job, result, latency: is_sent.then_some(latency) }
     }
 
-    async fn send(&self, job: &Job, items: &Items) -> Result<WriteResponse, CallError> {
+    async fn send(&self, job: &Job, items: &Items, deadline: Instant) -> Result<WriteResponse, CallError> {
         match &job.write {
             JobWrite::Batch(batch) => {
                 let table = batch.table();
                 let body = Bytes::from(batch.body(items, self.table(table)));
-                self.client.batch_write(body, &self.mappings_of(table).collect::<Vec<_>>()).await
+                self.client.batch_write(body, &self.mappings_of(table).collect::<Vec<_>>(), deadline).await
             }
             JobWrite::Conditional(index) => {
                 let item = items.as_slice().get(*index);
@@ -175,8 +171,8 @@ impl Writer {
                 let Some((item, mapping)) = mapping else { return Err(CallError::Invalid("no such item".into())) };
                 let body = Bytes::from(conditional_body(items, item, mapping));
                 let result = match item.operation {
-                    Operation::Put => self.client.put(body).await,
-                    Operation::Delete => self.client.delete(body).await,
+                    Operation::Put => self.client.put(body, deadline).await,
+                    Operation::Delete => self.client.delete(body, deadline).await,
                 };
                 proven(result, items, item, mapping)
             }
