@@ -22,7 +22,7 @@ pub enum Outcome {
 pub enum Cause {
     /// It is not known to be stored. The last thing that stood in its way says why.
     Unfinished(Cow<'static, str>),
-    /// The same, and a write of it that got no response may yet be applied.
+    /// The same, and a write that got no response may yet be applied: its own, which others follow, or the one it follows.
     Unanswered(Cow<'static, str>),
     /// No retry can help and no quarantine queue has taken it: it moves to the dead-letter queue in the end.
     Rejected(Rejection),

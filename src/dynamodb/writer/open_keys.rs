@@ -3,19 +3,20 @@
 
 use super::super::item::{Item, Items};
 use super::super::mapping::TableId;
-use std::collections::HashSet;
+use std::collections::HashMap;
 
-/// The open keys of one event.
+/// The open keys of one event, and whether a write of each may still be applied.
 #[derive(Debug, Default)]
-pub(crate) struct OpenKeys(HashSet<(TableId, Box<[u8]>)>);
+pub(crate) struct OpenKeys(HashMap<(TableId, Box<[u8]>), bool>);
 
 impl OpenKeys {
-    pub(super) fn contains(&self, items: &Items, item: &Item) -> bool {
+    /// Whether a write of the item's key may still be applied. `None` if the key is not open.
+    pub(super) fn get(&self, items: &Items, item: &Item) -> Option<bool> {
         // the usual event has none, and looks up nothing
-        !self.0.is_empty() && self.0.contains(&(item.table, items.key(item).into()))
+        if self.0.is_empty() { None } else { self.0.get(&(item.table, items.key(item).into())).copied() }
     }
 
-    pub(super) fn add(&mut self, items: &Items, item: &Item) {
-        self.0.insert((item.table, items.key(item).into()));
+    pub(super) fn add(&mut self, items: &Items, item: &Item, is_unanswered: bool) {
+        *self.0.entry((item.table, items.key(item).into())).or_default() |= is_unanswered;
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 pub enum WriteOutcome {
     /// It is not known to be stored. The last thing that stood in its way says why.
     Unfinished(Cow<'static, str>),
-    /// The same, and it may yet be applied: a call that it was sent in has no response.
+    /// The same, and it, or what it must follow, may yet be applied: a call has no response.
     Unanswered(Cow<'static, str>),
     /// A message before it in its FIFO group is unfinished or refused.
     Blocked,

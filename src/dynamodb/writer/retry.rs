@@ -112,7 +112,7 @@ impl<'w> RetryLoop<'w> {
 
     /// What to write of items that wait for nothing else. Those of open keys stay unfinished.
     fn distinct(&self, among: Range<Index>) -> Distinct {
-        let is_free = |index: &Index| self.item(*index).is_some_and(|item| !self.open.contains(self.items, item));
+        let is_free = |index: &Index| self.item(*index).is_some_and(|item| self.open.get(self.items, item).is_none());
         Distinct::of(self.items, among.filter(is_free))
     }
 
@@ -162,28 +162,38 @@ impl<'w> RetryLoop<'w> {
             block(groups, items, &mut report.outcomes);
         }
         for ((item, outcome), unanswered) in items.as_slice().iter().zip(&report.outcomes).zip(unanswered) {
-            if unanswered > 0 || !lets_pass(outcome) {
-                open.add(items, item);
+            let is_unanswered = unanswered > 0 || matches!(outcome, WriteOutcome::Unanswered(_));
+            if is_unanswered || !lets_pass(outcome) {
+                open.add(items, item, is_unanswered);
             }
         }
         report
     }
 
-    /// Says of each item that is unfinished what stood in its way last, and whether it may be applied yet.
+    /// Says of each item that is unfinished what stood in its way last, and whether it must not come again soon: it may be
+    /// applied yet and something must follow it, or it is what must follow.
     fn name_causes(&mut self) {
-        for followers in self.followers.values() {
-            for &index in followers {
-                if let Some(cause) = self.causes.get_mut(index) {
-                    cause.get_or_insert_with(|| "the write of its key before it is not done".into());
+        let is_unanswered = |index: Index| self.unanswered.get(index).is_some_and(|calls| *calls > 0);
+        let behind = self
+            .followers
+            .iter()
+            .flat_map(|(&index, followers)| followers.iter().map(move |&follower| (follower, index)));
+        let behind: HashMap<Index, Index> = behind.collect();
+        for (index, item) in self.items.as_slice().iter().enumerate() {
+            let Some(WriteOutcome::Unfinished(text)) = self.report.outcomes.get(index) else { continue };
+            let open = self.open.get(self.items, item);
+            let cause = match self.causes.get(index) {
+                Some(Some(cause)) => cause.to_string().into(),
+                _ if open.is_some() || behind.contains_key(&index) => {
+                    "the write of its key before it is not done".into()
                 }
-            }
-        }
-        for ((outcome, cause), unanswered) in self.report.outcomes.iter_mut().zip(&self.causes).zip(&self.unanswered) {
-            if let WriteOutcome::Unfinished(text) = outcome {
-                let cause = cause.as_ref().map_or_else(|| text.clone(), |cause| cause.to_string().into());
-                *outcome =
-                    if *unanswered > 0 { WriteOutcome::Unanswered(cause) } else { WriteOutcome::Unfinished(cause) };
-            }
+                _ => text.clone(),
+            };
+            let must_wait = open == Some(true)
+                || behind.get(&index).is_some_and(|&before| is_unanswered(before))
+                || is_unanswered(index) && self.is_final_if_ambiguous(index);
+            let end = if must_wait { WriteOutcome::Unanswered(cause) } else { WriteOutcome::Unfinished(cause) };
+            set(&mut self.report.outcomes, index, end);
         }
     }
 

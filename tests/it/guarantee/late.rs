@@ -56,8 +56,8 @@ fn note_of(table: &FakeDynamoDb) -> Option<String> {
     state_of(table.item(ORDERS, &key).as_ref()).map(|(_, note)| note)
 }
 
-/// The visibility timeouts that were set, by message. The first has the shortest delay there is.
-fn visibility(set: Arc<Mutex<BTreeMap<String, u64>>>) -> Visibility {
+/// Keeps the visibility timeouts that are set, by position of the message.
+pub fn visibility(set: Arc<Mutex<BTreeMap<String, u64>>>) -> Visibility {
     let respond = move |request: Request<Bytes>| -> ResponseFuture {
         let body: Value = serde_json::from_slice(request.body()).unwrap();
         let entries = body["Entries"].as_array().unwrap();
@@ -91,6 +91,20 @@ async fn a_group_whose_write_got_no_response_stays_out_of_sight_as_long_as_its_q
         invoke(&handler, &batch, "standard").await;
         assert_eq!(set.lock().unwrap().len(), 2, "{faults:?}: without order each comes back soon");
         set.lock().unwrap().clear();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deletion_and_the_older_put_that_may_be_applied_after_it_stay_out_of_sight() {
+    let set = Arc::default();
+    for (queue, groups) in [("standard", ["g", "g"]), ("queue.fifo", ["g", "g"]), ("queue.fifo", ["g", "h"])] {
+        for faults in [Faults { late: 100, ..Faults::default() }, Faults { reset_late: 100, ..Faults::default() }] {
+            let table = FakeDynamoDb::new(&["id"], faults, 1);
+            let handler = handler(&table, 1).with_visibility(visibility(Arc::clone(&set)));
+            let batch = [in_group(put("m0", 3, "late"), groups[0]), in_group(deletion("m1", 5), groups[1])];
+            assert_eq!(invoke(&handler, &batch, queue).await.0.len(), 2);
+            assert!(set.lock().unwrap().is_empty(), "{queue} {groups:?} {faults:?}: {set:?}");
+        }
     }
 }
 

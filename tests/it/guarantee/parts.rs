@@ -1,5 +1,6 @@
 //! An event too large for the memory is written in parts, and its keys keep their order as if it were not.
 
+use super::late::visibility;
 use super::messages::{ORDERS, Sent, Subject, Write, state_of};
 use super::{handler, handler_calling, healthy, invoke, noted};
 use crate::support::fake_dynamodb::{FakeDynamoDb, Faults};
@@ -44,12 +45,15 @@ async fn a_deletion_follows_no_put_of_an_earlier_part_that_may_be_applied_late()
         let table = FakeDynamoDb::new(&["id"], Faults { late: 100, ..Faults::default() }, 1);
         // the put and whatever else is in its part
         table.heal_after(2);
-        let handler = handler(&table, 49).with_memory(little());
+        let set = Arc::default();
+        let handler = handler(&table, 49).with_memory(little()).with_visibility(visibility(Arc::clone(&set)));
         let put = in_group(Sent::single("put", write(Subject::Versioned, 3, "late")), "g");
         let deletion = Write { delete: true, ..write(Subject::Versioned, 5, "") };
         let batch = apart(put, in_group(Sent::single("delete", deletion), "h"));
         let (mut returned, _) = invoke(&handler, &batch, queue).await;
         assert!(returned.contains("delete"), "{queue}: {returned:?}");
+        let last = (batch.len() - 1).to_string();
+        assert!(!set.lock().unwrap().contains_key(&last), "{queue}: it waits for the put to be certain");
         for _ in 0..3 {
             tokio::time::sleep(Duration::from_secs(60)).await;
             let again: Vec<Sent> = batch.iter().filter(|sent| returned.contains(&sent.message_id)).cloned().collect();
