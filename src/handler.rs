@@ -203,9 +203,13 @@ impl Handler {
         let mut encoder =
             self.transcoder.encoder(now, payload_bytes.min(most_bytes)).within(most_bytes).until(&is_over);
         let mut buffers = DecodeBuffers::bounded(most_bytes);
-        // The others' bodies take memory too: without them it may have place, and they must not have it rejected. Nothing is
-        // written while it is decoded for that, and so there is the memory for it.
+        // The others' bodies take memory too: without them it may have place, and they must not have it rejected, but those of
+        // its group, without which it never comes. Nothing is written while it is decoded for that, and so there is the memory.
         let fits_alone = |message: &Message<'_>, position| {
+            let is_of_its_group = |other: &&Message<'_>| other.group == message.group;
+            if event.fifo && event.messages.iter().filter(is_of_its_group).count() > 1 {
+                return false;
+            }
             let own_bytes = self.memory.chunk_bytes(message.original_body().map_or(0, str::len));
             let mut encoder = self.transcoder.encoder(now, 0).within(own_bytes).until(&is_over);
             let mut buffers = DecodeBuffers::bounded(own_bytes);

@@ -157,17 +157,29 @@ impl<'w> RetryLoop<'w> {
         self.end_doubtful_at_quiet_tables();
         self.name_causes();
         self.end_superseded();
-        let Self { mut report, fifo, items, open, unanswered, .. } = self;
-        if let Some(Fifo { groups, .. }) = fifo {
-            block(groups, items, &mut report.outcomes);
+        if let Some(Fifo { groups, .. }) = &self.fifo {
+            block(groups, self.items, &mut self.report.outcomes);
         }
-        for ((item, outcome), unanswered) in items.as_slice().iter().zip(&report.outcomes).zip(unanswered) {
-            let is_unanswered = unanswered > 0 || matches!(outcome, WriteOutcome::Unanswered(_));
-            if is_unanswered || !lets_pass(outcome) {
-                open.add(items, item, is_unanswered);
+        self.open_keys();
+        self.report
+    }
+
+    /// Opens the keys that later parts of the event must leave alone. Other groups of a FIFO queue have no order with what has
+    /// none, and its own is blocked; elsewhere what has no version and is stored may have been sent twice, as ever.
+    fn open_keys(&mut self) {
+        for (index, (item, outcome)) in self.items.as_slice().iter().zip(&self.report.outcomes).enumerate() {
+            let calls = self.unanswered.get(index).copied().unwrap_or_default();
+            let has_version = self.items.version(item).is_some();
+            let was_sent = self.causes.get(index).is_some_and(Option::is_some) || calls > 0;
+            let is_unanswered = calls > 0 || matches!(outcome, WriteOutcome::Unanswered(_));
+            let is_open = match self.fifo {
+                Some(_) => has_version && was_sent && (is_unanswered || !lets_pass(outcome)),
+                None => !lets_pass(outcome) || has_version && is_unanswered,
+            };
+            if is_open {
+                self.open.add(self.items, item, is_unanswered);
             }
         }
-        report
     }
 
     /// Says of each item that is unfinished what stood in its way last, and whether it must not come again soon: it may be
@@ -219,13 +231,18 @@ impl<'w> RetryLoop<'w> {
         loop {
             let now = clock::now();
             let until = self.end_of_time();
-            if now >= until {
+            let is_over = now >= until;
+            if is_over && (self.calls.is_empty() || now >= self.time.deadline) {
                 return;
             }
-            self.requeue_due(now);
-            self.start_all();
-            let waiting = self.waiting_tables();
-            let due = self.delayed.peek().map(|Reverse(delayed)| delayed.due);
+            // what is under way may end, and is more than a call cut off: that might be applied yet
+            let (waiting, due) = if is_over {
+                (Vec::new(), None)
+            } else {
+                self.requeue_due(now);
+                self.start_all();
+                (self.waiting_tables(), self.delayed.peek().map(|Reverse(delayed)| delayed.due))
+            };
             if waiting.is_empty() && due.is_none() && self.calls.is_empty() {
                 if self.end_doubtful() {
                     continue;
@@ -238,7 +255,7 @@ impl<'w> RetryLoop<'w> {
             tokio::select! {
                 biased;
                 // no call outlives the deadline, so while there is one it needs no timer of its own
-                () = sleep_until(until), if self.calls.is_empty() || until < self.time.deadline => return,
+                () = sleep_until(until), if !is_over && (self.calls.is_empty() || until < self.time.deadline) => {}
                 Some(end) = self.calls.join_next_with_id() => {
                     self.bytes_in_flight.remove(&end.as_ref().map_or_else(JoinError::id, |(id, _)| *id));
                     // a call that panicked has left its items as they were, unfinished

@@ -195,6 +195,23 @@ async fn calls_after(unsent: usize) -> (usize, Value) {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_item_that_is_denied_beside_calls_that_cannot_be_sent_is_no_broken_table() {
+    let handler = handler_over(|request| {
+        if String::from_utf8_lossy(request.body()).contains("denied") {
+            let body = json!({"__type": "x#AccessDeniedException", "message": "as told"}).to_string();
+            return Box::pin(async { Ok(response(400, body)) });
+        }
+        Box::pin(async { Err(TransportError { fate: Fate::NotSent, cause: "as told".into() }) })
+    });
+    let batch = [put("m0", 1, "denied"), good(1)];
+    let event = json!({"Records": batch.iter().map(|sent| sent.record("standard")).collect::<Vec<_>>()}).to_string();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let context = avro_ingest::handler::Context { deadline: now + Duration::from_secs(20), ..Default::default() };
+    let response = handler.handle(event.as_bytes(), &context).await.response;
+    assert_eq!(response.unwrap().failures().count(), 2, "returned, and the invocation does not fail");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_call_that_was_not_sent_is_no_attempt() {
     let sent_at_once = calls_after(0).await;
     assert_eq!(sent_at_once, (3, json!(40)));

@@ -3,7 +3,7 @@
 use super::late::visibility;
 use super::messages::{ORDERS, Sent, Subject, Write, state_of};
 use super::{handler, handler_calling, healthy, invoke, noted};
-use crate::support::fake_dynamodb::{FakeDynamoDb, Faults};
+use crate::support::fake_dynamodb::{FakeDynamoDb, Faults, StickyFault};
 use crate::support::transport::{self, Responding, response};
 use avro_ingest::limiter::AimdLimit;
 use avro_ingest::memory::Memory;
@@ -85,6 +85,76 @@ async fn a_later_write_does_not_go_before_one_of_an_earlier_part_that_comes_agai
     let again: Vec<Sent> = batch.iter().filter(|sent| returned.contains(&sent.message_id)).cloned().collect();
     assert!(invoke(&handler, &again, "standard").await.0.is_empty());
     assert_eq!(note_of(&table).as_deref(), Some("new"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_stuck_in_an_earlier_part_holds_up_no_good_message_for_its_neighbours_key() {
+    let (neighbour, stuck) =
+        (write(Subject::Plain, 0, "neighbour"), Write { id: "stuck".to_owned(), ..write(Subject::Plain, 0, "") });
+    let in_one = vec![Sent::container("one", Subject::Plain, vec![neighbour.clone(), stuck.clone()])];
+    let in_two = vec![Sent::single("first", stuck), Sent::single("behind", neighbour)];
+    for fault in [
+        StickyFault::Silent,
+        StickyFault::Reset,
+        StickyFault::ServerError,
+        StickyFault::Throttled,
+        StickyFault::AccessDenied,
+    ] {
+        for (queue, earlier) in [("standard", &in_one), ("queue.fifo", &in_one), ("queue.fifo", &in_two)] {
+            let table = healthy();
+            table.stick("stuck", fault);
+            let handler = handler(&table, 49).with_memory(little());
+            let last = in_group(Sent::single("last", write(Subject::Plain, 0, "last")), "h");
+            let mut batch: Vec<Sent> = earlier.iter().map(|sent| in_group(sent.clone(), "g")).collect();
+            batch.extend(apart(batch[0].clone(), last).into_iter().skip(1));
+            let (returned, _) = invoke(&handler, &batch, queue).await;
+            assert!(!returned.contains("last"), "{fault:?} {queue}: {returned:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_part_waits_for_calls_that_are_slow_but_answered() {
+    let table = healthy();
+    let behind = table.clone();
+    let respond = move |request: Request<Bytes>| -> ResponseFuture {
+        let behind = behind.clone();
+        Box::pin(async move {
+            tokio::time::sleep(Duration::from_millis(1_900)).await;
+            behind.send(request).await
+        })
+    };
+    let limit = AimdLimit::new(Duration::from_millis(50), 1, 50).unwrap();
+    let handler = handler_calling(transport::dynamodb(Responding(respond)), limit, None, |most| most / 2);
+    let handler = handler.with_memory(little());
+    let note = "\u{1}".repeat(60_000);
+    let item =
+        |part: usize, place: usize| Write { id: format!("large{part}.{place}"), ..write(Subject::Plain, 0, &note) };
+    let large = |part| {
+        Sent::container(&format!("large{part}"), Subject::Plain, (0..9).map(|place| item(part, place)).collect())
+    };
+    let mut batch: Vec<Sent> = (0..3).map(large).collect();
+    batch.extend((0..300).map(|number| noted(number, "good")));
+    let (returned, _) = invoke(&handler, &batch, "standard").await;
+    assert!(!returned.iter().any(|id| id.starts_with("large")), "{returned:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_fits_only_without_its_group_is_rejected_for_it_never_comes_without() {
+    for (queue, group, is_rejected) in [("queue.fifo", "g", true), ("queue.fifo", "h", false), ("standard", "g", false)]
+    {
+        let table = healthy();
+        let handler = handler(&table, 49).with_memory(Memory::new(Some(128), 1));
+        let note = "\u{1}".repeat(60_000);
+        let item = |place: usize| Write { id: format!("large{place}"), ..write(Subject::Plain, 0, &note) };
+        let large = in_group(Sent::container("large", Subject::Plain, (0..42).map(item).collect()), "g");
+        let mut batch = vec![large];
+        batch.extend((0..9).map(|number| in_group(noted(number, &"n".repeat(250_000)), group)));
+        let (returned, figures) = invoke(&handler, &batch, queue).await;
+        assert_eq!(returned, BTreeSet::from(["large".to_owned()]), "{queue} {group}");
+        assert_eq!(figures["MessagesRejected"], u64::from(is_rejected), "{queue} {group}");
+        assert!(invoke(&handler, &batch[..1], queue).await.0.is_empty(), "it fits alone");
+    }
 }
 
 #[tokio::test(start_paused = true)]

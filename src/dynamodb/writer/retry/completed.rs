@@ -169,8 +169,14 @@ impl RetryLoop<'_> {
                 }
                 released.extend(others);
             }
-            self.enqueue_distinct(Distinct::of(self.items, released.into_iter()));
+            self.enqueue_distinct(self.released(released));
         }
+    }
+
+    /// What to write of items of one key that have waited, those of several groups in the order of the event.
+    fn released(&self, mut waited: Vec<Index>) -> Distinct {
+        waited.sort_unstable();
+        Distinct::of(self.items, waited.into_iter())
     }
 
     /// Whether an item is left unfinished by a call without a response: something newer must be written after it, and the call
@@ -249,9 +255,14 @@ impl RetryLoop<'_> {
         for table in (0..self.tables.len()).map(TableId::new) {
             let Some(queue) = self.tables.get(table.index()) else { continue };
             let is_doubtful = |index: Index| queue.doubtful.iter().any(|(doubtful, _)| *doubtful == index);
-            let ends = self.items.as_slice().iter().zip(&self.report.outcomes).zip(&self.attempts).enumerate();
-            let mut open = ends.filter(|(_, ((item, end), attempts))| {
-                item.table == table && **attempts > 0 && matches!(end, WriteOutcome::Unfinished(_))
+            // what could not be sent has a cause and no attempt
+            let is_tried = |index: usize| {
+                self.attempts.get(index).is_some_and(|attempts| *attempts > 0)
+                    || self.causes.get(index).is_some_and(Option::is_some)
+            };
+            let ends = self.items.as_slice().iter().zip(&self.report.outcomes).enumerate();
+            let mut open = ends.filter(|(index, (item, end))| {
+                item.table == table && is_tried(*index) && matches!(end, WriteOutcome::Unfinished(_))
             });
             if open.all(|(index, _)| is_doubtful(index)) {
                 self.end_doubtful_of(table);
@@ -311,7 +322,7 @@ impl RetryLoop<'_> {
                 next.extend(ended.filter_map(|item| fifo.order.item_ended(item.message)));
             }
             if let Some(followers) = self.followers.remove(&index) {
-                self.enqueue_distinct(Distinct::of(self.items, followers.into_iter()));
+                self.enqueue_distinct(self.released(followers));
             }
             for message in next {
                 self.enqueue_distinct(self.distinct(items_of(self.items, message)));
