@@ -52,9 +52,9 @@ impl Scene {
         let table = FakeDynamoDb::new(&["id"], faults(random, is_fifo), seed);
         let quarantine = random.percent(70).then(|| FakeSqs::new(queue_faults(random), seed));
         let handler = handler_of(&table, seed, quarantine.as_ref().map(FakeSqs::quarantine), |most| most / 2);
-        // so large that the event is written in parts
+        // so large that the event is written in parts, and not so large that no queue would take a container
         let (item_bytes, handler) =
-            if random.percent(5) { (300_000, handler.with_memory(Memory::new(Some(64), 1))) } else { (0, handler) };
+            if random.percent(5) { (150_000, handler.with_memory(Memory::new(Some(64), 1))) } else { (0, handler) };
         let most = if is_fifo { 10 } else { 60 };
         let count = 1 + random.below(if item_bytes > 0 { most.min(20) } else { most }) as usize;
         let messages: Vec<Sent> = (0..count)
