@@ -62,6 +62,7 @@ fn pure_modules_are_given_time_and_randomness() {
         "progress.rs",
         "dynamodb/conditional.rs",
         "dynamodb/writer/backoff.rs",
+        "dynamodb/writer/open_keys.rs",
         "dynamodb/writer/order.rs",
         "dynamodb/writer/queue.rs",
         "error_text.rs",

@@ -10,7 +10,9 @@
 //! - In a FIFO queue the items of a message go when the message before it in its group has its end (`order`). Groups do not
 //!   wait for one another.
 //! - A write whose response does not come may be applied later than what is sent after it. So nothing is sent after it that
-//!   must follow it: in a FIFO group it is left unfinished. Between invocations of a standard queue only `version` keeps order.
+//!   must follow it: both are left unfinished, and come back no sooner than it can be applied no more
+//!   ([`WriteOutcome::Unanswered`]). Between invocations of a standard queue only `version` keeps order.
+//! - An event may be written in parts. What an earlier one leaves open, a later one leaves alone (`open_keys`).
 //!
 //! # One item never takes others with it
 //!
