@@ -125,12 +125,17 @@ async fn a_group_whose_call_the_deadline_cut_off_stays_out_of_sight_too() {
 #[tokio::test(start_paused = true)]
 async fn a_group_that_was_answered_comes_back_soon() {
     let set = Arc::default();
-    for faults in [Faults { throttled: 100, ..Faults::default() }, Faults { refused: 100, ..Faults::default() }] {
-        let table = FakeDynamoDb::new(&["id"], faults, 1);
-        let handler = handler(&table, 1).with_visibility(visibility(Arc::clone(&set)));
+    for is_sent in [true, false] {
+        // at once, so that the deadline cuts no call off
+        let handler = handler_over(move |_| {
+            let body = json!({"__type": "x#ThrottlingException", "message": "slow down"}).to_string();
+            let unsent = TransportError { fate: Fate::NotSent, cause: "as told".into() };
+            Box::pin(async move { if is_sent { Ok(response(400, body)) } else { Err(unsent) } })
+        });
+        let handler = handler.with_visibility(visibility(Arc::clone(&set)));
         let batch = [in_group(put("m0", 1, "first"), "g"), in_group(put("m1", 2, "last"), "g")];
         assert_eq!(invoke(&handler, &batch, "queue.fifo").await.0.len(), 2);
-        assert_eq!(std::mem::take(&mut *set.lock().unwrap()).len(), 2, "{faults:?}");
+        assert_eq!(std::mem::take(&mut *set.lock().unwrap()).len(), 2, "sent: {is_sent}");
     }
 }
 
