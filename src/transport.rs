@@ -212,6 +212,18 @@ impl HttpConnector for SdkConnector {
     }
 }
 
+/// For tests: no response ever comes.
+#[cfg(test)]
+#[derive(Debug)]
+pub(crate) struct Silent;
+
+#[cfg(test)]
+impl HttpTransport for Silent {
+    fn send(&self, _: Request<Bytes>) -> ResponseFuture {
+        Box::pin(std::future::pending())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

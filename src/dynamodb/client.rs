@@ -241,7 +241,7 @@ impl From<TransportError> for CallError {
 mod tests {
     use super::super::credentials::REFRESH_BEFORE;
     use super::*;
-    use crate::transport::ResponseFuture;
+    use crate::transport::{ResponseFuture, Silent};
     use aws_credential_types::provider::ProvideCredentials;
     use aws_credential_types::provider::error::CredentialsError;
     use aws_credential_types::provider::future::ProvideCredentials as Provided;
@@ -300,15 +300,6 @@ mod tests {
 
     fn soon() -> Instant {
         clock::now() + HOUR
-    }
-
-    #[derive(Debug)]
-    struct Hanging;
-
-    impl HttpTransport for Hanging {
-        fn send(&self, _: Request<Bytes>) -> ResponseFuture {
-            Box::pin(std::future::pending())
-        }
     }
 
     fn refusal(code: &str) -> Response<Bytes> {
@@ -425,7 +416,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_call_without_a_response_ends_in_time_and_may_be_applied_yet() {
-        let transport = Arc::new(Hanging);
+        let transport = Arc::new(Silent);
         let credentials = SharedCredentialsProvider::new(Credentials::new("AKID", "secret", None, None, "test"));
         let client = Client::new(transport, credentials, "eu-central-1".into(), "https://dynamodb.example/").unwrap();
         let call = timeout(RESPONSE_TIMEOUT + Duration::from_millis(10), client.put(Bytes::new(), soon()));

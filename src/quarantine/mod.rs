@@ -216,12 +216,10 @@ mod tests {
     use super::*;
     use crate::outcome::Reason;
     use crate::sqs::Event;
-    use crate::transport::{HttpTransport, ResponseFuture, sdk_http_client};
+    use crate::transport::{Silent, sdk_http_client};
     use aws_credential_types::Credentials;
     use aws_credential_types::provider::SharedCredentialsProvider;
     use aws_sdk_sqs::config::{BehaviorVersion, Region};
-    use bytes::Bytes;
-    use http::Request;
     use std::sync::Arc;
 
     fn entry_of(body: usize, detail: usize) -> SendMessageBatchRequestEntry {
@@ -246,16 +244,6 @@ mod tests {
         assert_eq!(fits(MAX_BATCH_BYTES - 99 - overhead), Some(MAX_BATCH_BYTES - 99 - overhead), "without its detail");
         assert_eq!(fits(MAX_BATCH_BYTES), Some(MAX_BATCH_BYTES));
         assert_eq!(fits(MAX_BATCH_BYTES + 1), None, "what no queue takes is returned");
-    }
-
-    /// A queue that never responds.
-    #[derive(Debug)]
-    struct Silent;
-
-    impl HttpTransport for Silent {
-        fn send(&self, _: Request<Bytes>) -> ResponseFuture {
-            Box::pin(std::future::pending())
-        }
     }
 
     #[tokio::test(start_paused = true)]

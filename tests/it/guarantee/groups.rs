@@ -1,8 +1,8 @@
 //! Groups of a FIFO queue whose messages write the same keys.
 
-use super::messages::{ORDERS, Sent, Subject, Write, state_of};
-use super::{handler, healthy, invoke};
-use crate::support::fake_dynamodb::{FakeDynamoDb, StickyFault};
+use super::messages::{Sent, Subject, Write};
+use super::{handler, healthy, invoke, note_of};
+use crate::support::fake_dynamodb::StickyFault;
 use serde_json::json;
 use std::collections::BTreeSet;
 
@@ -17,10 +17,6 @@ fn writes(message_id: &str, group: &str, ids: &[&str]) -> Sent {
     };
     let writes = ids.iter().enumerate().map(write).collect();
     Sent { group: Some(group.to_owned()), ..Sent::container(message_id, Subject::Plain, writes) }
-}
-
-fn note_of(table: &FakeDynamoDb, id: &str) -> Option<String> {
-    state_of(table.item(ORDERS, &json!({"id": {"S": id}}).to_string()).as_ref()).map(|(_, note)| note)
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,6 @@
 //! What concerns one item, table or group costs no other one its place or its time.
 
-use super::messages::{AUDIT, ORDERS, Sent, Subject, Write, state_of};
+use super::messages::{AUDIT, ORDERS, Sent, Subject, Write, in_group, state_of, write_of};
 use super::{good, handler, healthy, invoke, noted};
 use crate::support::fake_dynamodb::{FakeDynamoDb, Faults, StickyFault};
 use crate::support::fake_sqs::{FakeSqs, QueueFaults};
@@ -14,15 +14,6 @@ use tokio::time::Instant;
 
 fn key(id: &str) -> String {
     json!({"id": {"S": id}}).to_string()
-}
-
-fn write_of(subject: Subject, id: &str, version: i64, note: &str) -> Write {
-    Write { subject, id: id.to_owned(), version: Some(version), note: note.to_owned(), delete: false }
-}
-
-fn in_group(mut sent: Sent, group: &str) -> Sent {
-    sent.group = Some(group.to_owned());
-    sent
 }
 
 #[tokio::test(start_paused = true)]

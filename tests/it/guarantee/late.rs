@@ -1,11 +1,9 @@
 //! What is done after a call that failed, and what must not be: it may be applied late, come again, or never have been sent.
 
-use super::messages::{ORDERS, Sent, Subject, Write, state_of};
-use super::{good, handler, handler_calling, healthy, invoke};
+use super::messages::{Sent, Subject, Write, in_group, write_of};
+use super::{good, handler, handler_calling, handler_over, healthy, invoke, limit, note_of};
 use crate::support::fake_dynamodb::{FakeDynamoDb, Faults};
 use crate::support::transport::{self, Responding, response};
-use avro_ingest::handler::Handler;
-use avro_ingest::limiter::AimdLimit;
 use avro_ingest::transport::{Fate, HttpTransport, ResponseFuture, TransportError};
 use avro_ingest::visibility::Visibility;
 use aws_credential_types::provider::error::CredentialsError;
@@ -17,43 +15,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-fn limit() -> AimdLimit {
-    AimdLimit::new(Duration::from_millis(50), 1, 50).unwrap()
-}
-
-fn handler_over(respond: impl Fn(Request<Bytes>) -> ResponseFuture + Send + Sync + 'static) -> Handler {
-    handler_calling(transport::dynamodb(Responding(respond)), limit(), None, |most| most / 2)
-}
-
 fn put(message_id: &str, version: i64, note: &str) -> Sent {
-    let write = Write {
-        subject: Subject::Versioned,
-        id: "a".to_owned(),
-        version: Some(version),
-        note: note.to_owned(),
-        delete: false,
-    };
-    Sent::single(message_id, write)
+    Sent::single(message_id, write_of(Subject::Versioned, "a", version, note))
 }
 
 fn deletion(message_id: &str, version: i64) -> Sent {
-    let write = Write {
-        subject: Subject::Versioned,
-        id: "a".to_owned(),
-        version: Some(version),
-        note: String::new(),
-        delete: true,
-    };
-    Sent::single(message_id, write)
-}
-
-fn in_group(sent: Sent, group: &str) -> Sent {
-    Sent { group: Some(group.to_owned()), ..sent }
-}
-
-fn note_of(table: &FakeDynamoDb) -> Option<String> {
-    let key = json!({"id": {"S": "a"}}).to_string();
-    state_of(table.item(ORDERS, &key).as_ref()).map(|(_, note)| note)
+    Sent::single(message_id, Write { delete: true, ..write_of(Subject::Versioned, "a", version, "") })
 }
 
 /// Keeps the visibility timeouts that are set, by position of the message.
@@ -158,7 +125,7 @@ async fn a_deletion_does_not_go_before_an_older_put_that_comes_again() {
         *denied.lock().unwrap() = false;
         let again: Vec<Sent> = batch.iter().filter(|sent| returned.contains(&sent.message_id)).cloned().collect();
         assert!(invoke(&handler, &again, queue).await.0.is_empty());
-        assert_eq!(note_of(&table), None, "{queue}: {returned:?}");
+        assert_eq!(note_of(&table, "a"), None, "{queue}: {returned:?}");
     }
 }
 
@@ -173,12 +140,11 @@ async fn what_is_refused_holds_up_no_other_group_of_its_key() {
         }
         behind.send(request)
     });
-    let denied =
-        Write { subject: Subject::Plain, id: "a".to_owned(), version: None, note: "denied".to_owned(), delete: false };
+    let denied = write_of(Subject::Plain, "a", 0, "denied");
     let batch =
         [in_group(good(0), "f"), in_group(Sent::single("m1", denied), "g"), in_group(put("m2", 1, "stored"), "h")];
     let (returned, _) = invoke(&handler, &batch, "queue.fifo").await;
-    assert_eq!((returned, note_of(&table)), (["m1".to_owned()].into(), Some("stored".to_owned())));
+    assert_eq!((returned, note_of(&table, "a")), (["m1".to_owned()].into(), Some("stored".to_owned())));
 }
 
 /// How many calls are sent for twenty items, if the first ones are not sent and the next two break.

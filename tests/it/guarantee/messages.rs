@@ -176,6 +176,15 @@ impl Sent {
     }
 }
 
+/// A put.
+pub fn write_of(subject: Subject, id: &str, version: i64, note: &str) -> Write {
+    Write { subject, id: id.to_owned(), version: Some(version), note: note.to_owned(), delete: false }
+}
+
+pub fn in_group(sent: Sent, group: &str) -> Sent {
+    Sent { group: Some(group.to_owned()), ..sent }
+}
+
 /// A message of random content, each item of which has at least so many bytes. Keys of one `scope` meet often and those of
 /// different ones never.
 pub fn random_message(

@@ -10,6 +10,7 @@ mod parts;
 mod sharing;
 use crate::support::fake_dynamodb::{FakeDynamoDb, Faults, StickyFault};
 use crate::support::figures;
+use crate::support::transport::{self, Responding};
 use avro_ingest::dynamodb::client::Client;
 use avro_ingest::dynamodb::writer::Writer;
 use avro_ingest::handler::{Context, Handler, InvocationError};
@@ -18,7 +19,10 @@ use avro_ingest::metrics::Metrics;
 use avro_ingest::quarantine::Quarantine;
 use avro_ingest::settings::Settings;
 use avro_ingest::transcode::Transcoder;
-use messages::{Sent, Subject, Write};
+use avro_ingest::transport::ResponseFuture;
+use bytes::Bytes;
+use http::Request;
+use messages::{ORDERS, Sent, Subject, Write, state_of};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -56,10 +60,24 @@ fn handler_calling(
     quarantine: Option<Quarantine>,
     jitter: fn(Duration) -> Duration,
 ) -> Handler {
-    let settings = Settings::parse(|name| (name == "TABLE_NAME").then(|| messages::ORDERS.to_owned())).unwrap();
+    let settings = Settings::parse(|name| (name == "TABLE_NAME").then(|| ORDERS.to_owned())).unwrap();
     let transcoder = Transcoder::new(&settings, messages::schema_files()).unwrap();
     let writer = Writer::new(client, transcoder.mappings().clone(), limit, jitter);
     Handler::new(transcoder, writer, quarantine, Metrics::new("AvroIngest", "test"), Duration::from_millis(500))
+}
+
+/// The handler whose table responds as a test says.
+fn handler_over(respond: impl Fn(Request<Bytes>) -> ResponseFuture + Send + Sync + 'static) -> Handler {
+    handler_calling(transport::dynamodb(Responding(respond)), limit(), None, |most| most / 2)
+}
+
+fn limit() -> AimdLimit {
+    AimdLimit::new(Duration::from_millis(50), 1, 50).unwrap()
+}
+
+/// The note of the order under a key.
+fn note_of(table: &FakeDynamoDb, id: &str) -> Option<String> {
+    state_of(table.item(ORDERS, &json!({"id": {"S": id}}).to_string()).as_ref()).map(|(_, note)| note)
 }
 
 /// Leaves the panics that a fault plan asks for out of the output.

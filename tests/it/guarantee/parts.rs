@@ -1,11 +1,10 @@
 //! An event too large for the memory is written in parts, and its keys keep their order as if it were not.
 
 use super::late::visibility;
-use super::messages::{ORDERS, Sent, Subject, Write, state_of};
-use super::{handler, handler_calling, healthy, invoke, noted};
+use super::messages::{Sent, Subject, Write, in_group, write_of};
+use super::{handler, handler_over, healthy, invoke, note_of, noted};
 use crate::support::fake_dynamodb::{FakeDynamoDb, Faults, StickyFault};
-use crate::support::transport::{self, Responding, response};
-use avro_ingest::limiter::AimdLimit;
+use crate::support::transport::response;
 use avro_ingest::memory::Memory;
 use avro_ingest::transport::{HttpTransport, ResponseFuture};
 use bytes::Bytes;
@@ -21,22 +20,20 @@ fn little() -> Memory {
 }
 
 fn write(subject: Subject, version: i64, note: &str) -> Write {
-    Write { subject, id: "a".to_owned(), version: Some(version), note: note.to_owned(), delete: false }
+    write_of(subject, "a", version, note)
 }
 
-fn in_group(sent: Sent, group: &str) -> Sent {
-    Sent { group: Some(group.to_owned()), ..sent }
+/// A container of so many items, each of whose characters takes six bytes on its way to the table.
+fn large(message_id: &str, items: usize, characters: usize) -> Sent {
+    let note = "\u{1}".repeat(characters);
+    let item = |place: usize| write_of(Subject::Plain, &format!("{message_id}.{place}"), 0, &note);
+    Sent::container(message_id, Subject::Plain, (0..items).map(item).collect())
 }
 
 /// An event whose first and last message are not in one part.
 fn apart(first: Sent, last: Sent) -> Vec<Sent> {
     let between = (0..20).map(|number| in_group(noted(number, &"n".repeat(350_000)), "between"));
     [first].into_iter().chain(between).chain([last]).collect()
-}
-
-fn note_of(table: &FakeDynamoDb) -> Option<String> {
-    let key = json!({"id": {"S": "a"}}).to_string();
-    state_of(table.item(ORDERS, &key).as_ref()).map(|(_, note)| note)
 }
 
 #[tokio::test(start_paused = true)]
@@ -59,7 +56,7 @@ async fn a_deletion_follows_no_put_of_an_earlier_part_that_may_be_applied_late()
             let again: Vec<Sent> = batch.iter().filter(|sent| returned.contains(&sent.message_id)).cloned().collect();
             returned = invoke(&handler, &again, queue).await.0;
         }
-        assert_eq!((returned, note_of(&table)), (BTreeSet::new(), None), "{queue}");
+        assert_eq!((returned, note_of(&table, "a")), (BTreeSet::new(), None), "{queue}");
     }
 }
 
@@ -74,9 +71,7 @@ async fn a_later_write_does_not_go_before_one_of_an_earlier_part_that_comes_agai
         }
         behind.send(request)
     };
-    let limit = AimdLimit::new(Duration::from_millis(50), 1, 50).unwrap();
-    let handler = handler_calling(transport::dynamodb(Responding(respond)), limit, None, |most| most / 2);
-    let handler = handler.with_memory(little());
+    let handler = handler_over(respond).with_memory(little());
     let message = |id: &str| Sent::single(id, write(Subject::Plain, 0, id));
     let batch = apart(message("old"), message("new"));
     let (returned, _) = invoke(&handler, &batch, "standard").await;
@@ -84,7 +79,7 @@ async fn a_later_write_does_not_go_before_one_of_an_earlier_part_that_comes_agai
     *busy.lock().unwrap() = false;
     let again: Vec<Sent> = batch.iter().filter(|sent| returned.contains(&sent.message_id)).cloned().collect();
     assert!(invoke(&handler, &again, "standard").await.0.is_empty());
-    assert_eq!(note_of(&table).as_deref(), Some("new"));
+    assert_eq!(note_of(&table, "a").as_deref(), Some("new"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -124,16 +119,8 @@ async fn a_part_waits_for_calls_that_are_slow_but_answered() {
             behind.send(request).await
         })
     };
-    let limit = AimdLimit::new(Duration::from_millis(50), 1, 50).unwrap();
-    let handler = handler_calling(transport::dynamodb(Responding(respond)), limit, None, |most| most / 2);
-    let handler = handler.with_memory(little());
-    let note = "\u{1}".repeat(60_000);
-    let item =
-        |part: usize, place: usize| Write { id: format!("large{part}.{place}"), ..write(Subject::Plain, 0, &note) };
-    let large = |part| {
-        Sent::container(&format!("large{part}"), Subject::Plain, (0..9).map(|place| item(part, place)).collect())
-    };
-    let mut batch: Vec<Sent> = (0..3).map(large).collect();
+    let handler = handler_over(respond).with_memory(little());
+    let mut batch: Vec<Sent> = (0..3).map(|part| large(&format!("large{part}"), 9, 60_000)).collect();
     batch.extend((0..300).map(|number| noted(number, "good")));
     let (returned, _) = invoke(&handler, &batch, "standard").await;
     assert!(!returned.iter().any(|id| id.starts_with("large")), "{returned:?}");
@@ -145,10 +132,7 @@ async fn a_message_that_fits_only_without_its_group_is_rejected_for_it_never_com
     {
         let table = healthy();
         let handler = handler(&table, 49).with_memory(Memory::new(Some(128), 1));
-        let note = "\u{1}".repeat(60_000);
-        let item = |place: usize| Write { id: format!("large{place}"), ..write(Subject::Plain, 0, &note) };
-        let large = in_group(Sent::container("large", Subject::Plain, (0..42).map(item).collect()), "g");
-        let mut batch = vec![large];
+        let mut batch = vec![in_group(large("large", 42, 60_000), "g")];
         batch.extend((0..9).map(|number| in_group(noted(number, &"n".repeat(250_000)), group)));
         let (returned, figures) = invoke(&handler, &batch, queue).await;
         assert_eq!(returned, BTreeSet::from(["large".to_owned()]), "{queue} {group}");
@@ -161,10 +145,7 @@ async fn a_message_that_fits_only_without_its_group_is_rejected_for_it_never_com
 async fn a_message_too_large_for_the_memory_even_alone_is_rejected_beside_others_of_its_group() {
     let table = healthy();
     let handler = handler(&table, 49).with_memory(Memory::new(Some(128), 1));
-    let note = "\u{1}".repeat(350_000);
-    let item = |place: usize| Write { id: format!("large{place}"), ..write(Subject::Plain, 0, &note) };
-    let large = in_group(Sent::container("large", Subject::Plain, (0..10).map(item).collect()), "g");
-    let mut batch = vec![large];
+    let mut batch = vec![in_group(large("large", 10, 350_000), "g")];
     batch.extend((0..5).map(|number| in_group(noted(number, "good"), "g")));
     let (returned, figures) = invoke(&handler, &batch, "queue.fifo").await;
     assert_eq!((returned, &figures["MessagesRejected"]), (BTreeSet::from(["large".to_owned()]), &json!(1)));
