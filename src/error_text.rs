@@ -98,7 +98,7 @@ fn is_code(code: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::transport::{Fate, HttpTransport, ResponseFuture, sdk_http_client};
+    use crate::transport::{HttpTransport, ResponseFuture, TransportErrorKind, sdk_http_client};
     use aws_sdk_sqs::config::retry::RetryConfig;
     use aws_sdk_sqs::config::timeout::TimeoutConfig;
     use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
@@ -133,9 +133,10 @@ mod tests {
             Box::pin(async move {
                 match behaviour {
                     Self::Silent => std::future::pending().await,
-                    Self::Broken => {
-                        Err(TransportError { fate: Fate::NotSent, cause: "sqs.example: connection refused".into() })
-                    }
+                    Self::Broken => Err(TransportError {
+                        kind: TransportErrorKind::NotSent,
+                        cause: "sqs.example: connection refused".into(),
+                    }),
                     Self::Responds(status, body) => Ok(Response::builder().status(status).body(body.into()).unwrap()),
                 }
             })

@@ -50,14 +50,14 @@ pub type ResponseFuture = Pin<Box<dyn Future<Output = Result<Response<Bytes>, Tr
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TransportError {
     /// What may have become of the request.
-    pub fate: Fate,
+    pub kind: TransportErrorKind,
     /// What happened, and with which host. It comes from below HTTP and holds nothing of the request.
     pub cause: Box<str>,
 }
 
 /// What may have become of a request that has no response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
+pub enum TransportErrorKind {
     /// There was no connection: it was not sent.
     NotSent,
     /// The connection broke before a response said anything, as one does that died while the environment was frozen. The request
@@ -123,24 +123,31 @@ impl HttpTransport for ConnectionPool {
         let most = self.max_response_bytes.saturating_add(request.body().len().saturating_mul(MAX_ECHO));
         let response = self.client.request(request.map(Full::new));
         Box::pin(async move {
-            let failed = |fate, error: &(dyn Error + 'static)| TransportError {
-                fate,
+            let failed = |kind, error: &(dyn Error + 'static)| TransportError {
+                kind,
                 cause: format!("{host}: {}", chain(error)).into(),
             };
             let whole = async {
-                let response = response
-                    .await
-                    .map_err(|error| failed(if error.is_connect() { Fate::NotSent } else { Fate::Broken }, &error));
+                let response = response.await.map_err(|error| {
+                    failed(
+                        if error.is_connect() { TransportErrorKind::NotSent } else { TransportErrorKind::Broken },
+                        &error,
+                    )
+                });
                 let (head, body) = response?.into_parts();
                 let body = Limited::new(body, most).collect().await;
                 // an error of a server that says no more may be a gateway's
-                let fate = if head.status.is_server_error() { Fate::Broken } else { Fate::Answered };
-                let body = body.map_err(|error| failed(fate, error.as_ref()))?;
+                let kind = if head.status.is_server_error() {
+                    TransportErrorKind::Broken
+                } else {
+                    TransportErrorKind::Answered
+                };
+                let body = body.map_err(|error| failed(kind, error.as_ref()))?;
                 Ok(Response::from_parts(head, body.to_bytes()))
             };
             timeout(limit, whole).await.unwrap_or_else(|_| {
                 Err(TransportError {
-                    fate: Fate::TimedOut,
+                    kind: TransportErrorKind::TimedOut,
                     cause: format!("{host}: no response within {limit:?}").into(),
                 })
             })
@@ -284,16 +291,16 @@ mod tests {
         let (broken, half) = (closing("").await, closing("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf").await);
         let gateway = closing("HTTP/1.1 504 Gateway Timeout\r\ncontent-length: 100\r\n\r\nhalf").await;
         let silent = server("").await;
-        for (url, fate) in [
-            (format!("http://{refusing}/"), Fate::NotSent),
-            (format!("https://{silent}/"), Fate::NotSent),
-            (format!("http://{broken}/"), Fate::Broken),
-            (format!("http://{silent}/"), Fate::TimedOut),
-            (format!("http://{half}/"), Fate::Answered),
-            (format!("http://{gateway}/"), Fate::Broken),
+        for (url, kind) in [
+            (format!("http://{refusing}/"), TransportErrorKind::NotSent),
+            (format!("https://{silent}/"), TransportErrorKind::NotSent),
+            (format!("http://{broken}/"), TransportErrorKind::Broken),
+            (format!("http://{silent}/"), TransportErrorKind::TimedOut),
+            (format!("http://{half}/"), TransportErrorKind::Answered),
+            (format!("http://{gateway}/"), TransportErrorKind::Broken),
         ] {
             let error = get(&url).await.unwrap_err();
-            assert_eq!(error.fate, fate, "{error}");
+            assert_eq!(error.kind, kind, "{error}");
         }
     }
 
@@ -319,7 +326,7 @@ mod tests {
             ("http://nowhere.invalid/".to_owned(), "nowhere.invalid".to_owned(), "dns error: "),
         ] {
             let error = get(&url).await.unwrap_err();
-            assert_eq!(error.fate, Fate::NotSent);
+            assert_eq!(error.kind, TransportErrorKind::NotSent);
             assert!(error.cause.starts_with(&format!("{host}: ")) && error.cause.contains(cause), "{error}");
             assert!(error.cause.len() < 150 && !error.cause.contains("payload"), "{error}");
         }

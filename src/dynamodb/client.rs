@@ -8,7 +8,7 @@ use super::mapping::Mapping;
 use super::response::{self, CallError, WriteResponse};
 use super::signature::{CONTENT_TYPE, SignableRequest, Signature, Signer};
 use crate::clock;
-use crate::transport::{Fate, HttpTransport, TransportError};
+use crate::transport::{HttpTransport, TransportError, TransportErrorKind};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_types::DateTime;
@@ -227,12 +227,12 @@ impl From<NoCredentials> for CallError {
 }
 
 impl From<TransportError> for CallError {
-    fn from(TransportError { fate, cause }: TransportError) -> Self {
-        match fate {
-            Fate::NotSent => Self::NotSent(cause),
-            Fate::Broken => Self::Broken(cause),
-            Fate::TimedOut => Self::TimedOut(cause.into_string().into()),
-            Fate::Answered => Self::Transient(cause),
+    fn from(TransportError { kind, cause }: TransportError) -> Self {
+        match kind {
+            TransportErrorKind::NotSent => Self::NotSent(cause),
+            TransportErrorKind::Broken => Self::Broken(cause),
+            TransportErrorKind::TimedOut => Self::TimedOut(cause.into_string().into()),
+            TransportErrorKind::Answered => Self::Transient(cause),
         }
     }
 }

@@ -97,7 +97,7 @@ pub(super) enum Doubt {
 pub(super) struct TableQueue {
     /// Items that were never sent and go in batches.
     first: VecDeque<Index>,
-    /// Items, by fate, that share a call only with those of the same fate.
+    /// Items, by failure scope, that share a call only with those of the same one.
     apart: VecDeque<(usize, VecDeque<Index>)>,
     /// Items that were never sent and go alone.
     conditional: VecDeque<Index>,
@@ -118,12 +118,12 @@ impl TableQueue {
         if is_conditional { self.conditional.push_back(index) } else { self.first.push_back(index) }
     }
 
-    /// An item that shares a call only with those of the same `fate`: a call without a response is not repeated for it, so
+    /// An item that shares a call only with those of the same `scope`: a call without a response is not repeated for it, so
     /// that a neighbour that never gets one would keep it from being written each time.
-    pub(super) fn push_apart(&mut self, index: Index, fate: usize) {
+    pub(super) fn push_apart(&mut self, index: Index, scope: usize) {
         match self.apart.back_mut() {
-            Some((last, items)) if *last == fate => items.push_back(index),
-            _ => self.apart.push_back((fate, VecDeque::from([index]))),
+            Some((last, items)) if *last == scope => items.push_back(index),
+            _ => self.apart.push_back((scope, VecDeque::from([index]))),
         }
     }
 

@@ -142,9 +142,9 @@ impl<'w> RetryLoop<'w> {
                 }
             }
             let (is_conditional, is_final) = (self.items.is_conditional(item), self.is_final_if_ambiguous(index));
-            let fate = self.fate(index);
+            let scope = self.failure_scope(index);
             match self.tables.get_mut(item.table.index()) {
-                Some(queue) if is_final && !is_conditional => queue.push_apart(index, fate),
+                Some(queue) if is_final && !is_conditional => queue.push_apart(index, scope),
                 Some(queue) => queue.push(index, is_conditional),
                 None => {}
             }
@@ -283,13 +283,14 @@ impl<'w> RetryLoop<'w> {
                 Waiting::Unprocessed(items) => items.iter().partition(|index| self.is_final_if_ambiguous(**index)),
                 Waiting::Job(_) => (Vec::new(), Vec::new()),
             };
-            let apart: Vec<(Index, usize)> = apart.into_iter().map(|index| (index, self.fate(index))).collect();
+            let apart: Vec<(Index, usize)> =
+                apart.into_iter().map(|index| (index, self.failure_scope(index))).collect();
             let Some(queue) = self.tables.get_mut(table.index()) else { continue };
             match what {
                 Waiting::Job(job) => queue.push_repeated(job),
                 Waiting::Unprocessed(_) => {
                     queue.push_unprocessed(shared);
-                    apart.into_iter().for_each(|(index, fate)| queue.push_apart(index, fate));
+                    apart.into_iter().for_each(|(index, scope)| queue.push_apart(index, scope));
                 }
             }
         }
@@ -347,7 +348,7 @@ impl<'w> RetryLoop<'w> {
 
     /// Which items may fail together. In a FIFO queue those of a message: one of them that is not written returns it with what
     /// is behind it in its group. Elsewhere other messages wait for this very item, or it stands for theirs, and for no other.
-    fn fate(&self, index: Index) -> usize {
+    fn failure_scope(&self, index: Index) -> usize {
         if self.fifo.is_some() { self.item(index).map_or(index, |item| item.message) } else { index }
     }
 

@@ -4,7 +4,7 @@ use super::messages::{Sent, Subject, Write, in_group, write_of};
 use super::{good, handler, handler_calling, handler_over, healthy, invoke, limit, note_of};
 use crate::support::fake_dynamodb::{FakeDynamoDb, Faults};
 use crate::support::transport::{self, Responding, response};
-use avro_ingest::transport::{Fate, HttpTransport, ResponseFuture, TransportError};
+use avro_ingest::transport::{HttpTransport, ResponseFuture, TransportError, TransportErrorKind};
 use avro_ingest::visibility::Visibility;
 use aws_credential_types::provider::error::CredentialsError;
 use bytes::Bytes;
@@ -96,7 +96,7 @@ async fn a_group_that_was_answered_comes_back_soon() {
         // at once, so that the deadline cuts no call off
         let handler = handler_over(move |_| {
             let body = json!({"__type": "x#ThrottlingException", "message": "slow down"}).to_string();
-            let unsent = TransportError { fate: Fate::NotSent, cause: "as told".into() };
+            let unsent = TransportError { kind: TransportErrorKind::NotSent, cause: "as told".into() };
             Box::pin(async move { if is_sent { Ok(response(400, body)) } else { Err(unsent) } })
         });
         let handler = handler.with_visibility(visibility(Arc::clone(&set)));
@@ -152,12 +152,12 @@ async fn calls_after(unsent: usize) -> (usize, Value) {
     let (calls, table) = (Arc::new(AtomicUsize::new(0)), healthy());
     let count = Arc::clone(&calls);
     let handler = handler_over(move |request| {
-        let fate = match count.fetch_add(1, Ordering::Relaxed) {
-            number if number < unsent => Fate::NotSent,
-            number if number < unsent + 2 => Fate::Broken,
+        let kind = match count.fetch_add(1, Ordering::Relaxed) {
+            number if number < unsent => TransportErrorKind::NotSent,
+            number if number < unsent + 2 => TransportErrorKind::Broken,
             _ => return table.send(request),
         };
-        Box::pin(async move { Err(TransportError { fate, cause: "as told".into() }) })
+        Box::pin(async move { Err(TransportError { kind, cause: "as told".into() }) })
     });
     let batch: Vec<Sent> = (0..20).map(good).collect();
     let (returned, figures) = invoke(&handler, &batch, "standard").await;
@@ -172,7 +172,7 @@ async fn an_item_that_is_denied_beside_calls_that_cannot_be_sent_is_no_broken_ta
             let body = json!({"__type": "x#AccessDeniedException", "message": "as told"}).to_string();
             return Box::pin(async { Ok(response(400, body)) });
         }
-        Box::pin(async { Err(TransportError { fate: Fate::NotSent, cause: "as told".into() }) })
+        Box::pin(async { Err(TransportError { kind: TransportErrorKind::NotSent, cause: "as told".into() }) })
     });
     let batch = [put("m0", 1, "denied"), good(1)];
     let event = json!({"Records": batch.iter().map(|sent| sent.record("standard")).collect::<Vec<_>>()}).to_string();

@@ -4,7 +4,7 @@
 use super::random::Random;
 use super::transport::{self, response};
 use avro_ingest::dynamodb::client::Client;
-use avro_ingest::transport::{Fate, HttpTransport, ResponseFuture, TransportError};
+use avro_ingest::transport::{HttpTransport, ResponseFuture, TransportError, TransportErrorKind};
 use bytes::Bytes;
 use http::{Request, Response};
 use serde_json::{Map, Value, json};
@@ -235,7 +235,7 @@ impl HttpTransport for FakeDynamoDb {
                 (fault, Duration::from_millis(1 + state.random.below(60)))
             };
             tokio::time::sleep(delay).await;
-            let reset = || TransportError { fate: Fate::Broken, cause: "connection reset".into() };
+            let reset = || TransportError { kind: TransportErrorKind::Broken, cause: "connection reset".into() };
             let apply = |unprocessed| table.0.lock().unwrap().apply(target, &body, unprocessed);
             match fault {
                 Fault::None => Ok(answer(apply(false))),
@@ -252,7 +252,9 @@ impl HttpTransport for FakeDynamoDb {
                     }
                     std::future::pending().await
                 }
-                Fault::Refused => Err(TransportError { fate: Fate::NotSent, cause: "connection refused".into() }),
+                Fault::Refused => {
+                    Err(TransportError { kind: TransportErrorKind::NotSent, cause: "connection refused".into() })
+                }
                 Fault::Late { by: delay, end } => {
                     let (table, target, body) = (table.clone(), target.to_owned(), body.clone());
                     tokio::spawn(async move {
