@@ -40,7 +40,13 @@ pub fn decode_message<'e>(
     };
     let Message { sequence_number, sent_ms, .. } = *message;
     encoder.stamp_message(MessageStamps { sequence_number, sent_ms });
-    transcoder.transcode(&input, (position, &message.id), encoder, &mut buffers.scratch)
+    let decoded = transcoder.transcode(&input, (position, &message.id), encoder, &mut buffers.scratch);
+    decoded.map_err(|undecoded| {
+        undecoded.map_rejected(|rejection| match (rejection.reason, body.misencoding()) {
+            (Reason::UnrecognizedFormat, Some(misencoding)) => Rejection::new(rejection.reason, &misencoding),
+            _ => rejection,
+        })
+    })
 }
 
 /// Memory that is reused from message to message.
@@ -54,5 +60,67 @@ impl DecodeBuffers {
     /// Buffers of which a body may inflate to `max_bytes`: as much as the items it becomes may take.
     pub fn bounded(max_bytes: usize) -> Self {
         Self { body: Vec::new(), scratch: avro::Scratch::bounded(max_bytes) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::avro::SchemaFile;
+    use crate::settings::Settings;
+    use crate::sqs::Event;
+    use base64_simd::STANDARD;
+    use serde_json::json;
+    use std::time::Duration;
+
+    const ENVELOPE: &str = r#"{"type": "record", "name": "Envelope", "fields": [
+        {"name": "id", "type": "string"}, {"name": "n", "type": "int"}],
+        "dynamodb": {"partitionKey": {"attribute": "pk", "field": "id"}}}"#;
+
+    /// The reason and the detail that a message of this body is rejected with.
+    fn rejection(body: &str) -> (Reason, String) {
+        let settings = Settings::parse(|name| (name == "TABLE_NAME").then(|| "table".to_owned())).unwrap();
+        let file =
+            SchemaFile { subject: "e".into(), version: "1".into(), text: ENVELOPE.to_owned(), path: "e/1.avsc".into() };
+        let transcoder = Transcoder::new(&settings, vec![file]).unwrap();
+        let payload = json!({"Records": [{"messageId": "m", "body": body}]}).to_string();
+        let event = Event::parse(payload.as_bytes()).unwrap();
+        let mut encoder = transcoder.encoder(Duration::ZERO, 0);
+        match decode_message(&transcoder, &event.messages[0], 0, &mut encoder, &mut DecodeBuffers::default()) {
+            Err(Undecoded::Rejected(Rejection { reason, detail })) => (reason, detail.into()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_rejection_names_what_another_tool_sent_in_place_of_base64() {
+        let pointer =
+            r#"["software.amazon.payloadoffloading.PayloadS3Pointer",{"s3BucketName":"bucket","s3Key":"key"}]"#;
+        for (body, told) in
+            [(pointer, "S3"), ("\"wwE=\"", "EventBridge"), ("b'wwE='", "Python"), ("c301ff", "hexadecimal")]
+        {
+            let (reason, detail) = rejection(body);
+            assert_eq!(reason, Reason::InvalidBase64, "{body}");
+            assert!(detail.contains(told) && !detail.contains("bucket"), "{detail}");
+        }
+    }
+
+    /// Every second text of hexadecimal digits is valid base64.
+    #[test]
+    fn hexadecimal_digits_are_named_where_they_are_valid_base64_too() {
+        let (reason, detail) = rejection("c301eeff00112233445566778899aabb");
+        assert_eq!((reason, &*detail), (Reason::UnrecognizedFormat, "the body is hexadecimal; send base64 instead"));
+        let (reason, detail) = rejection(&STANDARD.encode_to_string([1, 2, 3]));
+        assert_eq!((reason, &*detail), (Reason::UnrecognizedFormat, "the body is in none of the allowed wire formats"));
+    }
+
+    #[test]
+    fn a_codec_that_is_known_elsewhere_is_named() {
+        let body = "T2JqAQQWYXZyby5zY2hlbWHkAXsidHlwZSI6ICJyZWNvcmQiLCAibmFtZSI6ICJFbnZlbG9wZSIsICJmaWVsZHMiOiBbeyJuYW1lIjog\
+                    ImlkIiwgInR5cGUiOiAic3RyaW5nIn0sIHsibmFtZSI6ICJuIiwgInR5cGUiOiAiaW50In1dfRRhdnJvLmNvZGVjBmx6NABTU1NTU1NT\
+                    U1NTU1NTU1NTAggEejAAU1NTU1NTU1NTU1NTU1NTUw==";
+        let (reason, detail) = rejection(body);
+        assert_eq!(reason, Reason::InvalidContainer);
+        assert!(detail.contains("lz4"), "{detail}");
     }
 }

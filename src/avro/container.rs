@@ -1,6 +1,7 @@
 //! The frame of an object container file: a header with the schema, then blocks of records.
 
 use super::{inflate::Compression, walk::DatumReader};
+use std::fmt;
 
 /// What a container begins with.
 pub(crate) const MAGIC: [u8; 4] = *b"Obj\x01";
@@ -28,7 +29,46 @@ pub(super) struct ContainerBlock<'a> {
 }
 
 /// What breaks the frame.
-pub(super) type FrameError = &'static str;
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FrameError {
+    Broken(&'static str),
+    /// The codec is not one of those of the specification, but this one, if it is known elsewhere.
+    UnknownCodec(Option<&'static str>),
+}
+
+impl From<&'static str> for FrameError {
+    fn from(problem: &'static str) -> Self {
+        Self::Broken(problem)
+    }
+}
+
+impl fmt::Display for FrameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Broken(problem) => f.write_str(problem),
+            Self::UnknownCodec(name) => {
+                let (before, name) = name.map_or(("the codec", ""), |name| ("the codec ", name));
+                write!(f, "{before}{name} is none of {}", CODECS.map(|(name, _)| name).join(", "))
+            }
+        }
+    }
+}
+
+/// Codecs of the specification, with their names in a container.
+/// <https://avro.apache.org/docs/1.12.0/specification/#required-codecs>
+const CODECS: [(&str, Option<Compression>); 6] = [
+    ("null", None),
+    ("deflate", Some(Compression::Deflate)),
+    ("snappy", Some(Compression::Snappy)),
+    ("zstandard", Some(Compression::Zstandard)),
+    ("bzip2", Some(Compression::Bzip2)),
+    ("xz", Some(Compression::Xz)),
+];
+
+/// Names of codecs that are not the specification's: those of implementations and of compression tools. The name in a
+/// container is a text of the message, and only a name of this list stands in an error.
+const FOREIGN_CODECS: [&str; 12] =
+    ["lz4", "zstd", "gzip", "zlib", "lzma", "lzo", "brotli", "bzip", "zip", "lzf", "none", "uncompressed"];
 
 impl<'a> Container<'a> {
     /// Reads the header of `body`; none if it is not a container at all.
@@ -49,22 +89,14 @@ impl<'a> Container<'a> {
                     _ => None,
                 };
                 if known.is_some() {
-                    return Err("the metadata has a key twice");
+                    return Err("the metadata has a key twice".into());
                 }
             }
         }
         let sync = reader.take(SYNC_LEN).map_err(|_| "the header ends before its sync marker does")?;
         let schema = schema.ok_or("the metadata has no schema")?;
         let schema = std::str::from_utf8(schema).map_err(|_| "the schema is not utf-8")?;
-        let compression = match codec.unwrap_or(b"null") {
-            b"null" => None,
-            b"deflate" => Some(Compression::Deflate),
-            b"snappy" => Some(Compression::Snappy),
-            b"zstandard" => Some(Compression::Zstandard),
-            b"bzip2" => Some(Compression::Bzip2),
-            b"xz" => Some(Compression::Xz),
-            _ => return Err("the codec is unknown"),
-        };
+        let compression = compression(codec.unwrap_or(b"null"))?;
         Ok(Self { schema, compression, sync, rest: reader })
     }
 
@@ -78,13 +110,21 @@ impl<'a> Container<'a> {
         let data = self.rest.bytes().map_err(|_| "a block ends before its data does")?;
         let sync = self.rest.take(SYNC_LEN).map_err(|_| "a block ends before its sync marker does")?;
         if sync != self.sync {
-            return Err("a sync marker differs from the header's");
+            return Err("a sync marker differs from the header's".into());
         }
         Ok(Some(ContainerBlock { records, data }))
     }
 }
 
-const METADATA: FrameError = "the metadata is cut short or no map";
+const METADATA: FrameError = FrameError::Broken("the metadata is cut short or no map");
+
+fn compression(codec: &[u8]) -> Result<Option<Compression>, FrameError> {
+    let found = CODECS.into_iter().find(|(name, _)| name.as_bytes() == codec);
+    found.map(|(_, compression)| compression).ok_or_else(|| {
+        let mut foreign = FOREIGN_CODECS.into_iter();
+        FrameError::UnknownCodec(foreign.find(|name| name.as_bytes().eq_ignore_ascii_case(codec)))
+    })
+}
 
 /// The number of entries of the metadata's next block, which may be followed by its size; none at the end. An entry takes
 /// two bytes at least.

@@ -1,8 +1,8 @@
 //! Why a message is not a record that we know.
 
 use super::{
-    inflate::InflateError, json_encode::JsonEncodeError, path::WithPath, plan::Mismatch, schema::SchemaError,
-    walk::DatumError, wire_format::WireFormat,
+    container::FrameError, inflate::InflateError, json_encode::JsonEncodeError, path::WithPath, plan::Mismatch,
+    schema::SchemaError, walk::DatumError, wire_format::WireFormat,
 };
 use crate::{json::JsonError, outcome::Reason, record::Interruption};
 use std::fmt;
@@ -66,7 +66,7 @@ pub(super) enum Problem {
     ContainerSchema(Box<SchemaError>),
     /// The container's own schema is not a record.
     ContainerOfNoRecords,
-    Container(&'static str),
+    Container(FrameError),
     /// The payload behind a header does not inflate.
     Inflate(InflateError),
     /// A block of a container does not inflate.
@@ -148,7 +148,8 @@ impl DecodeError {
         }
         match &self.problem {
             Problem::Unrecognized => f.write_str("the body is in none of the allowed wire formats"),
-            Problem::Header(problem) | Problem::Container(problem) => f.write_str(problem),
+            Problem::Header(problem) => f.write_str(problem),
+            Problem::Container(problem) => write!(f, "{problem}"),
             Problem::Attribute(name) => write!(f, "message attribute {name} has no usable value"),
             Problem::UnknownSchema(name) if is_a_name(name) => write!(f, "schema {name} is not in the directory"),
             Problem::UnknownSchema(_) => f.write_str("the schema that the message names is not in the directory"),

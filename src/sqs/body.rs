@@ -1,6 +1,7 @@
 //! The body of a message: where it is, and what it is once base64 and envelopes are off.
 
 use super::event::{JsonText, Message, MessageAttributes};
+use super::misencoding::Misencoding;
 use crate::outcome::Reason;
 use base64_simd::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use serde_json::value::RawValue;
@@ -29,13 +30,23 @@ pub struct DecodedBody<'a> {
     pub value_schema_id: Option<Vec<u8>>,
 }
 
+impl DecodedBody<'_> {
+    /// Returns the mistake in a body that is valid base64 only by chance, and that decodes to other bytes.
+    pub fn misencoding(&self) -> Option<Misencoding> {
+        match self.content {
+            BodyContent::Binary(bytes) => Misencoding::is_hexadecimal_base64(bytes).then_some(Misencoding::Hexadecimal),
+            BodyContent::Json(_) => None,
+        }
+    }
+}
+
 /// Why a message has no usable body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyError {
     /// There is none.
     Missing,
-    /// It is not base64.
-    Base64,
+    /// It is not base64, but this.
+    Base64(Misencoding),
     /// The attributes are not an object, or one of ours is there twice.
     Attributes,
     /// The attribute of this name is not of data type String, or has no value.
@@ -51,7 +62,7 @@ impl BodyError {
     pub fn reason(self) -> Reason {
         match self {
             Self::Missing => Reason::MissingBody,
-            Self::Base64 => Reason::InvalidBase64,
+            Self::Base64(_) => Reason::InvalidBase64,
             Self::Attributes | Self::TextAttribute(_) | Self::BinaryAttribute(_) => Reason::InvalidAttribute,
             Self::Envelope => Reason::InvalidEnvelope,
         }
@@ -62,7 +73,7 @@ impl fmt::Display for BodyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing => f.write_str("the message has no body"),
-            Self::Base64 => f.write_str("the body is neither base64 nor a JSON object"),
+            Self::Base64(misencoding) => misencoding.fmt(f),
             Self::Attributes => f.write_str("the message attributes are not an object with each name once"),
             Self::TextAttribute(name) => write!(f, "the message attribute {name} is not a String with a value"),
             Self::BinaryAttribute(name) => {
@@ -193,7 +204,7 @@ fn binary_body<'s>(
     match (attributes.avro, text) {
         (Some(json), _) => binary_attribute(json, "avro", scratch)?,
         (None, "") => return Err(BodyError::Missing),
-        (None, text) => decode_base64(text, scratch).ok_or(BodyError::Base64)?,
+        (None, text) => decode_base64(text, scratch).ok_or_else(|| BodyError::Base64(Misencoding::of(text)))?,
     }
     decoded_body(BodyContent::Binary(scratch), attributes)
 }
@@ -269,7 +280,9 @@ mod tests {
     #[test]
     fn what_is_not_base64_is_rejected_as_that() {
         for text in ["!", "wwH//_vv", "a", "wwH/ /vvv", "é", "w===", "=", "[", "AQI=\nAQI=", "=\n="] {
-            open(json!({"body": text}), |opened| assert_eq!(opened.unwrap_err(), BodyError::Base64, "{text}"));
+            open(json!({"body": text}), |opened| {
+                assert_eq!(opened.unwrap_err(), BodyError::Base64(Misencoding::Unknown), "{text}")
+            });
         }
     }
 
@@ -321,7 +334,12 @@ mod tests {
             let body = json!({"Type": "Notification", "Message": message}).to_string();
             open(json!({"body": body}), |opened| assert_eq!(opened.unwrap_err(), BodyError::Envelope));
         }
-        open(json!({"body": envelope("?")}), |opened| assert_eq!(opened.unwrap_err(), BodyError::Base64));
+        open(json!({"body": envelope("?")}), |opened| {
+            assert_eq!(opened.unwrap_err(), BodyError::Base64(Misencoding::Unknown))
+        });
+        let pointer = envelope(r#"["com.amazon.sqs.javamessaging.MessageS3Pointer", {}]"#);
+        let expected = BodyError::Base64(Misencoding::ExtendedClientPointer);
+        open(json!({"body": pointer}), |opened| assert_eq!(opened.unwrap_err(), expected));
     }
 
     #[test]

@@ -3,9 +3,11 @@
 mod body;
 mod event;
 mod fifo;
+mod misencoding;
 mod response;
 
 pub use body::{BodyContent, BodyError, DecodedBody};
 pub use event::{Event, MalformedEvent, Message, OriginalAttribute};
 pub(crate) use fifo::BlockedGroups;
+pub use misencoding::Misencoding;
 pub use response::Response;

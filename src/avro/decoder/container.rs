@@ -128,7 +128,7 @@ impl Decoder {
                 }
             };
             if block.records == 0 && !data.is_empty() {
-                return Err(recognized(FORMAT, Problem::Container("a block without records has data")));
+                return Err(recognized(FORMAT, Problem::Container("a block without records has data".into())));
             }
             for record in first..records {
                 let ending = if record + 1 == records { Ending::Last } else { Ending::More };

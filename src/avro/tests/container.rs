@@ -132,8 +132,11 @@ fn a_broken_frame_is_rejected_at_every_byte() {
     assert_eq!(reason(&decoder, &binary(&other_sync)).1, "container: a sync marker differs from the header's");
     let corrupt = container(&own_id(), "deflate", &[(1, &[0xFF])]);
     assert_eq!(reason(&decoder, &binary(&corrupt)).1, "container: the compressed data is corrupt");
-    let codec = container(&own_id(), "lz4", &[]);
-    assert_eq!(reason(&decoder, &binary(&codec)).1, "container: the codec is unknown");
+    let known = "none of null, deflate, snappy, zstandard, bzip2, xz";
+    for (codec, named) in [("lz4", " lz4"), ("ZSTD", " zstd"), ("payload", ""), ("lz4 payload", ""), ("", "")] {
+        let expected = (Reason::InvalidContainer, format!("container: the codec{named} is {known}"));
+        assert_eq!(reason(&decoder, &binary(&container(&own_id(), codec, &[]))), expected, "{codec}");
+    }
 }
 
 #[test]
