@@ -1,6 +1,7 @@
 //! `ingest encode`: records as the bodies of messages.
 
 use crate::Outcome;
+use crate::output::{OutputError, errln};
 use crate::producer::{Packed, Produced, RecordOptions};
 use serde_json::{Value, json};
 use std::io::{self, BufWriter, Write};
@@ -30,21 +31,21 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     while let Some(produced) = messages.next()? {
         match produced {
             Produced::Message(message) if waits => waiting.push(message),
-            Produced::Message(message) => writeln!(out, "{}", message.body)?,
+            Produced::Message(message) => writeln!(out, "{}", message.body).map_err(OutputError::from)?,
             Produced::Wrong(record, problem) => {
                 mistakes += 1;
-                eprintln!("line {}: {problem}", record.number);
+                errln!("line {}: {problem}", record.number);
             }
         }
     }
     if mistakes == 0 || !arguments.records.strict {
         if arguments.event {
-            writeln!(out, "{}", event(&waiting))?;
+            writeln!(out, "{}", event(&waiting)).map_err(OutputError::from)?;
         } else {
-            waiting.iter().try_for_each(|message| writeln!(out, "{}", message.body))?;
+            waiting.iter().try_for_each(|message| writeln!(out, "{}", message.body)).map_err(OutputError::from)?;
         }
     }
-    out.flush()?;
+    out.flush().map_err(OutputError::from)?;
     Ok(mistakes == 0)
 }
 

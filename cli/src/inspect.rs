@@ -1,6 +1,7 @@
 //! `ingest inspect`: what the function would make of one body.
 
 use crate::aws::{Aws, CallError};
+use crate::output::{errln, outln};
 use crate::queue::{Queue, Received};
 use crate::{EVERY_WIRE_FORMAT, Outcome};
 use avro_ingest::decode::{DecodeBuffers, decode_message};
@@ -21,7 +22,8 @@ use std::path::PathBuf;
 Examples:
   ingest inspect wwGP7PpMCA...
   ingest inspect --file payment.avro            raw bytes, or base64 as it is in the queue
-  ingest inspect --queue-url URL --max 3        messages that wait in a queue, which keeps them")]
+  ingest inspect --queue-url URL --max 3        messages that wait in a queue, which keeps them
+  ingest inspect --queue-url URL --max 3 --json | jq -r .message")]
 pub(crate) struct Arguments {
     /// The body as it is in the queue; standard input if neither this nor --file is given
     body: Option<String>,
@@ -46,7 +48,7 @@ pub(crate) struct Arguments {
     /// The message attribute `schema`: `subject` or `subject/version`
     #[arg(long, value_name = "NAME")]
     schema: Option<String>,
-    /// Print JSON
+    /// Print JSON, one value a line for each message
     #[arg(long)]
     json: bool,
 }
@@ -124,12 +126,12 @@ pub(crate) async fn run(arguments: Arguments) -> Outcome {
     for message in &looked_at {
         let Received { id, receive_count, .. } = message;
         if !arguments.json {
-            println!("message   {id}, received {receive_count} times");
+            outln!("message   {id}, received {receive_count} times")?;
         }
         are_good &= show(&transcoder, &message.record(""), arguments.json)?;
     }
     if looked_at.is_empty() {
-        eprintln!("no message is in sight");
+        errln!("no message is in sight");
     }
     Ok(are_good)
 }
@@ -156,11 +158,11 @@ fn show(transcoder: &Transcoder, record: &Value, as_json: bool) -> Outcome {
     let decoded = match decode_message(transcoder, message, 0, &mut encoder, &mut DecodeBuffers::default()) {
         Ok(decoded) => decoded,
         Err(rejection) if as_json => {
-            println!("{}", json!({"message": message.id, "rejected": rejection.to_string()}));
+            outln!("{}", json!({"message": message.id, "rejected": rejection.to_string()}))?;
             return Ok(false);
         }
         Err(rejection) => {
-            println!("rejected  {rejection}");
+            outln!("rejected  {rejection}")?;
             return Ok(false);
         }
     };
@@ -173,16 +175,16 @@ fn show(transcoder: &Transcoder, record: &Value, as_json: bool) -> Outcome {
         let report = json!({
             "message": message.id, "format": format, "schema": subject, "version": version, "records": records, "items": items,
         });
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        outln!("{report}")?;
         return Ok(true);
     }
     let version = decoded.version.map_or_else(|| "of its own".to_owned(), |version| version.to_string());
-    println!("format    {}", decoded.format);
-    println!("schema    {subject}");
-    println!("version   {version}");
-    println!("records   {}", decoded.records);
+    outln!("format    {}", decoded.format)?;
+    outln!("schema    {subject}")?;
+    outln!("version   {version}")?;
+    outln!("records   {}", decoded.records)?;
     for item in items {
-        println!("item      {}", serde_json::to_string_pretty(&item)?);
+        outln!("item      {}", serde_json::to_string_pretty(&item)?)?;
     }
     Ok(true)
 }

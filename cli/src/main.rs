@@ -9,6 +9,7 @@ mod duration;
 mod encode;
 mod inspect;
 mod local;
+mod output;
 mod page;
 mod plan;
 mod plot;
@@ -21,6 +22,7 @@ mod replay;
 mod report;
 mod send;
 
+use crate::output::{OutputError, errln, out};
 use clap::{Parser, Subcommand};
 use std::error::Error;
 use std::panic::PanicHookInfo;
@@ -59,12 +61,40 @@ const COULD_NOT_RUN: u8 = 2;
 type Outcome = Result<bool, Box<dyn Error>>;
 
 /// The exit code of a command whose reader has closed the pipe, as shells know it: 128 and the number of SIGPIPE.
-const PIPE_CLOSED: i32 = 141;
+const PIPE_CLOSED: u8 = 141;
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     end_with_the_reader();
-    let outcome = match Arguments::parse().command {
+    let outcome = match Arguments::try_parse() {
+        Ok(arguments) => run(arguments.command),
+        // what was asked for is output, and what is wrong is an error
+        Err(help) if !help.use_stderr() => out!("{help}").map(|()| true).map_err(Into::into),
+        Err(mistake) => {
+            errln!("{}", mistake.to_string().trim_end());
+            return ExitCode::from(COULD_NOT_RUN);
+        }
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) if matches!(error.downcast_ref(), Some(OutputError::Closed)) => ExitCode::from(PIPE_CLOSED),
+        Err(error) => {
+            errln!("ingest: {error}");
+            ExitCode::from(COULD_NOT_RUN)
+        }
+    }
+}
+
+/// Runs a command on a runtime of its own. Threads that are still blocked, by a name server for example, do not hold up the end.
+fn run(command: Command) -> Outcome {
+    let runtime = tokio::runtime::Runtime::new()?;
+    let outcome = runtime.block_on(outcome(command));
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn outcome(command: Command) -> Outcome {
+    match command {
         Command::Local(arguments) => local::run(arguments).await,
         Command::Check(arguments) => check::run(&arguments),
         Command::Inspect(arguments) => inspect::run(arguments).await,
@@ -76,14 +106,6 @@ async fn main() -> ExitCode {
         Command::Report(arguments) => report::run(arguments).await,
         Command::Pull(arguments) => pull::run(&arguments).await,
         Command::Doctor(arguments) => doctor::run(&arguments).await,
-    };
-    match outcome {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("ingest: {error}");
-            ExitCode::from(COULD_NOT_RUN)
-        }
     }
 }
 
@@ -94,7 +116,7 @@ fn end_with_the_reader() {
     std::panic::set_hook(Box::new(move |panic: &PanicHookInfo<'_>| {
         let is_closed_pipe = |text: &String| text.starts_with("failed printing to") && text.contains("Broken pipe");
         if panic.payload().downcast_ref().is_some_and(is_closed_pipe) {
-            std::process::exit(PIPE_CLOSED);
+            std::process::exit(PIPE_CLOSED.into());
         }
         report(panic);
     }));

@@ -44,6 +44,7 @@ fn base64_with_line_breaks_and_the_bytes_themselves_are_the_same_message() {
     let expected = inspect(&[&order, "--json"], b"");
     assert_eq!(expected.status.code(), Some(0), "{expected:?}");
     let report: Value = serde_json::from_slice(&expected.stdout).unwrap();
+    assert_eq!(expected.stdout.iter().filter(|byte| **byte == b'\n').count(), 1, "one JSON value a line");
     assert_eq!(
         (&report["schema"], &report["format"], &report["version"]),
         (&"order".into(), &"single-object".into(), &1.into())

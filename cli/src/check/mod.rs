@@ -5,6 +5,7 @@ mod print;
 mod problems;
 mod table;
 
+use crate::output::{self, errln, out};
 use crate::profile::Profile;
 use crate::{EVERY_WIRE_FORMAT, Outcome};
 use avro_ingest::schema_dir;
@@ -65,10 +66,10 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     }
     let report = CheckReport { transcoder: transcoder.as_ref(), table: &arguments.table, problems: &problems };
     if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&report.json())?);
+        output::json(&report.json())?;
     } else {
-        print!("{report}");
-        problems.iter().for_each(|problem| eprintln!("problem: {problem}"));
+        out!("{report}")?;
+        problems.iter().for_each(|problem| errln!("problem: {problem}"));
     }
     Ok(problems.is_empty())
 }

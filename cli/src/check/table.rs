@@ -1,5 +1,6 @@
 //! The stack's own table: the parameters of the template that make one for the schemas, and what one that is there cannot hold.
 
+use crate::output::errln;
 use avro_ingest::dynamodb::mapping::Mapping;
 use avro_ingest::transcode::Transcoder;
 use std::collections::BTreeMap;
@@ -55,7 +56,7 @@ pub(super) fn parameters(transcoder: &Transcoder, table: &str) -> Vec<(&'static 
 pub(super) fn misfits(transcoder: &Transcoder, table: &str, parameters: &BTreeMap<String, String>) -> Vec<String> {
     let given = |name: &str| parameters.get(name).map(String::as_str).filter(|value| !value.is_empty());
     if let Some(existing) = given("ExistingTableName") {
-        eprintln!("the keys of the existing table {existing} are not in the profile: ingest doctor looks at them");
+        errln!("the keys of the existing table {existing} are not in the profile: ingest doctor looks at them");
         return Vec::new();
     }
     let mut misfits = Vec::new();

@@ -7,6 +7,7 @@ mod summary;
 mod tables;
 
 use crate::Outcome;
+use crate::output::{errln, outln};
 use avro_ingest::schema_dir;
 use avro_ingest::settings;
 use avro_ingest::transcode::Transcoder;
@@ -129,12 +130,12 @@ pub(crate) async fn run(arguments: Arguments) -> Outcome {
             (None, count) => (records.made_up(count.unwrap_or_default())?, Vec::new()),
         };
         for mistake in &mistakes {
-            eprintln!("{mistake}");
+            errln!("{mistake}");
         }
         let sent = samples.len();
         let are_stored = feed(start.await?, &mut queue, samples, &arguments, client, &tables).await?;
         if !mistakes.is_empty() {
-            eprintln!("{} of {} records were not sent", mistakes.len(), mistakes.len() + sent);
+            errln!("{} of {} records were not sent", mistakes.len(), mistakes.len() + sent);
         }
         are_stored && mistakes.is_empty()
     } else {
@@ -153,12 +154,12 @@ pub(crate) async fn run(arguments: Arguments) -> Outcome {
 async fn keep(dynamodb: &str, sqs: &str, tables: &[String]) -> Result<(), Box<dyn Error>> {
     // before anybody is told of it: until somebody listens, a signal ends the process
     let mut interrupt = signal(SignalKind::interrupt())?;
-    println!("\nDynamoDB is at {dynamodb} and SQS at {sqs} until Ctrl-C, for example:");
+    outln!("\nDynamoDB is at {dynamodb} and SQS at {sqs} until Ctrl-C, for example:")?;
     for table in tables {
-        println!(
+        outln!(
             "  AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local aws dynamodb scan --table-name {table} \
              --endpoint-url {dynamodb} --region us-east-1"
-        );
+        )?;
     }
     interrupt.recv().await;
     Ok(())
@@ -203,7 +204,7 @@ async fn feed(
         poison += usize::from(is_poison);
         names.insert(queue.send(message, local::clock::since_epoch())?, (name, is_poison));
     }
-    println!("{sent} messages, {poison} of them poison, {} an invocation", arguments.batch_size);
+    outln!("{sent} messages, {poison} of them poison, {} an invocation", arguments.batch_size)?;
     let bar = ProgressBar::new(u64::try_from(sent)?)
         .with_style(ProgressStyle::with_template("  {bar:40} {pos}/{len} messages  {elapsed}")?);
     let mapping = Mapping { batch_size: usize::try_from(arguments.batch_size)?, timeout: TIMEOUT };
@@ -219,22 +220,22 @@ async fn feed(
         summary.read(function.stop().await);
     }
     let items = items_in(client, tables).await?;
-    println!("\n{}", Figures { summary: &summary, totals: &totals, sent, items });
+    outln!("\n{}", Figures { summary: &summary, totals: &totals, sent, items })?;
     let dead = queue.dead_letters();
     if !dead.is_empty() {
-        println!("dead-lettered, each with its reason");
+        outln!("dead-lettered, each with its reason")?;
     }
     for letter in dead {
         let name = names.get(&letter.message_id).map_or("a message", |(name, _)| name);
-        println!("  {name:<30} {}", summary.reason(&letter.message_id).unwrap_or("no reason in the log"));
+        outln!("  {name:<30} {}", summary.reason(&letter.message_id).unwrap_or("no reason in the log"))?;
     }
     show::items(client, tables, SHOWN_ITEMS).await?;
-    println!("\none line of metrics\n  {}", summary.last_metrics().unwrap_or("none"));
+    outln!("\none line of metrics\n  {}", summary.last_metrics().unwrap_or("none"))?;
 
     let is_poison = |id: &String| names.get(id).is_some_and(|(_, is_poison)| *is_poison);
     let only_poison_is_dead = dead.len() == poison && dead.iter().all(|letter| is_poison(&letter.message_id));
     let balances = totals.remaining == 0 && summary.balances(totals.delivered);
-    println!("\n{}", if balances { "the ledger balances" } else { "THE LEDGER DOES NOT BALANCE" });
+    outln!("\n{}", if balances { "the ledger balances" } else { "THE LEDGER DOES NOT BALANCE" })?;
     Ok(balances && only_poison_is_dead)
 }
 
@@ -242,23 +243,23 @@ async fn one_event(function: Function, event: &Path, client: &Client, tables: &[
     let payload = fs::read(event).map_err(|error| format!("cannot read {}: {error}", event.display()))?;
     let invocation = function.invoke(Bytes::from(payload), TIMEOUT).await;
     for line in function.stop().await {
-        println!("{}", line.text);
+        outln!("{}", line.text)?;
     }
     let answered = match invocation.outcome {
         lambda::Outcome::Response(answer) => {
-            println!("\nanswer  {}", String::from_utf8_lossy(&answer));
+            outln!("\nanswer  {}", String::from_utf8_lossy(&answer))?;
             true
         }
         lambda::Outcome::Error { error_type, message } => {
-            println!("\nfailed  {error_type}: {message}");
+            outln!("\nfailed  {error_type}: {message}")?;
             false
         }
         lambda::Outcome::TimedOut => {
-            println!("\ntimed out");
+            outln!("\ntimed out")?;
             false
         }
         lambda::Outcome::Crashed(exit) => {
-            println!("\ncrashed  {exit}");
+            outln!("\ncrashed  {exit}")?;
             false
         }
     };

@@ -1,5 +1,6 @@
 //! What is in the tables, for people.
 
+use crate::output::outln;
 use local::dynamodb::Client;
 use serde_json::{Map, Value};
 use std::error::Error;
@@ -9,9 +10,9 @@ pub(super) async fn items(client: &Client, tables: &[String], most: usize) -> Re
     for table in tables {
         let mut items = client.scan(table).await?;
         items.sort_by_cached_key(|item| Value::Object(item.clone()).to_string());
-        println!("\n{} of {} items of {table}", items.len().min(most), items.len());
+        outln!("\n{} of {} items of {table}", items.len().min(most), items.len())?;
         for item in items.into_iter().take(most) {
-            println!("  {}", Value::Object(plain(item)));
+            outln!("  {}", Value::Object(plain(item)))?;
         }
     }
     Ok(())

@@ -11,6 +11,7 @@ mod requirements;
 mod tests;
 
 use crate::Outcome;
+use crate::output::{self, out};
 use crate::prices::Prices;
 use crate::profile::{Profile, parameter};
 use planner::Planner;
@@ -144,9 +145,9 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
         }
     }
     if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&report.json())?);
+        output::json(&report.json())?;
     } else {
-        print!("{report}");
+        out!("{report}")?;
     }
     Ok(plan.checks.iter().all(|check| check.met))
 }

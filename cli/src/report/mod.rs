@@ -9,6 +9,7 @@ mod totals;
 use crate::Outcome;
 use crate::aws::Aws;
 use crate::duration::duration;
+use crate::output::{self, OutputError, out, outln};
 use crate::prices::Prices;
 use indicators::Targets;
 use print::LogReport;
@@ -78,7 +79,7 @@ pub(crate) async fn run(arguments: Arguments) -> Outcome {
     let (memory, arm) = (arguments.memory, !arguments.x86);
     let history = collect(lines, arguments.follow, |history| {
         let clear = if stdout().is_terminal() { CLEAR } else { "" };
-        println!("{clear}{}", LogReport::new(history, targets, memory, arm, &prices));
+        outln!("{clear}{}", LogReport::new(history, targets, memory, arm, &prices))
     })
     .await?;
     if history.all.is_empty() {
@@ -94,9 +95,9 @@ pub(crate) async fn run(arguments: Arguments) -> Outcome {
         fs::write(path, page).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
     }
     if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&report.json())?);
+        output::json(&report.json())?;
     } else {
-        print!("{report}");
+        out!("{report}")?;
     }
     Ok(report.all_met())
 }
@@ -105,7 +106,7 @@ pub(crate) async fn run(arguments: Arguments) -> Outcome {
 async fn collect(
     mut lines: Receiver<source::Item>,
     follow: bool,
-    show: impl Fn(&History),
+    show: impl Fn(&History) -> Result<(), OutputError>,
 ) -> Result<History, Box<dyn std::error::Error>> {
     let mut history = History::default();
     let mut shown = tokio::time::interval(SHOWN_EVERY);
@@ -121,7 +122,7 @@ async fn collect(
             },
             _ = shown.tick(), if follow => {
                 if std::mem::take(&mut news) {
-                    show(&history);
+                    show(&history)?;
                 }
             }
             interrupted = tokio::signal::ctrl_c(), if follow => {
