@@ -19,8 +19,9 @@ const MAX_BATCH_BYTES: usize = MAX_MESSAGE_BYTES;
 /// The most characters of an entry's id.
 const MAX_ENTRY_ID: usize = 80;
 
-/// The longest visibility timeout, in seconds.
-const MAX_VISIBILITY_TIMEOUT: u64 = 43_200;
+/// Longest visibility timeout in seconds, counted from the receive.
+/// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibility.html>
+pub(super) const MAX_VISIBILITY_TIMEOUT: u64 = 43_200;
 
 /// A call that is well-formed; its messages may still be none.
 #[derive(Debug, PartialEq, Eq)]
@@ -121,6 +122,7 @@ struct Entry {
     #[serde(default)]
     message_attributes: BTreeMap<String, Value>,
     message_group_id: Option<String>,
+    message_deduplication_id: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -132,7 +134,7 @@ struct Value {
 }
 
 /// The rules that the entries of every batch keep.
-fn check_ids<'a>(ids: impl ExactSizeIterator<Item = &'a str> + Clone) -> Result<(), Refusal> {
+pub(super) fn check_ids<'a>(ids: impl ExactSizeIterator<Item = &'a str> + Clone) -> Result<(), Refusal> {
     let count = ids.len();
     if count == 0 {
         return Err(Refusal("EmptyBatchRequest", "there is no entry"));
@@ -168,7 +170,8 @@ impl Entry {
     fn into_message(self) -> Result<Message, Refusal> {
         let attributes = self.message_attributes.into_iter().map(|(name, value)| Ok((name, value.into_attribute()?)));
         let attributes = attributes.collect::<Result<_, _>>()?;
-        Ok(Message { body: self.message_body, attributes, group: self.message_group_id })
+        let (group, deduplication_id) = (self.message_group_id, self.message_deduplication_id);
+        Ok(Message { body: self.message_body, attributes, group, deduplication_id })
     }
 }
 

@@ -154,7 +154,7 @@ async fn answer(queue: Arc<QueueState>, request: Request<Incoming>) -> Result<Re
 }
 
 /// The path of a queue's URL.
-fn path(name: &str) -> String {
+pub(super) fn path(name: &str) -> String {
     format!("/000000000000/{name}")
 }
 

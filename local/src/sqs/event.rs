@@ -7,6 +7,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
+use serde_json::{Map, Value, json};
 
 use super::message::{Attribute, Message};
 use crate::random;
@@ -85,11 +86,10 @@ impl ReceivedMessage<'_> {
                 attributes: SystemAttributes {
                     approximate_receive_count: self.receive_count.to_string(),
                     sent_timestamp: self.sent.as_millis().to_string(),
-                    // 20 digits, as SQS numbers them
-                    sequence_number: fifo.map(|()| format!("188{:017}", self.sequence)),
+                    sequence_number: fifo.map(|()| sequence_number(self.sequence)),
                     message_group_id: message.group.as_deref(),
                     sender_id: SENDER,
-                    message_deduplication_id: fifo.map(|()| message_id),
+                    message_deduplication_id: fifo.map(|()| message.deduplication_id.as_deref().unwrap_or(message_id)),
                     approximate_first_receive_timestamp: self.first_received.as_millis().to_string(),
                 },
                 message_attributes: message
@@ -105,6 +105,43 @@ impl ReceivedMessage<'_> {
         )
     }
 
+    /// The message as `ReceiveMessage` returns it, with all its attributes.
+    /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html>
+    pub(super) fn response(&self) -> Value {
+        let Self { message, .. } = *self;
+        let mut system = json!({
+            "ApproximateReceiveCount": self.receive_count.to_string(),
+            "ApproximateFirstReceiveTimestamp": self.first_received.as_millis().to_string(),
+            "SentTimestamp": self.sent.as_millis().to_string(),
+            "SenderId": SENDER,
+        });
+        if let Some(system) = system.as_object_mut() {
+            system.extend(message.group.iter().map(|group| ("MessageGroupId".to_owned(), json!(group))));
+            if self.is_fifo {
+                let id = message.deduplication_id.as_deref().unwrap_or(self.message_id);
+                system.insert("MessageDeduplicationId".to_owned(), json!(id));
+                system.insert("SequenceNumber".to_owned(), json!(sequence_number(self.sequence)));
+            }
+        }
+        let attributes = message.attributes.iter().map(|(name, value)| {
+            let value = match value {
+                Attribute::Binary(bytes) => json!({"DataType": "Binary", "BinaryValue": STANDARD.encode(bytes)}),
+                Attribute::String(text) | Attribute::Number(text) => {
+                    json!({"DataType": value.data_type(), "StringValue": text})
+                }
+            };
+            (name.clone(), value)
+        });
+        json!({
+            "MessageId": self.message_id,
+            "ReceiptHandle": self.receipt_handle(),
+            "Body": message.body,
+            "MD5OfBody": format!("{:x}", md5::compute(&message.body)),
+            "Attributes": system,
+            "MessageAttributes": attributes.collect::<Map<_, _>>(),
+        })
+    }
+
     /// As long as those of SQS, and different with each receive.
     fn receipt_handle(&self) -> String {
         let receive = [self.sequence, self.receive_count.into()];
@@ -113,6 +150,11 @@ impl ReceivedMessage<'_> {
         let bytes = receive.into_iter().chain(padding).flat_map(u64::to_le_bytes);
         STANDARD.encode([1, 1, 1].into_iter().chain(bytes).collect::<Vec<u8>>())
     }
+}
+
+/// Sequence number of 20 digits, as SQS numbers the messages of a FIFO queue.
+pub(super) fn sequence_number(sequence: u64) -> String {
+    format!("188{sequence:017}")
 }
 
 /// The message's place in the queue and the receive that `receipt_handle` was given for. `None` if it is none of these.

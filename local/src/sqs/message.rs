@@ -50,6 +50,8 @@ pub struct Message {
     pub attributes: BTreeMap<String, Attribute>,
     /// `MessageGroupId`: required for a FIFO queue, meaningless here for a standard one.
     pub group: Option<String>,
+    /// `MessageDeduplicationId`: a FIFO queue accepts one message of an id within five minutes.
+    pub deduplication_id: Option<String>,
 }
 
 impl Message {
@@ -69,6 +71,12 @@ impl Message {
     #[must_use]
     pub fn in_group(self, group: impl Into<String>) -> Self {
         Self { group: Some(group.into()), ..self }
+    }
+
+    /// The same message with this deduplication id.
+    #[must_use]
+    pub fn with_deduplication_id(self, id: impl Into<String>) -> Self {
+        Self { deduplication_id: Some(id.into()), ..self }
     }
 
     /// The size SQS counts.

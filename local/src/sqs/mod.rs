@@ -1,4 +1,5 @@
-//! Amazon SQS as far as an event source mapping and a quarantine need it.
+//! Amazon SQS: a queue, the events that an event source mapping makes of it, and two HTTP endpoints. [`Endpoint`] records what a
+//! quarantine sends; [`Service`] is the whole of SQS for a program that sends and receives by itself.
 
 mod api;
 mod endpoint;
@@ -6,8 +7,10 @@ mod event;
 mod message;
 mod queue;
 mod response;
+mod service;
 
 pub use endpoint::{Endpoint, EntryRefusal, Sent};
 pub use message::{Attribute, InvalidMessage, Message};
-pub use queue::{DeadLetter, Delivery, Disorder, Queue, Receipt, Settings};
+pub use queue::{DeadLetter, Delivery, Disorder, Held, Queue, Receipt, Settings};
 pub use response::{CompleteFailure, failed_messages};
+pub use service::{Call, ErrorCode, Fault, MAX_IN_FLIGHT, Service, seeded};

@@ -8,10 +8,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde_json::Value;
 
+use super::api::MAX_VISIBILITY_TIMEOUT;
 use super::event::{self, ReceivedMessage};
 use super::message::{InvalidMessage, Message};
 use crate::random;
+
+/// Time during which a FIFO queue accepts one message of a deduplication id.
+/// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/FIFO-key-terms.html>
+pub(super) const DEDUPLICATION_INTERVAL: Duration = Duration::from_secs(300);
 
 /// The most bytes of an invocation's event.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
@@ -96,8 +102,40 @@ struct Stored {
     lane: Lane,
     sent: Duration,
     first_received: Option<Duration>,
+    /// Time of the latest receive.
+    last_received: Option<Duration>,
+    /// Whether its visibility was changed since the latest receive.
+    is_changed: bool,
     receive_count: u32,
     hidden_until: Option<Duration>,
+}
+
+/// A message that a queue holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// The message's id.
+    pub message_id: String,
+    /// The message.
+    pub message: Message,
+    /// How often it has been received.
+    pub receive_count: u32,
+    /// Time until which it is in flight, since the Unix epoch.
+    pub hidden_until: Option<Duration>,
+}
+
+/// What a queue says of a receipt handle that it does not follow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum HandleError {
+    /// It is not a receipt handle.
+    Invalid,
+    /// The message is no longer in the queue.
+    Gone,
+    /// The message is visible again.
+    NotInFlight,
+    /// A FIFO queue accepts only the handle of a message in flight.
+    Expired,
+    /// The visibility would end more than 12 hours after the receive.
+    BeyondLimit,
 }
 
 /// Messages that are delivered in their order: those of a FIFO queue's group. Each message of a standard queue is alone.
@@ -131,6 +169,8 @@ pub struct Queue {
     hidden: BTreeSet<(Duration, u64)>,
     dead_letters: Vec<DeadLetter>,
     sent: u64,
+    /// When a deduplication id was accepted, and with which message, of a FIFO queue.
+    deduplicated: HashMap<String, (Duration, u64)>,
     changes: VisibilityChanges,
 }
 
@@ -168,6 +208,7 @@ impl Queue {
             hidden: BTreeSet::new(),
             dead_letters: Vec::new(),
             sent: 0,
+            deduplicated: HashMap::new(),
             changes: VisibilityChanges::default(),
         }
     }
@@ -177,7 +218,8 @@ impl Queue {
         self.changes.clone()
     }
 
-    /// Adds `message` and gives its message id.
+    /// Adds `message` and gives its message id. A FIFO queue that accepted the same deduplication id in the last five minutes
+    /// adds nothing, and gives the first message's id.
     ///
     /// # Errors
     /// When SQS would not take it: empty, over 1 MiB, over ten attributes, no group on a FIFO queue.
@@ -189,6 +231,14 @@ impl Queue {
             None if self.is_fifo() => return Err(InvalidMessage::GroupRequired),
             _ => Lane::Alone(sequence),
         };
+        if let (Some(id), true) = (&message.deduplication_id, self.is_fifo()) {
+            match self.deduplicated.get(id) {
+                Some(&(accepted, first)) if now < accepted + DEDUPLICATION_INTERVAL => {
+                    return Ok(random::uuid(self.seed, first));
+                }
+                _ => drop(self.deduplicated.insert(id.clone(), (now, sequence))),
+            }
+        }
         self.sent += 1;
         let message_id = random::uuid(self.seed, sequence);
         let stored = Stored {
@@ -197,6 +247,8 @@ impl Queue {
             lane: lane.clone(),
             sent: now,
             first_received: None,
+            last_received: None,
+            is_changed: false,
             receive_count: 0,
             hidden_until: None,
         };
@@ -212,38 +264,144 @@ impl Queue {
     /// Standard queues deliver in order of sending, as far as visibility and [`Disorder`] let them. FIFO queues deliver as many messages
     /// of one group as they can and nothing of a group that has a message out of sight.
     pub fn receive(&mut self, batch_size: usize, now: Duration) -> Option<Delivery> {
-        self.change_visibility(now);
-        self.reveal(now);
         let mut event = EVENT_START.to_vec();
+        let visibility = self.settings.visibility_timeout;
+        let receipts = self.take(batch_size, visibility, now, |received| {
+            let length = event.len();
+            if length > EVENT_START.len() {
+                event.push(b',');
+            }
+            let is_written = received.write(&mut event).is_ok() && event.len() + EVENT_END.len() <= MAX_EVENT_BYTES;
+            if !is_written {
+                event.truncate(length);
+            }
+            is_written
+        });
+        event.extend_from_slice(EVENT_END);
+        (!receipts.is_empty()).then(|| Delivery { event: event.into(), receipts })
+    }
+
+    /// Receives up to `most` visible messages and hides them for `visibility`: each as `ReceiveMessage` returns it.
+    pub(super) fn receive_messages(
+        &mut self,
+        most: usize,
+        visibility: Duration,
+        now: Duration,
+    ) -> Vec<(Receipt, Value)> {
+        let mut responses = Vec::new();
+        let receipts = self.take(most, visibility, now, |received| {
+            responses.push(received.response());
+            true
+        });
+        receipts.into_iter().zip(responses).collect()
+    }
+
+    /// Receives up to `most` visible messages, as long as `admit` returns true, and hides them for `visibility`.
+    fn take(
+        &mut self,
+        most: usize,
+        visibility: Duration,
+        now: Duration,
+        mut admit: impl FnMut(&ReceivedMessage<'_>) -> bool,
+    ) -> Vec<Receipt> {
+        self.reveal(now);
         let mut receipts = Vec::new();
         let mut drained = Vec::new();
-        'lanes: while receipts.len() < batch_size
+        'lanes: while receipts.len() < most
             && let Some((_, first)) = self.open.pop_first()
         {
             let Some(lane) = self.messages.get(&first).map(|stored| stored.lane.clone()) else { continue };
             drained.push(lane.clone());
-            while receipts.len() < batch_size
+            while receipts.len() < most
                 && let Some(sequence) = self.lanes.get(&lane).and_then(|state| state.visible.first().copied())
             {
                 if self.move_to_dead_letters(sequence) {
                     continue;
                 }
-                let length = event.len();
-                if !receipts.is_empty() {
-                    event.push(b',');
-                }
-                let Some(receipt) = self.write(sequence, now, &mut event) else { break };
-                if event.len() + EVENT_END.len() > MAX_EVENT_BYTES {
-                    event.truncate(length);
+                let Some(received) = self.received(sequence, now) else { break };
+                if !admit(&received) {
                     break 'lanes;
                 }
-                self.hide(sequence, now);
-                receipts.push(receipt);
+                let (message_id, receive_count) = (received.message_id.to_owned(), received.receive_count);
+                receipts.push(Receipt { message_id, receive_count, first_received: received.first_received, sequence });
+                self.hide(sequence, visibility, now);
             }
         }
         drained.iter().for_each(|lane| self.reopen(lane));
-        event.extend_from_slice(EVENT_END);
-        (!receipts.is_empty()).then(|| Delivery { event: event.into(), receipts })
+        receipts
+    }
+
+    /// Hides the messages of `receipts` anew for `visibility`, if all are still in flight by these receipts and none was changed.
+    pub(super) fn receive_again(&mut self, receipts: &[Receipt], visibility: Duration, now: Duration) -> bool {
+        self.reveal(now);
+        let is_unchanged = |receipt: &Receipt| {
+            self.messages.get(&receipt.sequence).is_some_and(|stored| {
+                stored.receive_count == receipt.receive_count && stored.hidden_until.is_some() && !stored.is_changed
+            })
+        };
+        if !receipts.iter().all(is_unchanged) {
+            return false;
+        }
+        receipts.iter().for_each(|receipt| self.hide_until(receipt.sequence, now + visibility));
+        true
+    }
+
+    /// Deletes the message of a receipt handle. A standard queue ignores a handle that is not the latest.
+    /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_DeleteMessage.html>
+    pub(super) fn delete_by_handle(&mut self, receipt_handle: &str, now: Duration) -> Result<(), HandleError> {
+        self.reveal(now);
+        let (sequence, receive_count) = event::receive_of(receipt_handle).ok_or(HandleError::Invalid)?;
+        let Some(stored) = self.messages.get(&sequence) else { return Ok(()) };
+        let first_received = stored.first_received.unwrap_or_default();
+        let receipt = Receipt { message_id: stored.message_id.clone(), receive_count, first_received, sequence };
+        if !self.delete(&receipt) && self.is_fifo() {
+            return Err(HandleError::Expired);
+        }
+        Ok(())
+    }
+
+    /// Makes the message of a receipt handle visible after `timeout`. A standard queue ignores a handle that is not the latest.
+    /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibility.html>
+    pub(super) fn change_visibility_by_handle(
+        &mut self,
+        receipt_handle: &str,
+        timeout: Duration,
+        now: Duration,
+    ) -> Result<(), HandleError> {
+        self.reveal(now);
+        let is_fifo = self.is_fifo();
+        let (sequence, receive_count) = event::receive_of(receipt_handle).ok_or(HandleError::Invalid)?;
+        let stored = self.messages.get_mut(&sequence).ok_or(HandleError::Gone)?;
+        let (true, Some(received)) = (stored.hidden_until.is_some(), stored.last_received) else {
+            return Err(HandleError::NotInFlight);
+        };
+        if stored.receive_count != receive_count {
+            return if is_fifo { Err(HandleError::Expired) } else { Ok(()) };
+        }
+        if now + timeout > received + Duration::from_secs(MAX_VISIBILITY_TIMEOUT) {
+            return Err(HandleError::BeyondLimit);
+        }
+        stored.is_changed = true;
+        self.hide_until(sequence, now + timeout);
+        self.reveal(now);
+        Ok(())
+    }
+
+    /// How many messages are visible, and how many are in flight.
+    pub(super) fn counts(&mut self, now: Duration) -> (usize, usize) {
+        self.reveal(now);
+        (self.messages.len() - self.hidden.len(), self.hidden.len())
+    }
+
+    /// Every message of the queue, visible or not, in order of sending.
+    pub fn held(&self) -> Vec<Held> {
+        let held = |stored: &Stored| Held {
+            message_id: stored.message_id.clone(),
+            message: stored.message.clone(),
+            receive_count: stored.receive_count,
+            hidden_until: stored.hidden_until,
+        };
+        self.messages.values().map(held).collect()
     }
 
     /// Deletes a received message. False, and nothing changes, if the receipt is not its latest one, if the message is gone,
@@ -319,17 +477,16 @@ impl Queue {
     fn change_visibility(&mut self, now: Duration) {
         let changes = std::mem::take(&mut *self.changes.0.lock().unwrap_or_else(PoisonError::into_inner));
         for VisibilityChange { sequence, receive_count, timeout } in changes {
-            let Some(stored) = self.messages.get_mut(&sequence) else { continue };
-            if let (Some(until), true) = (&mut stored.hidden_until, stored.receive_count == receive_count) {
-                self.hidden.remove(&(*until, sequence));
-                *until = now + timeout;
-                self.hidden.insert((*until, sequence));
+            let Some(stored) = self.messages.get(&sequence) else { continue };
+            if stored.receive_count == receive_count {
+                self.hide_until(sequence, now + timeout);
             }
         }
     }
 
     /// Brings back what has been out of sight long enough.
     fn reveal(&mut self, now: Duration) {
+        self.change_visibility(now);
         while let Some(&(until, sequence)) = self.hidden.first()
             && until <= now
         {
@@ -341,19 +498,31 @@ impl Queue {
         }
     }
 
-    fn hide(&mut self, sequence: u64, now: Duration) {
+    fn hide(&mut self, sequence: u64, visibility: Duration, now: Duration) {
         let receive_count = self.messages.get(&sequence).map_or(0, |stored| stored.receive_count) + 1;
-        let until =
-            if self.is_duplicated(sequence, receive_count) { now } else { now + self.settings.visibility_timeout };
+        let until = if self.is_duplicated(sequence, receive_count) { now } else { now + visibility };
         let Some(stored) = self.messages.get_mut(&sequence) else { return };
         stored.receive_count = receive_count;
         stored.first_received.get_or_insert(now);
+        stored.last_received = Some(now);
+        stored.is_changed = false;
         stored.hidden_until = Some(until);
         self.hidden.insert((until, sequence));
         if let Some(lane) = self.lanes.get_mut(&stored.lane) {
             lane.visible.remove(&sequence);
             lane.hidden += 1;
         }
+    }
+
+    /// Changes until when a message in flight is hidden.
+    fn hide_until(&mut self, sequence: u64, until: Duration) {
+        let Some(hidden_until) = self.messages.get_mut(&sequence).and_then(|stored| stored.hidden_until.as_mut())
+        else {
+            return;
+        };
+        self.hidden.remove(&(*hidden_until, sequence));
+        *hidden_until = until;
+        self.hidden.insert((until, sequence));
     }
 
     fn unhide(&mut self, sequence: u64) -> Option<()> {
@@ -388,21 +557,17 @@ impl Queue {
         }
     }
 
-    fn write(&self, sequence: u64, now: Duration, event: &mut Vec<u8>) -> Option<Receipt> {
+    fn received(&self, sequence: u64, now: Duration) -> Option<ReceivedMessage<'_>> {
         let stored = self.messages.get(&sequence)?;
-        let receive_count = stored.receive_count + 1;
-        let first_received = stored.first_received.unwrap_or(now);
-        let received = ReceivedMessage {
+        Some(ReceivedMessage {
             message: &stored.message,
             message_id: &stored.message_id,
             sequence,
             is_fifo: self.is_fifo(),
             queue_arn: &self.arn,
-            receive_count,
+            receive_count: stored.receive_count + 1,
             sent: stored.sent,
-            first_received,
-        };
-        received.write(event).ok()?;
-        Some(Receipt { message_id: stored.message_id.clone(), receive_count, first_received, sequence })
+            first_received: stored.first_received.unwrap_or(now),
+        })
     }
 }
