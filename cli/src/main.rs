@@ -8,6 +8,8 @@ mod doctor;
 mod duration;
 mod encode;
 mod inspect;
+#[allow(dead_code, reason = "each command uses what it needs of the journal")]
+mod journal;
 mod local;
 mod output;
 mod page;
