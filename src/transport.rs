@@ -60,13 +60,12 @@ pub struct TransportError {
 pub enum TransportErrorKind {
     /// There was no connection: it was not sent.
     NotSent,
-    /// The connection broke before a response said anything, as one does that died while the environment was frozen. The request
-    /// may have arrived, and may still be carried out.
+    /// The connection broke before a whole response was there, as one does that died while the environment was frozen; or the
+    /// response is too long. The request may have arrived, and may still be carried out: what there is of the response does not
+    /// say who gave it.
     Broken,
     /// A response came to no end in time. It may still be carried out.
     TimedOut,
-    /// The response broke off, or is too long: it was carried out or refused.
-    Answered,
 }
 
 impl fmt::Display for TransportError {
@@ -136,13 +135,7 @@ impl HttpTransport for ConnectionPool {
                 });
                 let (head, body) = response?.into_parts();
                 let body = Limited::new(body, most).collect().await;
-                // an error of a server that says no more may be a gateway's
-                let kind = if head.status.is_server_error() {
-                    TransportErrorKind::Broken
-                } else {
-                    TransportErrorKind::Answered
-                };
-                let body = body.map_err(|error| failed(kind, error.as_ref()))?;
+                let body = body.map_err(|error| failed(TransportErrorKind::Broken, error.as_ref()))?;
                 Ok(Response::from_parts(head, body.to_bytes()))
             };
             timeout(limit, whole).await.unwrap_or_else(|_| {
@@ -296,7 +289,7 @@ mod tests {
             (format!("https://{silent}/"), TransportErrorKind::NotSent),
             (format!("http://{broken}/"), TransportErrorKind::Broken),
             (format!("http://{silent}/"), TransportErrorKind::TimedOut),
-            (format!("http://{half}/"), TransportErrorKind::Answered),
+            (format!("http://{half}/"), TransportErrorKind::Broken),
             (format!("http://{gateway}/"), TransportErrorKind::Broken),
         ] {
             let error = get(&url).await.unwrap_err();

@@ -202,7 +202,8 @@ impl Client {
 }
 
 fn is_signature_refused(response: &Response<Bytes>) -> bool {
-    !response.status().is_success() && response::refuses_signature(error_type(response), response.body())
+    let status = response.status();
+    !status.is_success() && response::refuses_signature(status.as_u16(), error_type(response), response.body())
 }
 
 fn error_type(response: &Response<Bytes>) -> Option<&str> {
@@ -232,7 +233,6 @@ impl From<TransportError> for CallError {
             TransportErrorKind::NotSent => Self::NotSent(cause),
             TransportErrorKind::Broken => Self::Broken(cause),
             TransportErrorKind::TimedOut => Self::TimedOut(cause.into_string().into()),
-            TransportErrorKind::Answered => Self::Transient(cause),
         }
     }
 }

@@ -4,6 +4,7 @@
 
 mod batch;
 pub mod client;
+mod codes;
 mod conditional;
 mod credentials;
 pub mod item;

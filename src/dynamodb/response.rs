@@ -1,10 +1,10 @@
 //! What DynamoDB says to a call, and what that means for the items of it. Pure.
 //! <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html>
 
+use super::codes::{self, Meaning};
 use super::item::push_canonical;
 use super::mapping::Mapping;
 use crate::{error_text, json};
-use aws_runtime::retries::classifiers::{THROTTLING_ERRORS, TRANSIENT_ERRORS};
 use serde::Deserialize;
 use serde_json::Value;
 use std::borrow::Cow;
@@ -29,9 +29,9 @@ pub(crate) enum CallError {
     /// The connection broke before a response, as one does that died while the environment was frozen: it may be applied yet,
     /// even after what is sent later.
     Broken(Box<str>),
-    /// There was no response in time, to us or to a gateway: it may be applied yet, even after what is sent later.
+    /// There was no response in time, or none that DynamoDB has given: it may be applied yet, even after what is sent later.
     TimedOut(Cow<'static, str>),
-    /// Try again; whether it was applied is unknown, but it will not be from now on.
+    /// Try again. DynamoDB has said that it failed: whether it was applied is unknown, but it will not be from now on.
     Transient(Box<str>),
     /// Something in it can never be written.
     Invalid(Box<str>),
@@ -51,6 +51,11 @@ pub(crate) enum CallError {
 impl CallError {
     pub(super) fn transient(cause: impl Into<Box<str>>) -> Self {
         Self::Transient(cause.into())
+    }
+
+    /// What came as a response is none of DynamoDB's.
+    fn not_dynamodbs(cause: impl Into<Cow<'static, str>>) -> Self {
+        Self::TimedOut(cause.into())
     }
 }
 
@@ -150,10 +155,10 @@ struct Consumed {
 /// tell unprocessed items apart.
 pub(super) fn of_batch(body: &[u8], mappings: &[&Mapping]) -> Result<WriteResponse, CallError> {
     let response: BatchResponseBody<'_> = read(body)?;
-    // an response without the list is no response of DynamoDB's: it names the list even when it is empty
+    // a response without the list is no response of DynamoDB's: it names the list even when it is empty
     let unprocessed = response
         .unprocessed_items
-        .ok_or_else(|| CallError::transient("the response has no list of unprocessed items"))?;
+        .ok_or_else(|| CallError::not_dynamodbs("the response has no list of unprocessed items"))?;
     Ok(WriteResponse {
         unprocessed: unprocessed.values().flatten().map(|request| canonical_key(request, mappings)).collect(),
         write_units: response.consumed_capacity.iter().flatten().map(|consumed| consumed.capacity_units).sum(),
@@ -165,13 +170,14 @@ pub(super) fn of_batch(body: &[u8], mappings: &[&Mapping]) -> Result<WriteRespon
 pub(super) fn of_item(body: &[u8]) -> Result<WriteResponse, CallError> {
     let response: ItemResponseBody = read(body)?;
     let consumed =
-        response.consumed_capacity.ok_or_else(|| CallError::transient("the response has no consumed capacity"))?;
+        response.consumed_capacity.ok_or_else(|| CallError::not_dynamodbs("the response has no consumed capacity"))?;
     Ok(WriteResponse { write_units: consumed.capacity_units, ..WriteResponse::default() })
 }
 
 fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, CallError> {
-    serde_json::from_slice(body)
-        .map_err(|error| CallError::transient(format!("the response makes no sense: {}", error_text::of_json(&error))))
+    serde_json::from_slice(body).map_err(|error| {
+        CallError::not_dynamodbs(format!("the response makes no sense: {}", error_text::of_json(&error)))
+    })
 }
 
 /// The key of an item that was handed back, spelled as the encoder spells it. Empty, and so equal to none, if it is not one
@@ -211,62 +217,45 @@ fn written(value: &KeyValue<'_>) -> Option<Vec<u8>> {
 
 /// Whether DynamoDB refused a call for its signature: other credentials, or another clock, may help.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/CommonErrors.html>
-pub(super) fn refuses_signature(error_type: Option<&str>, body: &[u8]) -> bool {
+pub(super) fn refuses_signature(status: u16, error_type: Option<&str>, body: &[u8]) -> bool {
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
-    is_signature_code(error_code(error_type, &body))
-}
-
-fn is_signature_code(code: &str) -> bool {
-    [
-        "ExpiredToken",
-        "InvalidClientTokenId",
-        "InvalidSignature",
-        "RequestExpired",
-        "RequestTimeTooSkewed",
-        "SignatureDoesNotMatch",
-        "UnrecognizedClient",
-    ]
-    .contains(&code.strip_suffix("Exception").unwrap_or(code))
+    codes::meaning(status, error_name(error_type, &body)) == Some(Meaning::SignatureRefused)
 }
 
 /// The error that the header names, or else the body. Empty if neither does.
-fn error_code<'a>(error_type: Option<&'a str>, body: &'a Value) -> &'a str {
+fn error_name<'a>(error_type: Option<&'a str>, body: &'a Value) -> &'a str {
     let named = |name| body.get(name).and_then(Value::as_str);
-    error_type.or_else(|| named("code")).or_else(|| named("__type")).map_or("", bare)
+    error_type.or_else(|| named("code")).or_else(|| named("__type")).unwrap_or_default()
 }
 
-/// Why DynamoDB refused a call: by its status, the error its header names, and its body.
+/// Why DynamoDB refused a call, or that something else has answered for it: by the status, the error that the header names, and
+/// the body.
 pub(super) fn refusal(status: u16, error_type: Option<&str>, body: &[u8]) -> CallError {
     // what is no JSON has no code, and was not said by DynamoDB
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
-    let text = |names: &[&str]| names.iter().find_map(|name| body.get(name)?.as_str());
-    let code = error_code(error_type, &body);
-    let said = || -> Box<str> { error_text::of_refusal(code, text(&["message", "Message"])).into() };
-    match code {
-        // something between us and DynamoDB answered, which has lost sight of the call, whatever it calls that
-        _ if matches!(status, 502 | 504) => CallError::TimedOut(format!("status {status} of a gateway").into()),
-        "" if status >= 500 && status != 503 => {
-            CallError::TimedOut(format!("status {status} without an error code").into())
-        }
-        // or has not let it pass
-        "" => CallError::transient(format!("status {status} without an error code")),
-        _ if THROTTLING_ERRORS.contains(&code) => {
+    let name = error_name(error_type, &body);
+    let code = codes::bare(name);
+    let message = ["message", "Message"].iter().find_map(|member| body.get(member)?.as_str());
+    let said = || -> Box<str> { error_text::of_refusal(code, message).into() };
+    let Some(meaning) = codes::meaning(status, name) else {
+        return CallError::not_dynamodbs(match code {
+            "" => format!("status {status} without an error code: not dynamodb's"),
+            code => format!("status {status} with {}: not dynamodb's", error_text::of_code(code)),
+        });
+    };
+    match meaning {
+        Meaning::Throttled => {
             // the model spells the member of one of these errors in lower case
             let reasons = body.get("ThrottlingReasons").or_else(|| body.get("throttlingReasons"));
             let reason = reasons.and_then(|reasons| reasons.get(0)?.get("reason")?.as_str());
             CallError::Throttled(Throttle::of(reason.unwrap_or_default()))
         }
-        "ConditionalCheckFailedException" => CallError::ConditionFailed { stored: stored_item(&body) },
-        "ValidationException" if is_key_mismatch(&said()) => CallError::KeyMismatch(said()),
-        "ValidationException" | "SerializationException" | "ItemCollectionSizeLimitExceededException" => {
-            CallError::Invalid(said())
-        }
-        // two regions or transactions at one item: neither is wrong
-        "ReplicatedWriteConflictException" | "TransactionConflictException" => CallError::transient(said()),
-        _ if TRANSIENT_ERRORS.contains(&code) || status >= 500 => CallError::transient(said()),
-        "ResourceNotFoundException" => CallError::Fatal(said()),
-        _ if is_signature_code(code) => CallError::Fatal(said()),
-        _ => CallError::Refused(said()),
+        Meaning::ConditionFailed => CallError::ConditionFailed { stored: stored_item(&body) },
+        Meaning::Invalid if is_key_mismatch(&said()) => CallError::KeyMismatch(said()),
+        Meaning::Invalid => CallError::Invalid(said()),
+        Meaning::Failed => CallError::transient(said()),
+        Meaning::SignatureRefused | Meaning::NoTable => CallError::Fatal(said()),
+        Meaning::Refused => CallError::Refused(said()),
     }
 }
 
@@ -280,17 +269,12 @@ fn stored_item(body: &Value) -> Option<Box<Value>> {
     body.get("Item").filter(|item| item.is_object()).cloned().map(Box::new)
 }
 
-/// An error's name without the namespace before and the address behind it.
-fn bare(code: &str) -> &str {
-    let code = code.split(':').next().unwrap_or(code);
-    code.rsplit('#').next().unwrap_or(code)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::dynamodb::mapping::Fields;
     use crate::record::{FieldKind, Unit};
+    use aws_runtime::retries::classifiers::THROTTLING_ERRORS;
     use serde_json::json;
 
     struct Sample;
@@ -319,8 +303,8 @@ mod tests {
         key
     }
 
-    fn is_transient(result: &Result<WriteResponse, CallError>) -> bool {
-        matches!(result, Err(CallError::Transient(_)))
+    fn may_be_applied_yet(error: &CallError) -> bool {
+        matches!(error, CallError::TimedOut(_))
     }
 
     #[test]
@@ -351,15 +335,15 @@ mod tests {
     }
 
     #[test]
-    fn what_dynamodb_would_not_say_is_no_success() {
+    fn what_dynamodb_would_not_say_is_no_success_and_no_response() {
         for body in
             ["", "null", "{}", "[]", r#"{"UnprocessedItems":null}"#, r#"{"UnprocessedItems":{}"#, "<html>", "\u{1}"]
         {
-            assert!(is_transient(&of_batch(body.as_bytes(), &[])), "{body}");
-            assert!(is_transient(&of_item(body.as_bytes())), "{body}");
+            assert!(may_be_applied_yet(&of_batch(body.as_bytes(), &[]).unwrap_err()), "{body}");
+            assert!(may_be_applied_yet(&of_item(body.as_bytes()).unwrap_err()), "{body}");
         }
         assert_eq!(of_batch(br#"{"UnprocessedItems":{}}"#, &[]), Ok(WriteResponse::default()));
-        assert!(is_transient(&of_item(br#"{"UnprocessedItems":{}}"#)));
+        assert!(may_be_applied_yet(&of_item(br#"{"UnprocessedItems":{}}"#).unwrap_err()));
         let units = of_item(br#"{"ConsumedCapacity":{"TableName":"t","CapacityUnits":2.0}}"#).unwrap().write_units;
         assert!((units - 2.0).abs() < f64::EPSILON);
     }
@@ -371,7 +355,7 @@ mod tests {
     #[test]
     fn a_response_that_makes_no_sense_is_not_quoted() {
         for body in [r#"{"UnprocessedItems":"payload"}"#, r#"{"UnprocessedItems":{"t":[{"PutRequest":"payload"}]}}"#] {
-            let Err(CallError::Transient(cause)) = of_batch(body.as_bytes(), &[]) else { panic!("{body}") };
+            let Err(CallError::TimedOut(cause)) = of_batch(body.as_bytes(), &[]) else { panic!("{body}") };
             assert!(cause.contains("line 1") && !cause.contains("payload"), "{cause}");
         }
     }
@@ -379,14 +363,14 @@ mod tests {
     #[test]
     fn a_refusal_says_what_to_do_next() {
         let said = |code: &str| -> Box<str> { format!("{code}: as told").into() };
-        for code in THROTTLING_ERRORS {
+        for code in THROTTLING_ERRORS.iter().chain(&["KMSThrottlingException"]) {
             assert_eq!(refused(code), CallError::Throttled(Throttle::Unknown));
         }
         for code in ["ValidationException", "SerializationException", "ItemCollectionSizeLimitExceededException"] {
             assert_eq!(refused(code), CallError::Invalid(said(code)));
         }
         for code in ["ReplicatedWriteConflictException", "TransactionConflictException", "RequestTimeout"] {
-            assert_eq!(refused(code), CallError::transient(said(code)));
+            assert_eq!(refused(code), CallError::Transient(said(code)));
         }
         for code in [
             "ResourceNotFoundException",
@@ -396,24 +380,45 @@ mod tests {
         ] {
             assert_eq!(refused(code), CallError::Fatal(said(code)));
         }
-        for code in ["AccessDeniedException", "SomethingNewException"] {
-            assert_eq!(refused(code), CallError::Refused(said(code)));
-        }
+        assert_eq!(refused("AccessDeniedException"), CallError::Refused(said("AccessDeniedException")));
+        let new = "SomethingNewException";
+        assert_eq!(refused(&format!("com.amazonaws.dynamodb.v20120810#{new}")), CallError::Refused(said(new)));
         assert_eq!(refused("ConditionalCheckFailedException"), CallError::ConditionFailed { stored: None });
         assert_eq!(
             refusal(500, None, br#"{"__type":"InternalServerError"}"#),
-            CallError::transient("InternalServerError: no message")
+            CallError::Transient("InternalServerError: no message".into())
         );
-        assert_eq!(refusal(503, None, b"<html>busy</html>"), CallError::transient("status 503 without an error code"));
-        let may_be_applied_yet =
-            |status, named, body: &[u8]| matches!(refusal(status, named, body), CallError::TimedOut(_));
-        for status in [502, 504] {
-            assert!(may_be_applied_yet(status, None, b"<html>"));
-            assert!(may_be_applied_yet(status, Some("InternalServerErrorException"), b"{}"));
-            assert!(may_be_applied_yet(status, None, br#"{"__type":"InternalServerError"}"#));
+    }
+
+    #[test]
+    fn what_a_gateway_says_is_no_response_whatever_its_status() {
+        let bodies = [
+            "",
+            "<html><body>busy</body></html>",
+            "{}",
+            "[]",
+            "null",
+            r#"{"message":"Service Unavailable"}"#,
+            r#"{"code":503,"message":"upstream connect error"}"#,
+            r#"{"__type":"ForbiddenException","message":"the payload"}"#,
+            r#"{"__type":"the payload"}"#,
+            // cut off
+            r#"{"__type":"com.amazon.coral.service#ThrottlingExc"#,
+        ];
+        for status in [301, 400, 401, 403, 404, 407, 408, 413, 421, 429, 500, 501, 502, 503, 504, 520] {
+            for body in bodies {
+                let error = refusal(status, None, body.as_bytes());
+                assert!(may_be_applied_yet(&error), "{status} {body}: {error:?}");
+                assert!(!format!("{error:?}").contains("payload"), "{error:?}");
+            }
+            assert!(may_be_applied_yet(&refusal(status, Some("ForbiddenException"), b"{}")), "{status}");
         }
-        assert!(may_be_applied_yet(500, None, b"<html>"));
-        assert_eq!(refusal(404, None, b""), CallError::transient("status 404 without an error code"));
+        for status in [502, 504] {
+            assert!(may_be_applied_yet(&refusal(status, Some("InternalServerErrorException"), b"{}")));
+            assert!(may_be_applied_yet(&refusal(status, None, br#"{"__type":"InternalServerError"}"#)));
+        }
+        let unknown = refusal(403, Some("ForbiddenException"), b"{}");
+        assert_eq!(unknown, CallError::TimedOut("status 403 with ForbiddenException: not dynamodb's".into()));
     }
 
     #[test]

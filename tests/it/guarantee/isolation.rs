@@ -248,7 +248,7 @@ async fn a_write_of_a_group_that_may_be_applied_late_is_followed_by_nothing() {
         let batch = [("m0", first), ("m1", second)].map(|(id, write)| in_group(Sent::single(id, write), "g"));
         for faults in [
             Faults { late: 100, ..Faults::default() },
-            Faults { gateway_timeout: 100, ..Faults::default() },
+            Faults { gateway: 100, ..Faults::default() },
             Faults { reset_late: 100, ..Faults::default() },
         ] {
             let table = FakeDynamoDb::new(&["id"], faults, 1);

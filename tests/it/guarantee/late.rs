@@ -45,7 +45,7 @@ async fn a_group_whose_write_got_no_response_stays_out_of_sight_as_long_as_its_q
     let set = Arc::default();
     for faults in [
         Faults { late: 100, ..Faults::default() },
-        Faults { gateway_timeout: 100, ..Faults::default() },
+        Faults { gateway: 100, ..Faults::default() },
         Faults { reset_late: 100, ..Faults::default() },
         Faults { panic: 100, ..Faults::default() },
     ] {

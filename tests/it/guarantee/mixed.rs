@@ -309,12 +309,12 @@ fn faults(random: &mut Random, is_fifo: bool) -> Faults {
         expired: some(3),
         panic: some(3),
         late: some(10),
-        gateway_timeout: some(10),
+        gateway: some(10),
         reset_late: some(10),
         refused: some(10),
     };
     // a standard queue has no order for what is late to break, and a message of it may overwrite anything
-    if is_fifo { faults } else { Faults { late: 0, gateway_timeout: 0, reset_late: 0, ..faults } }
+    if is_fifo { faults } else { Faults { late: 0, gateway: 0, reset_late: 0, ..faults } }
 }
 
 fn queue_faults(random: &mut Random) -> QueueFaults {

@@ -20,7 +20,7 @@ pub struct Faults {
     pub throttled: u64,
     /// Some items come back unprocessed.
     pub unprocessed: u64,
-    /// HTTP 500 or 503, the write not applied.
+    /// HTTP 500 or 503 with an error of DynamoDB's own, the write not applied.
     pub server_error: u64,
     /// The connection breaks before the write is applied.
     pub reset_before: u64,
@@ -34,8 +34,8 @@ pub struct Faults {
     pub stall: u64,
     /// The answer never comes, and the write is applied some seconds later.
     pub late: u64,
-    /// A gateway says that it gave up waiting, and the write is applied some seconds later.
-    pub gateway_timeout: u64,
+    /// A gateway answers for DynamoDB, and the write is applied some seconds later.
+    pub gateway: u64,
     /// The answer makes no sense; half of the time the write was applied.
     pub malformed: u64,
     /// The credentials are refused.
@@ -154,9 +154,22 @@ enum Fault {
 /// How a call ends that is applied later.
 enum LateEnd {
     Silent,
-    Gateway,
+    Gateway(u16, &'static str),
     Reset,
 }
+
+/// What gateways, proxies and firewalls say, with which status: none of it is DynamoDB's.
+const GATEWAYS: [(u16, &str); 9] = [
+    (504, "<html>gateway timeout</html>"),
+    (503, "<html>service unavailable</html>"),
+    (503, r#"{"message": "Service Unavailable"}"#),
+    (502, r#"{"__type": "InternalServerError", "message": "bad gateway"}"#),
+    (500, ""),
+    (429, r#"{"code": 429, "message": "too many requests"}"#),
+    (408, "<html>request timeout</html>"),
+    (403, r#"{"__type": "ForbiddenException", "message": "blocked"}"#),
+    (200, "<html>log in</html>"),
+];
 
 impl FakeDynamoDb {
     /// Tables whose keys are the attributes `keys`.
@@ -263,7 +276,7 @@ impl HttpTransport for FakeDynamoDb {
                     });
                     match end {
                         LateEnd::Silent => std::future::pending().await,
-                        LateEnd::Gateway => Ok(response(504, "<html>gateway timeout</html>".to_owned())),
+                        LateEnd::Gateway(status, body) => Ok(response(status, body.to_owned())),
                         LateEnd::Reset => Err(reset()),
                     }
                 }
@@ -335,8 +348,11 @@ impl State {
             return Fault::Unprocessed;
         }
         if hit(faults.server_error) {
-            let (status, body) =
-                if self.random.percent(50) { error(500, "InternalServerError") } else { (503, json!({})) };
+            let (status, body) = if self.random.percent(50) {
+                error(500, "InternalServerError")
+            } else {
+                error(503, "ServiceUnavailable")
+            };
             return Fault::Answer(status, body.to_string());
         }
         if hit(faults.reset_before) {
@@ -351,13 +367,13 @@ impl State {
         if hit(faults.refused) {
             return Fault::Refused;
         }
-        for (percent, end) in [
-            (faults.late, LateEnd::Silent),
-            (faults.gateway_timeout, LateEnd::Gateway),
-            (faults.reset_late, LateEnd::Reset),
-        ] {
+        for (percent, end) in
+            [(faults.late, Some(LateEnd::Silent)), (faults.gateway, None), (faults.reset_late, Some(LateEnd::Reset))]
+        {
             if hit(percent) {
-                return Fault::Late { by: Duration::from_millis(2_000 + self.random.below(10_000)), end };
+                let by = Duration::from_millis(2_000 + self.random.below(10_000));
+                let end = end.unwrap_or_else(|| self.gateway());
+                return Fault::Late { by, end };
             }
         }
         if hit(faults.malformed) {
@@ -373,6 +389,11 @@ impl State {
             return Fault::Panic;
         }
         Fault::None
+    }
+
+    fn gateway(&mut self) -> LateEnd {
+        let (status, body) = GATEWAYS[self.random.below(GATEWAYS.len() as u64) as usize];
+        LateEnd::Gateway(status, body)
     }
 
     fn apply(&mut self, target: &str, body: &Value, unprocessed: bool) -> (u16, Value) {
