@@ -7,9 +7,12 @@ mod support;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 use support::Moto;
-use support::web::{Asked, serve};
+use support::web::{Asked, serve, serve_with_headers};
 
 const ADDRESS: &str =
     r#"{"type":"record","name":"Address","namespace":"shop","fields":[{"name":"city","type":"string"}]}"#;
@@ -141,6 +144,303 @@ fn wrong_credentials_and_unknown_subjects_end_with_2_and_say_what_to_do() {
     let output = Command::new(env!("CARGO_BIN_EXE_ingest")).args(["pull", "--registry", &url]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).contains("SCHEMA_REGISTRY_USER"), "{output:?}");
+}
+
+/// A registry of `tests/data/registry.json` in the repository's form: each subject's versions as the API answers them.
+/// `first` answers instead, if it has an answer.
+fn ordinary(first: impl Fn(&Asked) -> Option<(u16, String)> + Send + Sync + 'static) -> String {
+    let case: Value = serde_json::from_str(include_str!("data/registry.json")).unwrap();
+    serve(move |asked: &Asked| {
+        if let Some(response) = first(asked) {
+            return response;
+        }
+        let gone = || (404, r#"{"error_code":40401,"message":"Subject not found."}"#.to_owned());
+        let path = asked.line.strip_prefix("GET /subjects").unwrap().replace("%2F", "\u{1}");
+        let parts: Vec<String> = path.split('/').skip(1).map(|part| part.replace('\u{1}', "/")).collect();
+        let subjects = case["registry"].as_object().unwrap();
+        let (subject, version) = match parts.as_slice() {
+            [] => return (200, json!(subjects.keys().collect::<Vec<_>>()).to_string()),
+            [subject, _] => (subject, None),
+            [subject, _, version] => (subject, Some(version)),
+            _ => return gone(),
+        };
+        let Some(versions) = subjects.get(subject).and_then(Value::as_array) else { return gone() };
+        let Some(version) = version else {
+            return (200, json!(versions.iter().map(|version| &version["version"]).collect::<Vec<_>>()).to_string());
+        };
+        let found = match version.as_str() {
+            "latest" => versions.last(),
+            number => {
+                versions.iter().find(|version| number.parse::<u32>().is_ok_and(|number| version["version"] == number))
+            }
+        };
+        found.map_or_else(gone, |version| (200, version.to_string()))
+    })
+}
+
+/// The folders of a schema directory.
+fn folders(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(folder)
+        .map(|entries| entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect())
+        .unwrap_or_default();
+    names.sort();
+    names
+}
+
+fn schema(path: &Path) -> Value {
+    serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+}
+
+#[test]
+fn an_ordinary_registry_is_pulled_whole() {
+    let expected: Value = serde_json::from_str(include_str!("data/registry.json")).unwrap();
+    let expected = &expected["expected"];
+    let names = |value: &Value| -> Vec<String> {
+        let mut names: Vec<_> =
+            value.as_array().unwrap().iter().map(|name| name.as_str().unwrap().to_owned()).collect();
+        names.sort();
+        names
+    };
+    let (url, folder) = (ordinary(|_| None), folder("ordinary"));
+    let output = pull(&url, &folder, &[]);
+    assert_eq!(json!(output.status.code()), expected["exit code"], "{output:?}");
+    assert_eq!(folders(&folder), names(&expected["written"]));
+    let lines = text(&output.stderr);
+    let mut left_out: Vec<&str> = lines
+        .lines()
+        .map(|line| line.strip_prefix("left out   ").unwrap_or_else(|| panic!("{line}")).split_once(": ").unwrap().0)
+        .collect();
+    left_out.sort_unstable();
+    assert_eq!(left_out, names(&expected["left out, a line each"]));
+    let printed: Vec<String> =
+        text(&output.stdout).lines().map(|line| line.replace("new        ", "").replace("/1", "")).collect();
+    assert_eq!(printed, names(&expected["written"]));
+    assert_eq!(schema(&folder.join("orders-value/1.avsc"))["schemaIds"], expected["orders-value schemaIds"]);
+    // the type that only stands inside of the reference
+    assert_eq!(schema(&folder.join("trip-value/1.avsc"))["fields"][1]["type"]["name"], "Zone");
+    fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn two_subjects_with_one_record_name_fit_only_where_an_id_tells_them_apart() {
+    let (url, folder) = (ordinary(|_| None), folder("one-name"));
+    let output = pull(&url, &folder, &["--wire-formats", "confluent,single-object"]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(text(&output.stderr).contains("skipped    b-value: ") && !folder.join("b-value").exists(), "{output:?}");
+    assert!(folder.join("a-value/1.avsc").exists());
+    assert_eq!(pull(&url, &folder, &["--wire-formats", "nonsense"]).status.code(), Some(2));
+    fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn a_name_with_a_slash_is_one_folder_and_leads_to_no_other_place() {
+    let escaping = "..%2F..%2Fescape";
+    let body = r#"{"id": 1, "version": 1, "schema": "{\"type\":\"record\",\"name\":\"R\",\"fields\":[{\"name\":\"message_id\",\"type\":\"string\"}]}"}"#;
+    let url = ordinary(move |asked| match asked.line.split_once("/subjects").unwrap().1 {
+        "" => Some((200, r#"["../../escape"]"#.to_owned())),
+        path if path == format!("/{escaping}/versions") => Some((200, "[1]".to_owned())),
+        path if path == format!("/{escaping}/versions/1") => Some((200, body.to_owned())),
+        path => panic!("{path}"),
+    });
+    let folder = folder("slash");
+    let output = pull(&url, &folder, &[]);
+    assert_eq!(
+        (output.status.code(), folders(&folder)),
+        (Some(0), vec!["%2E.%2F..%2Fescape".to_owned()]),
+        "{output:?}"
+    );
+    assert_eq!(text(&pull(&url, &folder, &["--prune"]).stdout), "unchanged  %2E.%2F..%2Fescape/1\n");
+    fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn a_registry_that_is_busy_or_elsewhere_is_asked_again() {
+    for status in [429, 500, 502, 503, 504] {
+        let calls = AtomicU32::new(0);
+        // every other request is refused at first
+        let url = ordinary(move |_| {
+            calls.fetch_add(1, Ordering::Relaxed).is_multiple_of(2).then(|| (status, "busy".to_owned()))
+        });
+        let folder = folder(&format!("busy-{status}"));
+        let output = pull(&url, &folder, &["--subject", "place"]);
+        assert_eq!((output.status.code(), folders(&folder)), (Some(0), vec!["place".to_owned()]), "{output:?}");
+        fs::remove_dir_all(folder).unwrap();
+    }
+}
+
+#[test]
+fn retry_after_is_waited_for_and_one_that_is_too_long_is_said() {
+    let calls = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&calls);
+    let url = serve_with_headers(move |_| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        (503, vec![("retry-after", "7200".to_owned())], String::new())
+    });
+    let output = pull(&url, &folder("retry-after"), &[]);
+    assert_eq!((output.status.code(), calls.load(Ordering::Relaxed)), (Some(2), 1), "{output:?}");
+    assert!(text(&output.stderr).contains("try again in 7200 s"), "{output:?}");
+    let calls = AtomicU32::new(0);
+    let started = local::clock::now();
+    let url = serve_with_headers(move |_| match calls.fetch_add(1, Ordering::Relaxed) {
+        0 => (429, vec![("retry-after", "2".to_owned())], String::new()),
+        _ => (200, vec![], "[]".to_owned()),
+    });
+    assert_eq!(pull(&url, &folder("retry-after"), &[]).status.code(), Some(0));
+    assert!(local::clock::now() - started >= Duration::from_secs(2));
+}
+
+#[test]
+fn a_redirect_is_followed_and_another_server_gets_no_credentials() {
+    let order = json!({"id": 1, "version": 1, "schema": ORDER_1.replace("shop.Address", "string")}).to_string();
+    let target = serve(move |asked: &Asked| {
+        assert_eq!(asked.header("authorization"), None);
+        let body = match asked.line.as_str() {
+            "GET /v7/subjects" => r#"["orders-value"]"#.to_owned(),
+            "GET /v7/subjects/orders-value/versions" => "[1]".to_owned(),
+            "GET /v7/subjects/orders-value/versions/1" => order.clone(),
+            line => panic!("{line}"),
+        };
+        (200, body)
+    });
+    let url = serve_with_headers(move |asked| {
+        assert!(asked.header("authorization").is_some());
+        let path = asked.line.strip_prefix("GET ").unwrap();
+        let to = match path.strip_prefix("/old") {
+            Some(rest) => format!("/new{rest}"),
+            None => format!("{target}/v7{}", path.strip_prefix("/new").unwrap()),
+        };
+        (308, vec![("location", to)], String::new())
+    });
+    let folder = folder("redirect");
+    let output = pull(&format!("{url}/old"), &folder, &[]);
+    assert_eq!((output.status.code(), folders(&folder)), (Some(0), vec!["orders-value".to_owned()]), "{output:?}");
+    fs::remove_dir_all(&folder).unwrap();
+    let circle = serve_with_headers(|_| (308, vec![("location", "/".to_owned())], String::new()));
+    let output = pull(&circle, &folder.join("circle"), &["--subject", "x"]);
+    assert!(output.status.code() == Some(2) && text(&output.stderr).contains("redirects"), "{output:?}");
+}
+
+#[test]
+fn what_cannot_be_pulled_is_skipped_and_named_and_the_others_are_written() {
+    let bad = |asked: &Asked| match asked.line.as_str() {
+        // no schema, a history that its newest version cannot read, a failure inside the registry, a missing reference
+        "GET /subjects/a-value/versions/1" => Some((200, r#"{"id":4,"version":1,"schema":"{\"type\":"}"#.to_owned())),
+        "GET /subjects/b-value/versions" => Some((200, "[1,2]".to_owned())),
+        "GET /subjects/b-value/versions/2" => {
+            let schema = r#"{"type":"record","name":"ConnectDefault","fields":[{"name":"message_id","type":"string"},{"name":"n","type":"int"}]}"#;
+            Some((200, json!({"id": 9, "version": 2, "schema": schema}).to_string()))
+        }
+        "GET /subjects/orders-value/versions" => {
+            Some((500, r#"{"error_code":50001,"message":"Error in the backend data store"}"#.to_owned()))
+        }
+        "GET /subjects/place/versions/latest" => {
+            Some((404, r#"{"error_code":40402,"message":"Version not found."}"#.to_owned()))
+        }
+        _ => None,
+    };
+    let (url, folder) = (ordinary(bad), folder("skipped"));
+    let old = folder.join("orders-value/1.avsc");
+    fs::create_dir_all(old.parent().unwrap()).unwrap();
+    let ours = r#"{"type":"record","name":"Order","schemaIds":[2],"fields":[{"name":"message_id","type":"string"}]}"#;
+    fs::write(&old, ours).unwrap();
+    let output = pull(&url, &folder, &["--prune"]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let errors = text(&output.stderr);
+    for (subject, why) in [
+        ("a-value", "not JSON"),
+        ("b-value", "n: the field is new"),
+        ("orders-value", "backend"),
+        ("trip-value", "reference"),
+    ] {
+        let line = errors.lines().find(|line| line.starts_with(&format!("skipped    {subject}: ")));
+        assert!(line.is_some_and(|line| line.contains(why)), "{subject}: {errors}");
+    }
+    assert_eq!(text(&output.stdout), "new        place/1\n");
+    // what is skipped keeps what it has, whatever --prune says
+    assert_eq!(folders(&folder), ["orders-value", "place"]);
+    assert_eq!(fs::read_to_string(&old).unwrap(), ours);
+    let json = pull(&url, &folder, &["--json"]);
+    let changes: Value = serde_json::from_slice(&json.stdout).unwrap();
+    let actions: Vec<_> = changes.as_array().unwrap().iter().map(|change| change["action"].as_str().unwrap()).collect();
+    assert_eq!(actions, ["unchanged", "left out", "left out", "left out", "skipped", "skipped", "skipped", "skipped"]);
+    fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn a_version_that_is_deleted_in_the_middle_is_left_out() {
+    let url =
+        ordinary(|asked| (asked.line == "GET /subjects/orders-value/versions").then(|| (200, "[1,2]".to_owned())));
+    let folder = folder("version-gone");
+    let output = pull(&url, &folder, &["--subject", "orders-value"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(text(&output.stderr), "left out   orders-value/2: deleted meanwhile\n");
+    assert_eq!(text(&output.stdout), "new        orders-value/1\n");
+    fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn a_subject_that_is_asked_for_and_has_no_record_ends_with_2() {
+    let url = ordinary(|_| None);
+    for subject in ["orders-key", "proto/common/envelope.proto", "gone-value"] {
+        let folder = folder("asked-for");
+        let output = pull(&url, &folder, &["--subject", "place", "--subject", subject]);
+        assert_eq!((output.status.code(), folder.exists()), (Some(2), false), "{output:?}");
+        assert!(text(&output.stderr).contains(subject), "{output:?}");
+    }
+}
+
+/// Number of runs that are killed.
+const KILLS: u32 = 25;
+
+#[test]
+fn a_kill_at_any_point_leaves_the_old_state_or_the_new_one() {
+    let names: Vec<String> = (0..40).map(|number| format!("s{number:02}")).collect();
+    let listed = json!(names).to_string();
+    let url = ordinary(move |asked| match asked.line.strip_prefix("GET /subjects").unwrap() {
+        "" => Some((200, listed.clone())),
+        path if path.ends_with("/versions") => Some((200, "[1]".to_owned())),
+        path => {
+            let id: u32 = path[2..4].parse().unwrap();
+            let schema = ORDER_1.replace("shop.Address", "string").replace("Order", &format!("Order{id}"));
+            Some((200, json!({"id": id, "version": 1, "schema": schema}).to_string()))
+        }
+    });
+    let folder = folder("kill").join("schemas");
+    let ours = r#"{"type":"record","name":"Old","schemaIds":[99],"fields":[{"name":"message_id","type":"string"}]}"#;
+    let reset = || {
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(folder.join("old")).unwrap();
+        fs::write(folder.join("old/1.avsc"), ours).unwrap();
+    };
+    let old = vec!["old".to_owned()];
+    let arguments = ["pull", "--registry", &url, "--schemas", folder.to_str().unwrap(), "--prune"];
+    let command = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ingest"));
+        command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    };
+    reset();
+    let started = local::clock::now();
+    assert!(command().status().unwrap().success());
+    let whole = local::clock::now() - started;
+    assert_eq!(folders(&folder), names);
+    let mut seen_old = 0;
+    for kill in 0..KILLS {
+        reset();
+        let mut process = command().spawn().unwrap();
+        // from the beginning to a while after its end
+        std::thread::sleep(whole * kill * 5 / (KILLS * 4));
+        let _ = process.kill();
+        process.wait().unwrap();
+        let is = folders(&folder);
+        assert!(is == old || is == names, "{is:?}");
+        seen_old += u32::from(is == old);
+    }
+    assert!(seen_old > 0, "no kill came before the end");
+    // the next run removes the leftovers
+    assert!(command().status().unwrap().success());
+    assert_eq!((folders(&folder), folders(folder.parent().unwrap())), (names, vec!["schemas".to_owned()]));
+    fs::remove_dir_all(folder.parent().unwrap()).unwrap();
 }
 
 #[test]

@@ -14,9 +14,9 @@ pub(super) struct Merged {
     pub(super) lost: Vec<String>,
 }
 
-/// `schema` with the registry's `id`, the ids that `existing` has, and the properties of `model`: the file itself, or the newest
-/// version so far.
-pub(super) fn merge(schema: &Json, id: &Json, existing: Option<&Json>, model: Option<&Json>) -> Merged {
+/// Returns `schema` with the registry's `new_ids`, the ids that `existing` has, and the properties of `model`: the file itself, or the
+/// newest version so far.
+pub(super) fn merge(schema: &Json, new_ids: &[Json], existing: Option<&Json>, model: Option<&Json>) -> Merged {
     let mut schema = match schema {
         // only an object has room for ids
         Json::Text(name) => Json::Object(vec![("type".to_owned(), Json::Text(name.clone()))]),
@@ -24,8 +24,10 @@ pub(super) fn merge(schema: &Json, id: &Json, existing: Option<&Json>, model: Op
     };
     let mut ids: Vec<Json> =
         existing.and_then(|existing| existing.get(IDS)).map(Json::items).unwrap_or_default().to_vec();
-    if !ids.iter().any(|known| same_id(known, id)) {
-        ids.push(id.clone());
+    for id in new_ids {
+        if !ids.iter().any(|known| same_id(known, id)) {
+            ids.push(id.clone());
+        }
     }
     schema.set(IDS, Json::Array(ids), "fields");
     let mut lost = Vec::new();
@@ -130,7 +132,7 @@ mod tests {
 
     #[test]
     fn our_properties_of_the_record_and_of_its_fields_are_kept() {
-        let merged = merge(&json(REGISTRYS), &number(7), None, Some(&json(OURS_OF_IT)));
+        let merged = merge(&json(REGISTRYS), &[number(7)], None, Some(&json(OURS_OF_IT)));
         assert_eq!(merged.schema.get("dynamodb"), Some(&json(r#"{"partitionKey":"id"}"#)));
         assert!(merged.schema.pretty().contains(r#""dynamodb": {"attribute": "s"}"#), "{}", merged.schema.pretty());
         assert_eq!(merged.lost, ["gone"]);
@@ -139,17 +141,17 @@ mod tests {
     #[test]
     fn ids_of_several_registries_stand_side_by_side_once_each() {
         let existing = json(OURS_OF_IT);
-        let once = merge(&json(REGISTRYS), &number(7), Some(&existing), None).schema;
+        let once = merge(&json(REGISTRYS), &[number(7)], Some(&existing), None).schema;
         assert_eq!(once.get("schemaIds").unwrap().items().len(), 2);
-        let twice = merge(&json(REGISTRYS), &number(7), Some(&once), None).schema;
+        let twice = merge(&json(REGISTRYS), &[number(7)], Some(&once), None).schema;
         assert_eq!(once, twice);
         let glue = Json::Text("b7b4a7f0-9c96-4e4a-a687-fb5de9ef0c63".to_owned());
-        assert_eq!(merge(&json(REGISTRYS), &glue, Some(&once), None).schema.get("schemaIds"), once.get("schemaIds"));
+        assert_eq!(merge(&json(REGISTRYS), &[glue], Some(&once), None).schema.get("schemaIds"), once.get("schemaIds"));
     }
 
     #[test]
     fn a_schema_that_is_a_name_gets_room_for_its_id() {
-        let merged = merge(&Json::Text("string".to_owned()), &number(1), None, None).schema;
+        let merged = merge(&Json::Text("string".to_owned()), &[number(1)], None, None).schema;
         assert_eq!(merged, json(r#"{"type":"string","schemaIds":[1]}"#));
     }
 }

@@ -5,15 +5,41 @@ use std::collections::{BTreeMap, HashSet};
 
 const PRIMITIVES: [&str; 8] = ["null", "boolean", "int", "long", "float", "double", "bytes", "string"];
 
-/// `schema` with the definition of each type of `references` in the place where it is named first.
-pub(super) fn inline(schema: &Json, references: &BTreeMap<String, Json>) -> Json {
-    Inliner { references, defined: HashSet::new() }.schema(schema, "")
+/// Returns `schema` with the definition of each type of `references` at its first use. A type counts
+/// wherever a reference defines it, its own fields included.
+pub(super) fn inline(schema: &Json, references: &[Json]) -> Json {
+    let mut definitions = BTreeMap::new();
+    references.iter().for_each(|reference| collect(reference, "", &mut definitions));
+    Inliner { definitions, defined: HashSet::new(), references_open: 0 }.schema(schema, "")
+}
+
+/// A definition in a reference, and the namespace around it.
+struct Definition<'a> {
+    schema: &'a Json,
+    enclosing: String,
+}
+
+/// Adds every named type that `schema` defines, by its full name. The first definition of a name stays.
+fn collect<'a>(schema: &'a Json, enclosing: &str, definitions: &mut BTreeMap<String, Definition<'a>>) {
+    schema.items().iter().for_each(|branch| collect(branch, enclosing, definitions));
+    let mut inner = enclosing.to_owned();
+    if is_named(schema) {
+        let (full, own) = full_name(schema, enclosing);
+        definitions.entry(full).or_insert(Definition { schema, enclosing: enclosing.to_owned() });
+        inner = own;
+    }
+    let fields = schema.get("fields").map(Json::items).unwrap_or_default();
+    let types = fields.iter().filter_map(|field| field.get("type"));
+    let parts = ["items", "values", "type"].into_iter().filter_map(|name| schema.get(name));
+    types.chain(parts).for_each(|part| collect(part, &inner, definitions));
 }
 
 struct Inliner<'a> {
-    references: &'a BTreeMap<String, Json>,
+    definitions: BTreeMap<String, Definition<'a>>,
     /// The full names that have a definition by now.
     defined: HashSet<String>,
+    /// Number of references that are open, one inside another. At 0 the text is the schema's own, and stays as it is.
+    references_open: u32,
 }
 
 impl Inliner<'_> {
@@ -24,14 +50,15 @@ impl Inliner<'_> {
                 Json::Array(branches.iter().map(|branch| self.schema(branch, namespace)).collect())
             }
             Json::Object(members) => {
-                let kind = schema.get("type").and_then(Json::text).unwrap_or_default();
-                let inner = if matches!(kind, "record" | "error" | "enum" | "fixed") {
-                    let (full, inner) = full_name(schema, namespace);
-                    self.defined.insert(full);
-                    inner
-                } else {
-                    namespace.to_owned()
-                };
+                let mut inner = namespace.to_owned();
+                if is_named(schema) {
+                    let (full, own) = full_name(schema, namespace);
+                    let is_new = self.defined.insert(full.clone());
+                    if !is_new && self.references_open > 0 {
+                        return Json::Text(full);
+                    }
+                    inner = own;
+                }
                 let member = |(name, value): &(String, Json)| {
                     let value = match name.as_str() {
                         "fields" => Json::Array(value.items().iter().map(|field| self.field(field, &inner)).collect()),
@@ -60,20 +87,28 @@ impl Inliner<'_> {
         let full =
             if name.contains('.') || namespace.is_empty() { name.to_owned() } else { format!("{namespace}.{name}") };
         // a name without a namespace may also be one outside of every namespace
-        let known = [full, name.to_owned()].into_iter().find(|full| self.references.contains_key(full));
-        let Some(full) = known.filter(|full| !PRIMITIVES.contains(&name) && !self.defined.contains(full)) else {
+        let known = [full, name.to_owned()].into_iter().find(|full| self.definitions.contains_key(full));
+        let known = known.filter(|full| !PRIMITIVES.contains(&name) && !self.defined.contains(full));
+        let Some(Definition { schema, enclosing }) = known.and_then(|full| self.definitions.get(&full)) else {
             return Json::Text(name.to_owned());
         };
-        self.defined.insert(full.clone());
-        let Some(definition) = self.references.get(&full) else { return Json::Text(name.to_owned()) };
-        let mut definition = self.schema(definition, "");
+        let (schema, enclosing) = (*schema, enclosing.clone());
+        self.references_open += 1;
+        let mut definition = self.schema(schema, &enclosing);
+        self.references_open -= 1;
         // in its new place it would inherit a namespace that is not its own
-        let dotted = definition.get("name").and_then(Json::text).is_some_and(|name| name.contains('.'));
-        if !namespace.is_empty() && !dotted && definition.get("namespace").is_none() {
-            definition.set("namespace", Json::Text(String::new()), "fields");
+        let dotted = schema.get("name").and_then(Json::text).is_some_and(|name| name.contains('.'));
+        if namespace != enclosing && !dotted && schema.get("namespace").is_none() {
+            definition.set("namespace", Json::Text(enclosing), "fields");
         }
         definition
     }
+}
+
+/// Returns whether `schema` defines a type that has a name.
+fn is_named(schema: &Json) -> bool {
+    let kind = schema.get("type").and_then(Json::text).unwrap_or_default();
+    matches!(kind, "record" | "error" | "enum" | "fixed")
 }
 
 fn is_kind(ty: &Json) -> bool {
@@ -98,9 +133,8 @@ fn full_name(definition: &Json, enclosing: &str) -> (String, String) {
 mod tests {
     use super::*;
 
-    fn inlined(schema: &str, references: &[(&str, &str)]) -> String {
-        let references =
-            references.iter().map(|(name, text)| ((*name).to_owned(), Json::parse(text).unwrap())).collect();
+    fn inlined(schema: &str, references: &[&str]) -> String {
+        let references: Vec<Json> = references.iter().map(|text| Json::parse(text).unwrap()).collect();
         let inlined = inline(&Json::parse(schema).unwrap(), &references);
         let text = inlined.pretty();
         // whatever comes out is a schema to another implementation
@@ -115,7 +149,7 @@ mod tests {
     fn a_type_is_defined_where_it_is_named_first_and_named_afterwards() {
         let schema = r#"{"type":"record","name":"Order","namespace":"o","fields":[
             {"name":"to","type":"a.Address"},{"name":"from","type":["null","a.Address"]}]}"#;
-        let text = inlined(schema, &[("a.Address", ADDRESS)]);
+        let text = inlined(schema, &[ADDRESS]);
         assert_eq!(text.matches("\"city\"").count(), 1, "{text}");
         assert!(text.contains(r#"["null", "a.Address"]"#), "{text}");
     }
@@ -127,7 +161,7 @@ mod tests {
             r#"{"type":"record","name":"Address","namespace":"a","fields":[{"name":"country","type":"Country"}]}"#;
         let schema = r#"{"type":"record","name":"Order","fields":[
             {"name":"to","type":{"type":"array","items":"a.Address"}},{"name":"in","type":"a.Country"}]}"#;
-        let text = inlined(schema, &[("a.Address", address), ("a.Country", country)]);
+        let text = inlined(schema, &[address, country]);
         assert_eq!(text.matches("\"symbols\"").count(), 1, "{text}");
     }
 
@@ -135,14 +169,14 @@ mod tests {
     fn a_type_outside_of_namespaces_stays_outside() {
         let plain = r#"{"type":"fixed","name":"Hash","size":16}"#;
         let schema = r#"{"type":"record","name":"Order","namespace":"o","fields":[{"name":"h","type":"Hash"}]}"#;
-        let text = inlined(schema, &[("Hash", plain)]);
+        let text = inlined(schema, &[plain]);
         assert!(text.contains(r#""namespace": """#), "{text}");
     }
 
     #[test]
     fn a_schema_without_references_stays_as_it_is() {
         let schema = r#"{"type":"record","name":"Order","fields":[{"name":"n","type":"long","default":1}]}"#;
-        assert_eq!(inline(&Json::parse(schema).unwrap(), &BTreeMap::new()), Json::parse(schema).unwrap());
+        assert_eq!(inline(&Json::parse(schema).unwrap(), &[]), Json::parse(schema).unwrap());
     }
 
     #[test]
@@ -150,6 +184,35 @@ mod tests {
         let node =
             r#"{"type":"record","name":"Node","namespace":"a","fields":[{"name":"next","type":["null","Node"]}]}"#;
         let schema = r#"{"type":"record","name":"List","namespace":"a","fields":[{"name":"head","type":"Node"}]}"#;
-        assert_eq!(inlined(schema, &[("a.Node", node)]).matches("\"next\"").count(), 1);
+        assert_eq!(inlined(schema, &[node]).matches("\"next\"").count(), 1);
+    }
+
+    const PLACE: &str = r#"{"type":"record","name":"Place","namespace":"taxi","fields":[
+        {"name":"zone","type":{"type":"record","name":"Zone","fields":[{"name":"n","type":"int"}]}}]}"#;
+
+    #[test]
+    fn a_type_that_only_stands_inside_a_reference_is_defined_under_its_own_namespace() {
+        let schema = r#"{"type":"record","name":"Trip","fields":[{"name":"zone","type":"taxi.Zone"}]}"#;
+        let text = inlined(schema, &[PLACE]);
+        assert!(text.contains(r#""namespace": "taxi""#) && !text.contains("Place"), "{text}");
+    }
+
+    #[test]
+    fn a_reference_names_what_was_taken_out_of_it_before() {
+        let schema = r#"{"type":"record","name":"Trip","fields":[{"name":"zone","type":"taxi.Zone"},
+            {"name":"from","type":"taxi.Place"},{"name":"to","type":"taxi.Place"}]}"#;
+        let text = inlined(schema, &[PLACE]);
+        assert_eq!(text.matches(r#""name": "n""#).count(), 1, "{text}");
+        assert!(text.contains(r#"{"name": "zone", "type": "taxi.Zone"}"#), "{text}");
+    }
+
+    #[test]
+    fn a_schema_that_defines_a_type_twice_stays_wrong() {
+        let fixed = r#"{"type":"fixed","name":"Hash","size":16}"#;
+        let schema = format!(
+            r#"{{"type":"record","name":"Order","fields":[{{"name":"a","type":{fixed}}},{{"name":"b","type":{fixed}}}]}}"#
+        );
+        let schema = Json::parse(&schema).unwrap();
+        assert_eq!(inline(&schema, &[]), schema);
     }
 }

@@ -18,8 +18,21 @@ impl Asked {
     }
 }
 
+/// A response: a status, headers of its own, and a body.
+type Answered<B> = (u16, Vec<(&'static str, String)>, B);
+
 /// Serves `answer`, a status and a body, for as long as the process lives, and says where.
 pub(crate) fn serve<B: Into<Vec<u8>> + 'static>(answer: impl Fn(&Asked) -> (u16, B) + Send + Sync + 'static) -> String {
+    serve_with_headers(move |asked| {
+        let (status, body) = answer(asked);
+        (status, Vec::new(), body)
+    })
+}
+
+/// Serves responses with headers of their own, as [`serve`] does.
+pub(crate) fn serve_with_headers<B: Into<Vec<u8>> + 'static>(
+    answer: impl Fn(&Asked) -> Answered<B> + Send + Sync + 'static,
+) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let answer = std::sync::Arc::new(answer);
@@ -32,7 +45,7 @@ pub(crate) fn serve<B: Into<Vec<u8>> + 'static>(answer: impl Fn(&Asked) -> (u16,
     url
 }
 
-fn one<B: Into<Vec<u8>>>(mut stream: TcpStream, answer: &dyn Fn(&Asked) -> (u16, B)) {
+fn one<B: Into<Vec<u8>>>(mut stream: TcpStream, answer: &dyn Fn(&Asked) -> Answered<B>) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let mut first = String::new();
     reader.read_line(&mut first).unwrap();
@@ -47,8 +60,10 @@ fn one<B: Into<Vec<u8>>>(mut stream: TcpStream, answer: &dyn Fn(&Asked) -> (u16,
     let mut body = vec![0; length.map_or(0, |(_, length)| length.parse().unwrap())];
     reader.read_exact(&mut body).unwrap();
     let line = first.split(' ').take(2).collect::<Vec<_>>().join(" ");
-    let (status, answered) = answer(&Asked { line, headers, body: String::from_utf8(body).unwrap() });
+    let (status, headers, answered) = answer(&Asked { line, headers, body: String::from_utf8(body).unwrap() });
     let answered = answered.into();
-    write!(stream, "HTTP/1.1 {status} x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", answered.len()).unwrap();
+    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let length = answered.len();
+    write!(stream, "HTTP/1.1 {status} x\r\nconnection: close\r\n{headers}content-length: {length}\r\n\r\n").unwrap();
     stream.write_all(&answered).unwrap();
 }
