@@ -2,27 +2,28 @@
 //!
 //! HTTP/1.1 alone: many calls at once are as many connections, and the code of HTTP/2 would be for nothing.
 
+mod connections;
+mod trust;
+
 use aws_smithy_runtime_api::client::http::http_client_fn;
 use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector};
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
-use http::{Request, Response, Uri};
-use http_body_util::{BodyExt, Collected, Full, Limited};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
+use connections::{Connections, Failure};
+use http::{Request, Response};
+use http_body_util::{BodyExt, Collected};
+use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::client::legacy::connect::HttpConnector as TcpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
-use lambda_runtime::tower::Service;
 use std::error::Error;
 use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::timeout;
+use trust::Moment;
 
 /// The longest response to a request without a body: a stored item of 400 KB that made a condition fail, each of whose
 /// characters may be an escape. Many may come at once, and must fit in the memory that the event leaves.
@@ -79,7 +80,7 @@ impl Error for TransportError {}
 /// The connections.
 #[derive(Debug, Clone)]
 pub struct ConnectionPool {
-    client: Client<ConnectWithin<HttpsConnector<TcpConnector>>, Full<Bytes>>,
+    connections: Connections,
     response_timeout: Duration,
     max_response_bytes: usize,
 }
@@ -90,7 +91,7 @@ impl ConnectionPool {
     /// # Errors
     /// If there are no certificates to trust.
     pub fn new(kept: usize) -> io::Result<Self> {
-        Self::with_connect_timeout(kept, CONNECT_TIMEOUT)
+        Self::with_clock(kept, CONNECT_TIMEOUT, Moment::now)
     }
 
     /// The same for calls that are not the function's: whose responses may come later and, for an empty request, be longer.
@@ -99,7 +100,7 @@ impl ConnectionPool {
         Self { response_timeout: timeout, max_response_bytes: max_bytes, ..self }
     }
 
-    fn with_connect_timeout(kept: usize, connect: Duration) -> io::Result<Self> {
+    fn with_clock(kept: usize, connect: Duration, clock: fn() -> Moment) -> io::Result<Self> {
         let mut tcp = TcpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
@@ -108,10 +109,8 @@ impl ConnectionPool {
             .https_or_http()
             .enable_http1()
             .wrap_connector(tcp);
-        let mut builder = Client::builder(TokioExecutor::new());
-        builder.pool_timer(TokioTimer::new()).pool_max_idle_per_host(kept);
-        let client = builder.build(ConnectWithin { connector: tls, timeout: connect });
-        Ok(Self { client, response_timeout: RESPONSE_TIMEOUT, max_response_bytes: MAX_RESPONSE_BYTES })
+        let connections = Connections::new(tls, connect, kept, clock);
+        Ok(Self { connections, response_timeout: RESPONSE_TIMEOUT, max_response_bytes: MAX_RESPONSE_BYTES })
     }
 }
 
@@ -120,73 +119,29 @@ impl HttpTransport for ConnectionPool {
         let host = request.uri().authority().map_or_else(String::new, ToString::to_string);
         let limit = self.response_timeout;
         let most = self.max_response_bytes.saturating_add(request.body().len().saturating_mul(MAX_ECHO));
-        let response = self.client.request(request.map(Full::new));
+        let response = self.connections.clone().exchange(request, most);
         Box::pin(async move {
-            let failed = |kind, error: &(dyn Error + 'static)| TransportError {
-                kind,
-                cause: format!("{host}: {}", chain(error)).into(),
+            let (kind, cause) = match timeout(limit, response).await {
+                Ok(Ok(response)) => return Ok(response),
+                Ok(Err(Failure::NotSent(error))) => (TransportErrorKind::NotSent, chain(error.as_ref())),
+                Ok(Err(Failure::Broken(error))) => (TransportErrorKind::Broken, chain(error.as_ref())),
+                Err(_) => (TransportErrorKind::TimedOut, format!("no response within {limit:?}")),
             };
-            let whole = async {
-                let response = response.await.map_err(|error| {
-                    failed(
-                        if error.is_connect() { TransportErrorKind::NotSent } else { TransportErrorKind::Broken },
-                        &error,
-                    )
-                });
-                let (head, body) = response?.into_parts();
-                let body = Limited::new(body, most).collect().await;
-                let body = body.map_err(|error| failed(TransportErrorKind::Broken, error.as_ref()))?;
-                Ok(Response::from_parts(head, body.to_bytes()))
-            };
-            timeout(limit, whole).await.unwrap_or_else(|_| {
-                Err(TransportError {
-                    kind: TransportErrorKind::TimedOut,
-                    cause: format!("{host}: no response within {limit:?}").into(),
-                })
-            })
+            Err(TransportError { kind, cause: format!("{host}: {cause}").into() })
         })
     }
 }
 
-/// What an error of the network and its causes say, the outermost left out: it only names the client.
+/// What an error of the network and its causes say.
 fn chain(error: &(dyn Error + 'static)) -> String {
-    let causes = std::iter::successors(error.source(), |&error| error.source()).map(ToString::to_string);
     let mut texts: Vec<String> = Vec::new();
-    for text in causes {
+    for text in std::iter::successors(Some(error), |&error| error.source()).map(ToString::to_string) {
         // some repeat what is below them
         if texts.last().is_none_or(|last| !last.contains(&text)) {
             texts.push(text);
         }
     }
-    if texts.is_empty() { error.to_string() } else { texts.join(": ") }
-}
-
-/// A connector that gives up: those inside limit at most the TCP part.
-#[derive(Debug, Clone)]
-struct ConnectWithin<C> {
-    connector: C,
-    timeout: Duration,
-}
-
-impl<C> Service<Uri> for ConnectWithin<C>
-where
-    C: Service<Uri, Error = Box<dyn Error + Send + Sync>>,
-    C::Future: Send + 'static,
-{
-    type Response = C::Response;
-    type Error = C::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<C::Response, C::Error>> + Send>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), C::Error>> {
-        self.connector.poll_ready(context)
-    }
-
-    fn call(&mut self, url: Uri) -> Self::Future {
-        let (connected, limit) = (self.connector.call(url), self.timeout);
-        Box::pin(async move {
-            timeout(limit, connected).await.unwrap_or_else(|_| Err(format!("no connection within {limit:?}").into()))
-        })
-    }
+    texts.join(": ")
 }
 
 /// The same connections for the SDK's own clients.
@@ -227,13 +182,14 @@ impl HttpTransport for Silent {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
     const SHORT: Duration = Duration::from_millis(100);
 
     async fn get(url: &str) -> Result<Response<Bytes>, TransportError> {
-        let pool = ConnectionPool::with_connect_timeout(1, SHORT).unwrap();
+        let pool = ConnectionPool::with_clock(1, SHORT, Moment::now).unwrap();
         let pool = pool.with_responses(3 * SHORT, MAX_RESPONSE_BYTES);
         pool.send(Request::get(url).body(Bytes::from_static(b"payload")).unwrap()).await
     }
@@ -294,6 +250,93 @@ mod tests {
         ] {
             let error = get(&url).await.unwrap_err();
             assert_eq!(error.kind, kind, "{error}");
+        }
+    }
+
+    /// A server each of whose connections answers so many requests and is silent then, and how many there were.
+    async fn answering(requests: usize) -> (String, Arc<AtomicUsize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let opened = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&opened);
+        tokio::spawn(async move {
+            while let Ok((mut connection, _)) = listener.accept().await {
+                count.fetch_add(1, Ordering::Relaxed);
+                tokio::spawn(async move {
+                    for number in 0.. {
+                        if connection.read(&mut [0; 1024]).await.is_ok_and(|bytes| bytes == 0) {
+                            return;
+                        }
+                        if number < requests {
+                            tokio::time::sleep(SHORT / 5).await;
+                            let _ = connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+                        }
+                    }
+                });
+            }
+        });
+        (url, opened)
+    }
+
+    fn empty(url: &str) -> Request<Bytes> {
+        Request::get(url).body(Bytes::new()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn after_a_call_without_response_the_next_one_has_a_new_connection_and_the_dead_ones_are_gone() {
+        let (url, opened) = answering(1).await;
+        let pool = ConnectionPool::new(50).unwrap().with_responses(6 * SHORT, MAX_RESPONSE_BYTES);
+        let calls: Vec<_> = (0..20).map(|_| tokio::spawn(pool.send(empty(&url)))).collect();
+        for call in calls {
+            call.await.unwrap().unwrap();
+        }
+        let before = opened.load(Ordering::Relaxed);
+        assert!(before > 1, "{before}");
+        assert_eq!(pool.send(empty(&url)).await.unwrap_err().kind, TransportErrorKind::TimedOut);
+        for later in 1..=3 {
+            // each new connection has answered its one request then, and the next call finds no other
+            assert!(later == 1 || pool.send(empty(&url)).await.is_err());
+            pool.send(empty(&url)).await.unwrap();
+            assert_eq!(opened.load(Ordering::Relaxed), before + later);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_call_that_its_caller_gives_up_counts_as_silent_only_if_it_was_for_long() {
+        for (given_up_after, connections) in [(SHORT, 2), (6 * SHORT, 3)] {
+            let (url, opened) = answering(1).await;
+            let pool = ConnectionPool::new(50).unwrap();
+            let (one, other) = tokio::join!(pool.send(empty(&url)), pool.send(empty(&url)));
+            assert!(one.is_ok() && other.is_ok());
+            assert_eq!(opened.load(Ordering::Relaxed), 2);
+            assert!(timeout(given_up_after, pool.send(empty(&url))).await.is_err());
+            let _ = timeout(6 * SHORT, pool.send(empty(&url))).await;
+            assert_eq!(opened.load(Ordering::Relaxed), connections, "{given_up_after:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn after_a_gap_no_idle_connection_is_used() {
+        static GAP_MS: AtomicU64 = AtomicU64::new(0);
+        fn clock() -> Moment {
+            let now = Moment::now();
+            Moment { wall: now.wall + Duration::from_millis(GAP_MS.load(Ordering::Relaxed)), ..now }
+        }
+        let (url, opened) = answering(100).await;
+        let pool = ConnectionPool::with_clock(50, CONNECT_TIMEOUT, clock).unwrap();
+        for (gap, connections) in [(0, 1), (0, 1), (9_000, 1), (20_000, 2), (0, 2)] {
+            GAP_MS.fetch_add(gap, Ordering::Relaxed);
+            pool.send(empty(&url)).await.unwrap();
+            assert_eq!(opened.load(Ordering::Relaxed), connections, "{gap}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_was_closed_while_idle_costs_no_call() {
+        let url = format!("http://{}/", closing("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await);
+        let pool = ConnectionPool::new(50).unwrap();
+        for _ in 0..5 {
+            assert_eq!(pool.send(empty(&url)).await.unwrap().body(), "ok");
         }
     }
 

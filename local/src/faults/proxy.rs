@@ -45,6 +45,10 @@ struct ProxyState {
     plan: Mutex<Arc<Plan>>,
     issuer: Mutex<Option<Arc<Issuer>>>,
     requests: AtomicU64,
+    /// The highest number of a connection that has carried a request.
+    last_connection: AtomicU64,
+    /// Connections up to this number are dead.
+    dead_up_to: AtomicU64,
     injected: Mutex<BTreeMap<&'static str, Injected>>,
 }
 
@@ -69,6 +73,8 @@ impl Proxy {
             plan: Mutex::new(Arc::new(plan)),
             issuer: Mutex::default(),
             requests: AtomicU64::new(0),
+            last_connection: AtomicU64::new(0),
+            dead_up_to: AtomicU64::new(0),
             injected: Mutex::default(),
         });
         let server = shared.clone();
@@ -94,6 +100,17 @@ impl Proxy {
     /// Refuses from the next request on what does not carry good credentials of `endpoint`.
     pub fn require_credentials_of(&self, endpoint: &CredentialsEndpoint) {
         *lock(&self.shared.issuer) = Some(endpoint.issuer());
+    }
+
+    /// Lets all connections that have carried a request die without a word, as a failover of a gateway or a load balancer
+    /// does: they take bytes and stay open, and no response comes over them any more. New connections work.
+    pub fn kill_connections_silently(&self) {
+        self.shared.dead_up_to.store(self.shared.last_connection.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    /// How many connections have carried a request.
+    pub fn connections(&self) -> u64 {
+        self.shared.last_connection.load(Ordering::Relaxed)
     }
 
     /// How many requests have come in.
@@ -129,9 +146,14 @@ impl From<Broken> for Box<dyn Error + Send + Sync> {
 
 async fn answer(shared: Arc<ProxyState>, request: Request<Incoming>) -> Result<Response<Paced>, Broken> {
     let number = shared.requests.fetch_add(1, Ordering::Relaxed);
+    let connection = request.extensions().get().map_or(0, |&ConnectionNumber(number)| number);
+    shared.last_connection.fetch_max(connection, Ordering::Relaxed);
+    if connection <= shared.dead_up_to.load(Ordering::Relaxed) {
+        return std::future::pending().await;
+    }
     let plan = lock(&shared.plan).clone();
     let service_time = identity::service_time(clock::system_time(), plan.clock_ahead_seconds());
-    let mut response = answer_with(&shared, &plan, number, service_time, request).await?;
+    let mut response = answer_with(&shared, &plan, (number, connection), service_time, request).await?;
     if plan.clock_ahead_seconds() != 0
         && let Ok(date) = httpdate::fmt_http_date(service_time).try_into()
     {
@@ -143,11 +165,10 @@ async fn answer(shared: Arc<ProxyState>, request: Request<Incoming>) -> Result<R
 async fn answer_with(
     shared: &ProxyState,
     plan: &Plan,
-    number: u64,
+    (number, connection): (u64, u64),
     service_time: SystemTime,
     request: Request<Incoming>,
 ) -> Result<Response<Paced>, Broken> {
-    let connection = request.extensions().get().map_or(0, |&ConnectionNumber(number)| number);
     let (head, body) = request.into_parts();
     let call = Forward { shared, head, body: body.collect().await.map_err(|_| Broken)?.to_bytes() };
     let target = call.head.headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();

@@ -1,0 +1,121 @@
+//! Which of the idle connections to a host may carry the next call.
+//!
+//! A connection can die without a word: a NAT gateway, a VPC endpoint or a load balancer fails over, or the environment is
+//! frozen for longer than they remember it. New connections work at once then, but each old one that is tried costs a timeout.
+//! So an idle connection is trusted only as far as there is proof, which is a response that came over it, or that it was opened:
+//!
+//! - After a call without a response, those are trusted whose proof is younger than that call.
+//! - After a gap in which no connection to the host has proven anything, none is.
+
+use crate::clock;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Longest gap after which idle connections are still trusted. Lambda freezes an environment between invocations.
+pub(super) const MAX_GAP: Duration = Duration::from_secs(10);
+
+/// The time by both clocks. The monotonic one may stand still while the environment is frozen, and the other may be set back:
+/// a gap is as long as the clock says that saw more of it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moment {
+    pub(super) monotonic: Instant,
+    /// Since the Unix epoch.
+    pub(super) wall: Duration,
+}
+
+impl Moment {
+    pub(super) fn now() -> Self {
+        Self { monotonic: clock::now(), wall: clock::since_epoch() }
+    }
+
+    fn since(self, earlier: Self) -> Duration {
+        let monotonic = self.monotonic.saturating_duration_since(earlier.monotonic);
+        monotonic.max(self.wall.saturating_sub(earlier.wall))
+    }
+}
+
+/// What is known of the connections to one host.
+#[derive(Debug, Default)]
+pub(super) struct Trust {
+    /// When one of them proved last that it works.
+    proven_at: Option<Moment>,
+    /// Connections without a younger proof than this are not trusted.
+    needs_proof_since: Option<Instant>,
+}
+
+impl Trust {
+    /// Notes that a call looks for a connection at `now`.
+    pub(super) fn begin(&mut self, now: Moment) {
+        if self.proven_at.is_some_and(|proven_at| now.since(proven_at) > MAX_GAP) {
+            self.no_response(now.monotonic);
+        }
+    }
+
+    /// Notes that a connection was opened, or has carried a response, at `now`.
+    pub(super) fn proven(&mut self, now: Moment) {
+        self.proven_at = Some(now);
+    }
+
+    /// Notes that a call which began at `began` got no response.
+    pub(super) fn no_response(&mut self, began: Instant) {
+        self.needs_proof_since = self.needs_proof_since.max(Some(began));
+    }
+
+    /// Whether a connection that proved at `proven_at` that it works may carry a call.
+    pub(super) fn is_trusted(&self, proven_at: Instant) -> bool {
+        self.needs_proof_since.is_none_or(|since| proven_at > since)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn moment(start: Moment, monotonic: Duration, wall: Duration) -> Moment {
+        Moment { monotonic: start.monotonic + monotonic, wall: start.wall + wall }
+    }
+
+    #[test]
+    fn after_a_call_without_response_only_what_was_proven_since_it_began_is_trusted() {
+        let start = Moment::now().monotonic;
+        let mut trust = Trust::default();
+        assert!(trust.is_trusted(start));
+        trust.no_response(start + 5 * MS);
+        assert!(!trust.is_trusted(start) && !trust.is_trusted(start + 5 * MS) && trust.is_trusted(start + 6 * MS));
+        trust.no_response(start + 3 * MS);
+        assert!(!trust.is_trusted(start + 4 * MS), "an older one takes nothing back");
+    }
+
+    #[test]
+    fn a_gap_counts_by_the_clock_that_saw_more_of_it() {
+        let (start, zero, over) = (Moment::now(), Duration::ZERO, MAX_GAP + MS);
+        for (monotonic, wall, is_trusted) in [
+            (MAX_GAP, MAX_GAP, true),
+            (over, over, false),
+            (over, zero, false),
+            // a clock that stands still in the freeze
+            (zero, over, false),
+        ] {
+            let mut trust = Trust::default();
+            trust.begin(start);
+            trust.proven(start);
+            trust.begin(moment(start, monotonic, wall));
+            assert_eq!(trust.is_trusted(start.monotonic), is_trusted, "{monotonic:?} {wall:?}");
+        }
+    }
+
+    #[test]
+    fn a_connection_that_is_opened_after_a_gap_ends_it() {
+        let start = Moment::now();
+        let mut trust = Trust::default();
+        trust.proven(start);
+        let after = moment(start, 2 * MAX_GAP, 2 * MAX_GAP);
+        trust.begin(after);
+        let opened = moment(after, MS, MS);
+        trust.proven(opened);
+        trust.begin(moment(opened, MS, MS));
+        assert!(trust.is_trusted(opened.monotonic) && !trust.is_trusted(start.monotonic));
+    }
+}
