@@ -3,9 +3,11 @@
 //! docs/decisions/0008-one-client-for-the-tool.md.
 
 use crate::connections::connection_pool;
+use avro_ingest::dynamodb::credentials::{CredentialsCache, NoCredentials};
 use avro_ingest::transport::{HttpTransport, sdk_http_client};
 use aws_config::{BehaviorVersion, SdkConfig};
-use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_runtime::retries::classifiers::{THROTTLING_ERRORS, TRANSIENT_ERRORS};
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4;
 use aws_smithy_xml::decode::{Document, XmlDecodeError, try_data};
@@ -22,6 +24,8 @@ use std::time::{Duration, UNIX_EPOCH};
 /// How often a throttled or failed call is tried, and the wait before it is tried again, which doubles.
 const ATTEMPTS: u32 = 4;
 const BACKOFF: Duration = Duration::from_millis(200);
+/// Timeout of a source of credentials. It is long, because a `credential_process` may call another service.
+const CREDENTIALS_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A service, by the names that it has in different places.
 #[derive(Debug, Clone, Copy)]
@@ -64,6 +68,8 @@ const IAM_REGION: &str = "us-east-1";
 pub(crate) enum CallError {
     /// There are no credentials or no region, or the request is impossible.
     NotSent(Box<dyn Error + Send + Sync>),
+    /// There are no credentials.
+    NoCredentials(NoCredentials),
     /// No response came.
     NoResponse(String),
     /// The service's own error.
@@ -74,6 +80,7 @@ impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotSent(error) => write!(f, "{error}"),
+            Self::NoCredentials(NoCredentials { cause, .. }) => f.write_str(cause),
             Self::NoResponse(cause) => f.write_str(cause),
             Self::Refused { code, message, .. } if message.is_empty() => f.write_str(code),
             Self::Refused { code, message, .. } => write!(f, "{code}: {message}"),
@@ -88,17 +95,47 @@ impl CallError {
     pub(crate) fn is_transient(&self) -> bool {
         match self {
             Self::NotSent(_) => false,
+            Self::NoCredentials(NoCredentials { transient, .. }) => *transient,
             Self::NoResponse(_) => true,
             Self::Refused { status, code, .. } => {
-                status.is_server_error() || code.contains("Throttl") || code == "TooManyRequestsException"
+                let is_listed = |codes: &[&str]| codes.contains(&code.as_str());
+                status.is_server_error()
+                    || code.contains("Throttl")
+                    || code == IN_FLIGHT_LIMIT
+                    || is_listed(THROTTLING_ERRORS)
+                    || is_listed(TRANSIENT_ERRORS)
+                    || self.refuses_signature()
             }
         }
     }
+
+    /// Whether the service refused the credentials, or the time of the signature. Other credentials may pass.
+    pub(crate) fn refuses_signature(&self) -> bool {
+        let Self::Refused { code, .. } = self else { return false };
+        SIGNATURE_ERRORS.contains(&code.strip_suffix("Exception").unwrap_or(code))
+    }
 }
+
+/// Error codes of the signature check, which come with or without `Exception` at their end.
+/// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/CommonErrors.html>
+const SIGNATURE_ERRORS: [&str; 7] = [
+    "ExpiredToken",
+    "InvalidClientTokenId",
+    "InvalidSignature",
+    "RequestExpired",
+    "RequestTimeTooSkewed",
+    "SignatureDoesNotMatch",
+    "UnrecognizedClient",
+];
+/// A queue has as many messages in flight as it may have.
+/// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html>
+const IN_FLIGHT_LIMIT: &str = "OverLimit";
 
 /// The account and region that the environment names.
 pub(crate) struct Aws {
     config: SdkConfig,
+    /// Loaded once, and again before they end or after a service has refused them. None if the chain has no source.
+    credentials: Option<CredentialsCache>,
     transport: Arc<dyn HttpTransport>,
 }
 
@@ -113,7 +150,9 @@ impl Aws {
         let transport: Arc<dyn HttpTransport> = Arc::new(connection_pool(kept)?);
         let client = sdk_http_client(Arc::clone(&transport));
         let config = aws_config::defaults(BehaviorVersion::latest()).http_client(client).load().await;
-        Ok(Self { config, transport })
+        let cache = |provider| CredentialsCache::new(provider).with_load_timeout(CREDENTIALS_TIMEOUT);
+        let credentials = config.credentials_provider().map(cache);
+        Ok(Self { config, credentials, transport })
     }
 
     /// Where credentials come from: the whole chain of the AWS SDKs.
@@ -211,17 +250,15 @@ impl Aws {
         }
         let mut request = builder.body(body.clone()).map_err(|error| not_sent(error.into()))?;
 
-        let provider = self.config.credentials_provider().ok_or_else(|| not_sent("no credentials".into()))?;
-        let credentials = provider
-            .provide_credentials()
-            .await
-            .map_err(|error| not_sent(format!("no credentials: {error}").into()))?;
-        let identity = credentials.into();
+        let now = local::clock::since_epoch();
+        let cache = self.credentials.as_ref().ok_or_else(|| not_sent("no credentials".into()))?;
+        let credentials = cache.provide(now).await.map_err(CallError::NoCredentials)?;
+        let identity = credentials.as_ref().clone().into();
         let params = v4::SigningParams::builder()
             .identity(&identity)
             .region(if service.host == IAM_HOST { IAM_REGION } else { self.region()? })
             .name(service.signing)
-            .time(UNIX_EPOCH + local::clock::since_epoch())
+            .time(UNIX_EPOCH + now)
             .settings(SigningSettings::default())
             .build()
             .map_err(|error| not_sent(error.into()))?
@@ -232,7 +269,11 @@ impl Aws {
         let (instructions, _) = sign(signable, &params).map_err(|error| not_sent(error.into()))?.into_parts();
         instructions.apply_to_request_http1x(&mut request);
 
-        self.exchange(&url, request).await
+        let response = self.exchange(&url, request).await;
+        if response.as_ref().is_err_and(CallError::refuses_signature) {
+            cache.discard(&credentials);
+        }
+        response
     }
 
     async fn exchange(&self, url: &str, request: Request<Bytes>) -> Result<Bytes, CallError> {

@@ -1,4 +1,4 @@
-//! The credentials in use. They are loaded when there are none, again before they end, and again when DynamoDB has refused
+//! The credentials in use. They are loaded for the first call, again before they expire, and again when a service has refused
 //! them; one load at a time, and none of them holds up a call whose credentials are still good.
 
 use crate::clock;
@@ -16,13 +16,14 @@ use tokio::time::{Instant, timeout};
 pub(super) const REFRESH_BEFORE: Duration = Duration::from_secs(60);
 /// How long a refresh that failed is not tried again.
 const REFRESH_PAUSE: Duration = Duration::from_secs(5);
-/// How long a load may take. Lambda's own sources answer in milliseconds.
+/// Default timeout of a load. Lambda's own sources respond in milliseconds.
 const LOAD_TIMEOUT: Duration = Duration::from_millis(1_500);
 
 /// Where a call's credentials come from. Clones share them.
 #[derive(Clone)]
-pub(super) struct CredentialsCache {
+pub struct CredentialsCache {
     provider: SharedCredentialsProvider,
+    load_timeout: Duration,
     loaded: Arc<Mutex<Option<Arc<Credentials>>>>,
     /// Held while they are loaded.
     loading: Arc<sync::Mutex<LastFailure>>,
@@ -35,19 +36,36 @@ type LastFailure = Option<(Instant, NoCredentials)>;
 
 /// Why there are no credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct NoCredentials {
+pub struct NoCredentials {
     /// Their source could not be asked, and may be the next time.
-    pub(super) transient: bool,
-    pub(super) cause: Box<str>,
+    pub transient: bool,
+    /// Error of the source, without a secret.
+    pub cause: Box<str>,
 }
 
 impl CredentialsCache {
-    pub(super) fn new(provider: SharedCredentialsProvider) -> Self {
-        Self { provider, loaded: Arc::default(), loading: Arc::default(), refreshed: Arc::default() }
+    /// Creates an empty cache of what `provider` gives.
+    pub fn new(provider: SharedCredentialsProvider) -> Self {
+        Self {
+            provider,
+            load_timeout: LOAD_TIMEOUT,
+            loaded: Arc::default(),
+            loading: Arc::default(),
+            refreshed: Arc::default(),
+        }
     }
 
-    /// The credentials for a call at `now`, the time since the Unix epoch.
-    pub(super) async fn provide(&self, now: Duration) -> Result<Arc<Credentials>, NoCredentials> {
+    /// Sets how long a load may take.
+    #[must_use]
+    pub fn with_load_timeout(self, load_timeout: Duration) -> Self {
+        Self { load_timeout, ..self }
+    }
+
+    /// Returns the credentials for a call at `now`, the time since the Unix epoch.
+    ///
+    /// # Errors
+    /// If their source gives no credentials in time.
+    pub async fn provide(&self, now: Duration) -> Result<Arc<Credentials>, NoCredentials> {
         if let Some(credentials) = self.lasting(now) {
             if ends_by(&credentials, now + REFRESH_BEFORE) {
                 self.refresh(now);
@@ -69,7 +87,7 @@ impl CredentialsCache {
     }
 
     /// Gives up `refused` credentials.
-    pub(super) fn discard(&self, refused: &Arc<Credentials>) {
+    pub fn discard(&self, refused: &Arc<Credentials>) {
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         if loaded.as_ref().is_some_and(|loaded| Arc::ptr_eq(loaded, refused)) {
             *loaded = None;
@@ -96,8 +114,8 @@ impl CredentialsCache {
     }
 
     async fn load(&self, failed: &mut LastFailure) -> Result<Arc<Credentials>, NoCredentials> {
-        let provided = timeout(LOAD_TIMEOUT, self.provider.provide_credentials()).await;
-        let provided = provided.unwrap_or_else(|_| Err(CredentialsError::provider_timed_out(LOAD_TIMEOUT)));
+        let provided = timeout(self.load_timeout, self.provider.provide_credentials()).await;
+        let provided = provided.unwrap_or_else(|_| Err(CredentialsError::provider_timed_out(self.load_timeout)));
         let provided = provided.map_err(|error| NoCredentials {
             transient: matches!(error, CredentialsError::ProviderTimedOut(_) | CredentialsError::ProviderError(_)),
             cause: error_text::of_credentials(&error).into(),

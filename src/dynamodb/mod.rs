@@ -6,7 +6,7 @@ mod batch;
 pub mod client;
 mod codes;
 mod conditional;
-mod credentials;
+pub mod credentials;
 pub mod item;
 pub mod mapping;
 mod number;
