@@ -59,14 +59,10 @@ impl Batches {
         Some(batch)
     }
 
-    /// What is in no batch.
-    pub(super) async fn rest(mut self) -> Vec<Received> {
+    /// Messages that are in no batch: first those that wait, then those that polls still bring. None after the last.
+    pub(super) async fn rest(&mut self) -> Option<Vec<Received>> {
         self.received.close();
-        let mut rest: Vec<Received> = self.waiting.into();
-        while let Some(more) = self.received.recv().await {
-            rest.extend(more);
-        }
-        rest
+        if self.waiting.is_empty() { self.received.recv().await } else { Some(self.waiting.drain(..).collect()) }
     }
 }
 
@@ -132,6 +128,10 @@ mod tests {
         let mut batches = Batches::new(received, Some(15), Duration::from_millis(1));
         assert_eq!(batches.next().await.unwrap().len(), 15);
         drop(sender);
-        assert_eq!(batches.rest().await.len(), 15);
+        let mut rest = Vec::new();
+        while let Some(more) = batches.rest().await {
+            rest.push(more.len());
+        }
+        assert_eq!(rest, [5, 10]);
     }
 }

@@ -3,38 +3,42 @@
 //!
 //! A message is deleted only after the handler has said that it is durable. Whatever ends early, this process or a call, the
 //! message comes back after its visibility timeout.
+//!
+//! Nothing holds up a shutdown longer than its timeout: every call to the queue ends in time, and the outputs, which a full pipe blocks, are written by
+//! threads of their own.
 
+mod background;
 mod batches;
+mod consumer;
 mod receivers;
+mod unsettled;
 
-use crate::aws::Aws;
+use crate::aws::{Aws, CallError};
 use crate::duration::jitter;
-use crate::queue::{MAX_CALL_MESSAGES, Queue, Received};
+use crate::output::OutputError;
+use crate::queue::{MAX_CALL_MESSAGES, Queue};
 use crate::{Outcome, environment};
 use avro_ingest::clients::Clients;
-use avro_ingest::handler::{Context, Handler, InvocationError};
 use avro_ingest::settings::Settings;
 use avro_ingest::transport::ConnectionPool;
+use background::{BackgroundWriter, Ended};
 use batches::Batches;
+use consumer::{BatchEnd, Consumer, MessageCounts};
 use receivers::Receivers;
-use serde_json::json;
-use std::collections::HashSet;
-use std::error::Error;
-use std::io::Write;
-use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 use tracing_subscriber::filter::LevelFilter;
+use unsettled::Unsettled;
 
 /// Receives messages of a queue and writes their records as the function does, with the function's settings from the environment.
 ///
 /// Metrics go to the standard output as the function's do, the log to the standard error. Exit code 1 if batches at work did
-/// not end within the shutdown timeout
+/// not end within the shutdown timeout, or if --once left messages that are not stored
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -60,7 +64,7 @@ pub(crate) struct Arguments {
     /// Seconds that a message is out of sight: a batch has two thirds of them
     #[arg(long, value_name = "S", default_value_t = 90, value_parser = clap::value_parser!(u32).range(15..=43_200))]
     visibility_timeout: u32,
-    /// Seconds that batches at work have to end after SIGTERM or Ctrl-C
+    /// Seconds that batches at work have to end after SIGTERM or Ctrl-C; a second signal ends at once
     #[arg(long, value_name = "S", default_value_t = 25)]
     shutdown_timeout: u64,
     /// End when no message is in sight any more
@@ -91,47 +95,83 @@ impl Arguments {
 
 /// How long a batch waits to be full.
 const DEFAULT_MAX_WAIT_MS: u64 = 100;
-/// How often a deletion is tried. A message that is not deleted comes back and is written again.
-const DELETE_ATTEMPTS: u32 = 4;
-/// The longest pause before the second attempt; later ones are longer by as much.
-const DELETE_BACKOFF: Duration = Duration::from_millis(500);
-/// The pause after a batch that nothing could be stored of, for a cause that an operator must fix.
-const FATAL_PAUSE: Duration = Duration::from_secs(5);
+/// Time for the last lines of the log.
+const LAST_LINES_TIMEOUT: Duration = Duration::from_millis(500);
 
 pub(crate) async fn run(arguments: Arguments) -> Outcome {
-    start_logging();
+    let (log, logged) = BackgroundWriter::start(std::io::stderr())?;
+    start_logging(log.clone());
+    let outcome = run_logged(&arguments).await;
+    let _ = timeout(LAST_LINES_TIMEOUT, async {
+        log.end().await;
+        logged.await
+    })
+    .await;
+    outcome
+}
+
+async fn run_logged(arguments: &Arguments) -> Outcome {
     let aws = Aws::over(arguments.receivers as usize + arguments.workers as usize).await?;
     let region = aws.region()?.to_owned();
     let settings = Settings::parse(|name| match name {
         "AWS_REGION" => Some(region.clone()),
         name => environment(name),
     })?;
+    let max_wait = arguments.max_wait()?;
     let connections = Arc::new(ConnectionPool::new(settings.max_in_flight.get())?);
     let clients = Clients::new(connections, aws.credentials()?, &settings)?;
     let handler = clients.handler(settings, None, jitter).await.map_err(|error| error.to_string())?;
     let queue = Arc::new(Queue::new(aws, arguments.queue_url.clone()));
     let arn = queue.arn().await.map_err(|error| arguments.named(error))?;
-    let (visibility_seconds, is_fifo) = (arguments.visibility_timeout, arguments.is_fifo());
-    let consumer =
-        Arc::new(Consumer { handler, queue, arn, visibility_seconds, is_fifo, figures: MessageCounts::default() });
-    let outcome = consume(&consumer, &arguments).await;
-    let MessageCounts { received, deleted } = &consumer.figures;
+    let (metrics, written) = BackgroundWriter::start(std::io::stdout())?;
+    let stop = watch::Sender::new(false);
+    let consumer = Arc::new(Consumer {
+        handler,
+        queue,
+        arn,
+        visibility_seconds: arguments.visibility_timeout,
+        is_fifo: arguments.is_fifo(),
+        metrics,
+        stopped: stop.subscribe(),
+        unsettled: arguments.once.then(Unsettled::default),
+        counts: MessageCounts::default(),
+    });
+    let outcome = consume(&consumer, arguments, max_wait, stop, written).await;
+    let MessageCounts { received, deleted } = &consumer.counts;
     let (received, deleted) = (received.load(Ordering::Relaxed), deleted.load(Ordering::Relaxed));
+    if consumer.metrics.lost() > 0 {
+        tracing::warn!(batches = consumer.metrics.lost(), "metrics lost: nobody read the standard output in time");
+    }
     tracing::info!(received, deleted, "consumer ended");
     outcome
 }
 
 /// Logs as the function does, but not between its metrics: the standard output is theirs.
-fn start_logging() {
+fn start_logging(log: BackgroundWriter) {
     let subscriber = tracing_subscriber::fmt().with_max_level(LevelFilter::INFO).with_target(false);
     let json = subscriber.json().flatten_event(true).with_current_span(false).with_span_list(false);
-    json.with_writer(std::io::stderr).init();
+    json.with_writer(log).init();
 }
 
-async fn consume(consumer: &Arc<Consumer>, arguments: &Arguments) -> Outcome {
-    let max_wait = arguments.max_wait()?;
-    let mut terminated = pin!(terminated()?);
-    let (stop, stopped) = watch::channel(false);
+/// The reason to begin no further batch.
+enum End {
+    /// The receivers have ended: the queue is empty, or they cannot go on.
+    Received,
+    /// Nothing can be stored until an operator fixes the cause.
+    Fatal,
+    Signal,
+    /// The standard output takes no more metrics.
+    Output(OutputError),
+}
+
+async fn consume(
+    consumer: &Arc<Consumer>,
+    arguments: &Arguments,
+    max_wait: Duration,
+    stop: watch::Sender<bool>,
+    mut written: Ended,
+) -> Outcome {
+    let mut signals = Signals::new()?;
     let workers = arguments.workers as usize;
     let batch_size = (!consumer.is_fifo).then_some(arguments.batch_size as usize);
     // a batch waits for each worker
@@ -142,150 +182,110 @@ async fn consume(consumer: &Arc<Consumer>, arguments: &Arguments) -> Outcome {
         most: arguments.receivers as usize,
         visibility_seconds: arguments.visibility_timeout,
         once: arguments.once,
+        stop: stop.clone(),
     };
-    let mut receiving = tokio::spawn(receivers.run(sender, stopped));
+    let mut receiving = tokio::spawn(receivers.run(sender));
     let mut batches = Batches::new(received, batch_size, max_wait);
     let mut at_work = JoinSet::new();
-    loop {
+    let end = loop {
         let has_room = at_work.len() < workers;
         tokio::select! {
             batch = batches.next(), if has_room => match batch {
                 Some(batch) => drop(at_work.spawn(Arc::clone(consumer).batch(batch))),
-                // the receivers have ended: the queue is empty, or they cannot go on
-                None => break,
+                None => break End::Received,
             },
-            Some(ended) = at_work.join_next() => ended?,
-            () = &mut terminated => break,
+            Some(ended) = at_work.join_next() => {
+                if of_batch(ended) == BatchEnd::Fatal && arguments.once {
+                    break End::Fatal;
+                }
+            }
+            () = signals.next() => break End::Signal,
+            failed = &mut written => match failed {
+                Ok(Err(error)) => break End::Output(error),
+                // the thread panicked
+                _ => break End::Output(OutputError::Closed),
+            },
         }
-    }
-    let _ = stop.send(true);
-    let finish = async {
-        while let Some(ended) = at_work.join_next().await {
-            ended?;
-        }
-        (&mut receiving).await?.map_err(|error| arguments.named(error))?;
-        Ok::<_, Box<dyn Error>>(())
     };
-    let finished = timeout(Duration::from_secs(arguments.shutdown_timeout), finish).await;
+    stop.send_replace(true);
+    let is_limited = matches!(end, End::Signal | End::Output(_));
+    let output = if let End::Output(error) = end { Err(error) } else { Ok(()) };
+    let finish = async {
+        // what was received and not begun is in sight again at once
+        let give_back = async {
+            while let Some(rest) = batches.rest().await {
+                consumer.release(rest.iter().map(|message| message.receipt_handle.clone()).collect()).await;
+            }
+        };
+        let work = async {
+            while let Some(ended) = at_work.join_next().await {
+                of_batch(ended);
+            }
+        };
+        tokio::join!(give_back, work);
+        consumer.release_unsettled().await;
+        let received = (&mut receiving).await;
+        let output = match output {
+            Ok(()) => {
+                consumer.metrics.end().await;
+                written.await.unwrap_or(Err(OutputError::Closed))
+            }
+            failed => failed,
+        };
+        (received, output)
+    };
+    let time_is_up = async {
+        if !is_limited {
+            signals.next().await;
+        }
+        let limit = Duration::from_secs(arguments.shutdown_timeout);
+        tokio::select! {
+            () = sleep(limit) => {}
+            () = signals.next() => {}
+        }
+    };
+    let finished = tokio::select! {
+        finished = finish => Some(finished),
+        () = time_is_up => None,
+    };
     // a poll that is still silent holds up nothing
     receiving.abort();
-    // what was received and not begun is in sight again at once
-    let handles: Vec<String> = batches.rest().await.iter().map(|message| message.receipt_handle.clone()).collect();
-    consumer.queue.change_visibility(&handles, 0).await.map_err(|error| arguments.named(error))?;
-    if finished.is_err() {
+    let are_stored = consumer.unsettled.as_ref().is_none_or(Unsettled::report);
+    let Some((received, output)) = finished else {
         tracing::warn!(
             "not all ended within the shutdown timeout: the messages come back after the visibility timeout"
         );
-    }
-    finished.map_or(Ok(false), |ended| ended.map(|()| true))
+        return Ok(false);
+    };
+    received?.map_err(|error: CallError| arguments.named(error))?;
+    output?;
+    Ok(are_stored)
 }
 
-/// Ends at SIGTERM or Ctrl-C, which from now on end nothing else.
-fn terminated() -> std::io::Result<impl Future<Output = ()>> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
+/// The end of a batch. One that panicked has stored nothing that it knows of: its messages come back.
+fn of_batch(ended: Result<BatchEnd, JoinError>) -> BatchEnd {
+    ended.unwrap_or_else(|panic| {
+        tracing::error!(%panic, "a batch ended early");
+        BatchEnd::Handled
     })
 }
 
-/// Handles batches.
-struct Consumer {
-    handler: Handler,
-    queue: Arc<Queue>,
-    /// The queue's ARN, which events name.
-    arn: String,
-    visibility_seconds: u32,
-    is_fifo: bool,
-    figures: MessageCounts,
+/// SIGTERM and Ctrl-C, which from now on end nothing else.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
 }
 
-/// Messages so far.
-#[derive(Default)]
-struct MessageCounts {
-    received: AtomicUsize,
-    deleted: AtomicUsize,
-}
-
-impl Consumer {
-    /// Has one batch handled, and deletes what is durable.
-    async fn batch(self: Arc<Self>, batch: Vec<Received>) {
-        let batch = self.still_hidden(batch).await;
-        if batch.is_empty() {
-            return;
-        }
-        self.figures.received.fetch_add(batch.len(), Ordering::Relaxed);
-        let records: Vec<_> = batch.iter().map(|message| message.record(&self.arn)).collect();
-        let event = json!({"Records": records}).to_string();
-        let now = local::clock::since_epoch();
-        let context = Context {
-            request_id: format!("consume-{}", now.as_nanos()),
-            deadline: now + self.visibility() * 2 / 3,
-            trace_id: None,
-        };
-        let result = self.handler.handle(event.as_bytes(), &context).await;
-        // a line lost costs a metric, not a message
-        let _ = std::io::stdout().lock().write_all(&result.metrics);
-        match result.response {
-            Ok(response) => {
-                let returned: HashSet<&str> = response.failures().collect();
-                let durable = batch.iter().filter(|message| !returned.contains(message.id.as_str()));
-                self.delete(durable.map(|message| message.receipt_handle.clone()).collect()).await;
-            }
-            Err(error @ InvocationError::Malformed(_)) => tracing::error!(%error, "batch not handled"),
-            Err(error @ InvocationError::Fatal(_)) => {
-                tracing::error!(%error, "batch not handled");
-                sleep(FATAL_PAUSE).await;
-            }
-        }
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
-    fn visibility(&self) -> Duration {
-        Duration::from_secs(self.visibility_seconds.into())
-    }
-
-    /// Those messages that stay out of sight until the batch has its end. What has waited in the buffer for a part of its time
-    /// gets all of it once more; if that fails it may be with another consumer by now, and is left to come back.
-    async fn still_hidden(&self, batch: Vec<Received>) -> Vec<Received> {
-        let earliest = local::clock::since_epoch().saturating_sub(self.visibility() / 6);
-        let (old, mut hidden): (Vec<_>, Vec<_>) = batch.into_iter().partition(|message| message.received_at < earliest);
-        let handles: Vec<String> = old.iter().map(|message| message.receipt_handle.clone()).collect();
-        let failed = match self.queue.change_visibility(&handles, self.visibility_seconds).await {
-            Ok(failed) => failed,
-            Err(error) => {
-                tracing::warn!(%error, "visibility not extended");
-                handles
-            }
-        };
-        if !failed.is_empty() {
-            tracing::warn!(count = failed.len(), "messages waited too long and are left to come back");
+    /// Waits for the next of them.
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
-        // in a FIFO queue what is left would come after what was sent later
-        if failed.is_empty() || !self.is_fifo {
-            let failed: HashSet<String> = failed.into_iter().collect();
-            hidden.extend(old.into_iter().filter(|message| !failed.contains(&message.receipt_handle)));
-        }
-        hidden
-    }
-
-    async fn delete(&self, handles: Vec<String>) {
-        let mut left = handles;
-        for attempt in 1..=DELETE_ATTEMPTS {
-            let count = left.len();
-            match self.queue.delete(&left).await {
-                Ok(failed) => left = failed,
-                Err(error) => tracing::warn!(%error, "messages not deleted"),
-            }
-            self.figures.deleted.fetch_add(count - left.len(), Ordering::Relaxed);
-            if left.is_empty() {
-                return;
-            }
-            if attempt < DELETE_ATTEMPTS {
-                sleep(jitter(DELETE_BACKOFF * attempt)).await;
-            }
-        }
-        tracing::warn!(count = left.len(), "messages not deleted: they come back and are written again");
     }
 }
