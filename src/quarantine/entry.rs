@@ -92,8 +92,11 @@ pub struct Addition {
 /// Takes what the function added to a quarantined message out of its `attributes`, which are then those it came with. `None`, and
 /// nothing changes, if the function has not quarantined it.
 pub fn restore(attributes: &mut BTreeMap<String, OriginalAttribute>) -> Option<Addition> {
+    if !is_quarantined(attributes) {
+        return None;
+    }
     let text = |name: &str| attributes.get(name)?.string_value.clone();
-    let (reason, _) = (text("reason")?, text("source_message_id")?);
+    let reason = text("reason")?;
     let subject = text("subject");
     let within = text(ORIGINAL_ATTRIBUTES).and_then(|json| serde_json::from_str::<BTreeMap<_, _>>(&json).ok());
     attributes.retain(|name, _| !OURS.contains(&name.as_str()) && name != ORIGINAL_ATTRIBUTES);
@@ -351,6 +354,19 @@ mod tests {
             // one that was never quarantined, even if it has a reason of its own
             assert_eq!(restore(&mut attributes), None);
             assert_eq!(attributes, expected);
+        }
+    }
+
+    #[test]
+    fn a_dead_letter_keeps_attributes_that_have_our_names() {
+        for own in [
+            json!({"reason": text("too late"), "source_message_id": text("m"), "detail": text("theirs")}),
+            json!({"reason": text("truncated"), "source_message_id": text("m")}),
+            json!({"reason": text("truncated"), "receive_count": text("1")}),
+        ] {
+            let mut attributes: BTreeMap<String, OriginalAttribute> = serde_json::from_value(own).unwrap();
+            let before = attributes.clone();
+            assert_eq!((restore(&mut attributes), attributes), (None, before));
         }
     }
 
