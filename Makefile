@@ -153,7 +153,11 @@ test-dynamodb-local: ## the function's writes against AWS's own DynamoDB Local; 
 
 .PHONY: test-moto
 test-moto: $(VENV_STAMP) ## the tool's calls to AWS against moto's server
-	PATH="$(VENV_BIN):$$PATH" $(TEST_INGEST) -- --ignored --skip chromium
+	PATH="$(VENV_BIN):$$PATH" $(TEST_INGEST) -- --ignored --skip chromium --skip seeds
+
+.PHONY: test-kill
+test-kill: ## the tool's commands that move messages, killed and resumed at random points; minutes
+	$(TEST_INGEST) -- --ignored seeds
 
 .PHONY: test-examples
 test-examples: $(VENV_STAMP) ingest ## the examples of producers make the same message, which the function reads

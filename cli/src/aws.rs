@@ -91,6 +91,15 @@ impl fmt::Display for CallError {
 impl Error for CallError {}
 
 impl CallError {
+    /// Whether the service may have applied the call.
+    pub(crate) fn is_ambiguous(&self) -> bool {
+        match self {
+            Self::NoResponse(_) => true,
+            Self::Refused { status, .. } => status.is_server_error(),
+            _ => false,
+        }
+    }
+
     /// Whether the same call may succeed later.
     pub(crate) fn is_transient(&self) -> bool {
         match self {
@@ -185,6 +194,13 @@ impl Aws {
         let headers = [("content-type", service.content_type), ("x-amz-target", target)];
         let response = self.call(service, Method::POST, "/", &headers, Bytes::from(body.to_string())).await?;
         json_of(&response)
+    }
+
+    /// Sends a call of the JSON protocol once, because the caller decides what follows a call without a response.
+    pub(crate) async fn json_once(&self, service: Service, target: &str, body: &Value) -> Result<Value, CallError> {
+        let headers = [("content-type", service.content_type), ("x-amz-target", target)];
+        let body = Bytes::from(body.to_string());
+        json_of(&self.call_once(service, Method::POST, "/", &headers, body).await?)
     }
 
     /// A call of a REST API that only reads.

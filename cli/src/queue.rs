@@ -5,6 +5,8 @@ use crate::aws::{Aws, CallError, SQS};
 use avro_ingest::sqs::OriginalAttribute;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, HashMap};
+use std::error::Error;
+use std::fmt;
 use std::time::Duration;
 
 /// The most messages of a call.
@@ -14,6 +16,36 @@ pub(crate) const MAX_CALL_MESSAGES: usize = 10;
 pub(crate) struct Queue {
     aws: Aws,
     url: String,
+    name: QueueName,
+}
+
+/// A queue's account and name, by which two URLs name one queue of a region.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct QueueName {
+    account: String,
+    pub(crate) name: String,
+}
+
+impl QueueName {
+    /// Reads the name from the last two segments of a URL's path.
+    fn of_url(url: &str) -> Self {
+        let mut segments = url.trim_end_matches('/').rsplit('/');
+        let name = segments.next().unwrap_or_default().to_owned();
+        Self { account: segments.next().unwrap_or_default().to_owned(), name }
+    }
+}
+
+impl fmt::Display for QueueName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.account, self.name)
+    }
+}
+
+/// Approximate numbers of a queue's messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) visible: u64,
+    pub(crate) in_flight: u64,
 }
 
 /// A message to send.
@@ -120,7 +152,48 @@ impl Outgoing {
 
 impl Queue {
     pub(crate) fn new(aws: Aws, url: String) -> Self {
-        Self { aws, url }
+        let name = QueueName::of_url(&url);
+        Self { aws, url, name }
+    }
+
+    /// Finds a queue by its URL, its ARN, or its name in the caller's account.
+    ///
+    /// # Errors
+    /// If there is no such queue, or its region is not the caller's.
+    pub(crate) async fn find(aws: Aws, queue: &str) -> Result<Self, Box<dyn Error>> {
+        if queue.contains("://") {
+            return Ok(Self::new(aws, queue.to_owned()));
+        }
+        let mut body = json!({"QueueName": queue});
+        if let Some(arn) = queue.strip_prefix("arn:") {
+            // arn:partition:sqs:region:account:name
+            let fields: Vec<&str> = arn.split(':').collect();
+            let &[_, "sqs", region, account, name] = fields.as_slice() else {
+                return Err(format!("{queue} is not the ARN of a queue").into());
+            };
+            let ours = aws.region()?;
+            if region != ours {
+                return Err(format!("{queue} is in another region than {ours}").into());
+            }
+            body = json!({"QueueName": name, "QueueOwnerAWSAccountId": account});
+        }
+        let answer =
+            aws.json(SQS, "AmazonSQS.GetQueueUrl", &body).await.map_err(|error| format!("{queue}: {error}"))?;
+        let url = answer.get("QueueUrl").and_then(Value::as_str).ok_or_else(|| format!("{queue}: no URL"))?;
+        Ok(Self::new(aws, url.to_owned()))
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    pub(crate) fn name(&self) -> &QueueName {
+        &self.name
+    }
+
+    /// Says whether it keeps the order of message groups. SQS requires the ending in the name.
+    pub(crate) fn is_fifo(&self) -> bool {
+        self.name.name.ends_with(".fifo")
     }
 
     /// Sends at most ten messages in one call, and says for each whether it was taken.
@@ -154,14 +227,47 @@ impl Queue {
         visibility_seconds: u32,
         wait_seconds: u32,
     ) -> Result<Vec<Received>, CallError> {
-        let body = json!({
+        let body = self.receive_body(most, visibility_seconds, wait_seconds);
+        Ok(received(&self.aws.json(SQS, "AmazonSQS.ReceiveMessage", &body).await?))
+    }
+
+    /// Receives messages by one call, which is not repeated. A call without a response may have made messages invisible. A FIFO queue
+    /// returns the same messages again if the call is repeated with the same `attempt_id`.
+    ///
+    /// # Errors
+    /// If the call fails.
+    pub(crate) async fn receive_once(
+        &self,
+        most: usize,
+        visibility_seconds: u32,
+        wait_seconds: u32,
+        attempt_id: Option<&str>,
+    ) -> Result<Vec<Received>, CallError> {
+        let mut body = self.receive_body(most, visibility_seconds, wait_seconds);
+        if let (Some(body), Some(id)) = (body.as_object_mut(), attempt_id) {
+            body.insert("ReceiveRequestAttemptId".to_owned(), json!(id));
+        }
+        Ok(received(&self.aws.json_once(SQS, "AmazonSQS.ReceiveMessage", &body).await?))
+    }
+
+    fn receive_body(&self, most: usize, visibility_seconds: u32, wait_seconds: u32) -> Value {
+        json!({
             "QueueUrl": self.url, "MaxNumberOfMessages": most.clamp(1, MAX_CALL_MESSAGES), "WaitTimeSeconds": wait_seconds,
             "VisibilityTimeout": visibility_seconds, "MessageAttributeNames": ["All"], "AttributeNames": ["All"],
-        });
-        let answer = self.aws.json(SQS, "AmazonSQS.ReceiveMessage", &body).await?;
-        let messages = answer.get("Messages").and_then(Value::as_array).into_iter().flatten();
-        let now = local::clock::since_epoch();
-        Ok(messages.filter_map(|message| Received::read(message, now)).collect())
+        })
+    }
+
+    /// Returns the approximate numbers of the queue's messages.
+    ///
+    /// # Errors
+    /// If the call fails.
+    pub(crate) async fn counts(&self) -> Result<Counts, CallError> {
+        let names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"];
+        let body = json!({"QueueUrl": self.url, "AttributeNames": names});
+        let answer = self.aws.json(SQS, "AmazonSQS.GetQueueAttributes", &body).await?;
+        let count = |name: &str| answer.get("Attributes")?.get(name)?.as_str()?.parse().ok();
+        let [visible, in_flight] = names.map(|name| count(name).unwrap_or_default());
+        Ok(Counts { visible, in_flight })
     }
 
     /// Deletes messages, and gives the handles of those that the queue did not delete.
@@ -216,5 +322,27 @@ impl Queue {
             failed.extend(answer.get("Failed").and_then(Value::as_array).into_iter().flatten().filter_map(of_failed));
         }
         Ok(failed)
+    }
+}
+
+/// The messages of a response to `ReceiveMessage`.
+fn received(answer: &Value) -> Vec<Received> {
+    let messages = answer.get("Messages").and_then(Value::as_array).into_iter().flatten();
+    let now = local::clock::since_epoch();
+    messages.filter_map(|message| Received::read(message, now)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_is_named_by_the_path_of_its_url() {
+        let of = QueueName::of_url;
+        let name = of("https://sqs.us-east-1.amazonaws.com/123456789012/orders");
+        assert_eq!(name.to_string(), "123456789012/orders");
+        assert_eq!(name, of("https://us-east-1.queue.amazonaws.com/123456789012/orders/"));
+        assert_ne!(name, of("https://sqs.us-east-1.amazonaws.com/210987654321/orders"));
+        assert_ne!(name, of("https://sqs.us-east-1.amazonaws.com/123456789012/orders.fifo"));
     }
 }

@@ -53,7 +53,9 @@ fn letters(moto: &Moto, queue: &str) {
 
 fn replay(moto: &Moto, from: &str, to: &str, more: &[&str]) -> (Output, Value) {
     let schemas = concat!(env!("CARGO_MANIFEST_DIR"), "/../schemas");
-    let arguments = ["replay", "--from", from, "--to", to, "--schemas", schemas, "--json"];
+    let journal = std::env::temp_dir().join(format!("ingest-replay-moto-{}.journal", moto.port()));
+    let journal = journal.to_str().unwrap();
+    let arguments = ["replay", "--from", from, "--to", to, "--schemas", schemas, "--json", "--journal", journal];
     let output = moto.ingest(&[&arguments[..], more].concat());
     let report = serde_json::from_slice(&output.stdout).unwrap_or_default();
     (output, report)
