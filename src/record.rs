@@ -67,7 +67,7 @@ pub trait RecordVisitor {
     fn null(&mut self) -> Result<(), ItemError>;
     /// `boolean`.
     fn boolean(&mut self, value: bool) -> Result<(), ItemError>;
-    /// `int`, `long`, and the times and timestamps, which stay in their schema's own unit.
+    /// `int`, `long`, and the times and timestamps, in the reader schema's unit.
     fn long(&mut self, value: i64) -> Result<(), ItemError>;
     /// `float`.
     fn float(&mut self, value: f32) -> Result<(), ItemError>;
@@ -186,7 +186,7 @@ pub enum FieldKind {
     /// Becomes a string: string, enum, uuid, date.
     Text,
     /// Becomes a number.
-    Number(Unit),
+    Number(Quantity),
     /// Becomes binary: bytes, fixed, duration.
     Binary,
     /// Anything else: a collection, a record, a boolean, a union of several kinds.
@@ -195,22 +195,30 @@ pub enum FieldKind {
 
 /// What a number counts, where its logical type says so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unit {
-    /// No timestamp: the number stands for itself.
+pub enum Quantity {
+    /// A number without logical type, or a decimal.
     Plain,
-    /// `timestamp-millis` or `local-timestamp-millis`.
+    /// A time of day, which is no instant.
+    TimeOfDay,
+    /// `timestamp-*` or `local-timestamp-*`: the time since 1970-01-01 in this unit.
+    Timestamp(Unit),
+}
+
+/// The unit of a time or a timestamp. A later one is finer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Unit {
+    /// `-millis`
     Milliseconds,
-    /// `timestamp-micros` or `local-timestamp-micros`.
+    /// `-micros`
     Microseconds,
-    /// `timestamp-nanos` or `local-timestamp-nanos`.
+    /// `-nanos`
     Nanoseconds,
 }
 
 impl Unit {
-    /// How many of it are a second; of a number that is no timestamp, one.
+    /// The number of these units in a second.
     pub(crate) fn per_second(self) -> u32 {
         match self {
-            Self::Plain => 1,
             Self::Milliseconds => 1_000,
             Self::Microseconds => 1_000_000,
             Self::Nanoseconds => 1_000_000_000,

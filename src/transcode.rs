@@ -1,5 +1,7 @@
 //! From a message's body to items: the schemas' decoder and their mappings, made from one directory.
 
+mod units;
+
 use crate::avro::{self, Decoded, Decoder, SchemaErrors, SchemaFile, Schemas, Scratch, Undecoded};
 use crate::dynamodb::item::{ItemEncoder, Operation};
 use crate::dynamodb::mapping::{Fields, Mapping, TableId};
@@ -81,6 +83,10 @@ impl Transcoder {
                             key_text(theirs)
                         ));
                     }
+                    problems.extend(
+                        units::problems(subject, &mapping)
+                            .map(|problem| format!("subject {}: {problem}", subject.name())),
+                    );
                     tracked.extend(
                         mapping.tracked_fields().iter().map(|(field, path)| (subject.id(), *field, path.clone())),
                     );

@@ -1,8 +1,7 @@
 //! Made-up records: valid ones of any schema, as JSON. For trying a schema before there is a producer.
 
-use super::schema::{FixedMeaning, Int, Schema, Type, TypeId};
+use super::schema::{FixedMeaning, Schema, Time, Type, TypeId};
 use super::schema_set::SchemaVersion;
-use crate::record::Unit;
 use serde_json::{Map, Value, json};
 
 /// Below this depth lists and maps are empty, and unions take what is nearest to an end.
@@ -39,9 +38,13 @@ impl Maker<'_> {
         Some(match self.schema.get(ty) {
             Type::Null => Value::Null,
             Type::Boolean => json!(number.is_multiple_of(2)),
-            Type::Int(Int::Plain) => json!(number),
-            Type::Int(Int::Date) => json!(FIRST_DAY + number),
-            Type::Long(unit) => json!(self.instant(*unit)),
+            Type::Int(time) | Type::Long(time) => json!(match time {
+                None | Some(Time::OfDay(_)) => number,
+                Some(Time::Date) => FIRST_DAY + number,
+                Some(Time::Timestamp(unit) | Time::LocalTimestamp(unit)) => {
+                    (FIRST_SECOND + number) * u64::from(unit.per_second())
+                }
+            }),
             // a fraction that no digit is lost of
             Type::Float => json!((number % (1 << 22)) as f64 + 0.5),
             Type::Double => json!(number as f64 + 0.5),
@@ -51,7 +54,7 @@ impl Maker<'_> {
             Type::Fixed(fixed) => match fixed.meaning {
                 FixedMeaning::Decimal(decimal) => json!(self.decimal(decimal.precision, decimal.scale)),
                 FixedMeaning::Uuid => json!(format!("00000000-0000-4000-8000-{number:012x}")),
-                FixedMeaning::Plain => {
+                FixedMeaning::Plain | FixedMeaning::Duration => {
                     let mut bytes = vec![0; fixed.size as usize];
                     // the lowest bytes of the number at the end
                     bytes.iter_mut().rev().zip(number.to_le_bytes()).for_each(|(to, from)| *to = from);
@@ -97,13 +100,6 @@ impl Maker<'_> {
             nulls.chain(small).chain(large).collect()
         };
         ordered.into_iter().find_map(|branch| self.value(*branch, name, depth + 1))
-    }
-
-    fn instant(&self, unit: Unit) -> u64 {
-        match unit {
-            Unit::Plain => self.number,
-            unit => (FIRST_SECOND + self.number) * u64::from(unit.per_second()),
-        }
     }
 
     fn decimal(&self, precision: u32, scale: u32) -> String {

@@ -273,7 +273,7 @@ fn stored_item(body: &Value) -> Option<Box<Value>> {
 mod tests {
     use super::*;
     use crate::dynamodb::mapping::Fields;
-    use crate::record::{FieldKind, Unit};
+    use crate::record::{FieldKind, Quantity};
     use aws_runtime::retries::classifiers::THROTTLING_ERRORS;
     use serde_json::json;
 
@@ -282,7 +282,7 @@ mod tests {
     impl Fields for Sample {
         fn kind(&self, path: &str) -> Result<FieldKind, String> {
             Ok(match path {
-                "n" => FieldKind::Number(Unit::Plain),
+                "n" => FieldKind::Number(Quantity::Plain),
                 "raw" => FieldKind::Binary,
                 _ => FieldKind::Text,
             })

@@ -1,7 +1,7 @@
 //! The fields that the tests of this module map.
 
 use super::mapping::Fields;
-use crate::record::{FieldKind, Unit};
+use crate::record::{FieldKind, Quantity};
 
 /// A text `id` and a number `at`.
 pub(super) struct SampleFields;
@@ -10,7 +10,7 @@ impl Fields for SampleFields {
     fn kind(&self, path: &str) -> Result<FieldKind, String> {
         match path {
             "id" => Ok(FieldKind::Text),
-            "at" => Ok(FieldKind::Number(Unit::Plain)),
+            "at" => Ok(FieldKind::Number(Quantity::Plain)),
             _ => Err("no such field".into()),
         }
     }

@@ -46,6 +46,7 @@ impl Schemas {
         });
         if options.formats.contains(&WireFormat::SingleObject) {
             check_fingerprints(&versions, &mut problems);
+            check_meanings(&versions, &writers, &mut problems);
         }
         let by_id = ids(&versions, &mut problems);
         let by_record_name = if options.formats.contains(&WireFormat::Container) {
@@ -132,6 +133,29 @@ fn check_fingerprints(versions: &[(&Subject, &SchemaVersion)], problems: &mut Ve
                 what: format!("fingerprint {fingerprint:016x}").into(),
                 first: first.name().into(),
                 second: second.name().into(),
+            });
+        }
+    }
+}
+
+/// Versions of one subject that share a fingerprint must be read alike. A fingerprint leaves out logical types, so that a
+/// message does not say whether its times are those of the one or of the other.
+fn check_meanings(versions: &[(&Subject, &SchemaVersion)], writers: &[VersionPlans], problems: &mut Vec<SetProblem>) {
+    // without a plan for each version there are problems enough
+    if versions.len() != writers.len() {
+        return;
+    }
+    let mut owners: Vec<_> = versions.iter().zip(writers).collect();
+    owners.sort_by_key(|((subject, version), _)| (subject.id(), version.fingerprint()));
+    for pair in owners.windows(2) {
+        if let [((subject, first), plans), ((other, second), others)] = pair
+            && (subject.id(), first.fingerprint()) == (other.id(), second.fingerprint())
+            && plans.store != others.store
+        {
+            problems.push(SetProblem::SameFingerprint {
+                subject: subject.name().into(),
+                first: first.number(),
+                second: second.number(),
             });
         }
     }

@@ -26,7 +26,7 @@ pub use error::JsonEncodeError;
 use super::{
     binary::{push_bytes, push_len, push_long},
     path::WithPath,
-    schema::{Field, Int, Record, Schema, Type, TypeId},
+    schema::{Field, Record, Schema, Time, Type, TypeId},
     text,
 };
 use crate::{calendar, json::Json};
@@ -131,7 +131,7 @@ impl<'s, 'd> JsonEncoder<'s, 'd> {
             (Type::Map(value), Json::Object(entries)) => return self.nested(|encoder| encoder.map(*value, entries)),
             (Type::Null, Json::Null) => {}
             (Type::Boolean, Json::Boolean(value)) => self.datum.push(u8::from(*value)),
-            (Type::Int(Int::Date), Json::Text(text)) if self.dialect == Dialect::Record => {
+            (Type::Int(Some(Time::Date)), Json::Text(text)) if self.dialect == Dialect::Record => {
                 let days = calendar::days_of_text(text)
                     .ok_or_else(|| WithPath::here(JsonEncodeError::Text { expected: "a date" }))?;
                 push_long(self.datum, days.into());

@@ -3,7 +3,7 @@
 use super::{Mismatch, MismatchProblem, Node, NodeId, Plan, SkipId, Span, TrackedFields, matching, record::Wanted};
 use crate::avro::{
     path::WithPath,
-    schema::{Enum, Fixed, FixedMeaning, Int, Schema, Type, TypeId},
+    schema::{Enum, Fixed, FixedMeaning, Schema, Time, Type, TypeId},
 };
 use std::collections::HashMap;
 
@@ -33,8 +33,8 @@ pub(crate) enum Purpose {
 /// What becomes of a branch of a writer's union that the reader cannot read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum UnionCheck {
-    /// It is a mismatch if nothing but null can be read, or if it is a decimal or a fixed that the reader has with another
-    /// size, precision or scale: mistakes in the schema directory that the start should find.
+    /// It is a mismatch if nothing but null can be read, or if the reader has its type with another size, precision, scale,
+    /// unit or meaning: mistakes in the schema directory that the start should find.
     Strict,
     /// It is a mismatch if there is no other branch. The schema is there because there are messages of it already, and a
     /// message that does not use the branch is good.
@@ -153,7 +153,16 @@ impl<'a> Compiler<'a> {
                 let value = self.below("{}", |compiler| compiler.node(*writes, *reads, Wanted::All));
                 Node::Map { value: self.push(value), min_bytes: self.min_bytes(*writes, 0).saturating_add(1) }
             }
-            (Type::Int(_), Type::Long(_)) => Node::Int,
+            (Type::Int(writes), Type::Long(reads)) => match matching::conversion(*writes, *reads) {
+                Ok(1) => Node::Int,
+                Ok(factor) => Node::IntTimes(factor),
+                Err(problem) => self.mismatch(problem),
+            },
+            (Type::Long(writes), Type::Long(reads)) => match matching::conversion(*writes, *reads) {
+                Ok(1) => Node::Long,
+                Ok(factor) => Node::LongTimes(factor),
+                Err(problem) => self.mismatch(problem),
+            },
             (Type::Int(_), Type::Float) => Node::IntAsFloat,
             (Type::Int(_), Type::Double) => Node::IntAsDouble,
             (Type::Long(_), Type::Float) => Node::LongAsFloat,
@@ -242,8 +251,8 @@ fn scalar(reads: &Type) -> Node {
     match reads {
         Type::Null => Node::Null,
         Type::Boolean => Node::Boolean,
-        Type::Int(Int::Plain) => Node::Int,
-        Type::Int(Int::Date) => Node::Date,
+        Type::Int(Some(Time::Date)) => Node::Date,
+        Type::Int(_) => Node::Int,
         Type::Long(_) => Node::Long,
         Type::Float => Node::Float,
         Type::Double => Node::Double,
@@ -251,7 +260,7 @@ fn scalar(reads: &Type) -> Node {
         Type::Bytes(None) => Node::Bytes,
         Type::Bytes(Some(decimal)) => Node::Decimal { scale: decimal.scale },
         Type::Fixed(Fixed { size, meaning, .. }) => match meaning {
-            FixedMeaning::Plain => Node::Fixed { size: *size },
+            FixedMeaning::Plain | FixedMeaning::Duration => Node::Fixed { size: *size },
             FixedMeaning::Decimal(decimal) => Node::FixedDecimal { size: *size, scale: decimal.scale },
             FixedMeaning::Uuid => Node::Uuid,
         },

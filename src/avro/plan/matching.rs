@@ -3,7 +3,7 @@
 use super::super::{
     json_encode::JsonEncodeError,
     path::WithPath,
-    schema::{Decimal, FixedMeaning, Named, Schema, Type, TypeId, unqualified},
+    schema::{Decimal, FixedMeaning, Named, Schema, Time, Type, TypeId, unqualified},
 };
 use std::fmt;
 
@@ -36,6 +36,20 @@ pub enum MismatchProblem {
     },
     /// Decimals whose precision or scale differs.
     Decimal,
+    /// Times of one kind, of which the reader's has the coarser unit.
+    Unit {
+        /// The writer's logical type.
+        writer: Box<str>,
+        /// The reader's.
+        reader: Box<str>,
+    },
+    /// Logical types that count or hold different things.
+    Logical {
+        /// The writer's logical type.
+        writer: Box<str>,
+        /// The reader's.
+        reader: Box<str>,
+    },
     /// No branch of the reader's union takes the writer's type, or none of the branches of the writer's.
     NoBranch {
         /// The writer's type.
@@ -67,6 +81,12 @@ impl fmt::Display for MismatchProblem {
             Self::Name { writer, reader } => write!(f, "{writer} cannot be read as {reader}, which has no such alias"),
             Self::Size { writer, reader } => write!(f, "{writer} bytes cannot be read as {reader}"),
             Self::Decimal => f.write_str("decimals match only if precision and scale are the same"),
+            Self::Unit { writer, reader } => {
+                write!(f, "{writer} cannot be read as {reader}, whose unit is coarser: keep the finer unit")
+            }
+            Self::Logical { writer, reader } => {
+                write!(f, "{writer} cannot be read as {reader}, which is another logical type: add a field for it")
+            }
             Self::NoBranch { writer } => write!(f, "no branch of the union can take {writer}"),
             Self::MissingField => f.write_str("the field is new and has no default"),
             Self::NoSymbol => f.write_str("none of the symbols is known and there is no default"),
@@ -81,9 +101,10 @@ impl fmt::Display for MismatchProblem {
 impl std::error::Error for MismatchProblem {}
 
 impl MismatchProblem {
-    /// Whether the reader has the very type, but with another size, precision or scale. No value can be read then.
+    /// Whether the reader has the very type, but with another size, precision, scale, unit or meaning. No value can be read
+    /// then.
     pub(super) fn is_changed_type(&self) -> bool {
-        matches!(self, Self::Size { .. } | Self::Decimal)
+        matches!(self, Self::Size { .. } | Self::Decimal | Self::Unit { .. } | Self::Logical { .. })
     }
 
     /// Whether the schemas are more than a plan can hold.
@@ -101,6 +122,8 @@ pub(super) enum Fit {
     Alias,
     /// The same kind and the same name in another namespace.
     SameShortName,
+    /// By a promotion of a time to the same kind of time in a finer unit.
+    FinerTime,
     /// By one of the specification's promotions.
     Promoted,
 }
@@ -110,25 +133,29 @@ pub(super) fn fit(writer: &Type, reader: &Type) -> Result<Fit, MismatchProblem> 
     match (writer, reader) {
         (Type::Null, Type::Null)
         | (Type::Boolean, Type::Boolean)
-        | (Type::Int(_), Type::Int(_))
-        | (Type::Long(_), Type::Long(_))
         | (Type::Float, Type::Float)
         | (Type::Double, Type::Double)
         | (Type::String, Type::String)
         | (Type::Array(_), Type::Array(_))
         | (Type::Map(_), Type::Map(_)) => Ok(Fit::Same),
+        (Type::Int(writer), Type::Int(reader)) | (Type::Long(writer), Type::Long(reader)) => {
+            conversion(*writer, *reader).map(|_| Fit::Same)
+        }
+        (Type::Int(writer), Type::Long(reader)) => {
+            conversion(*writer, *reader)?;
+            Ok(if writer.and(*reader).is_some() { Fit::FinerTime } else { Fit::Promoted })
+        }
         (Type::Bytes(writer), Type::Bytes(reader)) => same_decimal(*writer, *reader).map(|()| Fit::Same),
         (Type::Fixed(writer), Type::Fixed(reader)) => {
             let fit = same_name(&writer.named, &reader.named)?;
             if writer.size != reader.size {
                 return Err(MismatchProblem::Size { writer: writer.size, reader: reader.size });
             }
-            same_decimal(decimal(writer.meaning), decimal(reader.meaning)).map(|()| fit)
+            same_meaning(writer.meaning, reader.meaning).map(|()| fit)
         }
         (Type::Enum(writer), Type::Enum(reader)) => same_name(&writer.named, &reader.named),
         (Type::Record(writer), Type::Record(reader)) => same_name(&writer.named, &reader.named),
-        (Type::Int(_), Type::Long(_) | Type::Float | Type::Double)
-        | (Type::Long(_), Type::Float | Type::Double)
+        (Type::Int(_) | Type::Long(_), Type::Float | Type::Double)
         | (Type::Float, Type::Double)
         // a decimal is a number, whose bytes are not text
         | (Type::String, Type::Bytes(None))
@@ -142,6 +169,9 @@ pub(super) fn fit(writer: &Type, reader: &Type) -> Result<Fit, MismatchProblem> 
 /// The specification says "the first schema in the reader's union that matches", by which a union of string and bytes
 /// could not read its own bytes back, and an int would go through a float that stands before it. So a branch of the
 /// writer's own kind goes before one that takes it by promotion, as it does in the reference implementation.
+///
+/// If the branch of the writer's own kind has another unit or meaning, no branch takes the value by a promotion that forgets
+/// what it counts.
 pub(super) fn branch_for(writer: &Type, reader: &Schema, branches: &[TypeId]) -> Result<TypeId, MismatchProblem> {
     let mut best: Option<(Fit, TypeId)> = None;
     let mut changed = None;
@@ -153,8 +183,25 @@ pub(super) fn branch_for(writer: &Type, reader: &Schema, branches: &[TypeId]) ->
             Err(_) => {}
         }
     }
-    let problem = || changed.unwrap_or_else(|| MismatchProblem::NoBranch { writer: describe(writer) });
-    best.map(|(_, id)| id).ok_or_else(problem)
+    match (best, changed) {
+        (Some((Fit::Promoted, _)) | None, Some(problem)) => Err(problem),
+        (Some((_, id)), _) => Ok(id),
+        (None, None) => Err(MismatchProblem::NoBranch { writer: describe(writer) }),
+    }
+}
+
+/// The number by which a writer's integer is multiplied to be one of the reader's. A number without logical type fits any and
+/// keeps its value.
+pub(super) fn conversion(writer: Option<Time>, reader: Option<Time>) -> Result<u32, MismatchProblem> {
+    let (Some(from), Some(to)) = (writer, reader) else { return Ok(1) };
+    from.conversion_to(to).ok_or_else(|| {
+        let (writer, reader) = (from.to_string().into(), to.to_string().into());
+        if from.is_of_the_kind_of(to) {
+            MismatchProblem::Unit { writer, reader }
+        } else {
+            MismatchProblem::Logical { writer, reader }
+        }
+    })
 }
 
 fn same_name(writer: &Named, reader: &Named) -> Result<Fit, MismatchProblem> {
@@ -169,15 +216,20 @@ fn same_name(writer: &Named, reader: &Named) -> Result<Fit, MismatchProblem> {
     }
 }
 
-fn decimal(meaning: FixedMeaning) -> Option<Decimal> {
-    match meaning {
-        FixedMeaning::Decimal(decimal) => Some(decimal),
-        FixedMeaning::Plain | FixedMeaning::Uuid => None,
+/// Bytes without logical type fit any, and what the reader says they mean holds.
+fn same_meaning(writer: FixedMeaning, reader: FixedMeaning) -> Result<(), MismatchProblem> {
+    match (writer, reader) {
+        (FixedMeaning::Decimal(writer), FixedMeaning::Decimal(reader)) => same_decimal(Some(writer), Some(reader)),
+        (writer, reader) => match (writer.logical_type(), reader.logical_type()) {
+            (Some(writer), Some(reader)) if writer != reader => {
+                Err(MismatchProblem::Logical { writer: writer.into(), reader: reader.into() })
+            }
+            _ => Ok(()),
+        },
     }
 }
 
-/// The one rule of the specification about logical types: two decimals match if their precision and scale do. Any other
-/// pair is matched by its underlying types, and what the reader says they mean holds.
+/// The one rule of the specification about logical types: two decimals match if their precision and scale do.
 fn same_decimal(writer: Option<Decimal>, reader: Option<Decimal>) -> Result<(), MismatchProblem> {
     match (writer, reader) {
         (Some(writer), Some(reader)) if writer != reader => Err(MismatchProblem::Decimal),

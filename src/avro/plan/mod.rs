@@ -19,7 +19,7 @@ pub(crate) use tracked::TrackedFields;
 use crate::record::{Name, TrackedField};
 
 /// The way from a writer's datum to a visitor of the reader's record.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(crate) struct Plan {
     pub(crate) root: Node,
     nodes: Vec<Node>,
@@ -43,6 +43,10 @@ pub(crate) enum Node {
     Boolean,
     Int,
     Long,
+    /// An int that is multiplied by this number, because the reader's unit is finer.
+    IntTimes(u32),
+    /// A long that is multiplied by this number. The product may need more than 64 bits.
+    LongTimes(u32),
     Date,
     Float,
     Double,
@@ -97,7 +101,7 @@ pub(crate) struct NodeId(u32);
 pub(crate) struct SkipId(u32);
 
 /// One field of a record.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(crate) struct FieldStep {
     /// The reader's name of it; the writer's, if the reader lacks it.
     pub(crate) name: Name,

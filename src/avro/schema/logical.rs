@@ -1,11 +1,12 @@
 //! Logical types: which annotations mean something to us, and when they are valid.
 //!
-//! An annotation that is unknown, or not valid for the type it stands on, is ignored, as the specification says. What does
-//! not change what a value becomes is not kept: `time-millis` is a number like any other `int`, a `uuid` on a string is a
-//! string, a `duration` is twelve bytes. `big-decimal`, which only two implementations know, is bytes.
+//! An annotation that is unknown, or not valid for the type it stands on, is ignored, as the specification says. A `uuid` on a
+//! string is a string, whatever it is read as, so that it is not kept. `big-decimal`, which only two implementations know,
+//! is bytes.
 
-use super::{FixedMeaning, Int, Type};
+use super::{FixedMeaning, Type};
 use crate::{json::Json, record::Unit};
+use std::fmt;
 
 /// A number `unscaled * 10^-scale` of at most `precision` digits, with `scale <= precision` and `precision > 0`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,14 +15,70 @@ pub(crate) struct Decimal {
     pub(crate) scale: u32,
 }
 
+/// The logical type of an `int` or a `long`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Time {
+    /// Days since 1970-01-01.
+    Date,
+    /// Time since midnight.
+    OfDay(Unit),
+    /// Time since 1970-01-01T00:00:00Z.
+    Timestamp(Unit),
+    /// Time since 1970-01-01T00:00:00 in no time zone.
+    LocalTimestamp(Unit),
+}
+
+impl Time {
+    /// The number of units of `reader` in one unit of `self`. None if `reader` counts something else, or in a coarser unit,
+    /// to which no conversion is exact.
+    pub(crate) fn conversion_to(self, reader: Self) -> Option<u32> {
+        match (self, reader) {
+            (Self::Date, Self::Date) => Some(1),
+            (Self::OfDay(from), Self::OfDay(to))
+            | (Self::Timestamp(from), Self::Timestamp(to))
+            | (Self::LocalTimestamp(from), Self::LocalTimestamp(to)) => {
+                (from <= to).then(|| to.per_second() / from.per_second())
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether both differ in nothing but their unit.
+    pub(crate) fn is_of_the_kind_of(self, other: Self) -> bool {
+        self.conversion_to(other).or(other.conversion_to(self)).is_some()
+    }
+}
+
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (kind, unit) = match self {
+            Self::Date => return f.write_str("date"),
+            Self::OfDay(unit) => ("time", unit),
+            Self::Timestamp(unit) => ("timestamp", unit),
+            Self::LocalTimestamp(unit) => ("local-timestamp", unit),
+        };
+        let unit = match unit {
+            Unit::Milliseconds => "millis",
+            Unit::Microseconds => "micros",
+            Unit::Nanoseconds => "nanos",
+        };
+        write!(f, "{kind}-{unit}")
+    }
+}
+
 /// `plain` as the attributes of its definition annotate it.
 pub(super) fn annotated(plain: Type, attributes: &Json<'_>) -> Type {
     let logical = attributes.get("logicalType").and_then(Json::as_text).unwrap_or_default();
     match (plain, logical) {
-        (Type::Int(_), "date") => Type::Int(Int::Date),
-        (Type::Long(_), "timestamp-millis" | "local-timestamp-millis") => Type::Long(Unit::Milliseconds),
-        (Type::Long(_), "timestamp-micros" | "local-timestamp-micros") => Type::Long(Unit::Microseconds),
-        (Type::Long(_), "timestamp-nanos" | "local-timestamp-nanos") => Type::Long(Unit::Nanoseconds),
+        (Type::Int(_), "date") => Type::Int(Some(Time::Date)),
+        (Type::Int(_), "time-millis") => Type::Int(Some(Time::OfDay(Unit::Milliseconds))),
+        (Type::Long(_), "time-micros") => Type::Long(Some(Time::OfDay(Unit::Microseconds))),
+        (Type::Long(_), "timestamp-millis") => Type::Long(Some(Time::Timestamp(Unit::Milliseconds))),
+        (Type::Long(_), "timestamp-micros") => Type::Long(Some(Time::Timestamp(Unit::Microseconds))),
+        (Type::Long(_), "timestamp-nanos") => Type::Long(Some(Time::Timestamp(Unit::Nanoseconds))),
+        (Type::Long(_), "local-timestamp-millis") => Type::Long(Some(Time::LocalTimestamp(Unit::Milliseconds))),
+        (Type::Long(_), "local-timestamp-micros") => Type::Long(Some(Time::LocalTimestamp(Unit::Microseconds))),
+        (Type::Long(_), "local-timestamp-nanos") => Type::Long(Some(Time::LocalTimestamp(Unit::Nanoseconds))),
         (Type::Bytes(_), "decimal") => Type::Bytes(decimal(attributes)),
         (Type::Fixed(mut fixed), "decimal") => {
             if let Some(decimal) = decimal(attributes).filter(|decimal| decimal.precision <= digits_of(fixed.size)) {
@@ -31,6 +88,10 @@ pub(super) fn annotated(plain: Type, attributes: &Json<'_>) -> Type {
         }
         (Type::Fixed(mut fixed), "uuid") if fixed.size == 16 => {
             fixed.meaning = FixedMeaning::Uuid;
+            Type::Fixed(fixed)
+        }
+        (Type::Fixed(mut fixed), "duration") if fixed.size == 12 => {
+            fixed.meaning = FixedMeaning::Duration;
             Type::Fixed(fixed)
         }
         (plain, _) => plain,

@@ -13,11 +13,10 @@ mod parse;
 
 pub use parse::{SchemaError, SchemaProblem};
 
-pub(crate) use logical::Decimal;
+pub(crate) use logical::{Decimal, Time};
 pub(crate) use name::unqualified;
 
 use crate::json::Json;
-use crate::record::Unit;
 
 /// Index of a type within its schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -58,8 +57,8 @@ impl Schema {
 pub(crate) enum Type {
     Null,
     Boolean,
-    Int(Int),
-    Long(Unit),
+    Int(Option<Time>),
+    Long(Option<Time>),
     Float,
     Double,
     Bytes(Option<Decimal>),
@@ -104,15 +103,6 @@ impl Type {
     }
 }
 
-/// What an `int` counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Int {
-    /// Nothing in particular; also the milliseconds of `time-millis`.
-    Plain,
-    /// Days since 1970-01-01.
-    Date,
-}
-
 /// The full name of a type and those it had before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Named {
@@ -130,10 +120,23 @@ pub(crate) struct Fixed {
 /// What the bytes of a `fixed` are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FixedMeaning {
-    /// Bytes; also those of a `duration`.
     Plain,
     Decimal(Decimal),
     Uuid,
+    /// Months, days and milliseconds. Its bytes stay as they are.
+    Duration,
+}
+
+impl FixedMeaning {
+    /// The name of the logical type. `Plain` has no logical type.
+    pub(crate) fn logical_type(self) -> Option<&'static str> {
+        match self {
+            Self::Plain => None,
+            Self::Decimal(_) => Some("decimal"),
+            Self::Uuid => Some("uuid"),
+            Self::Duration => Some("duration"),
+        }
+    }
 }
 
 #[derive(Debug, Clone)]

@@ -1,10 +1,9 @@
 //! Reads the JSON of a schema by the rules of Avro 1.12.
 
-use super::{Enum, Field, Fixed, FixedMeaning, Int, Named, Record, Schema, Type, TypeId, logical, name};
+use super::{Enum, Field, Fixed, FixedMeaning, Named, Record, Schema, Type, TypeId, logical, name};
 use crate::{
     avro::path::WithPath,
     json::{Json, JsonError, Repeated},
-    record::Unit,
 };
 use std::{
     collections::{HashMap, HashSet},
@@ -317,8 +316,8 @@ fn primitive(name: &str) -> Option<Type> {
     Some(match name {
         "null" => Type::Null,
         "boolean" => Type::Boolean,
-        "int" => Type::Int(Int::Plain),
-        "long" => Type::Long(Unit::Plain),
+        "int" => Type::Int(None),
+        "long" => Type::Long(None),
         "float" => Type::Float,
         "double" => Type::Double,
         "bytes" => Type::Bytes(None),

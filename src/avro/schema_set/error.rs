@@ -111,6 +111,15 @@ pub enum SetProblem {
         /// The other.
         second: Box<str>,
     },
+    /// Two versions of one subject that single-object encoding cannot tell apart, though they mean different things.
+    SameFingerprint {
+        /// The subject of both.
+        subject: Box<str>,
+        /// One version.
+        first: u32,
+        /// The other.
+        second: u32,
+    },
     /// The default schema is not in the directory.
     UnknownDefaultSchema {
         /// Its name.
@@ -147,6 +156,12 @@ impl fmt::Display for SetProblem {
             Self::Ambiguous { what, first, second } => {
                 write!(f, "subjects {first} and {second} have the same {what}: a message cannot say which it is for")
             }
+            Self::SameFingerprint { subject, first, second } => write!(
+                f,
+                "subject {subject}: versions {first} and {second} differ in a logical type and have the same fingerprint: a \
+                 message in single-object encoding cannot say which it is; change a name with the unit, or leave \
+                 single-object out of WIRE_FORMATS"
+            ),
             Self::UnknownDefaultSchema { name } => write!(f, "the default schema {name} is not in the directory"),
             Self::Field { subject, path, error } => write!(f, "subject {subject}: field {path}: {error}"),
         }

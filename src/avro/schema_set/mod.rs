@@ -7,6 +7,7 @@
 mod error;
 mod ids;
 mod subject;
+mod times;
 
 pub use error::{SchemaErrors, SetProblem};
 pub use ids::SchemaId;

@@ -6,12 +6,12 @@ use super::{
         limits::Limits,
         path::WithPath,
         plan::Mismatch,
-        schema::{Field, FixedMeaning, Int, Schema, Type, TypeId},
+        schema::{Field, FixedMeaning, Schema, Time, Type, TypeId},
     },
     SchemaFile, SchemaId, SetProblem,
 };
 use crate::json::{Json, JsonError};
-use crate::record::{FieldKind, SubjectId, Unit};
+use crate::record::{FieldKind, Quantity, SubjectId};
 use std::collections::HashMap;
 use std::fmt;
 
@@ -255,7 +255,7 @@ impl Subject {
 }
 
 /// The one other branch of a union with null; anything else as it is.
-fn without_null(schema: &Schema, ty: TypeId) -> TypeId {
+pub(super) fn without_null(schema: &Schema, ty: TypeId) -> TypeId {
     let Type::Union(branches) = schema.get(ty) else { return ty };
     let mut others = branches.iter().filter(|branch| !matches!(schema.get(**branch), Type::Null));
     match (others.next(), others.next()) {
@@ -266,13 +266,18 @@ fn without_null(schema: &Schema, ty: TypeId) -> TypeId {
 
 fn kind_of(ty: &Type) -> FieldKind {
     match ty {
-        Type::String | Type::Enum(_) | Type::Int(Int::Date) => FieldKind::Text,
-        Type::Int(Int::Plain) | Type::Float | Type::Double | Type::Bytes(Some(_)) => FieldKind::Number(Unit::Plain),
-        Type::Long(unit) => FieldKind::Number(*unit),
+        Type::String | Type::Enum(_) => FieldKind::Text,
+        Type::Int(time) | Type::Long(time) => match time {
+            None => FieldKind::Number(Quantity::Plain),
+            Some(Time::Date) => FieldKind::Text,
+            Some(Time::OfDay(_)) => FieldKind::Number(Quantity::TimeOfDay),
+            Some(Time::Timestamp(unit) | Time::LocalTimestamp(unit)) => FieldKind::Number(Quantity::Timestamp(*unit)),
+        },
+        Type::Float | Type::Double | Type::Bytes(Some(_)) => FieldKind::Number(Quantity::Plain),
         Type::Bytes(None) => FieldKind::Binary,
         Type::Fixed(fixed) => match fixed.meaning {
-            FixedMeaning::Plain => FieldKind::Binary,
-            FixedMeaning::Decimal(_) => FieldKind::Number(Unit::Plain),
+            FixedMeaning::Plain | FixedMeaning::Duration => FieldKind::Binary,
+            FixedMeaning::Decimal(_) => FieldKind::Number(Quantity::Plain),
             FixedMeaning::Uuid => FieldKind::Text,
         },
         Type::Null | Type::Boolean | Type::Array(_) | Type::Map(_) | Type::Union(_) | Type::Record(_) => {

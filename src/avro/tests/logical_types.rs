@@ -21,18 +21,24 @@ fn decimals_of_another_precision_or_scale_stop_the_start() {
     assert_eq!(evolve(&decimal(5, 2), r#"{"f": 0.01}"#, &bytes), Ok(record([("f", Tree::Bytes(vec![1]))])));
 }
 
-/// The specification knows no conversion between logical types: the reader's holds, and a number keeps its value.
 #[test]
-fn other_logical_types_are_as_the_reader_says() {
-    let int = field_of("\"int\"");
-    let date = field_of(r#"{"type": "int", "logicalType": "date"}"#);
-    let millis = field_of(r#"{"type": "long", "logicalType": "timestamp-millis"}"#);
-    let micros = field_of(r#"{"type": "long", "logicalType": "timestamp-micros"}"#);
-    let one = r#"{"f": 1}"#;
-    assert_eq!(evolve(&int, one, &date), Ok(record([("f", Tree::Date(1))])));
-    assert_eq!(evolve(&date, one, &int), Ok(record([("f", Tree::Long(1))])));
-    assert_eq!(evolve(&date, one, &millis), Ok(record([("f", Tree::Long(1))])));
-    assert_eq!(evolve(&millis, one, &micros), Ok(record([("f", Tree::Long(1))])));
+fn fixed_of_another_logical_type_stop_the_start() {
+    let fixed = |size: u32, logical: &str| {
+        field_of(&format!(
+            r#"{{"type": "fixed", "name": "F", "size": {size}, "logicalType": "{logical}", "precision": 5}}"#
+        ))
+    };
+    for (size, writer, reader) in
+        [(16, "uuid", "decimal"), (16, "decimal", "uuid"), (12, "duration", "decimal"), (12, "decimal", "duration")]
+    {
+        let error = versions(&[&fixed(size, writer), &fixed(size, reader)]).unwrap_err();
+        assert!(error.contains(&format!("f: {writer} cannot be read as {reader}")), "{error}");
+        for (writer, reader) in [(writer, "none"), ("none", reader), (writer, writer)] {
+            assert!(versions(&[&fixed(size, writer), &fixed(size, reader)]).is_ok(), "{writer} {reader}");
+        }
+    }
+    // a uuid in sixteen bytes is not the text of one
+    assert!(versions(&[&field_of(r#"{"type": "string", "logicalType": "uuid"}"#), &fixed(16, "uuid")]).is_err());
 }
 
 #[test]

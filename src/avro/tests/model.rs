@@ -22,6 +22,7 @@ pub(crate) enum Model {
     TimestampMicros,
     TimestampNanos,
     LocalTimestampMillis,
+    LocalTimestampMicros,
     /// A decimal on bytes: precision up to 18, scale up to 9.
     Decimal(u32),
     /// A decimal of scale 2 on eight bytes.
@@ -43,7 +44,7 @@ pub(crate) struct ModelField {
     pub(crate) number: u32,
     pub(crate) model: Model,
     /// Whether it has a default.
-    default: bool,
+    pub(crate) default: bool,
 }
 
 fn leaf() -> impl Strategy<Value = Model> {
@@ -52,6 +53,7 @@ fn leaf() -> impl Strategy<Value = Model> {
         4 => prop::sample::select(vec![Null, Boolean, Int, Long, Float, Double, Bytes, String]),
         2 => prop::sample::select(vec![
             Date, TimeMillis, TimeMicros, TimestampMillis, TimestampMicros, TimestampNanos, LocalTimestampMillis,
+            LocalTimestampMicros,
             Decimal(0), Decimal(2), FixedDecimal(0), Uuid(0), Duration(0), Recursive(0),
         ]),
         1 => (0_usize..5).prop_map(|size| Fixed(0, size)),
@@ -140,7 +142,8 @@ fn kind(model: &Model) -> &'static str {
         | Model::TimestampMillis
         | Model::TimestampMicros
         | Model::TimestampNanos
-        | Model::LocalTimestampMillis => "long",
+        | Model::LocalTimestampMillis
+        | Model::LocalTimestampMicros => "long",
         Model::Float => "float",
         Model::Double => "double",
         Model::Bytes | Model::Decimal(_) => "bytes",
@@ -167,6 +170,7 @@ pub(crate) fn schema(model: &Model) -> String {
         Model::TimestampMicros => logical("long", "timestamp-micros"),
         Model::TimestampNanos => logical("long", "timestamp-nanos"),
         Model::LocalTimestampMillis => logical("long", "local-timestamp-millis"),
+        Model::LocalTimestampMicros => logical("long", "local-timestamp-micros"),
         Model::Decimal(scale) => {
             format!(r#"{{"type":"bytes","logicalType":"decimal","precision":18,"scale":{scale}}}"#)
         }

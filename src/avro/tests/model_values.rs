@@ -64,6 +64,7 @@ pub(crate) fn value(model: &Model, dice: &mut Dice, around: &mut Vec<Model>) -> 
         Model::TimestampMicros => Value::TimestampMicros(dice.long()),
         Model::TimestampNanos => Value::TimestampNanos(dice.long()),
         Model::LocalTimestampMillis => Value::LocalTimestampMillis(dice.long()),
+        Model::LocalTimestampMicros => Value::LocalTimestampMicros(dice.long()),
         // Of full length: apache-avro refuses to resolve a decimal of fewer bytes than its precision may need.
         Model::Decimal(_) | Model::FixedDecimal(_) => Value::Decimal(Decimal::from(dice.long().to_be_bytes())),
         Model::Uuid(_) => Value::Uuid(apache_avro::Uuid::from_slice(&dice.bytes(16)).unwrap()),
@@ -116,7 +117,8 @@ pub(crate) fn json_text(value: &Value, model: &Model, around: &mut Vec<Model>) -
             | Value::TimestampMillis(value)
             | Value::TimestampMicros(value)
             | Value::TimestampNanos(value)
-            | Value::LocalTimestampMillis(value),
+            | Value::LocalTimestampMillis(value)
+            | Value::LocalTimestampMicros(value),
             _,
         ) => value.to_string(),
         (Value::Float(value), _) => format!("{value:e}"),
@@ -177,7 +179,8 @@ pub(crate) fn tree(value: &Value, model: &Model, around: &mut Vec<Model>) -> Tre
             | Value::TimestampMillis(value)
             | Value::TimestampMicros(value)
             | Value::TimestampNanos(value)
-            | Value::LocalTimestampMillis(value),
+            | Value::LocalTimestampMillis(value)
+            | Value::LocalTimestampMicros(value),
             _,
         ) => Tree::Long(*value),
         (Value::Float(value), _) => Tree::Float(*value),

@@ -2,6 +2,7 @@
 
 use super::{
     model::{Model, evolved, model, schema},
+    model_times::{finer, in_finer_units},
     model_values::{Dice, sorted, tree, value},
     *,
 };
@@ -72,6 +73,28 @@ proptest! {
         }
     }
 
+    /// apache-avro does not convert units, so that it reads in the writer's, and the model multiplies.
+    #[test]
+    fn finer_units_are_read_as_apache_avro_reads_and_the_model_multiplies(model in model(), seed: u64) {
+        let mut dice = Dice(seed);
+        let (body, _) = written(&model, &mut dice);
+        let reader = evolved(&model, &mut dice, &mut 0);
+        let in_finer = finer(&reader, &mut dice);
+        let [writer_text, reader_text] = [&model, &reader].map(schema);
+        let schemas = versions(&[&writer_text, &schema(&in_finer)]);
+        prop_assert_eq!(schemas.is_ok(), versions(&[&writer_text, &reader_text]).is_ok());
+        let Ok(schemas) = schemas else { return Ok(()) };
+        let decoder = schemas.compile(options(&[WireFormat::Datum])).unwrap();
+        let [writer_schema, reader_schema] = [&writer_text, &reader_text].map(|text| apache_avro::Schema::parse_str(text).unwrap());
+        let their_reader = GenericDatumReader::builder(&writer_schema).reader_schema(&reader_schema).build().unwrap();
+        let Ok(theirs) = their_reader.read_value(&mut &body[..]) else { return Ok(()) };
+        match (read_sorted(&decoder, &body, "s/1"), in_finer_units(&theirs, &reader, &in_finer, &mut Vec::new())) {
+            (Ok(ours), Some(value)) => prop_assert_eq!(ours, tree(&value, &in_finer, &mut Vec::new())),
+            (Err(ours), None) => prop_assert_eq!(ours.reason(), Reason::NumberOutOfRange, "{}", ours),
+            (ours, theirs) => prop_assert!(false, "ours: {:?}, theirs: {:?}", ours, theirs),
+        }
+    }
+
     #[test]
     fn a_container_of_apache_avros_is_read_record_by_record(model in model(), seed: u64, count in 0_usize..5) {
         let mut dice = Dice(seed);
@@ -96,7 +119,7 @@ proptest! {
         let mut dice = Dice(seed);
         let body = damaged(written(&model, &mut dice).0, &mut dice);
         let text = schema(&model);
-        let reader = evolved(&model, &mut dice, &mut 0);
+        let reader = finer(&evolved(&model, &mut dice, &mut 0), &mut dice);
         if let Ok(evolving) = versions(&[&text, &schema(&reader)]) {
             let evolving = evolving.compile(options(&[WireFormat::Datum])).unwrap();
             let _may_be_rejected = read(&evolving, &datum(&body, "s/1"));

@@ -2,7 +2,7 @@
 
 use super::{tree::record, *};
 use crate::avro::SchemaVersion;
-use crate::record::{FieldKind, Unit};
+use crate::record::{FieldKind, Quantity, Unit};
 
 fn errors(files: &[(&str, &str)]) -> Vec<String> {
     parse(files).unwrap_err().split("; ").map(str::to_owned).collect()
@@ -115,7 +115,9 @@ fn a_subject_tells_what_its_fields_hold() {
     };
     let logical =
         |ty: &str, logical: &str| format!(r#"{{"type": "{ty}", "logicalType": "{logical}", "precision": 4}}"#);
-    let number = FieldKind::Number;
+    let number = || FieldKind::Number(Quantity::Plain);
+    let time_of_day = FieldKind::Number(Quantity::TimeOfDay);
+    let timestamp = |unit| FieldKind::Number(Quantity::Timestamp(unit));
     let kinds = [
         ("\"string\"".to_owned(), FieldKind::Text),
         (r#"["null", "string"]"#.to_owned(), FieldKind::Text),
@@ -127,23 +129,23 @@ fn a_subject_tells_what_its_fields_hold() {
         (fixed("V", 15, "uuid"), FieldKind::Binary),
         ("\"bytes\"".to_owned(), FieldKind::Binary),
         (fixed("F", 12, "duration"), FieldKind::Binary),
-        (logical("bytes", "decimal"), number(Unit::Plain)),
-        (fixed("D", 4, "decimal"), number(Unit::Plain)),
+        (logical("bytes", "decimal"), number()),
+        (fixed("D", 4, "decimal"), number()),
         (fixed("N", 1, "decimal"), FieldKind::Binary),
-        ("\"int\"".to_owned(), number(Unit::Plain)),
-        ("\"float\"".to_owned(), number(Unit::Plain)),
-        ("\"double\"".to_owned(), number(Unit::Plain)),
-        ("\"long\"".to_owned(), number(Unit::Plain)),
-        (logical("int", "time-millis"), number(Unit::Plain)),
-        (logical("long", "time-micros"), number(Unit::Plain)),
-        (logical("long", "timestamp-millis"), number(Unit::Milliseconds)),
-        (logical("long", "timestamp-micros"), number(Unit::Microseconds)),
-        (logical("long", "timestamp-nanos"), number(Unit::Nanoseconds)),
-        (logical("long", "local-timestamp-millis"), number(Unit::Milliseconds)),
-        (logical("long", "local-timestamp-micros"), number(Unit::Microseconds)),
-        (logical("long", "local-timestamp-nanos"), number(Unit::Nanoseconds)),
+        ("\"int\"".to_owned(), number()),
+        ("\"float\"".to_owned(), number()),
+        ("\"double\"".to_owned(), number()),
+        ("\"long\"".to_owned(), number()),
+        (logical("int", "time-millis"), time_of_day),
+        (logical("long", "time-micros"), time_of_day),
+        (logical("long", "timestamp-millis"), timestamp(Unit::Milliseconds)),
+        (logical("long", "timestamp-micros"), timestamp(Unit::Microseconds)),
+        (logical("long", "timestamp-nanos"), timestamp(Unit::Nanoseconds)),
+        (logical("long", "local-timestamp-millis"), timestamp(Unit::Milliseconds)),
+        (logical("long", "local-timestamp-micros"), timestamp(Unit::Microseconds)),
+        (logical("long", "local-timestamp-nanos"), timestamp(Unit::Nanoseconds)),
         (logical("string", "date"), FieldKind::Text),
-        (logical("long", "date"), number(Unit::Plain)),
+        (logical("long", "date"), number()),
         ("\"boolean\"".to_owned(), FieldKind::Other),
         ("\"null\"".to_owned(), FieldKind::Other),
         (r#"["null", "string", "int"]"#.to_owned(), FieldKind::Other),

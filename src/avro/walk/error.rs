@@ -25,6 +25,8 @@ pub(crate) enum DatumError {
     DuplicateKey,
     UnknownSymbol,
     UnknownBranch,
+    /// A time that has more than 64 bits in the reader's unit.
+    Unit,
     Depth(usize),
     Values(usize),
     /// Defaults make the message larger than this.
@@ -47,6 +49,7 @@ impl DatumError {
             | Self::Block
             | Self::DuplicateKey => Reason::MalformedDatum,
             Self::UnknownSymbol | Self::UnknownBranch => Reason::Unresolvable,
+            Self::Unit => Reason::NumberOutOfRange,
             Self::Depth(_) | Self::Values(_) | Self::Expansion(_) => Reason::LimitExceeded,
             Self::Item(error) => match error {
                 ItemError::Number(_) => Reason::NumberOutOfRange,
@@ -86,6 +89,7 @@ impl fmt::Display for DatumError {
             Self::DuplicateKey => f.write_str("a map has a key twice"),
             Self::UnknownSymbol => f.write_str("the reader schema does not know the enum's symbol"),
             Self::UnknownBranch => f.write_str("the reader schema has no place for the union's branch"),
+            Self::Unit => f.write_str("the time does not fit 64 bits in the reader schema's unit, which is finer"),
             Self::Depth(limit) => write!(f, "nested deeper than {limit} levels"),
             Self::Values(limit) => write!(f, "more than {limit} values"),
             Self::Expansion(limit) => {

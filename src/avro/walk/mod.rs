@@ -133,6 +133,12 @@ impl<'a, V: RecordVisitor> Walk<'a, '_, V> {
             Node::Boolean => self.visitor.boolean(self.reader.boolean()?)?,
             Node::Int => self.visitor.long(self.reader.int()?.into())?,
             Node::Long => self.visitor.long(self.reader.long()?)?,
+            // no factor of a unit has more than 20 bits
+            Node::IntTimes(factor) => self.visitor.long(i64::from(self.reader.int()?) * i64::from(factor))?,
+            Node::LongTimes(factor) => {
+                let value = self.reader.long()?.checked_mul(factor.into());
+                self.visitor.long(value.ok_or_else(|| datum_error(DatumError::Unit))?)?;
+            }
             Node::Date => self.visitor.date(self.reader.int()?)?,
             Node::Float => self.visitor.float(self.reader.float()?)?,
             Node::Double => self.visitor.double(f64::from_le_bytes(self.reader.array()?))?,

@@ -515,7 +515,7 @@ fn push_order(out: &mut Vec<u8>, order: u128) {
 mod tests {
     use super::super::MAX_NAME_BYTES;
     use super::*;
-    use crate::record::{RecordVisitor, Unit};
+    use crate::record::{Quantity, RecordVisitor, Unit};
     use serde_json::{Value, json};
 
     /// A record of `id` (text), `at` (milliseconds), `n` (plain number), `note` (text), `tags` (other).
@@ -526,8 +526,8 @@ mod tests {
             use crate::record::FieldKind::{Binary, Number, Other, Text};
             match path {
                 "id" | "note" => Ok(Text),
-                "at" => Ok(Number(Unit::Milliseconds)),
-                "n" => Ok(Number(Unit::Plain)),
+                "at" => Ok(Number(Quantity::Timestamp(Unit::Milliseconds))),
+                "n" => Ok(Number(Quantity::Plain)),
                 "raw" => Ok(Binary),
                 "tags" => Ok(Other),
                 _ => Err("no such field".into()),

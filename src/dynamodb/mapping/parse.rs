@@ -5,7 +5,7 @@ use super::{
     MessageOrder, Nulls, PARTITION_KEY, PROCESSED_AT, SORT_KEY, TTL, Template, Ttl, TtlSource, VERSION, Version, Write,
     table_name_problem,
 };
-use crate::record::{FieldKind, Name, TrackedField, Unit};
+use crate::record::{FieldKind, Name, Quantity, TrackedField};
 use serde::Deserialize;
 use std::fmt;
 
@@ -238,14 +238,14 @@ impl<F: Fields> Parser<'_, F> {
         let in_place = self.take(&attribute, is_field);
         let source = match (field, days) {
             (Some(field), None) => {
-                let number = |kind| matches!(kind, FieldKind::Number(_));
-                let kind = self.kind("ttl", &field, number, "a number: epoch seconds or a timestamp")?;
+                let instant = |kind| matches!(kind, FieldKind::Number(Quantity::Plain | Quantity::Timestamp(_)));
+                let kind = self.kind("ttl", &field, instant, "a number: epoch seconds or a timestamp")?;
                 self.tracked.push((TTL, field));
-                let unit = match kind {
-                    FieldKind::Number(unit) => unit,
-                    _ => Unit::Plain,
+                let per_second = match kind {
+                    FieldKind::Number(Quantity::Timestamp(unit)) => unit.per_second(),
+                    _ => 1,
                 };
-                TtlSource::Field { per_second: unit.per_second().into() }
+                TtlSource::Field { per_second: per_second.into() }
             }
             (None, Some(days)) => TtlSource::Days(days),
             _ => {

@@ -1,7 +1,7 @@
 //! Mappings: what is taken, and everything that is said of what is not.
 
 use super::*;
-use crate::record::Unit;
+use crate::record::{Quantity, Unit};
 use serde_json::json;
 
 struct Order;
@@ -10,8 +10,8 @@ impl Fields for Order {
     fn kind(&self, path: &str) -> Result<FieldKind, String> {
         match path {
             "order_id" | "customer.id" => Ok(FieldKind::Text),
-            "at" => Ok(FieldKind::Number(Unit::Milliseconds)),
-            "seconds" => Ok(FieldKind::Number(Unit::Plain)),
+            "at" => Ok(FieldKind::Number(Quantity::Timestamp(Unit::Milliseconds))),
+            "seconds" => Ok(FieldKind::Number(Quantity::Plain)),
             "items" => Ok(FieldKind::Other),
             _ => Err(format!("there is no field {path}")),
         }
