@@ -110,7 +110,9 @@ impl CanonicalWriter<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::name::is_full_name;
     use super::*;
+    use proptest::prelude::*;
 
     fn canonical(text: &str) -> String {
         Schema::parse(text).unwrap().canonical_form()
@@ -181,6 +183,35 @@ mod tests {
         for (text, form, fingerprint) in cases {
             assert_eq!(canonical(text), form);
             assert_eq!(fingerprint_of(form.as_bytes()).cast_signed(), fingerprint, "{form}");
+        }
+    }
+
+    /// The implementation in Java writes it in the same way.
+    #[test]
+    fn a_namespace_stands_in_the_canonical_form_as_it_is() {
+        let form = r#"{"name":"fleet-db-7.my $1.E","type":"record","fields":[{"name":"f","type":["null","fleet-db-7.my $1.E"]}]}"#;
+        for text in [
+            r#"{"type": "record", "name": "E", "namespace": "fleet-db-7.my $1", "fields": [{"name": "f", "type": ["null", "E"]}]}"#,
+            r#"{"type": "record", "name": "fleet-db-7.my $1.E", "fields": [{"name": "f", "type": ["null", "fleet-db-7.my $1.E"]}]}"#,
+            r#"{"type": "record", "name": "E", "namespace": "fleet\u002ddb-7.my $1", "fields": [{"name": "f", "type": ["null", "E"]}]}"#,
+        ] {
+            assert_eq!(canonical(text), form);
+            assert_eq!(canonical(form), form, "it is a schema itself");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_full_name_leaves_the_canonical_form_the_json_of_the_same_schema(namespace in any::<String>()) {
+            let full = format!("{namespace}.E");
+            let schema = serde_json::json!({"type": "fixed", "name": "E", "namespace": namespace, "size": 1}).to_string();
+            let parsed = Schema::parse(&schema);
+            prop_assert_eq!(parsed.is_ok(), namespace.is_empty() || is_full_name(&full));
+            if let Ok(parsed) = parsed {
+                let form = parsed.canonical_form();
+                prop_assert!(serde_json::from_str::<serde_json::Value>(&form).is_ok());
+                prop_assert_eq!(canonical(&form), form);
+            }
         }
     }
 

@@ -19,10 +19,20 @@ pub(super) fn full(name: &str, namespace: &str) -> Box<str> {
     if namespace.is_empty() || name.contains('.') { name.into() } else { format!("{namespace}.{name}").into() }
 }
 
-/// Whether `full` is a dot-separated sequence of names whose last may be given to a type. Java takes a namespace that begins
-/// with a dot, too.
+/// Whether `full` may be the full name of a type.
+///
+/// Only its last part must be a name. The namespace is what the implementation in Java takes for one: Kafka Connect, Debezium
+/// and reflection write hyphens, dollar signs and leading digits there, after servers, databases and classes.
 pub(super) fn is_full_name(full: &str) -> bool {
-    full.strip_prefix('.').unwrap_or(full).split('.').all(is_name) && !PRIMITIVES.contains(&unqualified(full))
+    let name = unqualified(full);
+    is_name(name) && !PRIMITIVES.contains(&name) && namespace(full).chars().all(is_safe)
+}
+
+/// Whether a character stands for itself between the quotes of a JSON string, as the canonical form has it, and in a line of
+/// text.
+fn is_safe(character: char) -> bool {
+    let is_blank = character.is_whitespace() && character != ' ';
+    !(character.is_control() || is_blank || character == '"' || character == '\\')
 }
 
 /// The part of a full name behind its namespace.
@@ -57,8 +67,44 @@ mod tests {
         for bad in ["", "1a", "٣a", "a-b", "a.b", "a b", "a\"", "\n", "a\u{2028}", "€"] {
             assert!(!is_name(bad), "{bad}");
         }
-        assert!(is_full_name("org.foo.X") && is_full_name("record") && is_full_name(".a.X"));
-        for bad in ["", ".", "..X", "a..X", "a.1.X", "a.X.", "string", "org.foo.string"] {
+    }
+
+    #[test]
+    fn only_the_last_part_of_a_full_name_must_be_a_name() {
+        for good in [
+            "org.foo.X",
+            "record",
+            ".a.X",
+            "fleet-db-7.trips.Envelope",
+            "com.acme.Depot$.Inner",
+            "v1.2024.trips",
+            "a.1.X",
+            "a..X",
+            "..X",
+            "server.db.my table.Value",
+            "größe-1.X",
+            "string.X",
+        ] {
+            assert!(is_full_name(good), "{good}");
+        }
+        for bad in [
+            "",
+            ".",
+            "a.X.",
+            "string",
+            "org.foo.string",
+            "a.1",
+            "a.b-c",
+            "com.acme.Depot$",
+            "a\".X",
+            "a\\.X",
+            "a\n.X",
+            "a\0.X",
+            "a\u{7f}.X",
+            "a\u{2028}.X",
+            "a\u{a0}.X",
+            "a\t.X",
+        ] {
             assert!(!is_full_name(bad), "{bad}");
         }
     }

@@ -199,13 +199,34 @@ fn an_invalid_schema_is_rejected_with_the_place() {
             named("record", r#", "fields": [{"type": "int"}]"#),
             "f[0]: attribute \"name\" is missing or of the wrong kind",
         ),
-        (named("record", r#", "fields": [], "namespace": "a-b""#), "f: \"a-b.N\" is not a legal name"),
+        (named("record", r#", "fields": [], "namespace": "a\tb""#), "f: \"a\tb.N\" is not a legal name"),
         (record_of(r#"{"name": "f", "type": "int"}, {"name": "f", "type": "int"}"#), "\"f\" occurs twice"),
         (record_of(r#"{"name": "1", "type": "int"}"#), "1: \"1\" is not a legal name"),
         (field_of(r#"{"type": "fixed", "name": "R", "size": 1}"#), "f: \"R\" occurs twice"),
         (field_of(r#"{"type": "fixed", "name": "string", "size": 1}"#), "f: \"string\" is not a legal name"),
     ] {
         assert_eq!(errors(&[("s/1", &schema)]), [format!("s/1.avsc: {error}")], "{schema}");
+    }
+}
+
+/// As Kafka Connect, Debezium and reflection write namespaces.
+#[test]
+fn types_in_any_namespace_are_found_by_their_short_and_their_full_names() {
+    for namespace in ["fleet-db-7.trips", "com.acme.Depot$", "v1.2024.trips", "server.db.my table", "a..b"] {
+        let schema = format!(
+            r#"{{"type": "record", "name": "R", "namespace": "{namespace}", "fields": [
+                {{"name": "a", "type": ["null", {{"type": "record", "name": "P", "fields": [{{"name": "x", "type": "int"}}]}}]}},
+                {{"name": "b", "type": "P"}}, {{"name": "c", "type": ["null", "{namespace}.P"]}}]}}"#
+        );
+        let decoder = decoder(&[("s/1", &schema)], &[WireFormat::SingleObject, WireFormat::Container]);
+        let fingerprint = decoder.subjects().next().unwrap().newest().fingerprint();
+        let body =
+            write(&schema, &format!(r#"{{"a": {{"{namespace}.P": {{"x": 1}}}}, "b": {{"x": 2}}, "c": {{"x": 3}}}}"#));
+        let x = |value| record([("x", Tree::Long(value))]);
+        let expected = record([("a", x(1)), ("b", x(2)), ("c", x(3))]);
+        let framed = [&[0xC3, 1][..], &fingerprint.to_le_bytes(), &body].concat();
+        assert_eq!(read(&decoder, &binary(&framed)), Ok(expected.clone()), "{namespace}");
+        assert_eq!(read(&decoder, &binary(&container(&schema, "null", &[(1, &body)]))), Ok(expected), "{namespace}");
     }
 }
 
