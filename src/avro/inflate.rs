@@ -58,25 +58,42 @@ const XZ_MAX_MEMORY: u64 = 66 << 20;
 /// However small a payload is, it may inflate to this many bytes: a field of zeros or of blanks has any ratio.
 const RATIO_ALLOWANCE: usize = 4 << 20;
 
-/// The bytes that `payload` inflates to, which stand in `buffer`: at most `left`, which is what the message has left.
+/// Number of bytes that each frame behind the first counts for, because a decompressor is made for it. Some sixty thousand
+/// empty frames fit a message, and would take seconds.
+const FRAME_COST: usize = 16 << 10;
+
+/// What a payload inflates to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Inflated<'b> {
+    pub(crate) data: &'b [u8],
+    /// The bytes that it takes of what the message has left.
+    pub(crate) cost: usize,
+}
+
+/// Inflates `payload` into `buffer`, at a cost of at most `left`, which is what the message has left.
 pub(crate) fn inflate<'b>(
     compression: Compression,
     payload: &[u8],
     left: usize,
     limits: &Limits,
     buffer: &'b mut Vec<u8>,
-) -> Result<&'b [u8], InflateError> {
+) -> Result<Inflated<'b>, InflateError> {
     let by_ratio = payload.len().saturating_mul(limits.max_inflation_ratio).max(RATIO_ALLOWANCE);
     let most = left.min(by_ratio);
+    let mut cost_of_frames = 0;
     let len = match compression {
         Compression::Deflate => raw_deflate(payload, most, buffer),
-        Compression::Zlib => whole(payload, deflate(Decompress::new(true), payload, most, buffer)),
+        Compression::Zlib => {
+            let Ended { read, written } = deflate(Decompress::new(true), payload, most, buffer)?;
+            if read == payload.len() { Ok(written) } else { Err(InflateError::Trailing) }
+        }
         Compression::Snappy => snappy(payload, most, buffer),
-        Compression::Zstandard => whole(payload, zstandard(payload, most, buffer)),
-        Compression::Bzip2 => whole(payload, bzip2(payload, most, buffer)),
-        Compression::Xz => whole(payload, xz(payload, most, buffer)),
+        Compression::Zstandard => frames(payload, most, buffer, &mut cost_of_frames, (is_zstandard, zstandard)),
+        Compression::Bzip2 => frames(payload, most, buffer, &mut cost_of_frames, (is_bzip2, bzip2)),
+        Compression::Xz => frames(payload, most, buffer, &mut cost_of_frames, (is_xz, xz)),
     }?;
-    buffer.get(..len).ok_or(InflateError::Corrupt)
+    let data = buffer.get(..len).ok_or(InflateError::Corrupt)?;
+    Ok(Inflated { data, cost: len + cost_of_frames })
 }
 
 /// How far one step of a decompressor came.
@@ -86,18 +103,51 @@ struct InflateProgress {
     ended: bool,
 }
 
-/// How far a decompressor came when it ended.
+/// How far a decompressor came in the payload and in the buffer when it ended.
+#[derive(Debug, Clone, Copy, Default)]
 struct Ended {
     read: usize,
     written: usize,
 }
 
-/// What was inflated, if it is the whole payload.
-fn whole(payload: &[u8], ended: Result<Ended, InflateError>) -> Result<usize, InflateError> {
-    match ended? {
-        Ended { read, written } if read == payload.len() => Ok(written),
-        Ended { .. } => Err(InflateError::Trailing),
+/// Inflates one frame behind those that ended at `from`, into what is left of `most` bytes.
+type InflateFrame = fn(payload: &[u8], from: Ended, most: usize, buffer: &mut Vec<u8>) -> Result<Ended, InflateError>;
+
+/// The number of bytes that all frames of `payload` inflate to, at least one. Whatever follows a frame and is not the start of
+/// another is an error. The frames behind the first add to `cost`.
+fn frames(
+    payload: &[u8],
+    most: usize,
+    buffer: &mut Vec<u8>,
+    cost: &mut usize,
+    (is_frame, inflate): (fn(&[u8]) -> bool, InflateFrame),
+) -> Result<usize, InflateError> {
+    let mut ended = inflate(payload, Ended::default(), most, buffer)?;
+    while let Some(rest) = payload.get(ended.read..).filter(|rest| !rest.is_empty()) {
+        if !is_frame(rest) {
+            return Err(InflateError::Trailing);
+        }
+        *cost += FRAME_COST;
+        let left = most.checked_sub(*cost).ok_or(InflateError::TooLarge(most))?;
+        ended = inflate(payload, ended, left, buffer).map_err(|error| match error {
+            InflateError::TooLarge(_) => InflateError::TooLarge(most),
+            error => error,
+        })?;
     }
+    Ok(ended.written)
+}
+
+/// Whether `rest` begins with a frame of RFC 8878, which may be one to skip.
+fn is_zstandard(rest: &[u8]) -> bool {
+    matches!(rest, [0x28, 0xB5, 0x2F, 0xFD, ..] | [0x50..=0x5F, 0x2A, 0x4D, 0x18, ..])
+}
+
+fn is_bzip2(rest: &[u8]) -> bool {
+    rest.starts_with(b"BZh")
+}
+
+fn is_xz(rest: &[u8]) -> bool {
+    rest.starts_with(b"\xFD7zXZ\0")
 }
 
 /// Inflates a deflate block. fastavro and the Python implementation take zlib's output and cut two bytes off its front but
@@ -113,14 +163,15 @@ fn raw_deflate(payload: &[u8], most: usize, buffer: &mut Vec<u8>) -> Result<usiz
     }
 }
 
-/// Runs a decompressor until it ends.
+/// Runs a decompressor from `from` until it ends.
 fn run(
     payload: &[u8],
+    from: Ended,
     most: usize,
     buffer: &mut Vec<u8>,
     mut step: impl FnMut(&[u8], &mut [u8]) -> Result<InflateProgress, InflateError>,
 ) -> Result<Ended, InflateError> {
-    let (mut read, mut written) = (0, 0);
+    let Ended { mut read, mut written } = from;
     loop {
         if written > most {
             return Err(InflateError::TooLarge(most));
@@ -147,7 +198,7 @@ fn run(
 }
 
 fn deflate(mut inflater: Decompress, payload: &[u8], most: usize, buffer: &mut Vec<u8>) -> Result<Ended, InflateError> {
-    run(payload, most, buffer, |input, output| {
+    run(payload, Ended::default(), most, buffer, |input, output| {
         let before = (inflater.total_in(), inflater.total_out());
         let status = inflater.decompress(input, output, FlushDecompress::None).map_err(|_| InflateError::Corrupt)?;
         Ok(InflateProgress {
@@ -158,9 +209,9 @@ fn deflate(mut inflater: Decompress, payload: &[u8], most: usize, buffer: &mut V
     })
 }
 
-fn bzip2(payload: &[u8], most: usize, buffer: &mut Vec<u8>) -> Result<Ended, InflateError> {
+fn bzip2(payload: &[u8], from: Ended, most: usize, buffer: &mut Vec<u8>) -> Result<Ended, InflateError> {
     let mut inflater = bzip2::Decompress::new(false);
-    run(payload, most, buffer, |input, output| {
+    run(payload, from, most, buffer, |input, output| {
         let before = (inflater.total_in(), inflater.total_out());
         let status = inflater.decompress(input, output).map_err(|_| InflateError::Corrupt)?;
         Ok(InflateProgress {
@@ -171,10 +222,10 @@ fn bzip2(payload: &[u8], most: usize, buffer: &mut Vec<u8>) -> Result<Ended, Inf
     })
 }
 
-fn xz(payload: &[u8], most: usize, buffer: &mut Vec<u8>) -> Result<Ended, InflateError> {
+fn xz(payload: &[u8], from: Ended, most: usize, buffer: &mut Vec<u8>) -> Result<Ended, InflateError> {
     let stream = liblzma::stream::Stream::new_stream_decoder(XZ_MAX_MEMORY, 0);
     let mut inflater = stream.map_err(|_| InflateError::Corrupt)?;
-    run(payload, most, buffer, |input, output| {
+    run(payload, from, most, buffer, |input, output| {
         let before = (inflater.total_in(), inflater.total_out());
         let status = inflater.process(input, output, liblzma::stream::Action::Run).map_err(|error| match error {
             liblzma::stream::Error::MemLimit => InflateError::TooLarge(most),
@@ -188,10 +239,10 @@ fn xz(payload: &[u8], most: usize, buffer: &mut Vec<u8>) -> Result<Ended, Inflat
     })
 }
 
-fn zstandard(payload: &[u8], most: usize, buffer: &mut Vec<u8>) -> Result<Ended, InflateError> {
+fn zstandard(payload: &[u8], from: Ended, most: usize, buffer: &mut Vec<u8>) -> Result<Ended, InflateError> {
     let mut inflater = raw::Decoder::new().map_err(|_| InflateError::Corrupt)?;
     inflater.set_parameter(DParameter::WindowLogMax(ZSTD_MAX_WINDOW_LOG)).map_err(|_| InflateError::Corrupt)?;
-    run(payload, most, buffer, |input, output| {
+    run(payload, from, most, buffer, |input, output| {
         let status = inflater.run_on_buffers(input, output).map_err(|_| InflateError::Corrupt)?;
         Ok(InflateProgress { read: status.bytes_read, written: status.bytes_written, ended: status.remaining == 0 })
     })
@@ -261,7 +312,8 @@ pub(super) mod tests {
     }
 
     fn read(compression: Compression, payload: &[u8], limits: &Limits) -> Result<Vec<u8>, InflateError> {
-        inflate(compression, payload, limits.max_inflated_bytes, limits, &mut Vec::new()).map(<[u8]>::to_vec)
+        inflate(compression, payload, limits.max_inflated_bytes, limits, &mut Vec::new())
+            .map(|inflated| inflated.data.to_vec())
     }
 
     fn sample() -> Vec<u8> {
@@ -275,7 +327,7 @@ pub(super) mod tests {
             for compression in ALL {
                 let payload = compress(compression, &data);
                 let inflated = inflate(compression, &payload, usize::MAX, &Limits::default(), &mut buffer);
-                assert!(inflated == Ok(&data[..]), "{compression:?}");
+                assert!(inflated == Ok(Inflated { data: &data[..], cost: data.len() }), "{compression:?}");
             }
         }
     }
@@ -296,6 +348,64 @@ pub(super) mod tests {
         let zlib = compress(Compression::Zlib, &sample());
         assert_eq!(read(Compression::Zlib, &zlib[..zlib.len() - 1], &limits), Err(InflateError::Truncated));
         assert_eq!(read(Compression::Zlib, &[&zlib[..], &[0]].concat(), &limits), Err(InflateError::Trailing));
+    }
+
+    /// The compressions whose formats allow frames, or streams, one after the other.
+    const OF_FRAMES: [Compression; 3] = [Compression::Zstandard, Compression::Bzip2, Compression::Xz];
+
+    #[test]
+    fn frames_one_after_the_other_are_inflated_one_after_the_other() {
+        let limits = Limits::default();
+        let parts = [sample(), Vec::new(), vec![7], sample()];
+        for compression in OF_FRAMES {
+            let frames = parts.each_ref().map(|part| compress(compression, part));
+            assert_eq!(read(compression, &frames.concat(), &limits), Ok(parts.concat()), "{compression:?}");
+            let two = frames[..2].concat();
+            for garbage in [&[0][..], &[0; 4], b"BZ", &[0x28, 0xB5], &[0xFD, b'7'], b"garbage", &frames[3][1..]] {
+                let payload = [&two[..], garbage].concat();
+                assert_eq!(read(compression, &payload, &limits), Err(InflateError::Trailing), "{compression:?}");
+            }
+            let cut = [&two[..], &frames[3][..frames[3].len() - 1]].concat();
+            assert_eq!(read(compression, &cut, &limits), Err(InflateError::Truncated), "{compression:?}");
+        }
+        // a frame to skip has no data
+        let skipped =
+            [&[0x5A, 0x2A, 0x4D, 0x18, 3, 0, 0, 0, 1, 2, 3][..], &compress(Compression::Zstandard, &[7])].concat();
+        assert_eq!(read(Compression::Zstandard, &skipped, &limits), Ok(vec![7]));
+        assert_eq!(read(Compression::Zstandard, &[&skipped[11..], &skipped[..11]].concat(), &limits), Ok(vec![7]));
+    }
+
+    #[test]
+    fn all_frames_together_are_bounded_to_the_byte() {
+        let half = vec![0; RATIO_ALLOWANCE / 4];
+        for compression in OF_FRAMES {
+            let two = [compress(compression, &half), compress(compression, &half)].concat();
+            let within = |most| {
+                let limits = Limits { max_inflated_bytes: most, ..Limits::default() };
+                read(compression, &two, &limits).map(|data| data.len())
+            };
+            let cost = 2 * half.len() + FRAME_COST;
+            assert_eq!(within(cost), Ok(2 * half.len()), "{compression:?}");
+            for most in [cost - 1, half.len() + FRAME_COST, half.len() + 1, half.len()] {
+                assert_eq!(within(most), Err(InflateError::TooLarge(most)), "{compression:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn so_many_empty_frames_are_more_than_a_message_may_have() {
+        let limits = Limits { max_inflated_bytes: 10 * FRAME_COST, ..Limits::default() };
+        for compression in OF_FRAMES {
+            let empty = compress(compression, &[]);
+            let cost = |frames: usize| {
+                let payload = empty.repeat(frames);
+                let mut buffer = Vec::new();
+                let inflated = inflate(compression, &payload, limits.max_inflated_bytes, &limits, &mut buffer);
+                inflated.map(|inflated| inflated.cost)
+            };
+            assert_eq!(cost(11), Ok(10 * FRAME_COST), "{compression:?}");
+            assert_eq!(cost(12), Err(InflateError::TooLarge(10 * FRAME_COST)), "{compression:?}");
+        }
     }
 
     #[test]

@@ -121,10 +121,10 @@ impl Decoder {
             let mut data = match container.compression {
                 None => block.data,
                 Some(compression) => {
-                    let data = inflate(compression, block.data, budget.expansion(), &limits, buffer)
+                    let inflated = inflate(compression, block.data, budget.expansion(), &limits, buffer)
                         .map_err(|error| recognized(FORMAT, Problem::InflateBlock(error)))?;
-                    budget.expand(data.len()).map_err(|error| unread(FORMAT, first, WithPath::here(error)))?;
-                    data
+                    budget.expand(inflated.cost).map_err(|error| unread(FORMAT, first, WithPath::here(error)))?;
+                    inflated.data
                 }
             };
             if block.records == 0 && !data.is_empty() {

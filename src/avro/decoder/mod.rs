@@ -294,8 +294,11 @@ impl Decoder {
         let Scratch { keys, buffer, .. } = scratch;
         let datum = match compression {
             GlueCompression::None => payload,
-            GlueCompression::Zlib => inflate(Compression::Zlib, payload, limits.max_inflated_bytes, &limits, buffer)
-                .map_err(|error| recognized(FORMAT, Problem::Inflate(error)))?,
+            GlueCompression::Zlib => {
+                inflate(Compression::Zlib, payload, limits.max_inflated_bytes, &limits, buffer)
+                    .map_err(|error| recognized(FORMAT, Problem::Inflate(error)))?
+                    .data
+            }
         };
         self.read(FORMAT, writer, writer.plan(keys_only), datum, keys, visitor)
     }

@@ -59,6 +59,24 @@ fn records_of_all_blocks_are_resolved_to_the_reader_schema_whatever_the_codec() 
     assert_eq!((decoded.format, decoded.version, decoded.records), (WireFormat::Container, None, 2));
 }
 
+/// The specifications of zstandard, bzip2 and xz allow several frames in one file, and some writers make them in one block.
+#[test]
+fn a_block_of_two_frames_is_read() {
+    let envelope = own("Envelope", r#"{"name": "id", "type": "string"}, {"name": "n", "type": "int"}"#);
+    let decoder = decoder(&[("e/1", &envelope)], &[WireFormat::Container]);
+    let zstandard = "T2JqAQQWYXZyby5zY2hlbWHkAXsidHlwZSI6ICJyZWNvcmQiLCAibmFtZSI6ICJFbnZlbG9wZSIsICJmaWVsZHMiOiBbeyJuYW1lIjogImlkIiwgInR5cGUiOiAic3RyaW5nIn0sIHsibmFtZSI6ICJuIiwgInR5cGUiOiAiaW50In1dfRRhdnJvLmNvZGVjEnpzdGFuZGFyZABTU1NTU1NTU1NTU1NTU1NTBDQotS/9IAQhAAAEejAAKLUv/SAEIQAABHoxAlNTU1NTU1NTU1NTU1NTU1M=";
+    let bzip2 = "T2JqAQQWYXZyby5zY2hlbWHkAXsidHlwZSI6ICJyZWNvcmQiLCAibmFtZSI6ICJFbnZlbG9wZSIsICJmaWVsZHMiOiBbeyJuYW1lIjogImlkIiwgInR5cGUiOiAic3RyaW5nIn0sIHsibmFtZSI6ICJuIiwgInR5cGUiOiAiaW50In1dfRRhdnJvLmNvZGVjCmJ6aXAyAFNTU1NTU1NTU1NTU1NTU1MEsAFCWmg5MUFZJlNZKTyH0gAAAMiARABAAAAQIAAhmmgzTTC8XckU4UJApPIfSEJaaDkxQVkmU1nyp31gAAAAyIAUACAAABAgACGaaDNNMLxdyRThQkPKnfWAU1NTU1NTU1NTU1NTU1NTUw==";
+    for body in [zstandard, bzip2] {
+        let body = base64_simd::STANDARD.decode_to_vec(body).unwrap();
+        let read = read_all(&decoder, &binary(&body)).unwrap();
+        let ids = read.iter().map(|tree| match tree {
+            Tree::Record(fields) => fields[0].1.clone(),
+            other => other.clone(),
+        });
+        assert_eq!(ids.collect::<Vec<_>>(), ["z0".into(), "z1".into()]);
+    }
+}
+
 #[test]
 fn a_container_without_codec_or_with_blocks_of_metadata_is_read() {
     let schema = own_id();
