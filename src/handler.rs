@@ -137,7 +137,8 @@ impl Handler {
 
         let mut progress = Progress::new(event.messages.len(), self.transcoder.mappings().len());
         let mut blocked = BlockedGroups::default();
-        let mut quarantine = self.quarantine.as_ref().map(Quarantine::of_event);
+        let trace_id = context.trace_id.as_deref();
+        let mut quarantine = self.quarantine.as_ref().map(|quarantine| quarantine.of_event(trace_id));
         let mut next = 0;
         while next < event.messages.len() && clock::now() < deadline {
             let before = clock::now();
@@ -251,7 +252,7 @@ impl Handler {
         time: WriteTime,
         progress: &mut Progress,
         blocked: &mut BlockedGroups<'e>,
-        mut quarantine: Option<&mut EventQuarantine<'_>>,
+        mut quarantine: Option<&mut EventQuarantine>,
     ) {
         let WriteTime { deadline, .. } = time;
         let writes_end = WriteTime { deadline: self.write_deadline(deadline), ..time };
@@ -292,7 +293,7 @@ impl Handler {
     /// Sends those of the messages that are rejected to the quarantine queue, if there is one, and says which it has taken.
     async fn quarantine(
         &self,
-        quarantine: Option<&mut EventQuarantine<'_>>,
+        quarantine: Option<&mut EventQuarantine>,
         event: &Event<'_>,
         progress: &Progress,
         positions: &[usize],

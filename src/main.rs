@@ -3,7 +3,7 @@
 use avro_ingest::clients::Clients;
 use avro_ingest::handler::Handler;
 use avro_ingest::memory::Memory;
-use avro_ingest::runtime;
+use avro_ingest::runtime::{self, RuntimeApi};
 use avro_ingest::settings::Settings;
 use avro_ingest::transport::{ConnectionPool, sdk_http_client};
 use aws_config::ecs::EcsCredentialsProvider;
@@ -66,8 +66,7 @@ fn number(name: &str) -> Option<usize> {
 
 /// The memory that invocations share.
 fn memory() -> Memory {
-    let concurrent_invocations = number("AWS_LAMBDA_MAX_CONCURRENCY").unwrap_or(1);
-    Memory::new(number("AWS_LAMBDA_FUNCTION_MEMORY_SIZE"), concurrent_invocations)
+    Memory::new(number("AWS_LAMBDA_FUNCTION_MEMORY_SIZE"), concurrent_invocations().get())
 }
 
 /// Processors this environment may keep busy. An ordinary one sees two but gets the share its memory buys; one of Lambda
@@ -83,20 +82,31 @@ fn processors() -> usize {
 async fn run() -> ExitCode {
     start_logging();
     std::panic::set_hook(Box::new(log_panic));
-    let result = match start().await {
-        Ok(handler) => runtime::run(handler).await,
-        Err(error) => {
-            runtime::report_init_error(setting("AWS_LAMBDA_RUNTIME_API").as_deref(), &error.to_string()).await;
-            Err(error)
+    match (runtime_api(), start().await) {
+        (Ok(api), Ok(handler)) => {
+            runtime::run(handler, api, concurrent_invocations()).await;
+            return ExitCode::SUCCESS;
         }
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
+        (api, Err(error)) => {
             tracing::error!(%error, "stopped");
-            ExitCode::FAILURE
+            if let Ok(api) = api {
+                runtime::report_init_error(api, error.as_ref()).await;
+            }
         }
+        (Err(error), Ok(_)) => tracing::error!(%error, "stopped"),
     }
+    ExitCode::FAILURE
+}
+
+fn runtime_api() -> Result<RuntimeApi, Box<dyn Error + Send + Sync>> {
+    let address = setting("AWS_LAMBDA_RUNTIME_API")
+        .ok_or("AWS_LAMBDA_RUNTIME_API is not set: Lambda or an emulator of it starts this program")?;
+    RuntimeApi::parse(&address)
+}
+
+/// Invocations that Lambda sends at a time: several to an environment of Managed Instances.
+fn concurrent_invocations() -> NonZero<usize> {
+    number("AWS_LAMBDA_MAX_CONCURRENCY").and_then(NonZero::new).unwrap_or(NonZero::<usize>::MIN)
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is where settings are read")]

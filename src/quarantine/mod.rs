@@ -27,6 +27,9 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(4);
 pub struct Quarantine {
     client: Client,
     queue_url: String,
+    /// The X-Ray header of the invocation. By it Lambda knows a queue that leads back to the function.
+    /// <https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html>
+    trace_id: Option<String>,
 }
 
 /// A rejected message on its way.
@@ -40,8 +43,8 @@ pub(crate) struct Rejected<'a> {
 }
 
 /// The quarantine of one event.
-pub(crate) struct EventQuarantine<'q> {
-    quarantine: &'q Quarantine,
+pub(crate) struct EventQuarantine {
+    quarantine: Quarantine,
     /// The ids of the messages that the queue has taken. A standard queue may deliver one twice in an event.
     taken: HashSet<String>,
     /// Whether the queue was reached by all calls so far. One that is silent costs the time of its calls once and not for each
@@ -72,12 +75,13 @@ struct BatchEnd {
 impl Quarantine {
     /// `client` sends to the queue at `queue_url`.
     pub fn new(client: Client, queue_url: String) -> Self {
-        Self { client, queue_url }
+        Self { client, queue_url, trace_id: None }
     }
 
-    /// Its work on one event.
-    pub(crate) fn of_event(&self) -> EventQuarantine<'_> {
-        EventQuarantine { quarantine: self, taken: HashSet::new(), is_reached: true }
+    /// Its work on one event, whose invocation has this X-Ray header.
+    pub(crate) fn of_event(&self, trace_id: Option<&str>) -> EventQuarantine {
+        let quarantine = Self { trace_id: trace_id.map(str::to_owned), ..self.clone() };
+        EventQuarantine { quarantine, taken: HashSet::new(), is_reached: true }
     }
 
     /// Sends a batch, and its messages one by one if the queue refuses it as a whole: one too large for the queue must not keep
@@ -120,7 +124,15 @@ impl Quarantine {
         }
         let until = deadline.min(now + CALL_TIMEOUT);
         let sent: HashSet<String> = batch.iter().map(|entry| entry.id.clone()).collect();
-        let call = self.client.send_message_batch().queue_url(&self.queue_url).set_entries(Some(batch)).send();
+        let trace_id = self.trace_id.clone();
+        let call = self.client.send_message_batch().queue_url(&self.queue_url).set_entries(Some(batch)).customize();
+        let call = call.mutate_request(move |request| {
+            if let Some(trace_id) = &trace_id {
+                // without it the call is as good
+                let _ = request.headers_mut().try_insert("x-amzn-trace-id", trace_id.clone());
+            }
+        });
+        let call = call.send();
         match timeout_at(until, call).await {
             Ok(Ok(output)) => {
                 output.failed().iter().for_each(|failed| refusals.add(error_text::of_code(failed.code()), 1));
@@ -142,7 +154,7 @@ impl Quarantine {
     }
 }
 
-impl EventQuarantine<'_> {
+impl EventQuarantine {
     /// Sends the messages, until the deadline, each id once, and returns the positions of those the queue has taken.
     pub(crate) async fn send(&mut self, rejected: &[Rejected<'_>], deadline: Instant) -> HashSet<usize> {
         let mut seen: HashSet<&str> = HashSet::new();
@@ -216,11 +228,13 @@ mod tests {
     use super::*;
     use crate::outcome::Reason;
     use crate::sqs::Event;
-    use crate::transport::{Silent, sdk_http_client};
+    use crate::transport::{HttpTransport, ResponseFuture, Silent, sdk_http_client};
     use aws_credential_types::Credentials;
     use aws_credential_types::provider::SharedCredentialsProvider;
     use aws_sdk_sqs::config::{BehaviorVersion, Region};
-    use std::sync::Arc;
+    use bytes::Bytes;
+    use http::Request;
+    use std::sync::{Arc, Mutex};
 
     fn entry_of(body: usize, detail: usize) -> SendMessageBatchRequestEntry {
         let detail = aws_sdk_sqs::types::MessageAttributeValue::builder()
@@ -260,12 +274,43 @@ mod tests {
         let rejection = Rejection::new(Reason::InvalidBase64, &"no base64");
         let rejected = Rejected { position: 0, message: &event.messages[0], rejection: &rejection, subject: None };
         for (time, is_reached) in [(CALL_TIMEOUT / 2, true), (CALL_TIMEOUT, true), (2 * CALL_TIMEOUT, false)] {
-            let mut of_event = quarantine.of_event();
+            let mut of_event = quarantine.of_event(None);
             let started = clock::now();
             let taken = of_event.send(std::slice::from_ref(&rejected), started + time).await;
             assert!(taken.is_empty());
             assert_eq!(of_event.is_reached, is_reached, "{time:?}");
             assert!(clock::now() <= started + time.min(CALL_TIMEOUT) + Duration::from_millis(1));
+        }
+    }
+
+    /// Keeps the X-Ray header of the last call, and answers none.
+    #[derive(Debug, Clone, Default)]
+    struct TraceOf(Arc<Mutex<Option<String>>>);
+
+    impl HttpTransport for TraceOf {
+        fn send(&self, request: Request<Bytes>) -> ResponseFuture {
+            let trace = request.headers().get("x-amzn-trace-id").map(|trace| trace.to_str().unwrap().to_owned());
+            *self.0.lock().unwrap() = trace;
+            Silent.send(request)
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_names_the_trace_of_its_invocation() {
+        let transport = TraceOf::default();
+        let config = aws_sdk_sqs::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .http_client(sdk_http_client(Arc::new(transport.clone())))
+            .region(Region::new("us-east-1"))
+            .credentials_provider(SharedCredentialsProvider::new(Credentials::for_tests()));
+        let quarantine = Quarantine::new(Client::from_conf(config.build()), "http://sqs.invalid/1/q".into());
+        let event = Event::parse(br#"{"Records": [{"messageId": "m", "body": "%"}]}"#).unwrap();
+        let rejection = Rejection::new(Reason::InvalidBase64, &"no base64");
+        let rejected = Rejected { position: 0, message: &event.messages[0], rejection: &rejection, subject: None };
+        for trace in [Some("Root=1-5759e988-bd862e3fe1be46a994272793;Lineage=1:a87bd80c:0"), None] {
+            let deadline = clock::now() + CALL_TIMEOUT / 2;
+            quarantine.of_event(trace).send(std::slice::from_ref(&rejected), deadline).await;
+            assert_eq!(transport.0.lock().unwrap().as_deref(), trace);
         }
     }
 

@@ -647,13 +647,50 @@ async fn cargo_lambda_watch_gives_a_url_as_its_address_and_a_duration_as_its_dea
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_runtime_api_that_makes_no_sense_ends_the_process_with_an_error() {
+async fn an_invocation_that_makes_no_sense_fails_alone() {
     let database = database().await;
-    let api = RuntimeApi::start("soon", 0).await;
-    let process = Process::start(&api.address().to_string(), &settings(&database).environment);
-    api.submit(&event("orders.json"));
-    let (success, output) = process.ended().await;
-    assert!(!success && output.contains("ERROR"), "{output}");
+    let mut api = RuntimeApi::start("soon", 0).await;
+    let _process = Process::start(&api.address().to_string(), &settings(&database).environment);
+    for _ in 0..2 {
+        api.submit(&event("orders.json"));
+        let (path, report) = api.post().await;
+        assert!(path.ends_with("/error"), "{path}");
+        assert_eq!(report, json!({"errorType": "InvalidInvocation", "errorMessage": "no proper deadline"}));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_the_runtime_api_says_instead_of_an_invocation_the_next_one_is_handled() {
+    let database = database().await;
+    let orders = event("orders.json");
+    let broken = [
+        "HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n",
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 4\r\n\r\nbusy",
+        "HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n",
+        // without the id of an invocation
+        "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}",
+        // broken off in the head, in the body, and before either
+        "HTTP/1.1 200",
+        "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf",
+        "",
+        "not HTTP at all\r\n\r\n",
+        "HTTP/1.1 204 No Content\r\n\r\n",
+    ];
+    for concurrency in [1, 3] {
+        let mut environment = settings(&database).environment;
+        environment.insert("AWS_LAMBDA_MAX_CONCURRENCY".into(), concurrency.to_string());
+        let mut api = RuntimeApi::start("9999999999999", 0).await;
+        let _process = Process::start(&api.address().to_string(), &environment);
+        for response in broken.into_iter().cycle().take(2 * broken.len()) {
+            api.break_next(response);
+        }
+        for _ in 0..2 * concurrency {
+            api.submit(&orders);
+        }
+        for _ in 0..2 * concurrency {
+            assert_eq!(api.post().await.1, json!({"batchItemFailures": []}), "{concurrency}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

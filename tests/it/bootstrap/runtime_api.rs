@@ -2,7 +2,7 @@
 //! before the process's.
 
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -23,6 +23,8 @@ pub struct RuntimeApi {
 struct Shared {
     deadline_ms: String,
     events: Mutex<Vec<String>>,
+    /// What the next requests for an invocation are answered with, before the connection is closed.
+    broken_nexts: Mutex<VecDeque<&'static str>>,
     waiting: Semaphore,
     /// Answers whose connection is closed before they are acknowledged.
     broken_answers: Mutex<usize>,
@@ -38,6 +40,7 @@ impl RuntimeApi {
         let shared = Arc::new(Shared {
             deadline_ms: deadline_ms.to_owned(),
             events: Mutex::default(),
+            broken_nexts: Mutex::default(),
             waiting: Semaphore::new(0),
             broken_answers: Mutex::new(broken_answers),
             posts: sender,
@@ -58,6 +61,12 @@ impl RuntimeApi {
 
     pub fn submit(&self, event: &Value) {
         self.shared.events.lock().unwrap().insert(0, event.to_string());
+        self.shared.waiting.add_permits(1);
+    }
+
+    /// Answers a request for an invocation with `response`, and closes the connection.
+    pub fn break_next(&self, response: &'static str) {
+        self.shared.broken_nexts.lock().unwrap().push_back(response);
         self.shared.waiting.add_permits(1);
     }
 
@@ -91,6 +100,11 @@ async fn serve(connection: TcpStream, shared: Arc<Shared>) -> Option<()> {
         connection.read_exact(&mut body).await.ok()?;
         let response = if path.ends_with("/runtime/invocation/next") {
             shared.waiting.acquire().await.unwrap().forget();
+            let broken = shared.broken_nexts.lock().unwrap().pop_front();
+            if let Some(response) = broken {
+                connection.get_mut().write_all(response.as_bytes()).await.ok()?;
+                return None;
+            }
             let event = shared.events.lock().unwrap().pop().unwrap();
             format!(
                 "HTTP/1.1 200 OK\r\nlambda-runtime-aws-request-id: {path}\r\nlambda-runtime-deadline-ms: {}\r\n\
