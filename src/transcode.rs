@@ -4,7 +4,7 @@ mod units;
 
 use crate::avro::{self, Decoded, Decoder, SchemaErrors, SchemaFile, Schemas, Scratch, Undecoded};
 use crate::dynamodb::item::{ItemEncoder, Operation};
-use crate::dynamodb::mapping::{Fields, Mapping, TableId};
+use crate::dynamodb::mapping::{Fields, Mapping, TableId, TableName, TableScope};
 use crate::outcome::Rejection;
 use crate::record::{FieldKind, SubjectId};
 use crate::settings::Settings;
@@ -16,6 +16,8 @@ use std::time::Duration;
 pub struct Transcoder {
     decoder: Decoder,
     mappings: Arc<[(TableId, Mapping)]>,
+    /// The table of the records whose schema names none, if a mapping writes to it.
+    default_table: Option<TableId>,
 }
 
 /// Everything that is wrong with a schema directory, one sentence each.
@@ -59,30 +61,12 @@ impl Transcoder {
     /// Compiles `files` for `settings`. Every problem of every schema and mapping is in the error.
     pub fn new(settings: &Settings, files: Vec<SchemaFile>) -> Result<Self, SchemaProblems> {
         let schemas = Schemas::parse(files).map_err(|errors| of_the_schemas(&errors))?;
-        let mut mappings: Vec<(TableId, Mapping)> = Vec::new();
         let (mut tracked, mut problems) = (Vec::new(), Vec::new());
-        let mut tables: Vec<String> = Vec::new();
+        let scope = TableScope { region: settings.region.as_deref(), account: settings.account_id.as_deref() };
+        let mut tables = Tables { scope, mappings: Vec::new() };
         for subject in schemas.subjects() {
             match Mapping::parse(subject.dynamodb(), &settings.table_name, subject) {
                 Ok(mapping) => {
-                    let known = tables.iter().position(|table| *table == mapping.table);
-                    let table = known.unwrap_or(tables.len());
-                    if known.is_none() {
-                        tables.push(mapping.table.clone());
-                    }
-                    if let Some(other) = mappings.iter().position(|(of, _)| *of == TableId::new(table))
-                        && let (Some((_, theirs)), Some(first)) = (mappings.get(other), schemas.subjects().nth(other))
-                        && !theirs.key_schema().eq(mapping.key_schema())
-                    {
-                        problems.push(format!(
-                            "subject {}: its key is {}, but that of subject {} in the same table {} is {}",
-                            subject.name(),
-                            key_text(&mapping),
-                            first.name(),
-                            mapping.table,
-                            key_text(theirs)
-                        ));
-                    }
                     problems.extend(
                         units::problems(subject, &mapping)
                             .map(|problem| format!("subject {}: {problem}", subject.name())),
@@ -90,11 +74,13 @@ impl Transcoder {
                     tracked.extend(
                         mapping.tracked_fields().iter().map(|(field, path)| (subject.id(), *field, path.clone())),
                     );
-                    mappings.push((TableId::new(table), mapping));
+                    problems.extend(tables.add(subject.name(), mapping));
                 }
                 Err(error) => problems.push(format!("subject {}: {error}", subject.name())),
             }
         }
+        let default_table = TableName::parse(&settings.table_name).ok().and_then(|table| tables.id_of(&table));
+        let mappings = tables.mappings.into_iter().map(|(table, _, mapping)| (table, mapping)).collect();
         if !problems.is_empty() {
             return Err(SchemaProblems(problems));
         }
@@ -110,12 +96,18 @@ impl Transcoder {
             tracked,
         };
         let decoder = schemas.compile(options).map_err(|errors| of_the_schemas(&errors))?;
-        Ok(Self { decoder, mappings: mappings.into() })
+        Ok(Self { decoder, mappings, default_table })
     }
 
     /// Where records go, by subject, and the table each mapping stands for.
     pub fn mappings(&self) -> &Arc<[(TableId, Mapping)]> {
         &self.mappings
+    }
+
+    /// Whether the records of `subject` go to the table of `TABLE_NAME`, by whichever name its schema calls that.
+    pub fn writes_default_table(&self, subject: &avro::Subject) -> bool {
+        let mapping = self.mappings.get(usize::from(subject.id().0));
+        mapping.is_some_and(|(table, _)| self.default_table == Some(*table))
     }
 
     /// The subjects and where their records go.
@@ -156,6 +148,62 @@ impl Transcoder {
 
 fn of_the_schemas(errors: &SchemaErrors) -> SchemaProblems {
     SchemaProblems(errors.problems().iter().map(ToString::to_string).collect())
+}
+
+/// The mappings so far, each with its subject's name and the table it writes to. A table has one id, whichever of its
+/// names a mapping calls it by: one id is one limiter, one queue of writes, and one set of keys.
+struct Tables<'s> {
+    scope: TableScope<'s>,
+    mappings: Vec<(TableId, &'s str, Mapping)>,
+}
+
+impl<'s> Tables<'s> {
+    /// The id of the table that a mapping calls by another name or the same.
+    fn id_of(&self, table: &TableName) -> Option<TableId> {
+        let is_it = |(_, _, other): &&(_, _, Mapping)| self.scope.is_one_table(&other.table, table) == Some(true);
+        self.mappings.iter().find(is_it).map(|(id, _, _)| *id)
+    }
+
+    /// Adds the mapping of `subject` and returns why it cannot be told from, or does not fit, those before it.
+    fn add(&mut self, subject: &'s str, mapping: Mapping) -> Option<String> {
+        let known = self.id_of(&mapping.table);
+        let id = known.unwrap_or_else(|| {
+            TableId::new(self.mappings.iter().map(|(id, _, _)| id.index() + 1).max().unwrap_or_default())
+        });
+        let problem = self.unclear(subject, &mapping).or_else(|| self.contradiction(id, subject, &mapping));
+        self.mappings.push((id, subject, mapping));
+        problem
+    }
+
+    fn unclear(&self, subject: &str, mapping: &Mapping) -> Option<String> {
+        let is_unclear =
+            |(_, _, other): &&(_, _, Mapping)| self.scope.is_one_table(&other.table, &mapping.table).is_none();
+        let (_, other_subject, other) = self.mappings.iter().find(is_unclear)?;
+        let unset = match self.scope {
+            TableScope { region: None, account: None } => "AWS_REGION and ACCOUNT_ID",
+            TableScope { region: None, .. } => "AWS_REGION",
+            _ => "ACCOUNT_ID",
+        };
+        Some(format!(
+            "subject {subject}: its table {} may be the table {} of subject {other_subject}; set {unset} to those of the function, \
+             or name the table alike in both",
+            mapping.table, other.table
+        ))
+    }
+
+    fn contradiction(&self, id: TableId, subject: &str, mapping: &Mapping) -> Option<String> {
+        let (_, other_subject, other) = self.mappings.iter().find(|(of, _, _)| *of == id)?;
+        let same =
+            if other.table == mapping.table { String::new() } else { format!(", called {} there,", other.table) };
+        (!other.key_schema().eq(mapping.key_schema())).then(|| {
+            format!(
+                "subject {subject}: its key is {}, but that of subject {other_subject} in the same table {}{same} is {}",
+                key_text(mapping),
+                mapping.table,
+                key_text(other)
+            )
+        })
+    }
 }
 
 /// A mapping's key as `pk (S), sk (N)`.
@@ -383,6 +431,86 @@ mod tests {
         let expected =
             "subject two: its key is message_id (S), but that of subject one in the same table shared is id (N)";
         assert!(error.contains(expected), "{error}");
+    }
+
+    const ARN: &str = "arn:aws:dynamodb:eu-central-1:123456789012:table/shared";
+
+    /// Two subjects, whose keys are `keys` of the tables `tables`, under some settings.
+    fn two_subjects(
+        settings: &[(&str, &str)],
+        tables: [&str; 2],
+        keys: [&str; 2],
+    ) -> Result<Transcoder, SchemaProblems> {
+        let file = |place: usize, subject: &str| {
+            let fields: Vec<_> = ["id", "other"].iter().map(|name| json!({"name": name, "type": "long"})).collect();
+            let property = json!({"table": tables[place], "partitionKey": keys[place]});
+            let text = json!({"type": "record", "name": subject, "dynamodb": property, "fields": fields}).to_string();
+            SchemaFile { subject: subject.into(), version: "1".into(), text, path: format!("{subject}/1.avsc") }
+        };
+        let lookup = |name: &str| {
+            let set = settings.iter().find(|(setting, _)| *setting == name).map(|(_, value)| (*value).to_owned());
+            set.or_else(|| (name == "TABLE_NAME").then(|| "default".to_owned()))
+        };
+        Transcoder::new(&Settings::parse(lookup).unwrap(), vec![file(0, "one"), file(1, "two")])
+    }
+
+    const HOME: [(&str, &str); 2] = [("AWS_REGION", "eu-central-1"), ("ACCOUNT_ID", "123456789012")];
+
+    fn has_one_table(transcoder: &Transcoder) -> bool {
+        let ids: Vec<TableId> = transcoder.mappings().iter().map(|(id, _)| *id).collect();
+        ids[0] == ids[1]
+    }
+
+    #[test]
+    fn a_table_is_one_table_by_its_name_and_by_its_arn() {
+        for tables in [["shared", ARN], [ARN, "shared"], [ARN, ARN], ["shared", "shared"]] {
+            let transcoder = two_subjects(&HOME, tables, ["id", "id"]).unwrap();
+            assert!(has_one_table(&transcoder), "{tables:?}");
+            let named: Vec<_> = transcoder.mappings().iter().map(|(_, mapping)| mapping.table.as_str()).collect();
+            assert_eq!(named, tables, "each subject keeps the name that its schema gives");
+        }
+        for (own, other) in [("eu-central-1", "us-east-1"), ("123456789012", "999999999999"), ("shared", "others")] {
+            let elsewhere = ARN.replace(own, other);
+            assert!(!has_one_table(&two_subjects(&HOME, ["shared", &elsewhere], ["id", "other"]).unwrap()));
+            assert!(!has_one_table(&two_subjects(&HOME, [ARN, &elsewhere], ["id", "other"]).unwrap()));
+        }
+    }
+
+    #[test]
+    fn keys_of_one_table_that_contradict_each_other_are_refused_whatever_the_table_is_called() {
+        for tables in [["shared", ARN], [ARN, "shared"]] {
+            let error = two_subjects(&HOME, tables, ["id", "other"]).err().unwrap().to_string();
+            for part in ["subject two: its key is other (N)", "subject one", "is id (N)", tables[0], tables[1]] {
+                assert!(error.contains(part), "{part} in {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_name_and_an_arn_that_may_be_one_table_need_the_account_and_the_region() {
+        for (settings, unset) in
+            [(&HOME[..0], "AWS_REGION and ACCOUNT_ID"), (&HOME[..1], "ACCOUNT_ID"), (&HOME[1..], "AWS_REGION")]
+        {
+            let error = two_subjects(settings, ["shared", ARN], ["id", "id"]).err().unwrap().to_string();
+            for part in ["subject two", "subject one", "shared", ARN, &format!("set {unset} to")] {
+                assert!(error.contains(part), "{part} in {error}");
+            }
+            for told_apart in [["others", ARN], [ARN, ARN]] {
+                assert!(two_subjects(settings, told_apart, ["id", "id"]).is_ok(), "{told_apart:?}");
+            }
+        }
+        // what is known tells them apart
+        let elsewhere = ARN.replace("eu-central-1", "us-east-1");
+        assert!(two_subjects(&HOME[..1], ["shared", &elsewhere], ["id", "id"]).is_ok());
+    }
+
+    #[test]
+    fn a_subject_of_the_default_table_may_call_it_by_its_arn() {
+        let settings = [HOME[0], HOME[1], ("TABLE_NAME", "shared")];
+        let transcoder = two_subjects(&settings, [ARN, "others"], ["id", "id"]).unwrap();
+        let is_default: Vec<_> =
+            transcoder.subjects().map(|(subject, _)| transcoder.writes_default_table(subject)).collect();
+        assert_eq!(is_default, [true, false]);
     }
 
     proptest! {

@@ -3,7 +3,7 @@
 use crate::aws::{Aws, CallError};
 use crate::output::{errln, outln};
 use crate::queue::{Queue, Received};
-use crate::{EVERY_WIRE_FORMAT, Outcome};
+use crate::{EVERY_WIRE_FORMAT, Outcome, no_functions_scope};
 use avro_ingest::decode::{DecodeBuffers, decode_message};
 use avro_ingest::encode;
 use avro_ingest::schema_dir;
@@ -110,7 +110,7 @@ pub(crate) async fn run(arguments: Arguments) -> Outcome {
     let config = Settings::parse(|name| match name {
         "TABLE_NAME" => Some("processed_messages".to_owned()),
         "WIRE_FORMATS" => Some(arguments.wire_formats.clone()),
-        _ => None,
+        name => no_functions_scope(name),
     })?;
     let transcoder = Transcoder::new(&config, schema_dir::read(&arguments.schemas)?)?;
     let Some(url) = &arguments.queue_url else {

@@ -124,6 +124,16 @@ fn end_with_the_reader() {
     }));
 }
 
+/// Region and account for a command that decodes and writes no item: without them, a schema directory whose subjects name tables
+/// both by name and by ARN might be refused, although no table matters.
+fn no_functions_scope(name: &str) -> Option<String> {
+    match name {
+        "AWS_REGION" => Some(::local::lambda::REGION.to_owned()),
+        "ACCOUNT_ID" => Some(::local::lambda::ACCOUNT.to_owned()),
+        _ => None,
+    }
+}
+
 /// A variable of the environment that has a value. The only reader of it: commands are given what they need.
 fn environment(name: &str) -> Option<String> {
     #[expect(clippy::disallowed_methods, reason = "main.rs is the only reader of process state")]

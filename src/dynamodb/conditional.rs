@@ -19,7 +19,7 @@ pub(crate) fn conditional_body(items: &Items, item: &Item, mapping: &Mapping) ->
     let attributes = items.attributes(item);
     let mut body = Vec::with_capacity(attributes.len() + PREFIX_ROOM);
     body.extend_from_slice(b"{\"TableName\":");
-    json::push_string(&mut body, &mapping.table);
+    json::push_string(&mut body, mapping.table.as_str());
     body.extend_from_slice(match item.operation {
         Operation::Put => b",\"Item\":",
         Operation::Delete => b",\"Key\":",

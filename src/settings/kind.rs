@@ -1,7 +1,7 @@
 //! The kinds of settings: what a variable's text may be, and what it then is. Pure.
 
 use crate::avro::WireFormat;
-use crate::dynamodb::mapping::table_name_problem;
+use crate::dynamodb::mapping::{self, is_account_id, is_region};
 use http::Uri;
 use std::fmt;
 use std::marker::PhantomData;
@@ -228,14 +228,30 @@ impl SettingKind for TableName {
     type Value = String;
 
     fn read(&self, text: &str) -> Result<String, String> {
-        match table_name_problem(text) {
-            None => Ok(text.to_owned()),
-            Some(problem) => Err(problem),
-        }
+        mapping::TableName::parse(text).map(|_| text.to_owned())
     }
 
     fn range(&self) -> String {
         "a name of 3 to 255 letters, digits, `.`, `-` and `_`, or a table ARN".into()
+    }
+}
+
+/// An AWS account's id.
+pub(super) struct AccountId;
+
+impl SettingKind for AccountId {
+    type Value = String;
+
+    fn read(&self, text: &str) -> Result<String, String> {
+        if is_account_id(text) {
+            Ok(text.to_owned())
+        } else {
+            Err(format!("is {text:?}, but must be an account id of 12 digits"))
+        }
+    }
+
+    fn range(&self) -> String {
+        "12 digits".into()
     }
 }
 
@@ -246,11 +262,7 @@ impl SettingKind for Region {
     type Value = String;
 
     fn read(&self, text: &str) -> Result<String, String> {
-        // it becomes a part of a host's name
-        let is_label = text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
-            && !text.starts_with('-')
-            && !text.ends_with('-');
-        if is_label {
+        if is_region(text) {
             Ok(text.to_owned())
         } else {
             Err(format!("is {text:?}, but must be a region such as eu-central-1"))

@@ -5,8 +5,8 @@ mod kind;
 
 use crate::avro::WireFormat;
 use kind::{
-    AnyText, Count, Default, Directory, Flag, ListOf, Milliseconds, Optional, Region, Required, Seconds, Source,
-    TableName, Url, Whole,
+    AccountId, AnyText, Count, Default, Directory, Flag, ListOf, Milliseconds, Optional, Region, Required, Seconds,
+    Source, TableName, Url, Whole,
 };
 use std::fmt;
 use std::marker::PhantomData;
@@ -103,6 +103,8 @@ settings! {
         low "legitimate messages are rejected", high "more memory for one message";
     "AWS_REGION" => region: Option<String> = Optional(Region),
         "Region of the table and the queues. Lambda sets it.";
+    "ACCOUNT_ID" => account_id: Option<String> = Optional(AccountId),
+        "Account of the function, which the template sets. It says whether a table's name and an ARN mean one table. Schemas that name a table both ways need it.";
     "AWS_ENDPOINT_URL" => endpoint: Option<String> = Optional(Url { with_path: false }),
         "Where all of AWS is, for tests. Without it, AWS's own endpoints.";
     "AWS_ENDPOINT_URL_DYNAMODB" => dynamodb_endpoint: Option<String> = Optional(Url { with_path: false }),
@@ -198,6 +200,7 @@ mod tests {
             ("QUARANTINE_QUEUE_URL", "localhost:1"),
             ("AWS_ENDPOINT_URL_DYNAMODB", "127.0.0.1:8000"),
             ("AWS_REGION", "eu central"),
+            ("ACCOUNT_ID", "12345678901"),
             ("AWS_USE_FIPS_ENDPOINT", "yes"),
         ])
         .unwrap_err()
@@ -212,6 +215,7 @@ mod tests {
             "QUARANTINE_QUEUE_URL must be",
             "AWS_ENDPOINT_URL_DYNAMODB must be",
             "AWS_REGION",
+            "ACCOUNT_ID is \"12345678901\", but must be an account id of 12 digits",
             "AWS_USE_FIPS_ENDPOINT",
         ] {
             assert!(error.contains(part), "{part} in {error}");

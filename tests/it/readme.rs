@@ -215,6 +215,11 @@ fn every_setting_can_be_set_in_the_template_and_has_its_default_there() {
         match *name {
             // Lambda's own
             "AWS_REGION" => continue,
+            // AWS knows it
+            "ACCOUNT_ID" => {
+                assert!(template.contains("\n          ACCOUNT_ID: !Ref AWS::AccountId\n"));
+                continue;
+            }
             // where the layer is
             "SCHEMA_DIR" => continue,
             // there is one for each service

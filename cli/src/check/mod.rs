@@ -7,7 +7,7 @@ mod table;
 
 use crate::output::{self, errln, out};
 use crate::profile::Profile;
-use crate::{EVERY_WIRE_FORMAT, Outcome};
+use crate::{EVERY_WIRE_FORMAT, Outcome, environment};
 use avro_ingest::schema_dir;
 use avro_ingest::settings::Settings;
 use avro_ingest::transcode::Transcoder;
@@ -28,6 +28,12 @@ pub(crate) struct Arguments {
     /// Table of the records whose schema names none
     #[arg(long, default_value = "processed_messages", value_name = "NAME")]
     table: String,
+    /// Region of the function, for tables that schemas name by ARN [default: AWS_REGION]
+    #[arg(long, value_name = "REGION")]
+    region: Option<String>,
+    /// Account of the function, for tables that schemas name by ARN [default: ACCOUNT_ID]
+    #[arg(long, value_name = "ID")]
+    account: Option<String>,
     /// Allowed framings, in order
     #[arg(long, default_value = EVERY_WIRE_FORMAT, value_name = "LIST")]
     wire_formats: String,
@@ -46,6 +52,8 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     let config = Settings::parse(|name| match name {
         "TABLE_NAME" => Some(arguments.table.clone()),
         "WIRE_FORMATS" => Some(arguments.wire_formats.clone()),
+        "AWS_REGION" => arguments.region.clone().or_else(|| environment(name)),
+        "ACCOUNT_ID" => arguments.account.clone().or_else(|| environment(name)),
         _ => None,
     })?;
     let profile = arguments.profile.as_ref().map(|name| Profile::read(&arguments.config, name)).transpose()?;
@@ -61,10 +69,10 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     if let Some(transcoder) = &transcoder {
         problems.extend(problems::of_subjects(transcoder, &config));
         if let Some(profile) = &profile {
-            problems.extend(table::misfits(transcoder, &arguments.table, &profile.parameters));
+            problems.extend(table::misfits(transcoder, &profile.parameters));
         }
     }
-    let report = CheckReport { transcoder: transcoder.as_ref(), table: &arguments.table, problems: &problems };
+    let report = CheckReport { transcoder: transcoder.as_ref(), problems: &problems };
     if arguments.json {
         output::json(&report.json())?;
     } else {

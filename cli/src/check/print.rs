@@ -11,8 +11,6 @@ use std::fmt;
 pub(super) struct CheckReport<'a> {
     /// None if the function would not start.
     pub(super) transcoder: Option<&'a Transcoder>,
-    /// The stack's own table.
-    pub(super) table: &'a str,
     pub(super) problems: &'a [String],
 }
 
@@ -30,7 +28,7 @@ impl CheckReport<'_> {
 
     /// The line that deploys a fitting table.
     fn deploy(&self) -> Option<String> {
-        let parameters = table::parameters(self.transcoder?, self.table);
+        let parameters = table::parameters(self.transcoder?);
         let overrides: String = parameters.iter().map(|(name, value)| format!(" {name}={value}")).collect();
         Some(match overrides.is_empty() {
             true => "sam deploy".to_owned(),
@@ -56,7 +54,7 @@ impl CheckReport<'_> {
             json!({
                 "subject": subject.name(),
                 "versions": versions.collect::<Vec<_>>(),
-                "table": mapping.table,
+                "table": mapping.table.as_str(),
                 "keys": keys.collect::<Vec<_>>(),
                 "layout": mapping.layout(),
                 "ttl": mapping.ttl_attribute(),
@@ -93,7 +91,7 @@ impl fmt::Display for CheckReport<'_> {
             if let Some(version) = mapping.version() {
                 writeln!(f, "  never overwritten by an older {version}")?;
             }
-            if mapping.table != self.table {
+            if !self.transcoder.is_some_and(|transcoder| transcoder.writes_default_table(subject)) {
                 writeln!(f, "  not the stack's table: give its ARN in AdditionalTableArns")?;
             }
         }

@@ -1,7 +1,7 @@
 //! What is wrong with a schema directory although the function would start with it.
 
 use avro_ingest::avro::{SchemaFile, SchemaVersion, Subject};
-use avro_ingest::dynamodb::mapping::Mapping;
+use avro_ingest::dynamodb::mapping::{Mapping, TableScope};
 use avro_ingest::schema_dir::{self, SchemaDirError};
 use avro_ingest::settings::Settings;
 use avro_ingest::transcode::Transcoder;
@@ -33,7 +33,7 @@ fn of_subject(subject: &Subject, mapping: &Mapping, settings: &Settings) -> Vec<
     let newest = subject.newest().number();
     let changed = subject.versions().filter(|version| version.number() != newest).filter_map(|version| {
         let older = own_mapping(subject, version, settings)?;
-        let change = change(&older, mapping)?;
+        let change = change(&older, mapping, settings)?;
         Some(format!(
             "subject {name}: {change} in version {} and in version {newest}: items that are stored stay as they were",
             version.number()
@@ -57,13 +57,16 @@ fn own_mapping(subject: &Subject, version: &SchemaVersion, settings: &Settings) 
 }
 
 /// What is not the same in both, with both values.
-fn change(older: &Mapping, newer: &Mapping) -> Option<String> {
+fn change(older: &Mapping, newer: &Mapping, settings: &Settings) -> Option<String> {
     let keys = |mapping: &Mapping| {
         let keys: Vec<_> = mapping.key_schema().map(|(name, key_type)| format!("{name} ({key_type:?})")).collect();
         keys.join(", ")
     };
+    let scope = TableScope { region: settings.region.as_deref(), account: settings.account_id.as_deref() };
+    let is_one_table = scope.is_one_table(&older.table, &newer.table) == Some(true);
+    let older_table = if is_one_table { &newer.table } else { &older.table };
     let pairs = [
-        ("the table", older.table.clone(), newer.table.clone()),
+        ("the table", older_table.to_string(), newer.table.to_string()),
         ("the key", keys(older), keys(newer)),
         ("the layout", older.layout().to_owned(), newer.layout().to_owned()),
     ];

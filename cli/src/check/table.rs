@@ -15,8 +15,8 @@ const PARAMETERS: [(&str, &str); 5] = [
 ];
 
 /// The subjects whose records go to the stack's own table.
-fn of_the_stack<'t>(transcoder: &'t Transcoder, table: &str) -> impl Iterator<Item = (&'t str, &'t Mapping)> {
-    let subjects = transcoder.subjects().filter(move |(_, mapping)| mapping.table == table);
+fn of_the_stack(transcoder: &Transcoder) -> impl Iterator<Item = (&str, &Mapping)> {
+    let subjects = transcoder.subjects().filter(|(subject, _)| transcoder.writes_default_table(subject));
     subjects.map(|(subject, mapping)| (subject.name(), mapping))
 }
 
@@ -42,9 +42,9 @@ fn wanted(mapping: &Mapping) -> BTreeMap<&'static str, String> {
 }
 
 /// The parameters of `sam deploy` that make a fitting table; those that keep their default are left out.
-pub(super) fn parameters(transcoder: &Transcoder, table: &str) -> Vec<(&'static str, String)> {
+pub(super) fn parameters(transcoder: &Transcoder) -> Vec<(&'static str, String)> {
     let mut all = BTreeMap::new();
-    of_the_stack(transcoder, table).for_each(|(_, mapping)| all.extend(wanted(mapping)));
+    of_the_stack(transcoder).for_each(|(_, mapping)| all.extend(wanted(mapping)));
     let values = PARAMETERS.iter().filter_map(|(name, default)| {
         let value = all.remove(name)?;
         (value != *default).then_some((*name, value))
@@ -53,14 +53,14 @@ pub(super) fn parameters(transcoder: &Transcoder, table: &str) -> Vec<(&'static 
 }
 
 /// What the table that `parameters` make cannot hold, or would not delete.
-pub(super) fn misfits(transcoder: &Transcoder, table: &str, parameters: &BTreeMap<String, String>) -> Vec<String> {
+pub(super) fn misfits(transcoder: &Transcoder, parameters: &BTreeMap<String, String>) -> Vec<String> {
     let given = |name: &str| parameters.get(name).map(String::as_str).filter(|value| !value.is_empty());
     if let Some(existing) = given("ExistingTableName") {
         errln!("the keys of the existing table {existing} are not in the profile: ingest doctor looks at them");
         return Vec::new();
     }
     let mut misfits = Vec::new();
-    for (subject, mapping) in of_the_stack(transcoder, table) {
+    for (subject, mapping) in of_the_stack(transcoder) {
         let wanted = wanted(mapping);
         for (name, default) in PARAMETERS {
             let is = given(name).unwrap_or(default);

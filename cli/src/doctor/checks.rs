@@ -1,7 +1,8 @@
 //! The checks: each with a name that stays, what it means, and what to do. Pure.
 
-use super::facts::{Fact, Facts, text};
+use super::facts::{Fact, Facts, scope, text};
 use avro_ingest::avro::SchemaFile;
+use avro_ingest::dynamodb::mapping::TableName;
 use avro_ingest::settings::Settings;
 use serde::Serialize;
 use serde_json::Value;
@@ -258,7 +259,9 @@ pub(super) const CHECKS: &[Check] = &[
             let named =
                 function.pointer("/Environment/Variables/TABLE_NAME").and_then(Value::as_str).unwrap_or_default();
             let is = &facts.table_name;
-            Ok((named != is).then(|| format!("TABLE_NAME is {named:?}, and the table is {is:?}")))
+            let names = TableName::parse(named).ok().zip(TableName::parse(is).ok());
+            let is_one = names.and_then(|(named, is)| scope(function).is_one_table(&named, &is)) == Some(true);
+            Ok((!is_one).then(|| format!("TABLE_NAME is {named:?}, and the table is {is:?}")))
         }
     ),
     check!(

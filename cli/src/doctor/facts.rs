@@ -3,6 +3,7 @@
 use super::layers;
 use crate::aws::{Aws, CLOUDFORMATION, CLOUDWATCH, CallError, DYNAMODB, IAM, KMS, LAMBDA, SQS};
 use avro_ingest::avro::SchemaFile;
+use avro_ingest::dynamodb::mapping::TableScope;
 use avro_ingest::settings::Settings;
 use avro_ingest::transcode::Transcoder;
 use serde_json::{Value, json};
@@ -136,6 +137,10 @@ impl Facts {
             (Ok(function), Ok(queue), Ok(table)) => permissions(aws, function, queue, table).await,
             (Err(cause), ..) | (_, Err(cause), _) | (.., Err(cause)) => Err(cause.clone()),
         };
+        let schemas = match (&deployed, &function) {
+            (Ok(files), Ok(function)) => schema_tables(files.clone(), function, &targets.table),
+            (Err(cause), _) | (_, Err(cause)) => Err(cause.clone()),
+        };
         Self {
             function,
             mapping,
@@ -149,7 +154,7 @@ impl Facts {
             quotas,
             alarms,
             permissions,
-            schemas: deployed.clone().and_then(|files| schema_tables(files, &targets.table)),
+            schemas,
             deployed,
             directory,
             table_name: targets.table.clone(),
@@ -169,14 +174,27 @@ async fn function(aws: &Aws, name: &str, mapping: Option<&Value>) -> Fact<Value>
     unknown(aws.get(LAMBDA, &format!("/2015-03-31/functions/{name}/configuration{qualifier}")).await)
 }
 
-/// What `files` say of their tables, those without one having `table`.
-fn schema_tables(files: Vec<SchemaFile>, table: &str) -> Fact<Vec<SchemaTable>> {
-    let settings = Settings::parse(|name| (name == "TABLE_NAME").then(|| table.to_owned()));
+/// The region and the account of a function, as its ARN says.
+pub(super) fn scope(function: &Value) -> TableScope<'_> {
+    let mut parts = text(function, "FunctionArn").split(':').skip(3).filter(|part| !part.is_empty());
+    TableScope { region: parts.next(), account: parts.next() }
+}
+
+/// Reads what `files` say of their tables, for `function`. A schema without a table has `table`.
+fn schema_tables(files: Vec<SchemaFile>, function: &Value, table: &str) -> Fact<Vec<SchemaTable>> {
+    let scope = scope(function);
+    let settings = Settings::parse(|name| match name {
+        "TABLE_NAME" => Some(table.to_owned()),
+        "AWS_REGION" => scope.region.map(str::to_owned),
+        "ACCOUNT_ID" => scope.account.map(str::to_owned),
+        _ => None,
+    });
     let settings = settings.map_err(|error| error.to_string())?;
     let transcoder = Transcoder::new(&settings, files).map_err(|error| error.to_string())?;
     let of_subject = transcoder.subjects().map(|(subject, mapping)| SchemaTable {
         subject: subject.name().to_owned(),
-        table: mapping.table.clone(),
+        // by one name, whichever its schema calls it by
+        table: if transcoder.writes_default_table(subject) { table.to_owned() } else { mapping.table.to_string() },
         keys: mapping.key_schema().map(|(name, key_type)| (name.to_owned(), format!("{key_type:?}"))).collect(),
         ttl: mapping.ttl_attribute().map(str::to_owned),
     });

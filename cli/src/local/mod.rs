@@ -99,7 +99,9 @@ fn setting(text: &str) -> Result<(String, String), String> {
 
 pub(crate) async fn run(arguments: Arguments) -> Outcome {
     let mut environment: BTreeMap<String, String> = arguments.settings.iter().cloned().collect();
-    environment.entry("TABLE_NAME".into()).or_insert_with(|| TABLE.into());
+    for (name, value) in [("TABLE_NAME", TABLE), ("AWS_REGION", lambda::REGION), ("ACCOUNT_ID", lambda::ACCOUNT)] {
+        environment.entry(name.into()).or_insert_with(|| value.into());
+    }
     environment.insert(
         "SCHEMA_DIR".into(),
         fs::canonicalize(&arguments.schemas).unwrap_or(arguments.schemas.clone()).display().to_string(),

@@ -6,7 +6,11 @@ use local::dynamodb::{Client, Key, KeyKind, Table};
 use std::collections::BTreeMap;
 use std::error::Error;
 
-/// Makes every table the schemas name, keyed as their mappings say, and the default one.
+/// Makes every table the schemas name, keyed as their mappings say, and the default one. A table that two subjects name in two
+/// ways is made once.
+///
+/// # Errors
+/// If a call fails. If a schema names its table by an ARN, because the embedded database knows no ARNs.
 pub(super) async fn create(
     client: &Client,
     default_table: &str,
@@ -18,15 +22,21 @@ pub(super) async fn create(
         KeyType::B => KeyKind::Binary,
     };
     let mut tables: BTreeMap<&str, Table> = BTreeMap::new();
-    for (_, mapping) in transcoder.mappings().iter() {
+    for (subject, mapping) in transcoder.subjects() {
+        if mapping.table.name() != mapping.table.as_str() {
+            let (subject, name) = (subject.name(), mapping.table.name());
+            return Err(
+                format!("subject {subject}: the local database has no ARNs; name its table {name} instead").into()
+            );
+        }
         let mut keys = mapping.key_schema().map(|(name, key_type)| Key::new(name, kind(key_type)));
         let (partition_key, sort_key) = (keys.next(), keys.next());
         let Some(partition_key) = partition_key else { continue };
-        let mut table = Table { name: mapping.table.clone(), partition_key, sort_key: None };
+        let mut table = Table { name: mapping.table.name().to_owned(), partition_key, sort_key: None };
         if let Some(sort_key) = sort_key {
             table = table.sorted_by(sort_key);
         }
-        tables.entry(&mapping.table).or_insert(table);
+        tables.entry(mapping.table.name()).or_insert(table);
     }
     tables.entry(default_table).or_insert_with(|| Table::keyed_by(default_table, "message_id"));
     for table in tables.values() {

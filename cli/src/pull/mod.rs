@@ -109,7 +109,7 @@ fn settings(arguments: &Arguments) -> Result<Settings, Box<dyn Error>> {
     Ok(Settings::parse(|name| match name {
         "TABLE_NAME" => Some("processed_messages".to_owned()),
         "WIRE_FORMATS" => Some(wire_formats.clone()),
-        _ => None,
+        name => crate::no_functions_scope(name),
     })?)
 }
 

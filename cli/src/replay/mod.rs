@@ -127,7 +127,7 @@ pub(crate) async fn run(arguments: Arguments) -> Outcome {
     let config = Settings::parse(|name| match name {
         "TABLE_NAME" => Some("processed_messages".to_owned()),
         "WIRE_FORMATS" => Some(arguments.wire_formats.clone()),
-        _ => None,
+        name => crate::no_functions_scope(name),
     })?;
     let transcoder = Transcoder::new(&config, schema_dir::read(&arguments.schemas)?)?;
     let interrupt = Interrupt::listen()?;

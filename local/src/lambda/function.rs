@@ -249,8 +249,10 @@ async fn kill(child: &mut Child) -> io::Result<std::process::ExitStatus> {
     child.wait().await
 }
 
-const REGION: &str = "us-east-1";
-const ACCOUNT: &str = "000000000000";
+/// Region of a function on this machine.
+pub const REGION: &str = "us-east-1";
+/// Account of a function on this machine.
+pub const ACCOUNT: &str = "000000000000";
 
 /// What Lambda sets for every function of a custom runtime, with credentials that open nothing.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html>

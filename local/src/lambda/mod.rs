@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-pub use function::Function;
+pub use function::{ACCOUNT, Function, REGION};
 pub use output::{Line, Stream};
 pub use usage::Usage;
 

@@ -8,7 +8,8 @@ mod template;
 mod tests;
 
 pub use parse::MappingError;
-pub(crate) use table::table_name_problem;
+pub use table::{TableName, TableScope};
+pub(crate) use table::{is_account_id, is_region};
 pub(crate) use template::{Part, Template};
 
 use crate::record::{FieldKind, Name, TrackedField};
@@ -52,8 +53,8 @@ impl TableId {
 /// How a record becomes an item. Built by [`Mapping::parse`] only.
 #[derive(Debug, Clone)]
 pub struct Mapping {
-    /// The table's name or ARN.
-    pub table: String,
+    /// The table.
+    pub table: TableName,
     pub(crate) layout: Layout,
     pub(crate) nulls: Nulls,
     pub(crate) write: Write,

@@ -2,8 +2,8 @@
 
 use super::{
     DATA, FIRST_OF_TEMPLATES, Fields, Key, KeySource, KeyType, Layout, MAX_TRACKED_FIELDS, MESSAGE_ID, Mapping,
-    MessageOrder, Nulls, PARTITION_KEY, PROCESSED_AT, SORT_KEY, TTL, Template, Ttl, TtlSource, VERSION, Version, Write,
-    table_name_problem,
+    MessageOrder, Nulls, PARTITION_KEY, PROCESSED_AT, SORT_KEY, TTL, TableName, Template, Ttl, TtlSource, VERSION,
+    Version, Write,
 };
 use crate::record::{FieldKind, Name, Quantity, TrackedField};
 use serde::Deserialize;
@@ -119,15 +119,15 @@ impl Mapping {
         if version.is_some() && write == Write::Create {
             parser.problems.push("write: create never overwrites an item, so that no version is compared".into());
         }
-        let table = table.unwrap_or_else(|| default_table.to_owned());
-        if let Some(problem) = table_name_problem(&table) {
-            parser.problems.push(format!("table {problem}"));
-        }
+        let table = TableName::parse(table.as_deref().unwrap_or(default_table));
+        let table = table.map_err(|problem| parser.problems.push(format!("table {problem}")));
         let Parser { tracked, problems, .. } = parser;
-        if !problems.is_empty() {
-            return Err(MappingError(problems));
+        match table {
+            Ok(table) if problems.is_empty() => {
+                Ok(Self { table, layout, nulls, write, partition_key, sort_key, ttl, version, tracked })
+            }
+            _ => Err(MappingError(problems)),
         }
-        Ok(Self { table, layout, nulls, write, partition_key, sort_key, ttl, version, tracked })
     }
 }
 

@@ -1,25 +1,243 @@
-//! Names of tables.
+//! Names of tables: which ones are legal, and which two of them name one table.
 
+use std::fmt;
 use std::ops::RangeInclusive;
 
 /// The shortest and the longest name of a table.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html>
 const TABLE_NAME_BYTES: RangeInclusive<usize> = 3..=255;
+/// Number of digits of an account's id.
+/// <https://docs.aws.amazon.com/accounts/latest/reference/manage-acct-identifiers.html>
+const ACCOUNT_ID_DIGITS: usize = 12;
 
-/// What is wrong with a table's name or ARN, as the end of a sentence.
-pub(crate) fn table_name_problem(table: &str) -> Option<String> {
-    let name = match table.strip_prefix("arn:") {
-        None => table,
-        Some(arn) => match arn.split(':').collect::<Vec<_>>().as_slice() {
-            [partition, "dynamodb", region, account, name] if ![partition, region, account].contains(&&"") => {
-                name.strip_prefix("table/").unwrap_or_default()
-            }
-            _ => "",
-        },
-    };
+/// A table as a schema or a setting names it: by its name, or by its ARN. Either is a valid `TableName` of a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableName {
+    /// The text as it was given.
+    text: String,
+    /// Index of the name's first byte within the text.
+    name_start: usize,
+    /// The region and the account, which only an ARN says.
+    owner: Option<Owner>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Owner {
+    region: String,
+    account: String,
+}
+
+impl TableName {
+    /// Reads a name or an ARN.
+    ///
+    /// # Errors
+    /// What is wrong with it, as the end of a sentence.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let parsed = if text.starts_with("arn:") { Self::of_arn(text) } else { Self::of_name(text) };
+        parsed.ok_or_else(|| {
+            format!("is {text:?}, but must be a name of 3 to 255 letters, digits, '.', '-' and '_', or a table ARN")
+        })
+    }
+
+    fn of_name(text: &str) -> Option<Self> {
+        is_legal_name(text).then(|| Self { text: text.to_owned(), name_start: 0, owner: None })
+    }
+
+    /// Reads `arn:PARTITION:dynamodb:REGION:ACCOUNT:table/NAME`. The ARN of an index, a stream, a backup or a global table
+    /// names no table that a call can write to.
+    /// <https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazondynamodb.html>
+    fn of_arn(text: &str) -> Option<Self> {
+        let mut parts = text.splitn(6, ':').skip(1);
+        let (partition, service) = (parts.next()?, parts.next()?);
+        let (region, account) = (parts.next()?, parts.next()?);
+        let name = parts.next()?.strip_prefix("table/")?;
+        let is_legal = is_partition(partition)
+            && service == "dynamodb"
+            && is_region(region)
+            && is_account_id(account)
+            && is_legal_name(name);
+        is_legal.then(|| Self {
+            text: text.to_owned(),
+            name_start: text.len() - name.len(),
+            owner: Some(Owner { region: region.to_owned(), account: account.to_owned() }),
+        })
+    }
+
+    /// The text as it was given, which calls name the table by.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The bare name, which an ARN ends with.
+    pub fn name(&self) -> &str {
+        self.text.get(self.name_start..).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for TableName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// The region and the account in which a call looks for a table that it names without ARN.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct TableScope<'s> {
+    /// The region that the client calls.
+    pub region: Option<&'s str>,
+    /// The account of the client's credentials.
+    pub account: Option<&'s str>,
+}
+
+impl TableScope<'_> {
+    /// Whether both names are of one table, or `None` if the scope knows too little to tell.
+    ///
+    /// A table's identity is its region, its account and its name. Partitions need no comparison, because no two of them
+    /// have a region of the same name.
+    pub fn is_one_table(&self, one: &TableName, other: &TableName) -> Option<bool> {
+        if one.name() != other.name() {
+            return Some(false);
+        }
+        let arn = match (&one.owner, &other.owner) {
+            (None, None) => return Some(true),
+            (Some(one), Some(other)) => return Some(one == other),
+            (Some(arn), None) | (None, Some(arn)) => arn,
+        };
+        let (region, account) = (self.region.map(|own| own == arn.region), self.account.map(|own| own == arn.account));
+        match (region, account) {
+            (Some(false), _) | (_, Some(false)) => Some(false),
+            (Some(true), Some(true)) => Some(true),
+            (None, _) | (_, None) => None,
+        }
+    }
+}
+
+fn is_legal_name(name: &str) -> bool {
     let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
-    let fits = TABLE_NAME_BYTES.contains(&name.len()) && name.bytes().all(is_legal);
-    (!fits).then(|| {
-        format!("is {table:?}, but must be a name of 3 to 255 letters, digits, '.', '-' and '_', or a table ARN")
-    })
+    TABLE_NAME_BYTES.contains(&name.len()) && name.bytes().all(is_legal)
+}
+
+/// Whether `text` may be a partition: `aws`, `aws-cn`, `aws-us-gov`, `aws-iso-b`, `aws-eusc` and those to come.
+/// <https://docs.aws.amazon.com/whitepapers/latest/aws-fault-isolation-boundaries/partitions.html>
+fn is_partition(text: &str) -> bool {
+    text.strip_prefix("aws").is_some_and(|rest| rest.is_empty() || rest.starts_with('-')) && is_label(text)
+}
+
+/// Whether `text` may be a region: it becomes a part of a host's name.
+pub(crate) fn is_region(text: &str) -> bool {
+    is_label(text)
+}
+
+/// Whether `text` may be an account's id.
+pub(crate) fn is_account_id(text: &str) -> bool {
+    text.len() == ACCOUNT_ID_DIGITS && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn is_label(text: &str) -> bool {
+    let is_legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    !text.is_empty() && text.bytes().all(is_legal) && !text.starts_with('-') && !text.ends_with('-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ARN: &str = "arn:aws:dynamodb:eu-central-1:123456789012:table/orders";
+
+    fn table(text: &str) -> TableName {
+        TableName::parse(text).unwrap()
+    }
+
+    #[test]
+    fn a_table_arn_of_every_partition_is_read() {
+        for (partition, region) in [
+            ("aws", "eu-central-1"),
+            ("aws-cn", "cn-north-1"),
+            ("aws-us-gov", "us-gov-west-1"),
+            ("aws-iso", "us-iso-east-1"),
+            ("aws-iso-b", "us-isob-east-1"),
+            ("aws-iso-e", "eu-isoe-west-1"),
+            ("aws-iso-f", "us-isof-south-1"),
+            ("aws-eusc", "eusc-de-east-1"),
+        ] {
+            let arn = format!("arn:{partition}:dynamodb:{region}:123456789012:table/a.b-c_D");
+            let table = table(&arn);
+            assert_eq!((table.as_str(), table.name()), (arn.as_str(), "a.b-c_D"));
+            assert_eq!(table.owner, Some(Owner { region: region.to_owned(), account: "123456789012".to_owned() }));
+        }
+    }
+
+    #[test]
+    fn an_arn_that_names_no_table_is_refused() {
+        for wrong in [
+            &format!("{ARN}/index/by-name"),
+            &format!("{ARN}/stream/2024-01-01T00:00:00.000"),
+            &format!("{ARN}/backup/01489602797149-73d8d5bc"),
+            &format!("{ARN}/export/01234567890123-a1b2c3d4"),
+            &format!("{ARN}:replica"),
+            &ARN.replace("table/orders", "orders"),
+            &ARN.replace("table/orders", "table/"),
+            &ARN.replace("table/orders", "table/ab"),
+            &ARN.replace("orders", &"t".repeat(256)),
+            &ARN.replace("orders", "my table"),
+            &ARN.replace("eu-central-1", ""),
+            &ARN.replace("eu-central-1", "EU-central-1"),
+            &ARN.replace("123456789012", ""),
+            &ARN.replace("123456789012", "12345678901"),
+            &ARN.replace("123456789012", "1234567890123"),
+            &ARN.replace("123456789012", "12345678901x"),
+            &ARN.replace("arn:aws:", "arn::"),
+            &ARN.replace("arn:aws:", "arn:awsome:"),
+            &ARN.replace("arn:aws:", "arn:aws-:"),
+            &ARN.replace(":dynamodb:", ":sqs:"),
+            "arn:aws:dynamodb::123456789012:global-table/orders",
+            "arn:aws:dynamodb:eu-central-1:123456789012",
+            "arn:",
+        ] {
+            let problem = TableName::parse(wrong).unwrap_err();
+            assert!(problem.ends_with("or a table ARN"), "{problem}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_one_that_aws_takes() {
+        let long = "t".repeat(255);
+        for (name, fits) in [("ab", false), ("abc", true), (&long, true), (&format!("{long}t"), false), ("", false)] {
+            assert_eq!(TableName::parse(name).is_ok(), fits, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_table_is_its_region_its_account_and_its_name() {
+        let full = TableScope { region: Some("eu-central-1"), account: Some("123456789012") };
+        let (name, arn) = (table("orders"), table(ARN));
+        let [region, account] = [("eu-central-1", "us-east-1"), ("123456789012", "999999999999")]
+            .map(|(own, other)| table(&ARN.replace(own, other)));
+        let is_one = |one: &TableName, other: &TableName| {
+            assert_eq!(full.is_one_table(one, other), full.is_one_table(other, one));
+            full.is_one_table(one, other).unwrap()
+        };
+        assert!(is_one(&name, &name) && is_one(&arn, &arn) && is_one(&name, &arn));
+        for other in [&region, &account, &table("others")] {
+            assert!(!is_one(&name, other) && !is_one(&arn, other), "{other}");
+        }
+        // another spelling of the partition is no other table
+        assert!(is_one(&arn, &table(&ARN.replace("arn:aws:", "arn:aws-iso:"))));
+    }
+
+    #[test]
+    fn what_a_scope_does_not_know_it_does_not_say() {
+        let (name, arn) = (table("orders"), table(ARN));
+        let scope = |region, account| TableScope { region, account }.is_one_table(&name, &arn);
+        assert_eq!(scope(None, None), None);
+        assert_eq!(scope(Some("eu-central-1"), None), None);
+        assert_eq!(scope(None, Some("123456789012")), None);
+        assert_eq!(scope(Some("us-east-1"), None), Some(false));
+        assert_eq!(scope(None, Some("999999999999")), Some(false));
+        // names or ARNs among themselves need no scope
+        let nothing = TableScope::default();
+        assert_eq!(nothing.is_one_table(&name, &name), Some(true));
+        assert_eq!(nothing.is_one_table(&arn, &arn), Some(true));
+        assert_eq!(nothing.is_one_table(&name, &table(&ARN.replace("orders", "others"))), Some(false));
+    }
 }

@@ -41,7 +41,7 @@ fn a_key_may_be_a_path_and_have_a_name_of_its_own() {
         "table": "other", "partitionKey": {"attribute": "pk", "field": "customer.id"}, "sortKey": "order_id"
     }))
     .unwrap();
-    assert_eq!(mapping.table, "other");
+    assert_eq!(mapping.table.as_str(), "other");
     assert_eq!(mapping.tracked_fields(), [(PARTITION_KEY, "customer.id".into()), (SORT_KEY, "order_id".into())]);
     assert_eq!(mapping.key_schema().collect::<Vec<_>>(), [("pk", KeyType::S), ("order_id", KeyType::S)]);
 }

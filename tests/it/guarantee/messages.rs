@@ -1,4 +1,4 @@
-//! Messages of three subjects and two tables, and what each of them asks the tables for.
+//! Messages of four subjects and two tables, and what each of them asks the tables for.
 
 use crate::support::random::Random;
 use apache_avro::types::Value as Avro;
@@ -9,20 +9,29 @@ use std::sync::LazyLock;
 
 pub const ORDERS: &str = "orders";
 pub const AUDIT: &str = "audit";
+pub const REGION: &str = "us-east-1";
+pub const ACCOUNT: &str = "123456789012";
 
-/// Plain items are put as they come, versioned ones only over older ones; the audit's are plain and in a table of their own.
+/// Plain items are put as they come, versioned ones only over older ones; the audit's are plain and in a table of their own. A
+/// twin's are plain ones too, whose schema names their table by its ARN.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Subject {
     Plain,
     Versioned,
     Audit,
+    Twin,
 }
 
 impl Subject {
-    pub const ALL: [Self; 3] = [Self::Plain, Self::Versioned, Self::Audit];
+    pub const ALL: [Self; 4] = [Self::Plain, Self::Versioned, Self::Audit, Self::Twin];
 
     pub fn name(self) -> &'static str {
-        ["plain", "versioned", "audit"][self as usize]
+        ["plain", "versioned", "audit", "twin"][self as usize]
+    }
+
+    /// Subjects of one family write one another's keys.
+    fn family(self) -> &'static str {
+        if self == Self::Twin { Self::Plain.name() } else { self.name() }
     }
 
     pub fn table(self) -> &'static str {
@@ -30,7 +39,11 @@ impl Subject {
     }
 
     fn schema_text(self) -> String {
-        let mut property = json!({"partitionKey": "id", "table": self.table()});
+        let table = match self {
+            Self::Twin => format!("arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{ORDERS}"),
+            _ => self.table().to_owned(),
+        };
+        let mut property = json!({"partitionKey": "id", "table": table});
         if self == Self::Versioned {
             property["version"] = json!("version");
         }
@@ -41,7 +54,7 @@ impl Subject {
     }
 
     fn schema(self) -> &'static apache_avro::Schema {
-        static SCHEMAS: LazyLock<[apache_avro::Schema; 3]> = LazyLock::new(|| {
+        static SCHEMAS: LazyLock<[apache_avro::Schema; 4]> = LazyLock::new(|| {
             Subject::ALL.map(|subject| apache_avro::Schema::parse_str(&subject.schema_text()).unwrap())
         });
         &SCHEMAS[self as usize]
@@ -199,7 +212,7 @@ pub fn random_message(
     if roll < 5 {
         return Sent::undecodable(&message_id, ["%%%", "AAAA", "wwE="][random.below(3) as usize]);
     }
-    let subject = Subject::ALL[random.below(3) as usize];
+    let subject = Subject::ALL[random.below(Subject::ALL.len() as u64) as usize];
     let delete = random.percent(25);
     let count = if roll < 60 { 1 } else { random.below(6) as usize };
     let has_poison = !delete && random.percent(8);
@@ -212,7 +225,7 @@ pub fn random_message(
         let unversioned = delete && random.percent(40);
         writes.push(Write {
             subject,
-            id: format!("{scope}-{}-{}{id}", subject.name(), if is_solitary { "solitary" } else { "" }),
+            id: format!("{scope}-{}-{}{id}", subject.family(), if is_solitary { "solitary" } else { "" }),
             // no two are equal, or either might stay
             version: (!unversioned).then(|| random.below(50) as i64 * 10_000 + number),
             note: if has_poison && place == poisoned {

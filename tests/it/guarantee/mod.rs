@@ -6,6 +6,7 @@ mod isolation;
 mod late;
 mod messages;
 mod mixed;
+mod names;
 mod parts;
 mod sharing;
 use crate::support::fake_dynamodb::{FakeDynamoDb, Faults, StickyFault};
@@ -60,7 +61,13 @@ fn handler_calling(
     quarantine: Option<Quarantine>,
     jitter: fn(Duration) -> Duration,
 ) -> Handler {
-    let settings = Settings::parse(|name| (name == "TABLE_NAME").then(|| ORDERS.to_owned())).unwrap();
+    let settings = Settings::parse(|name| match name {
+        "TABLE_NAME" => Some(ORDERS.to_owned()),
+        "AWS_REGION" => Some(messages::REGION.to_owned()),
+        "ACCOUNT_ID" => Some(messages::ACCOUNT.to_owned()),
+        _ => None,
+    });
+    let settings = settings.unwrap();
     let transcoder = Transcoder::new(&settings, messages::schema_files()).unwrap();
     let writer = Writer::new(client, transcoder.mappings().clone(), limit, jitter);
     Handler::new(transcoder, writer, quarantine, Metrics::new("AvroIngest", "test"), Duration::from_millis(500))

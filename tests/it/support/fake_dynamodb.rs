@@ -65,6 +65,10 @@ pub enum StickyFault {
     ConditionFailed,
     /// The key does not fit the table's.
     KeyMismatch,
+    /// An attribute does not fit the key of an index.
+    IndexKeyMismatch,
+    /// The item is larger than an item may be.
+    TooLarge,
     /// The connection breaks before the write is applied.
     Reset,
     /// There is no connection.
@@ -84,6 +88,11 @@ impl StickyFault {
             Fault::Answer(status, body.to_string())
         };
         let refusal = |status, code: &str| Fault::Answer(status, error(status, code).1.to_string());
+        let invalid = |message: &str| {
+            let (status, mut body) = error(400, "ValidationException");
+            body["message"] = json!(message);
+            Fault::Answer(status, body.to_string())
+        };
         match self {
             Self::ServerError => refusal(500, "InternalServerError"),
             Self::Silent => Fault::Stall { applied: false },
@@ -96,6 +105,10 @@ impl StickyFault {
                 let (status, body) = key_mismatch();
                 Fault::Answer(status, body.to_string())
             }
+            Self::IndexKeyMismatch => {
+                invalid("Type mismatch for Index Key city Expected: S Actual: N IndexName: by-city")
+            }
+            Self::TooLarge => invalid("Item size has exceeded the maximum allowed size"),
             Self::Reset => Fault::ResetBefore,
             Self::Refused => Fault::Refused,
             Self::Unprocessed => Fault::None,
@@ -222,6 +235,11 @@ impl FakeDynamoDb {
         self.0.lock().unwrap().sticky.insert(name.to_owned(), fault);
     }
 
+    /// No fault sticks to anything any more.
+    pub fn unstick_all(&self) {
+        self.0.lock().unwrap().sticky.clear();
+    }
+
     /// Puts an item into `table` as somebody else's.
     pub fn preset(&self, table: &str, item: Value) {
         let mut state = self.0.lock().unwrap();
@@ -296,6 +314,11 @@ fn answer((status, body): (u16, Value)) -> Response<Bytes> {
     response(status, body.to_string())
 }
 
+/// The name of a table that a call names by its name or its ARN.
+fn bare_name(table: &str) -> &str {
+    table.rsplit('/').next().unwrap_or(table)
+}
+
 /// What DynamoDB says to a key that is not the table's.
 fn key_mismatch() -> (u16, Value) {
     let (status, mut body) = error(400, "ValidationException");
@@ -310,10 +333,10 @@ fn error(status: u16, code: &str) -> (u16, Value) {
 impl State {
     /// The fault that sticks to the table of a call or to one of its keys.
     fn sticky_fault(&self, body: &Value) -> Option<StickyFault> {
-        let mut names: Vec<&str> = body["TableName"].as_str().into_iter().collect();
+        let mut names: Vec<&str> = body["TableName"].as_str().map(bare_name).into_iter().collect();
         let mut keys: Vec<&Value> = ["Item", "Key"].into_iter().map(|name| &body[name]).collect();
         for (table, requests) in body["RequestItems"].as_object().into_iter().flatten() {
-            names.push(table);
+            names.push(bare_name(table));
             let requests = requests.as_array().into_iter().flatten();
             keys.extend(
                 requests.flat_map(|request| [&request["PutRequest"]["Item"], &request["DeleteRequest"]["Key"]]),
@@ -419,7 +442,7 @@ impl State {
                 let attributes =
                     put.or_else(|| request.get("DeleteRequest").map(|delete| &delete["Key"])).expect("a request");
                 let Some(key) = self.key(attributes) else { return key_mismatch() };
-                writes.push(((table.clone(), key), put.cloned(), request.clone()));
+                writes.push(((bare_name(table).to_owned(), key), put.cloned(), request.clone()));
             }
         }
         let mut keys: Vec<_> = writes.iter().map(|(key, _, _)| key).collect();
@@ -463,7 +486,7 @@ impl State {
 
     /// PutItem and DeleteItem, under a condition if there is one.
     fn conditional(&mut self, body: &Value, attributes: &str) -> (u16, Value) {
-        let table = body["TableName"].as_str().expect("a table").to_owned();
+        let table = bare_name(body["TableName"].as_str().expect("a table")).to_owned();
         let attributes_value = &body[attributes];
         let Some(key) = self.key(attributes_value) else { return key_mismatch() };
         if is_poison(attributes_value) {
