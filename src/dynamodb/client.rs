@@ -5,7 +5,7 @@
 
 use super::credentials::{CredentialsCache, NoCredentials};
 use super::mapping::Mapping;
-use super::response::{self, CallError, WriteResponse};
+use super::response::{self, Blame, CallError, Refusal, WriteResponse};
 use super::signature::{CONTENT_TYPE, SignableRequest, Signature, Signer};
 use crate::clock;
 use crate::transport::{HttpTransport, TransportError, TransportErrorKind};
@@ -98,7 +98,8 @@ impl Client {
     pub(crate) async fn warm_up(&self) -> Result<(), CallError> {
         let deadline = clock::now() + RESPONSE_TIMEOUT;
         match self.batch_write(Bytes::from_static(b"{\"RequestItems\":{}}"), &[], deadline).await {
-            Ok(_) | Err(CallError::Invalid(_)) => Ok(()),
+            Ok(_) => Ok(()),
+            Err(CallError::Refused(Refusal { blame, .. })) if blame != Blame::Operator => Ok(()),
             Err(error) => Err(error),
         }
     }

@@ -33,13 +33,8 @@ pub(crate) enum CallError {
     TimedOut(Cow<'static, str>),
     /// Try again. DynamoDB has said that it failed: whether it was applied is unknown, but it will not be from now on.
     Transient(Box<str>),
-    /// Something in it can never be written.
-    Invalid(Box<str>),
-    /// A key in it does not fit the table: the item's mistake, or the mapping's if it meets every item.
-    KeyMismatch(Box<str>),
-    /// Access to something in it is denied, or it is refused for a cause that is not known here: one item's, or the whole
-    /// table's if it meets every item.
-    Refused(Box<str>),
+    /// Something in it is refused, by a response that does not name the item.
+    Refused(Refusal),
     /// A newer version is there.
     StaleVersion,
     /// The condition failed, because of the item that DynamoDB says is stored.
@@ -56,6 +51,69 @@ impl CallError {
     /// What came as a response is none of DynamoDB's.
     fn not_dynamodbs(cause: impl Into<Cow<'static, str>>) -> Self {
         Self::TimedOut(cause.into())
+    }
+}
+
+/// A refusal to write something in a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    /// Party that may be at fault.
+    pub(crate) blame: Blame,
+    /// DynamoDB's own words, as far as a log line may hold them.
+    pub(crate) said: Box<str>,
+}
+
+/// Who may be at fault for a refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Blame {
+    /// The item alone, whatever becomes of others: it is too large or too deep, or has a number that is out of range or an
+    /// empty key.
+    Item,
+    /// The item, or the mapping if it meets every item: a value does not fit an index, or the refusal is not known here.
+    ItemOrMapping,
+    /// The mapping, unless the table has taken an item of it: a key has another name or type than the table's, and all items of a
+    /// mapping have the same names and types of keys.
+    Key,
+    /// An operator, because access is denied or the cause is not known here. It may concern one key or the whole table, and
+    /// rejects no item.
+    Operator,
+}
+
+impl Blame {
+    /// Texts of the refusals that are always the item's, in lower case. AWS documents the limits and not the texts, so these
+    /// are what DynamoDB and AWS's own DynamoDB Local say.
+    /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html>
+    const OF_ITEMS: [&str; 10] = [
+        "item size",
+        "size of hashkey",
+        "size of all range keys",
+        "too large",
+        "number overflow",
+        "number underflow",
+        "significant digits",
+        "converted to a numeric value",
+        "nesting levels",
+        // of a key: `cannot contain an empty string value`, `... empty binary value`
+        "contain an empty ",
+    ];
+
+    /// Errors of a size, without their ending.
+    const CODES_OF_SIZES: [&str; 2] = ["ItemCollectionSizeLimitExceeded", "RequestEntityTooLarge"];
+
+    /// Texts of the refusals of a key that is absent, of another type, or has an attribute too many, in lower case.
+    const OF_KEYS: [&str; 3] = ["does not match the schema", "missing the key", "type mismatch for key"];
+
+    /// Returns who may be at fault if a call is invalid by an error of this `code`, with DynamoDB's own `message`.
+    fn of_invalid(code: &str, message: &str) -> Self {
+        let message = message.to_lowercase();
+        let says_any = |texts: &[&str]| texts.iter().any(|text| message.contains(text));
+        if Self::CODES_OF_SIZES.iter().any(|of_size| code.starts_with(of_size)) || says_any(&Self::OF_ITEMS) {
+            Self::Item
+        } else if says_any(&Self::OF_KEYS) {
+            Self::Key
+        } else {
+            Self::ItemOrMapping
+        }
     }
 }
 
@@ -251,17 +309,14 @@ pub(super) fn refusal(status: u16, error_type: Option<&str>, body: &[u8]) -> Cal
             CallError::Throttled(Throttle::of(reason.unwrap_or_default()))
         }
         Meaning::ConditionFailed => CallError::ConditionFailed { stored: stored_item(&body) },
-        Meaning::Invalid if is_key_mismatch(&said()) => CallError::KeyMismatch(said()),
-        Meaning::Invalid => CallError::Invalid(said()),
+        Meaning::Invalid => {
+            let blame = Blame::of_invalid(code, message.unwrap_or_default());
+            CallError::Refused(Refusal { blame, said: said() })
+        }
         Meaning::Failed => CallError::transient(said()),
         Meaning::SignatureRefused | Meaning::NoTable => CallError::Fatal(said()),
-        Meaning::Refused => CallError::Refused(said()),
+        Meaning::Refused => CallError::Refused(Refusal { blame: Blame::Operator, said: said() }),
     }
-}
-
-/// What DynamoDB says to a key that is not the table's: absent, of another type, or with an attribute too many.
-fn is_key_mismatch(said: &str) -> bool {
-    ["does not match the schema", "Missing the key", "Type mismatch for key"].iter().any(|text| said.contains(text))
 }
 
 /// The item that made a condition fail, as JSON. It comes only if it was asked for and is there.
@@ -366,8 +421,14 @@ mod tests {
         for code in THROTTLING_ERRORS.iter().chain(&["KMSThrottlingException"]) {
             assert_eq!(refused(code), CallError::Throttled(Throttle::Unknown));
         }
-        for code in ["ValidationException", "SerializationException", "ItemCollectionSizeLimitExceededException"] {
-            assert_eq!(refused(code), CallError::Invalid(said(code)));
+        for (code, blame) in [
+            ("ItemCollectionSizeLimitExceededException", Blame::Item),
+            ("RequestEntityTooLargeException", Blame::Item),
+            ("ValidationException", Blame::ItemOrMapping),
+            ("SerializationException", Blame::ItemOrMapping),
+            ("AccessDeniedException", Blame::Operator),
+        ] {
+            assert_eq!(refused(code), CallError::Refused(Refusal { blame, said: said(code) }));
         }
         for code in ["ReplicatedWriteConflictException", "TransactionConflictException", "RequestTimeout"] {
             assert_eq!(refused(code), CallError::Transient(said(code)));
@@ -380,9 +441,9 @@ mod tests {
         ] {
             assert_eq!(refused(code), CallError::Fatal(said(code)));
         }
-        assert_eq!(refused("AccessDeniedException"), CallError::Refused(said("AccessDeniedException")));
         let new = "SomethingNewException";
-        assert_eq!(refused(&format!("com.amazonaws.dynamodb.v20120810#{new}")), CallError::Refused(said(new)));
+        let refusal_of_new = CallError::Refused(Refusal { blame: Blame::Operator, said: said(new) });
+        assert_eq!(refused(&format!("com.amazonaws.dynamodb.v20120810#{new}")), refusal_of_new);
         assert_eq!(refused("ConditionalCheckFailedException"), CallError::ConditionFailed { stored: None });
         assert_eq!(
             refusal(500, None, br#"{"__type":"InternalServerError"}"#),
@@ -427,8 +488,54 @@ mod tests {
         let named = "com.amazonaws.dynamodb.v20120810#ResourceNotFoundException:http://internal.amazon.com/coral/";
         assert_eq!(refused(named), fatal("ResourceNotFoundException: as told"));
         assert_eq!(refusal(400, Some(named), br#"{"Message":"m"}"#), fatal("ResourceNotFoundException: m"));
-        let denied = CallError::Refused("AccessDenied: no message".into());
+        let denied = CallError::Refused(Refusal { blame: Blame::Operator, said: "AccessDenied: no message".into() });
         assert_eq!(refusal(400, None, br#"{"code":"AccessDenied","message":null}"#), denied);
+    }
+
+    #[test]
+    fn a_refusal_is_the_items_alone_for_its_size_its_numbers_its_nesting_or_an_empty_key() {
+        let invalid = "One or more parameter values were invalid:";
+        let empty = "One or more parameter values are not valid.";
+        for (message, blame) in [
+            ("Item size has exceeded the maximum allowed size", Blame::Item),
+            ("Item size to update has exceeded the maximum allowed size", Blame::Item),
+            (&format!("{invalid} Size of hashkey has exceeded the maximum size limit of2048 bytes"), Blame::Item),
+            (
+                &format!("{invalid} Aggregated size of all range keys has exceeded the size limit of 1024 bytes"),
+                Blame::Item,
+            ),
+            ("Attribute name is too large, must be less than 64 KB", Blame::Item),
+            ("Number overflow. Attempting to store a number with magnitude larger than supported range", Blame::Item),
+            ("Number underflow. Attempting to store a number with magnitude smaller than supported range", Blame::Item),
+            ("Attempting to store more than 38 significant digits in a Number", Blame::Item),
+            ("The parameter cannot be converted to a numeric value: payload", Blame::Item),
+            ("Nesting Levels have exceeded supported limits", Blame::Item),
+            (
+                &format!(
+                    "{empty} The AttributeValue for a key attribute cannot contain an empty string value. Key: id"
+                ),
+                Blame::Item,
+            ),
+            (
+                &format!(
+                    "{empty} A value specified for a secondary index key is not supported. The AttributeValue for a key attribute cannot contain an empty binary value. IndexName: i, IndexKey: k"
+                ),
+                Blame::Item,
+            ),
+            (
+                &format!("{invalid} Type mismatch for Index Key city Expected: S Actual: N IndexName: by-city"),
+                Blame::ItemOrMapping,
+            ),
+            (&format!("{invalid} Type mismatch for key id expected: N actual: S"), Blame::Key),
+            (&format!("{invalid} Missing the key pk in the item"), Blame::Key),
+            ("The provided key element does not match the schema", Blame::Key),
+            ("Expression size has exceeded the maximum allowed size", Blame::ItemOrMapping),
+            ("something new", Blame::ItemOrMapping),
+        ] {
+            let body = json!({"__type": "ValidationException", "message": message}).to_string();
+            let CallError::Refused(refusal) = refusal(400, None, body.as_bytes()) else { panic!("{message}") };
+            assert_eq!(refusal.blame, blame, "{message}");
+        }
     }
 
     #[test]

@@ -65,6 +65,7 @@ fn pure_modules_are_given_time_and_randomness() {
         "dynamodb/writer/open_keys.rs",
         "dynamodb/writer/order.rs",
         "dynamodb/writer/queue.rs",
+        "dynamodb/writer/suspects.rs",
         "error_text.rs",
         "settings/kind.rs",
         "settings/mod.rs",

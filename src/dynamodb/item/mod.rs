@@ -25,7 +25,7 @@ pub const MAX_DEPTH: usize = 32;
 pub const MAX_NAME_BYTES: usize = 65_535;
 
 /// What a message wants done with its records.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Operation {
     /// Write each as an item.
     #[default]

@@ -26,6 +26,7 @@ mod order;
 mod queue;
 mod report;
 mod retry;
+mod suspects;
 
 pub(crate) use open_keys::OpenKeys;
 pub(crate) use order::Group;
@@ -35,14 +36,15 @@ use super::client::Client;
 use super::conditional::{conditional_body, proven};
 use super::item::{Items, Operation};
 use super::mapping::{Mapping, TableId};
-use super::response::{CallError, Throttle, WriteResponse};
+use super::response::{CallError, Refusal, Throttle, WriteResponse};
 use crate::clock;
 use crate::limiter::{AimdLimit, CallOutcome, ConcurrencyLimiter, Permit};
 use bytes::Bytes;
 use queue::{Job, JobWrite};
 use retry::RetryLoop;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use suspects::Suspects;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -65,6 +67,8 @@ pub struct Writer {
     mappings: Arc<[(TableId, Mapping)]>,
     /// By table.
     limiters: Arc<[ConcurrencyLimiter]>,
+    /// Evidence of which mappings fit their tables.
+    suspects: Arc<Mutex<Suspects>>,
     /// A random duration from zero to the one given.
     jitter: fn(Duration) -> Duration,
 }
@@ -80,7 +84,7 @@ impl Writer {
     ) -> Self {
         let tables = mappings.iter().map(|(table, _)| table.index() + 1).max().unwrap_or_default();
         let limiters = (0..tables).map(|_| ConcurrencyLimiter::new(limit, clock::now())).collect();
-        Self { client, mappings, limiters, jitter }
+        Self { client, mappings, limiters, suspects: Arc::default(), jitter }
     }
 
     /// How many calls the limiters allow in flight now, all tables together.
@@ -103,9 +107,7 @@ impl Writer {
             | CallError::Broken(cause)
             | CallError::Transient(cause)
             | CallError::Fatal(cause)
-            | CallError::Invalid(cause)
-            | CallError::KeyMismatch(cause)
-            | CallError::Refused(cause) => cause,
+            | CallError::Refused(Refusal { said: cause, .. }) => cause,
             CallError::Throttled(throttle) => throttle.name().into(),
             CallError::TimedOut(cause) => cause.into(),
             CallError::StaleVersion | CallError::ConditionFailed { .. } => "a condition failed".into(),
@@ -170,7 +172,7 @@ impl Writer {
             JobWrite::Conditional(index) => {
                 let item = items.as_slice().get(*index);
                 let mapping = item.and_then(|item| Some((item, &self.mappings.get(usize::from(item.subject.0))?.1)));
-                let Some((item, mapping)) = mapping else { return Err(CallError::Invalid("no such item".into())) };
+                let Some((item, mapping)) = mapping else { return Err(CallError::transient("no such item")) };
                 let body = Bytes::from(conditional_body(items, item, mapping));
                 let result = match item.operation {
                     Operation::Put => self.client.put(body, deadline).await,
@@ -198,12 +200,7 @@ fn call_outcome(job: &Job, result: &Result<WriteResponse, CallError>) -> Option<
         Err(CallError::Transient(_) | CallError::TimedOut(_)) => Some(CallOutcome::Failed),
         // a refusal says nothing of the load, but its latency does
         Err(
-            CallError::Invalid(_)
-            | CallError::KeyMismatch(_)
-            | CallError::Refused(_)
-            | CallError::StaleVersion
-            | CallError::ConditionFailed { .. }
-            | CallError::Fatal(_),
+            CallError::Refused(_) | CallError::StaleVersion | CallError::ConditionFailed { .. } | CallError::Fatal(_),
         ) => Some(CallOutcome::Served { items, unprocessed: 0 }),
     }
 }
@@ -217,6 +214,7 @@ struct CallEnd {
 
 #[cfg(test)]
 mod tests {
+    use super::super::response::Blame;
     use super::*;
 
     #[test]
@@ -238,7 +236,7 @@ mod tests {
         assert_eq!(failed_after(0, false, CallError::Throttled(Throttle::HotPartition)), None, "its own partition's");
         let throttled = CallError::Throttled(Throttle::Table);
         assert_eq!(failed_after(3, true, throttled), Some(CallOutcome::Throttled { items: 1 }));
-        let refused = CallError::Invalid("too large".into());
+        let refused = CallError::Refused(Refusal { blame: Blame::Item, said: "too large".into() });
         assert_eq!(failed_after(0, false, refused), Some(CallOutcome::Served { items: 1, unprocessed: 0 }));
     }
 }

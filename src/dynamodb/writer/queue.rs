@@ -83,15 +83,6 @@ impl Job {
     }
 }
 
-/// An item that failed alone for a cause that may be the whole table's: it is the table's if no other item gets through.
-#[derive(Debug)]
-pub(super) enum Doubt {
-    /// Its key does not fit the table.
-    KeyMismatch(Box<str>),
-    /// Access is denied, or the cause is not known.
-    Refused(Box<str>),
-}
-
 /// What waits to be sent to one table.
 #[derive(Debug, Default)]
 pub(super) struct TableQueue {
@@ -109,8 +100,9 @@ pub(super) struct TableQueue {
     pub(super) broken: Option<Box<str>>,
     /// Whether the table has taken a call.
     pub(super) has_taken: bool,
-    /// Items that failed alone while the table has taken no call.
-    pub(super) doubtful: Vec<(Index, Doubt)>,
+    /// Items that were refused alone for an operator's cause while the table has taken no call, and the cause: it is the whole
+    /// table's if no other item gets through.
+    pub(super) doubtful: Vec<(Index, Box<str>)>,
 }
 
 impl TableQueue {

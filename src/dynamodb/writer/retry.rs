@@ -1,6 +1,7 @@
 //! The writes of one event: what waits, what is sent when. What a response means for its items is in `completed`.
 
 mod completed;
+mod doubts;
 
 use super::super::batch::{Distinct, Index};
 use super::super::item::{Item, Items};
@@ -12,6 +13,7 @@ use super::queue::TableQueue;
 use super::{CallEnd, OpenKeys, PATIENCE, WriteOutcome, WriteReport, WriteTime, Writer};
 use crate::clock;
 use crate::limiter::{ConcurrencyLimiter, Permit, any_permit};
+use doubts::Doubts;
 use std::cmp::Reverse;
 use std::collections::hash_map::Entry;
 use std::collections::{BinaryHeap, HashMap, HashSet};
@@ -52,6 +54,7 @@ pub(super) struct RetryLoop<'w> {
     attempts: Vec<u8>,
     /// How many of these calls have no response: any of them may be applied yet.
     unanswered: Vec<u8>,
+    doubts: Doubts,
     /// Why each item's last call failed.
     causes: Vec<Option<Arc<str>>>,
     report: WriteReport,
@@ -90,6 +93,7 @@ impl<'w> RetryLoop<'w> {
             bytes_in_flight: HashMap::new(),
             attempts: vec![0; count],
             unanswered: vec![0; count],
+            doubts: Doubts::default(),
             causes: vec![None; count],
             report: WriteReport {
                 outcomes: vec![WriteOutcome::unfinished("there was no time to write it"); count],
@@ -141,6 +145,7 @@ impl<'w> RetryLoop<'w> {
                     }
                 }
             }
+            self.set_untried(index);
             let (is_conditional, is_final) = (self.items.is_conditional(item), self.is_final_if_ambiguous(index));
             let scope = self.failure_scope(index);
             match self.tables.get_mut(item.table.index()) {
@@ -330,6 +335,7 @@ impl<'w> RetryLoop<'w> {
             self.end(job.items(), &WriteOutcome::Refused(cause));
             return;
         }
+        let Some(job) = self.without_broken(job) else { return };
         for &index in job.items() {
             if let Some(attempts) = self.attempts.get_mut(index) {
                 self.report.figures.retried_items += usize::from(*attempts > 0);

@@ -4,7 +4,7 @@
 //! The oracle knows nothing of how the function works. A message that is not returned was taken by the quarantine queue or
 //! is applied, each key's messages one after another; a message that is returned may have been applied or not.
 
-use super::messages::{AUDIT, Sent, State, Write, random_message, state_of};
+use super::messages::{AUDIT, Sent, State, Subject, Write, random_message, state_of};
 use super::{handler_of, invoke};
 use crate::support::fake_dynamodb::{FakeDynamoDb, Faults, StickyFault};
 use crate::support::fake_sqs::{FakeSqs, QueueFaults};
@@ -32,6 +32,8 @@ struct Scene {
     waiting: Vec<usize>,
     /// Values of keys, and names of tables, that no call reaches.
     stuck: BTreeSet<String>,
+    /// Values of the keys of a mapping that does not fit its table, so that each of its items is refused.
+    misfits: BTreeSet<String>,
     /// Whether the groups of a FIFO queue write one another's keys, whose order nothing keeps then.
     share_keys: bool,
 }
@@ -75,6 +77,7 @@ impl Scene {
             messages,
             initial: BTreeMap::new(),
             stuck: BTreeSet::new(),
+            misfits: BTreeSet::new(),
             share_keys,
         };
         scene.stick_some(random);
@@ -95,6 +98,13 @@ impl Scene {
             let fault = StickyFault::OF_ITEMS[random.below(StickyFault::OF_ITEMS.len() as u64) as usize];
             self.table.stick(&id, fault);
             self.stuck.insert(id);
+        }
+        if random.percent(10) {
+            let subject = Subject::ALL[random.below(Subject::ALL.len() as u64) as usize];
+            let of_it = self.all_writes().filter(|write| write.subject == subject).map(|write| write.id.clone());
+            self.misfits = of_it.collect();
+            self.misfits.iter().for_each(|id| self.table.stick(id, StickyFault::IndexKeyMismatch));
+            self.stuck.extend(self.misfits.iter().cloned());
         }
         if random.percent(15) {
             self.table.stick(AUDIT, StickyFault::Throttled);
@@ -132,7 +142,7 @@ impl Scene {
             let attribute = |name: &str| entry["MessageAttributes"][name]["StringValue"].as_str();
             let id = attribute("source_message_id").expect("the id of the message").to_owned();
             let sent = self.messages.iter().find(|sent| sent.message_id == id).expect("a message of ours");
-            assert!(sent.is_poison(), "quarantined and not rejected: {sent:?}");
+            assert!(sent.is_poison() || self.is_misfit(sent), "quarantined and not rejected: {sent:?}");
             assert_eq!(entry["MessageBody"], sent.body);
             assert!(attribute("reason").is_some());
             assert_eq!(
@@ -225,7 +235,9 @@ impl Scene {
         let notes: BTreeSet<String> = notes.map(|(_, note)| note).collect();
         let groups: BTreeSet<_> = self.messages.iter().filter_map(|sent| sent.group.clone()).collect();
         for group in groups {
-            let is_member = |sent: &&Sent| sent.group.as_ref() == Some(&group) && !sent.is_poison();
+            // what is rejected blocks nothing, even if the quarantine queue does not take it
+            let is_rejected = |sent: &Sent| sent.is_poison() || self.is_misfit(sent);
+            let is_member = |sent: &&Sent| sent.group.as_ref() == Some(&group) && !is_rejected(sent);
             let waiting = self.waiting.iter().map(|&place| &self.messages[place]).filter(is_member);
             let after = waiting.skip_while(|sent| !returned.contains(&sent.message_id));
             for (place, sent) in after.enumerate() {
@@ -250,6 +262,11 @@ impl Scene {
             assert!(*last <= place, "message {place} was written after message {last}, whose item it overwrites");
             *last = place;
         }
+    }
+
+    /// Whether it is of a mapping that does not fit its table.
+    fn is_misfit(&self, sent: &Sent) -> bool {
+        sent.writes().iter().any(|write| self.misfits.contains(&write.id))
     }
 
     /// Whether no call reaches one of its items.

@@ -4,6 +4,7 @@
 mod groups;
 mod isolation;
 mod late;
+mod mappings;
 mod messages;
 mod mixed;
 mod names;

@@ -4,17 +4,17 @@ use super::{RetryLoop, items_of, set};
 use crate::clock;
 use crate::dynamodb::batch::{Distinct, Index};
 use crate::dynamodb::mapping::TableId;
-use crate::dynamodb::response::{CallError, Throttle, WriteResponse};
+use crate::dynamodb::response::{Blame, CallError, Throttle, WriteResponse};
 use crate::dynamodb::writer::backoff::Backoff;
 use crate::dynamodb::writer::delayed::Waiting;
 use crate::dynamodb::writer::order::lets_pass;
-use crate::dynamodb::writer::queue::{Doubt, Failure, Job};
+use crate::dynamodb::writer::queue::{Failure, Job};
 use crate::dynamodb::writer::{CallEnd, WriteOutcome};
 use std::sync::Arc;
 use tokio::time::Instant;
 
-/// So many items whose key does not fit the table's, at a table that has taken nothing, are the mapping's mistake and not
-/// theirs: as many as a call has.
+/// So many items that are refused for an operator's cause, at a table that has taken nothing, are no matter of single keys: as
+/// many as a call has.
 const DOUBTS_ARE_CERTAIN: usize = crate::dynamodb::batch::MAX_BATCH_ITEMS;
 
 impl RetryLoop<'_> {
@@ -33,9 +33,15 @@ impl RetryLoop<'_> {
         if matches!(result, Ok(_) | Err(CallError::StaleVersion)) {
             self.table_has_taken(table);
         }
+        if !matches!(result, Err(CallError::NotSent(_) | CallError::Refused(_))) {
+            self.set_tried(job.items());
+        }
         match result {
             Ok(response) => self.on_written(table, &job, &response, now),
-            Err(CallError::StaleVersion) => self.end(job.items(), &WriteOutcome::Superseded),
+            Err(CallError::StaleVersion) => {
+                self.accept_keys(job.items());
+                self.end(job.items(), &WriteOutcome::Superseded);
+            }
             Err(CallError::Throttled(throttle)) => {
                 self.report.figures.count_throttle(throttle, 1);
                 let failure = match throttle {
@@ -60,13 +66,15 @@ impl RetryLoop<'_> {
                 let job = self.leave_ambiguous(job, &cause);
                 job.into_iter().for_each(|job| self.retry(table, job, Failure::Timeout, &cause, now));
             }
-            Err(CallError::Invalid(said)) => {
-                if !self.halve(table, &job) {
-                    self.reject(job.items(), &said);
+            Err(CallError::Refused(refusal)) => match refusal.blame {
+                Blame::Item => {
+                    if !self.halve(table, &job) {
+                        self.reject(job.items(), &refusal.said);
+                    }
                 }
-            }
-            Err(CallError::KeyMismatch(said)) => self.doubt(table, &job, Doubt::KeyMismatch(said)),
-            Err(CallError::Refused(said)) => self.doubt(table, &job, Doubt::Refused(said)),
+                Blame::ItemOrMapping | Blame::Key => self.suspect(table, &job, refusal),
+                Blame::Operator => self.doubt(table, &job, refusal.said),
+            },
             Err(CallError::ConditionFailed { .. }) => {
                 let cause = "its condition failed, and the stored item does not say why";
                 self.retry(table, job, Failure::Other, cause, now);
@@ -76,6 +84,7 @@ impl RetryLoop<'_> {
                 self.end(job.items(), &WriteOutcome::Refused(cause));
             }
         }
+        self.judge(false);
     }
 
     fn on_written(&mut self, table: TableId, job: &Job, response: &WriteResponse, now: Instant) {
@@ -85,6 +94,7 @@ impl RetryLoop<'_> {
         // DynamoDB returns items for want of the table's throughput, and names no other limit
         figures.count_throttle(Throttle::Table, response.unprocessed.len());
         let (unprocessed, stored) = self.divide(job.items(), &response.unprocessed);
+        self.accept(&stored);
         self.end(&stored, &WriteOutcome::Stored);
         if !unprocessed.is_empty() {
             self.note(&unprocessed, "returned unprocessed");
@@ -187,7 +197,7 @@ impl RetryLoop<'_> {
     }
 
     /// Sends the halves of a call at once. False if an item stands alone.
-    fn halve(&mut self, table: TableId, job: &Job) -> bool {
+    pub(super) fn halve(&mut self, table: TableId, job: &Job) -> bool {
         match (job.halves(), self.tables.get_mut(table.index())) {
             (Some(halves), Some(queue)) => {
                 queue.push_halves(halves);
@@ -199,7 +209,7 @@ impl RetryLoop<'_> {
 
     /// Ends an item that can never be written. Those it stood in for are then to be written as if it had not been there: a
     /// good message must not go down with a bad one of its key.
-    fn reject(&mut self, alone: &[Index], said: &str) {
+    pub(super) fn reject(&mut self, alone: &[Index], said: &str) {
         for index in alone {
             let others = self.superseded.remove(index).unwrap_or_default();
             let followers = self.followers.entry(*index).or_default();
@@ -209,45 +219,42 @@ impl RetryLoop<'_> {
         self.end(alone, &WriteOutcome::Rejected(said.into()));
     }
 
-    /// An item that failed alone may be at fault, or the table's set-up. It is the item if others get through.
-    fn doubt(&mut self, table: TableId, job: &Job, doubt: Doubt) {
+    /// An item that failed alone may be the one that is denied, or the whole table is. It is the item if others get through.
+    fn doubt(&mut self, table: TableId, job: &Job, said: Box<str>) {
         if self.halve(table, job) {
             return;
         }
         let (Some(queue), Some(&index)) = (self.tables.get_mut(table.index()), job.items().first()) else { return };
-        if queue.has_taken {
-            self.end_doubted(index, doubt);
-            return;
+        let has_taken = queue.has_taken;
+        if !has_taken {
+            queue.doubtful.push((index, said.clone()));
         }
-        queue.doubtful.push((index, doubt));
-        if queue.doubtful.len() >= DOUBTS_ARE_CERTAIN {
+        let is_certain = queue.doubtful.len() >= DOUBTS_ARE_CERTAIN;
+        self.set_tried(&[index]);
+        if has_taken {
+            self.end(&[index], &WriteOutcome::Refused(said));
+        } else if is_certain {
             self.end_doubtful_of(table);
         }
     }
 
-    fn end_doubted(&mut self, index: Index, doubt: Doubt) {
-        match doubt {
-            Doubt::KeyMismatch(said) => self.reject(&[index], &said),
-            Doubt::Refused(said) => self.end(&[index], &WriteOutcome::Refused(said)),
-        }
-    }
-
-    /// The table's set-up is right: items that failed alone are at fault themselves.
+    /// The table may be written to: only items that failed alone are denied.
     fn table_has_taken(&mut self, table: TableId) {
         let Some(queue) = self.tables.get_mut(table.index()) else { return };
         queue.has_taken = true;
-        for (index, doubt) in std::mem::take(&mut queue.doubtful) {
-            self.end_doubted(index, doubt);
+        for (index, said) in std::mem::take(&mut queue.doubtful) {
+            self.end(&[index], &WriteOutcome::Refused(said));
         }
     }
 
-    /// Ends what failed alone at tables that have taken nothing. True if there was any.
+    /// Ends what failed alone, when nothing else is under way. True if there was any.
     pub(super) fn end_doubtful(&mut self) -> bool {
+        let is_judged = self.judge(true);
         let doubtful: Vec<usize> = (0..self.tables.len())
             .filter(|&table| self.tables.get(table).is_some_and(|queue| !queue.doubtful.is_empty()))
             .collect();
         doubtful.iter().for_each(|&table| self.end_doubtful_of(TableId::new(table)));
-        !doubtful.is_empty()
+        is_judged || !doubtful.is_empty()
     }
 
     /// The same at the end of the time, which other tables may have taken: of tables at which nothing else was still tried.
@@ -273,8 +280,7 @@ impl RetryLoop<'_> {
     /// Nothing gets through to this table: an operator must fix it, and no item is to blame.
     fn end_doubtful_of(&mut self, table: TableId) {
         let Some(queue) = self.tables.get_mut(table.index()) else { return };
-        for (index, doubt) in std::mem::take(&mut queue.doubtful) {
-            let (Doubt::KeyMismatch(cause) | Doubt::Refused(cause)) = doubt;
+        for (index, cause) in std::mem::take(&mut queue.doubtful) {
             self.break_table(table, &cause);
             self.end(&[index], &WriteOutcome::Refused(cause));
         }
@@ -288,7 +294,7 @@ impl RetryLoop<'_> {
         self.report.fatal.get_or_insert_with(|| format!("table {name}: {cause}").into());
     }
 
-    fn note(&mut self, items: &[Index], cause: &str) {
+    pub(super) fn note(&mut self, items: &[Index], cause: &str) {
         let cause: Arc<str> = cause.into();
         for &index in items {
             if let Some(slot) = self.causes.get_mut(index) {
@@ -302,6 +308,7 @@ impl RetryLoop<'_> {
         if !items.is_empty() {
             self.ended_at = clock::now();
         }
+        self.set_tried(items);
         for &index in items {
             set(&mut self.report.outcomes, index, outcome.clone());
             let Some(item) = self.item(index) else { continue };

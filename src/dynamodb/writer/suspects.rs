@@ -1,0 +1,190 @@
+//! Whether a refused item is at fault itself, or the mapping that made it. Pure.
+//!
+//! Some refusals may be the fault of either, as [`Blame`](super::super::response::Blame) says: an index whose key has another
+//! type than the schema's field refuses every item, and so does one item of a union's wrong branch for itself. One process
+//! decides by what it has seen:
+//!
+//! - Once a mapping has had an item accepted, it fits its table. What is refused from then on is the item's own fault.
+//! - Until then, a refusal that meets [`CERTAIN_REFUSALS`] distinct items, all there are, is the mapping's fault. An operator
+//!   must change the schema or the table, and no item is rejected.
+//! - What meets fewer is the items' own fault. A key that does not fit the table is an exception: all items of a mapping have
+//!   the same names and types of keys, so that one refusal is enough.
+//!
+//! Deletions carry a key and nothing else. So an accepted deletion proves nothing of the mapping's puts.
+
+use super::super::item::Operation;
+use crate::record::SubjectId;
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+/// Number of distinct refused items that make a mapping's mistake certain: as many as a call has.
+pub(crate) const CERTAIN_REFUSALS: usize = super::super::batch::MAX_BATCH_ITEMS;
+
+/// What may be at fault: the puts of a mapping, or its deletions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Origin {
+    pub(crate) subject: SubjectId,
+    pub(crate) operation: Operation,
+}
+
+/// Whose fault a refusal is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// The item can never be written.
+    Item,
+    /// The mapping does not fit its table, and an operator must fix it.
+    Mapping,
+    /// Other items of the mapping have to be tried first.
+    Open,
+}
+
+/// The evidence of one process, for each mapping.
+#[derive(Debug, Default)]
+pub(crate) struct Suspects(HashMap<Origin, Evidence>);
+
+#[derive(Debug, Clone)]
+enum Evidence {
+    /// An item was accepted.
+    Fits,
+    /// None was accepted, and items with keys of these hashes were refused: at most as many as are certain.
+    Refused(Vec<u64>),
+}
+
+impl Default for Evidence {
+    fn default() -> Self {
+        Self::Refused(Vec::new())
+    }
+}
+
+impl Suspects {
+    /// Notes that an item of `origin` was accepted.
+    pub(crate) fn accept(&mut self, origin: Origin) {
+        self.0.insert(origin, Evidence::Fits);
+        // a put needs all that a deletion needs
+        self.0.insert(Origin { operation: Operation::Delete, ..origin }, Evidence::Fits);
+    }
+
+    /// Notes that the item of `origin` with this `key` was refused, alone in its call. An item that comes again counts once.
+    pub(crate) fn refuse(&mut self, origin: Origin, key: &[u8]) {
+        let mut hasher = DefaultHasher::new();
+        key.hash(&mut hasher);
+        let hash = hasher.finish();
+        if let Evidence::Refused(keys) = self.0.entry(origin).or_default()
+            && keys.len() < CERTAIN_REFUSALS
+            && !keys.contains(&hash)
+        {
+            keys.push(hash);
+        }
+    }
+
+    /// Says whose fault the refusals of `origin` are, of which one event has `refused` that are undecided. `certain` refusals
+    /// prove the mapping's fault. `all_tried` says that the event has no item of `origin` left whose first attempt might still
+    /// be accepted.
+    ///
+    /// An event decides before all its items are tried only by refusals of its own: the mistake of an earlier one may have
+    /// been fixed.
+    pub(crate) fn judge(&self, origin: Origin, refused: usize, certain: usize, all_tried: bool) -> Verdict {
+        let known = match self.0.get(&origin) {
+            Some(Evidence::Fits) => return Verdict::Item,
+            Some(Evidence::Refused(keys)) => keys.len(),
+            None => 0,
+        };
+        match (refused >= CERTAIN_REFUSALS, all_tried) {
+            (true, _) => Verdict::Mapping,
+            (false, false) => Verdict::Open,
+            (false, true) if known >= certain => Verdict::Mapping,
+            (false, true) => Verdict::Item,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PUTS: Origin = Origin { subject: SubjectId(0), operation: Operation::Put };
+    const DELETIONS: Origin = Origin { subject: SubjectId(0), operation: Operation::Delete };
+    const OTHERS: Origin = Origin { subject: SubjectId(3), operation: Operation::Put };
+
+    /// Evidence of so many distinct refused items.
+    fn refused(origin: Origin, items: usize) -> Suspects {
+        let mut suspects = Suspects::default();
+        (0..items).for_each(|item| suspects.refuse(origin, &item.to_le_bytes()));
+        suspects
+    }
+
+    #[test]
+    fn a_refusal_that_meets_25_distinct_items_is_the_mappings_and_one_that_meets_fewer_theirs() {
+        for (items, verdict) in
+            [(1, Verdict::Item), (24, Verdict::Item), (25, Verdict::Mapping), (300, Verdict::Mapping)]
+        {
+            assert_eq!(
+                refused(PUTS, items).judge(PUTS, items, CERTAIN_REFUSALS, true),
+                verdict,
+                "{items} in one event"
+            );
+            assert_eq!(
+                refused(PUTS, items).judge(PUTS, 1, CERTAIN_REFUSALS, true),
+                verdict,
+                "{items} in several events"
+            );
+        }
+    }
+
+    #[test]
+    fn one_key_that_does_not_fit_is_the_mappings_until_an_item_is_accepted() {
+        let mut suspects = refused(PUTS, 1);
+        assert_eq!(suspects.judge(PUTS, 1, 1, false), Verdict::Open);
+        assert_eq!(suspects.judge(PUTS, 1, 1, true), Verdict::Mapping);
+        suspects.accept(PUTS);
+        assert_eq!(suspects.judge(PUTS, 1, 1, true), Verdict::Item);
+    }
+
+    #[test]
+    fn an_item_that_comes_again_counts_once() {
+        let mut suspects = Suspects::default();
+        (0..100).for_each(|_| suspects.refuse(PUTS, b"the same"));
+        assert_eq!(suspects.judge(PUTS, 1, CERTAIN_REFUSALS, true), Verdict::Item);
+        (0..23_u8).for_each(|item| suspects.refuse(PUTS, &[item]));
+        assert_eq!(suspects.judge(PUTS, 1, CERTAIN_REFUSALS, true), Verdict::Item);
+        suspects.refuse(PUTS, b"another");
+        assert_eq!(suspects.judge(PUTS, 1, CERTAIN_REFUSALS, true), Verdict::Mapping);
+    }
+
+    #[test]
+    fn once_an_item_is_accepted_what_is_refused_is_at_fault_itself() {
+        let mut suspects = refused(PUTS, 300);
+        suspects.accept(PUTS);
+        assert_eq!(suspects.judge(PUTS, 300, CERTAIN_REFUSALS, true), Verdict::Item);
+        (0..300_u16).for_each(|item| suspects.refuse(PUTS, &item.to_le_bytes()));
+        assert_eq!(suspects.judge(PUTS, 300, CERTAIN_REFUSALS, false), Verdict::Item);
+    }
+
+    #[test]
+    fn nothing_is_decided_while_items_may_still_be_accepted_unless_the_event_itself_makes_it_certain() {
+        assert_eq!(refused(PUTS, 24).judge(PUTS, 24, CERTAIN_REFUSALS, false), Verdict::Open);
+        // what earlier events met may have been fixed
+        assert_eq!(refused(PUTS, 300).judge(PUTS, 24, CERTAIN_REFUSALS, false), Verdict::Open);
+        assert_eq!(refused(PUTS, 25).judge(PUTS, 25, CERTAIN_REFUSALS, false), Verdict::Mapping);
+    }
+
+    #[test]
+    fn mappings_are_judged_apart() {
+        let mut suspects = refused(PUTS, 25);
+        suspects.accept(OTHERS);
+        assert_eq!(suspects.judge(PUTS, 1, CERTAIN_REFUSALS, true), Verdict::Mapping);
+        assert_eq!(suspects.judge(OTHERS, 1, CERTAIN_REFUSALS, true), Verdict::Item);
+        assert_eq!(suspects.judge(Origin { subject: SubjectId(9), ..PUTS }, 1, CERTAIN_REFUSALS, true), Verdict::Item);
+    }
+
+    #[test]
+    fn a_deletion_proves_the_key_and_nothing_of_the_other_attributes() {
+        let mut suspects = refused(PUTS, 25);
+        suspects.accept(DELETIONS);
+        assert_eq!(suspects.judge(PUTS, 1, CERTAIN_REFUSALS, true), Verdict::Mapping);
+        let mut suspects = refused(DELETIONS, 25);
+        assert_eq!(suspects.judge(DELETIONS, 1, CERTAIN_REFUSALS, true), Verdict::Mapping);
+        suspects.accept(PUTS);
+        assert_eq!(suspects.judge(DELETIONS, 1, CERTAIN_REFUSALS, true), Verdict::Item);
+    }
+}
