@@ -1,83 +1,118 @@
-//! Permits for write calls, up to the limit, first come, first served.
+//! Permits for write calls, up to the limit, divided fairly among the invocations ([`Shares`] says whose turn it is).
 //!
-//! Waiters stand in the queue of a fair lock, `turn`, and only its holder waits for a free place. That keeps the rest short: one
-//! waiter to wake, so no wake-up is spent on the wrong one; a waiter that is dropped leaves the queue, or leaves the head
-//! of it to the next, who looks before it waits; and a limit that shrinks below what is in flight needs no bookkeeping,
-//! because a place is asked for and never granted ahead.
+//! A waiter asks for its place when it is polled, and no place is granted ahead. So a waiter that is dropped keeps no place, and
+//! a limit that shrinks below what is in flight needs no bookkeeping. Every change wakes those that may start a call now.
 
 use std::future::poll_fn;
-use std::sync::{Arc, Mutex as Lock, MutexGuard, PoisonError};
-use std::task::Poll;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use tokio::sync::{Mutex, Notify};
 use tokio::time::Instant;
 
 use super::aimd::{AimdLimit, CallOutcome, Sample, State};
+use super::shares::{HolderId, Shares, Ticket};
 
-/// Admits write calls of all invocations of the process. Clones share one limit.
+/// Admits write calls of all invocations of the process. Clones share one limit, and a clone's calls count as those of the
+/// same invocation.
 #[derive(Debug, Clone)]
 pub struct ConcurrencyLimiter {
     shared: Arc<LimiterState>,
+    holder: HolderId,
 }
 
 #[derive(Debug)]
 struct LimiterState {
     aimd: AimdLimit,
     origin: Instant,
-    turn: Mutex<()>,
-    freed: Notify,
-    load: Lock<Load>,
+    load: Mutex<Load>,
 }
 
 #[derive(Debug)]
 struct Load {
     state: State,
-    in_flight: usize,
+    shares: Shares<Waker>,
+    next_holder: u64,
 }
 
 impl ConcurrencyLimiter {
     /// A limiter without a call in flight. `now` is any instant before the first call.
     pub fn new(aimd: AimdLimit, now: Instant) -> Self {
-        let load = Lock::new(Load { state: aimd.start(), in_flight: 0 });
-        Self { shared: Arc::new(LimiterState { aimd, origin: now, turn: Mutex::new(()), freed: Notify::new(), load }) }
+        let load = Load { state: aimd.start(), shares: Shares::default(), next_holder: 1 };
+        let shared = Arc::new(LimiterState { aimd, origin: now, load: Mutex::new(load) });
+        Self { shared, holder: HolderId(0) }
+    }
+
+    /// The same limit for another invocation, which gets its own share of it.
+    #[must_use]
+    pub fn for_invocation(&self) -> Self {
+        let mut load = self.shared.load();
+        let holder = HolderId(load.next_holder);
+        load.next_holder += 1;
+        drop(load);
+        Self { shared: Arc::clone(&self.shared), holder }
     }
 
     /// Waits until a call may start. May be dropped at any point: that costs nobody a place.
-    pub async fn acquire(&self) -> Permit {
-        let _turn = self.shared.turn.lock().await;
-        loop {
-            if let Some(permit) = self.admit() {
-                return permit;
-            }
-            // A place freed between the look and this line is kept by the notification.
-            self.shared.freed.notified().await;
-        }
+    pub fn acquire(&self) -> impl Future<Output = Permit> + Unpin + '_ {
+        Acquire { limiter: self, ticket: None }
     }
 
-    /// A permit, if a call may start now and nobody waits for one.
+    /// A permit, if a call may start now and nobody whose turn is before waits for one.
     pub fn try_acquire(&self) -> Option<Permit> {
-        let _turn = self.shared.turn.try_lock().ok()?;
-        self.admit()
-    }
-
-    fn admit(&self) -> Option<Permit> {
-        let mut load = self.shared.load();
-        if load.in_flight >= load.state.limit() {
-            return None;
+        let mut acquire = Acquire { limiter: self, ticket: None };
+        match Pin::new(&mut acquire).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(permit) => Some(permit),
+            Poll::Pending => None,
         }
-        load.in_flight += 1;
-        Some(Permit { shared: Arc::clone(&self.shared), in_flight: load.in_flight })
     }
 
-    /// The most calls that may be in flight now.
+    /// The most calls that may be in flight now, besides a first one of each invocation.
     pub fn limit(&self) -> usize {
         self.shared.load().state.limit()
     }
 
-    /// Calls in flight now. Over the limit for a while after it shrank.
+    /// Calls in flight now. Over the limit for a while after it shrank, or by the first calls of invocations.
     pub fn in_flight(&self) -> usize {
-        self.shared.load().in_flight
+        self.shared.load().shares.in_flight()
+    }
+}
+
+/// The wait for a permit.
+struct Acquire<'l> {
+    limiter: &'l ConcurrencyLimiter,
+    /// The place in the queue, once there is one.
+    ticket: Option<Ticket>,
+}
+
+impl Future for Acquire<'_> {
+    type Output = Permit;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Permit> {
+        let ConcurrencyLimiter { shared, holder } = self.limiter;
+        let mut load = shared.load();
+        let ticket = self.ticket.unwrap_or_else(|| load.shares.enter(*holder));
+        self.ticket = Some(ticket);
+        let limit = load.state.limit();
+        if !load.shares.start(ticket, limit) {
+            load.shares.wake_by(ticket, context.waker().clone());
+            return Poll::Pending;
+        }
+        self.ticket = None;
+        let permit = Permit { shared: Arc::clone(shared), holder: *holder, in_flight: load.shares.in_flight() };
+        load.wake();
+        Poll::Ready(permit)
+    }
+}
+
+impl Drop for Acquire<'_> {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket {
+            let mut load = self.limiter.shared.load();
+            load.shares.leave(ticket);
+            load.wake();
+        }
     }
 }
 
@@ -85,9 +120,9 @@ impl ConcurrencyLimiter {
 pub(crate) async fn any_permit<'l, K: Copy>(
     limiters: impl Iterator<Item = (K, &'l ConcurrencyLimiter)>,
 ) -> (K, Permit) {
-    let mut waiting: Vec<_> = limiters.map(|(key, limiter)| (key, Box::pin(limiter.acquire()))).collect();
+    let mut waiting: Vec<_> = limiters.map(|(key, limiter)| (key, limiter.acquire())).collect();
     poll_fn(|context| {
-        let ready = waiting.iter_mut().find_map(|(key, permit)| match permit.as_mut().poll(context) {
+        let ready = waiting.iter_mut().find_map(|(key, permit)| match Pin::new(permit).poll(context) {
             Poll::Ready(permit) => Some((*key, permit)),
             Poll::Pending => None,
         });
@@ -102,12 +137,20 @@ impl LimiterState {
     }
 }
 
+impl Load {
+    /// Wakes those that may start a call now. A waker only marks its task, so that it may be called under the lock.
+    fn wake(&mut self) {
+        self.shares.wakers(self.state.limit()).into_iter().for_each(Waker::wake);
+    }
+}
+
 /// The right to one call. Dropped, it frees its place and says nothing: right for a call that was never sent, was
 /// cancelled by us, or lost its connection before the table could respond.
 #[derive(Debug)]
 #[must_use = "a permit that is dropped lets the next call start"]
 pub struct Permit {
     shared: Arc<LimiterState>,
+    holder: HolderId,
     in_flight: usize,
 }
 
@@ -125,8 +168,9 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.shared.load().in_flight -= 1;
-        self.shared.freed.notify_one();
+        let mut load = self.shared.load();
+        load.shares.end(self.holder);
+        load.wake();
     }
 }
 
@@ -213,6 +257,72 @@ mod tests {
         assert_eq!(key, "free");
         drop((permit, taken));
         assert_eq!((full.in_flight(), free.in_flight()), (0, 0));
+    }
+
+    #[test]
+    fn an_invocation_without_a_call_gets_a_permit_although_others_hold_them_all() {
+        let limiter = limiter(2, 2);
+        let others: Vec<ConcurrencyLimiter> = (0..3).map(|_| limiter.for_invocation()).collect();
+        let held: Vec<Permit> = others.iter().flat_map(|other| std::iter::from_fn(|| other.try_acquire())).collect();
+        assert_eq!(held.len(), 2 + 1 + 1, "the limit, and one for each");
+        let healthy = limiter.for_invocation();
+        for _ in 0..10 {
+            let permit = Waiter::new(&healthy).run().unwrap();
+            assert!(healthy.try_acquire().is_none(), "one of its own while the limit is reached");
+            permit.record(SERVED, Duration::from_millis(1), now());
+        }
+        drop(held);
+        assert_eq!(limiter.in_flight(), 0);
+    }
+
+    #[test]
+    fn a_waiter_is_woken_when_its_own_invocations_call_ends_over_the_limit() {
+        let limiter = limiter(1, 1);
+        let (one, other) = (limiter.for_invocation(), limiter.for_invocation());
+        let (_held, own) = (one.try_acquire().unwrap(), other.try_acquire().unwrap());
+        let (mut of_one, mut of_other) = (Waiter::new(&one), Waiter::new(&other));
+        assert!(of_one.run().is_none() && of_other.run().is_none());
+        drop(own);
+        assert!(of_one.run().is_none(), "it has a call in flight");
+        assert!(of_other.run().is_some());
+    }
+
+    #[test]
+    fn a_waiter_that_is_dropped_after_it_was_woken_leaves_its_turn_to_the_next() {
+        let limiter = limiter(1, 1);
+        let permit = limiter.try_acquire().unwrap();
+        let (mut first, mut second) = (Waiter::new(&limiter), Waiter::new(&limiter));
+        assert!(first.run().is_none() && second.run().is_none());
+        drop(permit);
+        drop(first);
+        assert!(second.run().is_some());
+    }
+
+    /// Three invocations hold every permit for two seconds each, for ever; a fourth has a hundred quick calls to make.
+    #[tokio::test(start_paused = true)]
+    async fn invocations_that_get_no_response_do_not_slow_down_a_healthy_one() {
+        let limiter = limiter(1, 8);
+        let silent = |limiter: ConcurrencyLimiter| async move {
+            let mut calls = tokio::task::JoinSet::new();
+            loop {
+                let permit = limiter.acquire().await;
+                calls.spawn(async move {
+                    tokio::time::sleep(Duration::from_secs(2)).await;
+                    permit.record(CallOutcome::Failed, Duration::from_secs(2), now());
+                });
+            }
+        };
+        let silent: Vec<_> = (0..3).map(|_| tokio::spawn(silent(limiter.for_invocation()))).collect();
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        assert_eq!(limiter.limit(), 1, "failures have taken it down");
+        let (healthy, started) = (limiter.for_invocation(), now());
+        for _ in 0..100 {
+            let permit = healthy.acquire().await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            permit.record(SERVED, Duration::from_millis(5), now());
+        }
+        assert!(now() - started < Duration::from_millis(600), "{:?}", now() - started);
+        silent.iter().for_each(tokio::task::JoinHandle::abort);
     }
 
     #[test]

@@ -6,8 +6,10 @@
 //!
 //! # Invariants
 //!
-//! - No call starts while as many as the limit are in flight. A limit that shrinks ends no call; it lets none start.
-//! - Permits are granted in the order they were asked for. A waiter may be dropped at any time and costs nobody a place.
+//! - No call starts while as many as the limit are in flight, but the first of an invocation that has none. A limit that shrinks
+//!   ends no call; it lets none start.
+//! - Permits go to the invocation with the fewest calls in flight, and within it in the order they were asked for (`shares`). A
+//!   waiter may be dropped at any time and costs nobody a place.
 //! - A permit is returned when it is dropped, whether it was recorded, forgotten or lost to a panic.
 //! - The limit stays between the bounds. No sample does more than halve or double it, but the first after a pause, which
 //!   lifts it to the starting limit.
@@ -63,6 +65,7 @@
 
 mod aimd;
 mod concurrency;
+mod shares;
 
 pub use aimd::{AimdLimit, CallOutcome, InvalidLimit, Sample, State};
 pub(crate) use concurrency::any_permit;

@@ -73,6 +73,7 @@ fn pure_modules_are_given_time_and_randomness() {
         "record.rs",
         "calendar.rs",
         "limiter/aimd.rs",
+        "limiter/shares.rs",
         "dynamodb/response.rs",
         "dynamodb/mapping/mod.rs",
         "dynamodb/mapping/parse.rs",

@@ -34,6 +34,8 @@ pub(super) struct RetryLoop<'w> {
     /// Keys that are left alone, and in the end those that are open besides.
     open: &'w mut OpenKeys,
     time: WriteTime,
+    /// By table, this event's share of the limit.
+    limiters: Vec<ConcurrencyLimiter>,
     /// When an item had its end last.
     ended_at: Instant,
     /// What waits to be sent, by table.
@@ -82,6 +84,7 @@ impl<'w> RetryLoop<'w> {
             items,
             open,
             time,
+            limiters: writer.limiters.iter().map(ConcurrencyLimiter::for_invocation).collect(),
             ended_at: clock::now(),
             tables: writer.limiters.iter().map(|_| TableQueue::default()).collect(),
             turn: 0,
@@ -255,8 +258,7 @@ impl<'w> RetryLoop<'w> {
                 return;
             }
             let has_room = self.has_room();
-            let writer = self.writer;
-            let limiters = waiting.iter().filter_map(|&table| Some((table, writer.limiters.get(table)?)));
+            let limiters = waiting.iter().filter_map(|&table| Some((table, self.limiters.get(table)?)));
             tokio::select! {
                 biased;
                 // no call outlives the deadline, so while there is one it needs no timer of its own
@@ -314,7 +316,7 @@ impl<'w> RetryLoop<'w> {
             let table = self.turn % count;
             self.turn = table + 1;
             let is_waiting = self.tables.get(table).is_some_and(|queue| !queue.is_empty());
-            match self.writer.limiters.get(table).filter(|_| is_waiting).and_then(ConcurrencyLimiter::try_acquire) {
+            match self.limiters.get(table).filter(|_| is_waiting).and_then(ConcurrencyLimiter::try_acquire) {
                 Some(permit) => {
                     self.start(table, permit);
                     idle = 0;
