@@ -2,7 +2,7 @@
 
 use super::{Decoder, KeyIndex, Options, PlanCache, VersionPlans};
 use crate::avro::{
-    plan::{self, Mismatch, Purpose, TrackedFields, UnionCheck},
+    plan::{self, Mismatch, Purpose, SchemaOrigin, TrackedFields},
     schema_set::{SchemaErrors, SchemaId, SchemaVersion, Schemas, SetProblem, Subject},
     wire_format::WireFormat,
 };
@@ -87,7 +87,7 @@ fn writer(
     options: &Options,
 ) -> Result<VersionPlans, Vec<Mismatch>> {
     let compile =
-        |purpose| plan::compile(version.schema(), subject.newest().schema(), tracked, purpose, UnionCheck::Strict);
+        |purpose| plan::compile(version.schema(), subject.newest().schema(), tracked, purpose, SchemaOrigin::Directory);
     let json = options.formats.contains(&WireFormat::Json);
     Ok(VersionPlans {
         subject: subject.id(),

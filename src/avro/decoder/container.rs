@@ -7,7 +7,7 @@ use crate::{
         error::Problem,
         inflate::inflate,
         path::WithPath,
-        plan::{self, Plan, Purpose, TrackedFields, UnionCheck},
+        plan::{self, Plan, Purpose, SchemaOrigin, TrackedFields},
         schema::Schema,
         walk::{self, Budget, Ending},
         wire_format::WireFormat,
@@ -156,7 +156,7 @@ impl Decoder {
         let subject = subject.ok_or_else(|| recognized(FORMAT, Problem::UnknownSchema(name.clone())))?;
         let tracked = self.tracked.get(usize::from(subject.id().0)).unwrap_or(NOTHING_TRACKED);
         let compile = |purpose| {
-            plan::compile(&writer, subject.newest().schema(), tracked, purpose, UnionCheck::Lenient)
+            plan::compile(&writer, subject.newest().schema(), tracked, purpose, SchemaOrigin::Container)
                 .map_err(|mismatches| recognized(FORMAT, Problem::Incompatible(mismatches)))
         };
         let (store, delete) = (compile(Purpose::Store)?, compile(Purpose::Delete)?);
@@ -173,7 +173,8 @@ mod tests {
     fn plan() -> Arc<ContainerPlan> {
         let schema =
             Schema::parse(r#"{"type": "record", "name": "R", "fields": [{"name": "f", "type": "int"}]}"#).unwrap();
-        let compile = |purpose| plan::compile(&schema, &schema, NOTHING_TRACKED, purpose, UnionCheck::Lenient).unwrap();
+        let compile =
+            |purpose| plan::compile(&schema, &schema, NOTHING_TRACKED, purpose, SchemaOrigin::Container).unwrap();
         let (store, delete) = (compile(Purpose::Store), compile(Purpose::Delete));
         Arc::new(ContainerPlan { subject: SubjectId(0), store, delete })
     }

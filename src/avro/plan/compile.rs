@@ -1,6 +1,8 @@
 //! Compiles a plan by walking two schemas side by side.
 
-use super::{Mismatch, MismatchProblem, Node, NodeId, Plan, SkipId, Span, TrackedFields, matching, record::Wanted};
+use super::{
+    Mismatch, MismatchId, MismatchProblem, Node, NodeId, Plan, SkipId, Span, TrackedFields, matching, record::Wanted,
+};
 use crate::avro::{
     path::WithPath,
     schema::{Enum, Fixed, FixedMeaning, Schema, Time, Type, TypeId},
@@ -14,6 +16,10 @@ pub(super) const MAX_TYPE_DEPTH: usize = 128;
 
 /// The most steps, branches, symbols and skips of a plan. Two schemas of 64 KiB can ask for millions.
 const MAX_PLAN_PARTS: usize = 1 << 16;
+
+/// Maximum size of the names and paths of all mismatches that a plan keeps. A crafted schema may have a long path to each of
+/// thousands.
+const MAX_INCOMPATIBLE_BYTES: usize = 64 << 10;
 
 /// The most mismatches that are reported for one pair of schemas.
 const MAX_MISMATCHES: usize = 20;
@@ -30,15 +36,17 @@ pub(crate) enum Purpose {
     DeleteFromJson,
 }
 
-/// What becomes of a branch of a writer's union that the reader cannot read.
+/// Where a writer's schema comes from, which decides what becomes of a part of it that the reader cannot read and that a datum
+/// may leave out: a branch of a union, or the items of an array or a map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum UnionCheck {
-    /// It is a mismatch if nothing but null can be read, or if the reader has its type with another size, precision, scale,
-    /// unit or meaning: mistakes in the schema directory that the start should find.
-    Strict,
-    /// It is a mismatch if there is no other branch. The schema is there because there are messages of it already, and a
-    /// message that does not use the branch is good.
-    Lenient,
+pub(crate) enum SchemaOrigin {
+    /// The schema directory. Unreadable items are a mismatch. An unreadable branch is a mismatch if nothing but null can be
+    /// read, or if the reader has its type with another size, precision, scale, unit or meaning. They are mistakes that the
+    /// start should find.
+    Directory,
+    /// A container. There are messages of its schema already, and a message that does not use the part is good. An unreadable
+    /// branch is a mismatch if there is no other branch.
+    Container,
 }
 
 /// The plan that reads datums of `writer` as records of `reader` and reports the `tracked` fields, or everything that
@@ -48,7 +56,7 @@ pub(crate) fn compile(
     reader: &Schema,
     tracked: &TrackedFields,
     purpose: Purpose,
-    unions: UnionCheck,
+    origin: SchemaOrigin,
 ) -> Result<Plan, Vec<Mismatch>> {
     let plan = Plan {
         root: Node::Null,
@@ -57,12 +65,13 @@ pub(crate) fn compile(
         symbols: Vec::new(),
         skips: Vec::new(),
         defaults: Vec::new(),
+        incompatible: Vec::new(),
     };
     let mut compiler = Compiler {
         writer,
         reader,
         purpose,
-        unions,
+        origin,
         source: DatumSource::Message,
         plan,
         named: HashMap::new(),
@@ -74,6 +83,7 @@ pub(crate) fn compile(
         path: Vec::new(),
         failures: 0,
         mismatches: Vec::new(),
+        incompatible_bytes: 0,
     };
     let wanted = if purpose == Purpose::Store { Wanted::all(Some(tracked)) } else { Wanted::Only(tracked) };
     let root = compiler.node(writer.root(), reader.root(), wanted);
@@ -97,7 +107,7 @@ pub(super) struct Compiler<'a> {
     pub(super) writer: &'a Schema,
     pub(super) reader: &'a Schema,
     pub(super) purpose: Purpose,
-    pub(super) unions: UnionCheck,
+    pub(super) origin: SchemaOrigin,
     pub(super) source: DatumSource,
     pub(super) plan: Plan,
     /// Nodes of records and enums, so that each pair is compiled once and recursion ends. Not those with tracked fields,
@@ -115,6 +125,8 @@ pub(super) struct Compiler<'a> {
     /// How many mismatches there are, those too that are not kept.
     pub(super) failures: usize,
     pub(super) mismatches: Vec<Mismatch>,
+    /// The bytes that the names and paths of the plan's mismatches take.
+    incompatible_bytes: usize,
 }
 
 impl<'a> Compiler<'a> {
@@ -146,11 +158,11 @@ impl<'a> Compiler<'a> {
             (Type::Record(writes), Type::Record(reads)) => self.record((writer, writes), (reader, reads), wanted),
             (Type::Enum(writes), Type::Enum(reads)) => self.enumeration((writer, writes), (reader, reads)),
             (Type::Array(writes), Type::Array(reads)) => {
-                let item = self.below("[]", |compiler| compiler.node(*writes, *reads, Wanted::All));
+                let item = self.below("[]", |compiler| compiler.element(*writes, *reads));
                 Node::Array { item: self.push(item), min_bytes: self.min_bytes(*writes, 0) }
             }
             (Type::Map(writes), Type::Map(reads)) => {
-                let value = self.below("{}", |compiler| compiler.node(*writes, *reads, Wanted::All));
+                let value = self.below("{}", |compiler| compiler.element(*writes, *reads));
                 Node::Map { value: self.push(value), min_bytes: self.min_bytes(*writes, 0).saturating_add(1) }
             }
             (Type::Int(writes), Type::Long(reads)) => match matching::conversion(*writes, *reads) {
@@ -170,6 +182,25 @@ impl<'a> Compiler<'a> {
             (Type::Float, Type::Double) => Node::FloatAsDouble,
             (_, reads) => scalar(reads),
         }
+    }
+
+    /// The node of an item of an array or a map.
+    fn element(&mut self, writer: TypeId, reader: TypeId) -> Node {
+        if self.origin == SchemaOrigin::Directory {
+            return self.node(writer, reader, Wanted::All);
+        }
+        let mut problems = Vec::new();
+        let node = self.attempt(&mut problems, |compiler| compiler.node(writer, reader, Wanted::All));
+        problems.into_iter().next().map_or(node, |first| self.incompatible(&first))
+    }
+
+    /// The node that rejects a datum which uses the part of the schema that is being compiled.
+    pub(super) fn incompatible(&mut self, mismatch: &Mismatch) -> Node {
+        let around = self.here_path();
+        let below = mismatch.path().strip_prefix(&*around).unwrap_or_default().trim_start_matches('.');
+        let kept = WithPath::new(below, mismatch.error().clone());
+        self.incompatible_bytes += matching::text_bytes(&kept);
+        Node::Incompatible(MismatchId(append(&mut self.plan.incompatible, vec![kept]).start))
     }
 
     fn enumeration(&mut self, (writer, writes): (TypeId, &Enum), (reader, reads): (TypeId, &Enum)) -> Node {
@@ -202,7 +233,7 @@ impl<'a> Compiler<'a> {
     pub(super) fn excess(&self) -> Option<MismatchProblem> {
         let plan = &self.plan;
         let parts = plan.nodes.len() + plan.steps.len() + plan.symbols.len() + plan.skips.len();
-        if parts > MAX_PLAN_PARTS {
+        if parts > MAX_PLAN_PARTS || self.incompatible_bytes > MAX_INCOMPATIBLE_BYTES {
             Some(MismatchProblem::TooLarge)
         } else {
             (self.path.len() > MAX_TYPE_DEPTH).then_some(MismatchProblem::TooDeep)
@@ -231,6 +262,10 @@ impl<'a> Compiler<'a> {
 
     /// The problem at the place that is being compiled.
     pub(super) fn here(&self, problem: MismatchProblem) -> Mismatch {
+        WithPath::new(&self.here_path(), problem)
+    }
+
+    fn here_path(&self) -> String {
         let mut path = String::new();
         for segment in self.path.iter().filter(|segment| !segment.is_empty()) {
             if !path.is_empty() && !segment.starts_with(['[', '{']) {
@@ -238,7 +273,7 @@ impl<'a> Compiler<'a> {
             }
             path.push_str(segment);
         }
-        WithPath::new(&path, problem)
+        path
     }
 
     pub(super) fn push(&mut self, node: Node) -> NodeId {

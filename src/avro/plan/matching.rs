@@ -113,6 +113,26 @@ impl MismatchProblem {
     }
 }
 
+/// The number of bytes that the names and paths of a mismatch take.
+pub(super) fn text_bytes(mismatch: &Mismatch) -> usize {
+    let names = match mismatch.error() {
+        MismatchProblem::Kind { writer, reader }
+        | MismatchProblem::Name { writer, reader }
+        | MismatchProblem::Unit { writer, reader }
+        | MismatchProblem::Logical { writer, reader } => writer.len() + reader.len(),
+        MismatchProblem::NoBranch { writer } => writer.len(),
+        MismatchProblem::Record { name, first } => name.len() + size_of_val(&**first) + text_bytes(first),
+        MismatchProblem::Default(error) => error.path().len(),
+        MismatchProblem::Size { .. }
+        | MismatchProblem::Decimal
+        | MismatchProblem::MissingField
+        | MismatchProblem::NoSymbol
+        | MismatchProblem::TooDeep
+        | MismatchProblem::TooLarge => 0,
+    };
+    mismatch.path().len() + names
+}
+
 /// How well a reader's type takes a writer's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Fit {

@@ -13,7 +13,7 @@ mod union;
 
 pub use matching::{Mismatch, MismatchProblem};
 
-pub(crate) use compile::{Purpose, UnionCheck, compile};
+pub(crate) use compile::{Purpose, SchemaOrigin, compile};
 pub(crate) use tracked::TrackedFields;
 
 use crate::record::{Name, TrackedField};
@@ -27,6 +27,8 @@ pub(crate) struct Plan {
     symbols: Vec<Option<Box<str>>>,
     skips: Vec<Skip>,
     defaults: Vec<u8>,
+    /// The reasons why parts of the writer's schema cannot be read, by the path below that part.
+    incompatible: Vec<Mismatch>,
 }
 
 /// A run within one of a plan's arrays.
@@ -90,7 +92,13 @@ pub(crate) enum Node {
     Recursive(NodeId),
     /// A branch of the writer's union that the reader has no place for.
     Unresolvable,
+    /// A branch, an item or a value of a container's own schema that the reader cannot read.
+    Incompatible(MismatchId),
 }
+
+/// Index of a mismatch that a plan keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct MismatchId(u32);
 
 /// Index of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -159,7 +167,9 @@ impl Plan {
     pub(crate) fn size(&self) -> usize {
         let names = self.steps.iter().map(|step| 2 * step.name.text().len() + size_of_val(&*step.tracked));
         let symbols = self.symbols.iter().flatten().map(|symbol| symbol.len());
-        names.chain(symbols).sum::<usize>()
+        let mismatches =
+            self.incompatible.iter().map(|mismatch| size_of_val(mismatch) + matching::text_bytes(mismatch));
+        names.chain(symbols).chain(mismatches).sum::<usize>()
             + size_of_val(&*self.nodes)
             + size_of_val(&*self.steps)
             + size_of_val(&*self.symbols)
@@ -188,6 +198,11 @@ impl Plan {
     #[inline]
     pub(crate) fn symbol(&self, span: Span, index: usize) -> Option<Option<&str>> {
         span.of(&self.symbols).get(index).map(Option::as_deref)
+    }
+
+    /// The reason why the part of the writer's schema at `id` cannot be read.
+    pub(crate) fn incompatible(&self, id: MismatchId) -> Option<&Mismatch> {
+        self.incompatible.get(id.0 as usize)
     }
 
     pub(crate) fn default_datum(&self, span: Span) -> &[u8] {

@@ -1,7 +1,7 @@
 //! Compiles the unions of a writer.
 
 use super::{
-    Mismatch, MismatchProblem, Node, UnionCheck,
+    Mismatch, MismatchProblem, Node, SchemaOrigin,
     compile::{Compiler, append},
     matching::{self, describe},
     record::Wanted,
@@ -10,9 +10,9 @@ use crate::avro::schema::{Type, TypeId};
 
 impl<'a> Compiler<'a> {
     /// A union is resolved branch by branch when a datum chooses one. A branch that cannot be read is a matter of the
-    /// messages that use it: they are rejected. When it is a mismatch all the same, [`UnionCheck`] says.
+    /// messages that use it: they are rejected. [`SchemaOrigin`] says when it is a mismatch all the same.
     pub(super) fn writer_union(&mut self, branches: &'a [TypeId], reader: TypeId, wanted: Wanted<'_>) -> Node {
-        let is_strict = self.unions == UnionCheck::Strict;
+        let is_strict = self.origin == SchemaOrigin::Directory;
         let mut nodes = Vec::with_capacity(branches.len());
         let mut problems = Vec::new();
         let (mut has_place, mut is_readable) = (false, false);
@@ -21,16 +21,26 @@ impl<'a> Compiler<'a> {
             let node = match self.place_of(writes, reader) {
                 Ok(()) => {
                     has_place = true;
-                    self.attempt(&mut problems, |compiler| compiler.node(*branch, reader, wanted))
+                    let known = problems.len();
+                    let node = self.attempt(&mut problems, |compiler| {
+                        compiler.below("", |compiler| compiler.node(*branch, reader, wanted))
+                    });
+                    match problems.get(known) {
+                        Some(first) if !is_strict => self.incompatible(first),
+                        _ => node,
+                    }
                 }
                 Err(problem) if is_strict && problem.is_changed_type() => self.mismatch(problem),
                 Err(problem) => {
-                    problems.push(self.here(problem));
-                    Node::Unresolvable
+                    let is_changed = problem.is_changed_type();
+                    let mismatch = self.here(problem);
+                    let node = if is_changed { self.incompatible(&mismatch) } else { Node::Unresolvable };
+                    problems.push(mismatch);
+                    node
                 }
             };
-            is_readable |=
-                node != Node::Unresolvable && (!is_strict || !matches!(writes, Type::Null) || branches.len() == 1);
+            is_readable |= !matches!(node, Node::Unresolvable | Node::Incompatible(_))
+                && (!is_strict || !matches!(writes, Type::Null) || branches.len() == 1);
             nodes.push(node);
         }
         if !has_place {
@@ -44,10 +54,10 @@ impl<'a> Compiler<'a> {
         Node::Union(append(&mut self.plan.nodes, nodes))
     }
 
-    /// Compiles a branch of a union that may be unreadable without harm. Why it is goes to `problems`.
-    fn attempt(&mut self, problems: &mut Vec<Mismatch>, compile: impl FnOnce(&mut Self) -> Node) -> Node {
+    /// Compiles a part of the schema that may be unreadable without harm. The mismatches in it go to `problems`.
+    pub(super) fn attempt(&mut self, problems: &mut Vec<Mismatch>, compile: impl FnOnce(&mut Self) -> Node) -> Node {
         let (failures, kept) = (self.failures, self.mismatches.len());
-        let node = self.below("", compile);
+        let node = compile(self);
         if self.failures == failures || self.mismatches.iter().any(|mismatch| mismatch.error().is_excess()) {
             return node;
         }

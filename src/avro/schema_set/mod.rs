@@ -16,7 +16,7 @@ pub use subject::{FieldError, RecordJsonError, SchemaVersion, Subject};
 use super::{
     json_encode::{self, JsonEncodeError},
     path::WithPath,
-    plan::{self, Purpose, TrackedFields, UnionCheck},
+    plan::{self, Purpose, SchemaOrigin, TrackedFields},
     schema::{Schema, Type},
 };
 use crate::record::SubjectId;
@@ -104,7 +104,7 @@ fn check(subject: &Subject, problems: &mut Vec<SetProblem>) {
             reader.schema(),
             &TrackedFields::default(),
             Purpose::Store,
-            UnionCheck::Strict,
+            SchemaOrigin::Directory,
         ) {
             problems.extend(subject.incompatible(writer.number(), mismatches));
         }

@@ -125,6 +125,85 @@ fn a_schema_that_the_reader_cannot_read_is_a_rejection_with_every_reason() {
     }
 }
 
+/// A collection that is empty holds nothing that could not be read. The implementations in Java and Python agree.
+#[test]
+fn an_incompatible_item_rejects_the_record_that_has_it_and_no_empty_collection() {
+    let array = |items: &str| format!(r#"{{"type": "array", "items": {items}}}"#);
+    let map = |values: &str| format!(r#"{{"type": "map", "values": {values}}}"#);
+    let point = |fields: &str| {
+        format!(r#"{{"type": "record", "name": "P", "fields": [{{"name": "x", "type": "int"}}{fields}]}}"#)
+    };
+    let new = r#", {"name": "y", "type": "int"}"#;
+    let tree = |value: &str| {
+        format!(
+            r#"{{"type": "record", "name": "T", "fields": [{{"name": "v", "type": "{value}"}}, {{"name": "more", "type": {{"type": "array", "items": "T"}}}}]}}"#
+        )
+    };
+    let fixed = |size: u32| format!(r#"{{"type": "fixed", "name": "F", "size": {size}}}"#);
+    let micros = r#"{"type": "long", "logicalType": "timestamp-micros"}"#;
+    let millis = r#"{"type": "long", "logicalType": "timestamp-millis"}"#;
+    let narrower = "timestamp-micros cannot be read as timestamp-millis, whose unit is coarser: keep the finer unit";
+    for (writer, reader, empty, used, detail) in [
+        (array("\"int\""), array("\"string\""), &[0][..], &[4, 2, 2, 0][..], "f[0]: int cannot be read as string"),
+        (map("\"int\""), map("\"string\""), &[0], &[2, 2, b'k', 2, 0], "f{0}: int cannot be read as string"),
+        (array(micros), array(millis), &[0], &[2, 2, 0], &format!("f[0]: {narrower}")),
+        (array(&fixed(3)), array(&fixed(4)), &[0], &[2, 1, 2, 3, 0], "f[0]: 3 bytes cannot be read as 4"),
+        (array(&point("")), array(&point(new)), &[0], &[2, 2, 0], "f[0].y: the field is new and has no default"),
+        (
+            array(&map(&array("\"int\""))),
+            array(&map(&array("\"bytes\""))),
+            &[2, 2, 2, b'k', 0, 0, 0],
+            &[2, 2, 2, b'k', 2, 2, 0, 0, 0],
+            "f[0]{0}[0]: int cannot be read as bytes",
+        ),
+        (array(&tree("int")), array(&tree("string")), &[0], &[2, 2, 0, 0], "f[0].v: int cannot be read as string"),
+        (
+            format!(r#"["null", {}]"#, point("").replace("\"int\"", micros)),
+            format!(r#"["null", {}]"#, point("").replace("\"int\"", millis)),
+            &[0],
+            &[2, 2],
+            &format!("f.x: {narrower}"),
+        ),
+        (format!(r#"["null", {micros}]"#), format!(r#"["null", {millis}]"#), &[0], &[2, 2], &format!("f: {narrower}")),
+    ] {
+        let (writer, reader) = (field_of(&writer), field_of(&reader));
+        let decoder = decoder(&[("s/1", &reader)], &[WireFormat::Container]);
+        let good = read_all(&decoder, &binary(&container(&writer, "null", &[(2, &[empty, empty].concat())])));
+        assert_eq!(good.map(|records| records.len()), Ok(2), "{writer}");
+        let bad = container(&writer, "null", &[(2, &[empty, used].concat())]);
+        let expected = (Reason::IncompatibleSchema, format!("container: record 1: {detail}"));
+        assert_eq!(reason(&decoder, &binary(&bad)), expected);
+        let error = versions(&[&writer, &reader]).unwrap_err();
+        assert!(error.starts_with("subject s: version 1 cannot be read by version 2: f"), "{error}");
+    }
+    // a field that every record has cannot be read, whatever records there are
+    let required = |ty: &str| record_of(&format!(r#"{{"name": "f", "type": "{ty}"}}"#));
+    let decoder = decoder(&[("s/1", &required("string"))], &[WireFormat::Container]);
+    assert_eq!(reason(&decoder, &binary(&container(&required("int"), "null", &[]))).0, Reason::IncompatibleSchema);
+}
+
+/// A schema of 64 KiB may have thousands of them, each behind a path of tens of thousands of bytes.
+#[test]
+fn the_reasons_why_items_cannot_be_read_are_bounded() {
+    let long = "n".repeat(20_000);
+    let inner =
+        |ty: &str| format!(r#"{{"type": "record", "name": "I", "fields": [{{"name": "{long}", "type": "{ty}"}}]}}"#);
+    let fields = |ty: &str, count: usize| {
+        let first = format!(r#"{{"name": "f", "type": {{"type": "array", "items": {}}}}}"#, inner(ty));
+        let others = (0..count).map(|i| format!(r#", {{"name": "f{i}", "type": {{"type": "array", "items": "I"}}}}"#));
+        record_of(&(first + &others.collect::<String>()))
+    };
+    for (count, fits) in [(1, true), (10, false), (600, false)] {
+        let decoder = decoder(&[("s/1", &fields("string", count))], &[WireFormat::Container]);
+        let empty = vec![0; count + 1];
+        let read = read_all(&decoder, &binary(&container(&fields("int", count), "null", &[(1, &empty)])));
+        assert_eq!(
+            read.map(|records| records.len()).map_err(|error| error.reason()),
+            if fits { Ok(1) } else { Err(Reason::IncompatibleSchema) }
+        );
+    }
+}
+
 #[test]
 fn a_broken_frame_is_rejected_at_every_byte() {
     let decoder = reading();

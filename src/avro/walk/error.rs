@@ -1,7 +1,7 @@
 //! Why a datum is not a record.
 
 use crate::{
-    avro::path::WithPath,
+    avro::{path::WithPath, plan::MismatchProblem},
     outcome::Reason,
     record::{Interruption, ItemError},
 };
@@ -25,6 +25,8 @@ pub(crate) enum DatumError {
     DuplicateKey,
     UnknownSymbol,
     UnknownBranch,
+    /// An item, a value or a branch of a container's own schema that the reader schema cannot read.
+    Incompatible(MismatchProblem),
     /// A time that has more than 64 bits in the reader's unit.
     Unit,
     Depth(usize),
@@ -49,6 +51,7 @@ impl DatumError {
             | Self::Block
             | Self::DuplicateKey => Reason::MalformedDatum,
             Self::UnknownSymbol | Self::UnknownBranch => Reason::Unresolvable,
+            Self::Incompatible(_) => Reason::IncompatibleSchema,
             Self::Unit => Reason::NumberOutOfRange,
             Self::Depth(_) | Self::Values(_) | Self::Expansion(_) => Reason::LimitExceeded,
             Self::Item(error) => match error {
@@ -89,6 +92,7 @@ impl fmt::Display for DatumError {
             Self::DuplicateKey => f.write_str("a map has a key twice"),
             Self::UnknownSymbol => f.write_str("the reader schema does not know the enum's symbol"),
             Self::UnknownBranch => f.write_str("the reader schema has no place for the union's branch"),
+            Self::Incompatible(problem) => problem.fmt(f),
             Self::Unit => f.write_str("the time does not fit 64 bits in the reader schema's unit, which is finer"),
             Self::Depth(limit) => write!(f, "nested deeper than {limit} levels"),
             Self::Values(limit) => write!(f, "more than {limit} values"),

@@ -9,7 +9,8 @@ mod skip;
 
 use super::{
     limits::Limits,
-    plan::{Action, FieldStep, Node, NodeId, Plan, Span},
+    path::WithPath,
+    plan::{Action, FieldStep, MismatchId, Node, NodeId, Plan, Span},
 };
 use crate::record::{ItemError, RecordVisitor, SubjectId};
 pub(crate) use error::DatumError;
@@ -159,6 +160,7 @@ impl<'a, V: RecordVisitor> Walk<'a, '_, V> {
                 let symbol = symbol.ok_or_else(|| datum_error(DatumError::Symbol))?;
                 self.visitor.string(symbol.ok_or_else(|| datum_error(DatumError::UnknownSymbol))?)?;
             }
+            Node::Incompatible(id) => return Err(self.incompatible(id)),
             // The others are dispatched before.
             Node::Unresolvable
             | Node::Record(_)
@@ -169,6 +171,16 @@ impl<'a, V: RecordVisitor> Walk<'a, '_, V> {
             | Node::Recursive(_) => return Err(datum_error(DatumError::UnknownBranch)),
         }
         Ok(())
+    }
+
+    #[cold]
+    fn incompatible(&self, id: MismatchId) -> Box<WithPath<DatumError>> {
+        match self.plan.incompatible(id) {
+            Some(mismatch) => {
+                Box::new(WithPath::new(mismatch.path(), DatumError::Incompatible(mismatch.error().clone())))
+            }
+            None => datum_error(DatumError::UnknownBranch),
+        }
     }
 
     /// The node of the branch that the datum chooses.
