@@ -51,6 +51,8 @@ enum Command {
     Report(report::Arguments),
     Pull(pull::Arguments),
     Doctor(doctor::Arguments),
+    #[command(name = local::launcher::NAME, hide = true)]
+    ExecuteWithParent(local::launcher::Arguments),
 }
 
 /// What `--wire-formats` allows unless it is given: the tool is there to look into anything.
@@ -108,6 +110,7 @@ async fn outcome(command: Command) -> Outcome {
         Command::Report(arguments) => report::run(arguments).await,
         Command::Pull(arguments) => pull::run(&arguments).await,
         Command::Doctor(arguments) => doctor::run(&arguments).await,
+        Command::ExecuteWithParent(arguments) => local::launcher::run(&arguments),
     }
 }
 

@@ -5,6 +5,8 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
 
 /// The README's own schema.
 const PAYMENT: &str = r#"{
@@ -116,6 +118,63 @@ fn what_is_missing_is_said_with_its_name() {
         assert_eq!(output.status.code(), Some(2), "{output:?}");
         assert!(text(&output.stderr).contains(said), "{output:?}");
     }
+}
+
+/// The state of a process in `/proc`, `Z` for one that has ended and is not waited for, and its parent's id. None if it is gone.
+fn state(pid: u32) -> Option<(char, u32)> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+    Some((fields.next()?.chars().next()?, fields.next()?.parse().ok()?))
+}
+
+/// The ids of the processes that `parent` has started.
+fn children(parent: u32) -> Vec<u32> {
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let pids = processes.filter_map(|process| process.file_name().to_str()?.parse().ok());
+    pids.filter(|pid| state(*pid).is_some_and(|(_, of)| of == parent)).collect()
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_tool_that_is_killed_leaves_no_function_behind() {
+    let schemas = Schemas::new("killed");
+    // an invocation for each message, so that it is still at work when it is killed
+    let mut command = command(&schemas.0, &["--sample", "20000", "--batch-size", "1"]);
+    let mut process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let function = (0..600).find_map(|_| {
+        sleep(Duration::from_millis(100));
+        let is_function =
+            |pid: &u32| fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe.ends_with("avro-ingest"));
+        children(process.id()).into_iter().find(is_function)
+    });
+    let function = function.expect("the function is started");
+    // one that is stopped does not end by itself
+    let signal = |name: &str| Command::new("kill").args([name, &function.to_string()]).status().unwrap();
+    assert!(signal("-STOP").success());
+    process.kill().unwrap();
+    process.wait().unwrap();
+    let has_ended = || state(function).is_none_or(|(state, _)| state == 'Z');
+    let is_gone = (0..100).any(|_| {
+        sleep(Duration::from_millis(100));
+        has_ended()
+    });
+    if !is_gone {
+        signal("-KILL");
+    }
+    assert!(is_gone, "the function is still there");
+}
+
+#[test]
+fn a_port_that_is_taken_is_named() {
+    let schemas = Schemas::new("port");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let output = local(&schemas.0, &["--sample", "1", "--port", &address.port().to_string()], b"");
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(
+        text(&output.stderr).contains(&format!("cannot listen at {address}: Address already in use")),
+        "{output:?}"
+    );
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! `ingest local`: the real bootstrap on one machine, fed by a queue, writing into an embedded DynamoDB.
 
+pub(crate) mod launcher;
 mod orders;
 mod records;
 mod show;
@@ -21,7 +22,7 @@ use records::Records;
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 use summary::{Figures, Summary};
@@ -110,15 +111,18 @@ pub(crate) async fn run(arguments: Arguments) -> Outcome {
     let transcoder = Transcoder::new(&config, schema_dir::read(&config.schema_dir)?)?;
     let bootstrap = bootstrap(arguments.bootstrap.as_deref())?;
 
-    let database = Embedded::start_at((arguments.listen, arguments.port).into())?;
+    let address = SocketAddr::from((arguments.listen, arguments.port));
+    let database = Embedded::start_at(address).map_err(|error| format!("cannot listen at {address}: {error}"))?;
     let tables = tables::create(database.client(), &config.table_name, &transcoder).await?;
     environment.insert("AWS_ENDPOINT_URL_DYNAMODB".into(), database.url());
     let mut queue = Queue::new(Settings::named("orders"));
-    let sqs = Endpoint::start_at((arguments.listen, 0).into(), "none")?;
+    let address = SocketAddr::from((arguments.listen, 0));
+    let sqs = Endpoint::start_at(address, "none").map_err(|error| format!("cannot listen at {address}: {error}"))?;
     sqs.change_visibility_of(&queue);
     environment.entry("AWS_ENDPOINT_URL_SQS".into()).or_insert_with(|| sqs.url());
 
     let mut settings = lambda::Settings::new(bootstrap);
+    settings.launcher = launcher::command_line()?;
     settings.environment = environment;
     let start = Function::start(settings);
 

@@ -225,9 +225,16 @@ impl FunctionState {
     }
 
     fn command(&self, runtime_api: &str) -> Command {
-        let Settings { bootstrap, name, memory_mb, environment, max_concurrency, .. } = &self.settings;
+        let Settings { bootstrap, launcher, name, memory_mb, environment, max_concurrency, .. } = &self.settings;
         let task_root = bootstrap.parent().unwrap_or(Path::new("/"));
-        let mut command = Command::new(bootstrap);
+        let mut command = match launcher.split_first() {
+            None => Command::new(bootstrap),
+            Some((program, arguments)) => {
+                let mut command = Command::new(program);
+                command.args(arguments).arg(bootstrap);
+                command
+            }
+        };
         command.env_clear();
         command.env("AWS_LAMBDA_RUNTIME_API", runtime_api);
         command.env("AWS_LAMBDA_FUNCTION_NAME", name);

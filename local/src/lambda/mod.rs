@@ -12,6 +12,7 @@ mod output;
 mod usage;
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fmt;
 use std::io;
 use std::num::NonZero;
@@ -30,6 +31,8 @@ pub use usage::Usage;
 pub struct Settings {
     /// The executable that speaks to the Runtime API.
     pub bootstrap: PathBuf,
+    /// A program and its arguments that execute the bootstrap, their last argument, in their own place. Default: none.
+    pub launcher: Vec<OsString>,
     /// `AWS_LAMBDA_FUNCTION_NAME`. Default: `avro-ingest`.
     pub name: String,
     /// `AWS_LAMBDA_FUNCTION_MEMORY_SIZE` in MB. Said to the process, not enforced. Default: 512.
@@ -47,6 +50,7 @@ impl Settings {
     pub fn new(bootstrap: impl Into<PathBuf>) -> Self {
         Self {
             bootstrap: bootstrap.into(),
+            launcher: Vec::new(),
             name: "avro-ingest".to_owned(),
             memory_mb: 512,
             environment: BTreeMap::new(),
