@@ -19,7 +19,7 @@ use support::queue::{FakeQueue, Fault};
 
 const TABLE: &str = "processed_messages";
 const SCHEMAS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../schemas");
-/// How often a condition is looked at until it must hold, and the pause between.
+/// Maximum number of looks at a condition until it holds, and the pause between them.
 const PATIENCE: usize = 1_200;
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -306,7 +306,7 @@ async fn a_deletion_that_fails_for_long_gives_the_whole_group_back_in_order() {
     assert_eq!(scene.queue.deleted(), ["m2", "m0", "m1"], "{}", scene.log());
 }
 
-/// A source of credentials that counts how often it is asked, and fails at chosen times.
+/// A source of credentials that counts its calls and fails at chosen ones.
 struct Source(PathBuf);
 
 impl Source {

@@ -8,7 +8,7 @@ use avro_ingest::metrics::{Invocation, Metrics};
 use avro_ingest::outcome::Ledger;
 use serde_json::{Value, json};
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
@@ -112,6 +112,136 @@ fn look_at(page: &std::path::Path) {
     let picture = fs::read(&picture).unwrap_or_else(|_| panic!("no picture: {console}"));
     // an empty page of this size is a few kilobytes
     assert!(picture.starts_with(b"\x89PNG") && picture.len() > 50_000, "{} bytes", picture.len());
+}
+
+/// A folder of its own, gone with the test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("ingest-report-{name}-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        Self(folder)
+    }
+
+    fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> String {
+        let path = self.0.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, bytes).unwrap();
+        path.display().to_string()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn gzip(text: &str) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(text.as_bytes()).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn json_of(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"))
+}
+
+#[test]
+fn a_log_is_read_in_every_form_that_people_have_it() {
+    let folder = Folder::new("forms");
+    let lines = log(START, 30, 40);
+    let prefixed = |prefix: &str| lines.iter().map(|line| format!("{prefix}{line}\n")).collect::<String>();
+    let pretty = |line: &String| {
+        let json: Value = serde_json::from_str(line).unwrap();
+        format!("2022-10-05T08:32:51.123000+00:00 s\n{}\n", serde_json::to_string_pretty(&json).unwrap())
+    };
+    let event = |line: &String| json!({"logStreamName": "s", "timestamp": 1, "message": format!("{line}\n")});
+    let events = json!({"events": lines.iter().map(event).collect::<Vec<_>>(), "searchedLogStreams": []});
+    let csv = |line: &String| format!("2023-11-14 22:13:20.000,\"{}\n\",s\n", line.replace('"', "\"\""));
+    let exported = prefixed("2023-11-14T22:13:20.000Z ");
+    let detailed = "2022-10-05T08:32:51.123000+00:00 2022/10/05/[$LATEST]0123456789abcdef ";
+    let two_halves = exported.split_at(exported[..exported.len() / 2].rfind('\n').unwrap() + 1);
+    let export = folder.0.join("export").display().to_string();
+    folder.write("export/aws-logs-write-test", "Permission Check Successful");
+    folder.write("export/task/one/000000.gz", gzip(two_halves.0));
+    folder.write("export/task/two/000000.gz", gzip(two_halves.1));
+    for paths in [
+        vec![folder.write("as-written", lines.join("\n"))],
+        vec![folder.write("detailed", prefixed(detailed))],
+        vec![folder.write("short", prefixed("2022-10-05T08:32:51 "))],
+        vec![folder.write("pretty", lines.iter().map(pretty).collect::<String>())],
+        vec![folder.write("events.json", serde_json::to_string_pretty(&events).unwrap())],
+        vec![folder.write("compact.json", events.to_string())],
+        vec![folder.write(
+            "insights.csv",
+            format!("@timestamp,@message,@logStream\n{}", lines.iter().map(csv).collect::<String>()),
+        )],
+        vec![folder.write("log.gz", gzip(&lines.join("\n")))],
+        vec![export],
+        vec![folder.write("first", two_halves.0), folder.write("second", two_halves.1)],
+    ] {
+        let arguments: Vec<&str> = paths.iter().map(String::as_str).chain(["--json"]).collect();
+        let output = report(&arguments);
+        assert_eq!(output.status.code(), Some(0), "{paths:?}: {output:?}");
+        let report = json_of(&output);
+        let latency = report["distributions"]["EndToEndLatency"]["p95"].as_f64().unwrap();
+        assert!((latency - 40.0).abs() < 0.1, "{paths:?}: {latency}");
+        let figures = (&report["counts"]["MessagesStored"], &report["seconds"]);
+        assert_eq!(figures, (&json!(3000.0), &json!(29.0)), "{paths:?}");
+    }
+}
+
+#[test]
+fn several_functions_are_reported_apart() {
+    let folder = Folder::new("functions");
+    let orders = log(START, 30, 40).join("\n");
+    let payments = log(START, 10, 400).join("\n").replace("\"orders\"", "\"payments\"");
+    let both = folder.write("both.log", format!("{orders}\n{payments}\n"));
+    let output = report(&[&both, "--json"]);
+    assert_eq!(output.status.code(), Some(1), "one of them misses a target: {output:?}");
+    let json = json_of(&output);
+    let of = |name: &str| {
+        (json["functions"][name]["counts"]["MessagesStored"].clone(), json["functions"][name]["met"].clone())
+    };
+    assert_eq!((of("orders"), of("payments")), ((json!(3000.0), json!(true)), (json!(1000.0), json!(false))));
+    assert_eq!((&json["met"], &json["lines_without_metrics"]), (&json!(false), &json!(40)));
+    let text = String::from_utf8(report(&[&both]).stdout).unwrap();
+    assert!(text.contains("function orders\n") && text.contains("function payments\n"), "{text}");
+    let only = folder.write("only.log", orders);
+    assert!(!String::from_utf8(report(&[&only]).stdout).unwrap().contains("function orders"));
+}
+
+#[test]
+fn a_line_that_is_too_long_is_left_out_and_said() {
+    let folder = Folder::new("long");
+    let lines = log(START, 30, 40).join("\n");
+    let path = folder.write("log", format!("{}\n{lines}", "x".repeat(9 << 20)));
+    let output = report(&[&path, "--json"]);
+    assert_eq!((output.status.code(), &json_of(&output)["counts"]["MessagesStored"]), (Some(0), &json!(3000.0)));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("is left out"), "{output:?}");
+}
+
+#[test]
+fn a_log_group_whose_token_repeats_is_read_to_its_end() {
+    let lines = log(START, 20, 40);
+    let endpoint = support::web::serve(move |asked| {
+        let asked: Value = serde_json::from_str(&asked.body).unwrap();
+        let page = if asked["nextToken"].is_null() { &lines[..20] } else { &lines[20..] };
+        let event = |(id, line): (usize, &String)| json!({"eventId": format!("{id}-{}", page.len()), "timestamp": 1, "message": line});
+        let events: Vec<Value> = page.iter().enumerate().map(event).collect();
+        (200, json!({"events": events, "nextToken": "same"}).to_string())
+    });
+    let output = Command::new("timeout")
+        .args(["60", env!("CARGO_BIN_EXE_ingest"), "report", "--log-group", "orders", "--json"])
+        .env("AWS_ENDPOINT_URL", endpoint)
+        .envs([("AWS_REGION", "us-east-1"), ("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")])
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(json_of(&output)["counts"]["MessagesStored"], json!(2000.0));
 }
 
 #[test]

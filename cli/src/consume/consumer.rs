@@ -15,14 +15,14 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
-/// How long the calls of one attempt to delete, hide or release messages may take together.
+/// Timeout of the calls of one attempt to delete, hide or release messages.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often a deletion is tried at least. A message that is not deleted comes back and is written again.
+/// Minimum number of attempts to delete messages. A message that is not deleted comes back and is written again.
 const MIN_DELETE_ATTEMPTS: u32 = 4;
 /// The longest pause before the second attempt; later ones are longer by as much.
 const DELETE_BACKOFF: Duration = Duration::from_millis(500);
 const MAX_DELETE_BACKOFF: Duration = Duration::from_secs(3);
-/// How often a release is tried.
+/// Maximum number of attempts to release messages.
 const RELEASE_ATTEMPTS: u32 = 3;
 /// The pause after a batch that nothing could be stored of, for a cause that an operator must fix.
 const FATAL_PAUSE: Duration = Duration::from_secs(5);
@@ -35,11 +35,11 @@ pub(super) struct Consumer {
     pub(super) arn: String,
     pub(super) visibility_seconds: u32,
     pub(super) is_fifo: bool,
-    /// Where the metrics go.
+    /// Writer of the metrics.
     pub(super) metrics: BackgroundWriter,
     /// Becomes true when no further batch begins.
     pub(super) stopped: watch::Receiver<bool>,
-    /// What is not stored. None where the process goes on until it is stopped.
+    /// Messages that are not stored. None where the process goes on until it is stopped.
     pub(super) unsettled: Option<Unsettled>,
     pub(super) counts: MessageCounts,
 }
@@ -51,7 +51,7 @@ pub(super) struct MessageCounts {
     pub(super) deleted: AtomicUsize,
 }
 
-/// What came of a batch as a whole.
+/// Result of a batch as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum BatchEnd {
     /// Each message has its outcome.
@@ -111,8 +111,8 @@ impl Consumer {
         Duration::from_secs(self.visibility_seconds.into())
     }
 
-    /// Those messages that stay out of sight until the batch has its end. What has waited in the buffer for a part of its time
-    /// gets all of it once more; if that fails it may be with another consumer by now, and is left to come back.
+    /// Returns the messages that stay out of sight until the batch completes. A message that has waited in the buffer for a part of its time
+    /// gets all of it once more. If that fails another consumer may have it by now, so it is left to come back.
     async fn still_hidden(&self, batch: Vec<Received>) -> Vec<Received> {
         let earliest = local::clock::since_epoch().saturating_sub(self.visibility() / 6);
         let (old, mut hidden): (Vec<_>, Vec<_>) = batch.into_iter().partition(|message| message.received_at < earliest);
@@ -128,7 +128,7 @@ impl Consumer {
             tracing::warn!(count = failed.len(), "messages waited too long and are left to come back");
         }
         let failed: HashSet<String> = failed.into_iter().collect();
-        // in a FIFO queue what is left would come after what was sent later
+        // in a FIFO queue the messages that are left would be written after those sent later
         let (left, kept): (Vec<_>, Vec<_>) = old
             .into_iter()
             .partition(|message| failed.contains(&message.receipt_handle) || (self.is_fifo && !failed.is_empty()));

@@ -1,9 +1,9 @@
-//! What a run to the end of the queue has not stored, so that it can say so.
+//! The messages that a run to the end of the queue has not stored.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Message ids that are named in the log at most.
+/// Maximum number of message ids in the log.
 const MAX_NAMED: usize = 10;
 
 /// The messages that were received and are not stored so far.
@@ -15,7 +15,7 @@ struct State {
     ids: BTreeSet<String>,
     /// Receipt handles of those that the handler has left to their visibility timeout.
     hidden: Vec<String>,
-    /// Why a whole batch was not stored.
+    /// Cause of the last batch that was not stored as a whole.
     cause: Option<String>,
 }
 

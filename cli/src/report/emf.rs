@@ -18,9 +18,9 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    /// None if `text` is no line of metrics: a log line, for example, or one whose figures are not those of a count or a time.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        let json: Map<String, Value> = serde_json::from_str(text).ok()?;
+    /// Reads the JSON of a line that has `bytes` bytes in the log. None if it is not a line of metrics, but another line of the log, for example, or if its
+    /// figures are not those of a count or a time.
+    pub(crate) fn of(json: &Map<String, Value>, bytes: usize) -> Option<Self> {
         let metadata = json.get("_aws")?;
         let at_ms = metadata.get("Timestamp")?.as_u64()?;
         let mut line = Self {
@@ -28,7 +28,7 @@ impl Line {
             service: json.get("Service").and_then(Value::as_str).unwrap_or_default().to_owned(),
             dimension: None,
             metrics: BTreeMap::new(),
-            bytes: text.len() + 1,
+            bytes,
         };
         for directive in metadata.get("CloudWatchMetrics")?.as_array()? {
             let dimensions = directive.get("Dimensions").and_then(Value::as_array).into_iter().flatten();
@@ -70,6 +70,10 @@ mod tests {
     use avro_ingest::outcome::{Ledger, Reason};
     use std::time::Duration;
 
+    fn parse(text: &str) -> Option<Line> {
+        Line::of(&serde_json::from_str(text).ok()?, text.len())
+    }
+
     #[test]
     fn what_the_function_writes_is_read_whole() {
         let invocation = Invocation {
@@ -81,7 +85,7 @@ mod tests {
             ..Invocation::default()
         };
         let text = String::from_utf8(Metrics::new("AvroIngest", "orders").lines(&invocation)).unwrap();
-        let lines: Vec<Line> = text.lines().map(|line| Line::parse(line).unwrap()).collect();
+        let lines: Vec<Line> = text.lines().map(|line| parse(line).unwrap()).collect();
         let [main, further @ ..] = &lines[..] else { panic!("no line") };
         assert_eq!((main.at_ms, main.service.as_str(), &main.dimension), (1_700_000_000_123, "orders", &None));
         assert_eq!(main.metrics["MessagesStored"], [(9.0, 1.0)]);
@@ -114,7 +118,7 @@ mod tests {
             "[]",
             r#"{"_aws":{"Timestamp":1,"CloudWatchMetrics":[{"Metrics":[{"Name":"Records"}]}]},"Records":"ten"}"#,
         ] {
-            assert_eq!(Line::parse(text), None, "{text}");
+            assert_eq!(parse(text), None, "{text}");
         }
     }
 }

@@ -227,6 +227,7 @@ impl LoggedCost {
 mod tests {
     use super::super::totals::History;
     use super::*;
+    use crate::report::emf::Line;
     use avro_ingest::metrics::{Invocation, Metrics};
     use avro_ingest::outcome::{Ledger, Reason};
     use std::time::Duration;
@@ -252,7 +253,10 @@ mod tests {
                 invocation.rejected.insert(Reason::Truncated, rejected);
             }
             let lines = String::from_utf8(metrics.lines(&invocation)).unwrap();
-            lines.lines().for_each(|line| history.add(line));
+            for text in lines.lines() {
+                let line = Line::of(&serde_json::from_str(text).unwrap(), text.len() + 1).unwrap();
+                history.add(&line);
+            }
         }
         history.all
     }

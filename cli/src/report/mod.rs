@@ -1,7 +1,9 @@
 //! `ingest report`: how a deployment does, from the metrics that the function writes to its log.
 
 mod emf;
+mod formats;
 mod indicators;
+mod input;
 mod print;
 mod source;
 mod totals;
@@ -12,13 +14,13 @@ use crate::duration::duration;
 use crate::output::{self, OutputError, out, outln};
 use crate::prices::Prices;
 use indicators::Targets;
-use print::LogReport;
+use print::LogReports;
 use std::fs;
 use std::io::{IsTerminal, stdout};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::sync::mpsc::Receiver;
-use totals::History;
+use totals::Histories;
 
 /// Reports throughput, latency, outcomes and cost from the function's metrics, each against its target. Exit code 1 if one is missed.
 #[derive(clap::Args)]
@@ -28,11 +30,12 @@ Examples:
   ingest report --log-group /aws/lambda/avro-ingest --since 7d --html report.html --targets docs/report-targets.toml
   ingest report --log-group /aws/lambda/avro-ingest --follow
   ingest local --event events/orders.json | ingest report -
-  ingest report function.log --json")]
+  aws logs tail /aws/lambda/avro-ingest --since 1d | ingest report -
+  ingest report function.log export-from-s3/ --json")]
 pub(crate) struct Arguments {
-    /// A log of the function; - is standard input
+    /// Logs of the function as it wrote them, or as AWS gives them, compressed or not; a folder is all files in it, and - is standard input
     #[arg(value_name = "FILE", required_unless_present = "log_group", conflicts_with = "log_group")]
-    file: Option<PathBuf>,
+    files: Vec<PathBuf>,
     /// Read this log group of CloudWatch instead
     #[arg(long, value_name = "NAME")]
     log_group: Option<String>,
@@ -67,29 +70,30 @@ const CLEAR: &str = "\x1b[2J\x1b[H";
 pub(crate) async fn run(arguments: Arguments) -> Outcome {
     let targets = arguments.targets.as_deref().map(Targets::read).transpose()?.unwrap_or_default();
     let prices = Prices::new()?;
-    let lines = match (&arguments.log_group, &arguments.file) {
+    let lines = match (&arguments.log_group, &arguments.files[..]) {
         (Some(group), _) => {
             let start = local::clock::since_epoch().saturating_sub(arguments.since);
             let start_ms = u64::try_from(start.as_millis())?;
             source::log_group(Aws::load().await?, group.clone(), start_ms, arguments.follow)
         }
-        (None, Some(file)) => source::file(file, arguments.follow)?,
-        (None, None) => return Err("a file, - or --log-group is needed".into()),
+        (None, [file]) if arguments.follow && *file != Path::new("-") => source::follow_file(file)?,
+        (None, [_, _, ..]) if arguments.follow => return Err("--follow needs one file".into()),
+        (None, files) => source::read_files(files.to_vec())?,
     };
     let (memory, arm) = (arguments.memory, !arguments.x86);
-    let history = collect(lines, arguments.follow, |history| {
+    let histories = collect(lines, arguments.follow, |histories| {
         let clear = if stdout().is_terminal() { CLEAR } else { "" };
-        outln!("{clear}{}", LogReport::new(history, targets, memory, arm, &prices))
+        outln!("{clear}{}", LogReports::new(histories, targets, memory, arm, &prices))
     })
     .await?;
-    if history.all.is_empty() {
+    if histories.functions.is_empty() {
         return Err(format!(
             "no line of metrics among {} lines: the function writes them at level INFO",
-            history.other_lines
+            histories.other_lines
         )
         .into());
     }
-    let report = LogReport::new(&history, targets, memory, arm, &prices);
+    let report = LogReports::new(&histories, targets, memory, arm, &prices);
     if let Some(path) = &arguments.html {
         let page = report.page()?;
         fs::write(path, page).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
@@ -106,28 +110,28 @@ pub(crate) async fn run(arguments: Arguments) -> Outcome {
 async fn collect(
     mut lines: Receiver<source::Item>,
     follow: bool,
-    show: impl Fn(&History) -> Result<(), OutputError>,
-) -> Result<History, Box<dyn std::error::Error>> {
-    let mut history = History::default();
+    show: impl Fn(&Histories) -> Result<(), OutputError>,
+) -> Result<Histories, Box<dyn std::error::Error>> {
+    let mut histories = Histories::default();
     let mut shown = tokio::time::interval(SHOWN_EVERY);
     let mut news = false;
     loop {
         tokio::select! {
             line = lines.recv() => match line {
                 Some(line) => {
-                    history.add(&line?);
+                    histories.add(&line?);
                     news = true;
                 }
-                None => return Ok(history),
+                None => return Ok(histories),
             },
             _ = shown.tick(), if follow => {
                 if std::mem::take(&mut news) {
-                    show(&history)?;
+                    show(&histories)?;
                 }
             }
             interrupted = tokio::signal::ctrl_c(), if follow => {
                 interrupted?;
-                return Ok(history);
+                return Ok(histories);
             }
         }
     }

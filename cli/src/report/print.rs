@@ -3,7 +3,7 @@
 use super::indicators::{
     COUNTS, DistributionSummary, Indicator, LoggedCost, Shares, THROTTLES, Targets, by_dimension, indicators, summaries,
 };
-use super::totals::{History, Totals};
+use super::totals::{Histories, History, Totals};
 use crate::page;
 use crate::plot::Plot;
 use crate::prices::Prices;
@@ -12,7 +12,65 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt;
 
-/// Everything that lines of metrics say.
+/// A report for each function.
+pub(crate) struct LogReports<'a> {
+    functions: Vec<(&'a str, LogReport<'a>)>,
+    other_lines: u64,
+}
+
+impl<'a> LogReports<'a> {
+    pub(crate) fn new(
+        histories: &'a Histories,
+        targets: Targets,
+        memory_mb: u32,
+        arm: bool,
+        prices: &'a Prices,
+    ) -> Self {
+        let report = |history| LogReport::new(history, targets, memory_mb, arm, prices);
+        let functions = histories.functions.iter().map(|(name, history)| (name.as_str(), report(history)));
+        Self { functions: functions.collect(), other_lines: histories.other_lines }
+    }
+
+    pub(crate) fn all_met(&self) -> bool {
+        self.functions.iter().all(|(_, report)| report.all_met())
+    }
+
+    /// The report of the only function, or one for each in `functions`.
+    pub(crate) fn json(&self) -> Value {
+        let mut json = match &self.functions[..] {
+            [(_, report)] => report.json(),
+            several => {
+                let functions: BTreeMap<&str, Value> =
+                    several.iter().map(|(name, report)| (*name, report.json())).collect();
+                json!({"functions": functions, "met": self.all_met()})
+            }
+        };
+        if let Some(json) = json.as_object_mut() {
+            json.insert("lines_without_metrics".to_owned(), json!(self.other_lines));
+        }
+        json
+    }
+
+    /// A page with plots over time.
+    pub(crate) fn page(&self) -> Result<String, Box<dyn Error>> {
+        let mut plots = Vec::new();
+        for (_, report) in &self.functions {
+            plots.extend(report.plots()?);
+        }
+        Ok(page::page("ingest report", &self.to_string(), plots.iter().map(String::as_str)))
+    }
+}
+
+impl fmt::Display for LogReports<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let [(_, report)] = &self.functions[..] {
+            return report.fmt(f);
+        }
+        self.functions.iter().try_for_each(|(name, report)| writeln!(f, "function {name}\n\n{report}"))
+    }
+}
+
+/// Everything that the lines of metrics of one function say.
 pub(crate) struct LogReport<'a> {
     history: &'a History,
     targets: Targets,
@@ -49,14 +107,7 @@ impl<'a> LogReport<'a> {
             "rejected_by_reason": dimension("Reason"),
             "records_by_schema": dimension("Schema"),
             "dollars_per_million_messages": self.cost,
-            "lines_without_metrics": self.history.other_lines,
         })
-    }
-
-    /// A page with plots over time.
-    pub(crate) fn page(&self) -> Result<String, Box<dyn Error>> {
-        let plots = self.plots()?;
-        Ok(page::page("ingest report", &self.to_string(), plots.iter().map(String::as_str)))
     }
 
     fn plots(&self) -> Result<Vec<String>, Box<dyn Error>> {

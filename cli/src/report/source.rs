@@ -1,12 +1,14 @@
-//! Where lines of metrics come from: a file, standard input, or a log group.
+//! The sources of lines of metrics: files, standard input, and log groups.
 
+use super::formats::{Content, LogReader};
+use super::input::{FollowedFile, Lines, Part, decompressed, files};
 use crate::aws::{Aws, CallError, LOGS};
+use crate::output::errln;
 use serde_json::{Value, json};
-use std::collections::HashMap;
-use std::error::Error;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
-use std::io::{self, BufRead, BufReader};
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
@@ -19,51 +21,104 @@ const LATE_MS: u64 = 60_000;
 const MAX_EVENTS: u32 = 10_000;
 /// The part of CloudWatch's filter language that finds lines of metrics: a term.
 const PATTERN: &str = "\"CloudWatchMetrics\"";
+/// Lines that wait to be counted.
+const MAX_WAITING: usize = 1_024;
 
-/// A line, or why there are no more.
-pub(crate) type Item = Result<String, String>;
+/// Standard input, as a path.
+const STANDARD_INPUT: &str = "-";
 
-/// The lines of a file, or of standard input if it is `-`; with `follow`, those too that are appended later.
-pub(crate) fn file(path: &Path, follow: bool) -> Result<Receiver<Item>, Box<dyn Error>> {
-    let named = path.display().to_string();
-    let reader: Box<dyn BufRead + Send> = if named == "-" {
-        Box::new(BufReader::new(io::stdin()))
-    } else {
-        Box::new(BufReader::new(File::open(path).map_err(|error| format!("cannot read {named}: {error}"))?))
-    };
-    let appended = follow && named != "-";
-    let (sender, receiver) = channel(1_024);
-    // a thread of its own: reading blocks, and nobody waits for it at the end
+/// The content of a line, or why there are no more.
+pub(crate) type Item = Result<Content, String>;
+
+/// Reads the lines of files and of the files in folders, and of standard input for `-`.
+pub(crate) fn read_files(paths: Vec<PathBuf>) -> io::Result<Receiver<Item>> {
+    on_a_thread(move |sender| {
+        for path in &paths {
+            let named = |error: io::Error| format!("cannot read {}: {error}", path.display());
+            if path.as_os_str() == STANDARD_INPUT {
+                read(io::stdin(), sender).map_err(named)?;
+                continue;
+            }
+            for file in files(path).map_err(named)? {
+                let named = |error: io::Error| format!("cannot read {}: {error}", file.display());
+                read(File::open(&file).map_err(named)?, sender).map_err(named)?;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Reads the lines of a file, and those that are appended later.
+pub(crate) fn follow_file(path: &Path) -> io::Result<Receiver<Item>> {
+    let path = path.to_owned();
+    on_a_thread(move |sender| follow(&path, sender).map_err(|error| format!("cannot read {}: {error}", path.display())))
+}
+
+/// Runs `read` on a thread of its own, because reading blocks, and nobody waits for it at the end.
+fn on_a_thread(read: impl FnOnce(&Sender<Item>) -> Result<(), String> + Send + 'static) -> io::Result<Receiver<Item>> {
+    let (sender, receiver) = channel(MAX_WAITING);
     std::thread::Builder::new().spawn(move || {
-        if let Err(error) = read(reader, appended, &sender) {
-            let _ = sender.blocking_send(Err(format!("cannot read {named}: {error}")));
+        if let Err(error) = read(&sender) {
+            // nobody may listen any more
+            let _ = sender.blocking_send(Err(error));
         }
     })?;
     Ok(receiver)
 }
 
-fn read(mut reader: Box<dyn BufRead + Send>, appended: bool, sender: &Sender<Item>) -> io::Result<()> {
-    let mut line = Vec::new();
+fn read(input: impl io::Read + Send + 'static, sender: &Sender<Item>) -> io::Result<()> {
+    let mut reader = decompressed(input)?;
+    let (mut lines, mut log) = (Lines::default(), LogReader::default());
     loop {
-        let more = reader.read_until(b'\n', &mut line)?;
-        // a line that is being written has no end yet
-        if line.ends_with(b"\n") || (more == 0 && !appended && !line.is_empty()) {
-            let text = String::from_utf8_lossy(&line).into_owned();
-            line.clear();
-            if sender.blocking_send(Ok(text)).is_err() {
+        let part = match lines.next(&mut *reader)? {
+            Part::End => match lines.rest() {
+                Some(part) => part,
+                None => return Ok(()),
+            },
+            part => part,
+        };
+        if !send(part, &mut log, sender) {
+            return Ok(());
+        }
+    }
+}
+
+fn follow(path: &Path, sender: &Sender<Item>) -> io::Result<()> {
+    let mut file = FollowedFile::open(path)?;
+    let (mut lines, mut log) = (Lines::default(), LogReader::default());
+    loop {
+        let part = lines.next(file.reader())?;
+        if part != Part::End {
+            if !send(part, &mut log, sender) {
                 return Ok(());
             }
-        } else if more == 0 && !appended {
+        } else if file.restarted()? {
+            // the rest of a line that was cut off belongs to nothing
+            (lines, log) = (Lines::default(), LogReader::default());
+        } else if sender.is_closed() {
             return Ok(());
-        } else if more == 0 {
+        } else {
             std::thread::sleep(FILE_PAUSE);
         }
     }
 }
 
+/// Sends the content of a line. False if nobody listens any more.
+fn send(part: Part, log: &mut LogReader, sender: &Sender<Item>) -> bool {
+    let content = match part {
+        Part::Line(text) => log.line(&text),
+        Part::TooLong => {
+            errln!("a line of more than {} bytes is left out", super::input::MAX_LINE_BYTES);
+            Content { metrics: Vec::new(), other_lines: 1 }
+        }
+        Part::End => Content::default(),
+    };
+    content == Content::default() || sender.blocking_send(Ok(content)).is_ok()
+}
+
 /// The metrics that a log group has had since `start_ms`; with `follow`, those too that come later.
 pub(crate) fn log_group(aws: Aws, group: String, start_ms: u64, follow: bool) -> Receiver<Item> {
-    let (sender, receiver) = channel(1_024);
+    let (sender, receiver) = channel(MAX_WAITING);
     tokio::spawn(async move {
         if let Err(error) = filter(&aws, &group, start_ms, follow, &sender).await {
             let _ = sender.send(Err(format!("log group {group}: {error}"))).await;
@@ -84,6 +139,7 @@ async fn filter(
     loop {
         let mut newest_ms = start_ms;
         let mut token: Option<String> = None;
+        let mut tokens = HashSet::new();
         loop {
             let mut body = json!({
                 "logGroupName": group, "startTime": start_ms, "filterPattern": PATTERN, "limit": MAX_EVENTS,
@@ -91,18 +147,26 @@ async fn filter(
             if let (Some(token), Some(body)) = (&token, body.as_object_mut()) {
                 body.insert("nextToken".to_owned(), json!(token));
             }
-            let answer = aws.json(LOGS, "Logs_20140328.FilterLogEvents", &body).await?;
+            let answer = match aws.json(LOGS, "Logs_20140328.FilterLogEvents", &body).await {
+                Err(error) if follow && error.is_transient() => {
+                    errln!("log group {group}: {error}");
+                    break;
+                }
+                answer => answer?,
+            };
             for event in answer.get("events").and_then(Value::as_array).into_iter().flatten() {
                 let text = |name| event.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
                 let at_ms = event.get("timestamp").and_then(Value::as_u64).unwrap_or_default();
                 newest_ms = newest_ms.max(at_ms);
                 let is_new = !follow || seen.insert(text("eventId"), at_ms).is_none();
-                if is_new && sender.send(Ok(text("message"))).await.is_err() {
+                let content = LogReader::default().line(&text("message"));
+                if is_new && sender.send(Ok(content)).await.is_err() {
                     return Ok(());
                 }
             }
             token = answer.get("nextToken").and_then(Value::as_str).map(str::to_owned);
-            if token.is_none() {
+            // a repeated token would bring the same pages without an end
+            if token.as_ref().is_none_or(|token| !tokens.insert(token.clone())) {
                 break;
             }
         }
@@ -119,29 +183,50 @@ async fn filter(
 mod tests {
     use super::*;
     use std::io::Write;
+    use tokio::time::timeout;
+
+    fn event(count: u32) -> String {
+        format!(
+            r#"{{"_aws":{{"Timestamp":1,"CloudWatchMetrics":[{{"Metrics":[{{"Name":"MessagesStored"}}]}}]}},"MessagesStored":{count}}}"#
+        )
+    }
+
+    /// The figure of the next event.
+    async fn next(lines: &mut Receiver<Item>) -> f64 {
+        let content = timeout(Duration::from_secs(60), lines.recv()).await.unwrap().unwrap().unwrap();
+        content.metrics[0].metrics["MessagesStored"][0].0
+    }
 
     #[tokio::test]
     async fn a_file_that_is_followed_gives_what_is_appended_and_no_half_a_line() {
         let path = std::env::temp_dir().join(format!("ingest-report-{}", std::process::id()));
         let mut written = File::create(&path).unwrap();
-        write!(written, "one\ntw").unwrap();
-        let mut lines = file(&path, true).unwrap();
-        assert_eq!(lines.recv().await, Some(Ok("one\n".to_owned())));
-        let early = tokio::time::timeout(2 * FILE_PAUSE, lines.recv()).await;
+        let (half, rest) = (event(12).split_at(20).0.to_owned(), event(12).split_at(20).1.to_owned());
+        write!(written, "{}\n{half}", event(11)).unwrap();
+        let mut lines = follow_file(&path).unwrap();
+        assert_eq!(next(&mut lines).await, 11.0);
+        let early = timeout(2 * FILE_PAUSE, lines.recv()).await;
         assert!(early.is_err(), "half a line: {early:?}");
-        writeln!(written, "o").unwrap();
-        assert_eq!(lines.recv().await, Some(Ok("two\n".to_owned())));
+        writeln!(written, "{rest}").unwrap();
+        assert_eq!(next(&mut lines).await, 12.0);
         std::fs::remove_file(path).unwrap();
     }
 
     #[tokio::test]
-    async fn a_file_ends_with_or_without_a_line_feed() {
-        let path = std::env::temp_dir().join(format!("ingest-report-end-{}", std::process::id()));
-        std::fs::write(&path, "one\ntwo").unwrap();
-        let mut lines = file(&path, false).unwrap();
-        assert_eq!(lines.recv().await, Some(Ok("one\n".to_owned())));
-        assert_eq!(lines.recv().await, Some(Ok("two".to_owned())));
-        assert_eq!(lines.recv().await, None);
+    async fn a_file_that_is_truncated_or_replaced_is_followed_from_its_beginning() {
+        let path = std::env::temp_dir().join(format!("ingest-report-truncated-{}", std::process::id()));
+        let mut written = File::create(&path).unwrap();
+        writeln!(written, "{}\n{}", event(1), event(2)).unwrap();
+        let mut lines = follow_file(&path).unwrap();
+        assert_eq!((next(&mut lines).await, next(&mut lines).await), (1.0, 2.0));
+        // copytruncate
+        std::fs::write(&path, format!("{}\n", event(3))).unwrap();
+        assert_eq!(next(&mut lines).await, 3.0);
+        // a rotation
+        std::fs::rename(&path, path.with_extension("old")).unwrap();
+        std::fs::write(&path, format!("{}\n", event(4))).unwrap();
+        assert_eq!(next(&mut lines).await, 4.0);
+        std::fs::remove_file(path.with_extension("old")).unwrap();
         std::fs::remove_file(path).unwrap();
     }
 }

@@ -1,6 +1,7 @@
 //! What many lines of metrics come to, over all and over time. Pure.
 
 use super::emf::Line;
+use super::formats::Content;
 use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
 
@@ -161,10 +162,6 @@ impl Totals {
     pub(crate) fn series(&self) -> usize {
         self.sums.len() + self.by_dimension.len()
     }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.first_ms.is_none()
-    }
 }
 
 /// All lines together, and those of each stretch of time.
@@ -175,29 +172,39 @@ pub(crate) struct History {
     pub(crate) buckets: BTreeMap<u64, Totals>,
     /// How long a stretch is.
     pub(crate) width_ms: u64,
-    /// Lines that are no metrics.
+}
+
+/// The lines of a log, apart for each function that wrote them.
+#[derive(Debug, Default)]
+pub(crate) struct Histories {
+    /// By the dimension `Service`.
+    pub(crate) functions: BTreeMap<String, History>,
+    /// Lines that are not metrics.
     pub(crate) other_lines: u64,
+}
+
+impl Histories {
+    pub(crate) fn add(&mut self, content: &Content) {
+        self.other_lines += content.other_lines;
+        for line in &content.metrics {
+            self.functions.entry(line.service.clone()).or_default().add(line);
+        }
+    }
 }
 
 impl Default for History {
     fn default() -> Self {
-        Self { all: Totals::default(), buckets: BTreeMap::new(), width_ms: 1_000, other_lines: 0 }
+        Self { all: Totals::default(), buckets: BTreeMap::new(), width_ms: 1_000 }
     }
 }
 
 impl History {
-    pub(crate) fn add(&mut self, text: &str) {
-        match Line::parse(text) {
-            Some(line) => {
-                self.all.add(&line);
-                let start = line.at_ms / self.width_ms * self.width_ms;
-                self.buckets.entry(start).or_insert_with(Totals::of_bucket).add(&line);
-                while self.buckets.len() > MAX_BUCKETS {
-                    self.widen();
-                }
-            }
-            None if text.trim().is_empty() => {}
-            None => self.other_lines += 1,
+    pub(crate) fn add(&mut self, line: &Line) {
+        self.all.add(line);
+        let start = line.at_ms / self.width_ms * self.width_ms;
+        self.buckets.entry(start).or_insert_with(Totals::of_bucket).add(line);
+        while self.buckets.len() > MAX_BUCKETS {
+            self.widen();
         }
     }
 
@@ -214,17 +221,18 @@ impl History {
 mod tests {
     use super::*;
 
-    fn line(at_ms: u64, metrics: &str) -> String {
+    fn line(at_ms: u64, metrics: &str) -> Line {
         let names: Vec<String> = serde_json::from_str::<BTreeMap<String, serde_json::Value>>(metrics)
             .unwrap()
             .into_keys()
             .map(|name| format!(r#"{{"Name":"{name}"}}"#))
             .collect();
         let names = names.join(",");
-        format!(
+        let text = format!(
             r#"{{"_aws":{{"Timestamp":{at_ms},"CloudWatchMetrics":[{{"Dimensions":[["Service"]],"Metrics":[{names}]}}]}},{}"#,
             &metrics[1..]
-        )
+        );
+        Line::of(&serde_json::from_str(&text).unwrap(), text.len()).unwrap()
     }
 
     #[test]
@@ -235,7 +243,6 @@ mod tests {
             r#"{"MessagesStored": 10, "EndToEndLatency": {"Values": [10, 100], "Counts": [95, 5]}}"#,
         ));
         history.add(&line(121_000, r#"{"MessagesStored": 5, "EndToEndLatency": 200}"#));
-        history.add("a log line");
         assert_eq!((history.all.sum("MessagesStored"), history.all.sum("Throttles")), (15.0, 0.0));
         let latency = history.all.distribution("EndToEndLatency").unwrap();
         assert_eq!(latency.count(), 101);
@@ -243,7 +250,16 @@ mod tests {
         assert!((latency.percentile(0.99) - 100.0).abs() < 0.1 && (latency.most() - 200.0).abs() < 0.2);
         assert!((latency.mean() - (950.0 + 500.0 + 200.0) / 101.0).abs() < 0.1);
         assert_eq!(history.buckets.keys().copied().collect::<Vec<_>>(), [60_000, 121_000]);
-        assert_eq!((history.all.seconds(), history.other_lines), (61.0, 1));
+        assert_eq!(history.all.seconds(), 61.0);
+    }
+
+    #[test]
+    fn the_lines_of_several_functions_are_kept_apart() {
+        let of = |service: &str| Line { service: service.to_owned(), ..line(0, r#"{"MessagesStored": 2}"#) };
+        let mut histories = Histories::default();
+        histories.add(&Content { metrics: vec![of("orders"), of("payments"), of("orders")], other_lines: 3 });
+        let stored = |service: &str| histories.functions[service].all.sum("MessagesStored");
+        assert_eq!((stored("orders"), stored("payments"), histories.other_lines), (4.0, 2.0, 3));
     }
 
     #[test]

@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex};
 use std::thread::sleep;
 use std::time::Duration;
 
-/// How often a long poll looks for messages.
+/// Pause of a long poll between two looks for messages.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// How long a silent call keeps its connection.
+/// Time for which a silent call keeps its connection.
 const SILENCE: Duration = Duration::from_secs(300);
 
-/// What becomes of a call.
+/// Fate of a call.
 pub(crate) enum Fault {
     /// It is made.
     None,
@@ -91,7 +91,7 @@ impl FakeQueue {
         self.state.lock().unwrap().deleted.clone()
     }
 
-    /// How often `operation` was called.
+    /// Returns the number of calls of `operation`.
     pub(crate) fn calls(&self, operation: &str) -> usize {
         self.state.lock().unwrap().calls.get(operation).copied().unwrap_or_default()
     }
@@ -194,7 +194,7 @@ impl FakeQueue {
     }
 }
 
-/// When a visibility timeout that begins now ends.
+/// Returns the end of a visibility timeout that begins now.
 fn seconds(body: &Value) -> Duration {
     local::clock::since_epoch() + Duration::from_secs(body["VisibilityTimeout"].as_u64().unwrap())
 }
