@@ -1,5 +1,5 @@
 //! `ingest inspect` as its user sees it.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 #![allow(dead_code, reason = "each test uses what it needs of the support")]
 
 mod support;
