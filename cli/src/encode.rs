@@ -23,7 +23,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
-    let mut messages = arguments.records.messages(None)?;
+    let mut messages = arguments.records.messages()?;
     let mut out = BufWriter::new(io::stdout().lock());
     let (mut waiting, mut mistakes) = (Vec::new(), 0_u64);
     // what comes in one piece, or not at all, waits for the end
@@ -34,7 +34,7 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
             Produced::Message(message) => writeln!(out, "{}", message.body).map_err(OutputError::from)?,
             Produced::Wrong(record, problem) => {
                 mistakes += 1;
-                errln!("line {}: {problem}", record.number);
+                errln!("line {}: {problem}", record.raw.number);
             }
         }
     }

@@ -7,60 +7,13 @@ mod support;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use support::Moto;
+use support::sending::{Folder, command, orders, text};
 use support::web::{Asked, serve};
 
 const PATH: &str = "/123456789012/orders";
-
-fn orders(count: u32) -> String {
-    let order = |id: u32| {
-        let customer = format!("c-{}", id % 5);
-        json!({"order_id": format!("o-{id:05}"), "customer_id": customer, "items": [], "total_amount": 1.5, "timestamp": id})
-    };
-    (1..=count).map(|id| format!("{}\n", order(id))).collect()
-}
-
-/// A folder of its own, gone with the test.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let folder = std::env::temp_dir().join(format!("ingest-send-{name}-{}", std::process::id()));
-        fs::create_dir_all(&folder).unwrap();
-        Self(folder)
-    }
-
-    fn file(&self, name: &str, content: &[u8]) -> String {
-        let path = self.0.join(name);
-        fs::write(&path, content).unwrap();
-        path.to_str().unwrap().to_owned()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-fn command(endpoint: &str, folder: &Folder, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ingest"));
-    command
-        .current_dir(&folder.0)
-        .args(["send", "--schemas", concat!(env!("CARGO_MANIFEST_DIR"), "/../schemas"), "--schema", "order"])
-        .args(arguments)
-        .env("AWS_ENDPOINT_URL", endpoint)
-        .envs([("AWS_REGION", "us-east-1"), ("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")])
-        .env_remove("AWS_PROFILE");
-    command
-}
-
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).unwrap()
-}
 
 fn report(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"))

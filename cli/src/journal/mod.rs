@@ -43,7 +43,6 @@
 mod numbers;
 mod reserved;
 
-#[allow(unused_imports, reason = "send begins to use it")]
 pub(crate) use numbers::Numbers;
 pub(crate) use reserved::ReservedFile;
 

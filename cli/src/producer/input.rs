@@ -1,6 +1,7 @@
 //! Records one by one: the lines of a text, or the records of an Avro container file.
 
 use apache_avro::types::Value;
+use apache_avro::writer::datum::GenericDatumWriter;
 use avro_ingest::encode::Encoder;
 use std::error::Error;
 use std::fs::File;
@@ -9,13 +10,41 @@ use std::path::Path;
 
 /// The first bytes of a container file.
 const CONTAINER: &[u8] = b"Obj\x01";
+/// Mark that some editors write before the first line of a text in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+/// Maximum length of a line: JSON is some times longer than Avro, whose messages have 1 MiB at most.
+const MAX_LINE_BYTES: u64 = 64 << 20;
 
-/// A record of the input.
-pub(crate) struct Record {
-    /// Its line, or its place in a container file, from 1.
+/// A record as it was read.
+pub(crate) struct Raw {
+    /// Its line, or its position in a container file, from 1.
     pub(crate) number: u64,
-    /// As JSON, if it came so.
-    pub(crate) json: Option<String>,
+    /// Number of the record before, or 0. Empty lines are between.
+    pub(crate) after: u64,
+    pub(crate) content: Content,
+}
+
+/// The content of a record.
+pub(crate) enum Content {
+    /// A line without its line feed. It need not be valid UTF-8.
+    Line(Vec<u8>),
+    /// A value of the container's own schema.
+    Value(Box<Value>),
+}
+
+impl Raw {
+    /// The record as JSON, if it came as text.
+    pub(crate) fn json(&self) -> Option<&str> {
+        match &self.content {
+            Content::Line(line) => std::str::from_utf8(line).ok(),
+            Content::Value(_) => None,
+        }
+    }
+}
+
+/// A record and its datum.
+pub(crate) struct Record {
+    pub(crate) raw: Raw,
     /// Its datum, or what is wrong with it.
     pub(crate) datum: Result<Vec<u8>, String>,
 }
@@ -23,96 +52,161 @@ pub(crate) struct Record {
 /// Where records come from.
 pub(crate) struct Input {
     source: Source,
+    /// Number of the last line or record that was read.
     number: u64,
-    from: u64,
+    /// Number of the last record that was returned.
+    after: u64,
     encoder: Encoder,
 }
 
 enum Source {
     Lines(Box<dyn BufRead + Send>),
-    /// With the schema that the records are resolved to.
-    Container(Box<apache_avro::Reader<'static, Box<dyn BufRead + Send>>>, Box<apache_avro::Schema>),
+    Container(Box<Container>),
+}
+
+struct Container {
+    reader: apache_avro::Reader<'static, Box<dyn BufRead + Send>>,
+    /// Schema that the records are resolved to.
+    schema: apache_avro::Schema,
+}
+
+/// Opens `file`, or standard input if it is `-`.
+///
+/// # Errors
+/// If the file cannot be read.
+pub(crate) fn open(file: &Path) -> Result<Box<dyn Read + Send>, Box<dyn Error>> {
+    Ok(match file.to_str() {
+        Some("-") => Box::new(io::stdin()),
+        _ => Box::new(File::open(file).map_err(|error| cannot_read(file, &error))?),
+    })
+}
+
+fn cannot_read(file: &Path, error: &io::Error) -> String {
+    format!("cannot read {}: {error}", file.display())
 }
 
 impl Input {
-    /// Records of `file`, or of standard input if it is `-`, from number `from` on.
-    pub(crate) fn open(file: &Path, from: u64, encoder: &Encoder) -> Result<Self, Box<dyn Error>> {
-        let cannot = |error: io::Error| format!("cannot read {}: {error}", file.display());
-        let mut reader: Box<dyn BufRead + Send> = match file.to_str() {
-            Some("-") => Box::new(BufReader::new(io::stdin())),
-            _ => Box::new(BufReader::new(File::open(file).map_err(cannot)?)),
-        };
-        let is_container = reader.fill_buf().map_err(cannot)?.starts_with(CONTAINER);
-        let source = if is_container {
+    /// Takes the records of `bytes`, which are those of `file`.
+    ///
+    /// # Errors
+    /// If it cannot be read, or is a container whose schema cannot be.
+    pub(crate) fn new(bytes: Box<dyn Read + Send>, file: &Path, encoder: &Encoder) -> Result<Self, Box<dyn Error>> {
+        let mut reader: Box<dyn BufRead + Send> = Box::new(BufReader::new(bytes));
+        let start = reader.fill_buf().map_err(|error| cannot_read(file, &error))?;
+        let source = if start.starts_with(CONTAINER) {
             let not_readable =
                 |error: apache_avro::Error| format!("{} cannot be read as the schema: {error}", file.display());
             let schema = apache_avro::Schema::parse_str(encoder.version().text()).map_err(not_readable)?;
             let reader = apache_avro::Reader::builder(reader).build().map_err(not_readable)?;
-            Source::Container(Box::new(reader), Box::new(schema))
+            Source::Container(Box::new(Container { reader, schema }))
         } else {
             Source::Lines(reader)
         };
-        Ok(Self { source, number: 0, from, encoder: encoder.clone() })
+        Ok(Self { source, number: 0, after: 0, encoder: encoder.clone() })
     }
 
-    /// Whether the records come from a container file.
-    pub(crate) fn is_container(&self) -> bool {
-        matches!(self.source, Source::Container(..))
+    /// The schema that the records were written with, if they come from a container file.
+    pub(crate) fn container_schema(&self) -> Option<&apache_avro::Schema> {
+        match &self.source {
+            Source::Lines(_) => None,
+            Source::Container(container) => Some(container.reader.writer_schema()),
+        }
     }
 
-    /// The next record that is wanted. Empty lines are none.
+    /// Returns the next record as it came. Empty lines are skipped.
     ///
     /// # Errors
     /// If the input cannot be read on.
-    pub(crate) fn next(&mut self) -> Result<Option<Record>, Box<dyn Error>> {
+    pub(crate) fn next(&mut self) -> Result<Option<Raw>, Box<dyn Error>> {
         loop {
             self.number += 1;
             let number = self.number;
-            let record = match &mut self.source {
-                Source::Lines(reader) => {
-                    let mut line = Vec::new();
-                    // a line longer than any message is read no further than that
-                    let read = reader.by_ref().take(MAX_LINE_BYTES + 1).read_until(b'\n', &mut line)?;
-                    if read == 0 {
-                        return Ok(None);
-                    }
-                    if line.len() as u64 > MAX_LINE_BYTES {
-                        return Err(format!("line {number} is longer than {MAX_LINE_BYTES} bytes").into());
-                    }
-                    line_record(number, line, &self.encoder)
-                }
-                Source::Container(reader, schema) => match reader.next() {
+            let content = match &mut self.source {
+                Source::Lines(reader) => match next_line(reader.as_mut(), number)? {
+                    None => return Ok(None),
+                    Some(line) if line.is_empty() => continue,
+                    Some(line) => Content::Line(line),
+                },
+                Source::Container(container) => match container.reader.next() {
                     None => return Ok(None),
                     Some(Err(error)) => return Err(format!("record {number}: {error}").into()),
-                    Some(Ok(value)) => Some(Record { number, json: None, datum: datum(value, schema) }),
+                    Some(Ok(value)) => Content::Value(Box::new(value)),
                 },
             };
-            if let Some(record) = record.filter(|_| number >= self.from) {
-                return Ok(Some(record));
-            }
+            let after = std::mem::replace(&mut self.after, number);
+            return Ok(Some(Raw { number, after, content }));
         }
+    }
+
+    /// Encodes a record of this input.
+    pub(crate) fn encode(&self, raw: Raw) -> Record {
+        let datum = match (&raw.content, &self.source) {
+            (Content::Line(line), _) => match std::str::from_utf8(line) {
+                Ok(text) => self.encoder.datum(text).map_err(|error| error.to_string()),
+                Err(_) => Err("it is not UTF-8".to_owned()),
+            },
+            (Content::Value(value), Source::Container(container)) => datum(value, &container.schema),
+            (Content::Value(_), Source::Lines(_)) => Err("it is not a line".to_owned()),
+        };
+        Record { raw, datum }
     }
 }
 
-/// The longest line that is read: JSON is some times longer than Avro, whose messages have 1 MiB at most.
-const MAX_LINE_BYTES: u64 = 64 << 20;
-
-fn line_record(number: u64, line: Vec<u8>, encoder: &Encoder) -> Option<Record> {
-    let Ok(text) = String::from_utf8(line) else {
-        return Some(Record { number, json: None, datum: Err("it is not UTF-8".to_owned()) });
-    };
-    let text = text.trim();
-    (!text.is_empty()).then(|| Record {
-        number,
-        datum: encoder.datum(text).map_err(|error| error.to_string()),
-        json: Some(text.to_owned()),
-    })
+/// The next line without white space around it. None at the end.
+fn next_line(reader: &mut dyn BufRead, number: u64) -> Result<Option<Vec<u8>>, Box<dyn Error>> {
+    let mut line = Vec::new();
+    // a line longer than any message is read no further than that
+    let read = reader.take(MAX_LINE_BYTES + 1).read_until(b'\n', &mut line);
+    let read = read.map_err(|error| format!("line {number}: {error}"))?;
+    if read == 0 {
+        return Ok(None);
+    }
+    if line.len() as u64 > MAX_LINE_BYTES {
+        return Err(format!("line {number} is longer than {MAX_LINE_BYTES} bytes").into());
+    }
+    let text = if number == 1 { line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&line) } else { &line };
+    let text = text.trim_ascii();
+    Ok(Some(if text.len() == line.len() { line } else { text.to_vec() }))
 }
 
-/// A record of any writer schema as a datum of `schema`.
-fn datum(value: Value, schema: &apache_avro::Schema) -> Result<Vec<u8>, String> {
-    let resolved = value.resolve(schema).map_err(|error| error.to_string())?;
-    let writer = apache_avro::writer::datum::GenericDatumWriter::builder(schema).build();
-    let datum = writer.and_then(|writer| writer.write_value_to_vec(resolved));
+/// Resolves a value of any writer schema to `schema` and encodes it.
+fn datum(value: &Value, schema: &apache_avro::Schema) -> Result<Vec<u8>, String> {
+    let resolved = value.clone().resolve(schema).map_err(|error| error.to_string())?;
+    datum_of(resolved, schema)
+}
+
+/// Encodes a value of `schema`.
+pub(crate) fn datum_of(value: Value, schema: &apache_avro::Schema) -> Result<Vec<u8>, String> {
+    let writer = GenericDatumWriter::builder(schema).build();
+    let datum = writer.and_then(|writer| writer.write_value_to_vec(value));
     datum.map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(text: &'static [u8]) -> Vec<(u64, u64, Vec<u8>)> {
+        let encoder = Encoder::of_subject(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../schemas")), "order");
+        let mut input = Input::new(Box::new(text), Path::new("-"), &encoder.unwrap()).unwrap();
+        let mut lines = Vec::new();
+        while let Some(raw) = input.next().unwrap() {
+            let Content::Line(line) = raw.content else { panic!("not a line") };
+            lines.push((raw.number, raw.after, line));
+        }
+        lines
+    }
+
+    #[test]
+    fn a_line_has_its_number_and_that_of_the_record_before() {
+        let read = lines(b"a\n\n \r\nb\r\n c");
+        assert_eq!(read, [(1, 0, b"a".to_vec()), (4, 1, b"b".to_vec()), (5, 4, b"c".to_vec())]);
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_the_first_line() {
+        assert_eq!(lines(b"\xEF\xBB\xBFa\nb"), [(1, 0, b"a".to_vec()), (2, 1, b"b".to_vec())]);
+        assert_eq!(lines(b"\xEF\xBB\xBF\nb"), [(2, 0, b"b".to_vec())]);
+        assert_eq!(lines(b"a\n\xEF\xBB\xBFb")[1].2, b"\xEF\xBB\xBFb");
+    }
 }

@@ -1,98 +1,162 @@
-//! The messages of an input, one after another.
+//! Records into messages, one after another.
 
+use super::input::{Content, Input, Raw, Record};
 use super::packing::{Packed, Packing};
-use super::{Input, Record};
-use avro_ingest::encode::Encoder;
 use serde_json::Value;
 use std::collections::VecDeque;
 use std::error::Error;
 
-/// What comes of records.
+/// Maximum length of a message group's id and of a deduplication id.
+/// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatchRequestEntry.html>
+pub(crate) const MAX_ID_CHARACTERS: usize = 128;
+
+/// Result of packing records.
 pub(crate) enum Produced {
     Message(Packed),
     /// A record that is in no message, and why.
     Wrong(Record, String),
 }
 
-/// Packs the records of an input.
-pub(crate) struct Messages {
-    input: Input,
-    packing: Packing,
-    /// The path of the field that is the message group.
-    group_field: Option<String>,
-    held: Vec<Record>,
-    held_group: Option<String>,
-    ready: VecDeque<Produced>,
-    has_ended: bool,
+/// Fields of a record that a FIFO queue goes by, each by its path.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct KeyFields {
+    pub(crate) group: Option<String>,
+    pub(crate) deduplication: Option<String>,
 }
 
-impl Messages {
-    pub(crate) fn new(input: Input, packing: Packing, group_field: Option<String>) -> Self {
-        let (held, ready) = (Vec::new(), VecDeque::new());
-        Self { input, packing, group_field, held, held_group: None, ready, has_ended: false }
+/// Packs records into messages. It holds records until a message is full.
+pub(crate) struct Packer {
+    packing: Packing,
+    fields: KeyFields,
+    held: Vec<Record>,
+    held_group: Option<String>,
+    held_deduplication: Option<String>,
+    ready: VecDeque<Produced>,
+}
+
+impl Packer {
+    pub(crate) fn new(packing: Packing, fields: KeyFields) -> Self {
+        Self { packing, fields, held: Vec::new(), held_group: None, held_deduplication: None, ready: VecDeque::new() }
     }
 
-    pub(crate) fn encoder(&self) -> &Encoder {
-        self.packing.encoder()
-    }
-
-    pub(crate) fn is_container(&self) -> bool {
-        self.input.is_container()
-    }
-
-    /// The next message or mistake. None at the end.
-    ///
-    /// # Errors
-    /// If the input cannot be read on.
-    pub(crate) fn next(&mut self) -> Result<Option<Produced>, Box<dyn Error>> {
-        while self.ready.is_empty() && !self.has_ended {
-            match self.input.next()? {
-                Some(record) => self.take(record),
-                None => {
-                    self.has_ended = true;
-                    self.pack();
-                }
-            }
-        }
-        Ok(self.ready.pop_front())
-    }
-
-    fn take(&mut self, record: Record) {
+    /// Takes a record. It may complete a message.
+    pub(crate) fn take(&mut self, record: Record) {
         if let Err(problem) = &record.datum {
             let problem = problem.clone();
             return self.ready.push_back(Produced::Wrong(record, problem));
         }
-        let group = match self.group_field.as_deref().map(|field| group_of(&record, field)).transpose() {
-            Ok(group) => group,
+        let (group, deduplication) = match self.fields.of(&record.raw) {
+            Ok(keys) => keys,
             Err(problem) => return self.ready.push_back(Produced::Wrong(record, problem)),
         };
         if !self.held.is_empty() && (group != self.held_group || !self.packing.has_room(&self.held, &record)) {
             self.pack();
         }
         self.held_group = group;
+        self.held_deduplication = deduplication;
         self.held.push(record);
+        // a full message need not wait for the record that does not fit
+        if self.packing.is_full(&self.held) {
+            self.pack();
+        }
     }
 
-    fn pack(&mut self) {
+    /// Packs the held records.
+    pub(crate) fn pack(&mut self) {
+        let (group, deduplication) = (self.held_group.take(), self.held_deduplication.take());
         if self.held.is_empty() {
             return;
         }
-        match self.packing.pack(std::mem::take(&mut self.held), self.held_group.take()) {
+        match self.packing.pack(std::mem::take(&mut self.held), group, deduplication) {
             Ok(packed) => self.ready.push_back(Produced::Message(packed)),
             Err((problem, records)) => {
                 self.ready.extend(records.into_iter().map(|record| Produced::Wrong(record, problem.clone())));
             }
         }
     }
+
+    /// Returns the next message or mistake.
+    pub(crate) fn pop(&mut self) -> Option<Produced> {
+        self.ready.pop_front()
+    }
+
+    /// Whether records wait for others.
+    pub(crate) fn holds(&self) -> bool {
+        !self.held.is_empty()
+    }
 }
 
-/// The text or number at the path `field` of a record in JSON.
-fn group_of(record: &Record, field: &str) -> Result<String, String> {
-    let json = record.json.as_deref().ok_or("--group-id needs records as JSON")?;
-    let value: Value = serde_json::from_str(json).map_err(|_| "it is not JSON")?;
-    match value.pointer(&format!("/{}", field.replace('.', "/"))) {
-        Some(Value::String(text)) if !text.is_empty() => Ok(text.clone()),
-        Some(Value::Number(number)) => Ok(number.to_string()),
-        _ => Err(format!("{field}: no text or number for the message group")),
+/// Reads and packs all records of an input.
+pub(crate) struct Messages {
+    input: Input,
+    packer: Packer,
+    /// Number of the first record that is wanted.
+    from: u64,
+    has_ended: bool,
+}
+
+impl Messages {
+    pub(crate) fn new(input: Input, packing: Packing, from: u64) -> Self {
+        Self { input, packer: Packer::new(packing, KeyFields::default()), from, has_ended: false }
+    }
+
+    /// Returns the next message or mistake. None at the end.
+    ///
+    /// # Errors
+    /// If the input cannot be read on.
+    pub(crate) fn next(&mut self) -> Result<Option<Produced>, Box<dyn Error>> {
+        loop {
+            if let Some(produced) = self.packer.pop() {
+                return Ok(Some(produced));
+            }
+            if self.has_ended {
+                return Ok(None);
+            }
+            match self.input.next()? {
+                Some(raw) if raw.number < self.from => {}
+                Some(raw) => self.packer.take(self.input.encode(raw)),
+                None => {
+                    self.has_ended = true;
+                    self.packer.pack();
+                }
+            }
+        }
+    }
+}
+
+impl KeyFields {
+    /// The message group and the deduplication id of a record.
+    ///
+    /// # Errors
+    /// Which field is wrong, and how.
+    fn of(&self, raw: &Raw) -> Result<(Option<String>, Option<String>), String> {
+        if self.group.is_none() && self.deduplication.is_none() {
+            return Ok((None, None));
+        }
+        let record: Value = match &raw.content {
+            Content::Line(line) => serde_json::from_slice(line).map_err(|_| "it is not JSON")?,
+            Content::Value(value) => (**value).clone().try_into().map_err(|_| "it has no form in JSON")?,
+        };
+        let id = |field: &Option<String>| field.as_deref().map(|field| id_of(&record, field)).transpose();
+        Ok((id(&self.group)?, id(&self.deduplication)?))
+    }
+
+    /// The message group of a record that has one.
+    pub(crate) fn group_of(&self, raw: &Raw) -> Option<String> {
+        Self { group: self.group.clone(), deduplication: None }.of(raw).ok()?.0
+    }
+}
+
+/// The text or number at the path `field` of a record, as an id that SQS accepts.
+fn id_of(record: &Value, field: &str) -> Result<String, String> {
+    let id = match record.pointer(&format!("/{}", field.replace('.', "/"))) {
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Number(number)) => number.to_string(),
+        _ => return Err(format!("{field}: no text or number for an id")),
+    };
+    let is_legal = (1..=MAX_ID_CHARACTERS).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
+    match is_legal {
+        true => Ok(id),
+        false => Err(format!("{field}: an id has 1 to {MAX_ID_CHARACTERS} letters, digits and punctuation marks")),
     }
 }

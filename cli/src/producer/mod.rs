@@ -4,11 +4,9 @@ mod input;
 mod messages;
 mod packing;
 
-use input::Input;
-pub(crate) use input::Record;
-pub(crate) use messages::{Messages, Produced};
-use packing::Packing;
-pub(crate) use packing::{MAX_MESSAGE_BYTES, Packed};
+pub(crate) use input::{Content, Input, Raw, Record, datum_of, open};
+pub(crate) use messages::{KeyFields, Messages, Packer, Produced};
+pub(crate) use packing::{MAX_MESSAGE_BYTES, Packed, Packing};
 
 use avro_ingest::avro::WireFormat;
 use avro_ingest::encode::{Codec, EncodeError, Encoder};
@@ -38,28 +36,33 @@ pub(crate) struct RecordOptions {
     records_per_message: u32,
     /// Begin at this line, or record of a container file
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
-    from_line: u64,
+    pub(crate) from_line: u64,
     /// Send nothing at all if a record is wrong
     #[arg(long)]
     pub(crate) strict: bool,
 }
 
 impl RecordOptions {
-    /// The messages of the file's records, whose group is the field at the path `group_field`.
+    /// The messages of the file's records.
     ///
     /// # Errors
     /// If the file cannot be read, the schema is not there, or the options contradict one another.
-    pub(crate) fn messages(&self, group_field: Option<String>) -> Result<Messages, Box<dyn Error>> {
+    pub(crate) fn messages(&self) -> Result<Messages, Box<dyn Error>> {
         let packing = self.packing()?;
-        let input = Input::open(&self.file, self.from_line, packing.encoder())?;
-        Ok(Messages::new(input, packing, group_field))
+        let input = Input::new(open(&self.file)?, &self.file, packing.encoder())?;
+        Ok(Messages::new(input, packing, self.from_line))
+    }
+
+    /// Whether a message may hold several records.
+    pub(crate) fn packs(&self) -> bool {
+        self.records_per_message > 1
     }
 
     /// How records are packed into messages.
     ///
     /// # Errors
     /// If the schema is not there, or the options contradict one another.
-    fn packing(&self) -> Result<Packing, Box<dyn Error>> {
+    pub(crate) fn packing(&self) -> Result<Packing, Box<dyn Error>> {
         let encoder = Encoder::of_subject(&self.schemas, &self.schema)?;
         let is_packed = self.records_per_message > 1 || self.codec.is_some();
         let format = self.wire_format.unwrap_or(match is_packed {

@@ -1,6 +1,7 @@
 //! moto's server, started by the tests: AWS's services on one machine. `make test-moto` puts it on the path.
 
 pub(crate) mod queue;
+pub(crate) mod sending;
 pub(crate) mod web;
 
 use std::io::{Read, Write};

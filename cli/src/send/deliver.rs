@@ -1,0 +1,332 @@
+//! The calls: how many run at once, how often each is tried, and when they end.
+
+use super::ledger::{Ledger, Pending};
+use super::lock;
+use super::pace::{Pace, Start, Ticket};
+use super::reading::Batch;
+use crate::aws::CallError;
+use crate::duration::jitter;
+use crate::queue::{Outgoing, Queue, Refusal};
+use indicatif::ProgressBar;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, sleep_until, timeout};
+
+/// Maximum number of times that a message is sent which the queue does not accept for now, beside the repetitions of whole calls.
+const ATTEMPTS: u32 = 8;
+/// Maximum wait before the second attempt; it doubles.
+const BACKOFF: Duration = Duration::from_millis(100);
+/// Time after which a call has no response.
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time that calls have to end after the first signal.
+const GRACE: Duration = Duration::from_secs(3);
+/// Errors of a whole call that one of its messages may be the cause of.
+/// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html#API_SendMessageBatch_Errors>
+const ERRORS_OF_A_MESSAGE: [&str; 4] =
+    ["BatchRequestTooLong", "InvalidAttributeValue", "InvalidMessageContents", "InvalidParameterValue"];
+
+/// Extent to which a run has been asked to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Phase {
+    Run,
+    /// No call begins.
+    Stop,
+    /// No response is waited for.
+    Cut,
+}
+
+/// Reason that sending ended.
+#[derive(Debug)]
+pub(super) enum End {
+    /// Everything was read and settled.
+    Input,
+    Interrupted,
+    /// No other call would fare better.
+    Queue(CallError),
+    /// The input cannot be read, or a file cannot be written.
+    Failed(String),
+    /// As [`End::Input`], but the file has more records by now.
+    Grown,
+}
+
+/// The run, as its calls need it.
+pub(super) struct Delivery {
+    queue: Queue,
+    ledger: Arc<Mutex<Ledger>>,
+    pace: Option<Mutex<Pace>>,
+    /// Wakes calls that wait for another to finish.
+    finished: Notify,
+    phase: watch::Receiver<Phase>,
+}
+
+/// Result of a call.
+#[derive(Default)]
+struct Called {
+    accepted: u64,
+    /// Messages that are not settled.
+    left: Vec<Pending>,
+    end: Option<End>,
+}
+
+/// Result of sending messages until each is settled.
+enum Sent {
+    Settled,
+    /// One of the messages is at fault, and the queue does not say which.
+    Refused(Vec<Pending>, CallError),
+    Left(Vec<Pending>, Option<End>),
+}
+
+impl Delivery {
+    pub(super) fn new(
+        queue: Queue,
+        ledger: Arc<Mutex<Ledger>>,
+        rate: Option<u32>,
+        phase: watch::Receiver<Phase>,
+    ) -> Self {
+        let pace = rate.map(|rate| Mutex::new(Pace::new(rate)));
+        Self { queue, ledger, pace, finished: Notify::new(), phase }
+    }
+
+    /// Sends batches until the input ends, a signal arrives, or no other call would fare better. Returns the messages that are
+    /// not settled then.
+    pub(super) async fn run(
+        self: &Arc<Self>,
+        batches: &mut mpsc::Receiver<Batch>,
+        at_once: usize,
+        bar: &ProgressBar,
+    ) -> (End, Vec<Pending>) {
+        let (mut calls, mut left) = (JoinSet::new(), Vec::new());
+        let mut end: Option<End> = None;
+        let mut phase = self.phase.clone();
+        // the messages whose turn is next: first attempts begin in the order of the input
+        let mut next: Option<Vec<Pending>> = None;
+        loop {
+            let has_room = end.is_none() && calls.len() < at_once;
+            let count = next.as_ref().map_or(0, Vec::len);
+            tokio::select! {
+                _ = phase.wait_for(|phase| *phase > Phase::Run), if end.is_none() => end = Some(End::Interrupted),
+                batch = batches.recv(), if has_room && next.is_none() => match batch {
+                    None => end = Some(End::Failed("the input cannot be read: its thread ended".to_owned())),
+                    Some(Batch::End) => end = Some(End::Input),
+                    Some(Batch::Failed(error)) => end = Some(End::Failed(error)),
+                    Some(Batch::Messages(messages)) => next = Some(messages),
+                },
+                turn = self.turn(count), if has_room && next.is_some() => {
+                    if let Some(messages) = next.take() {
+                        calls.spawn(Arc::clone(self).call(messages, turn));
+                    }
+                }
+                Some(called) = calls.join_next() => match called {
+                    Ok(called) => {
+                        bar.inc(called.accepted);
+                        left.extend(called.left);
+                        if let Some(reason) = called.end {
+                            end = end.filter(|end| !matches!(end, End::Input)).or(Some(reason));
+                        }
+                    }
+                    Err(error) => end = Some(End::Failed(format!("a call ended: {error}"))),
+                },
+            }
+            if calls.is_empty()
+                && let Some(end) = end.take()
+            {
+                left.extend(next.into_iter().flatten());
+                let is_whole = left.is_empty() || !matches!(end, End::Input);
+                return (if is_whole { end } else { End::Interrupted }, left);
+            }
+        }
+    }
+
+    /// Settles the messages of a call, or returns those that are not.
+    async fn call(self: Arc<Self>, messages: Vec<Pending>, turn: Option<Ticket>) -> Called {
+        let mut called = Called::default();
+        let messages = match self.hold_back(messages) {
+            Ok(messages) => messages,
+            Err(error) => return Called { end: Some(End::Failed(error)), ..called },
+        };
+        let promise = match lock(&self.ledger).promise(&messages) {
+            Ok(promise) => promise,
+            Err(error) => return Called { left: messages, end: Some(End::Failed(error)), ..called },
+        };
+        let (mut parts, mut turn) = (vec![messages], turn);
+        while let Some(part) = parts.pop().filter(|part| !part.is_empty()) {
+            match self.send(part, turn.take(), &mut called.accepted).await {
+                Sent::Settled => {}
+                Sent::Refused(part, error) => match <[Pending; 1]>::try_from(part) {
+                    Ok([message]) => {
+                        let refused = [(message, error.to_string())];
+                        if let Err(error) = lock(&self.ledger).respond(&[], &refused) {
+                            called.end = Some(End::Failed(error));
+                        }
+                    }
+                    Err(part) => parts.extend(part.into_iter().rev().map(|message| vec![message])),
+                },
+                Sent::Left(part, end) => {
+                    called.left.extend(part);
+                    called.end = end;
+                    called.left.extend(parts.drain(..).rev().flatten());
+                }
+            }
+        }
+        lock(&self.ledger).release(promise);
+        called
+    }
+
+    /// Settles the messages that would overtake one of their group that the queue has refused, and returns the others.
+    fn hold_back(&self, messages: Vec<Pending>) -> Result<Vec<Pending>, String> {
+        let mut ledger = lock(&self.ledger);
+        let (mut held, mut others) = (Vec::new(), Vec::new());
+        for message in messages {
+            match ledger.refused_before(&message) {
+                Some(refused) => held.push((message, format!("line {refused} of its group was not"))),
+                None => others.push(message),
+            }
+        }
+        ledger.respond(&[], &held)?;
+        Ok(others)
+    }
+
+    /// Sends messages, and those again that the queue does not accept for now.
+    async fn send(&self, mut waiting: Vec<Pending>, mut turn: Option<Ticket>, accepted: &mut u64) -> Sent {
+        let mut backoff = BACKOFF;
+        for attempt in 1.. {
+            let outgoing: Vec<Outgoing> = waiting.iter().map(|pending| pending.outgoing.clone()).collect();
+            let results = match self.attempt(&outgoing, turn.take()).await {
+                None => return Sent::Left(waiting, None),
+                Some(Ok(results)) => results,
+                Some(Err(error)) if error.is_transient() => {
+                    if !matches!(error, CallError::Refused { .. }) {
+                        lock(&self.ledger).no_response();
+                    }
+                    if attempt >= ATTEMPTS {
+                        return Sent::Left(waiting, Some(End::Queue(error)));
+                    }
+                    lock(&self.ledger).retry(waiting.len());
+                    self.pause(&mut backoff).await;
+                    continue;
+                }
+                Some(Err(error)) if is_of_a_message(&error) => return Sent::Refused(waiting, error),
+                Some(Err(error)) => return Sent::Left(waiting, Some(End::Queue(error))),
+            };
+            let (mut taken, mut refused, mut again) = (Vec::new(), Vec::new(), Vec::new());
+            for (pending, result) in waiting.into_iter().zip(results) {
+                match result {
+                    Ok(()) => taken.push(pending),
+                    Err(Refusal { code, is_final }) if is_final || attempt >= ATTEMPTS => refused.push((pending, code)),
+                    Err(_) => again.push(pending),
+                }
+            }
+            if let Err(error) = lock(&self.ledger).respond(&taken, &refused) {
+                return Sent::Left(again, Some(End::Failed(error)));
+            }
+            *accepted += taken.len() as u64;
+            if again.is_empty() {
+                break;
+            }
+            lock(&self.ledger).retry(again.len());
+            waiting = again;
+            self.pause(&mut backoff).await;
+        }
+        Sent::Settled
+    }
+
+    /// Waits until `messages` may be sent. None if there is no rate to keep.
+    async fn turn(&self, messages: usize) -> Option<Ticket> {
+        let pace = self.pace.as_ref()?;
+        loop {
+            let finished = self.finished.notified();
+            let start = lock(pace).start(u32::try_from(messages).unwrap_or(u32::MAX), local::clock::now());
+            match start {
+                Start::Now(ticket) => return Some(ticket),
+                Start::At(instant) => sleep_until(instant).await,
+                Start::AfterAnother => finished.await,
+            }
+        }
+    }
+
+    /// Makes one call. None if it was not made, or not waited for, because the run ends.
+    async fn attempt(
+        &self,
+        outgoing: &[Outgoing],
+        turn: Option<Ticket>,
+    ) -> Option<Result<Vec<Result<(), Refusal>>, CallError>> {
+        let (mut stopped, mut cut) = (self.phase.clone(), self.phase.clone());
+        let turn = match turn {
+            Some(turn) => Some(turn),
+            None => tokio::select! {
+                turn = self.turn(outgoing.len()) => turn,
+                _ = stopped.wait_for(|phase| *phase > Phase::Run) => return None,
+            },
+        };
+        if *self.phase.borrow() > Phase::Run {
+            return None;
+        }
+        let result = tokio::select! {
+            result = timeout(CALL_TIMEOUT, self.queue.send(outgoing)) => Some(result.unwrap_or_else(|_| {
+                Err(CallError::NoResponse(format!("no response within {} s", CALL_TIMEOUT.as_secs())))
+            })),
+            _ = cut.wait_for(|phase| *phase == Phase::Cut) => {
+                lock(&self.ledger).no_response();
+                None
+            }
+        };
+        if let (Some(pace), Some(ticket)) = (&self.pace, turn) {
+            lock(pace).finish(ticket, local::clock::now());
+            self.finished.notify_waiters();
+        }
+        result
+    }
+
+    /// Waits for a random part of `backoff`, which doubles, or until the run ends.
+    async fn pause(&self, backoff: &mut Duration) {
+        let mut phase = self.phase.clone();
+        tokio::select! {
+            () = sleep(jitter(*backoff)) => {}
+            _ = phase.wait_for(|phase| *phase > Phase::Run) => {}
+        }
+        *backoff *= 2;
+    }
+}
+
+/// Whether an error of a whole call may be that of one message.
+fn is_of_a_message(error: &CallError) -> bool {
+    matches!(error, CallError::Refused { code, .. } if ERRORS_OF_A_MESSAGE.contains(&code.as_str()))
+}
+
+/// Ctrl-C and SIGTERM. Both mean the same.
+pub(super) struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    /// Takes the signals from now on.
+    ///
+    /// # Errors
+    /// If the system does not allow it.
+    pub(super) fn take() -> std::io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+
+    /// Turns signals into phases. The first stops; the second, or some seconds, cut calls short. Two more end the process
+    /// wherever it is, for example in a write to a disk that hangs.
+    pub(super) async fn watch(mut self, phase: watch::Sender<Phase>) {
+        self.next().await;
+        let _ = phase.send(Phase::Stop);
+        let _ = timeout(GRACE, self.next()).await;
+        let _ = phase.send(Phase::Cut);
+        self.next().await;
+        self.next().await;
+        std::process::exit(1);
+    }
+}

@@ -1,0 +1,250 @@
+//! The identity of a run: its queue, its input and its options. A journal has it as its header, and goes on with nothing else.
+
+use super::meter::{Prefix, whole};
+use crate::journal::Numbers;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs::{self, File, Metadata};
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+/// Header of a journal of `ingest send`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Header {
+    /// Names the command, so that no other goes on with the journal.
+    pub(super) command: Command,
+    /// Random id, which deduplication ids begin with.
+    pub(super) run: String,
+    pub(super) queue: String,
+    pub(super) input: InputIdentity,
+    /// Everything that decides which messages the records become, by the name of its option.
+    pub(super) options: BTreeMap<String, String>,
+    pub(super) from_line: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Command {
+    #[serde(rename = "ingest send")]
+    Send,
+}
+
+/// The input that a run is of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum InputIdentity {
+    /// A file, by its size and hash.
+    File(Prefix),
+    /// A pipe. Its size is unknown; entries of the journal hold the hash of the bytes read by then.
+    Pipe,
+}
+
+/// A fact that the journal states.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Entry {
+    /// First and last numbers of records that the queue has accepted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) accepted: Vec<(u64, u64)>,
+    /// Records that the queue has refused, or that follow one of their group that it has refused.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) refused: Vec<(u64, u64)>,
+    /// Records that no message can be made of.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) wrong: Vec<(u64, u64)>,
+    /// Bytes of a pipe that were read by then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) read: Option<Prefix>,
+    /// The file of unsent records, as it was written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) unsent: Option<Prefix>,
+}
+
+/// All that a journal states.
+#[derive(Debug, Default)]
+pub(super) struct Settled {
+    pub(super) accepted: Numbers,
+    pub(super) refused: Numbers,
+    pub(super) wrong: Numbers,
+    pub(super) read: Option<Prefix>,
+    pub(super) unsent: Option<Prefix>,
+}
+
+/// Treatment of a record that is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It is sent.
+    Pending,
+    /// The queue has it.
+    Accepted,
+    /// It goes to the file of unsent records.
+    Refused,
+    Wrong,
+}
+
+impl Settled {
+    pub(super) fn add(&mut self, entry: Entry) {
+        let sets =
+            [(&mut self.accepted, entry.accepted), (&mut self.refused, entry.refused), (&mut self.wrong, entry.wrong)];
+        for (set, ranges) in sets {
+            ranges.into_iter().for_each(|(first, last)| set.insert(first, last));
+        }
+        self.read = entry.read.or(self.read.take());
+        self.unsent = entry.unsent.or(self.unsent.take());
+    }
+
+    pub(super) fn fate(&self, number: u64) -> Fate {
+        if self.accepted.contains(number) {
+            Fate::Accepted
+        } else if self.refused.contains(number) {
+            Fate::Refused
+        } else if self.wrong.contains(number) {
+            Fate::Wrong
+        } else {
+            Fate::Pending
+        }
+    }
+
+    /// Whether the queue has said anything of a record.
+    pub(super) fn is_empty(&self) -> bool {
+        self.accepted.is_empty() && self.refused.is_empty()
+    }
+
+    /// The first number from `from` on that nothing is known of.
+    fn first_pending(&self, from: u64) -> u64 {
+        let mut all = self.accepted.clone();
+        for (first, last) in self.refused.ranges().chain(self.wrong.ranges()) {
+            all.insert(first, last);
+        }
+        all.first_missing(from)
+    }
+}
+
+impl Header {
+    /// Returns the first difference between this header and `now`, that of a command that wants to go on. None if it may.
+    ///
+    /// Another first line is the same run, unless it leaves out a record that is pending.
+    pub(super) fn difference(&self, now: &Self, settled: &Settled) -> Option<String> {
+        if self.queue != now.queue {
+            return Some(format!("it is of the queue {}", self.queue));
+        }
+        match (&self.input, &now.input) {
+            (InputIdentity::File(then), InputIdentity::File(now)) if then != now => {
+                return Some("the file has changed since".to_owned());
+            }
+            (InputIdentity::File(_), InputIdentity::File(_)) | (InputIdentity::Pipe, InputIdentity::Pipe) => {}
+            (InputIdentity::File(_), InputIdentity::Pipe) => return Some("it is of a file, not of a pipe".to_owned()),
+            (InputIdentity::Pipe, InputIdentity::File(_)) => return Some("it is of a pipe, not of a file".to_owned()),
+        }
+        let names: std::collections::BTreeSet<_> = self.options.keys().chain(now.options.keys()).collect();
+        for name in names {
+            let value = |header: &Self| header.options.get(name).cloned().unwrap_or_else(|| "not given".to_owned());
+            if value(self) != value(now) {
+                return Some(format!("{name} was {}, and is {}", value(self), value(now)));
+            }
+        }
+        let pending = settled.first_pending(self.from_line);
+        if !(self.from_line..=pending).contains(&now.from_line) {
+            return Some(match now.from_line < self.from_line {
+                true => format!("it begins at line {}", self.from_line),
+                false => format!("line {pending} is not sent yet: --from-line {pending} goes on"),
+            });
+        }
+        None
+    }
+}
+
+/// Whether `file` is a regular file, whose bytes can be read twice.
+pub(super) fn is_regular(file: &Path) -> bool {
+    file.to_str() != Some("-") && fs::metadata(file).is_ok_and(|metadata| metadata.is_file())
+}
+
+/// The identity of a regular file.
+///
+/// # Errors
+/// If it cannot be read.
+pub(super) fn of_file(file: &Path) -> Result<InputIdentity, String> {
+    let read = File::open(file).and_then(whole);
+    read.map(InputIdentity::File).map_err(|error| format!("cannot read {}: {error}", file.display()))
+}
+
+/// Whether `output` is the input, by whatever name or link.
+pub(super) fn is_input(input: &Path, output: &Path) -> bool {
+    let input = match input.to_str() {
+        Some("-") => standard_input(),
+        _ => fs::metadata(input),
+    };
+    let is_same = |one: &Metadata, other: &Metadata| one.dev() == other.dev() && one.ino() == other.ino();
+    match (input, fs::metadata(output)) {
+        (Ok(input), Ok(output)) => is_same(&input, &output),
+        _ => false,
+    }
+}
+
+fn standard_input() -> io::Result<Metadata> {
+    File::from(io::stdin().as_fd().try_clone_to_owned()?).metadata()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header() -> Header {
+        Header {
+            command: Command::Send,
+            run: "one".to_owned(),
+            queue: "q".to_owned(),
+            input: InputIdentity::File(Prefix { bytes: 3, sha256: "x".to_owned() }),
+            options: BTreeMap::from([("--codec".to_owned(), "null".to_owned())]),
+            from_line: 10,
+        }
+    }
+
+    #[test]
+    fn a_journal_goes_on_with_its_own_run_and_says_what_is_different_in_another() {
+        let mut settled = Settled::default();
+        settled.add(Entry { accepted: vec![(10, 19), (25, 29)], wrong: vec![(20, 20)], ..Entry::default() });
+        let now = |change: &dyn Fn(&mut Header)| {
+            let mut now = Header { run: "two".to_owned(), ..header() };
+            change(&mut now);
+            header().difference(&now, &settled)
+        };
+        assert_eq!(now(&|_| {}), None);
+        assert_eq!(now(&|now| now.from_line = 21), None);
+        assert_eq!(now(&|now| now.from_line = 22).unwrap(), "line 21 is not sent yet: --from-line 21 goes on");
+        assert_eq!(now(&|now| now.from_line = 9).unwrap(), "it begins at line 10");
+        assert_eq!(now(&|now| now.queue = "p".to_owned()).unwrap(), "it is of the queue q");
+        assert_eq!(now(&|now| now.input = InputIdentity::Pipe).unwrap(), "it is of a file, not of a pipe");
+        let other = InputIdentity::File(Prefix { bytes: 3, sha256: "y".to_owned() });
+        assert_eq!(now(&|now| now.input = other.clone()).unwrap(), "the file has changed since");
+        let codec = |now: &mut Header| drop(now.options.insert("--codec".to_owned(), "xz".to_owned()));
+        assert_eq!(now(&codec).unwrap(), "--codec was null, and is xz");
+        let more = |now: &mut Header| drop(now.options.insert("--group-id".to_owned(), "f".to_owned()));
+        assert_eq!(now(&more).unwrap(), "--group-id was not given, and is f");
+    }
+
+    #[test]
+    fn an_entry_takes_no_room_for_what_it_does_not_say() {
+        let entry = Entry { accepted: vec![(1, 10)], ..Entry::default() };
+        let json = serde_json::to_string(&entry).unwrap();
+        assert_eq!(json, r#"{"accepted":[[1,10]]}"#);
+        assert_eq!(serde_json::from_str::<Entry>(&json).unwrap(), entry);
+        assert!(serde_json::from_str::<Entry>(r#"{"later":1}"#).is_err());
+    }
+
+    #[test]
+    fn an_output_is_the_input_by_any_link() {
+        let folder = std::env::temp_dir().join(format!("ingest-identity-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let of = |name: &str| folder.join(name);
+        fs::write(of("input"), "x").unwrap();
+        fs::write(of("other"), "x").unwrap();
+        std::os::unix::fs::symlink(of("input"), of("symbolic")).unwrap();
+        fs::hard_link(of("input"), of("hard")).unwrap();
+        assert!(["input", "symbolic", "hard"].iter().all(|name| is_input(&of("input"), &of(name))));
+        assert!(!is_input(&of("input"), &of("other")) && !is_input(&of("input"), &of("missing")));
+        fs::remove_dir_all(folder).unwrap();
+    }
+}

@@ -1,0 +1,364 @@
+//! The state of each record that was read. Only this module settles one.
+
+use super::identity::Entry;
+use super::meter::Meter;
+use super::unsent::Unsent;
+use crate::journal::{Journal, Numbers, Reservation};
+use crate::output::errln;
+use crate::producer::Raw;
+use crate::queue::Outgoing;
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+
+/// Bytes that an entry takes beside the records it names. A call has at most as many entries as messages.
+const ENTRY_BYTES: usize = 256;
+
+/// A message and the records in it.
+pub(super) struct Pending {
+    pub(super) outgoing: Outgoing,
+    pub(super) records: Vec<Raw>,
+}
+
+impl Pending {
+    fn first(&self) -> u64 {
+        self.records.first().map_or(0, |raw| raw.number)
+    }
+
+    fn last(&self) -> u64 {
+        self.records.last().map_or(0, |raw| raw.number)
+    }
+
+    /// Numbers of its records, and of the empty lines before each.
+    fn numbers(&self) -> Numbers {
+        let mut numbers = Numbers::default();
+        self.records.iter().for_each(|raw| numbers.insert(raw.after + 1, raw.number));
+        numbers
+    }
+
+    /// Bytes of its records as they came.
+    fn raw_bytes(&self) -> u64 {
+        self.records.iter().map(bytes).sum()
+    }
+}
+
+/// Bytes that a record may take in the file of unsent records. A value of a container is not longer than its message.
+fn bytes(raw: &Raw) -> u64 {
+    match raw.json() {
+        Some(json) => json.len() as u64 + 1,
+        None => crate::producer::MAX_MESSAGE_BYTES as u64,
+    }
+}
+
+/// Counts that a run reports.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Totals {
+    pub(super) messages: u64,
+    pub(super) records: u64,
+    pub(super) retries: u64,
+    /// Records that no message could be made of.
+    pub(super) wrong: u64,
+    /// Records that an earlier process of this run has sent.
+    pub(super) earlier: u64,
+}
+
+/// Space reserved for the results of a call.
+#[must_use = "space stays reserved until it is released"]
+pub(super) struct Promise {
+    entries: Option<Reservation>,
+    unsent_bytes: u64,
+}
+
+/// Records and what has become of them.
+pub(super) struct Ledger {
+    journal: Option<Journal>,
+    unsent: Unsent,
+    /// Meters a pipe whose journal has to recognise it.
+    pipe: Option<Meter>,
+    /// Records that were read and are not settled: the first line that belongs to a record, by the record's number.
+    outstanding: BTreeMap<u64, u64>,
+    /// Number of the last record that was read.
+    read: u64,
+    /// First record of a FIFO group that the queue has refused.
+    refused_groups: HashMap<String, u64>,
+    totals: Totals,
+    /// Whether the queue has accepted or refused a message, or may have.
+    may_have_sent: bool,
+}
+
+impl Ledger {
+    pub(super) fn new(
+        journal: Option<Journal>,
+        unsent: Unsent,
+        pipe: Option<Meter>,
+        from: u64,
+        has_sent: bool,
+    ) -> Self {
+        Self {
+            journal,
+            unsent,
+            pipe,
+            outstanding: BTreeMap::new(),
+            read: from.saturating_sub(1),
+            refused_groups: HashMap::new(),
+            totals: Totals::default(),
+            may_have_sent: has_sent,
+        }
+    }
+
+    pub(super) fn totals(&self) -> &Totals {
+        &self.totals
+    }
+
+    /// Gives a new run its journal.
+    pub(super) fn begin(&mut self, journal: Journal) {
+        self.journal = Some(journal);
+    }
+
+    /// Whether a message may be in the queue.
+    pub(super) fn may_have_sent(&self) -> bool {
+        self.may_have_sent
+    }
+
+    /// Notes that a call has no response, so that the queue may have its messages.
+    pub(super) fn no_response(&mut self) {
+        self.may_have_sent = true;
+    }
+
+    /// Counts messages that are sent once more.
+    pub(super) fn retry(&mut self, messages: usize) {
+        self.totals.retries += messages as u64;
+    }
+
+    /// The first line that is not settled: everything before it is accepted, or named by the journal or the file of unsent records.
+    pub(super) fn next_line(&self) -> u64 {
+        self.outstanding.values().next().copied().unwrap_or(self.read + 1)
+    }
+
+    /// Takes a record that was read and is to be sent.
+    pub(super) fn read(&mut self, raw: &Raw) {
+        self.outstanding.insert(raw.number, raw.after.max(self.read) + 1);
+        self.read = self.read.max(raw.number);
+    }
+
+    /// Takes records that an earlier process has sent, up to the number `last`.
+    pub(super) fn accepted_earlier(&mut self, last: u64, count: u64) {
+        self.read = self.read.max(last);
+        self.totals.earlier += count;
+    }
+
+    /// Takes a record that an earlier process has named as refused or wrong.
+    ///
+    /// # Errors
+    /// If the file of unsent records cannot be written.
+    pub(super) fn unsent_earlier(&mut self, raw: &Raw, group: Option<String>) -> Result<(), String> {
+        self.read = self.read.max(raw.number);
+        if let Some(group) = group {
+            self.refused_groups.entry(group).or_insert(raw.number);
+        }
+        self.collect(std::slice::from_ref(raw))
+    }
+
+    /// Settles a record that no message can be made of.
+    ///
+    /// # Errors
+    /// If that cannot be written.
+    pub(super) fn wrong(&mut self, raw: &Raw, problem: &str) -> Result<(), String> {
+        errln!("line {}: {problem}", raw.number);
+        self.totals.wrong += 1;
+        self.collect(std::slice::from_ref(raw))?;
+        self.append(&Entry { wrong: vec![(raw.after + 1, raw.number)], ..Entry::default() })?;
+        self.outstanding.remove(&raw.number);
+        Ok(())
+    }
+
+    /// Keeps space for whatever comes of a call.
+    ///
+    /// # Errors
+    /// If the disk is full: then the call must not be made.
+    pub(super) fn promise(&mut self, messages: &[Pending]) -> Result<Promise, String> {
+        if let Some(journal) = &mut self.journal {
+            let padding = " ".repeat(ENTRY_BYTES * messages.len());
+            let numbers = messages.iter().flat_map(|message| message.numbers().ranges().collect::<Vec<_>>());
+            let longest = (numbers.collect::<Vec<_>>(), padding);
+            let entries = journal.reserve(&longest).map_err(|error| error.to_string())?;
+            return Ok(Promise { entries: Some(entries), unsent_bytes: 0 });
+        }
+        let unsent_bytes = messages.iter().map(Pending::raw_bytes).sum();
+        self.unsent.reserve(unsent_bytes).map_err(|error| self.unsent_failed(&error))?;
+        Ok(Promise { entries: None, unsent_bytes })
+    }
+
+    pub(super) fn release(&mut self, promise: Promise) {
+        if let (Some(journal), Some(entries)) = (&mut self.journal, promise.entries) {
+            journal.release(entries);
+        }
+        self.unsent.release(promise.unsent_bytes);
+    }
+
+    /// Settles what a response says: messages that the queue has accepted, and messages that it refuses for good, each with the
+    /// cause.
+    ///
+    /// # Errors
+    /// If that cannot be written.
+    pub(super) fn respond(&mut self, accepted: &[Pending], refused: &[(Pending, String)]) -> Result<(), String> {
+        if accepted.is_empty() && refused.is_empty() {
+            return Ok(());
+        }
+        self.may_have_sent = true;
+        let of = |messages: &mut dyn Iterator<Item = &Pending>| {
+            let mut all = Numbers::default();
+            for message in messages {
+                message.numbers().ranges().for_each(|(first, last)| all.insert(first, last));
+            }
+            all.ranges().collect::<Vec<_>>()
+        };
+        let entry = Entry {
+            accepted: of(&mut accepted.iter()),
+            refused: of(&mut refused.iter().map(|(message, _)| message)),
+            ..Entry::default()
+        };
+        // first what cannot be found out again, whatever else fails
+        self.append(&entry)?;
+        self.totals.messages += accepted.len() as u64;
+        self.totals.records += accepted.iter().map(|message| message.records.len() as u64).sum::<u64>();
+        for message in accepted {
+            self.settle(message);
+        }
+        for (message, cause) in refused {
+            let (first, last) = (message.first(), message.last());
+            errln!("lines {first} to {last}: not taken: {cause}");
+            if let Some(group) = &message.outgoing.group {
+                self.refused_groups.entry(group.clone()).or_insert(first);
+            }
+            self.collect(&message.records)?;
+            self.settle(message);
+        }
+        Ok(())
+    }
+
+    /// The record of a message's group that the queue has refused before, if there is one.
+    pub(super) fn refused_before(&self, message: &Pending) -> Option<u64> {
+        let group = message.outgoing.group.as_ref()?;
+        self.refused_groups.get(group).copied().filter(|refused| *refused < message.first())
+    }
+
+    /// Collects records that the run leaves unsent because it ends.
+    ///
+    /// # Errors
+    /// If they cannot be written.
+    pub(super) fn leave(&mut self, messages: &[Pending]) -> Result<(), String> {
+        for message in messages {
+            self.collect(&message.records)?;
+            self.settle(message);
+        }
+        Ok(())
+    }
+
+    /// Number of records that are collected for the file of unsent records.
+    pub(super) fn unsent(&self) -> usize {
+        self.unsent.len()
+    }
+
+    /// Writes the file of unsent records, if there are any.
+    ///
+    /// # Errors
+    /// If that fails. The journal and the collected records stay then.
+    pub(super) fn complete(&mut self) -> Result<(), String> {
+        let count = self.unsent.len();
+        if let Err(error) = self.publish() {
+            return Err(self.abandoned(&error));
+        }
+        if count > 0 {
+            errln!("{count} records were not sent: they are in {}", self.unsent.path().display());
+        }
+        self.unsent.discard();
+        Ok(())
+    }
+
+    /// Removes the journal, which names nothing that is not settled. This is the last step of a run: a process that is killed
+    /// before has a journal to go on from.
+    ///
+    /// # Errors
+    /// If it cannot be removed.
+    pub(super) fn close(&mut self) -> Result<(), String> {
+        match self.journal.take() {
+            Some(journal) => journal.remove().map_err(|error| error.to_string()),
+            None => Ok(()),
+        }
+    }
+
+    fn publish(&mut self) -> Result<(), String> {
+        if self.write_unsent()? {
+            self.unsent.publish().map_err(|error| self.unsent_failed(&error))?;
+        }
+        Ok(())
+    }
+
+    /// Writes the file of unsent records under another name, and notes it in the journal. Returns whether there are any.
+    fn write_unsent(&mut self) -> Result<bool, String> {
+        let written = self.unsent.write().map_err(|error| self.unsent_failed(&error))?;
+        let Some(written) = written else { return Ok(false) };
+        self.append(&Entry { unsent: Some(written), ..Entry::default() })?;
+        Ok(true)
+    }
+
+    /// Takes the first steps of the completion.
+    #[cfg(test)]
+    pub(super) fn complete_up_to(&mut self, steps: usize) -> Result<(), String> {
+        match steps {
+            0 => self.write_unsent().map(drop),
+            1 => self.publish(),
+            _ => self.complete().and_then(|()| self.close()),
+        }
+    }
+
+    /// Leaves the collected records where they are after `error`, and says where that is.
+    pub(super) fn abandoned(&mut self, error: &str) -> String {
+        match (&self.journal, self.unsent.abandon()) {
+            (Some(journal), _) => format!("{error}; the same command goes on, by {}", journal.path().display()),
+            (None, Some(path)) => {
+                let next = self.next_line();
+                format!("{error}; the records before line {next} that were not sent are in {}", path.display())
+            }
+            (None, None) => error.to_owned(),
+        }
+    }
+
+    /// Leaves the journal for the next process. It is removed if it would say nothing: then the next one may be another run.
+    ///
+    /// # Errors
+    /// If it cannot be removed.
+    pub(super) fn suspend(&mut self) -> Result<(), String> {
+        self.unsent.discard();
+        match self.journal.take() {
+            Some(journal) if !self.may_have_sent => journal.remove().map_err(|error| error.to_string())?,
+            Some(journal) => journal.sync().map_err(|error| error.to_string())?,
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn settle(&mut self, message: &Pending) {
+        for raw in &message.records {
+            self.outstanding.remove(&raw.number);
+        }
+    }
+
+    fn append(&mut self, entry: &Entry) -> Result<(), String> {
+        let Some(journal) = &mut self.journal else { return Ok(()) };
+        let read = self.pipe.as_ref().map(Meter::prefix);
+        let entry = Entry { read, ..entry.clone() };
+        if entry == Entry::default() { Ok(()) } else { journal.append(&entry).map_err(|error| error.to_string()) }
+    }
+
+    fn collect(&mut self, records: &[Raw]) -> Result<(), String> {
+        for raw in records {
+            self.unsent.add(raw).map_err(|error| self.unsent_failed(&error))?;
+        }
+        Ok(())
+    }
+
+    fn unsent_failed(&self, error: &io::Error) -> String {
+        format!("cannot write {}: {error}", self.unsent.path().display())
+    }
+}

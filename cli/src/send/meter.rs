@@ -1,0 +1,190 @@
+//! The bytes of an input as they are read: their number, their hash, and an end on request.
+
+use ring::digest::{Context, SHA256};
+use serde::{Deserialize, Serialize};
+use std::io::{self, Read};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The first bytes of an input, by their number and hash.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Prefix {
+    pub(super) bytes: u64,
+    pub(super) sha256: String,
+}
+
+/// Number and hash of the bytes that were read.
+#[derive(Clone)]
+pub(super) struct Meter(Arc<Mutex<State>>);
+
+struct State {
+    hash: Context,
+    bytes: u64,
+    /// Beginning that the input must have. None once it has been compared.
+    expected: Option<Prefix>,
+    is_stopped: bool,
+    /// Whether a read waits for bytes.
+    is_waiting: bool,
+}
+
+/// An input that is metered.
+pub(super) struct Metered<R> {
+    inner: R,
+    meter: Meter,
+}
+
+impl Meter {
+    /// Meters `inner`, which has to begin with `expected`.
+    pub(super) fn of<R: Read>(inner: R, expected: Option<Prefix>) -> (Metered<R>, Self) {
+        let expected = expected.filter(|expected| expected.bytes > 0);
+        let state = State { hash: Context::new(&SHA256), bytes: 0, expected, is_stopped: false, is_waiting: false };
+        let meter = Self(Arc::new(Mutex::new(state)));
+        (Metered { inner, meter: meter.clone() }, meter)
+    }
+
+    /// The bytes that were read.
+    pub(super) fn prefix(&self) -> Prefix {
+        let state = self.lock();
+        Prefix { bytes: state.bytes, sha256: hex(&state.hash) }
+    }
+
+    /// Whether the input begins as expected. False as long as that is not known.
+    pub(super) fn is_expected(&self) -> bool {
+        self.lock().expected.is_none()
+    }
+
+    /// Ends the input: no byte is read from now on.
+    pub(super) fn stop(&self) {
+        self.lock().is_stopped = true;
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.lock().is_stopped
+    }
+
+    /// Whether a read waits for bytes, which have not come yet.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.lock().is_waiting
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Adds bytes, and compares the input with what is expected as soon as it is long enough.
+    fn add(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut rest = bytes;
+        if let Some(expected) = &self.expected {
+            let missing = usize::try_from(expected.bytes - self.bytes).unwrap_or(usize::MAX);
+            if let Some((first, others)) = bytes.split_at_checked(missing) {
+                self.hash.update(first);
+                if hex(&self.hash) != expected.sha256 {
+                    return Err(io::Error::other("the input is not the one that the journal is of"));
+                }
+                self.bytes += first.len() as u64;
+                (self.expected, rest) = (None, others);
+            }
+        }
+        self.hash.update(rest);
+        self.bytes += rest.len() as u64;
+        Ok(())
+    }
+}
+
+fn hex(hash: &Context) -> String {
+    hash.clone().finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl<R: Read> Read for Metered<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        {
+            let mut state = self.meter.lock();
+            if state.is_stopped {
+                return Ok(0);
+            }
+            state.is_waiting = true;
+        }
+        let read = self.inner.read(buffer);
+        let mut state = self.meter.lock();
+        state.is_waiting = false;
+        // bytes that come after the end are as unread as those behind them
+        if state.is_stopped {
+            return Ok(0);
+        }
+        let read = read?;
+        state.add(buffer.get(..read).unwrap_or_default())?;
+        Ok(read)
+    }
+}
+
+/// Reads the whole of `reader`.
+///
+/// # Errors
+/// If it cannot be read.
+pub(super) fn whole(mut reader: impl Read) -> io::Result<Prefix> {
+    let mut buffer = vec![0; 64 * 1024];
+    let (mut hash, mut bytes) = (Context::new(&SHA256), 0);
+    loop {
+        match reader.read(&mut buffer) {
+            Ok(0) => return Ok(Prefix { bytes, sha256: hex(&hash) }),
+            Ok(read) => {
+                hash.update(buffer.get(..read).unwrap_or_default());
+                bytes += read as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Gives a few bytes at a time.
+    struct Pieces<'a>(&'a [u8], usize);
+
+    impl Read for Pieces<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let length = self.1.min(buffer.len());
+            self.0.read(&mut buffer[..length])
+        }
+    }
+
+    const TEXT: &[u8] = b"one\ntwo\nthree\n";
+
+    #[test]
+    fn a_prefix_is_recognised_however_the_bytes_arrive() {
+        for length in 0..=TEXT.len() {
+            let expected = whole(&TEXT[..length]).unwrap();
+            for piece in 1..=TEXT.len() {
+                let (mut metered, meter) = Meter::of(Pieces(TEXT, piece), Some(expected.clone()));
+                let mut read = Vec::new();
+                metered.read_to_end(&mut read).unwrap();
+                assert_eq!((read.as_slice(), meter.is_expected()), (TEXT, true));
+                assert_eq!(meter.prefix(), whole(TEXT).unwrap());
+            }
+        }
+    }
+
+    #[test]
+    fn another_input_is_an_error_and_a_shorter_one_is_not_expected() {
+        let expected = whole(&TEXT[..8]).unwrap();
+        let (mut metered, _) = Meter::of(Pieces(b"one\ntwi\nthree", 3), Some(expected.clone()));
+        assert!(metered.read_to_end(&mut Vec::new()).is_err());
+        let (mut metered, meter) = Meter::of(&TEXT[..7], Some(expected));
+        metered.read_to_end(&mut Vec::new()).unwrap();
+        assert!(!meter.is_expected());
+    }
+
+    #[test]
+    fn a_stopped_input_ends() {
+        let (mut metered, meter) = Meter::of(Pieces(TEXT, 4), None);
+        let mut buffer = [0; 64];
+        assert_eq!(metered.read(&mut buffer).unwrap(), 4);
+        meter.stop();
+        assert_eq!((metered.read(&mut buffer).unwrap(), meter.prefix().bytes), (0, 4));
+    }
+}

@@ -1,0 +1,320 @@
+//! From the input to the messages of a call: a thread that reads, because that blocks, and one that packs, because records
+//! that wait for others must go out even if none comes.
+
+use super::identity::{Fate, Settled};
+use super::ledger::{Ledger, Pending};
+use super::meter::Meter;
+use super::{Plan, lock};
+use crate::producer::{Input, MAX_MESSAGE_BYTES, Packed, Packer, Produced, Raw, Record};
+use crate::queue::{MAX_CALL_MESSAGES, Outgoing};
+use std::collections::VecDeque;
+use std::io;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+/// Records that are read ahead.
+const READ_AHEAD: usize = 16;
+/// Maximum time that a record of a pipe waits for others.
+const MAX_WAIT: Duration = Duration::from_secs(1);
+/// Pause after which a stopped input that waits for bytes has ended.
+const DRAIN_PAUSE: Duration = Duration::from_millis(50);
+
+/// Result of reading.
+enum Found {
+    Pending(Record),
+    /// Records in a row: the number of the last, and how many they are.
+    AcceptedEarlier {
+        last: u64,
+        count: u64,
+    },
+    RefusedEarlier(Raw),
+    WrongEarlier(Raw),
+    /// The input cannot be read on.
+    Failed(String),
+    /// The input has ended. A thread that panics does not say so.
+    End,
+}
+
+/// The messages of one call, or why there will be no more.
+pub(super) enum Batch {
+    Messages(Vec<Pending>),
+    Failed(String),
+    End,
+}
+
+/// Parts of the run that the two threads need.
+pub(super) struct Reading {
+    pub(super) plan: Arc<Plan>,
+    pub(super) ledger: Arc<Mutex<Ledger>>,
+    pub(super) meter: Meter,
+    pub(super) settled: Settled,
+    /// Number of the first record that is wanted.
+    pub(super) from: u64,
+    pub(super) is_pipe: bool,
+}
+
+/// Starts the threads, and returns the messages call by call.
+///
+/// # Errors
+/// If there can be no thread.
+pub(super) fn start(reading: Reading, input: Input, packer: Packer) -> io::Result<mpsc::Receiver<Batch>> {
+    let (found, records) = sync_channel(READ_AHEAD);
+    let (batches, receiver) = mpsc::channel(1);
+    let Reading { plan, ledger, meter, settled, from, is_pipe } = reading;
+    let reader = Reader { input, meter: meter.clone(), settled, from, found };
+    std::thread::Builder::new().name("read".to_owned()).spawn(move || reader.run())?;
+    let batcher = Batcher {
+        records,
+        batches,
+        packer,
+        plan,
+        ledger,
+        meter,
+        is_pipe,
+        messages: VecDeque::new(),
+        waiting_since: None,
+    };
+    std::thread::Builder::new().name("pack".to_owned()).spawn(move || batcher.run())?;
+    Ok(receiver)
+}
+
+struct Reader {
+    input: Input,
+    meter: Meter,
+    settled: Settled,
+    from: u64,
+    found: SyncSender<Found>,
+}
+
+impl Reader {
+    /// Reads to the end. A pipe that has to be recognised gives nothing before it is.
+    fn run(mut self) {
+        let mut unrecognised: Vec<Found> = Vec::new();
+        loop {
+            let found = self.next();
+            let is_last = matches!(found, Found::Failed(_) | Found::End);
+            if !self.meter.is_expected() && !is_last {
+                match (unrecognised.last_mut(), &found) {
+                    (Some(Found::AcceptedEarlier { last, count }), Found::AcceptedEarlier { last: next, .. }) => {
+                        (*last, *count) = (*next, *count + 1);
+                    }
+                    _ => unrecognised.push(found),
+                }
+                continue;
+            }
+            if !self.meter.is_expected() {
+                unrecognised.clear();
+            }
+            for found in unrecognised.drain(..).chain([found]) {
+                if self.found.send(found).is_err() {
+                    return;
+                }
+            }
+            if is_last {
+                return;
+            }
+        }
+    }
+
+    fn next(&mut self) -> Found {
+        loop {
+            let raw = match self.input.next() {
+                Err(error) => return Found::Failed(error.to_string()),
+                Ok(None) if self.meter.is_expected() => return Found::End,
+                Ok(None) => {
+                    let shorter = "the input is not the one that the journal is of: it is shorter";
+                    return Found::Failed(shorter.to_owned());
+                }
+                Ok(Some(raw)) if raw.number < self.from => continue,
+                Ok(Some(raw)) => raw,
+            };
+            return match self.settled.fate(raw.number) {
+                Fate::Pending => Found::Pending(self.input.encode(raw)),
+                Fate::Accepted => Found::AcceptedEarlier { last: raw.number, count: 1 },
+                Fate::Refused => Found::RefusedEarlier(raw),
+                Fate::Wrong => Found::WrongEarlier(raw),
+            };
+        }
+    }
+}
+
+/// Next step of the packing thread.
+enum Next {
+    Found(Found),
+    /// Nothing comes for now: whatever waits for others goes out.
+    Nothing,
+    /// The run ends, and nothing more is read.
+    Stopped,
+}
+
+struct Batcher {
+    records: Receiver<Found>,
+    batches: mpsc::Sender<Batch>,
+    packer: Packer,
+    plan: Arc<Plan>,
+    ledger: Arc<Mutex<Ledger>>,
+    meter: Meter,
+    is_pipe: bool,
+    /// Messages that wait for a call to be full.
+    messages: VecDeque<Pending>,
+    /// Instant at which the first record that waits for others was received.
+    waiting_since: Option<Instant>,
+}
+
+impl Batcher {
+    fn run(mut self) {
+        let last = match self.work() {
+            Ok(()) => Batch::End,
+            Err(None) => return,
+            Err(Some(error)) => Batch::Failed(error),
+        };
+        // what was read goes out or is collected, whatever ended the reading
+        let flushed = self.flush();
+        let last = match (last, flushed) {
+            (Batch::End, Err(Some(error))) => Batch::Failed(error),
+            (last, _) => last,
+        };
+        // no one waits for it if the run has ended
+        let _ = self.batches.blocking_send(last);
+    }
+
+    /// Packs until the input ends.
+    ///
+    /// # Errors
+    /// Why there are no more batches; none if no one waits for them.
+    fn work(&mut self) -> Result<(), Option<String>> {
+        loop {
+            match self.next().map_err(Some)? {
+                Next::Found(Found::End) | Next::Stopped => return Ok(()),
+                Next::Found(Found::Failed(error)) => return Err(Some(error)),
+                Next::Found(Found::Pending(record)) => {
+                    lock(&self.ledger).read(&record.raw);
+                    self.waiting_since.get_or_insert_with(local::clock::now);
+                    self.packer.take(record);
+                }
+                // a message of an earlier process ends here, and so does the message before it
+                Next::Found(Found::AcceptedEarlier { last, count }) => {
+                    self.packer.pack();
+                    lock(&self.ledger).accepted_earlier(last, count);
+                }
+                Next::Found(Found::RefusedEarlier(raw)) => {
+                    self.packer.pack();
+                    let group = self.plan.fields.group_of(&raw).filter(|_| self.plan.is_fifo);
+                    lock(&self.ledger).unsent_earlier(&raw, group).map_err(Some)?;
+                }
+                Next::Found(Found::WrongEarlier(raw)) => lock(&self.ledger).unsent_earlier(&raw, None).map_err(Some)?,
+                Next::Nothing => {
+                    self.flush()?;
+                    continue;
+                }
+            }
+            self.pack()?;
+            self.offer(false)?;
+        }
+    }
+
+    /// Offers everything that waits for others.
+    fn flush(&mut self) -> Result<(), Option<String>> {
+        self.packer.pack();
+        let packed = self.pack();
+        self.offer(true)?;
+        packed
+    }
+
+    /// Waits for the next record, but not longer than the held records may wait.
+    fn next(&mut self) -> Result<Next, String> {
+        loop {
+            let wait = match (self.is_pipe, self.waiting_since) {
+                (true, Some(since)) => MAX_WAIT.saturating_sub(local::clock::now().saturating_duration_since(since)),
+                _ => MAX_WAIT,
+            };
+            match self.records.recv_timeout(wait.min(DRAIN_PAUSE)) {
+                Ok(found) => return Ok(Next::Found(found)),
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err("the input cannot be read: its thread ended".to_owned());
+                }
+                Err(RecvTimeoutError::Timeout) if self.meter.is_stopped() && self.meter.is_waiting() => {
+                    return Ok(Next::Stopped);
+                }
+                Err(RecvTimeoutError::Timeout) if self.is_pipe && wait <= DRAIN_PAUSE && self.waits() => {
+                    return Ok(Next::Nothing);
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
+    }
+
+    /// Whether something waits for others.
+    fn waits(&self) -> bool {
+        self.packer.holds() || !self.messages.is_empty()
+    }
+
+    /// Takes what the packer has ready.
+    fn pack(&mut self) -> Result<(), Option<String>> {
+        while let Some(produced) = self.packer.pop() {
+            match produced {
+                Produced::Message(packed) => self.messages.push_back(self.plan.pending(packed)),
+                Produced::Wrong(record, problem) => lock(&self.ledger).wrong(&record.raw, &problem).map_err(Some)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Offers the messages of a call, if they fill it or `all` have to go.
+    fn offer(&mut self, all: bool) -> Result<(), Option<String>> {
+        loop {
+            let (count, is_full) = self.plan.fits(&self.messages);
+            if count == 0 || !(all || is_full) {
+                break;
+            }
+            let messages = self.messages.drain(..count).collect();
+            if self.batches.blocking_send(Batch::Messages(messages)).is_err() {
+                return Err(None);
+            }
+            // the wait for a call does not count as a wait for records
+            self.waiting_since = self.waits().then(local::clock::now);
+        }
+        if !self.waits() {
+            self.waiting_since = None;
+        }
+        Ok(())
+    }
+}
+
+impl Plan {
+    /// Number of messages that the next call takes, and whether it is full.
+    fn fits(&self, messages: &VecDeque<Pending>) -> (usize, bool) {
+        let most = self.rate.map_or(MAX_CALL_MESSAGES, |rate| MAX_CALL_MESSAGES.min(rate as usize));
+        let (mut count, mut bytes) = (0, 0);
+        for message in messages {
+            bytes += message.outgoing.bytes();
+            // a message that a FIFO queue does not accept for now is retried, and must not fall behind the next of its group
+            let follows = |other: &Pending| other.outgoing.group == message.outgoing.group;
+            let is_behind = self.is_fifo && messages.iter().take(count).any(follows);
+            if count == most || is_behind || (count > 0 && bytes > MAX_MESSAGE_BYTES) {
+                return (count, true);
+            }
+            count += 1;
+        }
+        (count, count == most)
+    }
+
+    /// A message as it is sent.
+    fn pending(&self, packed: Packed) -> Pending {
+        let Packed { body, schema, group, deduplication, records } = packed;
+        let mut attributes = self.attributes.clone();
+        attributes.extend(schema.map(|name| ("schema".to_owned(), crate::queue::string(name))));
+        let records: Vec<Raw> = records.into_iter().map(|record| record.raw).collect();
+        let number = |raw: Option<&Raw>| raw.map_or(0, |raw| raw.number);
+        let (first, last) = (number(records.first()), number(records.last()));
+        // A repeated message has the same id, also when another process repeats it. The last record is part of it, because
+        // a pipe that comes at another speed makes other messages.
+        let own =
+            || if first == last { format!("{first}-{}", self.run) } else { format!("{first}-{last}-{}", self.run) };
+        let deduplication_id = self.is_fifo.then(|| deduplication.unwrap_or_else(own));
+        Pending { outgoing: Outgoing { body, attributes, group, deduplication_id }, records }
+    }
+}
