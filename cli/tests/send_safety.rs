@@ -394,6 +394,19 @@ fn an_input_that_breaks_off_is_sent_up_to_there_and_the_record_is_named() {
 }
 
 #[test]
+fn a_file_is_sent_while_it_is_read() {
+    let (target, folder) = (Target::new("orders"), Folder::new("streamed"));
+    // longer than any line may be: the records before it are not held until it has been read
+    let mut lines = orders(11).into_bytes();
+    lines.resize(lines.len() + (65 << 20), b'x');
+    folder.file("orders.jsonl", &lines);
+    let output = target.send(&folder, &["--wire-format", "json", "orders.jsonl"]);
+    assert_eq!((exit(&output), target.ids()), (Some(2), (1..=11).collect()), "{output:?}");
+    let said = text(&output.stderr);
+    assert!(said.contains("line 12 is longer than") && said.contains("--from-line 12 goes on as well"), "{said}");
+}
+
+#[test]
 fn a_signal_cuts_a_hanging_call_short_and_a_second_one_ends_at_once() {
     let mut times = Vec::new();
     for signals in [1, 2] {

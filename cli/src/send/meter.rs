@@ -22,6 +22,8 @@ struct State {
     bytes: u64,
     /// Beginning that the input must have. None once it has been compared.
     expected: Option<Prefix>,
+    /// Error for another beginning.
+    mismatch: &'static str,
     is_stopped: bool,
     /// Whether a read waits for bytes.
     is_waiting: bool,
@@ -34,10 +36,11 @@ pub(super) struct Metered<R> {
 }
 
 impl Meter {
-    /// Meters `inner`, which has to begin with `expected`.
-    pub(super) fn of<R: Read>(inner: R, expected: Option<Prefix>) -> (Metered<R>, Self) {
+    /// Meters `inner`, which has to begin with `expected`, or else ends with the error `mismatch`.
+    pub(super) fn of<R: Read>(inner: R, expected: Option<Prefix>, mismatch: &'static str) -> (Metered<R>, Self) {
         let expected = expected.filter(|expected| expected.bytes > 0);
-        let state = State { hash: Context::new(&SHA256), bytes: 0, expected, is_stopped: false, is_waiting: false };
+        let hash = Context::new(&SHA256);
+        let state = State { hash, bytes: 0, expected, mismatch, is_stopped: false, is_waiting: false };
         let meter = Self(Arc::new(Mutex::new(state)));
         (Metered { inner, meter: meter.clone() }, meter)
     }
@@ -51,6 +54,11 @@ impl Meter {
     /// Whether the input begins as expected. False as long as that is not known.
     pub(super) fn is_expected(&self) -> bool {
         self.lock().expected.is_none()
+    }
+
+    /// The error for an input that does not begin as expected, or ends before that is known.
+    pub(super) fn mismatch(&self) -> &'static str {
+        self.lock().mismatch
     }
 
     /// Ends the input: no byte is read from now on.
@@ -81,7 +89,7 @@ impl State {
             if let Some((first, others)) = bytes.split_at_checked(missing) {
                 self.hash.update(first);
                 if hex(&self.hash) != expected.sha256 {
-                    return Err(io::Error::other("the input is not the one that the journal is of"));
+                    return Err(io::Error::other(self.mismatch));
                 }
                 self.bytes += first.len() as u64;
                 (self.expected, rest) = (None, others);
@@ -160,7 +168,7 @@ mod tests {
         for length in 0..=TEXT.len() {
             let expected = whole(&TEXT[..length]).unwrap();
             for piece in 1..=TEXT.len() {
-                let (mut metered, meter) = Meter::of(Pieces(TEXT, piece), Some(expected.clone()));
+                let (mut metered, meter) = Meter::of(Pieces(TEXT, piece), Some(expected.clone()), "another");
                 let mut read = Vec::new();
                 metered.read_to_end(&mut read).unwrap();
                 assert_eq!((read.as_slice(), meter.is_expected()), (TEXT, true));
@@ -172,16 +180,16 @@ mod tests {
     #[test]
     fn another_input_is_an_error_and_a_shorter_one_is_not_expected() {
         let expected = whole(&TEXT[..8]).unwrap();
-        let (mut metered, _) = Meter::of(Pieces(b"one\ntwi\nthree", 3), Some(expected.clone()));
+        let (mut metered, _) = Meter::of(Pieces(b"one\ntwi\nthree", 3), Some(expected.clone()), "another");
         assert!(metered.read_to_end(&mut Vec::new()).is_err());
-        let (mut metered, meter) = Meter::of(&TEXT[..7], Some(expected));
+        let (mut metered, meter) = Meter::of(&TEXT[..7], Some(expected), "another");
         metered.read_to_end(&mut Vec::new()).unwrap();
         assert!(!meter.is_expected());
     }
 
     #[test]
     fn a_stopped_input_ends() {
-        let (mut metered, meter) = Meter::of(Pieces(TEXT, 4), None);
+        let (mut metered, meter) = Meter::of(Pieces(TEXT, 4), None, "another");
         let mut buffer = [0; 64];
         assert_eq!(metered.read(&mut buffer).unwrap(), 4);
         meter.stop();

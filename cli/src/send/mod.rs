@@ -351,7 +351,11 @@ impl Prepared {
             }
             InputIdentity::Pipe => (open(&records.file)?, settled.read.clone(), None),
         };
-        let (metered, meter) = Meter::of(bytes, expected);
+        let mismatch = match &header.input {
+            InputIdentity::File(_) => "the file has changed since it was opened",
+            InputIdentity::Pipe => "the input is not the one that the journal is of",
+        };
+        let (metered, meter) = Meter::of(bytes, expected, mismatch);
         let input = Input::new(Box::new(metered), &records.file, packing.encoder())?;
         if records.strict {
             if file.is_none() {

@@ -64,7 +64,7 @@ pub(super) fn start(reading: Reading, input: Input, packer: Packer) -> io::Resul
     let (found, records) = sync_channel(READ_AHEAD);
     let (batches, receiver) = mpsc::channel(1);
     let Reading { plan, ledger, meter, settled, from, is_pipe } = reading;
-    let reader = Reader { input, meter: meter.clone(), settled, from, found };
+    let reader = Reader { input, meter: meter.clone(), settled, from, is_pipe, found };
     std::thread::Builder::new().name("read".to_owned()).spawn(move || reader.run())?;
     let batcher = Batcher {
         records,
@@ -86,6 +86,7 @@ struct Reader {
     meter: Meter,
     settled: Settled,
     from: u64,
+    is_pipe: bool,
     found: SyncSender<Found>,
 }
 
@@ -96,7 +97,9 @@ impl Reader {
         loop {
             let found = self.next();
             let is_last = matches!(found, Found::Failed(_) | Found::End);
-            if !self.meter.is_expected() && !is_last {
+            // a file has been compared with its journal before, and is compared once more when it has been read
+            let is_recognised = !self.is_pipe || self.meter.is_expected();
+            if !is_recognised && !is_last {
                 match (unrecognised.last_mut(), &found) {
                     (Some(Found::AcceptedEarlier { last, count }), Found::AcceptedEarlier { last: next, .. }) => {
                         (*last, *count) = (*next, *count + 1);
@@ -105,7 +108,7 @@ impl Reader {
                 }
                 continue;
             }
-            if !self.meter.is_expected() {
+            if !is_recognised {
                 unrecognised.clear();
             }
             for found in unrecognised.drain(..).chain([found]) {
@@ -124,10 +127,7 @@ impl Reader {
             let raw = match self.input.next() {
                 Err(error) => return Found::Failed(error.to_string()),
                 Ok(None) if self.meter.is_expected() => return Found::End,
-                Ok(None) => {
-                    let shorter = "the input is not the one that the journal is of: it is shorter";
-                    return Found::Failed(shorter.to_owned());
-                }
+                Ok(None) => return Found::Failed(format!("{}: it is shorter", self.meter.mismatch())),
                 Ok(Some(raw)) if raw.number < self.from => continue,
                 Ok(Some(raw)) => raw,
             };
