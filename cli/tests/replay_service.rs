@@ -292,6 +292,23 @@ fn a_signal_cuts_a_call_short_that_gets_no_response() {
 }
 
 #[test]
+fn a_signal_before_the_first_receive_ends_at_once() {
+    let scene = Scene::filled("dead", "orders", 5, 1);
+    let (sender, receiver) = mpsc::channel();
+    scene.service.inject(move |_: &Call| {
+        let _ = sender.send(());
+        Some(Fault::Hang)
+    });
+    let started = local::clock::now();
+    let mut child = scene.command_between("dead", "orders", &[]).spawn().unwrap();
+    receiver.recv_timeout(Duration::from_secs(60)).unwrap();
+    signal(&child, "TERM");
+    assert_eq!(wait(&mut child).status.code(), Some(1));
+    assert!(local::clock::now() - started < Duration::from_secs(25), "a call may take 30 s");
+    assert!(!scene.journal().exists());
+}
+
+#[test]
 fn a_second_signal_ends_at_once_and_the_journal_knows_what_was_accepted() {
     let scene = Scene::filled("dead", "orders", 20, 1);
     let mut child = scene.start(&["--visibility-timeout", "1"], "DeleteMessageBatch", 1, Fault::Hang);

@@ -131,7 +131,12 @@ pub(crate) async fn run(arguments: Arguments) -> Outcome {
     })?;
     let transcoder = Transcoder::new(&config, schema_dir::read(&arguments.schemas)?)?;
     let interrupt = Interrupt::listen()?;
-    let queues = SourceAndTargets::find(&arguments).await?;
+    let found = tokio::select! {
+        found = SourceAndTargets::find(&arguments) => Some(found?),
+        () = interrupt.raised() => None,
+    };
+    // nothing has begun
+    let Some(queues) = found else { return Ok(false) };
     let record = if arguments.dry_run {
         Record::none()
     } else {
