@@ -28,6 +28,8 @@ struct State {
     by_id: HashMap<String, Entry>,
     /// Every message by the time at which its visibility timeout ends.
     by_end: BTreeSet<(Instant, String)>,
+    /// Latest error of a call that extends.
+    failure: Option<String>,
 }
 
 #[derive(Debug)]
@@ -82,6 +84,11 @@ impl Held {
     /// Latest receipt handle of a message.
     pub(super) fn receipt_handle(&self, id: &str) -> Option<String> {
         self.state().by_id.get(id).map(|entry| entry.receipt_handle.clone())
+    }
+
+    /// Returns why messages could not be extended.
+    pub(super) fn failure(&self) -> Option<String> {
+        self.state().failure.clone()
     }
 
     pub(super) fn len(&self) -> usize {
@@ -155,8 +162,9 @@ impl Keeper {
                         running.spawn(async move {
                             let handles: Vec<String> = call.iter().map(|(_, handle)| handle.clone()).collect();
                             let asked = local::clock::now();
-                            if let Ok(failed) = from.change_visibility(&handles, seconds).await {
-                                held.extended(&call, &failed, asked);
+                            match from.change_visibility(&handles, seconds).await {
+                                Ok(failed) => held.extended(&call, &failed, asked),
+                                Err(error) => held.state().failure = Some(error.to_string()),
                             }
                         });
                     }

@@ -17,7 +17,7 @@
 //! ```
 //!
 //! 1. A message is looked at once per run. If it is redelivered, because its visibility timeout was too short or the queue
-//!    delivers twice, only its receipt handle is replaced.
+//!    delivers twice, only its receipt handle is replaced. If this happens to all of them, the run ends with an error: it would have no end.
 //! 2. Whatever is received stays invisible until the end, because it would be redelivered otherwise. The visibility timeout is short and
 //!    is extended in the background ([`held`]). Every end of a run makes held messages visible, except a second signal and SIGKILL. After those
 //!    they become visible by themselves after the timeout.
@@ -156,6 +156,7 @@ pub(crate) async fn run(arguments: Arguments) -> Outcome {
         invisible_until: None,
         stopped_groups: HashMap::new(),
         selected: 0,
+        redelivered: 0,
     };
     let ended = mover.run().await;
     let Mover { mut record, mut report, invisible_until, .. } = mover;

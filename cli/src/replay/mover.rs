@@ -73,6 +73,8 @@ pub(super) struct Mover<'a> {
     /// Groups of a FIFO target that stopped, and the message at which.
     pub(super) stopped_groups: HashMap<String, String>,
     pub(super) selected: u64,
+    /// Receives of messages that were held already.
+    pub(super) redelivered: usize,
 }
 
 /// Destination of a message.
@@ -127,6 +129,10 @@ impl Mover<'_> {
                 continue;
             }
             empty = 0;
+            if self.redelivered > self.held.len().max(MAX_CALL_MESSAGES) {
+                let why = self.held.failure().unwrap_or_else(|| "the visibility timeout is too short".to_owned());
+                return Err(format!("{}: held messages are redelivered: {why}", self.queues.from.url()).into());
+            }
             if let Some(ending) = self.handle(messages, asked).await? {
                 return Ok(ending);
             }
@@ -178,6 +184,7 @@ impl Mover<'_> {
                 continue;
             }
             if is_held {
+                self.redelivered += 1;
                 continue;
             }
             let letter = Letter::read(message, self.transcoder, now);
