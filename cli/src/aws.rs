@@ -5,7 +5,8 @@
 use crate::connections::connection_pool;
 use avro_ingest::dynamodb::credentials::{CredentialsCache, NoCredentials};
 use avro_ingest::transport::{HttpTransport, sdk_http_client};
-use aws_config::{BehaviorVersion, SdkConfig};
+use aws_config::profile::region::ProfileFileRegionProvider;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_runtime::retries::classifiers::{THROTTLING_ERRORS, TRANSIENT_ERRORS};
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
@@ -158,7 +159,16 @@ impl Aws {
     pub(crate) async fn over(kept: usize) -> Result<Self, Box<dyn Error>> {
         let transport: Arc<dyn HttpTransport> = Arc::new(connection_pool(kept)?);
         let client = sdk_http_client(Arc::clone(&transport));
-        let config = aws_config::defaults(BehaviorVersion::latest()).http_client(client).load().await;
+        let loader = || aws_config::defaults(BehaviorVersion::latest()).http_client(client.clone());
+        let named = ["AWS_REGION", "AWS_DEFAULT_REGION"].into_iter().find_map(crate::environment);
+        let mut config = match named {
+            Some(region) => loader().region(Region::new(region)).load().await,
+            None => loader().load().await,
+        };
+        // the SDK takes an empty variable for a region, and would not look into the profile
+        if config.region().is_some_and(|region| region.as_ref().is_empty()) {
+            config = loader().region(ProfileFileRegionProvider::new()).load().await;
+        }
         let cache = |provider| CredentialsCache::new(provider).with_load_timeout(CREDENTIALS_TIMEOUT);
         let credentials = config.credentials_provider().map(cache);
         Ok(Self { config, credentials, transport })

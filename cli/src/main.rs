@@ -11,6 +11,8 @@ mod inspect;
 #[allow(dead_code, reason = "each command uses what it needs of the journal")]
 mod journal;
 mod local;
+mod manual;
+mod names;
 mod output;
 mod page;
 mod plan;
@@ -25,7 +27,7 @@ mod report;
 mod send;
 
 use crate::output::{OutputError, errln, out};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use std::error::Error;
 use std::panic::PanicHookInfo;
 use std::process::ExitCode;
@@ -53,6 +55,8 @@ enum Command {
     Doctor(doctor::Arguments),
     #[command(name = local::launcher::NAME, hide = true)]
     ExecuteWithParent(local::launcher::Arguments),
+    Completions(manual::CompletionsArguments),
+    Man(manual::ManArguments),
 }
 
 /// What `--wire-formats` allows unless it is given: the tool is there to look into anything.
@@ -111,6 +115,8 @@ async fn outcome(command: Command) -> Outcome {
         Command::Pull(arguments) => pull::run(&arguments).await,
         Command::Doctor(arguments) => doctor::run(&arguments).await,
         Command::ExecuteWithParent(arguments) => local::launcher::run(&arguments),
+        Command::Completions(arguments) => manual::complete(Arguments::command(), &arguments),
+        Command::Man(arguments) => manual::write_pages(Arguments::command(), &arguments),
     }
 }
 
@@ -142,4 +148,36 @@ fn environment(name: &str) -> Option<String> {
     #[expect(clippy::disallowed_methods, reason = "main.rs is the only reader of process state")]
     let value = std::env::var(name).ok();
     value.filter(|value| !value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The words of a shell's line after its variables, up to a comment, a pipe or another command.
+    fn words(line: &str) -> Option<Vec<String>> {
+        let (_, line) = line.split_once("ingest ")?;
+        let ends = ["  ", " | ", " > ", " < ", " && "].iter().filter_map(|end| line.find(end)).min();
+        let line = line.get(..ends.unwrap_or(line.len()))?;
+        let words = line.split_whitespace().map(|word| word.trim_matches(['\'', '"']).to_owned());
+        Some(std::iter::once("ingest".to_owned()).chain(words).collect())
+    }
+
+    #[test]
+    fn every_example_is_a_command_that_is_understood() {
+        Arguments::command().debug_assert();
+        let mut examples = 0;
+        for command in Arguments::command().get_subcommands().filter(|command| !command.is_hide_set()) {
+            let help =
+                command.get_after_help().unwrap_or_else(|| panic!("{} has no help", command.get_name())).to_string();
+            let (_, lines) = help.split_once("Examples:\n").unwrap_or_else(|| panic!("{help}"));
+            for words in lines.lines().filter_map(words) {
+                if let Err(error) = Arguments::try_parse_from(&words) {
+                    panic!("{words:?}: {error}");
+                }
+                examples += 1;
+            }
+        }
+        assert!(examples > 30, "{examples}");
+    }
 }

@@ -1,5 +1,6 @@
 //! The profiles of samconfig.toml, as `sam deploy` reads them.
 
+use crate::names::{once_each, pair, unknown};
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::Path;
@@ -29,7 +30,8 @@ impl Profile {
             Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
             Some(_) => return Err(format!("parameter_overrides of {name} are neither a list nor a text").into()),
         };
-        let parameters = overrides.iter().map(|text| parameter(text)).collect::<Result<_, _>>()?;
+        let parameters = overrides.iter().map(|text| parameter(text)).collect::<Result<Vec<_>, _>>()?;
+        let parameters = once_each(&parameters)?;
         let mut load = BTreeMap::new();
         for (option, value) in section("plan").into_iter().flatten() {
             let number = value.as_float().or_else(|| Some(f64::from(i32::try_from(value.as_integer()?).ok()?)));
@@ -39,10 +41,24 @@ impl Profile {
     }
 }
 
-/// `NAME=VALUE`.
+/// Reads `NAME=VALUE`, where the name is one of the template's parameters.
 pub(crate) fn parameter(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or_else(|| format!("{text} has no ="))?;
-    Ok((name.to_owned(), value.trim_matches(['\'', '"']).to_owned()))
+    let (name, value) = pair(text)?;
+    let parameters = parameters();
+    if !parameters.contains(&name.as_str()) {
+        return Err(unknown("parameter of template.yaml", &name, &parameters));
+    }
+    Ok((name, value.trim_matches(['\'', '"']).to_owned()))
+}
+
+/// The names of the template's parameters.
+fn parameters() -> Vec<&'static str> {
+    let template = include_str!("../../template.yaml");
+    let lines = template.lines().skip_while(|line| *line != "Parameters:").skip(1);
+    let section = lines.take_while(|line| line.is_empty() || line.starts_with([' ', '#']));
+    section
+        .filter_map(|line| line.strip_prefix("  ")?.strip_suffix(':').filter(|name| !name.starts_with([' ', '#'])))
+        .collect()
 }
 
 #[cfg(test)]
@@ -56,5 +72,28 @@ mod tests {
         assert_eq!(profile.parameters, [("BatchSize".to_owned(), "5".to_owned())].into());
         assert_eq!(profile.load, [("rate".to_owned(), 1_000.0)].into());
         assert!(Profile::parse(text, "q").unwrap_err().to_string().contains("[q.deploy.parameters]"));
+    }
+
+    #[test]
+    fn the_parameters_are_the_templates() {
+        let parameters = parameters();
+        assert!(parameters.len() > 40, "{parameters:?}");
+        assert!(["BatchSize", "MaximumPollers", "SnsTopicArn"].iter().all(|name| parameters.contains(name)));
+        assert!(parameters.iter().all(|name| name.chars().all(char::is_alphanumeric)), "{parameters:?}");
+    }
+
+    #[test]
+    fn a_parameter_that_the_template_does_not_have_is_refused_with_the_one_that_is_meant() {
+        assert_eq!(parameter("BatchSize='5'"), Ok(("BatchSize".to_owned(), "5".to_owned())));
+        let error = parameter("BatchSizes=5").unwrap_err();
+        assert!(error.contains("BatchSizes") && error.contains("did you mean BatchSize?"), "{error}");
+        let text = "[p.deploy.parameters]\nparameter_overrides = [\"Nope=5\"]\n";
+        assert!(Profile::parse(text, "p").unwrap_err().to_string().contains("Nope"));
+    }
+
+    #[test]
+    fn a_parameter_that_is_given_twice_is_refused() {
+        let text = "[p.deploy.parameters]\nparameter_overrides = \"BatchSize=5 BatchSize=6\"\n";
+        assert!(Profile::parse(text, "p").unwrap_err().to_string().contains("BatchSize"));
     }
 }

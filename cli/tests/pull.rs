@@ -502,3 +502,40 @@ fn glues_schemas_are_listed_page_by_page() {
         changes.as_array().unwrap().iter().map(|change| change["subject"].as_str().unwrap()).collect();
     assert_eq!(subjects, ["one", "two"]);
 }
+
+#[test]
+fn an_empty_region_counts_as_unset() {
+    let folder = folder("region");
+    fs::create_dir_all(&folder).unwrap();
+    let config = folder.join("config");
+    fs::write(&config, "[default]\nregion = eu-central-1\n").unwrap();
+    let none = Path::new("/nonexistent");
+    for (variables, config, expected) in [
+        ([("AWS_REGION", ""), ("AWS_DEFAULT_REGION", "eu-west-1")], config.as_path(), "eu-west-1"),
+        ([("AWS_REGION", ""), ("AWS_DEFAULT_REGION", "")], config.as_path(), "eu-central-1"),
+        ([("AWS_REGION", "us-west-2"), ("AWS_DEFAULT_REGION", "eu-west-1")], config.as_path(), "us-west-2"),
+        ([("AWS_REGION", ""), ("AWS_DEFAULT_REGION", "")], none, ""),
+    ] {
+        let url = serve(move |asked: &Asked| {
+            let scope = asked.header("authorization").unwrap();
+            assert!(scope.contains(&format!("/{expected}/glue/aws4_request")), "{scope}");
+            (200, r#"{"Schemas": []}"#.to_owned())
+        });
+        let output = Command::new(env!("CARGO_BIN_EXE_ingest"))
+            .args(["pull", "--glue", "shop", "--schemas", folder.join("schemas").to_str().unwrap()])
+            .envs([("AWS_ENDPOINT_URL_GLUE", url.as_str()), ("AWS_CONFIG_FILE", config.to_str().unwrap())])
+            .envs([
+                ("AWS_ACCESS_KEY_ID", "test"),
+                ("AWS_SECRET_ACCESS_KEY", "test"),
+                ("AWS_EC2_METADATA_DISABLED", "true"),
+            ])
+            .envs(variables)
+            .env_remove("AWS_PROFILE")
+            .output()
+            .unwrap();
+        let code = if expected.is_empty() { Some(2) } else { Some(0) };
+        assert_eq!(output.status.code(), code, "{expected}: {output:?}");
+        assert_eq!(text(&output.stderr).contains("no region"), expected.is_empty(), "{output:?}");
+    }
+    fs::remove_dir_all(folder).unwrap();
+}

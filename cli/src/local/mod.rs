@@ -8,6 +8,7 @@ mod summary;
 mod tables;
 
 use crate::Outcome;
+use crate::names::{once_each, pair, unknown};
 use crate::output::{errln, outln};
 use avro_ingest::schema_dir;
 use avro_ingest::settings;
@@ -94,12 +95,13 @@ struct Sample {
 }
 
 fn setting(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("it has no =")?;
-    Ok((name.to_owned(), value.to_owned()))
+    let (name, value) = pair(text)?;
+    let known: Vec<&str> = settings::Settings::all().iter().map(|setting| setting.name).collect();
+    if known.contains(&name.as_str()) { Ok((name, value)) } else { Err(unknown("setting", &name, &known)) }
 }
 
 pub(crate) async fn run(arguments: Arguments) -> Outcome {
-    let mut environment: BTreeMap<String, String> = arguments.settings.iter().cloned().collect();
+    let mut environment = once_each(&arguments.settings)?;
     for (name, value) in [("TABLE_NAME", TABLE), ("AWS_REGION", lambda::REGION), ("ACCOUNT_ID", lambda::ACCOUNT)] {
         environment.entry(name.into()).or_insert_with(|| value.into());
     }

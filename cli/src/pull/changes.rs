@@ -1,4 +1,4 @@
-//! What has to change in a schema directory, and which of it the function accepts. Pure.
+//! The changes of a schema directory, and the selection of those that the function accepts. Pure.
 
 use super::json::Json;
 use super::merge::{Merged, merge};
@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 /// Maximum length of a file's name in bytes on the file systems in use.
 const MAX_NAME_BYTES: usize = 255;
 
-/// What happens to a file.
+/// The fate of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Action {
@@ -158,7 +158,7 @@ pub(super) fn changes(
     Ok(changes)
 }
 
-/// Which subjects lose the versions that the registry does not have.
+/// The subjects that lose the versions that the registry does not have.
 pub(super) struct Prune {
     /// Only these; none for all.
     pub(super) scope: Option<BTreeSet<String>>,
@@ -180,7 +180,7 @@ pub(super) struct Selection {
 }
 
 /// Selects the subjects after whose changes the function still starts. A subject that keeps it from starting is skipped and keeps
-/// the files that it has. Of two subjects that exclude each other the later one is skipped.
+/// the files that it has. If two subjects exclude each other, the later one is skipped.
 ///
 /// # Errors
 /// If the function does not start with the directory as it is, and the changes do not mend it.

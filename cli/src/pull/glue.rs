@@ -6,7 +6,7 @@ use crate::aws::{Aws, CallError, GLUE};
 use serde_json::{Value, json};
 use std::error::Error;
 
-/// What Glue calls something that it does not have.
+/// Glue's error code for something that does not exist.
 const NOT_FOUND: &str = "EntityNotFoundException";
 
 pub(super) struct Glue {

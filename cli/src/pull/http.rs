@@ -27,7 +27,7 @@ pub(super) struct Client {
     pool: ConnectionPool,
 }
 
-/// Why a request has no result.
+/// The failure of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum RequestError {
     /// The registry refused the request.
@@ -132,7 +132,7 @@ fn is_redirect(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
 }
 
-/// Where a redirect leads.
+/// The target of a redirect.
 #[derive(Debug, PartialEq, Eq)]
 struct Redirect {
     url: String,

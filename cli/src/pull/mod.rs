@@ -11,6 +11,7 @@ mod source;
 mod store;
 
 use crate::Outcome;
+use crate::output::{self, OutputError, errln, out, outln};
 use avro_ingest::schema_dir;
 use avro_ingest::settings::Settings;
 use changes::{Action, Change, Prune, Selection, Skipped, changes, folder, records, select};
@@ -86,7 +87,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Outcome {
     let Selection { changes, skipped } = match select(&settings, &files, changes) {
         Ok(selection) => selection,
         Err(problems) => {
-            eprintln!("{problems}");
+            errln!("{problems}");
             return Ok(false);
         }
     };
@@ -95,9 +96,9 @@ pub(crate) async fn run(arguments: &Arguments) -> Outcome {
         store::replace(&arguments.schemas, &files, &changes)?;
     }
     if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&as_json(&changes, &pulled))?);
+        output::json(&as_json(&changes, &pulled))?;
     } else {
-        show(&changes, &pulled, arguments.dry_run);
+        show(&changes, &pulled, arguments.dry_run)?;
     }
     Ok(pulled.skipped.is_empty())
 }
@@ -189,7 +190,7 @@ fn as_json(changes: &[Change], pulled: &Pulled) -> Value {
     changed.chain(left_out).chain(skipped).collect()
 }
 
-fn show(changes: &[Change], pulled: &Pulled, dry_run: bool) {
+fn show(changes: &[Change], pulled: &Pulled, dry_run: bool) -> Result<(), OutputError> {
     for Change { action, subject, version, path, lost, before, after } in changes {
         let action = match action {
             Action::New => "new",
@@ -197,20 +198,21 @@ fn show(changes: &[Change], pulled: &Pulled, dry_run: bool) {
             Action::Unchanged => "unchanged",
             Action::Deleted => "deleted",
         };
-        println!("{action:<10} {subject}/{version}");
+        outln!("{action:<10} {subject}/{version}")?;
         for field in lost {
-            println!("           the dynamodb property of {field} has no field any more");
+            outln!("           the dynamodb property of {field} has no field any more")?;
         }
         if dry_run && before != after {
             let name = path.display().to_string();
-            print!("{}", TextDiff::from_lines(before, after).unified_diff().header(&name, &name));
+            out!("{}", TextDiff::from_lines(before, after).unified_diff().header(&name, &name))?;
         }
     }
     for LeftOut { subject, version, why } in &pulled.left_out {
         let version = version.map(|version| format!("/{version}")).unwrap_or_default();
-        eprintln!("left out   {subject}{version}: {why}");
+        errln!("left out   {subject}{version}: {why}");
     }
     for Skipped { subject, why } in &pulled.skipped {
-        eprintln!("skipped    {subject}: {why}");
+        errln!("skipped    {subject}: {why}");
     }
+    Ok(())
 }

@@ -78,7 +78,7 @@ pub(super) fn replace(directory: &Path, files: &[SchemaFile], changes: &[Change]
     replace_in_steps(directory, files, changes, &mut || {})
 }
 
-/// The same, telling `step` of each change of the file system.
+/// Writes as [`replace`] does, and calls `step` after each change of the file system.
 fn replace_in_steps(directory: &Path, files: &[SchemaFile], changes: &[Change], step: &mut dyn FnMut()) -> Stored {
     if changes.iter().all(|change| change.action == Action::Unchanged) {
         return Ok(());
@@ -170,7 +170,7 @@ fn write(path: &Path, text: &str) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Makes `to` a copy of the folder `from` out of hard links; copies where there are none.
+/// Makes `to` a copy of the folder `from` out of hard links, or of copies where the file system has no links.
 fn link_tree(from: &Path, to: &Path, step: &mut dyn FnMut()) -> io::Result<()> {
     fs::create_dir(to)?;
     for entry in fs::read_dir(from)? {
@@ -239,7 +239,7 @@ fn exchange(_: &Path, _: &Path) -> io::Result<bool> {
     Ok(false)
 }
 
-/// The same where two folders cannot be exchanged. A process that ends in between leaves no directory at all, which every reader
+/// Puts the new state in the place of the old one by two renames. A process that ends in between leaves no directory at all, which every reader
 /// notices, and the next pull puts the old one back.
 fn swap_in_two_steps(directory: &Path, staged: &Path, aside: &Path, step: &mut dyn FnMut()) -> io::Result<()> {
     match fs::remove_dir_all(aside) {

@@ -1,0 +1,65 @@
+//! Names that a user types: `NAME=VALUE` pairs, and a suggestion for a name that is not known. Pure.
+
+use std::collections::BTreeMap;
+
+/// Minimum similarity of a suggestion; clap's own.
+const SIMILAR: f64 = 0.7;
+
+/// Reads `NAME=VALUE`.
+///
+/// # Errors
+/// If there is no `=`.
+pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or_else(|| format!("{text} has no =, it must be NAME=VALUE"))?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+/// Returns the error for `name`, which is no `kind`, with the most similar one of `known`.
+pub(crate) fn unknown(kind: &str, name: &str, known: &[&str]) -> String {
+    let similar = |known: &&str| strsim::jaro_winkler(&known.to_lowercase(), &name.to_lowercase());
+    let best = known.iter().copied().max_by(|one, other| similar(one).total_cmp(&similar(other)));
+    match best.filter(|best| similar(best) > SIMILAR) {
+        Some(best) => format!("there is no {kind} {name}; did you mean {best}?"),
+        None => format!("there is no {kind} {name}"),
+    }
+}
+
+/// Returns `pairs` by their names.
+///
+/// # Errors
+/// If a name has two values.
+pub(crate) fn once_each(pairs: &[(String, String)]) -> Result<BTreeMap<String, String>, String> {
+    let mut values = BTreeMap::new();
+    for (name, value) in pairs {
+        if let Some(other) = values.insert(name.clone(), value.clone())
+            && other != *value
+        {
+            return Err(format!("{name} is given twice, as {other} and as {value}"));
+        }
+    }
+    Ok(values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_most_similar_name_is_suggested_and_a_far_one_is_not() {
+        let known = ["TABLE_NAME", "WIRE_FORMATS", "MAX_IN_FLIGHT", "MIN_IN_FLIGHT"];
+        assert_eq!(
+            unknown("setting", "WIRE_FORMAT", &known),
+            "there is no setting WIRE_FORMAT; did you mean WIRE_FORMATS?"
+        );
+        assert!(unknown("setting", "table", &known).ends_with("did you mean TABLE_NAME?"));
+        assert_eq!(unknown("setting", "QQQ", &known), "there is no setting QQQ");
+    }
+
+    #[test]
+    fn two_values_of_one_name_are_a_contradiction_and_one_value_twice_is_not() {
+        let pairs = |values: [&str; 2]| values.map(|value| ("A".to_owned(), value.to_owned()));
+        assert!(once_each(&pairs(["1", "2"])).unwrap_err().contains("A is given twice"));
+        assert_eq!(once_each(&pairs(["1", "1"])).unwrap().len(), 1);
+        assert!(pair("A").is_err());
+    }
+}
