@@ -97,3 +97,87 @@ fn an_item_that_dynamodb_does_not_take_cannot_be_had_and_an_absurd_rate_is_a_mis
     assert!(!of("10", "409600").1.contains("cannot be had: item size"));
     assert_eq!(of("100000001", "300").0, Some(2));
 }
+
+/// The options of a plan for one record a second and an invocation of 5 ms.
+const SMALL: [&str; 6] = ["--rate", "1", "--record-bytes", "300", "--service-time", "5"];
+
+#[test]
+fn a_load_of_almost_nothing_costs_what_runs_all_day_and_one_that_is_smaller_is_refused() {
+    let of = |rate: &str| plan(&["--rate", rate, "--record-bytes", "300", "--service-time", "5", "--json"]);
+    let plan: Value = serde_json::from_slice(&of("0.001").stdout).unwrap();
+    let cost = |name: &str| plan["at_rate"]["dollars_per_million_records"][name].as_f64().unwrap();
+    // metrics are some dollars a month, for 2,592 records
+    assert!(cost("total") > 1_000.0 && cost("total") < 100_000.0, "{}", plan["at_rate"]);
+    // a record is a write unit, however few there are
+    assert!((cost("dynamodb") - 0.625).abs() < 0.2, "{}", plan["at_rate"]);
+    let refused = of("0.0000001");
+    assert!(refused.status.code() == Some(2) && text(&refused.stderr).contains("too small"), "{refused:?}");
+}
+
+#[test]
+fn a_name_that_does_not_exist_and_values_that_contradict_each_other_are_refused() {
+    for (arguments, named) in [
+        (&["--set", "Nope=1"][..], "Nope"),
+        (&["--set", "BatchSize=5", "--set", "BatchSize=6"], "BatchSize is given twice"),
+        (&["--set", "ScalingMode=standard", "--set", "MinimumPollers=5"], "MinimumPollers"),
+        (&["--set", "ScalingMode=sideways"], "ScalingMode=sideways"),
+        (&["--set", "MinimumPollers=50", "--set", "MaximumPollers=5"], "MinimumPollers=50"),
+        (&["--set", "MinInstances=20", "--set", "MaxInstances=10"], "MinInstances=20"),
+        (&["--set", "BatchSize=20", "--set", "BatchingWindowSeconds=0"], "BatchingWindowSeconds"),
+        (&["--set", "Architecture=arm"], "Architecture=arm"),
+        (&["--peak", "0.5"], "--peak"),
+        (&["--p95", "200", "--set", "EndToEndTargetMs=300"], "--p95"),
+    ] {
+        let output = plan(&[&SMALL[..], arguments].concat());
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {output:?}");
+        assert!(text(&output.stderr).contains(named), "{arguments:?}: {}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn a_parameter_that_is_set_leaves_the_others_to_be_chosen() {
+    for set in [
+        "MinimumPollers=5",
+        "MaximumPollers=300",
+        "MinInstances=20",
+        "MaxInstances=500",
+        "BatchingWindowSeconds=0",
+        "MaxWriteUnits=9000",
+    ] {
+        let output = plan(&[&SMALL[..], &["--set", set, "--json"]].concat());
+        assert!(output.status.code() != Some(2), "{set}: {output:?}");
+        let plan: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert!(plan["command"].as_str().unwrap().contains(set) || set.ends_with("=0"), "{set}: {}", plan["command"]);
+    }
+}
+
+#[test]
+fn what_is_set_goes_before_the_profile() {
+    let set = [
+        "--profile",
+        "peak",
+        "--config",
+        "../samconfig.toml",
+        "--service-time",
+        "5",
+        "--json",
+        "--rate",
+        "10",
+        "--peak",
+        "10",
+    ];
+    let plan = |more: &[&str]| -> Value { serde_json::from_slice(&plan(&[&set[..], more].concat()).stdout).unwrap() };
+    assert_eq!(plan(&[])["deployment"]["batch_size"], 10);
+    assert_eq!(plan(&["--set", "BatchSize=7"])["deployment"]["batch_size"], 7);
+    let standard = plan(&["--set", "ScalingMode=standard", "--set", "MaxInstances=150"]);
+    assert_eq!(standard["parameters"]["MaxInstances"], "150");
+}
+
+#[test]
+fn one_figure_says_how_many_invocations_are_under_way() {
+    let output = plan(&SMALL);
+    let shown = text(&output.stdout);
+    assert_eq!(shown.matches("under way").count(), 1, "{shown}");
+    let json: Value = serde_json::from_slice(&plan(&[&SMALL[..], &["--json"]].concat()).stdout).unwrap();
+    assert!(json["closed_form"].is_null() && json["at_rate"]["concurrent_invocations"].is_number(), "{json}");
+}

@@ -82,12 +82,51 @@ impl Deployment {
             max_write_units: number("MaxWriteUnits", default.max_write_units)?,
             delivery_target_ms: number("DeliveryTargetMs", default.delivery_target_ms)?,
             end_to_end_target_ms: number("EndToEndTargetMs", default.end_to_end_target_ms)?,
-            arm: parameters.get("Architecture").is_none_or(|architecture| architecture == "arm64"),
+            arm: match parameters.get("Architecture").map(String::as_str) {
+                None | Some("arm64") => true,
+                Some("x86_64") => false,
+                Some(other) => return Err(format!("Architecture={other} is neither arm64 nor x86_64")),
+            },
             metrics_series: default.metrics_series,
             alarm_metrics: default.alarm_metrics,
         };
         deployment.check()?;
+        deployment.check_mode(parameters)?;
         Ok(deployment)
+    }
+
+    /// Refuses parameters that have no effect in the scaling mode or the kind of queue that others choose.
+    fn check_mode(&self, parameters: &BTreeMap<String, String>) -> Result<(), String> {
+        if matches!(self.scaling, Scaling::Standard { .. }) {
+            for name in ["MinimumPollers", "MaximumPollers"] {
+                if parameters.contains_key(name) {
+                    return Err(format!(
+                        "{name} has no effect in standard mode: set ScalingMode=pollers, or leave it out"
+                    ));
+                }
+            }
+        }
+        // with pollers MaxInstances is where warm instances end, and none is known unless it is set
+        let most = match self.scaling {
+            Scaling::Standard { max_instances } => Some(max_instances),
+            Scaling::Pollers { .. } => parameters.get("MaxInstances").and_then(|most| most.parse().ok()),
+        };
+        if let Some(most) = most
+            && self.min_instances > most
+        {
+            return Err(format!("MinInstances={} is over MaxInstances={most}", self.min_instances));
+        }
+        let is_fifo = parameters.get("QueueType").is_some_and(|queue| queue == "fifo");
+        if is_fifo && self.batch_size > MAX_BATCH_WITHOUT_WINDOW {
+            return Err(format!(
+                "BatchSize={} is over {MAX_BATCH_WITHOUT_WINDOW}, the most of QueueType=fifo",
+                self.batch_size
+            ));
+        }
+        if is_fifo && self.window_seconds > 0 {
+            return Err(format!("BatchingWindowSeconds={} excludes QueueType=fifo", self.window_seconds));
+        }
+        Ok(())
     }
 
     /// What AWS or the template would refuse.
@@ -106,10 +145,31 @@ impl Deployment {
             Scaling::Pollers { minimum, maximum } => {
                 within("MinimumPollers", minimum, MINIMUM_POLLERS)?;
                 within("MaximumPollers", maximum, MAXIMUM_POLLERS)?;
+                if minimum > maximum {
+                    return Err(format!("MinimumPollers={minimum} is over MaximumPollers={maximum}"));
+                }
             }
         }
         if self.batch_size > MAX_BATCH_WITHOUT_WINDOW && self.window_seconds == 0 {
             return Err(format!("BatchSize={} needs BatchingWindowSeconds=1 or more", self.batch_size));
+        }
+        if u64::from(self.deadline_margin_ms) >= u64::from(self.timeout_seconds) * 1_000 {
+            return Err(format!(
+                "DeadlineMarginMs={} leaves nothing of TimeoutSeconds={}",
+                self.deadline_margin_ms, self.timeout_seconds
+            ));
+        }
+        if self.max_write_units > 0 && self.max_write_units < self.warm_write_units {
+            return Err(format!(
+                "MaxWriteUnits={} is below WarmWriteUnits={}",
+                self.max_write_units, self.warm_write_units
+            ));
+        }
+        if self.delivery_target_ms > self.end_to_end_target_ms {
+            return Err(format!(
+                "DeliveryTargetMs={} is over EndToEndTargetMs={}, which includes it",
+                self.delivery_target_ms, self.end_to_end_target_ms
+            ));
         }
         Ok(())
     }
@@ -238,5 +298,33 @@ mod tests {
         assert_eq!(u32::try_from(series).unwrap(), METRICS_SERIES);
         let of_alarms = include_str!("../../template.yaml").matches("MetricName: ").count();
         assert_eq!(u32::try_from(of_alarms).unwrap(), ALARM_METRICS);
+    }
+
+    #[test]
+    fn parameters_that_contradict_each_other_are_refused_with_their_names() {
+        for parameters in [
+            &["ScalingMode=standard", "MinimumPollers=5"][..],
+            &["MaximumPollers=5"],
+            &["ScalingMode=pollers", "MinimumPollers=50", "MaximumPollers=5"],
+            &["MinInstances=20", "MaxInstances=10"],
+            &["QueueType=fifo", "BatchSize=20", "BatchingWindowSeconds=1"],
+            &["QueueType=fifo", "BatchingWindowSeconds=1"],
+            &["TimeoutSeconds=10", "DeadlineMarginMs=10000"],
+            &["MaxWriteUnits=5000", "WarmWriteUnits=6000"],
+            &["DeliveryTargetMs=200", "EndToEndTargetMs=100"],
+            &["Architecture=arm"],
+        ] {
+            let (name, _) = parameters.last().unwrap().split_once('=').unwrap();
+            let error = deployment(parameters).unwrap_err();
+            let named = parameters.iter().any(|parameter| error.contains(parameter.split_once('=').unwrap().0));
+            assert!(named, "{name}: {error}");
+        }
+        for parameters in [
+            &["QueueType=fifo", "BatchSize=10"][..],
+            &["MinInstances=10"],
+            &["MaxWriteUnits=6000", "WarmWriteUnits=6000"],
+        ] {
+            assert!(deployment(parameters).is_ok(), "{parameters:?}");
+        }
     }
 }

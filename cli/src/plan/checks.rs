@@ -115,8 +115,10 @@ fn readers(planner: &Planner<'_>, deployment: &Deployment, rate: f64) -> PlanChe
     let needed = f64::from(planner.needed(deployment, rate));
     let most = f64::from(deployment.scaling.most());
     let (name, range, parameter) = match deployment.scaling {
-        Scaling::Standard { .. } => ("concurrent invocations", f64::from(*MAXIMUM_CONCURRENCY.end()), "MaxInstances"),
-        Scaling::Pollers { .. } => ("pollers", f64::from(*MAXIMUM_POLLERS.end()), "MaximumPollers"),
+        Scaling::Standard { .. } => {
+            ("instances at full batches", f64::from(*MAXIMUM_CONCURRENCY.end()), "MaxInstances")
+        }
+        Scaling::Pollers { .. } => ("pollers at full batches", f64::from(*MAXIMUM_POLLERS.end()), "MaximumPollers"),
     };
     // the load that fills them wholly is the limit; the reserve of 30 % is what the plan aims at
     let used = needed * TARGET_UTILISATION;

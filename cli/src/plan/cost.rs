@@ -22,15 +22,18 @@ pub(crate) struct Cost {
 const SECONDS_A_MONTH: f64 = 30.0 * 24.0 * 3_600.0;
 
 impl Cost {
-    /// What `outcome` cost. `log_bytes` are those of an invocation.
+    /// Returns what `outcome` cost. `rate` is the load in records a second, and `log_bytes` are those of an invocation.
     pub(crate) fn of(
         outcome: &SimulationOutcome,
         deployment: &Deployment,
         requirements: &Requirements,
+        rate: f64,
         log_bytes: f64,
         prices: &Prices,
     ) -> Self {
-        let millions = outcome.stored_in_time as f64 * requirements.records_per_message / 1e6;
+        let stored = outcome.stored_in_time as f64 * requirements.records_per_message;
+        // where no record happens to be stored, what runs all day is divided by the records that are to be expected
+        let millions = if stored > 0.0 { stored } else { rate * outcome.seconds } / 1e6;
         // a call is billed by every 64 KB begun, of all its messages together
         let per_call = |messages: f64| (messages * requirements.message_bytes() / BYTES_PER_REQUEST).ceil().max(1.0);
         let sends = outcome.sent as f64 / f64::from(MESSAGES_PER_CALL);
@@ -63,7 +66,7 @@ impl Cost {
             + prices.cloudwatch_per_dashboard_month;
         let metrics = a_month * outcome.seconds / SECONDS_A_MONTH;
         let [sqs, lambda, pollers, dynamodb, logs, metrics] =
-            [sqs, lambda, pollers, dynamodb, logs, metrics].map(|dollars| dollars / millions.max(f64::MIN_POSITIVE));
+            [sqs, lambda, pollers, dynamodb, logs, metrics].map(|dollars| dollars / millions);
         Self {
             sqs,
             lambda,

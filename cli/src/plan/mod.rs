@@ -11,10 +11,11 @@ mod requirements;
 mod tests;
 
 use crate::Outcome;
+use crate::names::once_each;
 use crate::output::{self, out};
 use crate::prices::Prices;
 use crate::profile::{Profile, parameter};
-use planner::Planner;
+use planner::{MIN_MESSAGES_PER_SECOND, Planner};
 use print::PlanReport;
 use requirements::Requirements;
 use simulation::deployment::Deployment;
@@ -115,7 +116,12 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
         }
     };
     let mut fixed = profile.as_ref().map(|profile| profile.parameters.clone()).unwrap_or_default();
-    fixed.extend(arguments.set.iter().cloned());
+    // what is set goes before the profile, with the parameters that belong to it
+    let set = once_each(&arguments.set)?;
+    if set.get("ScalingMode").is_some_and(|mode| mode == "standard") {
+        fixed.retain(|name, _| !["MinimumPollers", "MaximumPollers"].contains(&name.as_str()));
+    }
+    fixed.extend(set);
     let load = profile.as_ref().map(|profile| profile.load.clone()).unwrap_or_default();
     let prices = Prices::new()?;
     let planner = Planner {
@@ -172,13 +178,30 @@ fn requirements(
     let targets = deployment.as_ref().ok().map_or((50.0, 100.0), |deployment| {
         (f64::from(deployment.delivery_target_ms), f64::from(deployment.end_to_end_target_ms))
     });
+    let target =
+        arguments.set.iter().find(|(name, _)| ["DeliveryTargetMs", "EndToEndTargetMs"].contains(&name.as_str()));
+    if let (Some(_), Some((name, _))) = (arguments.p95, target) {
+        return Err(format!("--p95 and --set {name} are two targets: give one of them").into());
+    }
     let p95 = given(arguments.p95, "p95");
+    if let (Some(rate), Some(peak)) = (arguments.rate, arguments.peak)
+        && peak < rate
+    {
+        return Err(format!("--peak {peak} is less than --rate {rate}").into());
+    }
+    let records_per_message = given(arguments.records_per_message, "records_per_message").unwrap_or(1.0).max(1.0);
+    if rate / records_per_message < MIN_MESSAGES_PER_SECOND {
+        let least = MIN_MESSAGES_PER_SECOND * records_per_message;
+        return Err(
+            format!("a load of {rate} records a second is too small for a plan: {least:.5} is the least").into()
+        );
+    }
     Ok(Requirements {
         rate,
         peak: given(arguments.peak, "peak").unwrap_or(rate).max(rate),
         record_bytes,
         item_bytes: given(arguments.item_bytes, "item_bytes").unwrap_or(record_bytes),
-        records_per_message: given(arguments.records_per_message, "records_per_message").unwrap_or(1.0).max(1.0),
+        records_per_message,
         delivery_target_ms: p95.map_or(targets.0, |p95| (p95 / 2.0).max(p95 - 50.0)),
         end_to_end_target_ms: p95.unwrap_or(targets.1),
         overhead_ms: arguments.overhead,

@@ -2,7 +2,7 @@
 
 use super::checks::{PlanCheck, checks};
 use super::cost::Cost;
-use super::queueing::{Servers, under_way};
+use super::queueing::Servers;
 use super::requirements::Requirements;
 use crate::prices::Prices;
 use simulation::deployment::Deployment;
@@ -24,6 +24,12 @@ const BATCH_SIZES: [u32; 10] = [10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 
 /// Seconds of a simulation that chooses, and of one that is reported; and of each, those that do not count.
 pub(crate) const CHOOSING: (u64, u64) = (8, 3);
 const REPORTED: (u64, u64) = (60, 10);
+/// Number of messages that a simulation should count at least. A small load is simulated for longer.
+const COUNTED_MESSAGES: f64 = 20.0;
+/// Maximum length of a simulation of a steady load, in seconds: a day.
+const MAX_SECONDS: f64 = 86_400.0;
+/// Minimum load in messages a second: what a simulation of [`MAX_SECONDS`] counts.
+pub(crate) const MIN_MESSAGES_PER_SECOND: f64 = COUNTED_MESSAGES / MAX_SECONDS;
 /// Seconds before a burst and of the burst.
 const BURST: (u64, u64) = (60, 600);
 
@@ -68,10 +74,6 @@ pub(crate) struct Plan {
     pub(crate) at_peak: Option<Steady>,
     pub(crate) burst: Option<Burst>,
     pub(crate) checks: Vec<PlanCheck>,
-    /// Invocations under way at the peak by Little's law.
-    pub(crate) concurrency: f64,
-    /// The share of batches that wait for a process to run them, by Erlang C.
-    pub(crate) waiting: f64,
 }
 
 impl Planner<'_> {
@@ -102,45 +104,50 @@ impl Planner<'_> {
         let burst = bursts.then(|| self.burst(&deployment));
         let table_units = self.table_units(&deployment);
         let checks = checks(self, &deployment, &at_rate, at_peak.as_ref());
-        let batch = self.batch(&deployment);
-        let servers = Servers {
-            arrivals_per_second: self.requirements.messages(peak) / batch,
-            service_seconds: self.occupied_seconds(&deployment, batch),
-            servers: deployment.scaling.most() * deployment.scaling.invocations_each(),
-        };
-        let concurrency = under_way(servers.arrivals_per_second, self.mean_seconds(&deployment, batch));
-        let waiting = servers.probability_of_waiting();
-        Plan { deployment, table_units, at_rate, at_peak, burst, checks, concurrency, waiting }
+        Plan { deployment, table_units, at_rate, at_peak, burst, checks }
     }
 
     /// Every combination of batch size and scaling mode, sized for the peak.
     fn candidates(&self) -> Result<Vec<Deployment>, String> {
-        let mut candidates = Vec::new();
+        // parameters that are fixed exclude some candidates, but perhaps not all
+        let mut tried = Vec::new();
         let payload = MAX_PAYLOAD_BYTES / self.requirements.event_bytes();
         for batch in BATCH_SIZES {
             let chosen = self.fixed.get("BatchSize").is_none_or(|fixed| *fixed == batch.to_string());
             if !chosen || (batch > 10 && (f64::from(batch) > payload || !self.service.knows_sizes())) {
                 continue;
             }
-            for pollers in [false, true] {
-                candidates.extend(self.candidate(batch, pollers)?);
-            }
+            tried.extend([false, true].map(|pollers| self.candidate(batch, pollers)));
         }
-        if candidates.is_empty() {
+        if tried.iter().all(|tried| matches!(tried, Ok(None))) {
             // a batch size of the operator's own
             let fixed = self.fixed.get("BatchSize").and_then(|fixed| fixed.parse().ok()).unwrap_or(10);
-            candidates.extend(self.candidate(fixed, false)?);
-            candidates.extend(self.candidate(fixed, true)?);
+            tried.extend([false, true].map(|pollers| self.candidate(fixed, pollers)));
+        }
+        let (mut candidates, mut refused) = (Vec::new(), None);
+        for candidate in tried {
+            match candidate {
+                Ok(deployment) => candidates.extend(deployment),
+                Err(why) => refused = refused.or(Some(why)),
+            }
         }
         candidates.dedup();
-        Ok(candidates)
+        match refused {
+            Some(why) if candidates.is_empty() => Err(why),
+            _ => Ok(candidates),
+        }
     }
 
     fn candidate(&self, batch: u32, pollers: bool) -> Result<Option<Deployment>, String> {
         let mode = if pollers { "pollers" } else { "standard" };
-        if self.fixed.get("ScalingMode").is_some_and(|fixed| fixed != mode) {
-            return Ok(None);
+        let fixes_pollers = ["MinimumPollers", "MaximumPollers"].iter().any(|name| self.fixed.contains_key(*name));
+        match self.fixed.get("ScalingMode").map(String::as_str) {
+            Some(known @ ("standard" | "pollers")) if known != mode => return Ok(None),
+            None if fixes_pollers && !pollers => return Ok(None),
+            // a wrong mode, or a contradiction, is refused below
+            _ => {}
         }
+        let fixed = |name: &str| self.fixed.get(name).and_then(|fixed| fixed.parse::<u32>().ok());
         let mut deployment = Deployment {
             batch_size: batch,
             window_seconds: u32::from(batch > MAX_BATCH_WITHOUT_WINDOW),
@@ -154,15 +161,22 @@ impl Planner<'_> {
             let now = self.needed(&any, self.requirements.rate);
             let within =
                 |range: std::ops::RangeInclusive<u32>, pollers: u32| pollers.clamp(*range.start(), *range.end());
-            Scaling::Pollers { minimum: within(MINIMUM_POLLERS, now), maximum: within(MAXIMUM_POLLERS, needed(&any)) }
+            let (minimum, maximum) = (within(MINIMUM_POLLERS, now), within(MAXIMUM_POLLERS, needed(&any)));
+            // the chosen one of both gives way to the fixed one
+            Scaling::Pollers {
+                minimum: minimum.min(fixed("MaximumPollers").unwrap_or(maximum)),
+                maximum: maximum.max(fixed("MinimumPollers").unwrap_or(minimum)),
+            }
         } else {
             let any = Deployment { scaling: Scaling::Standard { max_instances: 2 }, ..deployment.clone() };
             let instances = needed(&any).clamp(*MAXIMUM_CONCURRENCY.start(), *MAXIMUM_CONCURRENCY.end());
-            Scaling::Standard { max_instances: instances }
+            Scaling::Standard { max_instances: instances.max(fixed("MinInstances").unwrap_or_default()) }
         };
         let units = self.requirements.units(self.requirements.peak) / TABLE_UTILISATION;
         if units > NEW_TABLE_UNITS {
-            deployment.warm_write_units = whole((units / 1_000.0).ceil() * 1_000.0);
+            let warm = whole((units / 1_000.0).ceil() * 1_000.0);
+            let most = fixed("MaxWriteUnits").filter(|most| *most > 0);
+            deployment.warm_write_units = most.map_or(warm, |most| warm.min(most));
         }
         let mut parameters: BTreeMap<String, String> =
             deployment.parameters().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
@@ -220,9 +234,11 @@ impl Planner<'_> {
     pub(crate) fn steady(&self, deployment: &Deployment, rate: f64, (seconds, warm_up): (u64, u64)) -> Steady {
         let messages = self.requirements.messages(rate);
         let window = u64::from(deployment.window_seconds);
+        let counted = u64::from(whole((COUNTED_MESSAGES / messages).min(MAX_SECONDS).ceil()));
+        let seconds = seconds.max(warm_up + counted);
         let outcome = self.run(deployment, &|_| messages, (seconds + window, warm_up + window), rate);
         let log_bytes = self.service.of(self.batch(deployment) * self.requirements.records_per_message).log_bytes;
-        let cost = Cost::of(&outcome, deployment, &self.requirements, log_bytes, self.prices);
+        let cost = Cost::of(&outcome, deployment, &self.requirements, rate, log_bytes, self.prices);
         Steady { rate, outcome, cost }
     }
 

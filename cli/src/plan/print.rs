@@ -67,7 +67,7 @@ impl PlanReport<'_> {
                 "dollars_per_million_records": cost,
             })
         };
-        let Plan { deployment, table_units, at_rate, at_peak, burst, checks, concurrency, waiting } = self.plan;
+        let Plan { deployment, table_units, at_rate, at_peak, burst, checks } = self.plan;
         json!({
             "requirements": self.planner.requirements,
             "times": self.planner.service.source,
@@ -77,7 +77,6 @@ impl PlanReport<'_> {
             "parameters": deployment.parameters().into_iter().collect::<std::collections::BTreeMap<_, _>>(),
             "command": self.parameter_line(),
             "table_write_units": table_units,
-            "closed_form": {"concurrent_invocations_at_the_peak": concurrency, "share_of_batches_that_wait": waiting},
             "at_rate": steady(at_rate),
             "at_peak": at_peak.as_ref().map(steady),
             "burst": burst.as_ref().map(|burst| json!({
@@ -214,7 +213,7 @@ fn over_time(
 
 impl fmt::Display for PlanReport<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Plan { deployment, burst, checks, concurrency, waiting, .. } = self.plan;
+        let Plan { deployment, burst, checks, .. } = self.plan;
         let requirements = &self.planner.requirements;
         writeln!(f, "times     {}", self.planner.service.source)?;
         writeln!(f, "prices    {}, {}", self.planner.prices.region, self.planner.prices.date)?;
@@ -226,12 +225,7 @@ impl fmt::Display for PlanReport<'_> {
         let packed = requirements.records_per_message;
         writeln!(
             f,
-            "plan      {mode}; batches of {batch_size}, window {window_seconds} s; {memory_mb} MB; {packed} record(s) a message"
-        )?;
-        writeln!(
-            f,
-            "closed    {concurrency:.0} invocations under way at the peak (Little), {:.1} % of batches wait (Erlang C)\n",
-            waiting * 100.0
+            "plan      {mode}; batches of {batch_size}, window {window_seconds} s; {memory_mb} MB; {packed} record(s) a message\n"
         )?;
 
         let headings: Vec<&str> = std::iter::once("").chain(self.steady().map(|(name, _)| name)).collect();
