@@ -7,7 +7,7 @@ mod support;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{Cursor, Write};
-use std::process::Output;
+use std::process::{Command, Output};
 use support::Moto;
 use support::web::{Asked, serve};
 
@@ -73,8 +73,14 @@ fn of_status(findings: &BTreeMap<String, (String, String)>, wanted: &str) -> Vec
 }
 
 /// What moto does not implement, and so what a role without the permission would see.
-const UNKNOWN_HERE: [&str; 5] =
-    ["account-concurrency", "function-permissions", "schemas-deployed", "table-keys", "table-time-to-live"];
+const UNKNOWN_HERE: [&str; 6] = [
+    "account-concurrency",
+    "function-permissions",
+    "schemas-deployed",
+    "schemas-start",
+    "table-keys",
+    "table-time-to-live",
+];
 
 #[test]
 #[ignore = "needs moto: make test-moto"]
@@ -228,4 +234,284 @@ fn the_schemas_of_the_functions_layer_are_held_against_the_table_and_the_directo
     assert_eq!(findings["schemas-deployed"].0, "ok", "{findings:#?}");
     assert_eq!(findings["table-keys"].0, "problem", "the table's key is a number: {findings:#?}");
     assert_eq!(findings["function-table"].0, "ok");
+}
+
+/// `ingest doctor` with `url` for all of AWS.
+fn doctor(url: &str, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_ingest"))
+        .arg("doctor")
+        .args(arguments)
+        .envs([("AWS_ENDPOINT_URL", url), ("AWS_REGION", "us-east-1")])
+        .envs([("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")])
+        .env_remove("AWS_PROFILE")
+        .output()
+        .unwrap()
+}
+
+const PARTS: [&str; 6] = [
+    "--function",
+    "ingest",
+    "--queue-url",
+    "https://sqs.us-east-1.amazonaws.com/123456789012/orders",
+    "--table",
+    "orders",
+];
+const JSON_PARTS: [&str; 7] = [PARTS[0], PARTS[1], PARTS[2], PARTS[3], PARTS[4], PARTS[5], "--json"];
+
+fn code(asked: &Asked, json: &str) -> String {
+    if asked.body.starts_with("Action=") {
+        format!("<ErrorResponse><Error><Code>{json}</Code><Message>no</Message></Error></ErrorResponse>")
+    } else {
+        json!({"__type": json, "message": "no"}).to_string()
+    }
+}
+
+#[test]
+fn where_everything_is_denied_nothing_could_be_checked_and_it_ends_with_2() {
+    let url = serve(|asked: &Asked| (403, code(asked, "AccessDeniedException")));
+    let output = doctor(&url, &JSON_PARTS);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("nothing could be checked"), "{output:?}");
+    let findings = findings(&output);
+    assert_eq!(of_status(&findings, "problem"), ["calls-allowed"]);
+    assert_eq!(of_status(&findings, "ok"), Vec::<String>::new());
+    let stack = doctor(&url, &["--stack", "orders"]);
+    assert_eq!(stack.status.code(), Some(2), "{stack:?}");
+}
+
+#[test]
+fn what_does_not_exist_is_a_finding_and_the_rest_is_counted() {
+    let url = serve(|asked: &Asked| match asked.header("x-amz-target") {
+        Some(target) if target.starts_with("AmazonSQS") => (400, code(asked, "com.amazonaws.sqs#QueueDoesNotExist")),
+        Some(target) if target.starts_with("DynamoDB") => {
+            (400, code(asked, "com.amazonaws.dynamodb#ResourceNotFoundException"))
+        }
+        Some(_) => (400, code(asked, "ValidationException")),
+        // Lambda names its error in a header alone
+        None => (404, r#"{"Type":"User","Message":"Function not found: ingest"}"#.to_owned()),
+    });
+    let output = doctor(&url, &JSON_PARTS);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let findings = findings(&output);
+    assert_eq!(of_status(&findings, "problem"), ["function-exists", "queue-exists", "table-exists"]);
+    assert_eq!(findings["mapping-enabled"].0, "unknown");
+    let text = doctor(&url, &PARTS);
+    let text = String::from_utf8(text.stdout).unwrap();
+    let unknown = of_status(&findings, "unknown").len();
+    assert!(text.trim_end().ends_with(&format!("3 wrong, {unknown} unknown")), "{text}");
+}
+
+#[test]
+fn without_a_region_or_credentials_nothing_could_be_checked() {
+    for variables in [&[("AWS_REGION", "us-east-1")][..], &[("AWS_ACCESS_KEY_ID", "x"), ("AWS_SECRET_ACCESS_KEY", "x")]]
+    {
+        let output = Command::new(env!("CARGO_BIN_EXE_ingest"))
+            .arg("doctor")
+            .args(PARTS)
+            .env_clear()
+            .envs([("AWS_EC2_METADATA_DISABLED", "true"), ("HOME", "/nonexistent")])
+            .envs(variables.iter().copied())
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(2), "{variables:?}: {output:?}");
+    }
+}
+
+/// A deployment with nothing wrong, as AWS answers; `with` changes an answer, by the call's name.
+fn deployment(with: fn(&str, &mut Value)) -> String {
+    let arn = "arn:aws:lambda:us-east-1:123456789012";
+    serve(move |asked: &Asked| {
+        let host = asked.header("host").unwrap();
+        let target = asked.header("x-amz-target").unwrap_or_default();
+        let queue = |body: &Value| body["QueueUrl"].as_str().unwrap_or_default().rsplit('/').next().unwrap().to_owned();
+        let body: Value = serde_json::from_str(&asked.body).unwrap_or_default();
+        let path = asked.line.split(['?', ' ']).nth(1).unwrap_or_default();
+        let (name, mut answer) = match (target, path) {
+            ("AmazonSQS.GetQueueAttributes", _) => {
+                let name = queue(&body);
+                let mut attributes = json!({
+                    "QueueArn": format!("arn:aws:sqs:us-east-1:123456789012:{name}"), "VisibilityTimeout": "180",
+                    "SqsManagedSseEnabled": "true", "MessageRetentionPeriod": "345600", "ApproximateNumberOfMessages": "0",
+                });
+                if name == "orders" {
+                    let letters = "arn:aws:sqs:us-east-1:123456789012:letters";
+                    attributes["RedrivePolicy"] =
+                        json!({"deadLetterTargetArn": letters, "maxReceiveCount": 12}).to_string().into();
+                } else {
+                    attributes["MessageRetentionPeriod"] = json!("1209600");
+                }
+                (name, json!({"Attributes": attributes}))
+            }
+            ("AmazonSQS.GetQueueUrl", _) => {
+                ("url".to_owned(), json!({"QueueUrl": format!("https://sqs/{}", body["QueueName"].as_str().unwrap())}))
+            }
+            (target, _) if target.ends_with("DescribeTable") => (
+                "table".to_owned(),
+                json!({"Table": {
+                    "TableStatus": "ACTIVE", "TableArn": "arn:aws:dynamodb:us-east-1:123456789012:table/orders",
+                    "KeySchema": [{"AttributeName": "message_id", "KeyType": "HASH"}],
+                    "AttributeDefinitions": [{"AttributeName": "message_id", "AttributeType": "S"}],
+                }}),
+            ),
+            (target, _) if target.ends_with("DescribeTimeToLive") => (
+                "live".to_owned(),
+                json!({"TimeToLiveDescription": {"TimeToLiveStatus": "ENABLED", "AttributeName": "expires_at"}}),
+            ),
+            (target, _) if target.ends_with("DescribeLimits") => {
+                ("limits".to_owned(), json!({"TableMaxWriteCapacityUnits": 40_000}))
+            }
+            ("", "/2015-03-31/event-source-mappings/") => (
+                "mappings".to_owned(),
+                json!({"EventSourceMappings": [{
+                    "FunctionArn": format!("{arn}:function:ingest"), "State": "Enabled", "StateTransitionReason": "USER_INITIATED",
+                    "BatchSize": 10, "FunctionResponseTypes": ["ReportBatchItemFailures"],
+                }]}),
+            ),
+            ("", "/2015-03-31/functions/ingest/configuration") => (
+                "function".to_owned(),
+                json!({
+                    "Timeout": 30, "State": "Active", "LastUpdateStatus": "Successful", "Role": "arn:aws:iam::123456789012:role/ingest",
+                    "Layers": [{"Arn": format!("{arn}:layer:schemas:7")}],
+                    "Environment": {"Variables": {"TABLE_NAME": "orders", "QUARANTINE_QUEUE_URL": "https://sqs/quarantine"}},
+                }),
+            ),
+            ("", "/2019-09-30/functions/ingest/concurrency") => ("reserved".to_owned(), json!({})),
+            ("", "/2016-08-19/account-settings/") => {
+                ("account".to_owned(), json!({"AccountLimit": {"ConcurrentExecutions": 1_000}}))
+            }
+            ("", "/2018-10-31/layers") => {
+                ("layer".to_owned(), json!({"Content": {"Location": format!("http://{host}/layer.zip")}}))
+            }
+            ("", "/layer.zip") => ("archive".to_owned(), json!(null)),
+            // IAM allows every action
+            _ => ("iam".to_owned(), json!("allowed")),
+        };
+        with(&name, &mut answer);
+        match (name.as_str(), answer) {
+            ("archive", Value::Null) => {
+                let order = include_str!("../../schemas/order/1.avsc");
+                (200, layer(&[("schemas/order/1.avsc", order)]))
+            }
+            ("archive", text) => (200, layer(&[("schemas/order/1.avsc", text.as_str().unwrap())])),
+            ("iam", decision) => {
+                let actions = asked.body.split('&').filter_map(|pair| pair.split_once("ActionNames.member."));
+                let member = |(_, pair): (&str, &str)| {
+                    let action = pair.split_once('=').unwrap().1.replace("%3A", ":");
+                    let decision = match &decision {
+                        Value::Object(decisions) => decisions.get(&action).cloned().unwrap_or_else(|| json!("allowed")),
+                        decision => decision.clone(),
+                    };
+                    let decision = decision.as_str().unwrap();
+                    format!(
+                        "<member><EvalActionName>{action}</EvalActionName><EvalDecision>{decision}</EvalDecision></member>"
+                    )
+                };
+                let members: String = actions.map(member).collect();
+                (200, format!("<R><S><EvaluationResults>{members}</EvaluationResults></S></R>").into_bytes())
+            }
+            (_, Value::String(error)) => (400, code(asked, &error).into_bytes()),
+            (_, answer) => (200, answer.to_string().into_bytes()),
+        }
+    })
+}
+
+type Broken = (&'static str, fn(&str, &mut Value));
+
+/// One fault of a deployment each, and the check that finds it.
+const FAULTS: [Broken; 14] = [
+    ("function-state", |name, answer| set(name == "function", answer, "/State", json!("Failed"))),
+    ("function-update", |name, answer| set(name == "function", answer, "/LastUpdateStatus", json!("Failed"))),
+    ("reserved-concurrency", |name, answer| {
+        if name == "reserved" {
+            *answer = json!({"ReservedConcurrentExecutions": 0});
+        }
+    }),
+    ("mapping-problem", |name, answer| {
+        set(name == "mappings", answer, "/EventSourceMappings/0/StateTransitionReason", json!("Function not found"));
+    }),
+    ("mapping-problem", |name, answer| {
+        if name == "mappings" {
+            answer["EventSourceMappings"][0]["LastProcessingResult"] = json!("PROBLEM: Function call failed");
+        }
+    }),
+    ("mapping-filter", |name, answer| {
+        if name == "mappings" {
+            let pattern = json!({"body": {"kind": ["order"]}}).to_string();
+            answer["EventSourceMappings"][0]["FilterCriteria"] = json!({"Filters": [{"Pattern": pattern}]});
+        }
+    }),
+    ("queue-readers", |name, answer| {
+        if name == "mappings" {
+            let mut other = answer["EventSourceMappings"][0].clone();
+            other["FunctionArn"] = json!("arn:aws:lambda:us-east-1:123456789012:function:other");
+            answer["EventSourceMappings"].as_array_mut().unwrap().push(other);
+        }
+    }),
+    ("queue-dead-letters", |name, answer| {
+        if name == "url" {
+            *answer = json!("QueueDoesNotExist");
+        }
+    }),
+    ("queue-dead-letters", |name, answer| {
+        if name == "url" {
+            *answer = json!({"QueueUrl": "https://sqs/orders"});
+        }
+    }),
+    ("schemas-start", |name, answer| {
+        if name == "archive" {
+            *answer = json!(r#"{"type":"record","name":"Order","fields":[{"name":"message_id","type":"unknown"}]}"#);
+        }
+    }),
+    ("quarantine-queue", |name, answer| {
+        if name == "iam" {
+            *answer = json!({"sqs:SendMessage": "implicitDeny"});
+        }
+    }),
+    ("quarantine-queue", |name, answer| {
+        if name == "quarantine" {
+            *answer = json!("AWS.SimpleQueueService.NonExistentQueue");
+        }
+    }),
+    ("function-permissions", |name, answer| {
+        if name == "iam" {
+            *answer = json!({"dynamodb:PutItem": "explicitDeny"});
+        }
+    }),
+    ("calls-allowed", |name, answer| {
+        if name == "limits" {
+            *answer = json!("AccessDeniedException");
+        }
+    }),
+];
+
+fn set(is_it: bool, answer: &mut Value, pointer: &str, value: Value) {
+    if is_it {
+        *answer.pointer_mut(pointer).unwrap() = value;
+    }
+}
+
+#[test]
+fn each_fault_of_a_deployment_is_found_by_its_check_and_ends_with_1() {
+    let fine = doctor(&deployment(|_, _| ()), &JSON_PARTS);
+    assert_eq!((fine.status.code(), of_status(&findings(&fine), "problem")), (Some(0), vec![]), "{fine:?}");
+    let unknown = of_status(&findings(&fine), "unknown");
+    assert_eq!(unknown, ["alarms-exist", "alarms-quiet", "alarms-tell-somebody", "schemas-deployed"]);
+    for (check, with) in FAULTS {
+        let output = doctor(&deployment(with), &JSON_PARTS);
+        assert_eq!((output.status.code(), of_status(&findings(&output), "problem")), (Some(1), vec![check.to_owned()]));
+    }
+}
+
+#[test]
+fn a_quarantine_queue_whose_own_policy_lets_the_role_send_needs_no_other() {
+    let url = deployment(|name, answer| match name {
+        "iam" => *answer = json!({"sqs:SendMessage": "implicitDeny"}),
+        "quarantine" => {
+            let policy = json!({"Statement": [{"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": "*",
+                "Principal": {"AWS": "arn:aws:iam::123456789012:role/ingest"}}]});
+            answer["Attributes"]["Policy"] = json!(policy.to_string());
+        }
+        _ => {}
+    });
+    assert_eq!(doctor(&url, &PARTS).status.code(), Some(0));
 }

@@ -1,9 +1,16 @@
 //! The checks: each with a name that stays, what it means, and what to do. Pure.
 
-use super::facts::{Fact, Facts, scope, text};
-use avro_ingest::avro::SchemaFile;
+use super::facts::{Facts, is_reading, scope, text};
+use super::filters::drops_everything;
+use super::looks::{
+    attribute, dead_letters, denied, exists, is_same_queue, most_concurrent, number, on_mapping, same_version,
+    settings, table_keys, with_reason,
+};
+use super::policy::allows_account;
+use super::unknown::{Fact, Unknown};
+use avro_ingest::avro::WireFormat;
 use avro_ingest::dynamodb::mapping::TableName;
-use avro_ingest::settings::Settings;
+use avro_ingest::transcode::Transcoder;
 use serde::Serialize;
 use serde_json::Value;
 use std::time::Duration;
@@ -19,7 +26,7 @@ pub(super) enum Severity {
 }
 
 /// What a check finds: nothing, what is wrong, or why it is unknown.
-type Found = Fact<Option<String>>;
+pub(super) type Found = Fact<Option<String>>;
 
 pub(super) struct Check {
     pub(super) name: &'static str,
@@ -67,8 +74,74 @@ fn seconds_until_dead_letter(receives: u64, backoff: Duration, visibility_second
     (1..receives).map(wait).sum::<Duration>().as_secs()
 }
 
+/// The check of what the caller may read.
+pub(super) const CALLS_ALLOWED: &str = "calls-allowed";
+
 /// Every check, in the order of a message.
 pub(super) const CHECKS: &[Check] = &[
+    check!(
+        "calls-allowed",
+        Warning,
+        "nobody knows whether what may not be read is right",
+        "allow the caller the calls that docs/doctor.md lists",
+        |facts| {
+            let denied = denied(facts);
+            Ok((!denied.is_empty()).then(|| denied.join("; ")))
+        }
+    ),
+    check!(
+        "queue-exists",
+        Error,
+        "a queue that does not exist takes no message",
+        "deploy the stack, or give the queue that is meant",
+        |facts| exists(&facts.queue)
+    ),
+    check!(
+        "function-exists",
+        Error,
+        "without the function nothing is stored",
+        "deploy the stack, or give the function that is meant",
+        |facts| exists(&facts.function)
+    ),
+    check!(
+        "table-exists",
+        Error,
+        "a table that does not exist takes no item",
+        "deploy the stack, or give the table that is meant",
+        |facts| exists(&facts.table)
+    ),
+    check!(
+        "function-state",
+        Error,
+        "a function that is not active runs nothing",
+        "read the reason, and deploy the function again",
+        |facts| {
+            let function = facts.function.as_ref().map_err(Clone::clone)?;
+            let state = text(function, "State");
+            // one that is inactive becomes active when it is invoked
+            Ok((!matches!(state, "Active" | "Inactive" | ""))
+                .then(|| with_reason(&format!("its state is {state}"), function, "StateReason")))
+        }
+    ),
+    check!(
+        "function-update",
+        Error,
+        "after a failed update the function runs as it was before",
+        "read the reason, and deploy the function again",
+        |facts| {
+            let function = facts.function.as_ref().map_err(Clone::clone)?;
+            let status = text(function, "LastUpdateStatus");
+            Ok((!matches!(status, "Successful" | ""))
+                .then(|| with_reason(&format!("its last update is {status}"), function, "LastUpdateStatusReason")))
+        }
+    ),
+    check!(
+        "reserved-concurrency",
+        Error,
+        "a reserved concurrency of 0 turns the function off",
+        "set ReservedConcurrentExecutions to MaxInstances, or remove it",
+        |facts| Ok((facts.reserved.clone()? == Some(0)).then(|| "it is 0".to_owned()))
+    ),
     check!(
         "mapping-exists",
         Error,
@@ -87,9 +160,51 @@ pub(super) const CHECKS: &[Check] = &[
         "aws lambda update-event-source-mapping --enabled --uuid ...",
         |facts| on_mapping(facts, |mapping| {
             let state = text(mapping, "State");
-            (!matches!(state, "Enabled" | "Enabling" | "Updating" | "Creating" | ""))
-                .then(|| format!("its state is {state}"))
+            (!is_reading(mapping)).then(|| format!("its state is {state}"))
         })
+    ),
+    check!(
+        "mapping-problem",
+        Error,
+        "a mapping that cannot invoke the function, or read the queue, delivers nothing",
+        "remove the cause; the mapping tries again by itself, or has to be enabled again",
+        |facts| on_mapping(facts, |mapping| {
+            let (reason, result) = (text(mapping, "StateTransitionReason"), text(mapping, "LastProcessingResult"));
+            let error = mapping.pointer("/FilterCriteriaError/Message").and_then(Value::as_str);
+            let is_users = reason.is_empty() || reason.to_ascii_lowercase().starts_with("user");
+            let is_fine = ["", "ok", "no records processed"].contains(&result.to_ascii_lowercase().as_str());
+            if !is_users {
+                Some(format!("StateTransitionReason is {reason:?}"))
+            } else if !is_fine {
+                Some(format!("LastProcessingResult is {result:?}"))
+            } else {
+                error.map(|error| format!("FilterCriteriaError is {error:?}"))
+            }
+        })
+    ),
+    check!(
+        "mapping-filter",
+        Error,
+        "Lambda deletes the messages that no filter lets through",
+        "remove the mapping's FilterCriteria, or correct them",
+        |facts| {
+            let queue = facts.queue.as_ref().map_err(Clone::clone)?;
+            let function = facts.function.as_ref().map_err(Clone::clone)?;
+            // wrong settings are another check's, and read no JSON
+            let formats = settings(function).map(|settings| settings.wire_formats).unwrap_or_default();
+            let reads_json = formats.contains(&WireFormat::Json);
+            on_mapping(facts, |mapping| drops_everything(mapping, text(queue, "QueueArn"), reads_json))
+        }
+    ),
+    check!(
+        "queue-readers",
+        Error,
+        "each message goes to one of the functions, and the others never see it",
+        "give each function a queue of its own, behind an SNS topic if all need every message",
+        |facts| {
+            let readers = facts.readers.as_ref().map_err(Clone::clone)?;
+            Ok((readers.len() > 1).then(|| format!("{} read it", readers.join(", "))))
+        }
     ),
     check!(
         "mapping-partial-responses",
@@ -119,7 +234,8 @@ pub(super) const CHECKS: &[Check] = &[
         "what the mapping may run at once has to be reserved, or Lambda throttles it and messages are received in vain",
         "raise the function's reserved concurrency, or lower MaximumConcurrency or MaximumPollers",
         |facts| {
-            let Some(reserved) = facts.reserved.clone()? else { return Ok(None) };
+            // that of 0 is another check's
+            let Some(reserved) = facts.reserved.clone()?.filter(|reserved| *reserved > 0) else { return Ok(None) };
             on_mapping(facts, |mapping| {
                 let most = most_concurrent(mapping)?;
                 (most > reserved).then(|| format!("it may run {most} at once, and {reserved} are reserved"))
@@ -161,7 +277,20 @@ pub(super) const CHECKS: &[Check] = &[
         Error,
         "without a dead-letter queue a message that cannot be stored is received until it is too old, and then lost",
         "set a RedrivePolicy to a queue of its own",
-        |facts| Ok(facts.dead_letters.clone()?.is_none().then(|| "the queue has no dead-letter queue".to_owned()))
+        |facts| {
+            let queue = facts.queue.as_ref().map_err(Clone::clone)?;
+            match &facts.dead_letters {
+                Ok(None) => Ok(Some("the queue has no dead-letter queue".to_owned())),
+                Ok(Some(letters)) if is_same_queue(queue, letters) => {
+                    Ok(Some("the queue is its own dead-letter queue".to_owned()))
+                }
+                Ok(Some(_)) => Ok(None),
+                Err(Unknown::NotFound(_)) => {
+                    Ok(Some("the dead-letter queue of its RedrivePolicy does not exist".to_owned()))
+                }
+                Err(cause) => Err(cause.clone()),
+            }
+        }
     ),
     check!(
         "queue-receive-count",
@@ -177,7 +306,11 @@ pub(super) const CHECKS: &[Check] = &[
                 return Ok(None);
             };
             let visibility = attribute(queue, "VisibilityTimeout");
-            let seconds = seconds_until_dead_letter(count, return_backoff(facts.function.as_ref()?), visibility);
+            let seconds = seconds_until_dead_letter(
+                count,
+                return_backoff(facts.function.as_ref().map_err(Clone::clone)?),
+                visibility,
+            );
             let is_little = count < MIN_RECEIVE_COUNT || seconds < OUTAGE_SECONDS;
             Ok(is_little.then(|| {
                 format!("maxReceiveCount is {count}: what is returned each time may be dead after {seconds} s")
@@ -191,8 +324,8 @@ pub(super) const CHECKS: &[Check] = &[
         "set the dead-letter queue's MessageRetentionPeriod to 1209600, 14 days",
         |facts| {
             let queue = facts.queue.as_ref().map_err(Clone::clone)?;
-            let Some(letters) = facts.dead_letters.clone()? else { return Ok(None) };
-            let [own, kept] = [queue, &letters].map(|queue| attribute(queue, "MessageRetentionPeriod"));
+            let letters = dead_letters(facts)?;
+            let [own, kept] = [queue, letters].map(|queue| attribute(queue, "MessageRetentionPeriod"));
             Ok((kept <= own).then(|| format!("it keeps them {kept} s, and the queue {own} s")))
         }
     ),
@@ -202,8 +335,8 @@ pub(super) const CHECKS: &[Check] = &[
         "these messages are not in the table, and are deleted when they are too old",
         "look at why in the log (reason and detail), fix it, and send them again",
         |facts| {
-            let Some(letters) = facts.dead_letters.clone()? else { return Ok(None) };
-            let waiting = attribute(&letters, "ApproximateNumberOfMessages");
+            let letters = dead_letters(facts)?;
+            let waiting = attribute(letters, "ApproximateNumberOfMessages");
             Ok((waiting > 0).then(|| format!("about {waiting} messages wait there")))
         }
     ),
@@ -229,8 +362,29 @@ pub(super) const CHECKS: &[Check] = &[
                 return Ok(Some(format!("the queue's key is {}", key.state)));
             }
             let role = facts.function.as_ref().map_err(Clone::clone)?;
-            let opens = lets_decrypt(&key.policy, &key.account, text(role, "Role"));
+            let opens = allows_account(&key.policy, &["kms:Decrypt"], &key.account, text(role, "Role"));
             Ok((!opens).then(|| "the policy of the queue's key names neither the account nor the role".to_owned()))
+        }
+    ),
+    check!(
+        "quarantine-queue",
+        Error,
+        "rejected messages go to the dead-letter queue without a reason, after as many receives as it takes",
+        "give the function's role sqs:SendMessage on a quarantine queue of its own, and kms:GenerateDataKey on its key",
+        |facts| {
+            let queue = facts.queue.as_ref().map_err(Clone::clone)?;
+            facts.function.as_ref().map_err(Clone::clone)?;
+            match &facts.quarantine {
+                Ok(None) => Ok(None),
+                Ok(Some(quarantine)) if is_same_queue(queue, quarantine) => {
+                    Ok(Some("QUARANTINE_QUEUE_URL is the queue that the function reads".to_owned()))
+                }
+                Ok(Some(_)) => {
+                    Ok((!facts.quarantine_open.clone()?).then(|| "the function may not send to it".to_owned()))
+                }
+                Err(Unknown::NotFound(_)) => Ok(Some("the queue of QUARANTINE_QUEUE_URL does not exist".to_owned())),
+                Err(cause) => Err(cause.clone()),
+            }
         }
     ),
     check!(
@@ -240,13 +394,7 @@ pub(super) const CHECKS: &[Check] = &[
         "see docs/settings.md",
         |facts| {
             let function = facts.function.as_ref().map_err(Clone::clone)?;
-            let variables = function.pointer("/Environment/Variables").cloned().unwrap_or_default();
-            let settings = Settings::parse(|name| match name {
-                // Lambda sets it
-                "AWS_REGION" => Some("us-east-1".to_owned()),
-                name => variables.get(name).and_then(Value::as_str).map(str::to_owned),
-            });
-            Ok(settings.err().map(|problems| problems.to_string()))
+            Ok(settings(function).err())
         }
     ),
     check!(
@@ -292,6 +440,18 @@ pub(super) const CHECKS: &[Check] = &[
                 .map(|(action, _)| action)
                 .collect();
             Ok((!denied.is_empty()).then(|| format!("denied: {}", denied.join(", "))))
+        }
+    ),
+    check!(
+        "schemas-start",
+        Error,
+        "the function does not start with these schemas, and every message comes back",
+        "run ingest check in the schema directory, correct it and deploy",
+        |facts| {
+            let deployed = facts.deployed.as_ref().map_err(Clone::clone)?;
+            let settings = settings(facts.function.as_ref().map_err(Clone::clone)?)?;
+            let problems = Transcoder::new(&settings, deployed.clone()).err();
+            Ok(problems.map(|problems| problems.to_string()))
         }
     ),
     check!(
@@ -424,301 +584,3 @@ pub(super) const CHECKS: &[Check] = &[
         }
     ),
 ];
-
-/// Looks at the mapping; if there is none, `mapping-exists` says so and nothing else does.
-fn on_mapping(facts: &Facts, look: impl Fn(&Value) -> Option<String>) -> Found {
-    Ok(facts.mapping.as_ref().map_err(Clone::clone)?.as_ref().and_then(look))
-}
-
-/// Invocations that a mapping may run at once; none if it is not limited.
-fn most_concurrent(mapping: &Value) -> Option<u64> {
-    let pollers = mapping.pointer("/ProvisionedPollerConfig/MaximumPollers").and_then(Value::as_u64);
-    let standard = mapping.pointer("/ScalingConfig/MaximumConcurrency").and_then(Value::as_u64);
-    pollers.map(|pollers| pollers * u64::from(simulation::limits::INVOCATIONS_PER_POLLER)).or(standard)
-}
-
-fn number(value: &Value, name: &str) -> u64 {
-    value.get(name).and_then(Value::as_u64).unwrap_or_default()
-}
-
-/// An attribute of a queue: a number as a text.
-fn attribute(queue: &Value, name: &str) -> u64 {
-    text(queue, name).parse().unwrap_or_default()
-}
-
-/// Whether both are one version and say the same, but for white space.
-fn same_version(one: &SchemaFile, other: &SchemaFile) -> bool {
-    let schema = |file: &SchemaFile| serde_json::from_str::<Value>(&file.text).ok();
-    one.subject == other.subject
-        && one.version == other.version
-        && schema(one).is_some()
-        && schema(one) == schema(other)
-}
-
-/// The partition key and the sort key with their types.
-fn table_keys(table: &Value) -> Vec<(String, String)> {
-    let list = |name: &str| table.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
-    let mut keys = list("KeySchema");
-    keys.sort_by_key(|key| text(key, "KeyType") != "HASH");
-    let definitions = list("AttributeDefinitions");
-    let with_type = |key: &Value| {
-        let name = text(key, "AttributeName");
-        let definition = definitions.iter().find(|definition| text(definition, "AttributeName") == name);
-        (name.to_owned(), definition.map_or("", |definition| text(definition, "AttributeType")).to_owned())
-    };
-    keys.iter().map(with_type).collect()
-}
-
-/// Whether a key's policy allows decrypting to `account`, whose own policies then decide, or to `role`.
-/// <https://docs.aws.amazon.com/kms/latest/developerguide/key-policies.html>
-fn lets_decrypt(policy: &Value, account: &str, role: &str) -> bool {
-    fn texts(value: Option<&Value>) -> Vec<&str> {
-        match value {
-            Some(Value::String(text)) => vec![text],
-            Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).collect(),
-            _ => Vec::new(),
-        }
-    }
-    // the partition before it is another in China
-    let root = format!(":iam::{account}:root");
-    let statements = match policy.get("Statement") {
-        Some(Value::Array(statements)) => statements.iter().collect(),
-        Some(statement) => vec![statement],
-        None => Vec::new(),
-    };
-    statements.into_iter().filter(|statement| text(statement, "Effect") == "Allow").any(|statement| {
-        let principal = statement.get("Principal");
-        let named = texts(principal.and_then(|principal| principal.get("AWS")).or(principal));
-        let is_allowed = texts(statement.get("Action"))
-            .iter()
-            .any(|action| ["*", "kms:*"].contains(action) || action.eq_ignore_ascii_case("kms:Decrypt"));
-        is_allowed && named.iter().any(|name| ["*", account, role].contains(name) || name.ends_with(&root))
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::facts::{QueueKey, SchemaTable};
-    use super::*;
-    use serde_json::json;
-
-    fn file(version: &str, text: &str) -> SchemaFile {
-        let path = format!("order/{version}.avsc");
-        SchemaFile { subject: "order".to_owned(), version: version.to_owned(), text: text.to_owned(), path }
-    }
-
-    fn key_policy(principal: &str) -> Value {
-        json!({"Statement": {"Effect": "Allow", "Principal": {"AWS": [principal]}, "Action": "kms:*", "Resource": "*"}})
-    }
-
-    /// A deployment with nothing wrong.
-    fn facts() -> Facts {
-        let keys = vec![("message_id".to_owned(), "S".to_owned())];
-        Facts {
-            function: Ok(
-                json!({"Timeout": 30, "MemorySize": 512, "Environment": {"Variables": {"TABLE_NAME": "orders"}}}),
-            ),
-            mapping: Ok(Some(json!({
-                "State": "Enabled", "BatchSize": 10, "MaximumBatchingWindowInSeconds": 0,
-                "FunctionResponseTypes": ["ReportBatchItemFailures"], "ScalingConfig": {"MaximumConcurrency": 100},
-            }))),
-            reserved: Ok(Some(100)),
-            account_concurrency: Ok(1_000),
-            queue: Ok(json!({
-                "VisibilityTimeout": "180", "MessageRetentionPeriod": "345600", "SqsManagedSseEnabled": "true",
-                "RedrivePolicy": "{\"deadLetterTargetArn\":\"arn:x\",\"maxReceiveCount\":\"12\"}",
-            })),
-            queue_key: Ok(Some(QueueKey {
-                state: "Enabled".to_owned(),
-                policy: key_policy("arn:aws:iam::1:root"),
-                account: "1".to_owned(),
-            })),
-            dead_letters: Ok(Some(json!({"MessageRetentionPeriod": "1209600", "ApproximateNumberOfMessages": "0"}))),
-            table: Ok(json!({
-                "TableStatus": "ACTIVE", "KeySchema": [{"AttributeName": "message_id", "KeyType": "HASH"}],
-                "AttributeDefinitions": [{"AttributeName": "message_id", "AttributeType": "S"}],
-                "OnDemandThroughput": {"MaxWriteRequestUnits": 20_000}, "WarmThroughput": {"WriteUnitsPerSecond": 10_000},
-            })),
-            time_to_live: Ok(json!({"TimeToLiveStatus": "ENABLED", "AttributeName": "expires_at"})),
-            quotas: Ok(json!({"TableMaxWriteCapacityUnits": 40_000})),
-            alarms: Ok(vec![json!({"AlarmName": "x-success", "StateValue": "OK", "AlarmActions": ["arn:topic"]})]),
-            permissions: Ok(vec![("dynamodb:PutItem".to_owned(), true)]),
-            schemas: Ok(vec![SchemaTable {
-                subject: "order".to_owned(),
-                table: "orders".to_owned(),
-                keys,
-                ttl: Some("expires_at".to_owned()),
-            }]),
-            deployed: Ok(vec![file("1", "{\"type\": \"record\"}")]),
-            directory: Ok(vec![file("1", "{\"type\":\"record\"}")]),
-            table_name: "orders".to_owned(),
-        }
-    }
-
-    /// The names of the checks that find something.
-    fn found(facts: &Facts) -> Vec<&'static str> {
-        CHECKS.iter().filter(|check| matches!((check.look)(facts), Ok(Some(_)))).map(|check| check.name).collect()
-    }
-
-    fn set(fact: &mut Fact<Value>, name: &str, value: Value) {
-        fact.as_mut().unwrap()[name] = value;
-    }
-
-    fn set_mapping(facts: &mut Facts, name: &str, value: Value) {
-        facts.mapping.as_mut().unwrap().as_mut().unwrap()[name] = value;
-    }
-
-    #[test]
-    fn a_deployment_with_nothing_wrong_is_found_so() {
-        assert_eq!(found(&facts()), Vec::<&str>::new());
-        assert!(CHECKS.iter().all(|check| (check.look)(&facts()).is_ok()));
-    }
-
-    type Break = (&'static str, fn(&mut Facts));
-    const BREAKS: &[Break] = &[
-        ("mapping-exists", |facts| facts.mapping = Ok(None)),
-        ("mapping-enabled", |facts| set_mapping(facts, "State", json!("Disabled"))),
-        ("mapping-partial-responses", |facts| set_mapping(facts, "FunctionResponseTypes", json!([]))),
-        ("mapping-batch-window", |facts| set_mapping(facts, "BatchSize", json!(11))),
-        ("mapping-concurrency", |facts| facts.reserved = Ok(Some(99))),
-        ("account-concurrency", |facts| facts.account_concurrency = Ok(199)),
-        ("queue-visibility-timeout", |facts| set(&mut facts.queue, "VisibilityTimeout", json!("179"))),
-        ("queue-dead-letters", |facts| facts.dead_letters = Ok(None)),
-        ("queue-receive-count", |facts| set(&mut facts.queue, "RedrivePolicy", json!("{\"maxReceiveCount\":4}"))),
-        ("dead-letter-retention", |facts| set(&mut facts.queue, "MessageRetentionPeriod", json!("1209600"))),
-        ("dead-letters-waiting", |facts| {
-            facts.dead_letters.as_mut().unwrap().as_mut().unwrap()["ApproximateNumberOfMessages"] = json!("3");
-        }),
-        ("queue-encryption", |facts| set(&mut facts.queue, "SqsManagedSseEnabled", json!("false"))),
-        ("queue-key", |facts| {
-            facts.queue_key.as_mut().unwrap().as_mut().unwrap().state = "PendingDeletion".to_owned();
-        }),
-        ("function-settings", |facts| {
-            set(
-                &mut facts.function,
-                "Environment",
-                json!({"Variables": {"TABLE_NAME": "orders", "MAX_IN_FLIGHT": "many"}}),
-            );
-        }),
-        ("function-table", |facts| {
-            set(&mut facts.function, "Environment", json!({"Variables": {"TABLE_NAME": "other"}}));
-        }),
-        ("function-timeout", |facts| set(&mut facts.function, "Timeout", json!(1))),
-        ("function-permissions", |facts| facts.permissions = Ok(vec![("dynamodb:PutItem".to_owned(), false)])),
-        ("schemas-deployed", |facts| facts.directory.as_mut().unwrap().push(file("2", "{}"))),
-        ("table-active", |facts| set(&mut facts.table, "TableStatus", json!("DELETING"))),
-        ("table-keys", |facts| {
-            set(
-                &mut facts.table,
-                "AttributeDefinitions",
-                json!([{"AttributeName": "message_id", "AttributeType": "N"}]),
-            );
-        }),
-        ("table-time-to-live", |facts| set(&mut facts.time_to_live, "TimeToLiveStatus", json!("DISABLED"))),
-        ("table-maximum", |facts| set(&mut facts.table, "OnDemandThroughput", json!({"MaxWriteRequestUnits": 9_999}))),
-        ("table-quota", |facts| set(&mut facts.quotas, "TableMaxWriteCapacityUnits", json!(19_999))),
-        ("alarms-exist", |facts| facts.alarms = Ok(vec![])),
-        ("alarms-tell-somebody", |facts| facts.alarms.as_mut().unwrap()[0]["AlarmActions"] = json!([])),
-        ("alarms-quiet", |facts| facts.alarms.as_mut().unwrap()[0]["StateValue"] = json!("ALARM")),
-    ];
-
-    #[test]
-    fn each_check_finds_what_it_is_for_and_no_other_does() {
-        for (name, break_it) in BREAKS {
-            let mut facts = facts();
-            break_it(&mut facts);
-            assert_eq!(found(&facts), [*name]);
-        }
-    }
-
-    #[test]
-    fn every_check_is_broken_once_and_has_a_name_of_its_own() {
-        let names: Vec<_> = CHECKS.iter().map(|check| check.name).collect();
-        let broken: Vec<_> = BREAKS.iter().map(|(name, _)| *name).collect();
-        assert_eq!(names, broken);
-        assert_eq!(names.iter().collect::<std::collections::BTreeSet<_>>().len(), names.len());
-    }
-
-    #[test]
-    fn the_documentation_has_every_check_as_it_is() {
-        let documentation = include_str!("../../../docs/doctor.md");
-        let rows: Vec<&str> = documentation.lines().filter(|line| line.starts_with("| `")).collect();
-        let expected: Vec<String> = CHECKS
-            .iter()
-            .map(|Check { name, severity, why, fix, .. }| {
-                let severity = match severity {
-                    Severity::Error => "error",
-                    Severity::Warning => "warning",
-                };
-                format!("| `{name}` | {severity} | {why} | {fix} |")
-            })
-            .collect();
-        assert_eq!(rows, expected);
-    }
-
-    #[test]
-    fn a_queues_key_opens_to_the_account_the_role_or_everybody() {
-        let opens = |principal: &str| {
-            let mut facts = facts();
-            set(&mut facts.function, "Role", json!("arn:aws:iam::1:role/function"));
-            facts.queue_key.as_mut().unwrap().as_mut().unwrap().policy = key_policy(principal);
-            found(&facts).is_empty()
-        };
-        for principal in ["arn:aws:iam::1:root", "1", "arn:aws:iam::1:role/function", "*"] {
-            assert!(opens(principal), "{principal}");
-        }
-        for principal in ["arn:aws:iam::2:root", "arn:aws:iam::1:role/other"] {
-            assert!(!opens(principal), "{principal}");
-        }
-        let denied = |action: &str, effect: &str| json!({"Statement": [{"Effect": effect, "Principal": "*", "Action": [action], "Resource": "*"}]});
-        assert!(lets_decrypt(&denied("kms:Decrypt", "Allow"), "1", "role"));
-        assert!(!lets_decrypt(&denied("kms:Encrypt", "Allow"), "1", "role"));
-        assert!(!lets_decrypt(&denied("kms:Decrypt", "Deny"), "1", "role"));
-    }
-
-    #[test]
-    fn the_receives_outlast_an_outage_of_the_table_however_long_what_is_returned_waits() {
-        let found_with = |count: u32, backoff: &str| {
-            let mut facts = facts();
-            set(&mut facts.queue, "RedrivePolicy", json!(format!("{{\"maxReceiveCount\":{count}}}")));
-            let variables = json!({"TABLE_NAME": "orders", "RETURN_BACKOFF_SECONDS": backoff});
-            set(&mut facts.function, "Environment", json!({"Variables": variables}));
-            found(&facts)
-        };
-        // 1 s doubled ten times, and half of it at least: 511 s; nine times: 255 s
-        for (count, backoff, is_found) in
-            [(11, "1", false), (10, "1", true), (11, "", false), (10, "2", false), (5, "0", false), (4, "0", true)]
-        {
-            assert_eq!(found_with(count, backoff) == ["queue-receive-count"], is_found, "{count} with {backoff:?}");
-        }
-    }
-
-    #[test]
-    fn pollers_run_ten_invocations_each() {
-        let mut facts = facts();
-        set_mapping(&mut facts, "ScalingConfig", Value::Null);
-        set_mapping(&mut facts, "ProvisionedPollerConfig", json!({"MaximumPollers": 11}));
-        assert_eq!(found(&facts), ["mapping-concurrency"]);
-    }
-
-    #[test]
-    fn a_version_that_was_changed_is_not_deployed_and_an_attribute_of_another_name_is_not_looked_at() {
-        let mut facts = facts();
-        facts.directory = Ok(vec![file("1", r#"{"type": "string"}"#)]);
-        set(&mut facts.time_to_live, "AttributeName", json!("ttl"));
-        assert_eq!(found(&facts), ["schemas-deployed", "table-time-to-live"]);
-        // without a schema that expires the table may look at what it likes
-        facts.schemas.as_mut().unwrap()[0].ttl = None;
-        assert_eq!(found(&facts), ["schemas-deployed"]);
-    }
-
-    #[test]
-    fn a_fact_that_may_not_be_read_is_unknown_and_the_others_are_judged() {
-        let mut facts = facts();
-        facts.permissions = Err("AccessDenied: iam:SimulatePrincipalPolicy".to_owned());
-        set(&mut facts.queue, "VisibilityTimeout", json!("30"));
-        let unknown: Vec<_> =
-            CHECKS.iter().filter(|check| (check.look)(&facts).is_err()).map(|check| check.name).collect();
-        assert_eq!((unknown, found(&facts)), (vec!["function-permissions"], vec!["queue-visibility-timeout"]));
-    }
-}

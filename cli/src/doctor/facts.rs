@@ -1,6 +1,8 @@
 //! What is deployed, as AWS says it. A fact that cannot be had is unknown, and says why.
 
 use super::layers;
+use super::policy::allows_role;
+use super::unknown::{Fact, Unknown};
 use crate::aws::{Aws, CLOUDFORMATION, CLOUDWATCH, CallError, DYNAMODB, IAM, KMS, LAMBDA, SQS};
 use avro_ingest::avro::SchemaFile;
 use avro_ingest::dynamodb::mapping::TableScope;
@@ -9,9 +11,6 @@ use avro_ingest::transcode::Transcoder;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::error::Error;
-
-/// Something known, or why it is not.
-pub(super) type Fact<T> = Result<T, String>;
 
 /// What is looked at.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,6 +45,8 @@ pub(super) struct Facts {
     pub(super) function: Fact<Value>,
     /// The event source mapping from the queue to the function; none if there is none.
     pub(super) mapping: Fact<Option<Value>>,
+    /// The functions that the queue's mappings invoke, this one included, by their ARNs.
+    pub(super) readers: Fact<Vec<String>>,
     /// Concurrent executions reserved for the function; none if none are.
     pub(super) reserved: Fact<Option<u64>>,
     /// Concurrent executions of the account.
@@ -55,6 +56,10 @@ pub(super) struct Facts {
     pub(super) queue_key: Fact<Option<QueueKey>>,
     /// The attributes of the dead-letter queue; none if there is none.
     pub(super) dead_letters: Fact<Option<Value>>,
+    /// The attributes of the quarantine queue; none if the function has none.
+    pub(super) quarantine: Fact<Option<Value>>,
+    /// Whether the function may send to the quarantine queue; true if it has none.
+    pub(super) quarantine_open: Fact<bool>,
     pub(super) table: Fact<Value>,
     pub(super) time_to_live: Fact<Value>,
     /// The account's quotas of DynamoDB.
@@ -73,7 +78,7 @@ pub(super) struct Facts {
 }
 
 pub(super) fn unknown<T>(result: Result<T, CallError>) -> Fact<T> {
-    result.map_err(|error| error.to_string())
+    result.map_err(Unknown::from)
 }
 
 impl AlarmTargets {
@@ -101,10 +106,12 @@ impl AlarmTargets {
 impl Facts {
     pub(super) async fn gather(aws: &Aws, targets: &AlarmTargets, directory: Fact<Vec<SchemaFile>>) -> Self {
         let queue = attributes(aws, &targets.queue_url).await;
-        let mapping = match &queue {
-            Ok(queue) => mapping(aws, text(queue, "QueueArn"), &targets.function).await,
+        let mappings = match &queue {
+            Ok(queue) => mappings(aws, text(queue, "QueueArn")).await,
             Err(cause) => Err(cause.clone()),
         };
+        let mapping = mappings.as_ref().map(|mappings| mapping_of(mappings, &targets.function).cloned());
+        let mapping = mapping.map_err(Clone::clone);
         let function = function(aws, &targets.function, mapping.as_ref().ok().and_then(Option::as_ref)).await;
         let deployed = match &function {
             Ok(function) => layers::schemas(aws, function).await,
@@ -123,7 +130,7 @@ impl Facts {
         let settings = unknown(aws.get(LAMBDA, "/2016-08-19/account-settings/").await);
         let account_concurrency = settings.and_then(|settings| {
             let most = settings.pointer("/AccountLimit/ConcurrentExecutions").and_then(Value::as_u64);
-            most.ok_or_else(|| "Lambda did not say".to_owned())
+            most.ok_or_else(|| "Lambda did not say".into())
         });
         let named = json!({"TableName": targets.table});
         let call = |operation: &str| format!("DynamoDB_20120810.{operation}");
@@ -132,6 +139,15 @@ impl Facts {
         let time_to_live = unknown(aws.json(DYNAMODB, &call("DescribeTimeToLive"), &named).await)
             .map(|answer| answer.get("TimeToLiveDescription").cloned().unwrap_or_default());
         let quotas = unknown(aws.json(DYNAMODB, &call("DescribeLimits"), &json!({})).await);
+        let quarantine = match &function {
+            Ok(function) => quarantine(aws, function).await,
+            Err(cause) => Err(cause.clone()),
+        };
+        let quarantine_open = match (&function, &quarantine) {
+            (Ok(function), Ok(Some(quarantine))) => may_send(aws, function, quarantine).await,
+            (Ok(_), Ok(None)) => Ok(true),
+            (Err(cause), _) | (_, Err(cause)) => Err(cause.clone()),
+        };
         let alarms = alarms(aws, targets.stack.as_deref()).await;
         let permissions = match (&function, &queue, &table) {
             (Ok(function), Ok(queue), Ok(table)) => permissions(aws, function, queue, table).await,
@@ -144,11 +160,14 @@ impl Facts {
         Self {
             function,
             mapping,
+            readers: mappings.map(|mappings| readers(&mappings)),
             reserved: reserved.map(|answer| answer.get("ReservedConcurrentExecutions").and_then(Value::as_u64)),
             account_concurrency,
             queue,
             queue_key,
             dead_letters,
+            quarantine,
+            quarantine_open,
             table,
             time_to_live,
             quotas,
@@ -207,14 +226,67 @@ async fn attributes(aws: &Aws, url: &str) -> Fact<Value> {
     Ok(answer.get("Attributes").cloned().unwrap_or_default())
 }
 
-async fn mapping(aws: &Aws, queue_arn: &str, function: &str) -> Fact<Option<Value>> {
-    let arn: String = form_urlencoded::byte_serialize(queue_arn.as_bytes()).collect();
-    let answer = unknown(aws.get(LAMBDA, &format!("/2015-03-31/event-source-mappings/?EventSourceArn={arn}")).await)?;
+/// Every mapping from the queue.
+async fn mappings(aws: &Aws, queue_arn: &str) -> Fact<Vec<Value>> {
+    let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+    let path = format!("/2015-03-31/event-source-mappings/?EventSourceArn={}", encoded(queue_arn));
+    let (mut mappings, mut page) = (Vec::new(), path.clone());
+    loop {
+        let response = unknown(aws.get(LAMBDA, &page).await)?;
+        mappings.extend(response.get("EventSourceMappings").and_then(Value::as_array).into_iter().flatten().cloned());
+        match response.get("NextMarker").and_then(Value::as_str).filter(|marker| !marker.is_empty()) {
+            Some(marker) => page = format!("{path}&Marker={}", encoded(marker)),
+            None => return Ok(mappings),
+        }
+    }
+}
+
+/// The mapping that invokes the function; it may name a version or an alias behind it. One that is enabled comes first.
+fn mapping_of<'m>(mappings: &'m [Value], function: &str) -> Option<&'m Value> {
     let name = function.rsplit(':').next().unwrap_or(function);
-    // a mapping may name a version or an alias behind the function
     let is_ours = |mapping: &&Value| text(mapping, "FunctionArn").split(':').nth(6).is_some_and(|named| named == name);
-    let mappings = answer.get("EventSourceMappings").and_then(Value::as_array);
-    Ok(mappings.and_then(|mappings| mappings.iter().find(is_ours)).cloned())
+    let ours = || mappings.iter().filter(is_ours);
+    ours().find(|mapping| is_reading(mapping)).or_else(|| ours().next())
+}
+
+/// Returns whether a mapping reads its queue, or is about to.
+pub(super) fn is_reading(mapping: &Value) -> bool {
+    matches!(text(mapping, "State"), "Enabled" | "Enabling" | "Updating" | "Creating" | "")
+}
+
+/// The functions whose mappings read the queue.
+fn readers(mappings: &[Value]) -> Vec<String> {
+    let mut readers: Vec<String> = mappings
+        .iter()
+        .filter(|mapping| is_reading(mapping))
+        .map(|mapping| text(mapping, "FunctionArn").to_owned())
+        .collect();
+    readers.sort();
+    readers.dedup();
+    readers
+}
+
+/// The attributes of the quarantine queue that the function is set to.
+async fn quarantine(aws: &Aws, function: &Value) -> Fact<Option<Value>> {
+    match function.pointer("/Environment/Variables/QUARANTINE_QUEUE_URL").and_then(Value::as_str) {
+        None | Some("") => Ok(None),
+        Some(url) => attributes(aws, url).await.map(Some),
+    }
+}
+
+/// Returns whether the function may send to the quarantine queue: by its role's policies, or by the queue's own.
+async fn may_send(aws: &Aws, function: &Value, quarantine: &Value) -> Fact<bool> {
+    let role = text(function, "Role");
+    let policy = serde_json::from_str(text(quarantine, "Policy")).unwrap_or_default();
+    if allows_role(&policy, &["sqs:SendMessage"], role) {
+        return Ok(true);
+    }
+    let mut wanted = vec![(text(quarantine, "QueueArn"), vec!["sqs:SendMessage"])];
+    let key = text(quarantine, "KmsMasterKeyId");
+    if key.starts_with("arn:") {
+        wanted.push((key, vec!["kms:GenerateDataKey"]));
+    }
+    Ok(simulate(aws, role, wanted).await?.iter().all(|(_, allowed)| *allowed))
 }
 
 async fn dead_letters(aws: &Aws, queue: &Value) -> Fact<Option<Value>> {
@@ -276,10 +348,15 @@ async fn permissions(aws: &Aws, function: &Value, queue: &Value, table: &Value) 
     if key.starts_with("arn:") {
         wanted.push((key, vec!["kms:Decrypt"]));
     }
+    simulate(aws, text(function, "Role"), wanted).await
+}
+
+/// Returns what `role` may do, by resource and actions.
+async fn simulate(aws: &Aws, role: &str, wanted: Vec<(&str, Vec<&str>)>) -> Fact<Vec<(String, bool)>> {
     let mut permissions = Vec::new();
     for (resource, actions) in wanted {
         let mut parameters = vec![
-            ("PolicySourceArn".to_owned(), text(function, "Role").to_owned()),
+            ("PolicySourceArn".to_owned(), role.to_owned()),
             ("ResourceArns.member.1".to_owned(), resource.to_owned()),
         ];
         let numbered = actions

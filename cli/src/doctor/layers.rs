@@ -1,6 +1,7 @@
 //! The schema files that are deployed: what is in the function's layers.
 
-use super::facts::{Fact, text, unknown};
+use super::facts::{text, unknown};
+use super::unknown::Fact;
 use crate::aws::{Aws, LAMBDA};
 use avro_ingest::avro::SchemaFile;
 use serde_json::Value;
@@ -14,21 +15,23 @@ const SCHEMA_DIR: &str = "/opt/schemas";
 /// Bytes of a schema file at most. One that is longer is none.
 const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024;
 
-/// The schema files of the layers of `function`.
+/// The schema files of the layers of `function`; none if no layer has one.
 pub(super) async fn schemas(aws: &Aws, function: &Value) -> Fact<Vec<SchemaFile>> {
     let directory = function.pointer("/Environment/Variables/SCHEMA_DIR").and_then(Value::as_str).unwrap_or(SCHEMA_DIR);
     let Some(folder) = directory.strip_prefix(LAYERS) else {
-        return Err(format!("the schemas are in {directory}, which is no layer"));
+        return Err(format!("the schemas are in {directory}, which is no layer").into());
     };
+    let layers = function.get("Layers").and_then(Value::as_array).filter(|layers| !layers.is_empty());
+    let layers = layers.ok_or("the function has no layer, and its own files are not looked at")?;
     let mut files = Vec::new();
-    for layer in function.get("Layers").and_then(Value::as_array).into_iter().flatten() {
+    for layer in layers {
         let arn: String = form_urlencoded::byte_serialize(text(layer, "Arn").as_bytes()).collect();
         let answer = unknown(aws.get(LAMBDA, &format!("/2018-10-31/layers?find=LayerVersion&Arn={arn}")).await)?;
         let location = answer.pointer("/Content/Location").and_then(Value::as_str).unwrap_or_default();
         let archive = unknown(aws.download(location).await)?;
         files.extend(of_archive(&archive, folder).map_err(|error| format!("the layer is no archive: {error}"))?);
     }
-    if files.is_empty() { Err(format!("no layer of the function has schemas in {directory}")) } else { Ok(files) }
+    Ok(files)
 }
 
 /// `<folder>/<subject>/<version>.avsc` in a zip archive.

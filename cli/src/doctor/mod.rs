@@ -2,10 +2,17 @@
 
 mod checks;
 mod facts;
+mod filters;
 mod layers;
+mod looks;
+mod policy;
+#[cfg(test)]
+mod tests;
+mod unknown;
 
 use crate::Outcome;
 use crate::aws::Aws;
+use crate::output::{self, OutputError, outln};
 use avro_ingest::schema_dir;
 use checks::{CHECKS, Severity};
 use facts::{AlarmTargets, Facts};
@@ -14,10 +21,11 @@ use serde::Serialize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Looks at a deployment and says what is wrong, why it matters and what to do. Exit code 1 if something is; it only reads.
+/// Looks at a deployment and says what is wrong, why it matters and what to do. Exit code 1 if something is wrong, is missing or may
+/// not be read, and 2 if nothing could be checked; it only reads.
 #[derive(clap::Args)]
 #[command(after_help = "\
-A check that may not read what it needs says unknown, and the others go on.
+A check whose facts could not be read says unknown, and the others go on.
 
 Examples:
   ingest doctor --stack avro-ingest --schemas schemas
@@ -78,17 +86,29 @@ pub(crate) async fn run(arguments: &Arguments) -> Outcome {
     };
     let schemas = match &arguments.schemas {
         Some(directory) => Ok(schema_dir::read(directory)?),
-        None => Err("give --schemas, the directory that should be deployed".to_owned()),
+        None => Err("give --schemas, the directory that should be deployed".into()),
     };
     let facts = Facts::gather(&aws, &targets, schemas).await;
     bar.finish_and_clear();
     let findings = findings(&facts);
     if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&findings)?);
+        output::json(&findings)?;
     } else {
-        show(&findings);
+        show(&findings)?;
+    }
+    if let Some(cause) = unchecked(&findings) {
+        return Err(format!("nothing could be checked: {cause}").into());
     }
     Ok(findings.iter().all(|finding| finding.status != Status::Problem))
+}
+
+/// Returns why nothing could be checked; none if something was. That a call was denied says nothing of the deployment.
+fn unchecked(findings: &[Finding]) -> Option<&str> {
+    let is_verdict = |finding: &Finding| finding.status != Status::Unknown && finding.check != checks::CALLS_ALLOWED;
+    if findings.iter().any(is_verdict) {
+        return None;
+    }
+    findings.iter().find_map(|finding| finding.what.as_deref())
 }
 
 fn findings(facts: &Facts) -> Vec<Finding> {
@@ -96,25 +116,25 @@ fn findings(facts: &Facts) -> Vec<Finding> {
         let (status, what) = match (check.look)(facts) {
             Ok(None) => (Status::Ok, None),
             Ok(Some(problem)) => (Status::Problem, Some(problem)),
-            Err(cause) => (Status::Unknown, Some(cause)),
+            Err(cause) => (Status::Unknown, Some(cause.to_string())),
         };
         Finding { check: check.name, severity: check.severity, status, what, why: check.why, fix: check.fix }
     };
     CHECKS.iter().map(judge).collect()
 }
 
-fn show(findings: &[Finding]) {
+fn show(findings: &[Finding]) -> Result<(), OutputError> {
     for Finding { check, severity, status, what, why, fix } in findings {
         let what = what.as_deref().unwrap_or_default();
         match (status, severity) {
-            (Status::Ok, _) => println!("ok       {check}"),
-            (Status::Unknown, _) => println!("unknown  {check}: {what}"),
-            (Status::Problem, Severity::Error) => println!("ERROR    {check}: {what}\n         {why}\n         {fix}"),
+            (Status::Ok, _) => outln!("ok       {check}")?,
+            (Status::Unknown, _) => outln!("unknown  {check}: {what}")?,
+            (Status::Problem, Severity::Error) => outln!("ERROR    {check}: {what}\n         {why}\n         {fix}")?,
             (Status::Problem, Severity::Warning) => {
-                println!("warning  {check}: {what}\n         {why}\n         {fix}");
+                outln!("warning  {check}: {what}\n         {why}\n         {fix}")?;
             }
         }
     }
     let count = |wanted| findings.iter().filter(|finding| finding.status == wanted).count();
-    println!("\n{} ok, {} wrong, {} unknown", count(Status::Ok), count(Status::Problem), count(Status::Unknown));
+    outln!("\n{} ok, {} wrong, {} unknown", count(Status::Ok), count(Status::Problem), count(Status::Unknown))
 }

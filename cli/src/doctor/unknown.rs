@@ -1,0 +1,99 @@
+//! Why something about a deployment is not known.
+
+use crate::aws::CallError;
+use http::StatusCode;
+use std::fmt;
+
+/// Something known, or why it is not.
+pub(super) type Fact<T> = Result<T, Unknown>;
+
+/// Why something is not known. The kinds differ in what they say of the deployment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Unknown {
+    /// AWS does not have it: a finding.
+    NotFound(String),
+    /// The caller may not read it: a finding too, because nobody knows whether it is right.
+    Denied(String),
+    /// There was no response, or nobody asked.
+    Other(String),
+}
+
+impl fmt::Display for Unknown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotFound(cause) | Self::Denied(cause) | Self::Other(cause) => f.write_str(cause),
+        }
+    }
+}
+
+impl From<String> for Unknown {
+    fn from(cause: String) -> Self {
+        Self::Other(cause)
+    }
+}
+
+impl From<&str> for Unknown {
+    fn from(cause: &str) -> Self {
+        Self::Other(cause.to_owned())
+    }
+}
+
+/// What services call something that does not exist. Lambda names it by the status alone.
+const NOT_FOUND: [&str; 7] = [
+    "ResourceNotFoundException",
+    "QueueDoesNotExist",
+    "AWS.SimpleQueueService.NonExistentQueue",
+    "NotFoundException",
+    "NoSuchEntity",
+    "NoSuchEntityException",
+    "TableNotFoundException",
+];
+/// What services call a call that is not allowed, or credentials that are not theirs.
+const DENIED: [&str; 8] = [
+    "AccessDenied",
+    "AuthorizationError",
+    "UnauthorizedOperation",
+    "UnrecognizedClientException",
+    "InvalidClientTokenId",
+    "ExpiredToken",
+    "InvalidSignature",
+    "SignatureDoesNotMatch",
+];
+
+impl From<CallError> for Unknown {
+    fn from(error: CallError) -> Self {
+        let cause = error.to_string();
+        let CallError::Refused { status, code, message } = error else { return Self::Other(cause) };
+        let is_missing = status == StatusCode::NOT_FOUND && !message.is_empty();
+        if is_missing || NOT_FOUND.contains(&code.as_str()) {
+            Self::NotFound(cause)
+        } else if status == StatusCode::FORBIDDEN || DENIED.iter().any(|denied| code.starts_with(denied)) {
+            Self::Denied(cause)
+        } else {
+            Self::Other(cause)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(status: u16, code: &str, message: &str) -> Unknown {
+        let status = StatusCode::from_u16(status).unwrap();
+        CallError::Refused { status, code: code.to_owned(), message: message.to_owned() }.into()
+    }
+
+    #[test]
+    fn what_is_missing_and_what_may_not_be_read_are_told_apart_from_what_fails() {
+        assert!(matches!(refused(400, "QueueDoesNotExist", ""), Unknown::NotFound(_)));
+        assert!(matches!(refused(404, "404 Not Found", "Function not found: x"), Unknown::NotFound(_)));
+        assert!(matches!(refused(400, "AccessDeniedException", "not authorized"), Unknown::Denied(_)));
+        assert!(matches!(refused(403, "SomethingNew", ""), Unknown::Denied(_)));
+        assert!(matches!(refused(400, "ExpiredTokenException", ""), Unknown::Denied(_)));
+        // an endpoint that does not know the call
+        assert!(matches!(refused(404, "404 Not Found", ""), Unknown::Other(_)));
+        assert!(matches!(refused(500, "InternalFailure", "x"), Unknown::Other(_)));
+        assert!(matches!(CallError::NoResponse("timed out".to_owned()).into(), Unknown::Other(_)));
+    }
+}
