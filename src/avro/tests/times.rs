@@ -70,7 +70,7 @@ fn each_type_is_read_as_each_other_exactly_or_not_at_all() {
                     assert_eq!(evolve(&from, r#"{"f": -7}"#, &to), Ok(value), "{from} {to}");
                 }
                 (Err(error), None) => {
-                    assert!(error.starts_with("subject s: version 1 cannot be read by version 2: f: "), "{error}")
+                    assert!(error.starts_with("subject s: version 1 cannot be read by version 2: f: "), "{error}");
                 }
                 (read, factor) => panic!("{from} as {to}: {read:?}, {factor:?}"),
             }
