@@ -8,6 +8,7 @@ use crate::dynamodb::item::ItemEncoder;
 use crate::dynamodb::writer::{WriteTime, Writer};
 use crate::memory::Memory;
 use crate::metrics::{Invocation, Metrics};
+use crate::offload::Place;
 use crate::outcome::{Cause, Outcome, Reason, Rejection};
 use crate::progress::{Chunk, Progress};
 use crate::quarantine::{EventQuarantine, Quarantine, Rejected};
@@ -118,7 +119,8 @@ impl Handler {
         let started = clock::now();
         let now = clock::since_epoch();
         let cold_start = !self.warm.swap(true, Ordering::Relaxed);
-        let event = match Event::parse(payload) {
+        let place = Place::of(payload);
+        let event = match place.run(|| Event::parse(payload)) {
             Ok(event) => event,
             Err(error) => {
                 let invocation =
@@ -142,7 +144,7 @@ impl Handler {
         let mut next = 0;
         while next < event.messages.len() && clock::now() < deadline {
             let before = clock::now();
-            let chunk = self.decode(&event, next, now, payload.len(), deadline, &mut progress);
+            let chunk = self.decode(&event, next, now, (payload.len(), place), deadline, &mut progress);
             let decoded = clock::now();
             let time = chunk_time(chunk.positions.clone(), event.messages.len(), decoded, deadline);
             next = chunk.positions.end;
@@ -186,13 +188,13 @@ impl Handler {
     }
 
     /// Decodes messages from the one at `from` on, until the next one has no place in memory beside them or would keep them from
-    /// being written in time.
+    /// being written in time. It does so at `place`, and aside if that takes longer than the place allows.
     fn decode(
         &self,
         event: &Event<'_>,
         from: usize,
         now: Duration,
-        payload_bytes: usize,
+        (payload_bytes, place): (usize, Place),
         deadline: Instant,
         progress: &mut Progress,
     ) -> Chunk {
@@ -229,18 +231,25 @@ impl Handler {
             }
             Cause::Rejected(Rejection { reason: Reason::LimitExceeded, detail: detail.into() })
         };
-        let decode = |message, position, encoder: &mut _| {
+        let mut decode = |message, position, encoder: &mut _| {
             // a panic leaves new ones behind
             let mut own = std::mem::replace(&mut buffers, DecodeBuffers::bounded(most_bytes));
             let decoded = decode_message(&self.transcoder, message, position, encoder, &mut own);
             buffers = own;
             decoded
         };
+        let pause_at = Cell::new(place.pause_at());
         let is_over_before = |next: usize| {
             position.set(next);
-            is_over()
+            pause_at.get().is_some_and(|pause| clock::now() >= pause) || is_over()
         };
-        let end = decode_chunk(&event.messages, from, is_over_before, &mut encoder, progress, decode, too_large);
+        let mut chunk_from =
+            |from| decode_chunk(&event.messages, from, is_over_before, &mut encoder, progress, &mut decode, &too_large);
+        let mut end = place.run(|| chunk_from(from));
+        // whether it paused or was over, it goes on until it is over
+        if pause_at.take().is_some() && end < event.messages.len() {
+            end = Place::Aside.run(|| chunk_from(end));
+        }
         Chunk { positions: from..end, items: encoder.finish_event() }
     }
 

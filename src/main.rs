@@ -27,10 +27,11 @@ const MEMORY_OF_A_PROCESSOR: usize = 1_769;
 
 fn main() -> ExitCode {
     keep_memory();
-    let runtime = match processors() {
+    let runtime = match (processors(), concurrent_invocations().get()) {
         // with one processor or a share of one, threads that wake each other only cost
-        1 => Builder::new_current_thread().enable_all().build(),
-        more => Builder::new_multi_thread().worker_threads(more).enable_all().build(),
+        (1, 1) => Builder::new_current_thread().enable_all().build(),
+        // what one invocation decodes must not block the others
+        (processors, _) => Builder::new_multi_thread().worker_threads(processors).enable_all().build(),
     };
     match runtime {
         Ok(runtime) => runtime.block_on(run()),
@@ -73,8 +74,8 @@ fn memory() -> Memory {
 /// Managed Instances, which works on several invocations at once, gets what it sees.
 fn processors() -> usize {
     let seen = std::thread::available_parallelism().map_or(1, NonZero::get);
-    match (number("AWS_LAMBDA_MAX_CONCURRENCY"), number("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")) {
-        (Some(2..), _) | (_, None) => seen,
+    match (concurrent_invocations().get(), number("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")) {
+        (2.., _) | (_, None) => seen,
         (_, Some(memory)) => (memory / MEMORY_OF_A_PROCESSOR).clamp(1, seen),
     }
 }

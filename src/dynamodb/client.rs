@@ -8,6 +8,7 @@ use super::mapping::Mapping;
 use super::response::{self, Blame, CallError, Refusal, WriteResponse};
 use super::signature::{CONTENT_TYPE, SignableRequest, Signature, Signer};
 use crate::clock;
+use crate::patience::in_time;
 use crate::transport::{HttpTransport, TransportError, TransportErrorKind};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
@@ -138,8 +139,8 @@ impl Client {
         let request =
             self.request(target, body, &signer, now).map_err(|error| CallError::Fatal(error.to_string().into()))?;
         let until = deadline.min(clock::now() + RESPONSE_TIMEOUT);
-        let response = timeout_at(until, self.0.transport.send(request)).await;
-        let response = response.map_err(|_| CallError::TimedOut("no response in time".into()))??;
+        let response = in_time(until, self.0.transport.send(request)).await;
+        let response = response.ok_or(CallError::TimedOut("no response in time".into()))??;
         Ok(Attempt { response, credentials, clock_offset })
     }
 

@@ -241,6 +241,7 @@ impl<'w> RetryLoop<'w> {
             let until = self.end_of_time();
             let is_over = now >= until;
             if is_over && (self.calls.is_empty() || now >= self.time.deadline) {
+                self.read_what_has_arrived(now);
                 return;
             }
             // what is under way may end, and is more than a call cut off: that might be applied yet
@@ -272,6 +273,15 @@ impl<'w> RetryLoop<'w> {
                 }
                 (table, permit) = any_permit(limiters), if has_room && !waiting.is_empty() => self.start(table, permit),
                 () = sleep_until_some(due) => {}
+            }
+        }
+    }
+
+    /// Reads the responses that are there although the time is over: the runtime may have been late.
+    fn read_what_has_arrived(&mut self, now: Instant) {
+        while let Some(end) = self.calls.try_join_next() {
+            if let Ok(end) = end {
+                self.on_completed(end, now);
             }
         }
     }

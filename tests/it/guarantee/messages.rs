@@ -156,6 +156,15 @@ impl Sent {
         Self { message_id: message_id.to_owned(), group: None, body, writes: Some(writes) }
     }
 
+    /// An object container file of one record, compressed by bzip2, which takes as long for a few bytes as for a megabyte.
+    pub fn compressed(message_id: &str, write: Write) -> Self {
+        let codec = apache_avro::Codec::Bzip2(apache_avro::Bzip2Settings::default());
+        let mut writer = apache_avro::Writer::with_codec(write.subject.schema(), Vec::new(), codec).unwrap();
+        writer.append_value(write.record()).unwrap();
+        let body = STANDARD.encode_to_string(writer.into_inner().unwrap());
+        Self { message_id: message_id.to_owned(), group: None, body, writes: Some(vec![write]) }
+    }
+
     pub fn undecodable(message_id: &str, body: &str) -> Self {
         Self { message_id: message_id.to_owned(), group: None, body: body.to_owned(), writes: None }
     }

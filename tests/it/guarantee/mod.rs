@@ -1,6 +1,7 @@
 //! The guarantee, asserted from the table's contents over thousands of seeded invocations in virtual time: whatever fails,
 //! a message that is not returned is durable, and nothing is said twice or made up.
 
+mod concurrent;
 mod groups;
 mod isolation;
 mod late;
