@@ -191,13 +191,13 @@ fn a_journal_goes_on_with_the_same_run_and_refuses_another() {
     let (target, folder) = (Target::new("orders"), Folder::new("journal"));
     let other = target.service.create_queue(Settings::named("other"));
     folder.file("orders.jsonl", orders(30).as_bytes());
-    // the second call finds the credentials expired
-    target.service.inject(|call| (call.number == 2).then_some(Fault::Error(ErrorCode::ExpiredTokenException)));
+    // the second call is denied; credentials that have expired are loaded again
+    target.service.inject(|call| (call.number == 2).then_some(Fault::Error(ErrorCode::AccessDeniedException)));
     let base = ["--wire-format", "json", "--concurrency", "1"];
     let output = target.send(&folder, &[&base[..], &["orders.jsonl"]].concat());
     assert_eq!((exit(&output), target.ids().len()), (Some(2), 10), "{output:?}");
     let said = text(&output.stderr);
-    assert!(said.contains("ExpiredToken") && said.contains("10 messages were sent before"), "{said}");
+    assert!(said.contains("AccessDenied") && said.contains("10 messages were sent before"), "{said}");
     assert!(said.contains("the same command goes on, by orders.jsonl.journal; --from-line 11 goes on"), "{said}");
 
     let calls = target.service.calls().len();
@@ -252,7 +252,7 @@ fn a_pipe_goes_on_when_the_same_bytes_are_fed_again_and_refuses_others() {
         let _ = process.stdin.take().unwrap().write_all(bytes.as_bytes());
         ended(process)
     };
-    target.service.inject(|call| (call.number == 3).then_some(Fault::Error(ErrorCode::ExpiredTokenException)));
+    target.service.inject(|call| (call.number == 3).then_some(Fault::Error(ErrorCode::AccessDeniedException)));
     let all = orders(40);
     let first = feed(&all);
     assert_eq!((exit(&first), target.ids().len()), (Some(2), 10), "{first:?}");
