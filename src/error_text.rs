@@ -1,5 +1,5 @@
-//! What of an SDK's error may stand in a log line: its kind, its code, and what the network says. An error's own text may
-//! hold the whole request, and with it a message's body.
+//! Texts for the log of errors of AWS: the kind, the code, the network's cause, and those messages that are known to quote
+//! no value. An error's own text may hold the whole request, and with it a message's body.
 
 use crate::transport::TransportError;
 use aws_credential_types::provider::error::CredentialsError;
@@ -14,8 +14,76 @@ use std::io;
 const MAX_CODE_BYTES: usize = 100;
 /// The longest message that is passed on.
 const MAX_MESSAGE_BYTES: usize = 300;
-/// How DynamoDB's messages begin that then quote a value.
-const QUOTING_MESSAGES: [&str; 1] = ["The parameter cannot be converted to a numeric value"];
+/// Errors whose messages name the caller, a resource, a key or a capacity, and nothing of an item. Each is written without
+/// the ending `Exception`, which some services leave out.
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/CommonErrors.html>
+const ERRORS_WITHOUT_VALUES: [&str; 33] = [
+    "AccessDenied",
+    "DependencyTimeout",
+    "Disabled",
+    "ExpiredToken",
+    "IncompleteSignature",
+    "InternalFailure",
+    "InternalServerError",
+    "InvalidClientTokenId",
+    "InvalidSignature",
+    "KMSAccessDenied",
+    "KMSDisabled",
+    "KMSInternal",
+    "KMSInvalidState",
+    "KMSNotFound",
+    "KMSOptInRequired",
+    "KMSThrottling",
+    "KeyUnavailable",
+    "LimitExceeded",
+    "MissingAuthenticationToken",
+    "NotAuthorized",
+    "OptInRequired",
+    "ReplicatedWriteConflict",
+    "RequestExpired",
+    "RequestTimeout",
+    "RequestTimeTooSkewed",
+    "ResourceInUse",
+    "ResourceNotFound",
+    "ServiceUnavailable",
+    "SignatureDoesNotMatch",
+    "TransactionConflict",
+    "TableInUse",
+    "TableNotFound",
+    "UnrecognizedClient",
+];
+
+/// Beginnings of messages that DynamoDB then fills with names of attributes and indexes, types and limits.
+const NAMING_MESSAGES: [&str; 7] = [
+    "One or more parameter values were invalid: Type mismatch for key ",
+    "One or more parameter values were invalid: Type mismatch for Index Key ",
+    "One or more parameter values were invalid: Missing the key ",
+    "One or more parameter values were invalid: Size of hashkey has exceeded the maximum size limit",
+    "One or more parameter values were invalid: Aggregated size of all range keys has exceeded the size limit",
+    "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty ",
+    "One or more parameter values are not valid. A value specified for a secondary index key is not supported. ",
+];
+
+/// Beginnings of messages that are complete, or that DynamoDB goes on with a value.
+const QUOTING_MESSAGES: [&str; 14] = [
+    "1 validation error detected",
+    "Attempting to store more than 38 significant digits in a Number",
+    "Invalid ConditionExpression",
+    "Invalid UpdateExpression",
+    "Item size has exceeded the maximum allowed size",
+    "Item size to update has exceeded the maximum allowed size",
+    "Nesting Levels have exceeded supported limits",
+    "Number overflow. Attempting to store a number with magnitude larger than supported range",
+    "Number underflow. Attempting to store a number with magnitude smaller than supported range",
+    "Provided list of item keys contains duplicates",
+    "Supplied AttributeValue has more than one datatypes set",
+    "Supplied AttributeValue is empty",
+    "The parameter cannot be converted to a numeric value",
+    "The provided key element does not match the schema",
+];
+
+/// Stands for a message that may quote a value.
+const WITHHELD: &str = "a message that is withheld, because it may quote a value";
 
 /// Why a call through an SDK's client failed.
 pub(crate) fn of_call<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> Cow<'static, str> {
@@ -42,20 +110,25 @@ pub(crate) fn of_code(code: &str) -> String {
     if is_code(code) { code.to_owned() } else { "an error without a proper code".to_owned() }
 }
 
-/// What a service said in refusing a call. Its messages name attributes, types, limits and resources; the few that quote a
-/// value are cut before it, and what is too long or has no proper code is not the service's.
+/// Returns DynamoDB's message to a refused call, reduced to the part that is known to hold no value of an item. A code that is too long or
+/// improper is not DynamoDB's, and neither is its message.
 pub(crate) fn of_refusal(code: &str, message: Option<&str>) -> String {
     if !is_code(code) {
         return "an error without a proper code".to_owned();
     }
-    let message = message.unwrap_or("no message");
-    let quoting = QUOTING_MESSAGES.iter().find(|beginning| message.starts_with(**beginning));
-    match quoting {
-        Some(beginning) => format!("{code}: {beginning}"),
-        None => {
-            format!("{code}: {}", message.get(..message.floor_char_boundary(MAX_MESSAGE_BYTES)).unwrap_or_default())
-        }
+    let Some(message) = message else { return format!("{code}: no message") };
+    let starts = |beginning: &&&str| message.starts_with(**beginning);
+    if let Some(beginning) = QUOTING_MESSAGES.iter().find(starts) {
+        return format!("{code}: {beginning}");
     }
+    let is_clean = NAMING_MESSAGES.iter().any(|beginning| message.starts_with(beginning))
+        || ERRORS_WITHOUT_VALUES.contains(&code.strip_suffix("Exception").unwrap_or(code));
+    if !is_clean {
+        return format!("{code}: {WITHHELD}");
+    }
+    // further lines of a refused signature quote the request's headers, the session token among them
+    let line = message.lines().next().unwrap_or_default();
+    format!("{code}: {}", line.get(..line.floor_char_boundary(MAX_MESSAGE_BYTES)).unwrap_or_default())
 }
 
 /// Where a text stops being the JSON that is expected. The error's own text quotes what stands there.
@@ -108,14 +181,55 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn what_a_service_says_is_passed_on_without_the_values_it_quotes() {
+    fn what_dynamodb_says_is_passed_on_as_far_as_it_is_known_to_quote_no_value() {
         let invalid = |message: &str| of_refusal("ValidationException", Some(message));
-        let mismatch = "One or more parameter values were invalid: Type mismatch for key id expected: N actual: S";
-        assert_eq!(invalid(mismatch), format!("ValidationException: {mismatch}"));
-        let number = "The parameter cannot be converted to a numeric value";
-        assert_eq!(invalid(&format!("{number}: payload")), format!("ValidationException: {number}"));
-        assert!(invalid(&"é".repeat(10_000)).len() <= 21 + MAX_MESSAGE_BYTES);
+        for whole in [
+            "One or more parameter values were invalid: Type mismatch for key id expected: N actual: S",
+            "One or more parameter values were invalid: Type mismatch for Index Key a Expected: N Actual: S IndexName: i",
+            "One or more parameter values were invalid: Missing the key id in the item",
+            "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty \
+             string value. Key: id",
+            "One or more parameter values are not valid. A value specified for a secondary index key is not supported. The \
+             AttributeValue for a key attribute cannot contain an empty string value. IndexName: i, IndexKey: a",
+            "The provided key element does not match the schema",
+            "Item size has exceeded the maximum allowed size",
+        ] {
+            assert_eq!(invalid(whole), format!("ValidationException: {whole}"));
+        }
+        for (message, shown) in [
+            (
+                "The parameter cannot be converted to a numeric value: payload",
+                "The parameter cannot be converted to a numeric value",
+            ),
+            ("1 validation error detected: Value 'payload' at 'item' failed", "1 validation error detected"),
+            (
+                "Number overflow. Attempting to store a number with magnitude larger than supported range: payload",
+                "Number overflow. Attempting to store a number with magnitude larger than supported range",
+            ),
+            ("One or more parameter values were invalid: payload", WITHHELD),
+            ("payload", WITHHELD),
+            ("", WITHHELD),
+        ] {
+            assert_eq!(invalid(message), format!("ValidationException: {shown}"));
+        }
+        let denied = "User: arn:aws:sts::1:assumed-role/f is not authorized to perform: dynamodb:BatchWriteItem";
+        assert_eq!(of_refusal("AccessDeniedException", Some(denied)), format!("AccessDeniedException: {denied}"));
+        assert_eq!(of_refusal("NewException", Some("payload")), format!("NewException: {WITHHELD}"));
+        assert_eq!(of_refusal("NewException", None), "NewException: no message");
         assert_eq!(of_refusal("the payload", Some("the payload")), "an error without a proper code");
+        assert!(of_refusal("AccessDenied", Some(&"é".repeat(10_000))).len() <= 14 + MAX_MESSAGE_BYTES);
+    }
+
+    #[test]
+    fn a_refused_signature_shows_nothing_of_the_request() {
+        let message = "The request signature we calculated does not match.\n\nThe Canonical String for this request should \
+                       have been\n'POST\n/\n\nx-amz-security-token:secret";
+        let shown = "InvalidSignatureException: The request signature we calculated does not match.";
+        assert_eq!(of_refusal("InvalidSignatureException", Some(message)), shown);
+    }
+
+    #[test]
+    fn a_text_that_is_not_the_expected_json_is_not_quoted() {
         let error = serde_json::from_str::<u8>("\"payload\"").unwrap_err();
         assert_eq!(of_json(&error), "not the expected JSON at line 1 column 9");
     }

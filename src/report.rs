@@ -94,10 +94,24 @@ fn log_rejected(message: &Message<'_>, outcome: &str, rejection: &Rejection, con
         detail = &*rejection.detail,
         receive_count = message.receive_count,
         trace_id = context.trace_id,
-        message_trace = message.trace.as_deref(),
+        message_trace = message.trace.as_deref().filter(|trace| is_trace_header(trace)),
         "message not stored"
     );
 }
+
+/// Returns whether `text`, which a producer sends along, is an X-Ray tracing header and so holds nothing but ids.
+/// <https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader>
+fn is_trace_header(text: &str) -> bool {
+    const KEYS: [&str; 5] = ["Root", "Parent", "Sampled", "Self", "Lineage"];
+    let is_id = |value: &str| value.bytes().all(|byte| byte.is_ascii_hexdigit() || b"-:?|".contains(&byte));
+    text.len() <= MAX_TRACE_BYTES
+        && text
+            .split(';')
+            .all(|part| part.split_once('=').is_some_and(|(key, value)| KEYS.contains(&key) && is_id(value)))
+}
+
+/// Maximum length of an X-Ray tracing header in a log line, in bytes. One with all its parts has some 150.
+const MAX_TRACE_BYTES: usize = 256;
 
 /// The messages that are returned, by reason and detail.
 #[derive(Default)]
@@ -117,6 +131,25 @@ impl<'a> Causes<'a> {
         returned.count += 1;
         if returned.first.len() < NAMED_MESSAGES {
             returned.first.push(&message.id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trace_is_logged_only_if_it_is_one() {
+        let whole =
+            "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1;Lineage=a87bd80c:1|68fd508a:5";
+        assert!(is_trace_header(whole) && is_trace_header("Root=1;Sampled=?"));
+        for other in ["", "payload", "Root=payload", "Note=1", "Root=1;", &"Root=1;".repeat(100)] {
+            assert!(!is_trace_header(other), "{other}");
+        }
+        let longest = |length: usize| format!("Root={}", "1".repeat(length - 5));
+        for (length, fits) in [(MAX_TRACE_BYTES - 1, true), (MAX_TRACE_BYTES, true), (MAX_TRACE_BYTES + 1, false)] {
+            assert_eq!(is_trace_header(&longest(length)), fits, "{length}");
         }
     }
 }

@@ -1,13 +1,22 @@
 //! Why a message is not a record that we know.
 
 use super::{
-    container::FrameError, inflate::InflateError, json_encode::JsonEncodeError, path::WithPath, plan::Mismatch,
-    schema::SchemaError, walk::DatumError, wire_format::WireFormat,
+    clean::{Clean, HasNames, Rename},
+    container::FrameError,
+    inflate::InflateError,
+    json_encode::JsonEncodeError,
+    path::WithPath,
+    plan::Mismatch,
+    schema::SchemaError,
+    schema_set::SchemaId,
+    walk::DatumError,
+    wire_format::WireFormat,
 };
 use crate::{json::JsonError, outcome::Reason, record::Interruption};
 use std::fmt;
 
-/// Why a message cannot be decoded. It names the field, never a part of the payload.
+/// Why a message cannot be decoded. It names fields and types of the schema directory, and holds nothing of the message but
+/// positions, sizes and ids.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DecodeError {
     format: Option<WireFormat>,
@@ -58,12 +67,11 @@ pub(super) enum Problem {
     Header(&'static str),
     /// The message attribute of this name.
     Attribute(&'static str),
-    /// A schema that goes by this name, fingerprint or id.
-    UnknownSchema(Box<str>),
+    UnknownSchema(Clean<SchemaReference>),
     SchemaRequired,
-    Incompatible(Vec<Mismatch>),
+    Incompatible(Clean<Vec<Mismatch>>),
     /// The container's own schema is none.
-    ContainerSchema(Box<SchemaError>),
+    ContainerSchema(Clean<Box<SchemaError>>),
     /// The container's own schema is not a record.
     ContainerOfNoRecords,
     Container(FrameError),
@@ -76,12 +84,45 @@ pub(super) enum Problem {
         limit: usize,
     },
     Json(JsonError),
-    JsonEncode(Box<WithPath<JsonEncodeError>>),
+    JsonEncode(Clean<Box<WithPath<JsonEncodeError>>>),
     /// In the record of this number, from 0.
     Datum {
         record: usize,
-        error: Box<WithPath<DatumError>>,
+        error: Clean<Box<WithPath<DatumError>>>,
     },
+}
+
+/// How a message names its schema.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum SchemaReference {
+    Fingerprint(u64),
+    Id(SchemaId),
+    /// A version of a subject that is in the directory.
+    Version {
+        subject: Box<str>,
+        number: u32,
+    },
+    Name(Box<str>),
+}
+
+impl HasNames for SchemaReference {
+    fn rename(&mut self, rename: &Rename<'_>) {
+        match self {
+            Self::Version { subject: name, .. } | Self::Name(name) => rename(name),
+            Self::Fingerprint(_) | Self::Id(_) => {}
+        }
+    }
+}
+
+impl fmt::Display for SchemaReference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fingerprint(fingerprint) => write!(f, "{fingerprint:016x}"),
+            Self::Id(id) => id.fmt(f),
+            Self::Version { subject, number } => write!(f, "{subject}/{number}"),
+            Self::Name(name) => f.write_str(name),
+        }
+    }
 }
 
 impl DecodeError {
@@ -121,11 +162,11 @@ impl DecodeError {
             Problem::Inflate(InflateError::Trailing) => Reason::TrailingBytes,
             Problem::Json(JsonError::TooDeep) => Reason::LimitExceeded,
             Problem::Json(_) => Reason::InvalidJson,
-            Problem::JsonEncode(at) => match at.error() {
+            Problem::JsonEncode(at) => match at.get().error() {
                 JsonEncodeError::TooDeep | JsonEncodeError::TooLarge => Reason::LimitExceeded,
                 _ => Reason::InvalidJson,
             },
-            Problem::Datum { error, .. } => error.error().reason(),
+            Problem::Datum { error, .. } => error.get().error().reason(),
         }
     }
 
@@ -151,12 +192,11 @@ impl DecodeError {
             Problem::Header(problem) => f.write_str(problem),
             Problem::Container(problem) => write!(f, "{problem}"),
             Problem::Attribute(name) => write!(f, "message attribute {name} has no usable value"),
-            Problem::UnknownSchema(name) if is_a_name(name) => write!(f, "schema {name} is not in the directory"),
-            Problem::UnknownSchema(_) => f.write_str("the schema that the message names is not in the directory"),
+            Problem::UnknownSchema(schema) => write!(f, "schema {schema} is not in the directory"),
             Problem::SchemaRequired => f.write_str("neither the message nor the settings name a schema"),
             Problem::Incompatible(mismatches) => {
                 f.write_str("the schema cannot be read by the newest of its subject")?;
-                mismatches.iter().try_for_each(|mismatch| write!(f, "; {mismatch}"))
+                mismatches.get().iter().try_for_each(|mismatch| write!(f, "; {mismatch}"))
             }
             Problem::ContainerSchema(error) => write!(f, "its schema is not valid: {error}"),
             Problem::ContainerOfNoRecords => f.write_str("its schema is not a record"),
@@ -170,13 +210,7 @@ impl DecodeError {
     }
 }
 
-/// Whether a text that a producer sent as a name is one, and no part of a payload in a name's place.
-fn is_a_name(text: &str) -> bool {
-    const MAX_NAME: usize = 100;
-    text.len() <= MAX_NAME && text.chars().all(|character| character.is_alphanumeric() || "_-./".contains(character))
-}
-
-/// The most characters that a message's error has. A container's schema may have names of any length.
+/// The most characters that a message's error has. A container's schema may differ in any number of fields.
 const MAX_DETAIL: usize = 1_000;
 
 /// Writes what fits a log: control characters escaped, and no more than is left.
@@ -202,11 +236,11 @@ impl fmt::Write for Short<'_, '_> {
 impl std::error::Error for DecodeError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &self.problem {
-            Problem::ContainerSchema(error) => Some(error),
+            Problem::ContainerSchema(error) => Some(error.get()),
             Problem::Inflate(error) | Problem::InflateBlock(error) => Some(error),
             Problem::Json(error) => Some(error),
-            Problem::JsonEncode(at) => Some(at),
-            Problem::Datum { error, .. } => Some(error),
+            Problem::JsonEncode(at) => Some(at.get()),
+            Problem::Datum { error, .. } => Some(error.get()),
             _ => None,
         }
     }

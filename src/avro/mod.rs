@@ -27,6 +27,7 @@
 //! grows. All of this holds for the schema that a container brings, too.
 
 mod binary;
+mod clean;
 mod container;
 mod decoder;
 mod error;

@@ -417,7 +417,7 @@ mod tests {
 
     #[test]
     fn a_refusal_says_what_to_do_next() {
-        let said = |code: &str| -> Box<str> { format!("{code}: as told").into() };
+        let said = |code: &str| -> Box<str> { error_text::of_refusal(code, Some("as told")).into() };
         for code in THROTTLING_ERRORS.iter().chain(&["KMSThrottlingException"]) {
             assert_eq!(refused(code), CallError::Throttled(Throttle::Unknown));
         }

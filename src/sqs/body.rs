@@ -281,7 +281,7 @@ mod tests {
     fn what_is_not_base64_is_rejected_as_that() {
         for text in ["!", "wwH//_vv", "a", "wwH/ /vvv", "é", "w===", "=", "[", "AQI=\nAQI=", "=\n="] {
             open(json!({"body": text}), |opened| {
-                assert_eq!(opened.unwrap_err(), BodyError::Base64(Misencoding::Unknown), "{text}")
+                assert_eq!(opened.unwrap_err(), BodyError::Base64(Misencoding::Unknown), "{text}");
             });
         }
     }
@@ -335,7 +335,7 @@ mod tests {
             open(json!({"body": body}), |opened| assert_eq!(opened.unwrap_err(), BodyError::Envelope));
         }
         open(json!({"body": envelope("?")}), |opened| {
-            assert_eq!(opened.unwrap_err(), BodyError::Base64(Misencoding::Unknown))
+            assert_eq!(opened.unwrap_err(), BodyError::Base64(Misencoding::Unknown));
         });
         let pointer = envelope(r#"["com.amazon.sqs.javamessaging.MessageS3Pointer", {}]"#);
         let expected = BodyError::Base64(Misencoding::ExtendedClientPointer);

@@ -1,6 +1,7 @@
 //! The function's tests from outside, in one binary: what is linked once is linked fast.
 //!
-//! In the process: [`bodies`], [`reasons`], [`guarantee`], [`memory`], [`limiter`]. As a process under a Lambda runtime API:
+//! In the process: [`bodies`], [`reasons`], [`guarantee`], [`memory`],
+//! [`no_payload`], [`limiter`]. As a process under a Lambda runtime API:
 //! [`bootstrap`] and [`chaos`]. Against AWS's own DynamoDB Local: [`dynamodb_local`]. Of the repository itself:
 //! [`architecture`] and [`readme`].
 
@@ -25,6 +26,7 @@ mod dynamodb_local;
 mod guarantee;
 mod limiter;
 mod memory;
+mod no_payload;
 mod readme;
 mod reasons;
 mod schema_dir;

@@ -2,6 +2,7 @@
 
 use super::{Decoder, KeyIndex, Options, PlanCache, VersionPlans};
 use crate::avro::{
+    clean::KnownNames,
     plan::{self, Mismatch, Purpose, SchemaOrigin, TrackedFields},
     schema_set::{SchemaErrors, SchemaId, SchemaVersion, Schemas, SetProblem, Subject},
     wire_format::WireFormat,
@@ -64,6 +65,7 @@ impl Schemas {
         let own_texts = texts().max().unwrap_or_default().saturating_mul(OWN_SCHEMA_SPELLINGS);
         limits.max_schema_bytes = limits.max_schema_bytes.max(own_texts);
         let containers = PlanCache::new(texts().sum());
+        let names = KnownNames::of(&subjects);
         Ok(Decoder {
             formats,
             limits,
@@ -75,6 +77,7 @@ impl Schemas {
             by_record_name,
             default,
             tracked,
+            names,
             containers,
         })
     }

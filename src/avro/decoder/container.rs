@@ -1,10 +1,10 @@
 //! Reads containers, whose schema comes with them.
 
-use super::{Decoded, Decoder, FormatFailure, Scratch, recognized, unread};
+use super::{Decoded, Decoder, FormatFailure, Scratch, recognized};
 use crate::{
     avro::{
         container::Container,
-        error::Problem,
+        error::{Problem, SchemaReference},
         inflate::inflate,
         path::WithPath,
         plan::{self, Plan, Purpose, SchemaOrigin, TrackedFields},
@@ -123,7 +123,8 @@ impl Decoder {
                 Some(compression) => {
                     let inflated = inflate(compression, block.data, budget.expansion(), &limits, buffer)
                         .map_err(|error| recognized(FORMAT, Problem::InflateBlock(error)))?;
-                    budget.expand(inflated.cost).map_err(|error| unread(FORMAT, first, WithPath::here(error)))?;
+                    let expanded = budget.expand(inflated.cost);
+                    expanded.map_err(|error| self.unread(FORMAT, first, WithPath::here(error)))?;
                     inflated.data
                 }
             };
@@ -134,7 +135,7 @@ impl Decoder {
                 let ending = if record + 1 == records { Ending::Last } else { Ending::More };
                 let place = (plans.subject, Some(record));
                 data = walk::read_record(plan, place, (data, ending), &mut budget, keys, visitor)
-                    .map_err(|error| unread(FORMAT, record, error))?;
+                    .map_err(|error| self.unread(FORMAT, record, error))?;
             }
         }
         Ok(Some(Decoded { format: FORMAT, subject: plans.subject, version: None, records }))
@@ -149,15 +150,18 @@ impl Decoder {
             let problem = Problem::Limit { what: "bytes of schema", limit: self.limits.max_schema_bytes };
             return Err(recognized(FORMAT, problem));
         }
-        let writer = Schema::parse(text).map_err(|error| recognized(FORMAT, Problem::ContainerSchema(error)))?;
+        let writer = Schema::parse(text)
+            .map_err(|error| recognized(FORMAT, Problem::ContainerSchema(self.names.clean(error))))?;
         let record = writer.record().ok_or_else(|| recognized(FORMAT, Problem::ContainerOfNoRecords))?;
         let name = &record.named.name;
         let subject = self.by_record_name.get(&**name).and_then(|subject| self.subjects.get(subject));
-        let subject = subject.ok_or_else(|| recognized(FORMAT, Problem::UnknownSchema(name.clone())))?;
+        let subject = subject.ok_or_else(|| {
+            recognized(FORMAT, Problem::UnknownSchema(self.names.clean(SchemaReference::Name(name.clone()))))
+        })?;
         let tracked = self.tracked.get(usize::from(subject.id().0)).unwrap_or(NOTHING_TRACKED);
         let compile = |purpose| {
             plan::compile(&writer, subject.newest().schema(), tracked, purpose, SchemaOrigin::Container)
-                .map_err(|mismatches| recognized(FORMAT, Problem::Incompatible(mismatches)))
+                .map_err(|mismatches| recognized(FORMAT, Problem::Incompatible(self.names.clean(mismatches))))
         };
         let (store, delete) = (compile(Purpose::Store)?, compile(Purpose::Delete)?);
         let plan = Arc::new(ContainerPlan { subject: subject.id(), store, delete });

@@ -5,7 +5,8 @@ mod container;
 mod index;
 
 use super::{
-    error::{DecodeError, Problem, Undecoded},
+    clean::KnownNames,
+    error::{DecodeError, Problem, SchemaReference, Undecoded},
     framing::{self, GlueCompression, Header},
     inflate::{Compression, inflate},
     json_encode::{self, Bounds},
@@ -120,6 +121,7 @@ pub struct Decoder {
     default: Option<usize>,
     /// The tracked fields of each subject.
     tracked: Vec<TrackedFields>,
+    names: KnownNames,
     containers: PlanCache,
 }
 
@@ -237,7 +239,7 @@ impl Decoder {
                 Header::Broken(problem) => return Err(likely(format, Problem::Header(problem))),
                 Header::Complete(fingerprint, datum) => {
                     let writer = self.by_fingerprint.get(&fingerprint);
-                    let unknown = || likely(format, Problem::UnknownSchema(format!("{fingerprint:016x}").into()));
+                    let unknown = || self.unknown_schema(format, SchemaReference::Fingerprint(fingerprint));
                     (writer.ok_or_else(unknown)?, datum)
                 }
             },
@@ -254,8 +256,31 @@ impl Decoder {
             None => self.default.ok_or_else(|| likely(format, Problem::SchemaRequired)),
             Some(name) => {
                 let writer = self.by_name.get(name);
-                writer.ok_or_else(|| likely(format, Problem::UnknownSchema(name.into())))
+                writer.ok_or_else(|| self.unknown_schema(format, self.reference(name)))
             }
+        }
+    }
+
+    /// Returns the reference that `name` is, which names no schema of the directory.
+    fn reference(&self, name: &str) -> SchemaReference {
+        let version = || {
+            let (subject, number) = name.split_once('/')?;
+            self.by_name.get(subject)?;
+            Some(SchemaReference::Version { subject: subject.into(), number: number.parse().ok()? })
+        };
+        version().unwrap_or_else(|| SchemaReference::Name(name.into()))
+    }
+
+    #[cold]
+    fn unknown_schema(&self, format: WireFormat, schema: SchemaReference) -> FormatFailure {
+        likely(format, Problem::UnknownSchema(self.names.clean(schema)))
+    }
+
+    #[cold]
+    fn unread(&self, format: WireFormat, record: usize, error: Box<WithPath<DatumError>>) -> FormatFailure {
+        match error.error().interruption() {
+            Some(interruption) => FormatFailure::Interrupted(interruption),
+            None => recognized(format, Problem::Datum { record, error: self.names.clean(error) }),
         }
     }
 
@@ -310,7 +335,7 @@ impl Decoder {
 
     fn by_schema_id(&self, format: WireFormat, id: SchemaId) -> Result<usize, FormatFailure> {
         let writer = self.by_id.get(&id);
-        writer.ok_or_else(|| likely(format, Problem::UnknownSchema(id.to_string().into())))
+        writer.ok_or_else(|| self.unknown_schema(format, SchemaReference::Id(id)))
     }
 
     /// Writes JSON as a datum of the schema that is named and reads that.
@@ -335,7 +360,7 @@ impl Decoder {
             Some(plan) if input.keys_only => (plan, json_keys::datum(version.schema(), plan, &json, bounds, buffer)),
             _ => (&writer.store, json_encode::record_datum(version.schema(), &json, bounds, buffer)),
         };
-        encoded.map_err(|error| recognized(FORMAT, Problem::JsonEncode(error)))?;
+        encoded.map_err(|error| recognized(FORMAT, Problem::JsonEncode(self.names.clean(error))))?;
         self.read(FORMAT, writer, plan, buffer, keys, visitor)
     }
 
@@ -351,7 +376,7 @@ impl Decoder {
         let mut budget = Budget::new(self.limits);
         let place = (writer.subject, None);
         walk::read_record(plan, place, (datum, Ending::Last), &mut budget, keys, visitor)
-            .map_err(|error| unread(format, 0, error))?;
+            .map_err(|error| self.unread(format, 0, error))?;
         Ok(Some(Decoded { format, subject: writer.subject, version: Some(writer.version), records: 1 }))
     }
 }
@@ -364,14 +389,6 @@ fn likely(format: WireFormat, problem: Problem) -> FormatFailure {
 #[cold]
 fn recognized(format: WireFormat, problem: Problem) -> FormatFailure {
     FormatFailure::Rejected(DecodeError::new(format, problem), MatchConfidence::Recognized)
-}
-
-#[cold]
-fn unread(format: WireFormat, record: usize, error: Box<WithPath<DatumError>>) -> FormatFailure {
-    match error.error().interruption() {
-        Some(interruption) => FormatFailure::Interrupted(interruption),
-        None => recognized(format, Problem::Datum { record, error }),
-    }
 }
 
 #[cfg(test)]

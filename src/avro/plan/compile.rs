@@ -4,7 +4,7 @@ use super::{
     Mismatch, MismatchId, MismatchProblem, Node, NodeId, Plan, SkipId, Span, TrackedFields, matching, record::Wanted,
 };
 use crate::avro::{
-    path::WithPath,
+    path::{ENTRIES, ITEMS, WithPath},
     schema::{Enum, Fixed, FixedMeaning, Schema, Time, Type, TypeId},
 };
 use std::collections::HashMap;
@@ -158,11 +158,11 @@ impl<'a> Compiler<'a> {
             (Type::Record(writes), Type::Record(reads)) => self.record((writer, writes), (reader, reads), wanted),
             (Type::Enum(writes), Type::Enum(reads)) => self.enumeration((writer, writes), (reader, reads)),
             (Type::Array(writes), Type::Array(reads)) => {
-                let item = self.below("[]", |compiler| compiler.element(*writes, *reads));
+                let item = self.below(ITEMS, |compiler| compiler.element(*writes, *reads));
                 Node::Array { item: self.push(item), min_bytes: self.min_bytes(*writes, 0) }
             }
             (Type::Map(writes), Type::Map(reads)) => {
-                let value = self.below("{}", |compiler| compiler.element(*writes, *reads));
+                let value = self.below(ENTRIES, |compiler| compiler.element(*writes, *reads));
                 Node::Map { value: self.push(value), min_bytes: self.min_bytes(*writes, 0).saturating_add(1) }
             }
             (Type::Int(writes), Type::Long(reads)) => match matching::conversion(*writes, *reads) {
@@ -196,9 +196,7 @@ impl<'a> Compiler<'a> {
 
     /// The node that rejects a datum which uses the part of the schema that is being compiled.
     pub(super) fn incompatible(&mut self, mismatch: &Mismatch) -> Node {
-        let around = self.here_path();
-        let below = mismatch.path().strip_prefix(&*around).unwrap_or_default().trim_start_matches('.');
-        let kept = WithPath::new(below, mismatch.error().clone());
+        let kept = mismatch.clone().below_types(&self.path);
         self.incompatible_bytes += matching::text_bytes(&kept);
         Node::Incompatible(MismatchId(append(&mut self.plan.incompatible, vec![kept]).start))
     }
@@ -262,18 +260,7 @@ impl<'a> Compiler<'a> {
 
     /// The problem at the place that is being compiled.
     pub(super) fn here(&self, problem: MismatchProblem) -> Mismatch {
-        WithPath::new(&self.here_path(), problem)
-    }
-
-    fn here_path(&self) -> String {
-        let mut path = String::new();
-        for segment in self.path.iter().filter(|segment| !segment.is_empty()) {
-            if !path.is_empty() && !segment.starts_with(['[', '{']) {
-                path.push('.');
-            }
-            path.push_str(segment);
-        }
-        path
+        WithPath::at_types(&self.path, problem)
     }
 
     pub(super) fn push(&mut self, node: Node) -> NodeId {

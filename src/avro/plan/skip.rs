@@ -4,7 +4,10 @@ use super::{
     Skip, SkipId,
     compile::{Compiler, MAX_TYPE_DEPTH, append},
 };
-use crate::avro::schema::{Type, TypeId};
+use crate::avro::{
+    path::{ENTRIES, ITEMS},
+    schema::{Type, TypeId},
+};
 
 impl Compiler<'_> {
     /// How to skip a value of the writer's that the reader has no field for.
@@ -22,12 +25,12 @@ impl Compiler<'_> {
             Type::Int(_) | Type::Long(_) | Type::Enum(_) => Skip::Varint,
             Type::Bytes(_) | Type::String => Skip::Prefixed,
             Type::Array(items) => {
-                let item = self.below("[]", |compiler| compiler.skip(*items));
+                let item = self.below(ITEMS, |compiler| compiler.skip(*items));
                 let item = self.push_skip(item);
                 Skip::Array { item, min_bytes: self.min_bytes(*items, 0) }
             }
             Type::Map(values) => {
-                let value = self.below("{}", |compiler| compiler.skip(*values));
+                let value = self.below(ENTRIES, |compiler| compiler.skip(*values));
                 let value = self.push_skip(value);
                 Skip::Map { value, min_bytes: self.min_bytes(*values, 0).saturating_add(1) }
             }

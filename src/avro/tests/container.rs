@@ -103,9 +103,9 @@ fn the_name_of_a_containers_schema_says_whose_records_it_has() {
         let body = container(&own(name, id), "null", &[(1, &ids(1..2))]);
         assert_eq!(read(&decoder, &binary(&body)), Ok(tree(1)), "{name}");
     }
-    for name in ["R", "b.R", "Old"] {
+    for (name, shown) in [("R", "R"), ("b.R", "….R"), ("Old", "Old"), ("a.Ordre", "a.…"), ("Payload", "…")] {
         let body = container(&own(name, id), "null", &[]);
-        let error = format!("container: schema {name} is not in the directory");
+        let error = format!("container: schema {shown} is not in the directory");
         assert_eq!(reason(&decoder, &binary(&body)), (Reason::UnknownSchema, error));
     }
 }

@@ -177,7 +177,7 @@ impl<'a, V: RecordVisitor> Walk<'a, '_, V> {
     fn incompatible(&self, id: MismatchId) -> Box<WithPath<DatumError>> {
         match self.plan.incompatible(id) {
             Some(mismatch) => {
-                Box::new(WithPath::new(mismatch.path(), DatumError::Incompatible(mismatch.error().clone())))
+                Box::new(mismatch.with_error(DatumError::Incompatible(mismatch.error().clone())))
             }
             None => datum_error(DatumError::UnknownBranch),
         }

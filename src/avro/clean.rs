@@ -1,0 +1,270 @@
+//! Names in errors: those of the schema directory, and no others.
+//!
+//! A container brings its own schema, so that its names are content of a message, as the name in the message attribute
+//! `schema` is. An error is shown in logs and on quarantined messages, which are read by more people than the payload. So it
+//! shows no name of a message that the schema directory does not have. [`Clean`] is the type of an error for which that holds: only
+//! [`KnownNames::clean`] makes one, and [`DecodeError`](super::DecodeError) takes no other.
+
+use super::{
+    json_encode::JsonEncodeError,
+    plan::MismatchProblem,
+    schema::{Enum, SchemaProblem, Type},
+    schema_set::Subject,
+    walk::DatumError,
+};
+use crate::record::ItemError;
+use std::collections::HashSet;
+use std::fmt;
+
+/// Maximum length of a name in an error, in characters.
+const MAX_NAME_CHARS: usize = 64;
+
+/// Stands in an error for a name, or for the part of a name, that the schema directory does not have.
+const WITHHELD: &str = "…";
+
+/// Words that errors put beside names: the kinds of types, and what joins them.
+const OWN_WORDS: [&str; 16] = [
+    "null", "boolean", "int", "long", "float", "double", "bytes", "string", "fixed", "enum", "array", "map", "union",
+    "record", "of", WITHHELD,
+];
+
+/// An error that shows only names of the schema directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Clean<E>(E);
+
+impl<E> Clean<E> {
+    pub(super) fn get(&self) -> &E {
+        &self.0
+    }
+}
+
+impl<E: fmt::Display> fmt::Display for Clean<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Rewrites a name.
+pub(super) type Rename<'r> = dyn Fn(&mut Box<str>) + 'r;
+
+/// An error that may show names. An implementation lists the variants, so that a new one cannot be forgotten.
+pub(super) trait HasNames {
+    /// Rewrites each name.
+    fn rename(&mut self, rename: &Rename<'_>);
+}
+
+impl<E: HasNames> HasNames for Box<E> {
+    fn rename(&mut self, rename: &Rename<'_>) {
+        self.as_mut().rename(rename);
+    }
+}
+
+impl<E: HasNames> HasNames for Vec<E> {
+    fn rename(&mut self, rename: &Rename<'_>) {
+        self.iter_mut().for_each(|error| error.rename(rename));
+    }
+}
+
+impl HasNames for Box<str> {
+    fn rename(&mut self, rename: &Rename<'_>) {
+        rename(self);
+    }
+}
+
+impl HasNames for SchemaProblem {
+    fn rename(&mut self, rename: &Rename<'_>) {
+        match self {
+            Self::Name(name) | Self::UnknownType(name) | Self::Duplicate(name) | Self::EnumDefault(name) => {
+                rename(name);
+            }
+            Self::Json(_) | Self::NotASchema | Self::Attribute(_) | Self::NestedUnion | Self::TooManyTypes => {}
+        }
+    }
+}
+
+impl HasNames for MismatchProblem {
+    fn rename(&mut self, rename: &Rename<'_>) {
+        match self {
+            Self::Kind { writer, reader } | Self::Name { writer, reader } => {
+                rename(writer);
+                rename(reader);
+            }
+            Self::NoBranch { writer } => rename(writer),
+            Self::Record { name, first } => {
+                rename(name);
+                first.rename(rename);
+            }
+            Self::Default(error) => error.rename(rename),
+            Self::Size { .. }
+            | Self::Decimal
+            | Self::MissingField
+            | Self::NoSymbol
+            | Self::TooDeep
+            | Self::TooLarge => {}
+        }
+    }
+}
+
+impl HasNames for JsonEncodeError {
+    fn rename(&mut self, _: &Rename<'_>) {
+        match self {
+            Self::Kind { .. }
+            | Self::Number { .. }
+            | Self::Text { .. }
+            | Self::Size { .. }
+            | Self::Symbol
+            | Self::NoBranch
+            | Self::MissingField
+            | Self::UnknownField
+            | Self::TooDeep
+            | Self::TooLarge => {}
+        }
+    }
+}
+
+impl HasNames for DatumError {
+    fn rename(&mut self, rename: &Rename<'_>) {
+        match self {
+            Self::Incompatible(problem) => problem.rename(rename),
+            // the attribute is one of the mapping, which is the directory's
+            Self::Item(ItemError::Key { attribute, .. } | ItemError::Mapping { attribute, .. }) => rename(attribute),
+            Self::Item(
+                ItemError::Number(_)
+                | ItemError::TooLarge { .. }
+                | ItemError::TooDeep { .. }
+                | ItemError::Name(_)
+                | ItemError::Interrupted(_),
+            )
+            | Self::Truncated
+            | Self::Trailing(_)
+            | Self::Boolean
+            | Self::Varint
+            | Self::Int
+            | Self::Length
+            | Self::Utf8
+            | Self::Symbol
+            | Self::Branch
+            | Self::Block
+            | Self::DuplicateKey
+            | Self::UnknownSymbol
+            | Self::UnknownBranch
+            | Self::Depth(_)
+            | Self::Values(_)
+            | Self::Expansion(_) => {}
+        }
+    }
+}
+
+/// The names of a schema directory: of subjects, types, fields, symbols and attributes.
+#[derive(Debug, Default)]
+pub(super) struct KnownNames(HashSet<Box<str>>);
+
+impl KnownNames {
+    /// Collects the names of all versions of `subjects`.
+    pub(super) fn of(subjects: &[Subject]) -> Self {
+        let mut names = Self::default();
+        for subject in subjects {
+            names.add(subject.name());
+            subject.versions().flat_map(|version| version.schema().types()).for_each(|ty| names.add_type(ty));
+            subject.dynamodb().into_iter().for_each(|property| names.add_texts(property));
+        }
+        names
+    }
+
+    fn add_type(&mut self, ty: &Type) {
+        if let Some(named) = ty.named() {
+            named.aliases.iter().chain([&named.name]).for_each(|name| self.add(name));
+        }
+        match ty {
+            Type::Enum(Enum { symbols, .. }) => symbols.iter().for_each(|symbol| self.add(symbol)),
+            Type::Record(record) => {
+                for field in &record.fields {
+                    field.aliases.iter().chain([&field.name]).for_each(|name| self.add(name));
+                    field.item_name().into_iter().for_each(|name| self.add(name));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Adds the texts of a mapping, its attributes among them.
+    fn add_texts(&mut self, json: &serde_json::Value) {
+        match json {
+            serde_json::Value::String(text) => self.add(text),
+            serde_json::Value::Array(items) => items.iter().for_each(|item| self.add_texts(item)),
+            serde_json::Value::Object(members) => members.values().for_each(|value| self.add_texts(value)),
+            _ => {}
+        }
+    }
+
+    fn add(&mut self, name: &str) {
+        self.0.extend(name.split('.').chain([name]).map(Box::from));
+    }
+
+    /// Takes from `error` what of its names the directory does not have.
+    pub(super) fn clean<E: HasNames>(&self, mut error: E) -> Clean<E> {
+        error.rename(&|name| {
+            if !self.0.contains(name) || name.chars().count() > MAX_NAME_CHARS {
+                *name = name.split(' ').map(|word| self.known_part(word)).collect::<Vec<_>>().join(" ").into();
+            }
+        });
+        Clean(error)
+    }
+
+    /// Returns a full name with [`WITHHELD`] for its parts that the directory does not have.
+    fn known_part(&self, name: &str) -> String {
+        let (name, comma) = name.strip_suffix(',').map_or((name, ""), |name| (name, ","));
+        let is_known = |part: &str| part.is_empty() || self.0.contains(part) || OWN_WORDS.contains(&part);
+        let shown = if is_known(name) {
+            name.to_owned()
+        } else {
+            let mut parts: Vec<_> = name.split('.').map(|part| if is_known(part) { part } else { WITHHELD }).collect();
+            parts.dedup_by(|one, other| one == other && *one == WITHHELD);
+            parts.join(".")
+        };
+        let cut = shown.char_indices().nth(MAX_NAME_CHARS).and_then(|(end, _)| shown.get(..end));
+        cut.map_or(format!("{shown}{comma}"), |cut| format!("{cut}{WITHHELD}{comma}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(known: &[&str], name: &str) -> String {
+        let mut names = KnownNames::default();
+        known.iter().for_each(|name| names.add(name));
+        names.clean(Box::<str>::from(name)).to_string()
+    }
+
+    #[test]
+    fn a_name_is_shown_as_far_as_the_directory_has_it() {
+        let known = ["shop.sales.Order", "id", "order-value", "a b.c"];
+        for (name, expected) in [
+            ("shop.sales.Order", "shop.sales.Order"),
+            ("Order", "Order"),
+            ("order-value", "order-value"),
+            ("a b.c", "a b.c"),
+            ("shop.sales.Ordre", "shop.sales.…"),
+            ("acme.eu.Order", "….Order"),
+            ("acme.eu.de.Ordre", "…"),
+            ("record acme.Order", "record ….Order"),
+            ("union of null, enum acme.Size, record shop.Order, int", "union of null, enum …, record shop.Order, int"),
+            ("4111111111111111", "…"),
+            ("the payload", "… …"),
+            ("", ""),
+        ] {
+            assert_eq!(shown(&known, name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_cut_to_64_characters() {
+        let name = |len: usize| "ä".repeat(len);
+        for len in [MAX_NAME_CHARS - 1, MAX_NAME_CHARS] {
+            assert_eq!(shown(&[&name(len)], &name(len)), name(len));
+        }
+        let cut = format!("{}…", name(MAX_NAME_CHARS));
+        assert_eq!(shown(&[&name(MAX_NAME_CHARS + 1)], &name(MAX_NAME_CHARS + 1)), cut);
+    }
+}
