@@ -67,11 +67,23 @@ impl DecodeBuffers {
 mod tests {
     use super::*;
     use crate::avro::SchemaFile;
+    use crate::dynamodb::item::MAX_DEPTH;
     use crate::settings::Settings;
     use crate::sqs::Event;
     use base64_simd::STANDARD;
     use serde_json::json;
     use std::time::Duration;
+
+    /// A transcoder of one schema of the subject `e`.
+    fn transcoder(schema: &str, settings: &[(&str, &str)]) -> Transcoder {
+        let settings = Settings::parse(|name| match name {
+            "TABLE_NAME" => Some("table".to_owned()),
+            name => settings.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()),
+        });
+        let file =
+            SchemaFile { subject: "e".into(), version: "1".into(), text: schema.to_owned(), path: "e/1.avsc".into() };
+        Transcoder::new(&settings.unwrap(), vec![file]).unwrap()
+    }
 
     const ENVELOPE: &str = r#"{"type": "record", "name": "Envelope", "fields": [
         {"name": "id", "type": "string"}, {"name": "n", "type": "int"}],
@@ -79,10 +91,7 @@ mod tests {
 
     /// The reason and the detail that a message of this body is rejected with.
     fn rejection(body: &str) -> (Reason, String) {
-        let settings = Settings::parse(|name| (name == "TABLE_NAME").then(|| "table".to_owned())).unwrap();
-        let file =
-            SchemaFile { subject: "e".into(), version: "1".into(), text: ENVELOPE.to_owned(), path: "e/1.avsc".into() };
-        let transcoder = Transcoder::new(&settings, vec![file]).unwrap();
+        let transcoder = transcoder(ENVELOPE, &[]);
         let payload = json!({"Records": [{"messageId": "m", "body": body}]}).to_string();
         let event = Event::parse(payload.as_bytes()).unwrap();
         let mut encoder = transcoder.encoder(Duration::ZERO, 0);
@@ -122,5 +131,49 @@ mod tests {
         let (reason, detail) = rejection(body);
         assert_eq!(reason, Reason::InvalidContainer);
         assert!(detail.contains("lz4"), "{detail}");
+    }
+
+    #[test]
+    fn a_body_in_avros_own_json_has_the_values_of_the_specification() {
+        let schema = r#"{"type": "record", "name": "J", "fields": [{"name": "id", "type": "string"}, {"name": "b", "type": "bytes"},
+            {"name": "d", "type": {"type": "bytes", "logicalType": "decimal", "precision": 6, "scale": 2}},
+            {"name": "u", "type": ["null", "string"]}], "dynamodb": {"partitionKey": {"attribute": "pk", "field": "id"}}}"#;
+        let settings = [("WIRE_FORMATS", "json"), ("DEFAULT_SCHEMA", "e"), ("JSON_ENCODING", "avro")];
+        let body = r#"{"id": "a", "b": "abcd", "d": "1", "u": {"string": "x"}}"#;
+        let payload = json!({"Records": [{"messageId": "m", "body": body}]}).to_string();
+        let event = Event::parse(payload.as_bytes()).unwrap();
+        let transcoder = transcoder(schema, &settings);
+        let mut encoder = transcoder.encoder(Duration::ZERO, 0);
+        decode_message(&transcoder, &event.messages[0], 0, &mut encoder, &mut DecodeBuffers::default()).unwrap();
+        let items = encoder.finish_event();
+        let item: serde_json::Value = serde_json::from_slice(items.attributes(&items.as_slice()[0])).unwrap();
+        let data = json!({"id": {"S": "a"}, "b": {"B": "YWJjZA=="}, "d": {"N": "0.49"}, "u": {"S": "x"}});
+        assert_eq!((&item["pk"], &item["data"]["M"]), (&json!({"S": "a"}), &data));
+    }
+
+    /// The levels that `ingest check` counts in a schema are those that the encoder counts in its records.
+    #[test]
+    fn a_schema_has_at_least_the_levels_that_its_items_have() {
+        for records in MAX_DEPTH - 2..=MAX_DEPTH + 1 {
+            let innermost = (r#""int""#.to_owned(), "7".to_owned());
+            let (schema, body) = (0..records).rev().fold(innermost, |(ty, body), level| {
+                let id = r#"{"name": "message_id", "type": "string", "default": ""}"#;
+                let schema = format!(
+                    r#"{{"type": "record", "name": "R{level}", "fields": [{id}, {{"name": "f", "type": {ty}}}]}}"#
+                );
+                (schema, format!("{{\"message_id\": \"m\", \"f\": {body}}}"))
+            });
+            let settings = [("WIRE_FORMATS", "json"), ("DEFAULT_SCHEMA", "e")];
+            let transcoder = transcoder(&schema, &settings);
+            let (subject, mapping) = transcoder.subjects().next().unwrap();
+            let levels = mapping.item_levels(subject.newest().least_levels().unwrap());
+            assert_eq!(levels, records + 1);
+            let payload = json!({"Records": [{"messageId": "m", "body": body}]}).to_string();
+            let event = Event::parse(payload.as_bytes()).unwrap();
+            let mut encoder = transcoder.encoder(Duration::ZERO, 0);
+            let decoded =
+                decode_message(&transcoder, &event.messages[0], 0, &mut encoder, &mut DecodeBuffers::default());
+            assert_eq!(decoded.is_ok(), levels <= MAX_DEPTH, "{levels}: {decoded:?}");
+        }
     }
 }

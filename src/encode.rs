@@ -4,8 +4,8 @@
 //! has the same schema directory.
 
 use crate::avro::{
-    CONFLUENT_MARKER, CONTAINER_MAGIC, GLUE_MARKER, GlueCompression, RecordJsonError, SINGLE_OBJECT_MARKER, SYNC_LEN,
-    SchemaErrors, SchemaId, SchemaVersion, Schemas, WireFormat, push_bytes, push_len,
+    CONFLUENT_MARKER, CONTAINER_MAGIC, GLUE_MARKER, GlueCompression, JsonEncoding, RecordJsonError,
+    SINGLE_OBJECT_MARKER, SYNC_LEN, SchemaErrors, SchemaId, SchemaVersion, Schemas, WireFormat, push_bytes, push_len,
 };
 use crate::schema_dir::{self, SchemaDirError};
 use serde::Serialize;
@@ -18,6 +18,7 @@ use std::str::FromStr;
 #[derive(Debug, Clone)]
 pub struct Encoder {
     version: SchemaVersion,
+    json_encoding: JsonEncoding,
 }
 
 /// How the blocks of a container are compressed.
@@ -100,9 +101,15 @@ impl FromStr for Codec {
 }
 
 impl Encoder {
-    /// An encoder for `version`.
+    /// An encoder for `version` that takes plain JSON.
     pub fn new(version: &SchemaVersion) -> Self {
-        Self { version: version.clone() }
+        Self { version: version.clone(), json_encoding: JsonEncoding::default() }
+    }
+
+    /// Sets the encoding of the JSON that it takes.
+    #[must_use]
+    pub fn with_json_encoding(self, json_encoding: JsonEncoding) -> Self {
+        Self { json_encoding, ..self }
     }
 
     /// An encoder for `name`, which is `subject/version`, or `subject` for its newest, of a schema directory.
@@ -150,7 +157,12 @@ impl Encoder {
     /// # Errors
     /// If it is not a record of the schema.
     pub fn datum(&self, record: &str) -> Result<Vec<u8>, EncodeError> {
-        self.version.datum(record).map_err(EncodeError::Datum)
+        self.version.datum(record, self.json_encoding).map_err(EncodeError::Datum)
+    }
+
+    /// Returns the value at `path`, names joined by dots, of a record that is JSON for this encoder.
+    pub fn json_field<'j>(&self, record: &'j serde_json::Value, path: &str) -> Option<&'j serde_json::Value> {
+        self.version.json_field(record, path, self.json_encoding)
     }
 
     /// A datum of this schema as the bytes of a message in `format`.

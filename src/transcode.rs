@@ -87,6 +87,7 @@ impl Transcoder {
         let options = avro::Options {
             formats: settings.wire_formats.clone(),
             default_schema: settings.default_schema.clone(),
+            json_encoding: settings.json_encoding,
             limits: avro::Limits {
                 max_depth: settings.max_depth,
                 max_records: settings.max_records,

@@ -3,7 +3,8 @@
 use crate::aws::{Aws, CallError};
 use crate::output::{errln, outln};
 use crate::queue::{Queue, Received};
-use crate::{EVERY_WIRE_FORMAT, Outcome, no_functions_scope};
+use crate::{EVERY_WIRE_FORMAT, Outcome, json_encoding, no_functions_scope};
+use avro_ingest::avro::JsonEncoding;
 use avro_ingest::decode::{DecodeBuffers, decode_message};
 use avro_ingest::encode;
 use avro_ingest::schema_dir;
@@ -45,6 +46,9 @@ pub(crate) struct Arguments {
     /// Allowed framings, in order
     #[arg(long, default_value = EVERY_WIRE_FORMAT, value_name = "LIST")]
     wire_formats: String,
+    /// JSON of json bodies, plain or avro (Avro's own JSON encoding); JSON_ENCODING by default
+    #[arg(long, value_name = "ENCODING")]
+    json_encoding: Option<JsonEncoding>,
     /// The message attribute `schema`: `subject` or `subject/version`
     #[arg(long, value_name = "NAME")]
     schema: Option<String>,
@@ -107,9 +111,11 @@ fn content(arguments: &Arguments) -> Result<Content, Box<dyn Error>> {
 }
 
 pub(crate) async fn run(arguments: Arguments) -> Outcome {
+    let encoding = json_encoding(arguments.json_encoding)?;
     let config = Settings::parse(|name| match name {
         "TABLE_NAME" => Some("processed_messages".to_owned()),
         "WIRE_FORMATS" => Some(arguments.wire_formats.clone()),
+        "JSON_ENCODING" => Some(encoding.to_string()),
         name => no_functions_scope(name),
     })?;
     let transcoder = Transcoder::new(&config, schema_dir::read(&arguments.schemas)?)?;

@@ -27,6 +27,7 @@ mod report;
 mod send;
 
 use crate::output::{OutputError, errln, out};
+use avro_ingest::avro::JsonEncoding;
 use clap::{CommandFactory, Parser, Subcommand};
 use std::error::Error;
 use std::panic::PanicHookInfo;
@@ -141,6 +142,15 @@ fn no_functions_scope(name: &str) -> Option<String> {
         "ACCOUNT_ID" => Some(::local::lambda::ACCOUNT.to_owned()),
         _ => None,
     }
+}
+
+/// The JSON of records: what `--json-encoding` says, else the setting `JSON_ENCODING` of the environment, else its default.
+fn json_encoding(option: Option<JsonEncoding>) -> Result<JsonEncoding, String> {
+    let of_environment = || match environment("JSON_ENCODING") {
+        None => Ok(JsonEncoding::default()),
+        Some(text) => text.parse().map_err(|problem| format!("JSON_ENCODING is {text:?}, {problem}")),
+    };
+    option.map_or_else(of_environment, Ok)
 }
 
 /// A variable of the environment that has a value. The only reader of it: commands are given what they need.

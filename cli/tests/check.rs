@@ -215,3 +215,46 @@ fn a_profile_whose_table_cannot_hold_the_records_is_a_problem() {
     assert_eq!(folder.check(&["--profile", "q", "--config", config.to_str().unwrap()]).status.code(), Some(2));
     assert_eq!(check(Path::new("/no/such/folder"), &[]).status.code(), Some(2));
 }
+
+#[test]
+fn annotations_that_are_ignored_are_named_with_subject_version_and_path() {
+    let at = |ty: Value| json!([{"name": "tenant", "type": "string"}, {"name": "at", "type": ty}]);
+    let key = json!({"partitionKey": "tenant"});
+    let old = at(json!({"type": "long", "logicalType": "date"}));
+    let mut new = at(json!("long"));
+    new[1]["logicalType"] = json!("timestamp-millis");
+    let folder =
+        Folder::new("ignored", &[("e/1.avsc", record("E", &key, &old)), ("e/2.avsc", record("E", &key, &new))]);
+    let problems = folder.problems(&[]);
+    assert_eq!(problems[0], "subject e, version 1: at: logicalType date is ignored: it is one of int");
+    assert!(
+        problems[1].starts_with("subject e, version 2: at: logicalType timestamp-millis is ignored: it stands beside")
+    );
+    assert_eq!(problems.len(), 2, "{problems:?}");
+}
+
+#[test]
+fn what_is_over_dynamodbs_limits_whatever_a_record_holds_is_named() {
+    let long = |bytes: usize| "x".repeat(bytes);
+    let fields = |name: &str| json!([{"name": "id", "type": "string"}, {"name": "f", "type": "int", "dynamodb": {"attribute": name}}]);
+    let template = json!({"partitionKey": {"attribute": long(256), "template": format!("{}{{id}}", long(2_049))}});
+    let digest = json!([{"name": "d", "type": {"type": "fixed", "name": "D", "size": 2_049}}]);
+    let endless = json!([{"name": "id", "type": "string"}, {"name": "next", "type": "E"}]);
+    for (schema, expected) in [
+        (record("E", &json!({"partitionKey": "id"}), &fields(&long(65_536))), vec!["E.f: attribute xxx"]),
+        (record("E", &json!({"partitionKey": "id"}), &fields(&long(65_535))), vec![]),
+        (
+            record("E", &template, &fields("f")),
+            vec!["partitionKey: attribute xxx", "partitionKey: the template has 2049 bytes"],
+        ),
+        (record("E", &json!({"partitionKey": "d"}), &digest), vec!["partitionKey: field d has 2049 bytes"]),
+        (record("E", &json!({"partitionKey": "id"}), &endless), vec!["next: the record holds itself without an end"]),
+    ] {
+        let problems = Folder::new("limits", &[("e/7.avsc", schema)]).problems(&[]);
+        assert_eq!(problems.len(), expected.len(), "{problems:?}");
+        for (problem, expected) in problems.iter().zip(expected) {
+            assert!(problem.starts_with(&format!("subject e, version 7: {expected}")), "{problem}");
+            assert!(problem.ends_with("so that every record is rejected") && problem.len() < 500, "{problem}");
+        }
+    }
+}

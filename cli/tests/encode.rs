@@ -130,3 +130,35 @@ fn a_record_that_no_message_holds_is_named_with_its_size() {
     assert_eq!((output.status.code(), text(&output.stdout).lines().count()), (Some(1), 1));
     assert!(text(&output.stderr).contains("line 1: a message of 10"), "{}", text(&output.stderr));
 }
+
+#[test]
+fn records_in_avros_own_json_are_read_by_the_option_or_else_by_the_environment() {
+    let folder = std::env::temp_dir().join(format!("ingest-encode-{}", std::process::id()));
+    std::fs::create_dir_all(folder.join("s")).unwrap();
+    let schema = json!({"type": "record", "name": "R", "fields": [{"name": "message_id", "type": "string"},
+        {"name": "b", "type": "bytes"}, {"name": "u", "type": ["null", "string"]}]});
+    std::fs::write(folder.join("s/1.avsc"), schema.to_string()).unwrap();
+    let encode = |encoding: &[&str], environment: Option<&str>, record: &str| {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_ingest"));
+        process.env_remove("JSON_ENCODING").envs(environment.map(|encoding| ("JSON_ENCODING", encoding)));
+        let process =
+            process.arg("encode").args(encoding).args(["--schema", "s", "--wire-format", "datum", "--schemas"]);
+        let process = process.arg(&folder).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut process = process.spawn().unwrap();
+        let _ = process.stdin.take().unwrap().write_all(record.as_bytes());
+        let output = process.wait_with_output().unwrap();
+        (output.status.code(), format!("{}{}", text(&output.stdout), text(&output.stderr)).trim().to_owned())
+    };
+    let (plain, avro) =
+        (r#"{"message_id": "m", "b": "YWI=", "u": "x"}"#, r#"{"message_id": "m", "b": "ab", "u": {"string": "x"}}"#);
+    let body = (Some(0), "Am0EYWICAng=".to_owned());
+    assert_eq!(encode(&[], None, plain), body);
+    assert_eq!(encode(&["--json-encoding", "avro"], None, avro), body);
+    assert_eq!(encode(&["--json-encoding", "avro"], Some("plain"), avro), body);
+    assert_eq!(encode(&["--json-encoding", "plain"], Some("avro"), plain), body);
+    assert_eq!(encode(&[], Some("avro"), avro), body);
+    assert_eq!(encode(&[], Some("avro"), plain).0, Some(1));
+    let (code, said) = encode(&[], Some("xml"), plain);
+    assert_eq!((code, &*said), (Some(2), "ingest: JSON_ENCODING is \"xml\", not one of plain, avro"));
+    std::fs::remove_dir_all(&folder).unwrap();
+}

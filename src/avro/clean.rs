@@ -95,6 +95,8 @@ impl HasNames for MismatchProblem {
                 first.rename(rename);
             }
             Self::Default(error) => error.rename(rename),
+            // names of the specification's logical types
+            Self::Unit { .. } | Self::Logical { .. } => {}
             Self::Size { .. }
             | Self::Decimal
             | Self::MissingField
@@ -114,6 +116,7 @@ impl HasNames for JsonEncodeError {
             | Self::Size { .. }
             | Self::Symbol
             | Self::NoBranch
+            | Self::Untagged
             | Self::MissingField
             | Self::UnknownField
             | Self::TooDeep
@@ -140,6 +143,7 @@ impl HasNames for DatumError {
             | Self::Boolean
             | Self::Varint
             | Self::Int
+            | Self::Unit
             | Self::Length
             | Self::Utf8
             | Self::Symbol

@@ -5,7 +5,7 @@
 //! the deletion one without a condition.
 
 use super::{
-    json_encode::{Bounds, JsonEncodeError, JsonEncoder, Written, members_of},
+    json_encode::{Bounds, JsonEncodeError, JsonEncoder, JsonEncoding, Written, members_of},
     path::WithPath,
     plan::{Action, FieldStep, Node, Plan},
     schema::{Record, Schema, Type, TypeId},
@@ -14,8 +14,14 @@ use crate::json::Json;
 use std::borrow::Cow;
 
 /// Writes `record`, of `schema`, as a datum for `plan`.
-pub(super) fn datum(schema: &Schema, plan: &Plan, record: &Json<'_>, bounds: Bounds, datum: &mut Vec<u8>) -> Written {
-    value(plan, &mut JsonEncoder::of_body(schema, bounds, datum), (schema.root(), plan.root), record)
+pub(super) fn datum(
+    schema: &Schema,
+    plan: &Plan,
+    (record, encoding): (&Json<'_>, JsonEncoding),
+    bounds: Bounds,
+    datum: &mut Vec<u8>,
+) -> Written {
+    value(plan, &mut JsonEncoder::of_body(schema, encoding, bounds, datum), (schema.root(), plan.root), record)
 }
 
 fn value(plan: &Plan, encoder: &mut JsonEncoder<'_, '_>, (ty, node): (TypeId, Node), json: &Json<'_>) -> Written {

@@ -49,13 +49,14 @@ mod wire_format;
 
 pub use decoder::{Body, Decoded, Decoder, Input, Options, Scratch};
 pub use error::{DecodeError, Undecoded};
-pub use json_encode::JsonEncodeError;
+pub use json_encode::{JsonEncodeError, JsonEncoding, UnknownJsonEncoding};
 pub use limits::Limits;
 pub use path::WithPath;
 pub use plan::{Mismatch, MismatchProblem};
 pub use schema::{SchemaError, SchemaProblem};
 pub use schema_set::{
-    FieldError, RecordJsonError, SchemaErrors, SchemaFile, SchemaId, SchemaVersion, Schemas, SetProblem, Subject,
+    AnnotationProblem, EndlessRecord, FieldError, IgnoredAnnotation, NoFiniteValue, RecordJsonError, SchemaErrors,
+    SchemaFile, SchemaId, SchemaVersion, Schemas, SetProblem, Subject,
 };
 pub use wire_format::{UnknownWireFormat, WireFormat};
 

@@ -1,7 +1,9 @@
 //! Made-up records: valid ones of any schema, as JSON. For trying a schema before there is a producer.
 
-use super::schema::{FixedMeaning, Schema, Time, Type, TypeId};
+use super::json_encode::{JsonEncoding, tag};
+use super::schema::{Decimal, FixedMeaning, Schema, Time, Type, TypeId};
 use super::schema_set::SchemaVersion;
+use super::text;
 use serde_json::{Map, Value, json};
 
 /// Below this depth lists and maps are empty, and unions take what is nearest to an end.
@@ -15,10 +17,10 @@ const FIRST_SECOND: u64 = FIRST_DAY * 86_400;
 const MAX_NUMBER: u64 = 1 << 31;
 
 impl SchemaVersion {
-    /// Record `number` of this schema, always the same. Every text, number, date and byte string of it is another than in the
+    /// Record `number` of this schema, in JSON of this encoding, always the same. Every text, number, date and byte string of it is another than in the
     /// records before; an enum or a boolean has only so many values. `None` if the schema has no finite record.
-    pub fn sample(&self, number: u32) -> Option<Value> {
-        let maker = Maker { schema: self.schema(), number: u64::from(number) % MAX_NUMBER };
+    pub fn sample(&self, number: u32, encoding: JsonEncoding) -> Option<Value> {
+        let maker = Maker { schema: self.schema(), number: u64::from(number) % MAX_NUMBER, encoding };
         maker.value(self.schema().root(), "", 0)
     }
 }
@@ -26,6 +28,7 @@ impl SchemaVersion {
 struct Maker<'s> {
     schema: &'s Schema,
     number: u64,
+    encoding: JsonEncoding,
 }
 
 impl Maker<'_> {
@@ -49,16 +52,22 @@ impl Maker<'_> {
             Type::Float => json!((number % (1 << 22)) as f64 + 0.5),
             Type::Double => json!(number as f64 + 0.5),
             Type::String => json!(format!("{name}-{number}")),
-            Type::Bytes(None) => json!(base64(&number.to_be_bytes())),
-            Type::Bytes(Some(decimal)) => json!(self.decimal(decimal.precision, decimal.scale)),
+            Type::Bytes(None) => json!(self.bytes(&number.to_be_bytes())),
+            Type::Bytes(Some(decimal)) => self.decimal(*decimal, None),
             Type::Fixed(fixed) => match fixed.meaning {
-                FixedMeaning::Decimal(decimal) => json!(self.decimal(decimal.precision, decimal.scale)),
-                FixedMeaning::Uuid => json!(format!("00000000-0000-4000-8000-{number:012x}")),
+                FixedMeaning::Decimal(decimal) => self.decimal(decimal, Some(fixed.size)),
+                FixedMeaning::Uuid => {
+                    let uuid = format!("00000000-0000-4000-8000-{number:012x}");
+                    match self.encoding {
+                        JsonEncoding::Plain => json!(uuid),
+                        JsonEncoding::Avro => json!(self.bytes(&text::uuid(&uuid)?)),
+                    }
+                }
                 FixedMeaning::Plain | FixedMeaning::Duration => {
                     let mut bytes = vec![0; fixed.size as usize];
                     // the lowest bytes of the number at the end
                     bytes.iter_mut().rev().zip(number.to_le_bytes()).for_each(|(to, from)| *to = from);
-                    json!(base64(&bytes))
+                    json!(self.bytes(&bytes))
                 }
             },
             Type::Enum(kind) => json!(pick(&kind.symbols, number)?),
@@ -99,22 +108,37 @@ impl Maker<'_> {
             let (large, small): (Vec<_>, Vec<_>) = rotated.partition(holds_others);
             nulls.chain(small).chain(large).collect()
         };
-        ordered.into_iter().find_map(|branch| self.value(*branch, name, depth + 1))
+        ordered.into_iter().find_map(|branch| {
+            let value = self.value(*branch, name, depth + 1)?;
+            let ty = self.schema.get(*branch);
+            let is_tagged = self.encoding == JsonEncoding::Avro && !matches!(ty, Type::Null);
+            Some(if is_tagged { json!({tag(ty): value}) } else { value })
+        })
     }
 
-    fn decimal(&self, precision: u32, scale: u32) -> String {
+    fn bytes(&self, bytes: &[u8]) -> String {
+        match self.encoding {
+            JsonEncoding::Plain => base64_simd::STANDARD.encode_to_string(bytes),
+            JsonEncoding::Avro => bytes.iter().map(|byte| char::from(*byte)).collect(),
+        }
+    }
+
+    /// A decimal, of as many bytes as the fixed that it is on, if it is on one.
+    fn decimal(&self, Decimal { precision, scale }: Decimal, size: Option<u32>) -> Value {
         let most = 10_u64.checked_pow(precision.min(18)).unwrap_or(u64::MAX);
-        let digits = format!("{:0width$}", self.number % most, width = scale as usize + 1);
+        let unscaled = self.number % most;
+        if self.encoding == JsonEncoding::Avro {
+            let shortest = text::twos_complement(unscaled.into());
+            let missing = size.map_or(0, |size| (size as usize).saturating_sub(shortest.len()));
+            return json!(self.bytes(&[vec![0; missing], shortest].concat()));
+        }
+        let digits = format!("{unscaled:0width$}", width = scale as usize + 1);
         let (whole, fraction) = digits.split_at(digits.len() - scale as usize);
-        if fraction.is_empty() { whole.to_owned() } else { format!("{whole}.{fraction}") }
+        if fraction.is_empty() { json!(whole) } else { json!(format!("{whole}.{fraction}")) }
     }
 }
 
 fn pick(from: &[Box<str>], number: u64) -> Option<&str> {
     let index = usize::try_from(number).ok()?.checked_rem(from.len())?;
     from.get(index).map(|text| &**text)
-}
-
-fn base64(bytes: &[u8]) -> String {
-    base64_simd::STANDARD.encode_to_string(bytes)
 }

@@ -1,5 +1,6 @@
 //! Values that JSON has no type for, as text: bytes, UUIDs and decimals.
 
+use std::str::FromStr;
 use uuid::{Uuid, fmt::Hyphenated};
 
 /// The bytes that `text` is the base64 of: either alphabet, padded or not.
@@ -12,7 +13,16 @@ pub(super) fn bytes_from_base64(text: &str) -> Option<Vec<u8>> {
     }
 }
 
-/// The bytes that the characters of `text` number, which is how a schema spells a default of bytes.
+/// Java's texts of the numbers that are not finite, in Avro's JSON encoding.
+/// <https://javadoc.io/doc/com.fasterxml.jackson.core/jackson-core/latest/com/fasterxml/jackson/core/json/JsonWriteFeature.html>
+const NOT_FINITE: [&str; 3] = ["NaN", "Infinity", "-Infinity"];
+
+/// Returns the `float` or `double` that is not finite and that Java writes as `text`.
+pub(super) fn not_finite<T: FromStr>(text: &str) -> Option<T> {
+    NOT_FINITE.contains(&text).then(|| text.parse().ok()).flatten()
+}
+
+/// The bytes that the characters of `text` number, which is how Avro spells bytes in JSON.
 pub(super) fn bytes_from_code_points(text: &str) -> Option<Vec<u8>> {
     text.chars().map(|character| u8::try_from(character).ok()).collect()
 }

@@ -1,6 +1,6 @@
 //! The kinds of settings: what a variable's text may be, and what it then is. Pure.
 
-use crate::avro::WireFormat;
+use crate::avro::{JsonEncoding, WireFormat};
 use crate::dynamodb::mapping::{self, is_account_id, is_region};
 use http::Uri;
 use std::fmt;
@@ -194,6 +194,22 @@ impl SettingKind for Flag {
 
     fn range(&self) -> String {
         "true, false".into()
+    }
+}
+
+/// One of several names.
+pub(super) struct OneOf<T>(pub(super) PhantomData<T>);
+
+impl SettingKind for OneOf<JsonEncoding> {
+    type Value = JsonEncoding;
+
+    fn read(&self, text: &str) -> Result<JsonEncoding, String> {
+        text.parse().map_err(|_| format!("is {text:?}, but must be one of {}", self.range()))
+    }
+
+    fn range(&self) -> String {
+        let names: Vec<_> = JsonEncoding::ALL.iter().map(|encoding| encoding.name()).collect();
+        names.join(", ")
     }
 }
 

@@ -3,10 +3,10 @@
 
 mod kind;
 
-use crate::avro::WireFormat;
+use crate::avro::{JsonEncoding, WireFormat};
 use kind::{
-    AccountId, AnyText, Count, Default, Directory, Flag, ListOf, Milliseconds, Optional, Region, Required, Seconds,
-    Source, TableName, Url, Whole,
+    AccountId, AnyText, Count, Default, Directory, Flag, ListOf, Milliseconds, OneOf, Optional, Region, Required,
+    Seconds, Source, TableName, Url, Whole,
 };
 use std::fmt;
 use std::marker::PhantomData;
@@ -71,6 +71,8 @@ settings! {
         "Framings that are looked for, in this order.";
     "DEFAULT_SCHEMA" => default_schema: Option<String> = Optional(AnyText),
         "`subject` or `subject/version` of `datum` and `json` bodies without a `schema` attribute.";
+    "JSON_ENCODING" => json_encoding: JsonEncoding = Default("plain", OneOf(PhantomData)),
+        "JSON of `json` bodies: `plain`, with bytes in base64 and unions without tags, or `avro`, Avro's own JSON encoding ([json.md](json.md)).";
     "TARGET_LATENCY_MS" => target_latency: Duration = Default("50", Milliseconds(1, 60_000)),
         "P95 of one write call, in milliseconds, that the limiter steers to.",
         low "fewer calls at once, fewer throttles", high "more throughput";
@@ -202,6 +204,7 @@ mod tests {
             ("AWS_REGION", "eu central"),
             ("ACCOUNT_ID", "12345678901"),
             ("AWS_USE_FIPS_ENDPOINT", "yes"),
+            ("JSON_ENCODING", "base64"),
         ])
         .unwrap_err()
         .to_string();
@@ -217,6 +220,7 @@ mod tests {
             "AWS_REGION",
             "ACCOUNT_ID is \"12345678901\", but must be an account id of 12 digits",
             "AWS_USE_FIPS_ENDPOINT",
+            "JSON_ENCODING is \"base64\", but must be one of plain, avro",
         ] {
             assert!(error.contains(part), "{part} in {error}");
         }

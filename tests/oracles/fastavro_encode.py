@@ -1,4 +1,5 @@
-"""Holds `ingest encode` against fastavro: the same random schemas, the same records, the same bytes.
+"""Holds `ingest encode` against fastavro: the same random schemas, the same records, the same bytes, of records in plain
+JSON and in the JSON that fastavro writes, which is Avro's own.
 
     python3 -m tests.oracles.fastavro_encode target/debug/ingest [--seed N]
 """
@@ -21,7 +22,7 @@ SCHEMAS = 150
 RECORDS = 4
 MAX_DEPTH = 4
 # a test of nothing would pass too
-LEAST_BYTES = 50_000
+LEAST_BYTES = {"plain": 50_000, "avro": 40_000}
 
 
 class Generator:
@@ -115,6 +116,25 @@ def datum(schema, value) -> bytes:
     return out.getvalue()
 
 
+def avro_json(schema, values) -> list[str] | None:
+    """Records in Avro's own JSON encoding. None where fastavro's writer fails, as it does for some nested
+    collections."""
+    out = io.StringIO()
+    try:
+        fastavro.json_writer(out, schema, values)
+    except Exception as error:
+        if str(error) != "No key was set":
+            raise
+        return None
+    return out.getvalue().splitlines()
+
+
+def encoded(ingest: str, folder: str, encoding: str, lines: list[str]) -> tuple[list[bytes], str]:
+    command = [ingest, "encode", "--schemas", folder, "--schema", "random", "--json-encoding", encoding]
+    done = subprocess.run(command, input="".join(f"{line}\n" for line in lines), capture_output=True, text=True, check=False)
+    return [base64.b64decode(line) for line in done.stdout.split()], done.stderr
+
+
 def header(schema) -> bytes:
     canonical = fastavro.schema.to_parsing_canonical_form(schema)
     return b"\xc3\x01" + bytes.fromhex(fastavro.schema.fingerprint(canonical, "CRC-64-AVRO"))
@@ -125,7 +145,7 @@ def main() -> int:
     parser.add_argument("ingest")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    compared = 0
+    compared = {"plain": 0, "avro": 0}
     for number in range(SCHEMAS):
         seed = arguments.seed + number
         generator = Generator(seed)
@@ -135,16 +155,21 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as folder:
             (Path(folder) / "random").mkdir()
             (Path(folder) / "random" / "1.avsc").write_text(json.dumps(schema))
-            command = [arguments.ingest, "encode", "--schemas", folder, "--schema", "random"]
-            lines = "".join(f"{json.dumps(value)}\n" for _, value in pairs)
-            done = subprocess.run(command, input=lines, capture_output=True, text=True, check=False)
-        bodies = [base64.b64decode(line) for line in done.stdout.split()]
-        if done.returncode != 0 or bodies != expected:
-            print(f"seed {seed}: not the bytes of fastavro\n{json.dumps(schema)}\n{lines}{done.stderr}", file=sys.stderr)
-            return 1
-        compared += sum(map(len, bodies))
-    print(f"{SCHEMAS} schemas, {SCHEMAS * RECORDS} records, {compared} bytes: the same as fastavro's")
-    return 0 if compared >= LEAST_BYTES else 1
+            for encoding, lines in [
+                ("plain", [json.dumps(value) for _, value in pairs]),
+                ("avro", avro_json(schema, [value for value, _ in pairs])),
+            ]:
+                if lines is None:
+                    continue
+                bodies, errors = encoded(arguments.ingest, folder, encoding, lines)
+                if bodies != expected:
+                    text = "\n".join(lines)
+                    print(f"seed {seed}, {encoding}: not the bytes of fastavro\n{json.dumps(schema)}\n{text}\n{errors}", file=sys.stderr)
+                    return 1
+                compared[encoding] += sum(map(len, bodies))
+    for encoding, size in compared.items():
+        print(f"{SCHEMAS} schemas, {SCHEMAS * RECORDS} records, in {encoding} JSON {size} bytes: the same as fastavro's")
+    return 0 if all(compared[encoding] >= least for encoding, least in LEAST_BYTES.items()) else 1
 
 
 if __name__ == "__main__":

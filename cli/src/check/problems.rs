@@ -1,7 +1,8 @@
 //! What is wrong with a schema directory although the function would start with it.
 
 use avro_ingest::avro::{SchemaFile, SchemaVersion, Subject};
-use avro_ingest::dynamodb::mapping::{Mapping, TableScope};
+use avro_ingest::dynamodb::item::{MAX_DEPTH, MAX_NAME_BYTES};
+use avro_ingest::dynamodb::mapping::{Mapping, TableScope, name_excess};
 use avro_ingest::schema_dir::{self, SchemaDirError};
 use avro_ingest::settings::Settings;
 use avro_ingest::transcode::Transcoder;
@@ -39,7 +40,35 @@ fn of_subject(subject: &Subject, mapping: &Mapping, settings: &Settings) -> Vec<
             version.number()
         ))
     });
-    nullable.chain(changed).collect()
+    let ignored = subject.versions().flat_map(|version| {
+        let ignored = version.ignored_annotations().into_iter();
+        ignored.map(move |ignored| format!("subject {name}, version {}: {ignored}", version.number()))
+    });
+    let excesses = excesses(subject, mapping).into_iter();
+    let excesses =
+        excesses.map(|excess| format!("subject {name}, version {newest}: {excess}, so that every record is rejected"));
+    nullable.chain(changed).chain(ignored).chain(excesses).collect()
+}
+
+/// Returns the limits of DynamoDB that every record of the newest version exceeds.
+fn excesses(subject: &Subject, mapping: &Mapping) -> Vec<String> {
+    let mut excesses = mapping.excesses(|path| subject.fixed_size(path));
+    let names = subject.all_item_names();
+    excesses.extend(names.filter_map(|(field, name)| name_excess(&shown(&field), name, MAX_NAME_BYTES)));
+    match subject.newest().least_levels().map(|levels| mapping.item_levels(levels)) {
+        Ok(levels) if levels > MAX_DEPTH => {
+            excesses.push(format!("an item has at least {levels} levels, and DynamoDB takes {MAX_DEPTH}"));
+        }
+        Ok(_) => {}
+        Err(endless) => excesses.push(endless.to_string()),
+    }
+    excesses
+}
+
+/// The front of a field's path, which may be as long as its name.
+fn shown(field: &str) -> String {
+    const SHOWN_CHARS: usize = 160;
+    field.chars().take(SHOWN_CHARS).collect()
 }
 
 /// Where records went when `version` was the newest. A version whose schema says nothing of it is taken to say the same.

@@ -1,7 +1,7 @@
 //! Records of one schema as messages: those of a file, or made-up ones.
 
 use super::Sample;
-use avro_ingest::avro::{SchemaVersion, Subject, WireFormat};
+use avro_ingest::avro::{JsonEncoding, SchemaVersion, Subject, WireFormat};
 use avro_ingest::encode::{self, Encoder};
 use avro_ingest::settings::Settings;
 use avro_ingest::transcode::Transcoder;
@@ -16,6 +16,7 @@ pub(super) struct Records {
     version: SchemaVersion,
     encoder: Encoder,
     format: WireFormat,
+    json_encoding: JsonEncoding,
     /// Names the schema, for the formats without a header.
     name: String,
 }
@@ -38,7 +39,9 @@ impl Records {
             found.ok_or_else(|| format!("there is no schema {}, only {}", name.unwrap_or_default(), names()))?;
         let format = *settings.wire_formats.first().ok_or("no wire format is allowed")?;
         let name = format!("{subject}/{}", version.number());
-        Ok(Self { version: version.clone(), encoder: Encoder::new(version), format, name })
+        let json_encoding = settings.json_encoding;
+        let encoder = Encoder::new(version).with_json_encoding(json_encoding);
+        Ok(Self { version: version.clone(), encoder, format, json_encoding, name })
     }
 
     /// Messages of the lines of `file`, and what is wrong with the others.
@@ -66,7 +69,10 @@ impl Records {
     /// `count` messages of made-up records.
     pub(super) fn made_up(&self, count: u32) -> Result<Vec<Sample>, Box<dyn Error>> {
         let sample = |number| {
-            let record = self.version.sample(number).ok_or_else(|| format!("{} has no finite record", self.name))?;
+            let record = self
+                .version
+                .sample(number, self.json_encoding)
+                .ok_or_else(|| format!("{} has no finite record", self.name))?;
             let (message, name) = (self.message(&record.to_string())?, format!("record {number}"));
             Ok(Sample { message, name, is_poison: false })
         };

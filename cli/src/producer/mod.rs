@@ -8,7 +8,8 @@ pub(crate) use input::{Content, Input, Raw, Record, datum_of, open};
 pub(crate) use messages::{KeyFields, Messages, Packer, Produced};
 pub(crate) use packing::{MAX_MESSAGE_BYTES, Packed, Packing};
 
-use avro_ingest::avro::WireFormat;
+use crate::json_encoding;
+use avro_ingest::avro::{JsonEncoding, WireFormat};
 use avro_ingest::encode::{Codec, EncodeError, Encoder};
 use std::error::Error;
 use std::path::PathBuf;
@@ -28,6 +29,9 @@ pub(crate) struct RecordOptions {
     /// single-object, container, confluent, glue, datum or json; container where records are packed
     #[arg(long, value_name = "FORMAT")]
     wire_format: Option<WireFormat>,
+    /// JSON of the records, plain or avro (Avro's own JSON encoding); JSON_ENCODING by default
+    #[arg(long, value_name = "ENCODING")]
+    json_encoding: Option<JsonEncoding>,
     /// Compression of a container: null, deflate, snappy, zstandard, bzip2 or xz
     #[arg(long, value_name = "CODEC")]
     codec: Option<Codec>,
@@ -64,6 +68,7 @@ impl RecordOptions {
     /// If the schema is not there, or the options contradict one another.
     pub(crate) fn packing(&self) -> Result<Packing, Box<dyn Error>> {
         let encoder = Encoder::of_subject(&self.schemas, &self.schema)?;
+        let encoder = encoder.with_json_encoding(json_encoding(self.json_encoding)?);
         let is_packed = self.records_per_message > 1 || self.codec.is_some();
         let format = self.wire_format.unwrap_or(match is_packed {
             true => WireFormat::Container,

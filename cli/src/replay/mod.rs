@@ -56,7 +56,8 @@ mod report;
 use crate::aws::Aws;
 use crate::duration::duration;
 use crate::queue::{MAX_CALL_MESSAGES, Queue, QueueName};
-use crate::{EVERY_WIRE_FORMAT, Outcome};
+use crate::{EVERY_WIRE_FORMAT, Outcome, json_encoding};
+use avro_ingest::avro::JsonEncoding;
 use avro_ingest::schema_dir;
 use avro_ingest::settings::Settings;
 use avro_ingest::transcode::Transcoder;
@@ -118,15 +119,20 @@ pub(crate) struct Arguments {
     /// Allowed framings, in order
     #[arg(long, default_value = EVERY_WIRE_FORMAT, value_name = "LIST")]
     wire_formats: String,
+    /// JSON of json bodies, plain or avro (Avro's own JSON encoding); JSON_ENCODING by default
+    #[arg(long, value_name = "ENCODING")]
+    json_encoding: Option<JsonEncoding>,
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
 pub(crate) async fn run(arguments: Arguments) -> Outcome {
+    let encoding = json_encoding(arguments.json_encoding)?;
     let config = Settings::parse(|name| match name {
         "TABLE_NAME" => Some("processed_messages".to_owned()),
         "WIRE_FORMATS" => Some(arguments.wire_formats.clone()),
+        "JSON_ENCODING" => Some(encoding.to_string()),
         name => crate::no_functions_scope(name),
     })?;
     let transcoder = Transcoder::new(&config, schema_dir::read(&arguments.schemas)?)?;

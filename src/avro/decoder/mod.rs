@@ -9,7 +9,7 @@ use super::{
     error::{DecodeError, Problem, SchemaReference, Undecoded},
     framing::{self, GlueCompression, Header},
     inflate::{Compression, inflate},
-    json_encode::{self, Bounds},
+    json_encode::{self, Bounds, JsonEncoding},
     json_keys,
     limits::Limits,
     path::WithPath,
@@ -30,6 +30,8 @@ pub struct Options {
     pub formats: Vec<WireFormat>,
     /// `subject` or `subject/version` of messages in `datum` or `json` that name none.
     pub default_schema: Option<String>,
+    /// How records are spelled in bodies in `json`.
+    pub json_encoding: JsonEncoding,
     /// What a message may cost.
     pub limits: Limits,
     /// The fields that are reported to visitors as tracked, by their path in a subject's reader schema.
@@ -110,6 +112,7 @@ pub struct Decoded {
 #[derive(Debug)]
 pub struct Decoder {
     formats: Vec<WireFormat>,
+    json_encoding: JsonEncoding,
     limits: Limits,
     subjects: Vec<Subject>,
     writers: Vec<VersionPlans>,
@@ -356,9 +359,10 @@ impl Decoder {
         let Scratch { keys, buffer, .. } = scratch;
         buffer.clear();
         let bounds = Bounds { depth, values, bytes };
+        let record = (&json, self.json_encoding);
         let (plan, encoded) = match &writer.delete_from_json {
-            Some(plan) if input.keys_only => (plan, json_keys::datum(version.schema(), plan, &json, bounds, buffer)),
-            _ => (&writer.store, json_encode::record_datum(version.schema(), &json, bounds, buffer)),
+            Some(plan) if input.keys_only => (plan, json_keys::datum(version.schema(), plan, record, bounds, buffer)),
+            _ => (&writer.store, json_encode::record_datum(version.schema(), record, bounds, buffer)),
         };
         encoded.map_err(|error| recognized(FORMAT, Problem::JsonEncode(self.names.clean(error))))?;
         self.read(FORMAT, writer, plan, buffer, keys, visitor)

@@ -29,6 +29,8 @@ pub enum JsonEncodeError {
     Symbol,
     /// No branch of the union takes the value.
     NoBranch,
+    /// A value of a union, in Avro's own encoding, that neither is null nor names a branch.
+    Untagged,
     /// A field that is absent and has no default.
     MissingField,
     /// A key that is not a field of the record.
@@ -48,6 +50,7 @@ impl fmt::Display for JsonEncodeError {
             Self::Size { expected } => write!(f, "not {expected} bytes"),
             Self::Symbol => f.write_str("the string is not one of the symbols"),
             Self::NoBranch => f.write_str("no branch of the union takes the value"),
+            Self::Untagged => f.write_str("neither null nor an object whose one key names a branch of the union"),
             Self::MissingField => f.write_str("the field is absent and has no default"),
             Self::UnknownField => f.write_str("the object has a key that is not a field of the record"),
             Self::TooDeep => f.write_str("nested too deep"),

@@ -3,24 +3,28 @@
 //! A body in JSON becomes a datum first and is then read by the plan like any other, so that limits,
 //! tracked fields and schema evolution are the same for both.
 //!
-//! | Avro | in a record | in a schema's default |
-//! | --- | --- | --- |
-//! | null, boolean, string, enum, array, map, record | as JSON has it | the same |
-//! | int, long, time-*, timestamp-* | a number without fraction and exponent | the same |
-//! | float, double | a number | the same |
-//! | bytes, fixed, duration | base64, either alphabet, padded or not | characters 0 to 255, a byte each |
-//! | decimal | a number, or a string that holds one; exact | as bytes |
-//! | date | `2024-01-15`, or days since 1970-01-01 | days |
-//! | uuid on a fixed | its usual form | as fixed |
-//! | union | the first branch that takes the value, or of a number the first that holds it exactly; if none does, `{"<branch>": value}` | the first that takes it |
+//! | Avro | in a record, `plain` | in a record, `avro` | in a schema's default |
+//! | --- | --- | --- | --- |
+//! | null, boolean, string, enum, array, map, record | as JSON has it | the same | the same |
+//! | int, long, time-*, timestamp-* | a number without fraction and exponent | the same | the same |
+//! | float, double | a number | a number, `"NaN"`, `"Infinity"` or `"-Infinity"` | a number |
+//! | bytes, fixed, duration | base64, either alphabet, padded or not | characters 0 to 255, a byte each | as `avro` |
+//! | decimal | a number, or a string that holds one; exact | as bytes | as bytes |
+//! | date | `2024-01-15`, or days since 1970-01-01 | days | days |
+//! | uuid on a fixed | its usual form | as fixed | as fixed |
+//! | union | the first branch that takes the value, or of a number the first that holds it exactly; if none does, `{"<branch>": value}` | null, or `{"<branch>": value}` | the first that takes it |
+//!
+//! [`JsonEncoding`] says which of the first two a record is in. Nothing is guessed from a value.
 //!
 //! A field that is absent is read from one of its aliases, else it has its default. A member that is not a field is an
 //! error: nothing is silently lost.
 
+mod encoding;
 mod error;
 mod scalar;
 mod union;
 
+pub use encoding::{JsonEncoding, UnknownJsonEncoding};
 pub use error::JsonEncodeError;
 
 use super::{
@@ -33,6 +37,7 @@ use crate::{calendar, json::Json};
 use scalar::{number, unscaled};
 use std::{borrow::Cow, collections::HashMap};
 use union::Choice;
+pub(in crate::avro) use union::{branch_named, tag};
 
 /// How the JSON spells what JSON has no type for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +45,14 @@ enum Dialect {
     /// As in a schema's defaults.
     Default,
     /// As in a record.
-    Record,
+    Record(JsonEncoding),
+}
+
+impl Dialect {
+    /// As in a record that is not in Avro's own encoding.
+    const PLAIN: Self = Self::Record(JsonEncoding::Plain);
+    /// As in a record in Avro's own encoding.
+    const AVRO: Self = Self::Record(JsonEncoding::Avro);
 }
 
 /// What a datum may grow to while it is written.
@@ -68,11 +80,11 @@ pub(crate) fn default_datum(
 /// Writes `record` as a datum of `schema`.
 pub(crate) fn record_datum(
     schema: &Schema,
-    record: &Json<'_>,
+    (record, encoding): (&Json<'_>, JsonEncoding),
     bounds: Bounds,
     datum: &mut Vec<u8>,
 ) -> Result<(), JsonFailure> {
-    JsonEncoder::new(schema, Dialect::Record, bounds, datum).value(schema.root(), record)
+    JsonEncoder::new(schema, Dialect::Record(encoding), bounds, datum).value(schema.root(), record)
 }
 
 /// Writes values at the end of a datum.
@@ -115,8 +127,13 @@ impl<'s, 'd> JsonEncoder<'s, 'd> {
     }
 
     /// An encoder of a body in JSON.
-    pub(in crate::avro) fn of_body(schema: &'s Schema, bounds: Bounds, datum: &'d mut Vec<u8>) -> Self {
-        Self::new(schema, Dialect::Record, bounds, datum)
+    pub(in crate::avro) fn of_body(
+        schema: &'s Schema,
+        encoding: JsonEncoding,
+        bounds: Bounds,
+        datum: &'d mut Vec<u8>,
+    ) -> Self {
+        Self::new(schema, Dialect::Record(encoding), bounds, datum)
     }
 
     pub(in crate::avro) fn value(&mut self, ty: TypeId, json: &Json<'_>) -> Written {
@@ -131,7 +148,7 @@ impl<'s, 'd> JsonEncoder<'s, 'd> {
             (Type::Map(value), Json::Object(entries)) => return self.nested(|encoder| encoder.map(*value, entries)),
             (Type::Null, Json::Null) => {}
             (Type::Boolean, Json::Boolean(value)) => self.datum.push(u8::from(*value)),
-            (Type::Int(Some(Time::Date)), Json::Text(text)) if self.dialect == Dialect::Record => {
+            (Type::Int(Some(Time::Date)), Json::Text(text)) if self.dialect == Dialect::PLAIN => {
                 let days = calendar::days_of_text(text)
                     .ok_or_else(|| WithPath::here(JsonEncodeError::Text { expected: "a date" }))?;
                 push_long(self.datum, days.into());
@@ -148,9 +165,19 @@ impl<'s, 'd> JsonEncoder<'s, 'd> {
                 let value = value.ok_or_else(|| WithPath::here(JsonEncodeError::Number { expected: "double" }))?;
                 self.datum.extend_from_slice(&value.to_le_bytes());
             }
+            (Type::Float, Json::Text(text)) if self.dialect == Dialect::AVRO => {
+                let value: Option<f32> = text::not_finite(text);
+                let value = value.ok_or_else(|| WithPath::here(JsonEncodeError::Number { expected: "float" }))?;
+                self.datum.extend_from_slice(&value.to_le_bytes());
+            }
+            (Type::Double, Json::Text(text)) if self.dialect == Dialect::AVRO => {
+                let value: Option<f64> = text::not_finite(text);
+                let value = value.ok_or_else(|| WithPath::here(JsonEncodeError::Number { expected: "double" }))?;
+                self.datum.extend_from_slice(&value.to_le_bytes());
+            }
             (Type::String, Json::Text(text)) => push_bytes(self.datum, text.as_bytes()),
             (Type::Enum(kind), Json::Text(text)) => self.symbol(kind, text)?,
-            (Type::Bytes(Some(decimal)), Json::Number(text) | Json::Text(text)) if self.dialect == Dialect::Record => {
+            (Type::Bytes(Some(decimal)), Json::Number(text) | Json::Text(text)) if self.dialect == Dialect::PLAIN => {
                 push_bytes(self.datum, &text::twos_complement(unscaled(text, *decimal)?));
             }
             (Type::Bytes(_), Json::Text(text)) => {

@@ -20,10 +20,10 @@ impl JsonEncoder<'_, '_> {
 
     pub(super) fn fixed(&self, fixed: &Fixed, text: &str, json: &Json<'_>) -> Result<Vec<u8>, JsonFailure> {
         let bytes = match (self.dialect, fixed.meaning, json) {
-            (Dialect::Record, FixedMeaning::Decimal(decimal), _) => {
+            (Dialect::PLAIN, FixedMeaning::Decimal(decimal), _) => {
                 return sign_extended(unscaled(text, decimal)?, fixed.size);
             }
-            (Dialect::Record, FixedMeaning::Uuid, Json::Text(_)) => {
+            (Dialect::PLAIN, FixedMeaning::Uuid, Json::Text(_)) => {
                 text::uuid(text).ok_or_else(|| WithPath::here(JsonEncodeError::Text { expected: "a uuid" }))?.to_vec()
             }
             (_, _, Json::Text(_)) => self.bytes(text)?,
@@ -38,8 +38,8 @@ impl JsonEncoder<'_, '_> {
 
     pub(super) fn bytes(&self, text: &str) -> Result<Vec<u8>, JsonFailure> {
         let (bytes, expected) = match self.dialect {
-            Dialect::Default => (text::bytes_from_code_points(text), "characters 0 to 255"),
-            Dialect::Record => (text::bytes_from_base64(text), "base64"),
+            Dialect::PLAIN => (text::bytes_from_base64(text), "base64"),
+            Dialect::AVRO | Dialect::Default => (text::bytes_from_code_points(text), "characters 0 to 255"),
         };
         bytes.ok_or_else(|| WithPath::here(JsonEncodeError::Text { expected }))
     }

@@ -8,7 +8,7 @@ use crate::{
     avro::{
         binary::push_len,
         path::WithPath,
-        schema::{Fixed, FixedMeaning, Type, TypeId, unqualified},
+        schema::{Fixed, FixedMeaning, Schema, Type, TypeId, unqualified},
         text,
     },
     json::Json,
@@ -46,6 +46,9 @@ impl<'s, 'd> JsonEncoder<'s, 'd> {
 
     /// Whether more than one branch may take a value that has others in it.
     fn is_ambiguous(&self, branches: &[TypeId], json: &Json<'_>) -> bool {
+        if self.dialect == Dialect::AVRO {
+            return false;
+        }
         let takes = |branch: &&TypeId| {
             matches!(
                 (self.schema.get(**branch), json),
@@ -55,14 +58,18 @@ impl<'s, 'd> JsonEncoder<'s, 'd> {
         branches.iter().filter(takes).count() > 1
     }
 
-    /// Writes a value as the first branch that takes it. Of a number in a body it is the first that holds it exactly, or
-    /// else a double.
+    /// Writes a value as the branch that it names, in Avro's own encoding, or else as the first branch that takes it. Of a
+    /// number in a body it is the first that holds it exactly, or else a double.
     pub(in crate::avro) fn choose(
         &mut self,
         branches: &[TypeId],
         json: &Json<'_>,
         write: WriteBranch<'_, 's, 'd>,
     ) -> Result<Choice, JsonFailure> {
+        if self.dialect == Dialect::AVRO {
+            let choice = self.named(branches, json).ok_or_else(|| WithPath::here(JsonEncodeError::Untagged))?;
+            return self.chosen(branches, choice, json, write).map(|()| choice);
+        }
         let best = self.best_for_number(branches, json);
         let mut failure = None;
         for index in best.into_iter().chain(0..branches.len()) {
@@ -77,7 +84,7 @@ impl<'s, 'd> JsonEncoder<'s, 'd> {
                 Err(_) => {}
             }
         }
-        if let (Dialect::Record, Json::Object(entries)) = (self.dialect, json)
+        if let (Dialect::PLAIN, Json::Object(entries)) = (self.dialect, json)
             && let [(name, _)] = entries.as_slice()
             && let Some(index) = branches.iter().position(|branch| goes_by(self.schema.get(*branch), name))
         {
@@ -85,6 +92,21 @@ impl<'s, 'd> JsonEncoder<'s, 'd> {
             return self.chosen(branches, choice, json, write).map(|()| choice);
         }
         Err(failure.unwrap_or_else(|| WithPath::here(JsonEncodeError::NoBranch)))
+    }
+
+    /// Returns the branch that a value names: null by itself, any other as the one key of an object.
+    fn named(&self, branches: &[TypeId], json: &Json<'_>) -> Option<Choice> {
+        match json {
+            Json::Null => {
+                let index = branches.iter().position(|branch| matches!(self.schema.get(*branch), Type::Null))?;
+                Some(Choice { index, is_tagged: false })
+            }
+            Json::Object(entries) => match entries.as_slice() {
+                [(name, _)] => Some(Choice { index: branch_named(self.schema, branches, name)?, is_tagged: true }),
+                _ => None,
+            },
+            _ => None,
+        }
     }
 
     /// Writes a value as the branch of `choice`, or nothing if it does not take it.
@@ -111,7 +133,7 @@ impl<'s, 'd> JsonEncoder<'s, 'd> {
     }
 
     fn best_for_number(&self, branches: &[TypeId], json: &Json<'_>) -> Option<usize> {
-        let (Json::Number(digits), Dialect::Record) = (json, self.dialect) else { return None };
+        let (Json::Number(digits), Dialect::PLAIN) = (json, self.dialect) else { return None };
         let is_exact = |branch: &TypeId| match self.schema.get(*branch) {
             Type::Int(_) => digits.parse::<i32>().is_ok(),
             Type::Long(_) => digits.parse::<i64>().is_ok(),
@@ -128,7 +150,25 @@ impl<'s, 'd> JsonEncoder<'s, 'd> {
     }
 }
 
-/// Whether Avro's own JSON encoding calls a union's branch by `name`.
+/// Returns the position of the branch that Avro's own JSON encoding calls `name`. A full name is that of one branch, and a
+/// short name must be, too. Null has no name, because its value stands by itself.
+pub(in crate::avro) fn branch_named(schema: &Schema, branches: &[TypeId], name: &str) -> Option<usize> {
+    let named = || {
+        let types = branches.iter().map(|branch| schema.get(*branch)).enumerate();
+        types.filter(|(_, ty)| !matches!(ty, Type::Null))
+    };
+    let mut short = named().filter(|(_, ty)| goes_by(ty, name));
+    let full = named().find(|(_, ty)| tag(ty) == name);
+    let (index, _) = full.or_else(|| short.next().filter(|_| short.next().is_none()))?;
+    Some(index)
+}
+
+/// The name of a union's branch in Avro's own JSON encoding.
+pub(in crate::avro) fn tag(ty: &Type) -> &str {
+    ty.named().map_or(ty.kind(), |named| &named.name)
+}
+
+/// Whether `name` is a branch's name in Avro's own JSON encoding, with or without its namespace.
 fn goes_by(ty: &Type, name: &str) -> bool {
-    ty.named().map_or(ty.kind() == name, |named| *named.name == *name || unqualified(&named.name) == name)
+    tag(ty) == name || ty.named().is_some_and(|named| unqualified(&named.name) == name)
 }

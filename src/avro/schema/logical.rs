@@ -106,7 +106,7 @@ fn decimal(attributes: &Json<'_>) -> Option<Decimal> {
 
 /// The most decimal digits that `bytes` bytes of two's complement hold whatever the digits are:
 /// `floor(log10(2^(8 * bytes - 1) - 1))`.
-fn digits_of(bytes: u32) -> u32 {
+pub(crate) fn digits_of(bytes: u32) -> u32 {
     /// log10(2) to more digits than a `fixed` has bits.
     const LOG10_OF_2: (u128, u128) = (30_102_999_566, 100_000_000_000);
     let bits = (u128::from(bytes) * 8).saturating_sub(1);

@@ -13,7 +13,7 @@ mod parse;
 
 pub use parse::{SchemaError, SchemaProblem};
 
-pub(crate) use logical::{Decimal, Time};
+pub(crate) use logical::{Decimal, Time, digits_of};
 pub(crate) use name::unqualified;
 
 use crate::json::Json;
@@ -21,6 +21,13 @@ use crate::json::Json;
 /// Index of a type within its schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct TypeId(u32);
+
+impl TypeId {
+    /// The position of the type among [`Schema::types`].
+    pub(crate) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
 
 /// One schema: its types, and which of them is the whole.
 #[derive(Debug, Clone)]

@@ -4,12 +4,17 @@
 //! Every version of a subject is accepted as a writer schema; the highest is the reader schema, and it must be able to
 //! read all of them. A subject's schemas are records, because a record is what becomes an item.
 
+mod annotations;
 mod error;
+mod extent;
 mod ids;
+mod json_field;
 mod subject;
 mod times;
 
+pub use annotations::{AnnotationProblem, IgnoredAnnotation};
 pub use error::{SchemaErrors, SetProblem};
+pub use extent::{EndlessRecord, NoFiniteValue};
 pub use ids::SchemaId;
 pub use subject::{FieldError, RecordJsonError, SchemaVersion, Subject};
 

@@ -2,11 +2,11 @@
 
 use super::{
     super::{
-        json_encode::{self, Bounds, JsonEncodeError},
+        json_encode::{self, Bounds, JsonEncodeError, JsonEncoding},
         limits::Limits,
         path::WithPath,
         plan::Mismatch,
-        schema::{Field, FixedMeaning, Schema, Time, Type, TypeId},
+        schema::{Field, Fixed, FixedMeaning, Schema, Time, Type, TypeId},
     },
     SchemaFile, SchemaId, SetProblem,
 };
@@ -71,15 +71,15 @@ impl SchemaVersion {
         &self.path
     }
 
-    /// A record, as JSON, as a datum of this version. Its JSON is that of the wire format `json`.
+    /// A record, as JSON in `encoding`, as a datum of this version. Its JSON is that of the wire format `json`.
     ///
     /// # Errors
     /// If it is no JSON, no record of this schema, or over the default [`Limits`].
-    pub fn datum(&self, record: &str) -> Result<Vec<u8>, RecordJsonError> {
+    pub fn datum(&self, record: &str, encoding: JsonEncoding) -> Result<Vec<u8>, RecordJsonError> {
         let Limits { max_depth: depth, max_values: values, max_inflated_bytes: bytes, .. } = Limits::default();
         let json = Json::parse(record, 2 * depth).map_err(RecordJsonError::Json)?;
         let mut datum = Vec::new();
-        json_encode::record_datum(&self.schema, &json, Bounds { depth, values, bytes }, &mut datum)
+        json_encode::record_datum(&self.schema, (&json, encoding), Bounds { depth, values, bytes }, &mut datum)
             .map_err(|error| RecordJsonError::Record(*error))?;
         Ok(datum)
     }
@@ -235,6 +235,33 @@ impl Subject {
             ty = field.ok_or_else(|| FieldError::Unknown { name: name.into() })?.ty;
         }
         Ok(kind_of(schema.get(without_null(schema, ty))))
+    }
+
+    /// The bytes of the reader schema's field at `path`, if it is a fixed that becomes binary.
+    pub fn fixed_size(&self, path: &str) -> Option<usize> {
+        let schema = &self.newest.schema;
+        let ty = path.split('.').try_fold(schema.root(), |ty, name| {
+            let Type::Record(record) = schema.get(without_null(schema, ty)) else { return None };
+            record.fields.iter().find(|field| *field.name == *name).map(|field| field.ty)
+        })?;
+        match schema.get(without_null(schema, ty)) {
+            Type::Fixed(Fixed { size, meaning: FixedMeaning::Plain | FixedMeaning::Duration, .. }) => {
+                usize::try_from(*size).ok()
+            }
+            _ => None,
+        }
+    }
+
+    /// The names that fields at any depth go by in an item, each with its record and field.
+    pub fn all_item_names(&self) -> impl Iterator<Item = (String, &str)> {
+        let records = self.newest.schema.types().iter().filter_map(|ty| match ty {
+            Type::Record(record) => Some(record),
+            _ => None,
+        });
+        records.flat_map(|record| {
+            let named = record.fields.iter().filter_map(|field| Some((field, field.item_name()?)));
+            named.map(|(field, name)| (format!("{}.{}", record.named.name, field.name), name))
+        })
     }
 
     /// Whether the reader schema's field at `path` may be null, or a record on the way to it.

@@ -6,6 +6,7 @@ mod evolution;
 mod formats;
 mod hostile;
 mod json;
+mod json_avro;
 mod logical_types;
 pub(crate) mod model;
 pub(crate) mod model_times;
@@ -19,7 +20,8 @@ pub(crate) mod tree;
 mod unions;
 
 use super::{
-    Body, DecodeError, Decoder, Input, Options, SchemaFile, Schemas, Scratch, Undecoded, WireFormat, binary,
+    Body, DecodeError, Decoder, Input, JsonEncoding, Options, SchemaFile, Schemas, Scratch, Undecoded, WireFormat,
+    binary,
     json_encode::{self, Bounds},
     schema::Schema,
 };
@@ -56,12 +58,12 @@ fn order_tree() -> Tree {
 }
 
 /// The record `R` with these fields, each as JSON.
-fn record_of(fields: &str) -> String {
+pub(super) fn record_of(fields: &str) -> String {
     format!(r#"{{"type": "record", "name": "R", "fields": [{fields}]}}"#)
 }
 
 /// The record `R` with the one field `f` of this type.
-fn field_of(ty: &str) -> String {
+pub(super) fn field_of(ty: &str) -> String {
     record_of(&format!(r#"{{"name": "f", "type": {ty}}}"#))
 }
 
@@ -85,7 +87,7 @@ fn decoder(files: &[(&str, &str)], formats: &[WireFormat]) -> Decoder {
 }
 
 /// The versions of the one subject `s`.
-fn versions(texts: &[&str]) -> Result<Schemas, String> {
+pub(super) fn versions(texts: &[&str]) -> Result<Schemas, String> {
     let names: Vec<_> = (1..=texts.len()).map(|version| format!("s/{version}")).collect();
     parse(&names.iter().map(String::as_str).zip(texts.iter().copied()).collect::<Vec<_>>())
 }
@@ -137,7 +139,8 @@ fn write(schema: &str, json: &str) -> Vec<u8> {
     let mut datum = Vec::new();
     let bounds = Bounds { depth: 100, values: 1_000_000, bytes: 1 << 30 };
     let json = Json::parse(json, 200).unwrap();
-    json_encode::record_datum(&Schema::parse(schema).unwrap(), &json, bounds, &mut datum).unwrap();
+    json_encode::record_datum(&Schema::parse(schema).unwrap(), (&json, JsonEncoding::Plain), bounds, &mut datum)
+        .unwrap();
     datum
 }
 

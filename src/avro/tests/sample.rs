@@ -11,9 +11,14 @@ fn sample(schema: &str, number: u32) -> Option<serde_json::Value> {
         SchemaFile { subject: "s".into(), version: "1".into(), text: schema.to_owned(), path: "s/1.avsc".into() };
     let schemas = Schemas::parse(vec![file]).unwrap();
     let version = schemas.subjects().next().unwrap().newest();
-    let record = version.sample(number)?;
-    version.datum(&record.to_string()).unwrap_or_else(|error| panic!("{error}: {record} of {schema}"));
-    Some(record)
+    let sample = |encoding| {
+        let record = version.sample(number, encoding)?;
+        version.datum(&record.to_string(), encoding).unwrap_or_else(|error| panic!("{error}: {record} of {schema}"));
+        Some(record)
+    };
+    let (plain, avro) = (sample(JsonEncoding::Plain), sample(JsonEncoding::Avro));
+    assert_eq!(plain.is_some(), avro.is_some());
+    plain
 }
 
 const KEYS: &str = r#"

@@ -176,9 +176,7 @@ impl<'a, V: RecordVisitor> Walk<'a, '_, V> {
     #[cold]
     fn incompatible(&self, id: MismatchId) -> Box<WithPath<DatumError>> {
         match self.plan.incompatible(id) {
-            Some(mismatch) => {
-                Box::new(mismatch.with_error(DatumError::Incompatible(mismatch.error().clone())))
-            }
+            Some(mismatch) => Box::new(mismatch.with_error(DatumError::Incompatible(mismatch.error().clone()))),
             None => datum_error(DatumError::UnknownBranch),
         }
     }

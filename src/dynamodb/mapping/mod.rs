@@ -1,12 +1,14 @@
 //! Where a record goes: the reader schema's `dynamodb` property, parsed and checked against the schema's own fields once,
 //! so that a mapping that exists can be carried out.
 
+mod excess;
 mod parse;
 mod table;
 mod template;
 #[cfg(test)]
 mod tests;
 
+pub use excess::{MAX_KEY_NAME_BYTES, name_excess};
 pub use parse::MappingError;
 pub use table::{TableName, TableScope};
 pub(crate) use table::{is_account_id, is_region};
