@@ -166,7 +166,8 @@ mod tests {
 
     /// The words of a shell's line after its variables, up to a comment, a pipe or another command.
     fn words(line: &str) -> Option<Vec<String>> {
-        let (_, line) = line.split_once("ingest ")?;
+        // behind the pipe of another command, whose arguments may have the name too
+        let (_, line) = line.rsplit_once("| ingest ").or_else(|| line.split_once("ingest "))?;
         let ends = ["  ", " | ", " > ", " < ", " && "].iter().filter_map(|end| line.find(end)).min();
         let line = line.get(..ends.unwrap_or(line.len()))?;
         let words = line.split_whitespace().map(|word| word.trim_matches(['\'', '"']).to_owned());
