@@ -244,7 +244,7 @@ impl Handler {
             pause_at.get().is_some_and(|pause| clock::now() >= pause) || is_over()
         };
         let mut chunk_from =
-            |from| decode_chunk(&event.messages, from, is_over_before, &mut encoder, progress, &mut decode, &too_large);
+            |from| decode_chunk(&event.messages, from, is_over_before, &mut encoder, progress, &mut decode, too_large);
         let mut end = place.run(|| chunk_from(from));
         // whether it paused or was over, it goes on until it is over
         if pause_at.take().is_some() && end < event.messages.len() {

@@ -54,7 +54,7 @@ impl Place {
 
 fn is_quick(payload: &[u8]) -> bool {
     let holds = |text: &&[u8]| memchr::memmem::find(payload, text).is_some();
-    payload.len() <= QUICK_BYTES && !COMPRESSED.iter().any(|text| holds(text))
+    payload.len() <= QUICK_BYTES && !COMPRESSED.iter().any(holds)
 }
 
 #[cfg(test)]
