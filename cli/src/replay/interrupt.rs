@@ -46,7 +46,7 @@ impl Interrupt {
         let mut receiver = self.0.clone();
         if receiver.wait_for(|is_raised| *is_raised).await.is_err() {
             // without a sender no signal can come
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 

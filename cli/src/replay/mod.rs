@@ -107,7 +107,7 @@ pub(crate) struct Arguments {
     /// Show what there is and what would become of it; move nothing
     #[arg(long)]
     dry_run: bool,
-    /// Journal of what was moved [default: replay-<queue>.journal]
+    /// Journal of what was moved [default: replay-QUEUE.journal]
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
     /// Visibility timeout of received messages in seconds; the run extends it
