@@ -332,6 +332,22 @@ impl Storm {
         let of = |counts: &BTreeMap<u64, usize>, id: &u64| counts.get(id).copied().unwrap_or_default();
 
         if !case.has_journal() {
+            assert!(wrong.starts_with(&unsent_wrong), "a piece of a record is in the file: {context}");
+            // everything before the line that is advised is there
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            if let Some((_, rest)) = said.split_once("interrupted: --from-line ") {
+                let next: usize = rest.split_whitespace().next().unwrap().parse().unwrap();
+                let before = lines[..next - 1].iter().filter_map(|line| match line {
+                    Line::Order(id, _) => Some(*id),
+                    Line::Empty | Line::Wrong(_) => None,
+                });
+                for (id, count) in count(&before.collect::<Vec<_>>()) {
+                    assert!(
+                        of(&in_queue, &id) + of(&in_file, &id) >= count,
+                        "order {id} is before the advice: {context}"
+                    );
+                }
+            }
             // what was read is a beginning of the input: nothing is missing before something that is there
             let last = sent.iter().chain(&unsent_orders).max().copied().unwrap_or_default();
             for (id, count) in in_input.range(..last) {

@@ -156,8 +156,7 @@ fn a_disk_that_is_full_by_then_stops_the_run_before_a_call_and_every_record_is_s
         is_refused.then(|| EntryRefusal { code: "InvalidMessageContents".to_owned(), sender_fault: true })
     });
     // 60 records of 100,000 bytes, and a limit of some megabytes
-    let large = |id: u32| order(id).to_string().replace("\"c-", &format!("\"{}", "x".repeat(100_000)));
-    let lines: String = (1..=60).map(|id| format!("{}\n", large(id))).collect();
+    let lines: String = (1..=60).map(|id| format!("{}\n", large_order(id))).collect();
     let mut limited = Command::new("sh");
     limited.args(["-c", "trap '' XFSZ; ulimit -f 3000; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_ingest")]).args(FIXED);
     let mut process = aws(&mut limited, &target.service.url())
@@ -645,4 +644,30 @@ fn groups_of_a_container_are_its_fields() {
         *groups.entry(message.group.unwrap()).or_default() += 1;
     }
     assert_eq!(groups, BTreeMap::from([("c-0".to_owned(), 3), ("c-1".to_owned(), 3)]));
+}
+
+#[test]
+fn a_record_that_was_read_in_part_is_neither_kept_in_pieces_nor_skipped() {
+    let (target, folder) = (Target::new("orders"), Folder::new("in-part"));
+    target.service.inject(|_| Some(Fault::Error(ErrorCode::ServiceUnavailable)));
+    let mut process = target.command(&folder, &JSON);
+    let mut process = process.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stdin = process.stdin.take().unwrap();
+    let large: String = (1..=250).map(|id| format!("{}\n", large_order(id))).collect();
+    std::thread::spawn(move || {
+        // the process may end before it has read everything
+        let _ = stdin.write_all(large.as_bytes());
+    });
+    until("calls", || target.service.calls().len() > 3);
+    signal("-TERM", &process);
+    let output = ended(process);
+    assert_eq!(exit(&output), Some(1), "{output:?}");
+    let kept: Vec<u32> = folder.read("unsent.jsonl").lines().map(|line| id_of(&Message::text(line))).collect();
+    assert!(kept.len() < 250 && kept.iter().copied().eq(1..=u32::try_from(kept.len()).unwrap()), "{kept:?}");
+    assert!(text(&output.stderr).contains(&format!("--from-line {} goes on", kept.len() + 1)), "{output:?}");
+}
+
+/// An order of 100,000 bytes.
+fn large_order(id: u32) -> String {
+    order(id).to_string().replace("\"c-", &format!("\"{}", "x".repeat(100_000)))
 }

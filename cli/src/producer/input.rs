@@ -56,6 +56,8 @@ pub(crate) struct Input {
     number: u64,
     /// Number of the last record that was returned.
     after: u64,
+    /// Whether the last line that was read had a line feed.
+    is_terminated: bool,
     encoder: Encoder,
 }
 
@@ -102,7 +104,7 @@ impl Input {
         } else {
             Source::Lines(reader)
         };
-        Ok(Self { source, number: 0, after: 0, encoder: encoder.clone() })
+        Ok(Self { source, number: 0, after: 0, is_terminated: true, encoder: encoder.clone() })
     }
 
     /// The schema that the records were written with, if they come from a container file.
@@ -111,6 +113,11 @@ impl Input {
             Source::Lines(_) => None,
             Source::Container(container) => Some(container.reader.writer_schema()),
         }
+    }
+
+    /// Whether the last record was read to its end. The last line of a whole input may have no line feed.
+    pub(crate) fn is_terminated(&self) -> bool {
+        self.is_terminated
     }
 
     /// Returns the next record as it came. Empty lines are skipped.
@@ -124,8 +131,11 @@ impl Input {
             let content = match &mut self.source {
                 Source::Lines(reader) => match next_line(reader.as_mut(), number)? {
                     None => return Ok(None),
-                    Some(line) if line.is_empty() => continue,
-                    Some(line) => Content::Line(line),
+                    Some(line) if line.text.is_empty() => continue,
+                    Some(line) => {
+                        self.is_terminated = line.is_terminated;
+                        Content::Line(line.text)
+                    }
                 },
                 Source::Container(container) => match container.reader.next() {
                     None => return Ok(None),
@@ -152,8 +162,15 @@ impl Input {
     }
 }
 
-/// The next line without white space around it. None at the end.
-fn next_line(reader: &mut dyn BufRead, number: u64) -> Result<Option<Vec<u8>>, Box<dyn Error>> {
+/// A line without white space around it.
+struct Line {
+    text: Vec<u8>,
+    /// Whether it had a line feed.
+    is_terminated: bool,
+}
+
+/// Reads the next line. None at the end.
+fn next_line(reader: &mut dyn BufRead, number: u64) -> Result<Option<Line>, Box<dyn Error>> {
     let mut line = Vec::new();
     // a line longer than any message is read no further than that
     let read = reader.take(MAX_LINE_BYTES + 1).read_until(b'\n', &mut line);
@@ -165,8 +182,8 @@ fn next_line(reader: &mut dyn BufRead, number: u64) -> Result<Option<Vec<u8>>, B
         return Err(format!("line {number} is longer than {MAX_LINE_BYTES} bytes").into());
     }
     let text = if number == 1 { line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&line) } else { &line };
-    let text = text.trim_ascii();
-    Ok(Some(if text.len() == line.len() { line } else { text.to_vec() }))
+    let is_terminated = line.ends_with(b"\n");
+    Ok(Some(Line { text: text.trim_ascii().to_vec(), is_terminated }))
 }
 
 /// Resolves a value of any writer schema to `schema` and encodes it.

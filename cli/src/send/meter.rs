@@ -25,6 +25,8 @@ struct State {
     /// Error for another beginning.
     mismatch: &'static str,
     is_stopped: bool,
+    /// Whether a reader was told of an end that is not the input's own.
+    is_cut: bool,
     /// Whether a read waits for bytes.
     is_waiting: bool,
 }
@@ -40,7 +42,7 @@ impl Meter {
     pub(super) fn of<R: Read>(inner: R, expected: Option<Prefix>, mismatch: &'static str) -> (Metered<R>, Self) {
         let expected = expected.filter(|expected| expected.bytes > 0);
         let hash = Context::new(&SHA256);
-        let state = State { hash, bytes: 0, expected, mismatch, is_stopped: false, is_waiting: false };
+        let state = State { hash, bytes: 0, expected, mismatch, is_stopped: false, is_cut: false, is_waiting: false };
         let meter = Self(Arc::new(Mutex::new(state)));
         (Metered { inner, meter: meter.clone() }, meter)
     }
@@ -68,6 +70,11 @@ impl Meter {
 
     pub(super) fn is_stopped(&self) -> bool {
         self.lock().is_stopped
+    }
+
+    /// Whether the end that a reader was told of is that of the run and not of the input.
+    pub(super) fn is_cut(&self) -> bool {
+        self.lock().is_cut
     }
 
     /// Whether a read waits for bytes, which have not come yet.
@@ -110,6 +117,7 @@ impl<R: Read> Read for Metered<R> {
         {
             let mut state = self.meter.lock();
             if state.is_stopped {
+                state.is_cut = true;
                 return Ok(0);
             }
             state.is_waiting = true;
@@ -119,6 +127,7 @@ impl<R: Read> Read for Metered<R> {
         state.is_waiting = false;
         // bytes that come after the end are as unread as those behind them
         if state.is_stopped {
+            state.is_cut = true;
             return Ok(0);
         }
         let read = read?;
@@ -192,7 +201,8 @@ mod tests {
         let (mut metered, meter) = Meter::of(Pieces(TEXT, 4), None, "another");
         let mut buffer = [0; 64];
         assert_eq!(metered.read(&mut buffer).unwrap(), 4);
+        assert!(!meter.is_cut());
         meter.stop();
-        assert_eq!((metered.read(&mut buffer).unwrap(), meter.prefix().bytes), (0, 4));
+        assert_eq!((metered.read(&mut buffer).unwrap(), meter.prefix().bytes, meter.is_cut()), (0, 4, true));
     }
 }

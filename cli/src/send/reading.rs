@@ -128,6 +128,8 @@ impl Reader {
                 Err(error) => return Found::Failed(error.to_string()),
                 Ok(None) if self.meter.is_expected() => return Found::End,
                 Ok(None) => return Found::Failed(format!("{}: it is shorter", self.meter.mismatch())),
+                // the rest of this line was not read, so the record was not: it is the first that is sent the next time
+                Ok(Some(_)) if !self.input.is_terminated() && self.meter.is_cut() => return Found::End,
                 Ok(Some(raw)) if raw.number < self.from => continue,
                 Ok(Some(raw)) => raw,
             };
