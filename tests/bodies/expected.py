@@ -47,12 +47,14 @@ SAMPLES: dict[str, s.Records] = {
     "hostile/1": {"plain": s.HOSTILE},
 }
 
-# Fields that an implementation reads otherwise than the specification says. All others it must read as we expect, and
-# these it must not, or the line has to go.
+# Fields that an implementation reads otherwise than we expect. All others it must read as we expect, and these it must not,
+# or the line has to go.
 FASTAVRO_DEVIATES = {
     # Promoting to float keeps the digits that a float has not.
     ("promotion/1", "int_to_float"),
     ("promotion/1", "long_to_float"),
+    # A timestamp keeps its number where the reader's unit is another.
+    ("promotion/1", "millis_to_micros"),
     # Defaults are taken as they stand in the schema: a float's with a double's digits, those of bytes and fixed as text.
     ("defaults/1", "float"),
     ("defaults/1", "bytes"),
@@ -68,6 +70,8 @@ FASTAVRO_DEVIATES = {
 JAVA_DEVIATES = {
     # Items of an array pass through a float on their way from int to double.
     ("promotion/1", "array"),
+    # A timestamp keeps its number where the reader's unit is another.
+    ("promotion/1", "millis_to_micros"),
 }
 
 

@@ -36,8 +36,9 @@ value_schema_id, body, and
 Numbers (`N`) are to be compared as numbers, since 1E+2 and 100 are the same; everything else exactly. The numbers are exact:
 a float is the shortest decimal that reads back to it, a zero has no sign.
 
-The expected values are computed from the specification alone (schema.py, resolution.py, dynamodb.py) and then held against
-what fastavro and Java read from the same bytes; where these deviate from the specification is listed in expected.py.
+The expected values are computed from the specification (schema.py, resolution.py, dynamodb.py), and times are converted to the
+reader's unit, of which it says nothing. Then they are held against what fastavro and Java read from the same bytes. Where these
+deviate is listed in expected.py.
 """
 
 import argparse

@@ -1,4 +1,7 @@
-"""Schema resolution on values, as the specification 1.12 words it.
+"""Schema resolution on values, as the specification 1.12 words it; and times in the reader's unit.
+
+About units of time the specification says nothing. Other implementations keep the number, which then means another time.
+The function converts it: so does this.
 
 A value is what Python would write: None, bool, int, float, bytes, str, list, dict, Decimal and date. `lower` turns it into
 the underlying Avro value, in which each value of a union is a `Branch`; `resolve` reads that by another schema.
@@ -12,6 +15,7 @@ from typing import Any, NamedTuple
 from schema import NO_DEFAULT, Type
 
 EPOCH = date(1970, 1, 1)
+PER_SECOND = {"millis": 1_000, "micros": 1_000_000, "nanos": 1_000_000_000}
 PROMOTIONS = {
     ("int", "long"), ("int", "float"), ("int", "double"), ("long", "float"), ("long", "double"), ("float", "double"),
     ("string", "bytes"), ("bytes", "string"),
@@ -116,7 +120,7 @@ def resolve(writer: Type, reader: Type, value: Any) -> Any:
         case "map":
             return {key: resolve(writer.items, reader.items, item) for key, item in value.items()}
         case kind:
-            return promote(writer.kind, kind, value)
+            return in_unit_of(reader, writer, promote(writer.kind, kind, value))
 
 
 def resolve_record(writer: Type, reader: Type, value: dict[str, Any]) -> dict[str, Any]:
@@ -141,6 +145,18 @@ def promote(writer: str, reader: str, value: Any) -> Any:
     if reader == "float" and writer in ("int", "long"):
         return nearest_float32(value)
     return float(value) if reader == "double" else value
+
+
+def in_unit_of(reader: Type, writer: Type, value: Any) -> Any:
+    """A time in the reader's unit if both are of one kind, such as timestamps; else the value."""
+    kind, _, unit = (writer.logical or "").rpartition("-")
+    reader_kind, _, reader_unit = (reader.logical or "").rpartition("-")
+    if not kind or kind != reader_kind:
+        return value
+    factor, rest = divmod(PER_SECOND[reader_unit], PER_SECOND[unit])
+    if rest:
+        raise Unresolvable(f"{writer.logical} is finer than {reader.logical}")
+    return value * factor
 
 
 def nearest_float32(value: int) -> float:
