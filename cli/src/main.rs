@@ -1,4 +1,5 @@
 //! `ingest`, the tool beside the function.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod aws;
 mod check;
@@ -30,7 +31,6 @@ use crate::output::{OutputError, errln, out};
 use avro_ingest::avro::JsonEncoding;
 use clap::{CommandFactory, Parser, Subcommand};
 use std::error::Error;
-use std::panic::PanicHookInfo;
 use std::process::ExitCode;
 
 /// Runs, checks and looks into avro-ingest on one machine.
@@ -73,7 +73,6 @@ type Outcome = Result<bool, Box<dyn Error>>;
 const PIPE_CLOSED: u8 = 141;
 
 fn main() -> ExitCode {
-    end_with_the_reader();
     let outcome = match Arguments::try_parse() {
         Ok(arguments) => run(arguments.command),
         // what was asked for is output, and what is wrong is an error
@@ -119,19 +118,6 @@ async fn outcome(command: Command) -> Outcome {
         Command::Completions(arguments) => manual::complete(Arguments::command(), &arguments),
         Command::Man(arguments) => manual::write_pages(Arguments::command(), &arguments),
     }
-}
-
-/// Ends the process without a word if what reads its output, such as `head`, has enough. `println!` has no other way to
-/// say so than a panic.
-fn end_with_the_reader() {
-    let report = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic: &PanicHookInfo<'_>| {
-        let is_closed_pipe = |text: &String| text.starts_with("failed printing to") && text.contains("Broken pipe");
-        if panic.payload().downcast_ref().is_some_and(is_closed_pipe) {
-            std::process::exit(PIPE_CLOSED.into());
-        }
-        report(panic);
-    }));
 }
 
 /// Region and account for a command that decodes and writes no item: without them, a schema directory whose subjects name tables
