@@ -105,9 +105,10 @@ impl StickyFault {
                 let (status, body) = key_mismatch();
                 Fault::Answer(status, body.to_string())
             }
-            Self::IndexKeyMismatch => {
-                invalid("Type mismatch for Index Key city Expected: S Actual: N IndexName: by-city")
-            }
+            Self::IndexKeyMismatch => invalid(
+                "One or more parameter values were invalid: Type mismatch for Index Key city Expected: S Actual: N \
+                 IndexName: by-city",
+            ),
             Self::TooLarge => invalid("Item size has exceeded the maximum allowed size"),
             Self::Reset => Fault::ResetBefore,
             Self::Refused => Fault::Refused,
