@@ -100,3 +100,4 @@ pub mod sqs;
 pub mod transcode;
 pub mod transport;
 pub mod visibility;
+pub mod write;

@@ -12,7 +12,7 @@ pub const MAX_BATCH_ITEMS: usize = 25;
 pub const MAX_BATCH_BYTES: usize = 16 * 1024 * 1024;
 
 /// What stands around each item in the body: `{"DeleteRequest":{"Key":` … `}},`.
-const ITEM_OVERHEAD: usize = 32;
+pub(crate) const ITEM_OVERHEAD: usize = 32;
 
 /// Index of an item within [`Items::as_slice`].
 pub(crate) type Index = usize;
@@ -191,7 +191,7 @@ impl WriteBatch {
 }
 
 /// Room for what stands before and after the items, the table's name (at most 255 characters) included.
-pub(super) const PREFIX_ROOM: usize = 512;
+pub(crate) const PREFIX_ROOM: usize = 512;
 
 #[cfg(test)]
 mod tests {

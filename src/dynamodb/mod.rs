@@ -2,7 +2,7 @@
 //!
 //! [`mapping`], [`item`], [`signature`], `batch` and `response` are pure; [`client`] and [`writer`] talk to DynamoDB.
 
-mod batch;
+pub(crate) mod batch;
 pub mod client;
 mod codes;
 mod conditional;
@@ -10,7 +10,7 @@ pub mod credentials;
 pub mod item;
 pub mod mapping;
 mod number;
-mod response;
+pub(crate) mod response;
 #[cfg(test)]
 mod sample_fields;
 pub mod signature;

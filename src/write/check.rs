@@ -1,0 +1,119 @@
+//! What tests ask of a scheduler: whether its indexes agree with the states, and which states are alike.
+
+use super::queue::{Lane, Plan};
+use super::scheduler::{Delayed, ItemState, Scheduler};
+use super::{GroupId, ItemIndex, ItemOutcome, KeyId, MessageIndex, TableId};
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::Hash;
+use std::time::Duration;
+
+impl Scheduler {
+    /// Rebuilds each index from the states of the items, and compares.
+    pub(super) fn check(&self) {
+        let in_state = |is: &dyn Fn(&ItemState) -> bool| -> BTreeSet<ItemIndex> {
+            self.items.iter().filter(|(_, entry)| is(&entry.state)).map(|(index, _)| index).collect()
+        };
+        for (table, slot) in self.tables.iter().enumerate() {
+            let of = |lane| {
+                let is = |entry: &super::scheduler::ItemEntry| {
+                    entry.write.table == TableId::new(table) && entry.state == ItemState::Ready(lane)
+                };
+                self.items.iter().filter(|(_, entry)| is(entry)).map(|(index, _)| index).collect::<BTreeSet<_>>()
+            };
+            let queue = &slot.queue;
+            let has = |lane, entries: BTreeSet<ItemIndex>| {
+                assert!(of(lane).is_subset(&entries), "{lane:?} of table {table} misses an item");
+                assert_eq!(of(lane).len(), queue.ready(lane), "{lane:?} of table {table} counts wrongly");
+            };
+            has(Lane::Batch, queue.batch.iter().copied().collect());
+            has(Lane::Scoped, queue.scoped.iter().map(|(_, index)| *index).collect());
+            has(Lane::Single, queue.single.iter().copied().collect());
+            has(Lane::Unprocessed, queue.unprocessed.iter().copied().collect());
+            has(Lane::Retry, queue.retries.iter().flat_map(|plan| plan.items.iter().copied()).collect());
+        }
+        let in_flight: BTreeSet<ItemIndex> = self.calls.values().flat_map(|call| call.plan.items.iter().copied()).collect();
+        assert_eq!(in_flight, in_state(&|state| matches!(state, ItemState::InFlight(_))), "calls in flight");
+        let delayed = self.delayed.values().flat_map(|(_, delayed)| match delayed {
+            Delayed::Plan(plan) => plan.items.clone(),
+            Delayed::Unprocessed(items) => items.clone(),
+        });
+        let backing_off = in_state(&|state| matches!(state, ItemState::BackingOff { .. }));
+        assert!(backing_off.is_subset(&delayed.collect()), "what backs off is sent again");
+        let mut queues: BTreeMap<KeyId, BTreeSet<ItemIndex>> = BTreeMap::new();
+        for (index, entry) in self.items.iter() {
+            let has_joined = self.messages[entry.message].has_joined;
+            if has_joined && !matches!(entry.state, ItemState::Done(_) | ItemState::Superseded { .. }) {
+                queues.entry(entry.write.key).or_default().insert(index);
+            }
+            let losers: BTreeSet<ItemIndex> = entry.losers.iter().copied().collect();
+            assert_eq!(losers, in_state(&|state| *state == ItemState::Superseded { by: index }), "losers of {index:?}");
+        }
+        let known = self.keys.all().filter(|(_, queue)| !queue.items.is_empty());
+        let known: BTreeMap<KeyId, BTreeSet<ItemIndex>> =
+            known.map(|(key, queue)| (*key, queue.items.iter().copied().collect())).collect();
+        assert_eq!(known, queues, "key queues");
+        for (_, message) in self.messages.iter() {
+            let is_open = |index: &usize| !matches!(self.items[ItemIndex::new(*index)].state, ItemState::Done(_));
+            assert_eq!(message.items.clone().filter(is_open).count(), message.open, "open items");
+        }
+        let open = self.messages.iter().filter(|(_, message)| !message.is_complete).count();
+        assert_eq!(open, self.open_messages, "open messages");
+    }
+
+    pub(super) fn message_count(&self) -> usize {
+        self.messages.len()
+    }
+
+    pub(super) fn is_complete(&self, message: MessageIndex) -> bool {
+        self.messages[message].is_complete
+    }
+
+    pub(super) fn outcome(&self, index: ItemIndex) -> Option<&ItemOutcome> {
+        match &self.items[index].state {
+            ItemState::Done(outcome) => Some(outcome),
+            _ => None,
+        }
+    }
+
+    /// Hashes what decides how the scheduler goes on. Times, texts and numbers of calls are left out.
+    pub(super) fn digest(&self, hasher: &mut impl std::hash::Hasher) {
+        for (_, entry) in self.items.iter() {
+            let state = match &entry.state {
+                ItemState::BackingOff { .. } => ItemState::BackingOff { until: Duration::ZERO },
+                ItemState::InFlight(_) => ItemState::InFlight(super::scheduler::CallId::new(0)),
+                ItemState::Done(outcome) => {
+                    std::mem::discriminant(outcome).hash(hasher);
+                    outcome.is_ambiguous().hash(hasher);
+                    continue;
+                }
+                state => state.clone(),
+            };
+            (state, entry.attempts.min(2), entry.is_ambiguous, entry.holds_back).hash(hasher);
+            (entry.cause.is_some(), &entry.losers).hash(hasher);
+        }
+        for (_, message) in self.messages.iter() {
+            (message.is_complete, message.has_joined, message.blocked).hash(hasher);
+        }
+        let ready = |index: &ItemIndex, lane| self.items[*index].state == ItemState::Ready(lane);
+        let plan = |plan: &Plan| (plan.items.clone(), plan.failures, plan.is_part);
+        for slot in &self.tables {
+            let queue = &slot.queue;
+            queue.batch.iter().filter(|index| ready(index, Lane::Batch)).for_each(|index| index.hash(hasher));
+            queue.scoped.iter().filter(|(_, index)| ready(index, Lane::Scoped)).for_each(|entry| entry.hash(hasher));
+            queue.single.iter().filter(|index| ready(index, Lane::Single)).for_each(|index| index.hash(hasher));
+            queue.unprocessed.iter().filter(|index| ready(index, Lane::Unprocessed)).for_each(|index| index.hash(hasher));
+            queue.retries.iter().map(plan).for_each(|plan| plan.hash(hasher));
+            slot.is_broken().hash(hasher);
+        }
+        for (table, delayed) in self.delayed.values() {
+            match delayed {
+                Delayed::Plan(delayed) => (table, true, plan(delayed)).hash(hasher),
+                Delayed::Unprocessed(items) => (table, false, items).hash(hasher),
+            }
+        }
+        self.calls.values().map(|call| plan(&call.plan)).for_each(|plan| plan.hash(hasher));
+        self.keys.all().collect::<BTreeMap<_, _>>().hash(hasher);
+        self.groups.iter().collect::<BTreeMap<&GroupId, _>>().hash(hasher);
+        (&self.suspects, self.is_decoding).hash(hasher);
+    }
+}

@@ -1,0 +1,179 @@
+//! What is ready to be sent to one table, in lanes: first attempts go before retries. Pure.
+//!
+//! A lane holds indexes and decides nothing: an item is in a lane if its state says so. An entry whose item has another state
+//! by now is skipped.
+
+use super::{ItemIndex, MessageIndex};
+use crate::dynamodb::batch::MAX_BATCH_ITEMS;
+use std::collections::VecDeque;
+
+/// Failures in a row after which a call is bisected: one of its items may be what fails, and its neighbours must not wait.
+const FAILURES_BEFORE_BISECTION: u8 = 2;
+/// Throttles in a row after which a call is bisected. Smaller calls help a throttled table little, but the throttle of one
+/// item's partition may look like the table's.
+const THROTTLES_BEFORE_BISECTION: u8 = 4;
+
+/// Where a ready item waits to be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Lane {
+    /// First attempts of unconditional writes.
+    Batch,
+    /// Unconditional writes that share a call only with those of their own [`Scope`].
+    Scoped,
+    /// First attempts of conditional writes, which are a call each.
+    Single,
+    /// Items that DynamoDB handed back unprocessed.
+    Unprocessed,
+    /// Calls that failed.
+    Retry,
+}
+
+impl Lane {
+    pub(super) const COUNT: usize = 5;
+}
+
+/// Which items may share a call, where one item that never gets a response must not take certain others with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Scope {
+    /// The items of one message of a FIFO queue. One of them that is not written returns the message anyway.
+    Message(MessageIndex),
+    /// This item alone, because others of its key wait for it.
+    Item(ItemIndex),
+}
+
+/// Items that go out together, and how their calls ended so far.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Plan {
+    pub(super) items: Vec<ItemIndex>,
+    pub(super) is_single: bool,
+    /// How often it failed in a row.
+    pub(super) failures: u8,
+    /// Whether it is a part of a call that failed.
+    pub(super) is_part: bool,
+    /// How often it could not be sent.
+    pub(super) unsent: u8,
+}
+
+/// How a call failed that may be tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// The table, an index or the account is throttled as a whole.
+    Throttle,
+    /// There was no response in time, which costs long.
+    Timeout,
+    /// Anything else.
+    Other,
+}
+
+impl Plan {
+    pub(super) fn batch(items: Vec<ItemIndex>) -> Self {
+        Self { items, is_single: false, failures: 0, is_part: false, unsent: 0 }
+    }
+
+    pub(super) fn single(item: ItemIndex) -> Self {
+        Self { is_single: true, ..Self::batch(vec![item]) }
+    }
+
+    /// Splits the plan into halves. `None` if it has one item.
+    pub(super) fn halves(&self) -> Option<[Self; 2]> {
+        let (first, second) = self.items.split_at_checked(self.items.len().div_ceil(2))?;
+        let half = |items: &[ItemIndex]| Self { is_part: true, ..Self::batch(items.to_vec()) };
+        (!second.is_empty()).then(|| [half(first), half(second)])
+    }
+
+    /// Returns what to send after the plan failed once more: itself, or its halves.
+    pub(super) fn after(mut self, failure: Failure) -> Vec<Self> {
+        self.failures = self.failures.saturating_add(1);
+        let patience = match failure {
+            Failure::Throttle => THROTTLES_BEFORE_BISECTION,
+            Failure::Timeout if self.is_part => 1,
+            Failure::Timeout | Failure::Other => FAILURES_BEFORE_BISECTION,
+        };
+        match self.halves() {
+            Some(halves) if self.failures >= patience => halves.into(),
+            _ => vec![self],
+        }
+    }
+}
+
+/// What is ready to be sent to one table.
+#[derive(Debug, Clone, Default)]
+pub(super) struct TableQueue {
+    pub(super) batch: VecDeque<ItemIndex>,
+    pub(super) scoped: VecDeque<(Scope, ItemIndex)>,
+    pub(super) single: VecDeque<ItemIndex>,
+    pub(super) unprocessed: VecDeque<ItemIndex>,
+    pub(super) retries: VecDeque<Plan>,
+    /// Number of items whose state says that they are in each lane.
+    pub(super) ready: [usize; Lane::COUNT],
+}
+
+impl TableQueue {
+    /// Returns whether a call can be made of what is ready. While messages are still being decoded, a batch waits until it is
+    /// full.
+    pub(super) fn has_call(&self, is_decoding: bool) -> bool {
+        let batch = self.ready(Lane::Batch);
+        let others: usize = self.ready.iter().sum::<usize>() - batch;
+        others > 0 || batch >= if is_decoding { MAX_BATCH_ITEMS } else { 1 }
+    }
+
+    pub(super) fn ready(&self, lane: Lane) -> usize {
+        self.ready.get(lane as usize).copied().unwrap_or_default()
+    }
+
+    /// Counts an item into a lane (`1`) or out of it (`-1`).
+    pub(super) fn count(&mut self, lane: Lane, change: isize) {
+        if let Some(count) = self.ready.get_mut(lane as usize) {
+            *count = count.saturating_add_signed(change);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(items: usize) -> Plan {
+        Plan::batch((0..items).map(ItemIndex::new).collect())
+    }
+
+    #[test]
+    fn a_call_is_bisected_the_second_time_it_fails_and_a_part_without_response_at_once() {
+        let sizes = |failures, is_part, failure| {
+            let plans = Plan { failures, is_part, ..plan(4) }.after(failure);
+            plans.iter().map(|plan| plan.items.len()).collect::<Vec<_>>()
+        };
+        for is_part in [false, true] {
+            assert_eq!(sizes(0, is_part, Failure::Other), [4]);
+            assert_eq!(sizes(1, is_part, Failure::Other), [2, 2]);
+            assert_eq!(sizes(2, is_part, Failure::Throttle), [4], "smaller calls help a throttled table little");
+            assert_eq!(sizes(3, is_part, Failure::Throttle), [2, 2]);
+        }
+        assert_eq!(sizes(0, false, Failure::Timeout), [4]);
+        assert_eq!(sizes(1, false, Failure::Timeout), [2, 2]);
+        assert_eq!(sizes(0, true, Failure::Timeout), [2, 2], "it costs two seconds each time");
+    }
+
+    #[test]
+    fn bisection_ends_with_each_item_alone_after_five_steps() {
+        let mut layer = vec![plan(MAX_BATCH_ITEMS)];
+        for _ in 0..5 {
+            layer = layer.iter().flat_map(|plan| plan.halves().map_or_else(|| vec![plan.clone()], Vec::from)).collect();
+        }
+        assert_eq!(layer.len(), MAX_BATCH_ITEMS);
+        assert!(layer.iter().all(|plan| plan.halves().is_none()));
+    }
+
+    #[test]
+    fn a_batch_that_is_not_full_waits_while_messages_are_decoded() {
+        let mut queue = TableQueue::default();
+        queue.count(Lane::Batch, 24);
+        assert_eq!([true, false].map(|is_decoding| queue.has_call(is_decoding)), [false, true]);
+        queue.count(Lane::Batch, 1);
+        assert!(queue.has_call(true));
+        queue.count(Lane::Batch, -25);
+        assert!(!queue.has_call(false));
+        queue.count(Lane::Single, 1);
+        assert!(queue.has_call(true), "a conditional write is a call of its own");
+    }
+}
