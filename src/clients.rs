@@ -2,8 +2,8 @@
 //! the same pipeline elsewhere.
 
 use crate::dynamodb::client::Client;
-use crate::dynamodb::writer::Writer;
-use crate::handler::Handler;
+use crate::write::Writer;
+use crate::invocation::Handler;
 use crate::limiter::AimdLimit;
 use crate::metrics::Metrics;
 use crate::quarantine::Quarantine;

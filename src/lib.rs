@@ -57,7 +57,7 @@
 //! batchItemFailures <- sqs::response <- outcome <- handler <---------------------- a result for every item --+
 //! ```
 //!
-//! [`runtime`] takes the payload from Lambda without parsing it. [`handler`] runs one invocation; [`decode`] takes a message
+//! [`runtime`] takes the payload from Lambda without parsing it. [`invocation`] runs one invocation; [`decode`] takes a message
 //! to its items. [`transcode`] joins schemas and their mappings. `avro`, `sqs` and `dynamodb` never import one another:
 //! [`record`] is the interface between a decoder and an encoder, and [`json`] what JSON is to all of them.
 //!
@@ -68,7 +68,7 @@
 //! or is taken by the quarantine queue first.
 //!
 //! It holds by construction. A message's outcome starts as [`Returned`](outcome::Outcome::Returned) and an item's as
-//! [`Unfinished`](dynamodb::writer::WriteOutcome::Unfinished); only a response of DynamoDB makes either a success. So what is
+//! waiting; only a response of DynamoDB makes either a success. So what is
 //! dropped, late or panics is a failure, and no code has to say so. Each invocation checks its
 //! [`Ledger`](outcome::Ledger): `received = stored + superseded + quarantined + returned`.
 
@@ -80,10 +80,9 @@ pub mod decode;
 pub mod dynamodb;
 pub mod encode;
 mod error_text;
-pub mod handler;
+pub mod invocation;
 pub mod json;
 pub mod limiter;
-pub mod memory;
 pub mod metrics;
 mod offload;
 pub mod outcome;
@@ -92,7 +91,6 @@ mod progress;
 pub mod quarantine;
 pub mod record;
 mod refusals;
-mod report;
 pub mod runtime;
 pub mod schema_dir;
 pub mod settings;

@@ -1,8 +1,7 @@
 //! The Lambda bootstrap: environment, clients, run. The only reader of process state.
 
 use avro_ingest::clients::Clients;
-use avro_ingest::handler::Handler;
-use avro_ingest::memory::Memory;
+use avro_ingest::invocation::{Handler, Memory};
 use avro_ingest::runtime::{self, RuntimeApi};
 use avro_ingest::settings::Settings;
 use avro_ingest::transport::{ConnectionPool, sdk_http_client};

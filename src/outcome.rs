@@ -20,15 +20,15 @@ pub enum Outcome {
 /// Why a message goes back to the queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cause {
-    /// It is not known to be stored. The last thing that stood in its way says why.
-    Unfinished(Cow<'static, str>),
-    /// The same, and a write that got no response may yet be applied: its own, which others follow, or the one it follows.
-    Unanswered(Cow<'static, str>),
-    /// No retry can help and no quarantine queue has taken it: it moves to the dead-letter queue in the end.
+    /// It is not known to be stored. The text is what stood in its way last.
+    Failed(Cow<'static, str>),
+    /// A write of it, or of its predecessor, got no response and may still take effect. It stays out of sight until that is over.
+    Ambiguous(Cow<'static, str>),
+    /// No retry can help, and no quarantine queue has accepted it. It moves to the dead-letter queue in the end.
     Rejected(Rejection),
-    /// The database would not take it now.
-    Refused(Box<str>),
-    /// A message before it in its FIFO group was not stored.
+    /// The table does not accept it until an operator has fixed something.
+    Denied(Box<str>),
+    /// An earlier message of its FIFO group was not stored.
     Blocked,
 }
 
@@ -145,7 +145,7 @@ impl Ledger {
         for (outcome, evidence) in outcomes.iter_mut().zip(&evidence.0) {
             if !evidence.proves(outcome) {
                 ledger.unproven += 1;
-                *outcome = Outcome::Returned(Cause::Unfinished("it was called durable without evidence".into()));
+                *outcome = Outcome::Returned(Cause::Failed("it was called durable without evidence".into()));
             }
             *match outcome {
                 Outcome::Stored => &mut ledger.stored,
@@ -192,9 +192,9 @@ impl Evidence {
         self.at(position, |message| message.records = Some(records));
     }
 
-    /// One item of the message at `position` is stored or superseded.
-    pub fn item_is_durable(&mut self, position: usize) {
-        self.at(position, |message| message.durable_items += 1);
+    /// Sets how many items of the message at `position` are written or superseded.
+    pub fn items_are_durable(&mut self, position: usize, items: usize) {
+        self.at(position, |message| message.durable_items = items);
     }
 
     /// The quarantine queue has the message at `position`.
@@ -236,13 +236,13 @@ mod tests {
             Outcome::Superseded,
             Outcome::Quarantined(rejection()),
             Outcome::Returned(Cause::Rejected(rejection())),
-            Outcome::Returned(Cause::Unfinished("".into())),
+            Outcome::Returned(Cause::Failed("".into())),
             Outcome::Returned(Cause::Blocked),
         ];
         let mut evidence = Evidence::of(7);
         for position in 0..3 {
             evidence.decoded(position, 2);
-            (0..2).for_each(|_| evidence.item_is_durable(position));
+            evidence.items_are_durable(position, 2);
         }
         evidence.quarantined(3);
         let ledger = Ledger::settle(&evidence, &mut outcomes);
@@ -267,7 +267,7 @@ mod tests {
                 if let Some(records) = records {
                     evidence.decoded(0, records);
                 }
-                (0..durable).for_each(|_| evidence.item_is_durable(0));
+                evidence.items_are_durable(0, durable);
                 let mut outcomes = [said.clone()];
                 let ledger = Ledger::settle(&evidence, &mut outcomes);
                 assert_eq!(outcomes[0] == said, proven, "{durable} of {records:?}");

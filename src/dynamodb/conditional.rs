@@ -4,10 +4,11 @@
 //! A deletion leaves nothing behind that remembers its version: an older put that comes after it is written.
 
 use super::batch::PREFIX_ROOM;
-use super::item::{Item, Items, Operation};
+use super::item::ItemRef;
 use super::mapping::Mapping;
 use super::response::{CallError, WriteResponse};
 use crate::json;
+use crate::write::WriteKind;
 use serde_json::Value;
 
 /// The body of a PutItem or DeleteItem that DynamoDB refuses if the item there has a newer version, or, of an item that is
@@ -15,22 +16,19 @@ use serde_json::Value;
 ///
 /// A comparison of two types is false, so a stored version of another type is overwritten by the third clause: else it would
 /// keep its item as it is for ever. A refusal carries the stored item, which [`is_superseded`] reads.
-pub(crate) fn conditional_body(items: &Items, item: &Item, mapping: &Mapping) -> Vec<u8> {
-    let attributes = items.attributes(item);
+pub(crate) fn conditional_body(item: &ItemRef, mapping: &Mapping) -> Vec<u8> {
+    let (attributes, kind) = (item.attributes(), item.item().kind);
     let mut body = Vec::with_capacity(attributes.len() + PREFIX_ROOM);
     body.extend_from_slice(b"{\"TableName\":");
     json::push_string(&mut body, mapping.table.as_str());
-    body.extend_from_slice(match item.operation {
-        Operation::Put => b",\"Item\":",
-        Operation::Delete => b",\"Key\":",
-    });
+    body.extend_from_slice(if kind.is_deletion() { b",\"Key\":" } else { b",\"Item\":" });
     body.extend_from_slice(attributes);
-    if item.creates {
+    if kind == WriteKind::Create {
         body.extend_from_slice(b",\"ConditionExpression\":\"attribute_not_exists(#key)\"");
         body.extend_from_slice(b",\"ExpressionAttributeNames\":{\"#key\":");
         json::push_string(&mut body, mapping.partition_key.attribute.text());
         body.push(b'}');
-    } else if let (Some(version), Some(path)) = (items.version(item), mapping.version_path()) {
+    } else if let (Some(version), Some(path)) = (item.version(), mapping.version_path()) {
         let segments: Vec<&str> = path.collect();
         let names: Vec<String> = (0..segments.len()).map(|at| format!("#v{at}")).collect();
         let path = names.join(".");
@@ -60,14 +58,13 @@ pub(crate) fn conditional_body(items: &Items, item: &Item, mapping: &Mapping) ->
 /// that one is there.
 pub(crate) fn proven(
     result: Result<WriteResponse, CallError>,
-    items: &Items,
-    item: &Item,
+    item: &ItemRef,
     mapping: &Mapping,
 ) -> Result<WriteResponse, CallError> {
     match result {
-        Err(CallError::ConditionFailed { .. }) if item.creates => Err(CallError::StaleVersion),
-        Err(CallError::ConditionFailed { stored: Some(stored) }) if is_superseded(items, item, mapping, &stored) => {
-            Err(CallError::StaleVersion)
+        Err(CallError::ConditionFailed { .. }) if item.item().kind == WriteKind::Create => Err(CallError::Superseded),
+        Err(CallError::ConditionFailed { stored: Some(stored) }) if is_superseded(item, mapping, &stored) => {
+            Err(CallError::Superseded)
         }
         other => other,
     }
@@ -75,8 +72,8 @@ pub(crate) fn proven(
 
 /// Whether `stored`, the item that made the condition fail, proves that a newer version is there: its version has the type of
 /// ours and another value. That it is the greater one, DynamoDB has said by refusing.
-fn is_superseded(items: &Items, item: &Item, mapping: &Mapping, stored: &Value) -> bool {
-    let (Some(version), Some(mut path)) = (items.version(item), mapping.version_path()) else { return false };
+fn is_superseded(item: &ItemRef, mapping: &Mapping, stored: &Value) -> bool {
+    let (Some(version), Some(mut path)) = (item.version(), mapping.version_path()) else { return false };
     let (Some(kind), Some(first)) = (type_of(version), path.next()) else { return false };
     let attribute = path.try_fold(stored.get(first), |value, segment| Some(value?.get("M")?.get(segment))).flatten();
     let ours: Option<Value> = serde_json::from_slice(version).ok();
@@ -92,11 +89,12 @@ fn type_of(value: &[u8]) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dynamodb::item::ItemEncoder;
+    use crate::dynamodb::item::{ItemEncoder, Operation};
     use crate::dynamodb::mapping::{PARTITION_KEY, TableId, VERSION};
     use crate::dynamodb::sample_fields::SampleFields;
     use crate::record::{Name, RecordVisitor, SubjectId};
     use serde_json::json;
+    use std::sync::Arc;
     use std::time::Duration;
 
     fn mapping(layout: &str) -> Vec<(TableId, Mapping)> {
@@ -105,7 +103,7 @@ mod tests {
     }
 
     /// One item of version 7.
-    fn item(mappings: &[(TableId, Mapping)]) -> Items {
+    fn item(mappings: &[(TableId, Mapping)]) -> ItemRef {
         let mut encoder = ItemEncoder::new(mappings, Duration::ZERO, 0);
         encoder.start_message(0, "m", Operation::Put);
         encoder.begin(SubjectId(0), None).unwrap();
@@ -118,14 +116,14 @@ mod tests {
         encoder.long(7).unwrap();
         encoder.record_end().unwrap();
         encoder.finish().unwrap();
-        encoder.finish_event()
+        ItemRef::new(&Arc::new(encoder.finish_event()), 0).unwrap()
     }
 
     #[test]
     fn only_a_newer_version_of_the_same_type_refuses_a_write() {
         let mappings = mapping("document");
-        let items = item(&mappings);
-        let body = conditional_body(&items, &items.as_slice()[0], &mappings[0].1);
+        let item = item(&mappings);
+        let body = conditional_body(&item, &mappings[0].1);
         let body: Value = serde_json::from_slice(&body).unwrap();
         assert_eq!(body["TableName"], "orders");
         assert_eq!(
@@ -142,8 +140,8 @@ mod tests {
     fn an_item_is_created_only_where_none_has_its_key() {
         let property = json!({"partitionKey": "id", "write": "create"});
         let mappings = [(TableId::new(0), Mapping::parse(Some(&property), "orders", &SampleFields).unwrap())];
-        let items = item(&mappings);
-        let body = conditional_body(&items, &items.as_slice()[0], &mappings[0].1);
+        let item = item(&mappings);
+        let body = conditional_body(&item, &mappings[0].1);
         let body: Value = serde_json::from_slice(&body).unwrap();
         assert_eq!(body["ConditionExpression"], "attribute_not_exists(#key)");
         assert_eq!(body["ExpressionAttributeNames"], json!({"#key": "id"}));
@@ -153,13 +151,13 @@ mod tests {
     #[test]
     fn a_failed_condition_is_a_newer_version_only_where_the_stored_item_proves_it() {
         let mappings = mapping("document");
-        let items = item(&mappings);
+        let item = item(&mappings);
         let after = |stored: Option<Value>| {
             let failed = Err(CallError::ConditionFailed { stored: stored.map(Box::new) });
-            proven(failed, &items, &items.as_slice()[0], &mappings[0].1).unwrap_err()
+            proven(failed, &item, &mappings[0].1).unwrap_err()
         };
         let of_version = |version: Value| Some(json!({"data": {"M": {"at": version}}}));
-        assert!(matches!(after(of_version(json!({"N": "8"}))), CallError::StaleVersion));
+        assert!(matches!(after(of_version(json!({"N": "8"}))), CallError::Superseded));
         for stored in [None, of_version(json!({"N": "7"})), of_version(json!({"S": "8"})), Some(json!({}))] {
             let error = after(stored.clone());
             assert!(matches!(error, CallError::ConditionFailed { .. }), "{stored:?} proves nothing: {error:?}");
@@ -170,20 +168,20 @@ mod tests {
     fn an_item_that_is_only_created_needs_no_proof_that_one_is_there() {
         let property = json!({"partitionKey": "id", "write": "create"});
         let mappings = [(TableId::new(0), Mapping::parse(Some(&property), "orders", &SampleFields).unwrap())];
-        let items = item(&mappings);
+        let item = item(&mappings);
         let failed = Err(CallError::ConditionFailed { stored: None });
-        let error = proven(failed, &items, &items.as_slice()[0], &mappings[0].1).unwrap_err();
-        assert!(matches!(error, CallError::StaleVersion), "{error:?}");
+        let error = proven(failed, &item, &mappings[0].1).unwrap_err();
+        assert!(matches!(error, CallError::Superseded), "{error:?}");
     }
 
     #[test]
     fn superseded_needs_another_version_of_the_same_type() {
         for (layout, wrap) in [("document", true), ("attributes", false)] {
             let mappings = mapping(layout);
-            let items = item(&mappings);
+            let item = item(&mappings);
             let is_superseded = |version: Value| {
                 let stored = if wrap { json!({"data": {"M": {"at": version}}}) } else { json!({"at": version}) };
-                is_superseded(&items, &items.as_slice()[0], &mappings[0].1, &stored)
+                is_superseded(&item, &mappings[0].1, &stored)
             };
             assert!(is_superseded(json!({"N": "8"})), "{layout}");
             for proves_nothing in [json!({"N": "7"}), json!({"S": "8"}), json!({"NULL": true}), json!(null)] {

@@ -1,11 +1,11 @@
 //! Records out: how they become items and how items are written.
 //!
-//! [`mapping`], [`item`], [`signature`], `batch` and `response` are pure; [`client`] and [`writer`] talk to DynamoDB.
+//! [`mapping`], [`item`], [`signature`], `batch` and `response` are pure; [`client`] talks to DynamoDB.
 
 pub(crate) mod batch;
 pub mod client;
 mod codes;
-mod conditional;
+pub(crate) mod conditional;
 pub mod credentials;
 pub mod item;
 pub mod mapping;
@@ -14,7 +14,6 @@ pub(crate) mod response;
 #[cfg(test)]
 mod sample_fields;
 pub mod signature;
-pub mod writer;
 
 pub use batch::{MAX_BATCH_BYTES, MAX_BATCH_ITEMS};
 #[cfg(test)]

@@ -35,8 +35,8 @@ pub(crate) enum CallError {
     Transient(Box<str>),
     /// Something in it is refused, by a response that does not name the item.
     Refused(Refusal),
-    /// A newer version is there.
-    StaleVersion,
+    /// The write takes no effect: the table has a newer version, or has an item already that was only to be created.
+    Superseded,
     /// The condition failed, because of the item that DynamoDB says is stored.
     ConditionFailed { stored: Option<Box<Value>> },
     /// An operator must fix it: a missing table, wrong credentials.
@@ -46,6 +46,20 @@ pub(crate) enum CallError {
 impl CallError {
     pub(super) fn transient(cause: impl Into<Box<str>>) -> Self {
         Self::Transient(cause.into())
+    }
+
+    /// Returns the cause as a text.
+    pub(crate) fn into_cause(self) -> Box<str> {
+        match self {
+            Self::NotSent(cause)
+            | Self::Broken(cause)
+            | Self::Transient(cause)
+            | Self::Fatal(cause)
+            | Self::Refused(Refusal { said: cause, .. }) => cause,
+            Self::Throttled(throttle) => throttle.name().into(),
+            Self::TimedOut(cause) => cause.into(),
+            Self::Superseded | Self::ConditionFailed { .. } => "a condition failed".into(),
+        }
     }
 
     /// What came as a response is none of DynamoDB's.
@@ -64,7 +78,7 @@ pub(crate) struct Refusal {
 }
 
 /// Who may be at fault for a refusal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Blame {
     /// The item alone, whatever becomes of others: it is too large or too deep, or has a number that is out of range or an
     /// empty key.

@@ -8,7 +8,7 @@ mod table;
 pub use histogram::Histogram;
 pub use table::{MAX_SCHEMAS, Metric, Unit};
 
-use crate::dynamodb::writer::WriteFigures;
+use crate::write::WriteFigures;
 use crate::outcome::{Ledger, Reason};
 use crate::visibility::VisibilityFigures;
 use emf::Record;

@@ -6,7 +6,7 @@ use crate::outcome::Reason;
 use crate::sqs::OriginalAttribute;
 use aws_sdk_sqs::primitives::Blob;
 use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 /// The most entries of one SendMessageBatch call.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html>
@@ -138,24 +138,17 @@ fn original_value(attribute: OriginalAttribute) -> Option<MessageAttributeValue>
         .ok()
 }
 
-/// Divides entries into calls.
-pub(super) fn batches(entries: Vec<SendMessageBatchRequestEntry>) -> Vec<Vec<SendMessageBatchRequestEntry>> {
-    let mut batches: Vec<Vec<_>> = Vec::new();
+/// Takes as many entries from the front as one call holds.
+pub(super) fn next_batch(waiting: &mut VecDeque<SendMessageBatchRequestEntry>) -> Vec<SendMessageBatchRequestEntry> {
+    let mut batch = Vec::new();
     let mut bytes = 0;
-    for entry in entries {
-        let size = size(&entry);
-        match batches.last_mut() {
-            Some(batch) if batch.len() < MAX_BATCH_ENTRIES && bytes + size <= MAX_BATCH_BYTES => {
-                bytes += size;
-                batch.push(entry);
-            }
-            _ => {
-                bytes = size;
-                batches.push(vec![entry]);
-            }
-        }
+    while batch.len() < MAX_BATCH_ENTRIES
+        && let Some(entry) = waiting.pop_front_if(|entry| batch.is_empty() || bytes + size(entry) <= MAX_BATCH_BYTES)
+    {
+        bytes += size(&entry);
+        batch.push(entry);
     }
-    batches
+    batch
 }
 
 /// A message's size as SQS counts it: the body and each attribute's name, type and value.
@@ -170,6 +163,13 @@ pub(super) fn size(entry: &SendMessageBatchRequestEntry) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Divides entries into calls.
+    fn batches(entries: Vec<SendMessageBatchRequestEntry>) -> Vec<Vec<SendMessageBatchRequestEntry>> {
+        let mut waiting = entries.into();
+        let next = || Some(next_batch(&mut waiting)).filter(|batch| !batch.is_empty());
+        std::iter::from_fn(next).collect()
+    }
     use crate::outcome::Rejection;
     use crate::sqs::Event;
     use serde_json::{Value, json};

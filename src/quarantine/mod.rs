@@ -12,7 +12,7 @@ use crate::refusals::Refusals;
 use crate::sqs::Message;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{SendMessageBatchRequestEntry, SendMessageBatchResultEntry};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
@@ -42,14 +42,19 @@ pub(crate) struct Rejected<'a> {
     pub(crate) subject: Option<&'a str>,
 }
 
-/// The quarantine of one event.
+/// The quarantine of one event. It runs beside the writes: messages are added as they are rejected.
 pub(crate) struct EventQuarantine {
     quarantine: Quarantine,
-    /// The ids of the messages that the queue has taken. A standard queue may deliver one twice in an event.
-    taken: HashSet<String>,
-    /// Whether the queue was reached by all calls so far. One that is silent costs the time of its calls once and not for each
-    /// chunk.
+    waiting: VecDeque<SendMessageBatchRequestEntry>,
+    /// Positions of the messages with each id. A standard queue may deliver one twice in an event, and it is sent once.
+    positions: HashMap<String, Vec<usize>>,
+    /// The id of each message that is sent, by its position.
+    ids: HashMap<usize, String>,
+    calls: JoinSet<BatchEnd>,
+    accepted: Vec<usize>,
+    /// Whether the queue was reached by all calls so far. One that is silent costs the time of its calls once.
     is_reached: bool,
+    refusals: Refusals,
 }
 
 /// What came of one call.
@@ -78,10 +83,27 @@ impl Quarantine {
         Self { client, queue_url, trace_id: None }
     }
 
-    /// Its work on one event, whose invocation has this X-Ray header.
-    pub(crate) fn of_event(&self, trace_id: Option<&str>) -> EventQuarantine {
-        let quarantine = Self { trace_id: trace_id.map(str::to_owned), ..self.clone() };
-        EventQuarantine { quarantine, taken: HashSet::new(), is_reached: true }
+    /// Begins the quarantine of one event, whose invocation has this X-Ray header.
+    pub(crate) fn begin(&self, trace_id: Option<&str>) -> EventQuarantine {
+        EventQuarantine {
+            quarantine: Self { trace_id: trace_id.map(str::to_owned), ..self.clone() },
+            waiting: VecDeque::new(),
+            positions: HashMap::new(),
+            ids: HashMap::new(),
+            calls: JoinSet::new(),
+            accepted: Vec::new(),
+            is_reached: true,
+            refusals: Refusals::default(),
+        }
+    }
+
+    /// Returns how many calls may be in flight. Those to a FIFO queue are made one after the other, to keep the order of a group.
+    fn max_calls(&self) -> usize {
+        if self.is_fifo() { 1 } else { CALLS_IN_FLIGHT }
+    }
+
+    fn is_fifo(&self) -> bool {
+        self.queue_url.ends_with(".fifo")
     }
 
     /// Sends a batch, and its messages one by one if the queue refuses it as a whole: one too large for the queue must not keep
@@ -155,48 +177,58 @@ impl Quarantine {
 }
 
 impl EventQuarantine {
-    /// Sends the messages, until the deadline, each id once, and returns the positions of those the queue has taken.
-    pub(crate) async fn send(&mut self, rejected: &[Rejected<'_>], deadline: Instant) -> HashSet<usize> {
-        let mut seen: HashSet<&str> = HashSet::new();
-        let mut is_new = |id| !self.taken.contains(id) && seen.insert(id);
-        let once: Vec<_> = rejected.iter().filter(|rejected| is_new(rejected.message.id.as_ref())).collect();
-        let sent = self.send_each(&once, deadline).await;
-        let of_sent = once.iter().filter(|rejected| sent.contains(&rejected.position));
-        self.taken.extend(of_sent.map(|rejected| rejected.message.id.to_string()));
-        let is_taken = |rejected: &&Rejected<'_>| self.taken.contains(rejected.message.id.as_ref());
-        rejected.iter().filter(is_taken).map(|rejected| rejected.position).collect()
+    /// Adds a rejected message.
+    pub(crate) fn add(&mut self, rejected: &Rejected<'_>) {
+        let positions = self.positions.entry(rejected.message.id.to_string()).or_default();
+        positions.push(rejected.position);
+        match positions.first() {
+            Some(first) if *first == rejected.position => {}
+            Some(first) if self.accepted.contains(first) => return self.accepted.push(rejected.position),
+            _ => return,
+        }
+        self.ids.insert(rejected.position, rejected.message.id.to_string());
+        self.waiting.extend(entry::entry(rejected, self.quarantine.is_fifo()).and_then(fitting));
     }
 
-    async fn send_each(&mut self, rejected: &[&Rejected<'_>], deadline: Instant) -> HashSet<usize> {
-        let mut taken = HashSet::new();
-        if !self.is_reached {
-            return taken;
-        }
-        let refusals = Refusals::default();
-        let to_fifo = self.quarantine.queue_url.ends_with(".fifo");
-        let entries = rejected.iter().filter_map(|rejected| entry::entry(rejected, to_fifo)).filter_map(fitting);
-        let mut waiting = entry::batches(entries.collect()).into_iter();
-        let mut calls = JoinSet::new();
-        loop {
-            while self.is_reached
-                && calls.len() < CALLS_IN_FLIGHT
-                && clock::now() < deadline
-                && let Some(batch) = waiting.next()
-            {
-                calls.spawn(self.quarantine.clone().send_batch(batch, deadline, refusals.clone()));
+    /// Starts as many calls as may be in flight. While more messages are expected soon, a call waits until it is full.
+    pub(crate) fn start_calls(&mut self, is_more_expected: bool, deadline: Instant) {
+        while self.is_reached && self.calls.len() < self.quarantine.max_calls() && clock::now() < deadline {
+            let is_full = self.waiting.len() >= MAX_BATCH_ENTRIES;
+            if self.waiting.is_empty() || is_more_expected && !is_full {
+                return;
             }
-            match calls.join_next().await {
-                Some(Ok(end)) => {
-                    taken.extend(end.taken);
-                    self.is_reached &= end.is_reached;
-                }
-                // a call that panicked has taken nothing
-                Some(Err(_)) => {}
-                None => break,
-            }
+            let batch = entry::next_batch(&mut self.waiting);
+            self.calls.spawn(self.quarantine.clone().send_batch(batch, deadline, self.refusals.clone()));
         }
-        refusals.log(|cause, count| tracing::warn!(cause, count, "quarantine queue did not take messages"));
-        taken
+    }
+
+    /// Returns whether a call is in flight.
+    pub(crate) fn has_calls(&self) -> bool {
+        !self.calls.is_empty()
+    }
+
+    /// Waits until a call has ended. It may be dropped at any time.
+    pub(crate) async fn progress(&mut self) {
+        match self.calls.join_next().await {
+            Some(Ok(end)) => {
+                let ids = end.taken.iter().filter_map(|position| self.ids.get(position));
+                let positions = ids.filter_map(|id| self.positions.get(id)).flatten();
+                self.accepted.extend(positions);
+                self.is_reached &= end.is_reached;
+            }
+            // a call that panicked has sent nothing that is known
+            Some(Err(_)) | None => {}
+        }
+    }
+
+    /// Returns the positions of the messages that the queue has accepted so far.
+    pub(crate) fn accepted(&self) -> &[usize] {
+        &self.accepted
+    }
+
+    /// Logs what the queue did not accept.
+    pub(crate) fn log(self) {
+        self.refusals.log(|cause, count| tracing::warn!(cause, count, "quarantine queue did not take messages"));
     }
 }
 
@@ -274,10 +306,14 @@ mod tests {
         let rejection = Rejection::new(Reason::InvalidBase64, &"no base64");
         let rejected = Rejected { position: 0, message: &event.messages[0], rejection: &rejection, subject: None };
         for (time, is_reached) in [(CALL_TIMEOUT / 2, true), (CALL_TIMEOUT, true), (2 * CALL_TIMEOUT, false)] {
-            let mut of_event = quarantine.of_event(None);
+            let mut of_event = quarantine.begin(None);
             let started = clock::now();
-            let taken = of_event.send(std::slice::from_ref(&rejected), started + time).await;
-            assert!(taken.is_empty());
+            of_event.add(&rejected);
+            of_event.start_calls(false, started + time);
+            while of_event.has_calls() {
+                of_event.progress().await;
+            }
+            assert!(of_event.accepted().is_empty());
             assert_eq!(of_event.is_reached, is_reached, "{time:?}");
             assert!(clock::now() <= started + time.min(CALL_TIMEOUT) + Duration::from_millis(1));
         }
@@ -309,7 +345,10 @@ mod tests {
         let rejected = Rejected { position: 0, message: &event.messages[0], rejection: &rejection, subject: None };
         for trace in [Some("Root=1-5759e988-bd862e3fe1be46a994272793;Lineage=1:a87bd80c:0"), None] {
             let deadline = clock::now() + CALL_TIMEOUT / 2;
-            quarantine.of_event(trace).send(std::slice::from_ref(&rejected), deadline).await;
+            let mut of_event = quarantine.begin(trace);
+            of_event.add(&rejected);
+            of_event.start_calls(false, deadline);
+            of_event.progress().await;
             assert_eq!(transport.0.lock().unwrap().as_deref(), trace);
         }
     }

@@ -6,7 +6,7 @@
 mod api;
 
 use crate::clock;
-use crate::handler::{Context, Handler, InvocationError};
+use crate::invocation::{Context, Handler, InvocationError};
 use api::{ApiErrorKind, Invocation, Session};
 use serde::Serialize;
 use std::error::Error;

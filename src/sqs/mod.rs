@@ -2,12 +2,10 @@
 
 mod body;
 mod event;
-mod fifo;
 mod misencoding;
 mod response;
 
 pub use body::{BodyContent, BodyError, DecodedBody};
 pub use event::{Event, MalformedEvent, Message, OriginalAttribute};
-pub(crate) use fifo::BlockedGroups;
 pub use misencoding::Misencoding;
 pub use response::Response;

@@ -44,14 +44,14 @@ pub(super) fn delays(
         let at_once = matches!(cause, Cause::Rejected(_)) && !quarantines && receives <= RECEIVES_AT_ONCE;
         (!at_once).then(|| whole_seconds(after(first, receives, &jitter)))
     };
-    let is_unanswered = |outcome: &Outcome| matches!(outcome, Outcome::Returned(Cause::Unanswered(_)));
-    let unanswered = event.messages.iter().zip(outcomes).filter(|(_, outcome)| is_unanswered(outcome));
-    let unanswered: HashSet<Option<&str>> = unanswered.map(|(message, _)| message.group.as_deref()).collect();
+    let is_ambiguous = |outcome: &Outcome| matches!(outcome, Outcome::Returned(Cause::Ambiguous(_)));
+    let ambiguous = event.messages.iter().zip(outcomes).filter(|(_, outcome)| is_ambiguous(outcome));
+    let ambiguous: HashSet<Option<&str>> = ambiguous.map(|(message, _)| message.group.as_deref()).collect();
     let mut of_groups: HashMap<Option<&str>, u32> = HashMap::new();
     let mut delays = Vec::new();
     for (position, (message, outcome)) in event.messages.iter().zip(outcomes).enumerate() {
         let Outcome::Returned(cause) = outcome else { continue };
-        if is_unanswered(outcome) || event.fifo && unanswered.contains(&message.group.as_deref()) {
+        if is_ambiguous(outcome) || event.fifo && ambiguous.contains(&message.group.as_deref()) {
             continue;
         }
         let delay = delay(message, cause);
@@ -99,7 +99,7 @@ mod tests {
     }
 
     fn unfinished() -> Outcome {
-        Outcome::Returned(Cause::Unfinished("".into()))
+        Outcome::Returned(Cause::Failed("".into()))
     }
 
     /// The delays, with the longest jitter, of messages given by group, receive count and outcome.
@@ -127,7 +127,7 @@ mod tests {
             ("a", 3, unfinished()),
             ("a", 3, rejected()),
             ("a", 1, Outcome::Superseded),
-            ("a", 2, Outcome::Returned(Cause::Refused("".into()))),
+            ("a", 2, Outcome::Returned(Cause::Denied("".into()))),
             ("a", 4, Outcome::Returned(Cause::Blocked)),
         ];
         assert_eq!(delays_of("orders", &messages, false), [(1, 4), (2, 0), (4, 2), (5, 8)]);
@@ -146,11 +146,11 @@ mod tests {
 
     #[test]
     fn a_group_whose_write_may_be_applied_yet_has_no_delay_and_other_groups_have_theirs() {
-        let unanswered = || Outcome::Returned(Cause::Unanswered("".into()));
+        let ambiguous = || Outcome::Returned(Cause::Ambiguous("".into()));
         let messages = [
             ("a", 1, unfinished()),
             ("b", 1, unfinished()),
-            ("a", 1, unanswered()),
+            ("a", 1, ambiguous()),
             ("a", 1, Outcome::Returned(Cause::Blocked)),
             ("b", 1, Outcome::Returned(Cause::Blocked)),
         ];

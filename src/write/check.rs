@@ -39,6 +39,8 @@ impl Scheduler {
         });
         let backing_off = in_state(&|state| matches!(state, ItemState::BackingOff { .. }));
         assert!(backing_off.is_subset(&delayed.collect()), "what backs off is sent again");
+        let suspects = in_state(&|state| matches!(state, ItemState::Suspect(_)));
+        assert_eq!(suspects, self.suspects.iter().copied().collect(), "suspects");
         let mut queues: BTreeMap<KeyId, BTreeSet<ItemIndex>> = BTreeMap::new();
         for (index, entry) in self.items.iter() {
             let has_joined = self.messages[entry.message].has_joined;
@@ -88,7 +90,7 @@ impl Scheduler {
                 }
                 state => state.clone(),
             };
-            (state, entry.attempts.min(2), entry.is_ambiguous, entry.holds_back).hash(hasher);
+            (state, entry.attempts.min(2), entry.is_tried, entry.is_ambiguous, entry.holds_back).hash(hasher);
             (entry.cause.is_some(), &entry.losers).hash(hasher);
         }
         for (_, message) in self.messages.iter() {
@@ -103,7 +105,7 @@ impl Scheduler {
             queue.single.iter().filter(|index| ready(index, Lane::Single)).for_each(|index| index.hash(hasher));
             queue.unprocessed.iter().filter(|index| ready(index, Lane::Unprocessed)).for_each(|index| index.hash(hasher));
             queue.retries.iter().map(plan).for_each(|plan| plan.hash(hasher));
-            slot.is_broken().hash(hasher);
+            (slot.is_broken(), slot.has_accepted).hash(hasher);
         }
         for (table, delayed) in self.delayed.values() {
             match delayed {
@@ -114,6 +116,6 @@ impl Scheduler {
         self.calls.values().map(|call| plan(&call.plan)).for_each(|plan| plan.hash(hasher));
         self.keys.all().collect::<BTreeMap<_, _>>().hash(hasher);
         self.groups.iter().collect::<BTreeMap<&GroupId, _>>().hash(hasher);
-        (&self.suspects, self.is_decoding).hash(hasher);
+        (&self.suspects, self.decoding).hash(hasher);
     }
 }

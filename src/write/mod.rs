@@ -2,6 +2,7 @@
 //!
 //! [`scheduler`] decides, without I/O: it is told of messages, responses and the time, and says what to call next. [`order`]
 //! has the rules of order, [`queue`] what is ready to be sent, [`suspects`] whether a refusal is the item's fault or the
+//! table's. [`drive`] is the only file with I/O: it makes the calls and holds the timers. [`kind`] says what a write does.
 //!
 //! # The states of an item
 //!
@@ -38,6 +39,7 @@
 mod backoff;
 #[cfg(test)]
 mod check;
+pub(crate) mod drive;
 mod figures;
 mod flaw;
 mod indexed;
@@ -49,6 +51,7 @@ pub(crate) mod queue;
 pub(crate) mod scheduler;
 mod suspects;
 
+pub use drive::Writer;
 pub use figures::WriteFigures;
 pub use kind::WriteKind;
 
@@ -56,9 +59,6 @@ pub(crate) use crate::dynamodb::mapping::TableId;
 use crate::record::SubjectId;
 use indexed::index_type;
 use std::sync::Arc;
-
-/// Longest backoff of a call. A memory budget that is held by failing messages alone is freed after it.
-pub(crate) const MAX_BACKOFF: std::time::Duration = backoff::MAX_BACKOFF;
 
 index_type! {
     /// Index of an item among those of its event.

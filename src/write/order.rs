@@ -180,7 +180,7 @@ impl KeyQueues {
 
     /// Removes an item that is done or superseded from the queue of its key, and puts `revived` in its place.
     pub(super) fn leave(&mut self, key: KeyId, index: ItemIndex, revived: &[ItemIndex]) {
-        let Some(queue) = self.queues.get_mut(&key) else { return };
+        let queue = self.queues.entry(key).or_default();
         let place = queue.items.iter().position(|other| *other == index);
         if let Some(place) = place {
             queue.items.remove(place);

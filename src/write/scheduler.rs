@@ -10,12 +10,12 @@ use super::indexed::{Indexed, index_type};
 use super::flaw::Flaw;
 use super::order::{Earlier, GroupQueue, KeyItems, KeyQueues, Phase, Turn, turn};
 use super::queue::{Failure, Lane, Plan, Scope, TableQueue};
-use super::suspects::{Doubt, Suspects, Verdict};
+use super::suspects::{CERTAIN_REFUSALS, Origin, Suspects, Verdict};
 use super::{Blocker, GroupId, ItemIndex, ItemOutcome, KeyId, MessageIndex, MessagePosition, TableId, Write};
 use crate::dynamodb::batch::{ITEM_OVERHEAD, MAX_BATCH_BYTES, MAX_BATCH_ITEMS, PREFIX_ROOM};
-use crate::dynamodb::response::{CallError, Throttle};
+use crate::dynamodb::response::{Blame, CallError, Refusal, Throttle};
 use smallvec::SmallVec;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,8 +43,8 @@ pub(super) enum ItemState {
     InFlight(CallId),
     /// It is sent again at `until`.
     BackingOff { until: Duration },
-    /// It was refused alone, while its table has accepted nothing.
-    Suspect,
+    /// It was refused alone, and it is not known yet who is at fault.
+    Suspect(Blame),
     Done(ItemOutcome),
 }
 
@@ -56,6 +56,8 @@ pub(super) struct ItemEntry {
     pub(super) state: ItemState,
     /// How often it was sent.
     pub(super) attempts: u8,
+    /// Whether a response, or its absence, has said anything about it.
+    pub(super) is_tried: bool,
     /// Whether an attempt got no response: it may still take effect.
     pub(super) is_ambiguous: bool,
     /// Whether another item is blocked because this one is ambiguous.
@@ -125,15 +127,28 @@ pub(super) enum Delayed {
 /// Draws a random duration from zero to the one given.
 pub(crate) type Jitter<'j> = &'j mut dyn FnMut(Duration) -> Duration;
 
-/// Items to complete, with their outcomes.
-type Work = VecDeque<(ItemIndex, ItemOutcome)>;
+/// What follows from a step and is not done yet.
+#[derive(Debug, Default)]
+struct Work {
+    /// Items to complete, with their outcomes. They go first: an item that is about to be blocked must not proceed.
+    completions: VecDeque<(ItemIndex, ItemOutcome)>,
+    /// Messages whose turn in their group has come.
+    turns: Vec<MessageIndex>,
+    /// Keys whose waiting items may proceed.
+    keys: Vec<KeyId>,
+}
+
+impl Work {
+    fn complete(&mut self, index: ItemIndex, outcome: ItemOutcome) {
+        self.completions.push_back((index, outcome));
+    }
+}
 
 /// The writes of one event. Its clock starts with the event.
 #[derive(Debug, Clone)]
 pub(crate) struct Scheduler {
     pub(super) is_fifo: bool,
-    /// Whether more messages are added soon. Batches that are not full wait for them.
-    pub(super) is_decoding: bool,
+    pub(super) decoding: Decoding,
     pub(super) items: Indexed<ItemIndex, ItemEntry>,
     pub(super) messages: Indexed<MessageIndex, MessageEntry>,
     pub(super) keys: KeyQueues,
@@ -141,7 +156,14 @@ pub(crate) struct Scheduler {
     pub(super) tables: Vec<TableSlot>,
     pub(super) delayed: BTreeMap<(Duration, u64), (TableId, Delayed)>,
     pub(super) calls: BTreeMap<CallId, Call>,
-    pub(super) suspects: Suspects,
+    /// Items that were refused alone, while it is not known who is at fault.
+    pub(super) suspects: Vec<ItemIndex>,
+    /// What is known of each mapping.
+    evidence: Suspects,
+    /// Whether the evidence holds more than the process knows.
+    has_news: bool,
+    /// Mappings that an operator must fix, and why.
+    broken_mappings: BTreeMap<Origin, Arc<str>>,
     /// Number of messages that are not complete.
     pub(super) open_messages: usize,
     /// Whether an item was blocked by its key, so that its outcome may change.
@@ -157,15 +179,37 @@ pub(crate) struct Scheduler {
     turn: usize,
     figures: WriteFigures,
     /// First cause that an operator must fix.
-    fatal: Option<(TableId, Arc<str>)>,
+    fatal: Option<Fatal>,
     #[cfg(test)]
     pub(super) flaw: Option<Flaw>,
+}
+
+/// Whether more messages are added.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Decoding {
+    /// Soon. Batches that are not full wait for them.
+    Running,
+    /// When there is room in memory.
+    Paused,
+    /// No.
+    Ended,
+}
+
+/// Why nothing of a table or of a mapping can be written until an operator has fixed it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fatal {
+    pub(crate) table: TableId,
+    /// Whether it is a mapping of the table, and not the table itself.
+    pub(crate) is_mapping: bool,
+    pub(crate) cause: Arc<str>,
 }
 
 /// What is ready to be sent to one table, and why nothing can be.
 #[derive(Debug, Clone, Default)]
 pub(super) struct TableSlot {
     pub(super) queue: TableQueue,
+    /// Whether the table has accepted a call.
+    pub(super) has_accepted: bool,
     /// Set once an operator must fix the table.
     broken: Option<Arc<str>>,
 }
@@ -178,11 +222,11 @@ impl TableSlot {
 }
 
 impl Scheduler {
-    /// Creates the scheduler of one event, for so many tables.
-    pub(crate) fn new(tables: usize, is_fifo: bool) -> Self {
+    /// Creates the scheduler of one event, for so many tables. `evidence` is what the process knows of its mappings.
+    pub(crate) fn new(tables: usize, is_fifo: bool, evidence: Suspects) -> Self {
         Self {
             is_fifo,
-            is_decoding: true,
+            decoding: Decoding::Running,
             items: Indexed::default(),
             messages: Indexed::default(),
             keys: KeyQueues::default(),
@@ -190,7 +234,10 @@ impl Scheduler {
             tables: vec![TableSlot::default(); tables],
             delayed: BTreeMap::new(),
             calls: BTreeMap::new(),
-            suspects: Suspects::default(),
+            suspects: Vec::new(),
+            evidence,
+            has_news: false,
+            broken_mappings: BTreeMap::new(),
             open_messages: 0,
             has_blocked_keys: false,
             completed: Vec::new(),
@@ -225,6 +272,7 @@ impl Scheduler {
                 message,
                 state: ItemState::Waiting,
                 attempts: 0,
+                is_tried: false,
                 is_ambiguous: false,
                 holds_back: false,
                 cause: None,
@@ -246,7 +294,7 @@ impl Scheduler {
         });
         self.open_messages += 1;
         let ignores_groups = self.has(Flaw::IgnoresGroups);
-        let mut work = Work::new();
+        let mut work = Work::default();
         match group {
             None => self.join(message, &mut work),
             Some(group) => {
@@ -261,7 +309,7 @@ impl Scheduler {
                 }
             }
         }
-        self.complete_all(work);
+        self.work_off(work);
         message
     }
 
@@ -273,9 +321,13 @@ impl Scheduler {
         }
     }
 
-    /// Says whether more messages are added soon.
-    pub(crate) fn set_decoding(&mut self, is_decoding: bool) {
-        self.is_decoding = is_decoding;
+    /// Says whether more messages are added.
+    pub(crate) fn set_decoding(&mut self, decoding: Decoding) {
+        self.decoding = decoding;
+    }
+
+    fn is_decoding(&self) -> bool {
+        self.decoding == Decoding::Running
     }
 
     /// Takes the messages that were completed since the last time.
@@ -299,9 +351,14 @@ impl Scheduler {
         (!is_blocked).then_some(outcomes)
     }
 
-    /// Returns the write of an item.
-    pub(crate) fn write(&self, index: ItemIndex) -> &Write {
-        &self.items[index].write
+    /// Returns the number of items that were added.
+    pub(crate) fn item_count(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Returns every message that was added.
+    pub(crate) fn messages(&self) -> impl Iterator<Item = MessageIndex> + use<> {
+        self.messages.indexes()
     }
 
     /// Returns the items of a message.
@@ -316,21 +373,20 @@ impl Scheduler {
 
     /// Lets the items of a message take their places in the queues of their keys.
     fn join(&mut self, message: MessageIndex, work: &mut Work) {
-        let mut next = Some(message);
-        while let Some(message) = next.take() {
-            self.messages[message].has_joined = true;
-            let items = self.messages[message].items.clone().map(ItemIndex::new);
-            for index in items.clone() {
-                let write = self.items[index].write;
-                self.keys.join(&write, index);
-            }
-            for index in items {
-                if self.items[index].state == ItemState::Waiting {
-                    self.advance(self.items[index].write.key, work);
-                }
-            }
-            if self.messages[message].open == 0 {
-                next = self.complete_message(message);
+        let entry = &mut self.messages[message];
+        entry.has_joined = true;
+        if entry.items.is_empty() {
+            work.turns.extend(self.complete_message(message));
+            return;
+        }
+        let items = entry.items.clone().map(ItemIndex::new);
+        for index in items.clone() {
+            let write = self.items[index].write;
+            self.keys.join(&write, index);
+        }
+        for index in items {
+            if self.items[index].state == ItemState::Waiting {
+                self.advance(self.items[index].write.key, work);
             }
         }
     }
@@ -343,7 +399,7 @@ impl Scheduler {
             self.complete_message(message);
         }
         let outcome = ItemOutcome::Blocked { by: Blocker::Group, is_ambiguous };
-        work.extend(items.map(|index| (ItemIndex::new(index), outcome.clone())));
+        work.completions.extend(items.map(|index| (ItemIndex::new(index), outcome.clone())));
     }
 
     /// Completes a message, and returns the next of its group whose turn has come.
@@ -414,7 +470,7 @@ impl Scheduler {
 
     /// Blocks an item because of an earlier one of its key. Those whose late effect it must not overtake are marked.
     fn block_by_key(&mut self, index: ItemIndex, is_ambiguous: bool, work: &mut Work) {
-        work.push_back((index, ItemOutcome::Blocked { by: Blocker::Key, is_ambiguous }));
+        work.complete(index, ItemOutcome::Blocked { by: Blocker::Key, is_ambiguous });
         self.has_blocked_keys = true;
         if is_ambiguous {
             let queue: KeyItems = self.keys.items(self.items[index].write.key).iter().copied().collect();
@@ -464,8 +520,8 @@ impl Scheduler {
         } else {
             (Lane::Batch, None)
         };
-        if let Some(cause) = self.table(write.table).broken.clone() {
-            work.push_back((index, ItemOutcome::Denied(cause)));
+        if let Some(cause) = self.broken_cause(&write) {
+            work.complete(index, ItemOutcome::Denied(cause));
             return;
         }
         self.set_state(index, ItemState::Ready(lane));
@@ -480,17 +536,26 @@ impl Scheduler {
     // ---- completion -----------------------------------------------------------------------------------------------------
 
     fn complete(&mut self, index: ItemIndex, outcome: ItemOutcome) {
-        self.complete_all(Work::from([(index, outcome)]));
+        self.complete_each(&[index], &outcome);
     }
 
     fn complete_each(&mut self, items: &[ItemIndex], outcome: &ItemOutcome) {
-        self.complete_all(items.iter().map(|index| (*index, outcome.clone())).collect());
+        let completions = items.iter().map(|index| (*index, outcome.clone())).collect();
+        self.work_off(Work { completions, ..Work::default() });
     }
 
-    /// Completes items, and whatever that completes in turn.
-    fn complete_all(&mut self, mut work: Work) {
-        while let Some((index, outcome)) = work.pop_front() {
-            self.complete_one(index, outcome, &mut work);
+    /// Does what follows from a step, and whatever follows from that.
+    fn work_off(&mut self, mut work: Work) {
+        loop {
+            if let Some((index, outcome)) = work.completions.pop_front() {
+                self.complete_one(index, outcome, &mut work);
+            } else if let Some(message) = work.turns.pop() {
+                self.join(message, &mut work);
+            } else if let Some(key) = work.keys.pop() {
+                self.advance(key, &mut work);
+            } else {
+                return;
+            }
         }
     }
 
@@ -500,18 +565,18 @@ impl Scheduler {
             return;
         }
         let (write, message) = (entry.write, entry.message);
-        if entry.state == ItemState::Suspect {
-            self.suspects.remove(&write, index);
+        if matches!(entry.state, ItemState::Suspect(_)) {
+            self.suspects.retain(|suspect| *suspect != index);
         }
         let (proceeds, is_ambiguous) = (outcome.lets_successors_proceed(), outcome.is_ambiguous());
         let mut revived = KeyItems::new();
         for loser in std::mem::take(&mut self.items[index].losers) {
             match &outcome {
-                ItemOutcome::Written | ItemOutcome::Superseded => work.push_back((loser, ItemOutcome::Superseded)),
+                ItemOutcome::Written | ItemOutcome::Superseded => work.complete(loser, ItemOutcome::Superseded),
                 // it is written as if the winner had not been there
                 ItemOutcome::Invalid(_) if !self.has(Flaw::RevivesNothing) => revived.push(loser),
                 _ if self.is_unrelated(index, loser) => revived.push(loser),
-                _ => work.push_back((loser, outcome.clone())),
+                _ => work.complete(loser, outcome.clone()),
             }
         }
         revived.iter().for_each(|&loser| self.set_state(loser, ItemState::Waiting));
@@ -520,15 +585,15 @@ impl Scheduler {
         if !proceeds {
             self.spread(index, is_ambiguous, work);
         }
-        self.advance(write.key, work);
+        work.keys.push(write.key);
         let entry = &mut self.messages[message];
         entry.open = entry.open.saturating_sub(1);
         let (is_last, group) = (entry.open == 0, entry.group);
         if !proceeds && let Some(group) = group {
             self.spread_to_group(group, message, is_ambiguous, work);
         }
-        if is_last && let Some(next) = self.complete_message(message) {
-            self.join(next, work);
+        if is_last {
+            work.turns.extend(self.complete_message(message));
         }
     }
 
@@ -627,7 +692,7 @@ impl Scheduler {
             }
             let table = TableId::new(self.turn % count);
             self.turn = (self.turn + 1) % count;
-            let is_decoding = self.is_decoding;
+            let is_decoding = self.is_decoding();
             if self.table(table).queue.has_call(is_decoding)
                 && let Some(permit) = permit(table)
                 && let Some(call) = self.start(table, now)
@@ -642,7 +707,7 @@ impl Scheduler {
     pub(crate) fn waiting_tables(&self) -> impl Iterator<Item = TableId> {
         let has_room = self.has_room();
         let tables = self.tables.iter().enumerate();
-        tables.filter(move |(_, slot)| has_room && slot.queue.has_call(self.is_decoding)).map(|(table, _)| TableId::new(table))
+        tables.filter(move |(_, slot)| has_room && slot.queue.has_call(self.is_decoding())).map(|(table, _)| TableId::new(table))
     }
 
     /// Starts a call of what is ready for `table`.
@@ -672,7 +737,7 @@ impl Scheduler {
 
     /// Takes the next call's items out of their lane: first attempts before retries.
     fn take_plan(&mut self, table: TableId, call: CallId) -> Option<Plan> {
-        let (is_decoding, queue) = (self.is_decoding, &self.table(table).queue);
+        let (is_decoding, queue) = (self.is_decoding(), &self.table(table).queue);
         if queue.ready(Lane::Batch) >= if is_decoding { MAX_BATCH_ITEMS } else { 1 }
             && let Some(plan) = self.take_batch(table, Lane::Batch, call)
         {
@@ -814,12 +879,21 @@ impl Scheduler {
         self.now = now;
         let Some(Call { table, plan, .. }) = self.calls.remove(&call) else { return };
         self.figures.latencies.extend(latency);
-        if matches!(response, Ok(_) | Err(CallError::StaleVersion)) {
-            self.on_table_accepts(&plan);
-        }
+        self.note_evidence(table, &plan, &response);
+        self.take_response(table, plan, response, jitter);
+        self.judge(false);
+    }
+
+    fn take_response(
+        &mut self,
+        table: TableId,
+        plan: Plan,
+        response: Result<Accepted, CallError>,
+        jitter: Jitter<'_>,
+    ) {
         match response {
             Ok(accepted) => self.on_accepted(table, plan, &accepted, jitter),
-            Err(CallError::StaleVersion) => self.complete_each(&plan.items, &ItemOutcome::Superseded),
+            Err(CallError::Superseded) => self.complete_each(&plan.items, &ItemOutcome::Superseded),
             Err(CallError::Throttled(throttle)) => {
                 self.figures.count_throttle(throttle, 1);
                 let failure = match throttle {
@@ -834,7 +908,7 @@ impl Scheduler {
                 // a connection that died while the environment was frozen fails at once and costs one attempt
                 if self.attempts_of(&plan.items) <= 1 {
                     self.note(&plan.items, &cause);
-                    self.delay(table, Delayed::Plan(plan), now);
+                    self.delay(table, Delayed::Plan(plan), self.now);
                 } else {
                     self.retry(table, plan, Failure::Other, &cause, jitter);
                 }
@@ -848,21 +922,11 @@ impl Scheduler {
                 let cause = "its condition failed, and the stored item does not say why";
                 self.retry(table, plan, Failure::Other, cause, jitter);
             }
-            Err(CallError::Invalid(cause)) if self.has(Flaw::BisectsNothing) => {
-                self.complete_each(&plan.items, &ItemOutcome::Invalid(cause.into()));
-            }
-            Err(CallError::Invalid(cause)) => {
-                if let Some(index) = self.bisect(table, plan) {
-                    self.complete(index, ItemOutcome::Invalid(cause.into()));
-                }
-            }
-            Err(CallError::KeyMismatch(cause)) => self.doubt(table, plan, Doubt::KeyMismatch(cause.into())),
-            Err(CallError::Refused(cause)) => self.doubt(table, plan, Doubt::Denied(cause.into())),
+            Err(CallError::Refused(refusal)) => self.on_refused(table, plan, refusal),
             Err(CallError::Fatal(cause)) => {
                 let cause: Arc<str> = cause.into();
-                let in_call = plan.items;
                 self.break_table(table, &cause);
-                self.complete_each(&in_call, &ItemOutcome::Denied(cause));
+                self.complete_each(&plan.items, &ItemOutcome::Denied(cause));
             }
         }
     }
@@ -904,11 +968,11 @@ impl Scheduler {
             }
             return Some(plan);
         }
-        let mut work = Work::new();
+        let mut work = Work::default();
         for &index in &plan.items {
             self.spread(index, true, &mut work);
         }
-        self.complete_all(work);
+        self.work_off(work);
         // what was blocked was waiting, so the plan itself is as it was
         plan.items.retain(|index| matches!(self.items[*index].state, ItemState::InFlight(_)));
         Some(plan)
@@ -958,19 +1022,25 @@ impl Scheduler {
         }
     }
 
-    fn delay(&mut self, table: TableId, delayed: Delayed, until: Duration) {
-        let items = match &delayed {
-            Delayed::Plan(plan) => plan.items.clone(),
-            Delayed::Unprocessed(items) => items.clone(),
-        };
-        if items.is_empty() {
-            return;
-        }
-        for index in items {
+    /// Lets items wait for their backoff, those aside whose table or mapping is broken by now.
+    fn delay(&mut self, table: TableId, mut delayed: Delayed, until: Duration) {
+        let (Delayed::Plan(Plan { items, .. }) | Delayed::Unprocessed(items)) = &mut delayed;
+        let mut work = Work::default();
+        items.retain(|&index| match self.broken_cause(&self.items[index].write) {
+            Some(cause) => {
+                work.complete(index, ItemOutcome::Denied(cause));
+                false
+            }
+            None => true,
+        });
+        for &index in items.iter() {
             self.set_state(index, ItemState::BackingOff { until });
         }
-        self.ticket += 1;
-        self.delayed.insert((until, self.ticket), (table, delayed));
+        if !items.is_empty() {
+            self.ticket += 1;
+            self.delayed.insert((until, self.ticket), (table, delayed));
+        }
+        self.work_off(work);
     }
 
     fn attempts_of(&self, items: &[ItemIndex]) -> u8 {
@@ -988,41 +1058,123 @@ impl Scheduler {
 
     // ---- suspects -------------------------------------------------------------------------------------------------------
 
-    /// Takes in a refusal that may be the item's fault or the table's.
-    fn doubt(&mut self, table: TableId, plan: Plan, doubt: Doubt) {
-        let Some(index) = self.bisect(table, plan) else { return };
-        let write = self.items[index].write;
-        match self.suspects.add(&write, index, &doubt) {
-            Verdict::Item => self.complete_doubted(index, doubt),
-            Verdict::Open => self.set_state(index, ItemState::Suspect),
-            Verdict::Table => {
-                self.set_state(index, ItemState::Suspect);
-                self.blame_table(table);
+    /// Notes what a response says of the table and of the mappings.
+    fn note_evidence(&mut self, table: TableId, plan: &Plan, response: &Result<Accepted, CallError>) {
+        if !matches!(response, Err(CallError::NotSent(_) | CallError::Refused(_))) {
+            for &index in &plan.items {
+                self.items[index].is_tried = true;
+            }
+        }
+        let unprocessed = match response {
+            Ok(accepted) => &accepted.unprocessed[..],
+            Err(CallError::Superseded) => &[],
+            Err(_) => return,
+        };
+        let mut last = None;
+        for index in plan.items.iter().filter(|index| !unprocessed.contains(index)) {
+            let mut origin = Origin::from(&self.items[*index].write);
+            // whose condition failed, its key has been compared and no other attribute
+            origin.is_deletion |= response.is_err();
+            if last.replace(origin) != Some(origin) {
+                self.has_news |= self.evidence.accept(origin);
+            }
+        }
+        if !self.table(table).has_accepted {
+            self.table(table).has_accepted = true;
+            // only those that are denied alone are denied
+            for index in self.suspects_of(|write, blame| blame == Blame::Operator && write.table == table) {
+                self.complete(index, ItemOutcome::Denied(self.cause(index)));
             }
         }
     }
 
-    fn on_table_accepts(&mut self, plan: &Plan) {
-        let Some(&first) = plan.items.first() else { return };
-        let write = self.items[first].write;
-        for (index, doubt) in self.suspects.accepted(&write) {
-            self.complete_doubted(index, doubt);
+    /// Returns the suspects for which `is` holds.
+    fn suspects_of(&self, is: impl Fn(&Write, Blame) -> bool) -> Vec<ItemIndex> {
+        let is = |index: &&ItemIndex| match &self.items[**index] {
+            ItemEntry { write, state: ItemState::Suspect(blame), .. } => is(write, *blame),
+            _ => false,
+        };
+        self.suspects.iter().filter(is).copied().collect()
+    }
+
+    fn cause(&self, index: ItemIndex) -> Arc<str> {
+        self.items[index].cause.clone().unwrap_or_else(|| NO_TIME.into())
+    }
+
+    /// Takes in that a call was refused by a response that does not name the item.
+    fn on_refused(&mut self, table: TableId, plan: Plan, Refusal { blame, said }: Refusal) {
+        if self.has(Flaw::BisectsNothing) {
+            return self.complete_each(&plan.items, &ItemOutcome::Invalid(said.into()));
+        }
+        let Some(index) = self.bisect(table, plan) else { return };
+        self.note(&[index], &said);
+        self.items[index].is_tried = true;
+        let (origin, key) = (Origin::from(&self.items[index].write), self.items[index].write.key);
+        match blame {
+            Blame::Item => return self.complete(index, ItemOutcome::Invalid(said.into())),
+            Blame::Operator if self.table(table).has_accepted => {
+                return self.complete(index, ItemOutcome::Denied(said.into()));
+            }
+            Blame::ItemOrMapping | Blame::Key => {
+                self.evidence.refuse(origin, key);
+                self.has_news = true;
+            }
+            Blame::Operator => {}
+        }
+        self.set_state(index, ItemState::Suspect(blame));
+        self.suspects.push(index);
+        if self.suspects_of(|write, blame| blame == Blame::Operator && write.table == table).len() >= CERTAIN_REFUSALS {
+            self.blame_table(table);
         }
     }
 
-    /// Completes an item that is at fault itself.
-    fn complete_doubted(&mut self, index: ItemIndex, doubt: Doubt) {
-        let outcome = match doubt {
-            Doubt::KeyMismatch(cause) => ItemOutcome::Invalid(cause),
-            Doubt::Denied(cause) => ItemOutcome::Denied(cause),
-        };
-        self.complete(index, outcome);
+    /// Judges the items that were refused alone, where it can be said who is at fault. `is_quiet` says that nothing else of the
+    /// event is under way. Returns whether there was any.
+    fn judge(&mut self, is_quiet: bool) -> bool {
+        let mut refused: BTreeMap<Origin, (usize, usize)> = BTreeMap::new();
+        for index in self.suspects_of(|_, blame| blame != Blame::Operator) {
+            let entry = &self.items[index];
+            let (count, certain) = refused.entry(Origin::from(&entry.write)).or_insert((0, CERTAIN_REFUSALS));
+            *count += 1;
+            if entry.state == ItemState::Suspect(Blame::Key) {
+                *certain = 1;
+            }
+        }
+        let mut is_any = false;
+        for (origin, (count, certain)) in refused {
+            let all_tried = is_quiet || self.decoding == Decoding::Ended && !self.has_untried(origin);
+            let verdict = self.evidence.judge(origin, count, certain, all_tried);
+            if verdict == Verdict::Open {
+                continue;
+            }
+            is_any = true;
+            let of = |write: &Write, blame| blame != Blame::Operator && Origin::from(write) == origin;
+            for index in self.suspects_of(of) {
+                let cause = self.cause(index);
+                if verdict == Verdict::Item {
+                    self.complete(index, ItemOutcome::Invalid(cause));
+                } else {
+                    self.break_mapping(self.items[index].write.table, origin, &cause);
+                    self.complete(index, ItemOutcome::Denied(cause));
+                }
+            }
+        }
+        is_any
     }
 
-    /// Completes the suspects of a table: an operator must fix it, and no item is to blame.
+    /// Returns whether an item of `origin` may be sent of which no response has said anything yet.
+    fn has_untried(&self, origin: Origin) -> bool {
+        self.items.iter().any(|(_, entry)| {
+            let is_under_way =
+                matches!(entry.state, ItemState::Ready(_) | ItemState::InFlight(_) | ItemState::BackingOff { .. });
+            is_under_way && !entry.is_tried && Origin::from(&entry.write) == origin
+        })
+    }
+
+    /// Completes the items to which a table denies access while it accepts none: an operator must fix it, and no item is to blame.
     fn blame_table(&mut self, table: TableId) {
-        for (index, doubt) in self.suspects.take(table) {
-            let (Doubt::KeyMismatch(cause) | Doubt::Denied(cause)) = doubt;
+        for index in self.suspects_of(|write, blame| blame == Blame::Operator && write.table == table) {
+            let cause = self.cause(index);
             self.break_table(table, &cause);
             self.complete(index, ItemOutcome::Denied(cause));
         }
@@ -1030,32 +1182,64 @@ impl Scheduler {
 
     /// Judges the suspects once nothing else is under way that could prove them at fault. Returns whether there were any.
     pub(crate) fn settle(&mut self) -> bool {
-        let is_quiet = !self.is_decoding
+        let is_quiet = !self.is_decoding()
             && self.calls.is_empty()
             && self.delayed.is_empty()
             && self.tables.iter().all(|slot| !slot.queue.has_call(false));
-        let tables = self.suspects.tables();
-        if !is_quiet || tables.is_empty() {
+        if !is_quiet || self.suspects.is_empty() {
             return false;
         }
-        tables.into_iter().for_each(|table| self.blame_table(table));
+        self.judge(true);
+        self.suspected_tables().into_iter().for_each(|table| self.blame_table(table));
         true
     }
 
+    fn suspected_tables(&self) -> BTreeSet<TableId> {
+        let denied = self.suspects_of(|_, blame| blame == Blame::Operator);
+        denied.into_iter().map(|index| self.items[index].write.table).collect()
+    }
+
+    /// Returns why nothing of a write's table or mapping can be written.
+    fn broken_cause(&self, write: &Write) -> Option<Arc<str>> {
+        let table = self.tables.get(write.table.index())?;
+        table.broken.clone().or_else(|| self.broken_mappings.get(&Origin::from(write)).cloned())
+    }
+
     fn break_table(&mut self, table: TableId, cause: &Arc<str>) {
-        self.fatal.get_or_insert_with(|| (table, Arc::clone(cause)));
+        self.fatal.get_or_insert_with(|| Fatal { table, is_mapping: false, cause: Arc::clone(cause) });
         let slot = self.table(table);
-        if slot.broken.is_some() {
-            return;
+        if slot.broken.is_none() {
+            slot.broken = Some(Arc::clone(cause));
+            self.deny(|write| write.table == table, cause);
         }
-        slot.broken = Some(Arc::clone(cause));
+    }
+
+    fn break_mapping(&mut self, table: TableId, origin: Origin, cause: &Arc<str>) {
+        self.fatal.get_or_insert_with(|| Fatal { table, is_mapping: true, cause: Arc::clone(cause) });
+        if self.broken_mappings.insert(origin, Arc::clone(cause)).is_none() {
+            self.deny(|write| Origin::from(write) == origin, cause);
+        }
+    }
+
+    /// Completes what is not in flight of the writes for which `is` holds.
+    fn deny(&mut self, is: impl Fn(&Write) -> bool, cause: &Arc<str>) {
         let is_affected = |entry: &ItemEntry| {
-            let is_waiting = matches!(entry.state, ItemState::Ready(_) | ItemState::BackingOff { .. });
-            entry.write.table == table && is_waiting
+            is(&entry.write) && matches!(entry.state, ItemState::Ready(_) | ItemState::BackingOff { .. })
         };
         let affected = self.items.iter().filter(|(_, entry)| is_affected(entry)).map(|(index, _)| index);
         let affected: Vec<ItemIndex> = affected.collect();
         self.complete_each(&affected, &ItemOutcome::Denied(Arc::clone(cause)));
+    }
+
+    /// Exchanges what is known of the mappings with the rest of the process.
+    pub(crate) fn share_evidence(&mut self, process: impl FnOnce(&mut dyn FnMut(&mut Suspects))) {
+        if self.has_news {
+            process(&mut |known| {
+                known.learn(&self.evidence);
+                self.evidence.clone_from(known);
+            });
+            self.has_news = false;
+        }
     }
 
     // ---- memory and the end ---------------------------------------------------------------------------------------------
@@ -1102,13 +1286,13 @@ impl Scheduler {
 
     /// Completes an item for which there is no further attempt.
     fn give_up(&mut self, index: ItemIndex) {
-        let mut work = Work::new();
+        let mut work = Work::default();
         if matches!(self.items[index].state, ItemState::InFlight(_)) {
             self.items[index].is_ambiguous = true;
         }
         if self.items[index].is_ambiguous && !self.is_fifo {
             self.spread(index, true, &mut work);
-            self.complete_all(work);
+            self.work_off(work);
         }
         let entry = &self.items[index];
         let cause = entry.cause.clone().unwrap_or_else(|| NO_TIME.into());
@@ -1123,11 +1307,11 @@ impl Scheduler {
     /// Ends the writes: whatever is not done has failed. A call in flight may still take effect.
     pub(crate) fn finish(&mut self, now: Duration) {
         self.now = now;
-        self.is_decoding = false;
-        for table in self.suspects.tables() {
+        self.decoding = Decoding::Ended;
+        for table in self.suspected_tables() {
             let is_tried = |entry: &ItemEntry| entry.attempts > 0 || entry.cause.is_some();
             let is_open = |entry: &ItemEntry| {
-                let is_judged = matches!(entry.state, ItemState::Done(_) | ItemState::Suspect);
+                let is_judged = matches!(entry.state, ItemState::Done(_) | ItemState::Suspect(_));
                 entry.write.table == table && is_tried(entry) && !is_judged
             };
             // what else was tried there could have proved the table right
@@ -1151,7 +1335,7 @@ impl Scheduler {
     }
 
     /// Takes what the writes took, and the first cause that an operator must fix.
-    pub(crate) fn take_report(&mut self) -> (WriteFigures, Option<(TableId, Arc<str>)>) {
+    pub(crate) fn take_report(&mut self) -> (WriteFigures, Option<Fatal>) {
         (std::mem::take(&mut self.figures), self.fatal.take())
     }
 }

@@ -1,80 +1,200 @@
-//! Whether a refusal is the item's fault, or the table's or mapping's, which an operator must fix. Pure.
+//! Whether a refused item is at fault itself, or the mapping that made it. Pure.
 //!
-//! An item that is refused alone may be at fault itself, or every item of its mapping may be refused for the same cause. It is the
-//! item if the table accepts others, and it is the operator's matter if the table accepts none.
+//! Some refusals may be the fault of either, as [`Blame`](crate::dynamodb::response::Blame) says: an index whose key has another
+//! type than the schema's field refuses every item, and so does one item of a union's wrong branch for itself. One process
+//! decides by what it has seen:
+//!
+//! - Once a mapping has had an item accepted, it fits its table. What is refused from then on is the item's own fault.
+//! - Until then, a refusal that meets [`CERTAIN_REFUSALS`] distinct items, all there are, is the mapping's fault. An operator
+//!   must change the schema or the table, and no item is rejected.
+//! - What meets fewer is the items' own fault. A key that does not fit the table is an exception: all items of a mapping have
+//!   the same names and types of keys, so that one refusal is enough.
+//!
+//! Deletions carry a key and nothing else. So an accepted deletion proves nothing of the mapping's puts.
 
-use super::{ItemIndex, TableId, Write};
+use super::{KeyId, Write};
+use crate::record::SubjectId;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-/// Number of items whose refusal is certain to be the mapping's mistake and not theirs, if the table has accepted nothing: as many
-/// as a call has.
-const CERTAIN: usize = crate::dynamodb::batch::MAX_BATCH_ITEMS;
+/// Number of distinct refused items that make a mapping's mistake certain: as many as a call has.
+pub(super) const CERTAIN_REFUSALS: usize = crate::dynamodb::batch::MAX_BATCH_ITEMS;
 
-/// Why an item was refused that was alone in its call.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum Doubt {
-    /// Its key does not fit the table.
-    KeyMismatch(Arc<str>),
-    /// Access is denied, or the cause is not known.
-    Denied(Arc<str>),
+/// What may be at fault: the puts of a mapping, or its deletions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Origin {
+    pub(super) subject: SubjectId,
+    pub(super) is_deletion: bool,
 }
 
-/// The refused items of tables that have accepted nothing yet.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
-pub(super) struct Suspects {
-    tables: BTreeMap<TableId, Table>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
-struct Table {
-    has_accepted: bool,
-    suspects: Vec<(ItemIndex, Doubt)>,
+impl From<&Write> for Origin {
+    fn from(write: &Write) -> Self {
+        Self { subject: write.subject, is_deletion: write.kind.is_deletion() }
+    }
 }
 
 /// Whose fault a refusal is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// The item's.
+    /// The item can never be written.
     Item,
-    /// The table's or the mapping's.
-    Table,
-    /// Not known yet: the item waits as a suspect.
+    /// The mapping does not fit its table, and an operator must fix it.
+    Mapping,
+    /// Other items of the mapping have to be tried first.
     Open,
 }
 
+/// What is known of each mapping: by one process, or by an event that began with what its process knew.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Suspects(BTreeMap<Origin, Evidence>);
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Evidence {
+    /// An item was accepted.
+    Fits,
+    /// None was accepted, and items with these keys were refused: at most as many as are certain.
+    Refused(Vec<KeyId>),
+}
+
 impl Suspects {
-    /// Adds the refusal of an item and judges it.
-    pub(super) fn add(&mut self, write: &Write, index: ItemIndex, doubt: &Doubt) -> Verdict {
-        let table = self.tables.entry(write.table).or_default();
-        if table.has_accepted {
-            return Verdict::Item;
+    /// Notes that an item of `origin` was accepted. Returns whether that is news.
+    pub(super) fn accept(&mut self, origin: Origin) -> bool {
+        // a put needs all that a deletion needs
+        let deletions = Origin { is_deletion: true, ..origin };
+        let is_news = self.0.get(&origin) != Some(&Evidence::Fits) || self.0.get(&deletions) != Some(&Evidence::Fits);
+        if is_news {
+            self.0.insert(origin, Evidence::Fits);
+            self.0.insert(deletions, Evidence::Fits);
         }
-        table.suspects.push((index, doubt.clone()));
-        if table.suspects.len() >= CERTAIN { Verdict::Table } else { Verdict::Open }
+        is_news
     }
 
-    /// Notes that the table of `write` has accepted an item, and returns the suspects, which are at fault themselves.
-    pub(super) fn accepted(&mut self, write: &Write) -> Vec<(ItemIndex, Doubt)> {
-        let table = self.tables.entry(write.table).or_default();
-        table.has_accepted = true;
-        std::mem::take(&mut table.suspects)
-    }
-
-    /// Returns the suspects of a table, for which it or their mapping is at fault.
-    pub(super) fn take(&mut self, table: TableId) -> Vec<(ItemIndex, Doubt)> {
-        self.tables.get_mut(&table).map(|table| std::mem::take(&mut table.suspects)).unwrap_or_default()
-    }
-
-    /// Removes an item that is done for another cause.
-    pub(super) fn remove(&mut self, write: &Write, index: ItemIndex) {
-        if let Some(table) = self.tables.get_mut(&write.table) {
-            table.suspects.retain(|(suspect, _)| *suspect != index);
+    /// Notes that the item of `origin` with this key was refused, alone in its call. An item that is delivered again counts once.
+    pub(super) fn refuse(&mut self, origin: Origin, key: KeyId) {
+        if let Evidence::Refused(keys) = self.0.entry(origin).or_insert_with(|| Evidence::Refused(Vec::new()))
+            && keys.len() < CERTAIN_REFUSALS
+            && !keys.contains(&key)
+        {
+            keys.push(key);
         }
     }
 
-    /// Returns the tables with suspects.
-    pub(super) fn tables(&self) -> Vec<TableId> {
-        self.tables.iter().filter(|(_, table)| !table.suspects.is_empty()).map(|(table, _)| *table).collect()
+    /// Adds what others know.
+    pub(super) fn learn(&mut self, others: &Self) {
+        for (origin, evidence) in &others.0 {
+            match evidence {
+                Evidence::Fits => drop(self.0.insert(*origin, Evidence::Fits)),
+                Evidence::Refused(keys) => keys.iter().for_each(|key| self.refuse(*origin, *key)),
+            }
+        }
+    }
+
+    /// Judges the refusals of `origin`, of which one event has `refused` that are undecided. `certain` refusals prove the mapping's
+    /// fault. `all_tried` says that the event has no item of `origin` left whose first attempt might still be accepted.
+    ///
+    /// An event decides before all its items are tried only by refusals of its own: the mistake of an earlier one may have
+    /// been fixed.
+    pub(super) fn judge(&self, origin: Origin, refused: usize, certain: usize, all_tried: bool) -> Verdict {
+        let known = match self.0.get(&origin) {
+            Some(Evidence::Fits) => return Verdict::Item,
+            Some(Evidence::Refused(keys)) => keys.len(),
+            None => 0,
+        };
+        match (refused >= CERTAIN_REFUSALS, all_tried) {
+            (true, _) => Verdict::Mapping,
+            (false, false) => Verdict::Open,
+            (false, true) if known >= certain => Verdict::Mapping,
+            (false, true) => Verdict::Item,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PUTS: Origin = Origin { subject: SubjectId(0), is_deletion: false };
+    const DELETIONS: Origin = Origin { subject: SubjectId(0), is_deletion: true };
+    const OTHERS: Origin = Origin { subject: SubjectId(3), is_deletion: false };
+
+    /// Evidence of so many distinct refused items.
+    fn refused(origin: Origin, items: usize) -> Suspects {
+        let mut suspects = Suspects::default();
+        (0..items).for_each(|item| suspects.refuse(origin, KeyId(item as u128)));
+        suspects
+    }
+
+    #[test]
+    fn a_refusal_that_meets_25_distinct_items_is_the_mappings_and_one_that_meets_fewer_theirs() {
+        for (items, verdict) in
+            [(1, Verdict::Item), (24, Verdict::Item), (25, Verdict::Mapping), (300, Verdict::Mapping)]
+        {
+            assert_eq!(
+                refused(PUTS, items).judge(PUTS, items, CERTAIN_REFUSALS, true),
+                verdict,
+                "{items} in one event"
+            );
+            assert_eq!(
+                refused(PUTS, items).judge(PUTS, 1, CERTAIN_REFUSALS, true),
+                verdict,
+                "{items} in several events"
+            );
+        }
+    }
+
+    #[test]
+    fn one_key_that_does_not_fit_is_the_mappings_until_an_item_is_accepted() {
+        let mut suspects = refused(PUTS, 1);
+        assert_eq!(suspects.judge(PUTS, 1, 1, false), Verdict::Open);
+        assert_eq!(suspects.judge(PUTS, 1, 1, true), Verdict::Mapping);
+        suspects.accept(PUTS);
+        assert_eq!(suspects.judge(PUTS, 1, 1, true), Verdict::Item);
+    }
+
+    #[test]
+    fn an_item_that_comes_again_counts_once() {
+        let mut suspects = Suspects::default();
+        (0..100).for_each(|_| suspects.refuse(PUTS, KeyId(1000)));
+        assert_eq!(suspects.judge(PUTS, 1, CERTAIN_REFUSALS, true), Verdict::Item);
+        (0..23_u8).for_each(|item| suspects.refuse(PUTS, KeyId(item.into())));
+        assert_eq!(suspects.judge(PUTS, 1, CERTAIN_REFUSALS, true), Verdict::Item);
+        suspects.refuse(PUTS, KeyId(2000));
+        assert_eq!(suspects.judge(PUTS, 1, CERTAIN_REFUSALS, true), Verdict::Mapping);
+    }
+
+    #[test]
+    fn once_an_item_is_accepted_what_is_refused_is_at_fault_itself() {
+        let mut suspects = refused(PUTS, 300);
+        suspects.accept(PUTS);
+        assert_eq!(suspects.judge(PUTS, 300, CERTAIN_REFUSALS, true), Verdict::Item);
+        (0..300_u16).for_each(|item| suspects.refuse(PUTS, KeyId(item as u128)));
+        assert_eq!(suspects.judge(PUTS, 300, CERTAIN_REFUSALS, false), Verdict::Item);
+    }
+
+    #[test]
+    fn nothing_is_decided_while_items_may_still_be_accepted_unless_the_event_itself_makes_it_certain() {
+        assert_eq!(refused(PUTS, 24).judge(PUTS, 24, CERTAIN_REFUSALS, false), Verdict::Open);
+        // what earlier events met may have been fixed
+        assert_eq!(refused(PUTS, 300).judge(PUTS, 24, CERTAIN_REFUSALS, false), Verdict::Open);
+        assert_eq!(refused(PUTS, 25).judge(PUTS, 25, CERTAIN_REFUSALS, false), Verdict::Mapping);
+    }
+
+    #[test]
+    fn mappings_are_judged_apart() {
+        let mut suspects = refused(PUTS, 25);
+        suspects.accept(OTHERS);
+        assert_eq!(suspects.judge(PUTS, 1, CERTAIN_REFUSALS, true), Verdict::Mapping);
+        assert_eq!(suspects.judge(OTHERS, 1, CERTAIN_REFUSALS, true), Verdict::Item);
+        assert_eq!(suspects.judge(Origin { subject: SubjectId(9), ..PUTS }, 1, CERTAIN_REFUSALS, true), Verdict::Item);
+    }
+
+    #[test]
+    fn a_deletion_proves_the_key_and_nothing_of_the_other_attributes() {
+        let mut suspects = refused(PUTS, 25);
+        suspects.accept(DELETIONS);
+        assert_eq!(suspects.judge(PUTS, 1, CERTAIN_REFUSALS, true), Verdict::Mapping);
+        let mut suspects = refused(DELETIONS, 25);
+        assert_eq!(suspects.judge(DELETIONS, 1, CERTAIN_REFUSALS, true), Verdict::Mapping);
+        suspects.accept(PUTS);
+        assert_eq!(suspects.judge(DELETIONS, 1, CERTAIN_REFUSALS, true), Verdict::Item);
     }
 }

@@ -4,7 +4,7 @@ use crate::shape::Order;
 use crate::steps::{self, Candidate, RECORDS};
 use avro_ingest::dynamodb::client::Client;
 use avro_ingest::dynamodb::signature::{SignableRequest, Signer};
-use avro_ingest::dynamodb::writer::Writer;
+use avro_ingest::write::Writer;
 use avro_ingest::limiter::AimdLimit;
 use avro_ingest::transport::{HttpTransport, ResponseFuture, sdk_http_client};
 use aws_credential_types::Credentials;

@@ -5,7 +5,7 @@ use super::unsettled::Unsettled;
 use crate::aws::CallError;
 use crate::duration::jitter;
 use crate::queue::{Queue, Received};
-use avro_ingest::handler::{Context, Handler};
+use avro_ingest::invocation::{Context, Handler};
 use local::clock::now;
 use serde_json::json;
 use std::collections::HashSet;

@@ -10,9 +10,10 @@ use super::super::mapping::{
 };
 use super::super::number;
 use super::{
-    Item, Items, MAX_ITEM_BYTES, MAX_PARTITION_KEY_BYTES, MAX_SORT_KEY_BYTES, MessageStamps, Operation, push_canonical,
+    ITEM_OVERHEAD_BYTES, Item, Items, MAX_ITEM_BYTES, MAX_PARTITION_KEY_BYTES, MAX_SORT_KEY_BYTES, MessageStamps, Operation, push_canonical,
 };
 use crate::json;
+use crate::write::WriteKind;
 use crate::record::{Interruption, ItemError, Name, SubjectId, TrackedField};
 use std::fmt::Write;
 use std::ops::Range;
@@ -27,8 +28,6 @@ pub(super) const LEAST_NUMBER_BYTES: usize = 2;
 
 const SECONDS_A_DAY: i64 = 86_400;
 
-/// What an item costs in memory besides its bytes: its entry here and what the writer keeps of it.
-const ITEM_OVERHEAD_BYTES: usize = 320;
 /// How far an item grows at least until its size is looked at again.
 const CHECK_STEP_BYTES: usize = 4 * 1024;
 
@@ -306,12 +305,11 @@ impl<'a> ItemEncoder<'a> {
         self.out.items.push(Item {
             message: self.message,
             table: *table,
-            operation: self.operation,
+            kind: kind(self.operation, mapping.write, version.is_some()),
             attributes: start..self.out.bytes.len(),
             key: keys..self.out.keys.len(),
             version,
             order: order.map(|(_, order)| order),
-            creates: mapping.write == mapping::Write::Create && self.operation == Operation::Put,
             subject: self.subject,
         });
         self.start = self.out.bytes.len();
@@ -509,6 +507,17 @@ fn push_order(out: &mut Vec<u8>, order: u128) {
     out.extend_from_slice(b"{\"N\":\"");
     out.extend_from_slice(itoa::Buffer::new().format(order).as_bytes());
     out.extend_from_slice(b"\"}");
+}
+
+/// Returns the kind of a write.
+fn kind(operation: Operation, write: mapping::Write, has_version: bool) -> WriteKind {
+    match (operation, write) {
+        (Operation::Put, mapping::Write::Create) => WriteKind::Create,
+        (Operation::Put, mapping::Write::Put) if has_version => WriteKind::PutIfNewer,
+        (Operation::Put, mapping::Write::Put) => WriteKind::Put,
+        (Operation::Delete, _) if has_version => WriteKind::DeleteIfNewer,
+        (Operation::Delete, _) => WriteKind::Delete,
+    }
 }
 
 #[cfg(test)]

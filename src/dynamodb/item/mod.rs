@@ -8,7 +8,9 @@ pub use encoder::ItemEncoder;
 use super::mapping::TableId;
 use super::number;
 use crate::record::SubjectId;
+use crate::write::WriteKind;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// The largest item, in bytes as the database counts them.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html#limits-items>
@@ -24,8 +26,8 @@ pub const MAX_DEPTH: usize = 32;
 /// The longest attribute name, in bytes. Same source.
 pub const MAX_NAME_BYTES: usize = 65_535;
 
-/// What a message wants done with its records.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+/// What a message asks to be done with its records.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Operation {
     /// Write each as an item.
     #[default]
@@ -34,13 +36,13 @@ pub enum Operation {
     Delete,
 }
 
-/// One write: where its bytes are, and what it answers for.
+/// One write: where its bytes are, and what is to be done with them.
 #[derive(Debug, Clone)]
 pub struct Item {
     /// Position of its message in the event.
     pub message: usize,
     pub(crate) table: TableId,
-    pub(crate) operation: Operation,
+    pub(crate) kind: WriteKind,
     /// Its attributes as a JSON object; of a deletion, its key's.
     attributes: Range<usize>,
     /// Its key, spelled so that equal keys are equal bytes.
@@ -49,8 +51,6 @@ pub struct Item {
     version: Option<Range<usize>>,
     /// The version, where it is the order of the messages.
     pub(crate) order: Option<u128>,
-    /// It is written only if no item has its key.
-    pub(crate) creates: bool,
     pub(crate) subject: SubjectId,
 }
 
@@ -90,9 +90,44 @@ impl Items {
         self.bytes.get(item.version.clone()?)
     }
 
-    /// Whether only a condition may write it, so that it goes alone.
-    pub(crate) fn is_conditional(&self, item: &Item) -> bool {
-        item.creates || item.version.is_some()
+    /// Returns about how much memory the items take.
+    pub(crate) fn memory(&self) -> usize {
+        self.bytes.len() + self.keys.len() + self.items.len() * ITEM_OVERHEAD_BYTES
+    }
+}
+
+/// What an item costs in memory besides its bytes: its entry here and what the scheduler keeps of it.
+const ITEM_OVERHEAD_BYTES: usize = 320;
+
+/// One item among those it shares its bytes with.
+#[derive(Debug, Clone)]
+pub(crate) struct ItemRef {
+    items: Arc<Items>,
+    index: usize,
+}
+
+impl ItemRef {
+    /// Refers to the item at `index`. `None` if there is none.
+    pub(crate) fn new(items: &Arc<Items>, index: usize) -> Option<Self> {
+        (index < items.items.len()).then(|| Self { items: Arc::clone(items), index })
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "`new` has checked the index")]
+    pub(crate) fn item(&self) -> &Item {
+        &self.items.items[self.index]
+    }
+
+    /// Returns its attributes as a JSON object; of a deletion, its key's.
+    pub(crate) fn attributes(&self) -> &[u8] {
+        self.items.attributes(self.item())
+    }
+
+    pub(crate) fn key(&self) -> &[u8] {
+        self.items.key(self.item())
+    }
+
+    pub(crate) fn version(&self) -> Option<&[u8]> {
+        self.items.version(self.item())
     }
 }
 

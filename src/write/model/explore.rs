@@ -5,6 +5,7 @@ use super::promise;
 use super::world::{Action, World};
 use crate::write::flaw::Flaw;
 use std::collections::HashSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// What came of an exploration.
 #[derive(Debug)]
@@ -26,7 +27,16 @@ pub(super) fn explore(configuration: &Configuration, flaw: Option<Flaw>) -> Expl
             continue;
         };
         let mut next = world.clone();
-        let call = next.step(action);
+        let stepped = catch_unwind(AssertUnwindSafe(|| {
+            let call = next.step(action);
+            next.scheduler.check();
+            call
+        }));
+        let Ok(call) = stepped else {
+            let steps = path.iter().filter_map(|(_, _, action)| *action).chain([action]);
+            let trace = steps.map(|action| format!("{action:?}")).collect();
+            return Explored::Broken { promise: "the scheduler panicked, or an index is wrong".to_owned(), trace };
+        };
         let is_new = seen.insert(next.digest());
         let actions = if is_new { next.actions() } else { Vec::new() };
         let is_allowed = call.map_or(Ok(()), |call| promise::call_is_allowed(world, &call));

@@ -1,10 +1,11 @@
 //! One state of the model: the scheduler and what is around it.
 
 use super::configuration::{Configuration, Sent};
-use crate::dynamodb::response::{CallError, Throttle};
+use crate::dynamodb::response::{Blame, CallError, Refusal, Throttle};
 use crate::record::SubjectId;
 use crate::write::flaw::Flaw;
-use crate::write::scheduler::{Accepted, CallId, NextCall, Scheduler};
+use crate::write::scheduler::{Accepted, CallId, Decoding, NextCall, Scheduler};
+use crate::write::suspects::Suspects;
 use crate::write::{GroupId, ItemIndex, KeyId, MessagePosition, TableId, VersionId, Write, WriteKind};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -101,7 +102,7 @@ pub(super) struct World<'c> {
 
 impl<'c> World<'c> {
     pub(super) fn new(configuration: &'c Configuration, flaw: Option<Flaw>) -> Self {
-        let mut scheduler = Scheduler::new(TABLES, configuration.is_fifo());
+        let mut scheduler = Scheduler::new(TABLES, configuration.is_fifo(), Suspects::default());
         scheduler.flaw = flaw;
         let mut world = Self {
             configuration,
@@ -202,7 +203,8 @@ impl<'c> World<'c> {
         let writes: Vec<Write> = self.configuration.messages[message].iter().map(|record| write(record)).collect();
         self.scheduler.add_message(MessagePosition(message), group, writes.into_iter(), NOW);
         self.decoded += 1;
-        self.scheduler.set_decoding(self.decoded < self.configuration.messages.len());
+        let has_more = self.decoded < self.configuration.messages.len();
+        self.scheduler.set_decoding(if has_more { Decoding::Running } else { Decoding::Ended });
     }
 
     /// Judges suspects and notices the end, which need no choice.
@@ -239,19 +241,20 @@ impl<'c> World<'c> {
         if end.is_ambiguous() {
             self.touched.extend(&records);
         }
+        let refused = |blame| CallError::Refused(Refusal { blame, said: "refused".into() });
         let no_response = || CallError::TimedOut("no response".into());
         let accepted = |unprocessed| Ok(Accepted { unprocessed, write_units: 0.0 });
         let response = match end {
             End::Responds if records.iter().any(|record| self.records[*record].1.is_invalid) => {
-                Err(CallError::Invalid("invalid".into()))
+                Err(refused(Blame::Item))
             }
             End::Responds if is_refused => {
                 self.touched.extend(&records);
-                Err(CallError::Refused("denied".into()))
+                Err(refused(Blame::Operator))
             }
             End::Responds => {
                 let applied = self.apply_all(&records);
-                if applied { accepted(Vec::new()) } else { Err(CallError::StaleVersion) }
+                if applied { accepted(Vec::new()) } else { Err(CallError::Superseded) }
             }
             // what DynamoDB refuses takes no effect, whatever becomes of the response
             End::ResponseLost | End::AppliedTwice if is_refused => Err(no_response()),
@@ -276,7 +279,7 @@ impl<'c> World<'c> {
             }
             End::NotSent => Err(CallError::NotSent("no connection".into())),
             End::Throttled => Err(CallError::Throttled(Throttle::Table)),
-            End::HandsBack(_) if is_refused => Err(CallError::transient("500")),
+            End::HandsBack(_) if is_refused => Err(CallError::Transient("500".into())),
             End::HandsBack(place) => {
                 let mut others = records.clone();
                 others.remove(place);
@@ -287,7 +290,7 @@ impl<'c> World<'c> {
                 if is_applied && !is_refused {
                     self.apply_all(&records);
                 }
-                Err(CallError::transient("500"))
+                Err(CallError::Transient("500".into()))
             }
             End::Fatal => Err(CallError::Fatal("no such table".into())),
         };

@@ -83,7 +83,7 @@ async fn a_group_whose_call_the_deadline_cut_off_stays_out_of_sight_too() {
     let handler = handler_over(respond).with_visibility(visibility(Arc::clone(&set)));
     let event = json!({"Records": [in_group(put("m0", 1, "first"), "g").record("queue.fifo")]}).to_string();
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    let context = avro_ingest::handler::Context { deadline: now + Duration::from_secs(2), ..Default::default() };
+    let context = avro_ingest::invocation::Context { deadline: now + Duration::from_secs(2), ..Default::default() };
     let returned = handler.handle(event.as_bytes(), &context).await.response.unwrap();
     assert_eq!(returned.failures().count(), 1);
     assert!(set.lock().unwrap().is_empty(), "{set:?}");
@@ -177,7 +177,7 @@ async fn an_item_that_is_denied_beside_calls_that_cannot_be_sent_is_no_broken_ta
     let batch = [put("m0", 1, "denied"), good(1)];
     let event = json!({"Records": batch.iter().map(|sent| sent.record("standard")).collect::<Vec<_>>()}).to_string();
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    let context = avro_ingest::handler::Context { deadline: now + Duration::from_secs(20), ..Default::default() };
+    let context = avro_ingest::invocation::Context { deadline: now + Duration::from_secs(20), ..Default::default() };
     let response = handler.handle(event.as_bytes(), &context).await.response;
     assert_eq!(response.unwrap().failures().count(), 2, "returned, and the invocation does not fail");
 }

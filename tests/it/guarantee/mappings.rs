@@ -4,7 +4,7 @@ use super::messages::{Sent, Subject, in_group, write_of};
 use super::{good, handler_of, healthy, invoke, noted};
 use crate::support::fake_dynamodb::{FakeDynamoDb, StickyFault};
 use crate::support::fake_sqs::{FakeSqs, QueueFaults};
-use avro_ingest::handler::{Context, Handler, InvocationError};
+use avro_ingest::invocation::{Context, Handler, InvocationError};
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::ops::Range;

@@ -5,7 +5,7 @@ use super::messages::{Sent, Subject, Write, in_group, write_of};
 use super::{handler, handler_over, healthy, invoke, note_of, noted};
 use crate::support::fake_dynamodb::{FakeDynamoDb, Faults, StickyFault};
 use crate::support::transport::response;
-use avro_ingest::memory::Memory;
+use avro_ingest::invocation::Memory;
 use avro_ingest::transport::{HttpTransport, ResponseFuture};
 use bytes::Bytes;
 use http::Request;

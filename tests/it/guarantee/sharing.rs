@@ -2,7 +2,7 @@
 
 use super::messages::{AUDIT, ORDERS, Sent, Subject, Write};
 use super::{good, handler, healthy, invoke};
-use avro_ingest::memory::Memory;
+use avro_ingest::invocation::Memory;
 use serde_json::json;
 
 fn sent(subject: Subject, number: usize, note: String) -> Sent {

@@ -1,17 +1,17 @@
 //! How much memory the items of an invocation may take.
 //!
 //! An event of 6 MB may become any number of bytes: a container inflates, a default stands for a field that takes none, a
-//! control character is six bytes in JSON. So the memory is divided before it is used: the items of one chunk of messages
-//! get a share of what the function has, and the rest of the event waits for the next chunk.
+//! control character is six bytes in JSON. So the memory is divided before it is used: the items of messages that are not complete
+//! get a share of what the function has, and the rest of the event waits until they are written.
 
 /// What the process takes before its first event: code, schemas, plans, connections.
 const PROCESS_BYTES: usize = 48 << 20;
-/// Each byte of an item may be there so many times: in its chunk, in the memory that a growing buffer leaves behind (two),
+/// Each byte of an item may be there so many times: in its segment, in the memory that a growing buffer leaves behind (two),
 /// in the body of its call, and in the response that returns it as unprocessed.
 const COPIES: usize = 5;
 /// The payload is there as it came in and, where a body has escapes, once more.
 const PAYLOAD_COPIES: usize = 2;
-/// The least that a chunk may take: one item of 400 KB, each of whose characters is an escape, fits.
+/// The least that items may take: one item of 400 KB, each of whose characters is an escape, fits.
 const LEAST_BYTES: usize = 4 << 20;
 /// The memory of a function that does not know its own.
 const DEFAULT_MEGABYTES: usize = 512;
@@ -35,8 +35,8 @@ impl Memory {
         self.megabytes
     }
 
-    /// The most bytes that the items of one chunk may take, in an invocation whose payload has `payload` bytes.
-    pub(crate) fn chunk_bytes(&self, payload: usize) -> usize {
+    /// Maximum total size of the items of messages that are not complete, in an invocation whose payload has `payload` bytes.
+    pub(crate) fn item_bytes(&self, payload: usize) -> usize {
         let shared = (self.megabytes << 20).saturating_sub(PROCESS_BYTES);
         let own = (shared / self.concurrent_invocations).saturating_sub(PAYLOAD_COPIES * payload);
         (own / COPIES).max(LEAST_BYTES)
@@ -54,14 +54,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_chunk_grows_with_the_functions_memory_and_never_below_one_item() {
-        let megabytes = |memory, concurrent| Memory::new(Some(memory), concurrent).chunk_bytes(0) >> 20;
+    fn the_budget_grows_with_the_functions_memory_and_never_below_one_item() {
+        let megabytes = |memory, concurrent| Memory::new(Some(memory), concurrent).item_bytes(0) >> 20;
         assert_eq!([128, 512, 1_769, 3_008].map(|memory| megabytes(memory, 1)), [16, 92, 344, 592]);
         assert_eq!(megabytes(512, 4), 23);
         assert_eq!(Memory::new(Some(512), 4).megabytes(), 512);
         assert_eq!(megabytes(1, 1), 4);
         assert_eq!(Memory::new(None, 0), Memory::new(Some(512), 1));
         let payload = 6 << 20;
-        assert_eq!(Memory::new(Some(128), 1).chunk_bytes(payload), ((80 - 12) << 20) / 5);
+        assert_eq!(Memory::new(Some(128), 1).item_bytes(payload), ((80 - 12) << 20) / 5);
     }
 }

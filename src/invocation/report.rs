@@ -1,10 +1,10 @@
 //! What an invocation says of itself: one line in the log for each rejected message and for each cause that returned others,
 //! and its metrics. Never a part of a payload.
 
-use crate::handler::Context;
+use super::Context;
+use super::progress::Progress;
 use crate::metrics::{Histogram, Invocation};
 use crate::outcome::{Cause, Ledger, Outcome, Rejection};
-use crate::progress::Progress;
 use crate::sqs::{Event, Message};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -62,8 +62,8 @@ pub(crate) fn log_failures(event: &Event<'_>, outcomes: &[Outcome], context: &Co
             Outcome::Stored | Outcome::Superseded => {}
             Outcome::Quarantined(rejection) => log_rejected(message, "quarantined", rejection, context),
             Outcome::Returned(Cause::Rejected(rejection)) => log_rejected(message, "returned", rejection, context),
-            Outcome::Returned(Cause::Refused(cause)) => causes.add("refused", cause, message),
-            Outcome::Returned(Cause::Unfinished(cause) | Cause::Unanswered(cause)) => {
+            Outcome::Returned(Cause::Denied(cause)) => causes.add("refused", cause, message),
+            Outcome::Returned(Cause::Failed(cause) | Cause::Ambiguous(cause)) => {
                 causes.add("unfinished", cause, message);
             }
             Outcome::Returned(Cause::Blocked) => {
