@@ -20,6 +20,9 @@ use tokio::time::Instant;
 
 /// Longest time that decoding keeps the runtime from its other tasks, if no single message takes longer.
 const SLICE_TIME: Duration = Duration::from_millis(1);
+/// Number of slices that the memory holds at least. A slice gives its memory back as a whole, so that one message that is not
+/// written must not hold much of it.
+const SLICES_OF_BUDGET: usize = 16;
 /// Largest buffer that a slice begins with. It grows for larger messages.
 const SLICE_BYTES: usize = 256 << 10;
 
@@ -105,9 +108,10 @@ impl<'e> Decoding<'e> {
             buffers = own;
             decoded
         };
-        let is_over_before = |decoded: usize| {
+        let most_bytes = budget / SLICES_OF_BUDGET;
+        let is_over_before = |messages: usize, bytes: usize| {
             let now = clock::now();
-            now >= deadline || decoded > 0 && now - started >= SLICE_TIME
+            now >= deadline || messages > 0 && (now - started >= SLICE_TIME || bytes >= most_bytes)
         };
         let slice = decode_each(&event.messages, self.next, &mut encoder, is_over_before, decode);
         (self.next, self.buffers) = (slice.next, buffers);
@@ -190,17 +194,17 @@ struct Slice {
 }
 
 /// Decodes messages from the one at `from` on into `encoder`, until the time is over or a message has no room. `is_over_before` is
-/// told how many were decoded. A message that panics is returned, and takes no other with it.
+/// told how many messages and bytes the slice has so far. A message that panics is returned, and takes no other with it.
 fn decode_each<'e>(
     messages: &'e [Message<'e>],
     from: usize,
     encoder: &mut ItemEncoder<'e>,
-    is_over_before: impl Fn(usize) -> bool,
+    is_over_before: impl Fn(usize, usize) -> bool,
     mut decode: impl FnMut(&'e Message<'e>, usize, &mut ItemEncoder<'e>) -> Result<Decoded, Undecoded<Rejection>>,
 ) -> Slice {
     let mut slice = Slice { next: from, ..Slice::default() };
     for (position, message) in messages.iter().enumerate().skip(from) {
-        if is_over_before(slice.decoded.len()) {
+        if is_over_before(position - from, encoder.bytes()) {
             break;
         }
         let cause = match catch_unwind(AssertUnwindSafe(|| decode(message, position, encoder))) {
@@ -302,7 +306,7 @@ mod tests {
             encode(encoder, records).unwrap();
             Ok(Decoded { format: WireFormat::Container, subject: SubjectId(0), version: None, records })
         };
-        let slice = decode_each(&event.messages, 0, &mut encoder, |_| false, decode);
+        let slice = decode_each(&event.messages, 0, &mut encoder, |_, _| false, decode);
         assert_eq!(slice.next, fakes.len());
         let is_panic = |cause: &Cause| matches!(cause, Cause::Failed(text) if text.contains("panicked"));
         assert!(slice.undecoded.iter().all(|(_, _, cause)| is_panic(cause)), "{:?}", slice.undecoded);

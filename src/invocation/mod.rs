@@ -14,6 +14,7 @@ pub use memory::Memory;
 
 use crate::clock;
 use crate::metrics::{Invocation, Metrics};
+use crate::offload::Place;
 use crate::outcome::{Cause, Outcome};
 use crate::quarantine::{EventQuarantine, Quarantine, Rejected};
 use crate::sqs::{Event, MalformedEvent, Response};
@@ -122,7 +123,8 @@ impl Handler {
     pub async fn handle(&self, payload: &[u8], context: &Context) -> InvocationResult {
         let (started, at) = (clock::now(), clock::since_epoch());
         let cold_start = !self.warm.swap(true, Ordering::Relaxed);
-        let event = match Event::parse(payload) {
+        let place = Place::of(payload);
+        let event = match place.run(|| Event::parse(payload)) {
             Ok(event) => event,
             Err(error) => return self.malformed(error, at, cold_start, context),
         };
@@ -130,7 +132,7 @@ impl Handler {
         let deadlines = self.deadlines(started, context.deadline.saturating_sub(at));
 
         let trace_id = context.trace_id.as_deref();
-        let mut progress = self.write(&event, (at, payload.len()), &deadlines, trace_id).await;
+        let mut progress = self.write(&event, (at, payload.len(), place), &deadlines, trace_id).await;
 
         let ledger = progress.settle();
         report::log_failures(&event, &progress.outcomes, context);
@@ -167,19 +169,19 @@ impl Handler {
     async fn write(
         &self,
         event: &Event<'_>,
-        payload: (Duration, usize),
+        (at, payload_bytes, place): (Duration, usize, Place),
         deadlines: &Deadlines,
         trace_id: Option<&str>,
     ) -> Progress {
         let started = clock::now();
         let mut progress = Progress::new(event.messages.len(), self.transcoder.mappings().len());
-        let mut decoding = Decoding::new(&self.transcoder, event, &self.memory, payload, deadlines.writes);
+        let mut decoding = Decoding::new(&self.transcoder, event, &self.memory, (at, payload_bytes), deadlines.writes);
         let mut writes = self.writer.begin(event.fifo, started, deadlines.writes);
         let mut quarantine = self.quarantine.as_ref().map(|quarantine| quarantine.begin(trace_id));
         while clock::now() < deadlines.writes {
             let next = decoding.next(writes.held_bytes());
             if next == Next::Slice {
-                decoding.slice(&mut writes, &mut progress);
+                place.run(|| decoding.slice(&mut writes, &mut progress));
             }
             // a batch that is not full need not wait for messages that are not decoded soon
             writes.set_decoding(match decoding.next(writes.held_bytes()) {

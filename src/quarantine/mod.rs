@@ -19,6 +19,8 @@ use tokio::time::{Instant, timeout_at};
 
 /// Calls in flight. Rejected messages are few unless a producer is broken, and then they must not take the time of the others.
 const CALLS_IN_FLIGHT: usize = 4;
+/// How long a call takes at most before no other is started beside it: the queue may be silent, and each call would wait for it.
+const SLOW_CALL: Duration = Duration::from_millis(500);
 /// How long one call may take, its retries included. A queue that is silent must not cost the whole invocation.
 const CALL_TIMEOUT: Duration = Duration::from_secs(4);
 
@@ -51,6 +53,8 @@ pub(crate) struct EventQuarantine {
     /// The id of each message that is sent, by its position.
     ids: HashMap<usize, String>,
     calls: JoinSet<BatchEnd>,
+    /// When the first of the calls in flight was started.
+    started: Option<Instant>,
     accepted: Vec<usize>,
     /// Whether the queue was reached by all calls so far. One that is silent costs the time of its calls once.
     is_reached: bool,
@@ -91,6 +95,7 @@ impl Quarantine {
             positions: HashMap::new(),
             ids: HashMap::new(),
             calls: JoinSet::new(),
+            started: None,
             accepted: Vec::new(),
             is_reached: true,
             refusals: Refusals::default(),
@@ -192,12 +197,18 @@ impl EventQuarantine {
 
     /// Starts as many calls as may be in flight. While more messages are expected soon, a call waits until it is full.
     pub(crate) fn start_calls(&mut self, is_more_expected: bool, deadline: Instant) {
-        while self.is_reached && self.calls.len() < self.quarantine.max_calls() && clock::now() < deadline {
+        loop {
+            let now = clock::now();
+            let is_slow = self.started.is_some_and(|started| now - started > SLOW_CALL);
+            if !self.is_reached || is_slow || self.calls.len() >= self.quarantine.max_calls() || now >= deadline {
+                return;
+            }
             let is_full = self.waiting.len() >= MAX_BATCH_ENTRIES;
             if self.waiting.is_empty() || is_more_expected && !is_full {
                 return;
             }
             let batch = entry::next_batch(&mut self.waiting);
+            self.started.get_or_insert(now);
             self.calls.spawn(self.quarantine.clone().send_batch(batch, deadline, self.refusals.clone()));
         }
     }
@@ -218,6 +229,9 @@ impl EventQuarantine {
             }
             // a call that panicked has sent nothing that is known
             Some(Err(_)) | None => {}
+        }
+        if self.calls.is_empty() {
+            self.started = None;
         }
     }
 

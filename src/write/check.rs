@@ -26,7 +26,7 @@ impl Scheduler {
                 assert_eq!(of(lane).len(), queue.ready(lane), "{lane:?} of table {table} counts wrongly");
             };
             has(Lane::Batch, queue.batch.iter().copied().collect());
-            has(Lane::Scoped, queue.scoped.iter().map(|(_, index)| *index).collect());
+            has(Lane::Message, queue.messages.iter().map(|(_, index)| *index).collect());
             has(Lane::Single, queue.single.iter().copied().collect());
             has(Lane::Unprocessed, queue.unprocessed.iter().copied().collect());
             has(Lane::Retry, queue.retries.iter().flat_map(|plan| plan.items.iter().copied()).collect());
@@ -101,7 +101,7 @@ impl Scheduler {
         for slot in &self.tables {
             let queue = &slot.queue;
             queue.batch.iter().filter(|index| ready(index, Lane::Batch)).for_each(|index| index.hash(hasher));
-            queue.scoped.iter().filter(|(_, index)| ready(index, Lane::Scoped)).for_each(|entry| entry.hash(hasher));
+            queue.messages.iter().filter(|(_, index)| ready(index, Lane::Message)).for_each(|entry| entry.hash(hasher));
             queue.single.iter().filter(|index| ready(index, Lane::Single)).for_each(|index| index.hash(hasher));
             queue.unprocessed.iter().filter(|index| ready(index, Lane::Unprocessed)).for_each(|index| index.hash(hasher));
             queue.retries.iter().map(plan).for_each(|plan| plan.hash(hasher));

@@ -18,8 +18,9 @@ const THROTTLES_BEFORE_BISECTION: u8 = 4;
 pub(super) enum Lane {
     /// First attempts of unconditional writes.
     Batch,
-    /// Unconditional writes that share a call only with those of their own [`Scope`].
-    Scoped,
+    /// First attempts of unconditional writes of a FIFO queue, which share a call only with those of their own message. One of
+    /// them that is not written returns the message anyway, and must not return others with it.
+    Message,
     /// First attempts of conditional writes, which are a call each.
     Single,
     /// Items that DynamoDB handed back unprocessed.
@@ -30,15 +31,6 @@ pub(super) enum Lane {
 
 impl Lane {
     pub(super) const COUNT: usize = 5;
-}
-
-/// Which items may share a call, where one item that never gets a response must not take certain others with it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Scope {
-    /// The items of one message of a FIFO queue. One of them that is not written returns the message anyway.
-    Message(MessageIndex),
-    /// This item alone, because others of its key wait for it.
-    Item(ItemIndex),
 }
 
 /// Items that go out together, and how their calls ended so far.
@@ -100,7 +92,7 @@ impl Plan {
 #[derive(Debug, Clone, Default)]
 pub(super) struct TableQueue {
     pub(super) batch: VecDeque<ItemIndex>,
-    pub(super) scoped: VecDeque<(Scope, ItemIndex)>,
+    pub(super) messages: VecDeque<(MessageIndex, ItemIndex)>,
     pub(super) single: VecDeque<ItemIndex>,
     pub(super) unprocessed: VecDeque<ItemIndex>,
     pub(super) retries: VecDeque<Plan>,

@@ -9,7 +9,7 @@ use super::figures::WriteFigures;
 use super::indexed::{Indexed, index_type};
 use super::flaw::Flaw;
 use super::order::{Earlier, GroupQueue, KeyItems, KeyQueues, Phase, Turn, turn};
-use super::queue::{Failure, Lane, Plan, Scope, TableQueue};
+use super::queue::{Failure, Lane, Plan, TableQueue};
 use super::suspects::{CERTAIN_REFUSALS, Origin, Suspects, Verdict};
 use super::{Blocker, GroupId, ItemIndex, ItemOutcome, KeyId, MessageIndex, MessagePosition, TableId, Write};
 use crate::dynamodb::batch::{ITEM_OVERHEAD, MAX_BATCH_BYTES, MAX_BATCH_ITEMS, PREFIX_ROOM};
@@ -64,7 +64,7 @@ pub(super) struct ItemEntry {
     pub(super) holds_back: bool,
     /// Why its last attempt failed.
     pub(super) cause: Option<Arc<str>>,
-    /// When its first attempt failed.
+    /// When it failed first without others in its call, which may have been at fault.
     pub(super) failed_at: Option<Duration>,
     /// The items whose states say that this one supersedes them.
     pub(super) losers: KeyItems,
@@ -507,30 +507,32 @@ impl Scheduler {
 
     /// Puts a ready item into its lane.
     fn enqueue(&mut self, index: ItemIndex, work: &mut Work) {
-        let write = self.items[index].write;
-        let message = self.items[index].message;
-        let has_followers =
-            self.keys.items(write.key).iter().any(|other| self.items[*other].state == ItemState::Waiting);
-        let (lane, scope) = if write.kind.is_conditional() {
-            (Lane::Single, None)
-        } else if self.is_fifo {
-            (Lane::Scoped, Some(Scope::Message(message)))
-        } else if has_followers {
-            (Lane::Scoped, Some(Scope::Item(index)))
-        } else {
-            (Lane::Batch, None)
-        };
+        let (write, message) = (self.items[index].write, self.items[index].message);
         if let Some(cause) = self.broken_cause(&write) {
             work.complete(index, ItemOutcome::Denied(cause));
             return;
         }
+        let lane = if write.kind.is_conditional() {
+            Lane::Single
+        } else if self.is_fifo {
+            Lane::Message
+        } else {
+            Lane::Batch
+        };
         self.set_state(index, ItemState::Ready(lane));
         let queue = &mut self.table(write.table).queue;
-        match scope {
-            Some(scope) => queue.scoped.push_back((scope, index)),
-            None if lane == Lane::Single => queue.single.push_back(index),
-            None => queue.batch.push_back(index),
+        match lane {
+            Lane::Single => queue.single.push_back(index),
+            Lane::Message => queue.messages.push_back((message, index)),
+            _ => queue.batch.push_back(index),
         }
+    }
+
+    /// Returns whether an item is sent without others, because later items of its key wait for it: a neighbour that gets no response
+    /// would leave it ambiguous, and block them in each delivery.
+    fn goes_alone(&self, index: ItemIndex) -> bool {
+        let items = self.keys.items(self.items[index].write.key);
+        items.len() > 1 && items.iter().any(|other| self.items[*other].state == ItemState::Waiting)
     }
 
     // ---- completion -----------------------------------------------------------------------------------------------------
@@ -743,7 +745,7 @@ impl Scheduler {
         {
             return Some(plan);
         }
-        if let Some(plan) = self.take_batch(table, Lane::Scoped, call) {
+        if let Some(plan) = self.take_batch(table, Lane::Message, call) {
             return Some(plan);
         }
         while let Some(index) = self.table(table).queue.single.pop_front() {
@@ -770,9 +772,9 @@ impl Scheduler {
     /// Takes as many items from the front of a lane as one call holds.
     fn take_batch(&mut self, table: TableId, lane: Lane, call: CallId) -> Option<Plan> {
         let mut items = Vec::new();
-        let (mut bytes, mut scope) = (0, None);
+        let (mut bytes, mut message) = (0, None);
         while items.len() < MAX_BATCH_ITEMS
-            && let Some((next_scope, index)) = self.front(table, lane)
+            && let Some((next_message, index)) = self.front(table, lane)
         {
             let entry = &self.items[index];
             if entry.state != ItemState::Ready(lane) {
@@ -780,22 +782,26 @@ impl Scheduler {
                 continue;
             }
             let size = entry.write.bytes + ITEM_OVERHEAD;
-            let is_other = next_scope != scope && !items.is_empty();
-            if is_other || !items.is_empty() && bytes + size > MAX_BATCH_BYTES - PREFIX_ROOM {
+            let goes_alone = !self.is_fifo && self.goes_alone(index);
+            let fits = next_message == message && bytes + size <= MAX_BATCH_BYTES - PREFIX_ROOM;
+            if !items.is_empty() && (goes_alone || !fits) {
                 break;
             }
             self.pop(table, lane);
             self.set_state(index, ItemState::InFlight(call));
-            (scope, bytes) = (next_scope, bytes + size);
+            (message, bytes) = (next_message, bytes + size);
             items.push(index);
+            if goes_alone {
+                break;
+            }
         }
         (!items.is_empty()).then(|| Plan::batch(items))
     }
 
-    fn front(&mut self, table: TableId, lane: Lane) -> Option<(Option<Scope>, ItemIndex)> {
+    fn front(&mut self, table: TableId, lane: Lane) -> Option<(Option<MessageIndex>, ItemIndex)> {
         let queue = &self.table(table).queue;
         match lane {
-            Lane::Scoped => queue.scoped.front().map(|(scope, index)| (Some(*scope), *index)),
+            Lane::Message => queue.messages.front().map(|(message, index)| (Some(*message), *index)),
             Lane::Batch => queue.batch.front().map(|index| (None, *index)),
             Lane::Unprocessed => queue.unprocessed.front().map(|index| (None, *index)),
             Lane::Single | Lane::Retry => None,
@@ -805,7 +811,7 @@ impl Scheduler {
     fn pop(&mut self, table: TableId, lane: Lane) {
         let queue = &mut self.table(table).queue;
         match lane {
-            Lane::Scoped => drop(queue.scoped.pop_front()),
+            Lane::Message => drop(queue.messages.pop_front()),
             Lane::Batch => drop(queue.batch.pop_front()),
             Lane::Unprocessed => drop(queue.unprocessed.pop_front()),
             Lane::Single | Lane::Retry => {}
@@ -847,17 +853,10 @@ impl Scheduler {
     }
 
     fn release_unprocessed(&mut self, table: TableId, index: ItemIndex) {
-        let entry = &self.items[index];
-        let (write, message) = (entry.write, entry.message);
-        let has_followers =
-            self.keys.items(write.key).iter().any(|other| self.items[*other].state == ItemState::Waiting);
-        let scope = if self.is_fifo { Some(Scope::Message(message)) } else { has_followers.then_some(Scope::Item(index)) };
-        self.set_state(index, ItemState::Ready(if scope.is_some() { Lane::Scoped } else { Lane::Unprocessed }));
-        let queue = &mut self.table(table).queue;
-        match scope {
-            Some(scope) => queue.scoped.push_back((scope, index)),
-            None => queue.unprocessed.push_back(index),
-        }
+        let message = self.items[index].message;
+        self.set_state(index, ItemState::Ready(if self.is_fifo { Lane::Message } else { Lane::Unprocessed }));
+        let (is_fifo, queue) = (self.is_fifo, &mut self.table(table).queue);
+        if is_fifo { queue.messages.push_back((message, index)) } else { queue.unprocessed.push_back(index) }
     }
 
     /// Returns when a backoff is over next.
@@ -1052,7 +1051,9 @@ impl Scheduler {
         for &index in items {
             let entry = &mut self.items[index];
             entry.cause = Some(Arc::clone(&cause));
-            entry.failed_at.get_or_insert(self.now);
+            if items.len() == 1 {
+                entry.failed_at.get_or_insert(self.now);
+            }
         }
     }
 
@@ -1248,10 +1249,12 @@ impl Scheduler {
     /// complete has failed or waits for one that has, and none was completed for the longest backoff. Returns whether there was one.
     pub(crate) fn evict(&mut self, now: Duration) -> bool {
         self.now = now;
-        let is_first_attempt = |entry: &ItemEntry| {
-            entry.failed_at.is_none() && matches!(entry.state, ItemState::Ready(_) | ItemState::InFlight(_))
+        let may_be_written = |entry: &ItemEntry| {
+            let is_under_way =
+                matches!(entry.state, ItemState::Ready(_) | ItemState::InFlight(_) | ItemState::BackingOff { .. });
+            is_under_way && entry.failed_at.is_none()
         };
-        if now < self.eviction_at() || self.items.iter().any(|(_, entry)| is_first_attempt(entry)) {
+        if now < self.eviction_at() || self.items.iter().any(|(_, entry)| may_be_written(entry)) {
             return false;
         }
         let failed = self.items.iter().filter(|(_, entry)| {

@@ -163,9 +163,9 @@ impl<'a> ItemEncoder<'a> {
         self.start = bytes;
     }
 
-    /// Whether no message has an item yet.
-    pub fn is_empty(&self) -> bool {
-        self.out.items.is_empty()
+    /// Returns the size of what was written so far.
+    pub(crate) fn bytes(&self) -> usize {
+        self.out.bytes.len()
     }
 
     /// All that was written.
