@@ -176,8 +176,8 @@ test-pages: ## the tool's pages in a headless Chromium, which has to be installe
 # What must not lose, misplace or misreport a message, in parts that take an hour or so each. One of them:
 #     make mutants MUTANTS=src/limiter
 MUTANTS_TOOL := .tools/bin/cargo-mutants
-MUTANTS ?= src/handler.rs src/progress.rs src/outcome.rs src/decode.rs src/memory.rs src/quarantine src/runtime.rs src/metrics \
-	src/sqs src/limiter src/dynamodb/batch.rs src/dynamodb/response.rs src/dynamodb/writer src/dynamodb/item src/avro/decoder
+MUTANTS ?= src/invocation src/outcome.rs src/decode.rs src/quarantine src/runtime.rs src/metrics \
+	src/sqs src/limiter src/dynamodb/batch.rs src/dynamodb/response.rs src/write src/dynamodb/item src/avro/decoder
 
 $(MUTANTS_TOOL):
 	cargo install --quiet --locked --root .tools --version 27.1.0 cargo-mutants
@@ -191,6 +191,10 @@ mutants: $(MUTANTS_TOOL) ## changes the code part by part and lists the changes 
 		case $$? in 0|2|3) ;; *) exit 1 ;; esac; \
 	done
 	cat $$(find target/mutants -name missed.txt)
+
+.PHONY: model
+model: ## explores small events with a model of DynamoDB, for MODEL_SECONDS or to the end, which takes hours
+	cargo test --locked --workspace --lib -- --ignored --nocapture write::model::model
 
 .PHONY: chaos
 chaos: ## CHAOS_MESSAGES messages through the real binary under faults and kills; 30,000 take minutes

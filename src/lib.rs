@@ -50,16 +50,17 @@
 //! # Data flow
 //!
 //! ```text
-//! payload -> sqs::event -> sqs::body -> avro --------> record -----> dynamodb::item -> dynamodb::batch -> writer
-//!            borrowed      base64,      framing,       one call      DynamoDB JSON,    25 items,          limiter,
-//!            from it       envelope     schema, plan   a value       appended          unique keys        retries
+//! payload -> sqs::event -> sqs::body -> avro --------> record -----> dynamodb::item -> write::scheduler -> write::drive
+//!            borrowed      base64,      framing,       one call      DynamoDB JSON,    order, retries,     permits,
+//!            from it       envelope     schema, plan   a value       appended          bisection           calls
 //!                                                                                                            |
-//! batchItemFailures <- sqs::response <- outcome <- handler <---------------------- a result for every item --+
+//! batchItemFailures <- sqs::response <- outcome <- invocation <------------------ an outcome for every item -+
 //! ```
 //!
 //! [`runtime`] takes the payload from Lambda without parsing it. [`invocation`] runs one invocation; [`decode`] takes a message
-//! to its items. [`transcode`] joins schemas and their mappings. `avro`, `sqs` and `dynamodb` never import one another:
-//! [`record`] is the interface between a decoder and an encoder, and [`json`] what JSON is to all of them.
+//! to its items; [`mod@write`] decides which item is written when. [`transcode`] joins schemas and their mappings. `avro`, `sqs` and
+//! `dynamodb` never import one another: [`record`] is the interface between a decoder and an encoder, and [`json`] what JSON is
+//! to all of them.
 //!
 //! # The guarantee
 //!
@@ -67,9 +68,9 @@
 //! a later message of the batch with the same key or by a newer version in the table. Everything else goes back to the queue
 //! or is taken by the quarantine queue first.
 //!
-//! It holds by construction. A message's outcome starts as [`Returned`](outcome::Outcome::Returned) and an item's as
-//! waiting; only a response of DynamoDB makes either a success. So what is
-//! dropped, late or panics is a failure, and no code has to say so. Each invocation checks its
+//! It holds by construction. A message's outcome starts as [`Returned`](outcome::Outcome::Returned), and an item has none until a
+//! response of DynamoDB makes it a success. So what is dropped, late or panics is a failure, and no code has to say so. Each
+//! invocation checks its
 //! [`Ledger`](outcome::Ledger): `received = stored + superseded + quarantined + returned`.
 
 pub mod avro;
@@ -87,7 +88,6 @@ pub mod metrics;
 mod offload;
 pub mod outcome;
 mod patience;
-mod progress;
 pub mod quarantine;
 pub mod record;
 mod refusals;

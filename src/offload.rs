@@ -3,15 +3,10 @@
 //! Under Lambda Managed Instances, and in a consumer, several invocations share a runtime of a few threads. An event of compressed
 //! containers may take seconds to decode. On a thread of the runtime it would hold up timers and responses of the others.
 
-use crate::clock;
-use std::time::Duration;
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::block_in_place;
-use tokio::time::Instant;
 
-/// How long an invocation may keep a thread of a shared runtime to itself.
-const MOST_AT_ONCE: Duration = Duration::from_millis(1);
-/// Size of a payload that takes well under [`MOST_AT_ONCE`] to decode, unless something in it is compressed.
+/// Size of a payload that takes well under a millisecond to decode, unless something in it is compressed.
 const QUICK_BYTES: usize = 64 * 1024;
 /// Beginnings, behind their quotes, of the base64 of an object container file, and of a compressed Glue message by the first
 /// two bits of its id.
@@ -22,7 +17,7 @@ const COMPRESSED: [&[u8]; 5] = [b"\"T2Jq", b"\"AwU", b"\"AwV", b"\"AwW", b"\"AwX
 pub(crate) enum Place {
     /// On the runtime, to the end: it has one thread, and so one invocation at a time.
     Alone,
-    /// On the runtime, but for [`MOST_AT_ONCE`] at most. A change of threads costs more than decoding a small event.
+    /// On the runtime, which gets its turn after each slice. A change of threads costs more than decoding a small event.
     Shared,
     /// On the thread that it is on, while another one does the runtime's work.
     Aside,
@@ -38,12 +33,7 @@ impl Place {
         }
     }
 
-    /// When work here has to pause.
-    pub(crate) fn pause_at(self) -> Option<Instant> {
-        (self == Self::Shared).then(|| clock::now() + MOST_AT_ONCE)
-    }
-
-    /// Does `work` here, which is not paused.
+    /// Does `work` here. It takes a slice's time at most, unless a single message takes longer.
     pub(crate) fn run<T>(self, work: impl FnOnce() -> T) -> T {
         match self {
             Self::Alone | Self::Shared => work(),
@@ -60,6 +50,7 @@ fn is_quick(payload: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
     use base64_simd::STANDARD;
 
     #[test]
@@ -92,7 +83,6 @@ mod tests {
         let several = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
         several.block_on(async {
             assert_eq!([Place::of(&large), Place::of(b"{}")], [Place::Aside, Place::Shared]);
-            assert!(Place::Shared.pause_at().is_some() && Place::Aside.pause_at().is_none());
         });
     }
 

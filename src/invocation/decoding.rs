@@ -91,8 +91,9 @@ impl<'e> Decoding<'e> {
         }
     }
 
-    /// Decodes messages until the slice's time is over or the memory is full, and adds them to the writes.
-    pub(crate) fn slice(&mut self, writes: &mut EventWrites<'_>, progress: &mut Progress) {
+    /// Decodes messages until the slice's time is over or the memory is full, and adds them to the writes. Returns whether the next
+    /// slice can be expected to add messages soon.
+    pub(crate) fn slice(&mut self, writes: &mut EventWrites<'_>, progress: &mut Progress) -> bool {
         let started = clock::now();
         let (held_bytes, deadline, budget) = (writes.held_bytes(), self.deadline, self.budget);
         let left = budget.saturating_sub(held_bytes);
@@ -139,7 +140,9 @@ impl<'e> Decoding<'e> {
             (self.next, self.needs_all_memory) = (position + 1, false);
         }
         writes.add(encoder.finish_event(), &messages, &blocking);
-        progress.decode_time += clock::now() - started;
+        let took = clock::now() - started;
+        progress.decode_time += took;
+        !messages.is_empty() && took < 2 * SLICE_TIME
     }
 
     /// The FIFO group of the message at `position`.

@@ -179,19 +179,17 @@ impl Handler {
         let mut writes = self.writer.begin(event.fifo, started, deadlines.writes);
         let mut quarantine = self.quarantine.as_ref().map(|quarantine| quarantine.begin(trace_id));
         while clock::now() < deadlines.writes {
+            take_completed(&mut writes, &mut progress);
+            self.reject(event, &mut progress, quarantine.as_mut());
             let next = decoding.next(writes.held_bytes());
-            if next == Next::Slice {
-                place.run(|| decoding.slice(&mut writes, &mut progress));
-            }
-            // a batch that is not full need not wait for messages that are not decoded soon
+            let is_fast = next == Next::Slice && place.run(|| decoding.slice(&mut writes, &mut progress));
+            // a batch that is not full waits only for messages that are decoded soon
             writes.set_decoding(match decoding.next(writes.held_bytes()) {
-                Next::Slice => scheduler::Decoding::Running,
-                Next::WaitForMemory => scheduler::Decoding::Paused,
+                Next::Slice if is_fast => scheduler::Decoding::Running,
+                Next::Slice | Next::WaitForMemory => scheduler::Decoding::Paused,
                 Next::Done => scheduler::Decoding::Ended,
             });
             writes.start_calls();
-            take_completed(&mut writes, &mut progress);
-            self.reject(event, &mut progress, quarantine.as_mut());
             if let Some(quarantine) = &mut quarantine {
                 quarantine.start_calls(next == Next::Slice, deadlines.quarantine);
             }

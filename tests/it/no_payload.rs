@@ -4,8 +4,8 @@
 use crate::support::fake_dynamodb::{FakeDynamoDb, Faults};
 use crate::support::random::Random;
 use avro_ingest::avro::SchemaFile;
-use avro_ingest::dynamodb::writer::Writer;
-use avro_ingest::handler::{Context, Handler};
+use avro_ingest::write::Writer;
+use avro_ingest::invocation::{Context, Handler};
 use avro_ingest::limiter::AimdLimit;
 use avro_ingest::metrics::Metrics;
 use avro_ingest::settings::Settings;

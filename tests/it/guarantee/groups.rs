@@ -3,7 +3,6 @@
 use super::messages::{Sent, Subject, Write};
 use super::{handler, healthy, invoke, note_of};
 use crate::support::fake_dynamodb::StickyFault;
-use serde_json::json;
 use std::collections::BTreeSet;
 
 /// A container of `group` with an item of each of these keys.

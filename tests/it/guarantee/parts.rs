@@ -103,7 +103,10 @@ async fn what_is_stuck_in_an_earlier_part_holds_up_no_good_message_for_its_neigh
             let mut batch: Vec<Sent> = earlier.iter().map(|sent| in_group(sent.clone(), "g")).collect();
             batch.extend(apart(batch[0].clone(), last).into_iter().skip(1));
             let (returned, _) = invoke(&handler, &batch, queue).await;
-            assert!(!returned.contains("last"), "{fault:?} {queue}: {returned:?}");
+            // In a standard queue nothing is written after a write of its key that may still take effect. Another group of a FIFO
+            // queue has no order with it.
+            let is_ambiguous = queue == "standard" && matches!(fault, StickyFault::Silent | StickyFault::Reset);
+            assert_eq!(returned.contains("last"), is_ambiguous, "{fault:?} {queue}: {returned:?}");
         }
     }
 }

@@ -23,7 +23,8 @@ async fn a_table_of_large_items_leaves_another_its_turns() {
         assert!(returned.is_empty());
         let its_own = if small == Subject::Audit { AUDIT } else { ORDERS };
         let before = table.written().iter().position(|written| written.table == its_own).unwrap();
-        assert!(before <= 50, "it came after {before} items of the other table");
+        // two calls are in flight when it is decoded, and one goes beside it
+        assert!(before <= 75, "it came after {before} items of the other table");
         assert_eq!(figures["WritesInFlight"], json!(3), "two calls of large items and one of the small");
     }
 }
