@@ -2,7 +2,6 @@
 //! the same pipeline elsewhere.
 
 use crate::dynamodb::client::Client;
-use crate::write::Writer;
 use crate::invocation::Handler;
 use crate::limiter::AimdLimit;
 use crate::metrics::Metrics;
@@ -12,6 +11,7 @@ use crate::settings::Settings;
 use crate::transcode::Transcoder;
 use crate::transport::{ConnectionPool, sdk_http_client};
 use crate::visibility::Visibility;
+use crate::write::Writer;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_sqs::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
 use aws_sdk_sqs::config::retry::RetryConfig;

@@ -50,8 +50,8 @@ fn is_quick(payload: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
     use base64_simd::STANDARD;
+    use std::time::Duration;
 
     #[test]
     fn an_event_is_quick_if_it_is_small_and_nothing_in_it_is_compressed() {

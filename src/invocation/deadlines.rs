@@ -29,7 +29,8 @@ impl Deadlines {
     /// Returns the deadlines of an invocation that has `left` from `now` on.
     pub(crate) fn new(now: Instant, left: Duration, reserved: Reserved) -> Self {
         let before_response = left.saturating_sub(reserved.visibility);
-        let for_quarantine = if reserved.has_quarantine { QUARANTINE_TIME.min(before_response / 4) } else { Duration::ZERO };
+        let for_quarantine =
+            if reserved.has_quarantine { QUARANTINE_TIME.min(before_response / 4) } else { Duration::ZERO };
         Self {
             writes: now + (before_response - for_quarantine),
             quarantine: now + before_response,

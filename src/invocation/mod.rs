@@ -1,8 +1,8 @@
 //! One invocation, from the payload to the response.
 //!
-//! [`Handler::handle`] is the list of its steps. Messages are decoded ([`decoding`]) while earlier ones are written
-//! ([`write`](crate::write)) and rejected ones are sent to the quarantine queue. [`progress`] keeps the outcome of each message,
-//! [`deadlines`] every instant, and [`report`] says what is logged and measured.
+//! [`Handler::handle`] is the list of its steps. Messages are decoded (`decoding`) while earlier ones are written
+//! ([`write`](crate::write)) and rejected ones are sent to the quarantine queue. `progress` keeps the outcome of each message,
+//! `deadlines` every instant, and `report` says what is logged and measured.
 
 mod deadlines;
 mod decoding;

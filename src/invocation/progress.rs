@@ -73,11 +73,7 @@ impl Progress {
 
     /// Gives the message at `position` the outcome that its items add up to. `None` stands for a message without items whose group is
     /// blocked.
-    pub(crate) fn written<'o>(
-        &mut self,
-        position: usize,
-        items: Option<impl Iterator<Item = &'o ItemOutcome>>,
-    ) {
+    pub(crate) fn written<'o>(&mut self, position: usize, items: Option<impl Iterator<Item = &'o ItemOutcome>>) {
         let outcome = match items {
             Some(items) => {
                 let mut durable = 0;

@@ -8,9 +8,9 @@ mod table;
 pub use histogram::Histogram;
 pub use table::{MAX_SCHEMAS, Metric, Unit};
 
-use crate::write::WriteFigures;
 use crate::outcome::{Ledger, Reason};
 use crate::visibility::VisibilityFigures;
+use crate::write::WriteFigures;
 use emf::Record;
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -220,15 +220,12 @@ impl EventQuarantine {
 
     /// Waits until a call has ended. It may be dropped at any time.
     pub(crate) async fn progress(&mut self) {
-        match self.calls.join_next().await {
-            Some(Ok(end)) => {
-                let ids = end.taken.iter().filter_map(|position| self.ids.get(position));
-                let positions = ids.filter_map(|id| self.positions.get(id)).flatten();
-                self.accepted.extend(positions);
-                self.is_reached &= end.is_reached;
-            }
-            // a call that panicked has sent nothing that is known
-            Some(Err(_)) | None => {}
+        // a call that panicked has sent nothing that is known
+        if let Some(Ok(end)) = self.calls.join_next().await {
+            let ids = end.taken.iter().filter_map(|position| self.ids.get(position));
+            let positions = ids.filter_map(|id| self.positions.get(id)).flatten();
+            self.accepted.extend(positions);
+            self.is_reached &= end.is_reached;
         }
         if self.calls.is_empty() {
             self.started = None;

@@ -31,7 +31,8 @@ impl Scheduler {
             has(Lane::Unprocessed, queue.unprocessed.iter().copied().collect());
             has(Lane::Retry, queue.retries.iter().flat_map(|plan| plan.items.iter().copied()).collect());
         }
-        let in_flight: BTreeSet<ItemIndex> = self.calls.values().flat_map(|call| call.plan.items.iter().copied()).collect();
+        let in_flight: BTreeSet<ItemIndex> =
+            self.calls.values().flat_map(|call| call.plan.items.iter().copied()).collect();
         assert_eq!(in_flight, in_state(&|state| matches!(state, ItemState::InFlight(_))), "calls in flight");
         let delayed = self.delayed.values().flat_map(|(_, delayed)| match delayed {
             Delayed::Plan(plan) => plan.items.clone(),
@@ -103,7 +104,11 @@ impl Scheduler {
             queue.batch.iter().filter(|index| ready(index, Lane::Batch)).for_each(|index| index.hash(hasher));
             queue.messages.iter().filter(|(_, index)| ready(index, Lane::Message)).for_each(|entry| entry.hash(hasher));
             queue.single.iter().filter(|index| ready(index, Lane::Single)).for_each(|index| index.hash(hasher));
-            queue.unprocessed.iter().filter(|index| ready(index, Lane::Unprocessed)).for_each(|index| index.hash(hasher));
+            queue
+                .unprocessed
+                .iter()
+                .filter(|index| ready(index, Lane::Unprocessed))
+                .for_each(|index| index.hash(hasher));
             queue.retries.iter().map(plan).for_each(|plan| plan.hash(hasher));
             (slot.is_broken(), slot.has_accepted).hash(hasher);
         }

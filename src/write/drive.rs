@@ -2,7 +2,9 @@
 
 use super::scheduler::{Accepted, CallId, Decoding, Fatal, NextCall, Scheduler};
 use super::suspects::Suspects;
-use super::{GroupId, ItemIndex, ItemOutcome, KeyId, MessageIndex, MessagePosition, TableId, VersionId, Write, WriteFigures};
+use super::{
+    GroupId, ItemIndex, ItemOutcome, KeyId, MessageIndex, MessagePosition, TableId, VersionId, Write, WriteFigures,
+};
 use crate::clock;
 use crate::dynamodb::batch::{batch_body, unprocessed_items};
 use crate::dynamodb::client::Client;
@@ -46,7 +48,14 @@ impl Writer {
     ) -> Self {
         let tables = mappings.iter().map(|(table, _)| table.index() + 1).max().unwrap_or_default();
         let limiters = (0..tables).map(|_| ConcurrencyLimiter::new(limit, clock::now())).collect();
-        Self { client, mappings, limiters, suspects: Arc::default(), jitter, hashers: [RandomState::new(), RandomState::new()] }
+        Self {
+            client,
+            mappings,
+            limiters,
+            suspects: Arc::default(),
+            jitter,
+            hashers: [RandomState::new(), RandomState::new()],
+        }
     }
 
     /// Returns how many calls the limiters allow in flight now, all tables together.
@@ -136,7 +145,8 @@ impl Writer {
             let mappings: Vec<&Mapping> = self.mappings_of(call.table).collect();
             return self.client.batch_write(body, &mappings, deadline).await.map(accepted);
         }
-        let item = items.first().and_then(|item| Some((item, &self.mappings.get(usize::from(item.item().subject.0))?.1)));
+        let item =
+            items.first().and_then(|item| Some((item, &self.mappings.get(usize::from(item.item().subject.0))?.1)));
         let Some((item, mapping)) = item else { return Err(CallError::Fatal("its mapping is missing".into())) };
         let body = Bytes::from(conditional_body(item, mapping));
         let response = if item.item().kind.is_deletion() {
@@ -408,8 +418,7 @@ mod tests {
     fn what_ends_a_call_is_the_tables_load_only_if_it_is_not_the_items_or_the_networks() {
         let failed = |is_suspicious, error| {
             let items = vec![ItemIndex::new(0)];
-            let call =
-                NextCall { id: CallId::new(0), table: TableId::new(0), items, is_single: true, is_suspicious };
+            let call = NextCall { id: CallId::new(0), table: TableId::new(0), items, is_single: true, is_suspicious };
             call_outcome(&call, &Err(error))
         };
         let silent = || CallError::TimedOut("no response in time".into());

@@ -56,8 +56,7 @@ mod tests {
     #[test]
     fn throttles_are_counted_by_their_kind_and_together() {
         let mut figures = WriteFigures::default();
-        let kinds =
-            [Throttle::Table, Throttle::Index, Throttle::HotPartition, Throttle::Account, Throttle::Unknown];
+        let kinds = [Throttle::Table, Throttle::Index, Throttle::HotPartition, Throttle::Account, Throttle::Unknown];
         kinds.into_iter().zip(1..).for_each(|(throttle, count)| figures.count_throttle(throttle, count));
         let WriteFigures { throttles_table, throttles_index, throttles_hot_partition, .. } = figures;
         assert_eq!([throttles_table, throttles_index, throttles_hot_partition], [1, 2, 3]);

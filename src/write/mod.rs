@@ -1,8 +1,8 @@
 //! The write path: which write is sent when, and what its response means.
 //!
-//! [`scheduler`] decides, without I/O: it is told of messages, responses and the time, and says what to call next. [`order`]
-//! has the rules of order, [`queue`] what is ready to be sent, [`suspects`] whether a refusal is the item's fault or the
-//! table's. [`drive`] is the only file with I/O: it makes the calls and holds the timers. [`kind`] says what a write does.
+//! `scheduler` decides, without I/O: it is told of messages, responses and the time, and says what to call next. `order`
+//! has the rules of order, `queue` what is ready to be sent, `suspects` whether a refusal is the item's fault or the
+//! table's. `drive` is the only file with I/O: it makes the calls and holds the timers. [`kind`] says what a write does.
 //!
 //! # The states of an item
 //!

@@ -119,7 +119,8 @@ impl Closure {
         self.is_ambiguous |= other.is_ambiguous;
         self.versions = match (self.versions.take(), other.versions) {
             (Some(mut ours), Some(theirs)) => {
-                let new: SmallVec<[VersionId; 2]> = theirs.into_iter().filter(|version| !ours.contains(version)).collect();
+                let new: SmallVec<[VersionId; 2]> =
+                    theirs.into_iter().filter(|version| !ours.contains(version)).collect();
                 ours.extend(new);
                 (ours.len() <= MAX_CLOSED_VERSIONS).then_some(ours)
             }

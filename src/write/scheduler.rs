@@ -6,8 +6,8 @@
 
 use super::backoff::{Backoff, MAX_BACKOFF};
 use super::figures::WriteFigures;
-use super::indexed::{Indexed, index_type};
 use super::flaw::Flaw;
+use super::indexed::{Indexed, index_type};
 use super::order::{Earlier, GroupQueue, KeyItems, KeyQueues, Phase, Turn, turn};
 use super::queue::{Failure, Lane, Plan, TableQueue};
 use super::suspects::{CERTAIN_REFUSALS, Origin, Suspects, Verdict};
@@ -37,12 +37,16 @@ pub(super) enum ItemState {
     /// It waits for earlier items of its key, or for earlier messages of its FIFO group.
     Waiting,
     /// Another item of its key is written in its place. It shares that one's outcome.
-    Superseded { by: ItemIndex },
+    Superseded {
+        by: ItemIndex,
+    },
     /// It waits in a lane of its table for a permit.
     Ready(Lane),
     InFlight(CallId),
     /// It is sent again at `until`.
-    BackingOff { until: Duration },
+    BackingOff {
+        until: Duration,
+    },
     /// It was refused alone, and it is not known yet who is at fault.
     Suspect(Blame),
     Done(ItemOutcome),
@@ -538,7 +542,7 @@ impl Scheduler {
     // ---- completion -----------------------------------------------------------------------------------------------------
 
     fn complete(&mut self, index: ItemIndex, outcome: ItemOutcome) {
-        self.complete_each(&[index], &outcome);
+        self.work_off(Work { completions: [(index, outcome)].into(), ..Work::default() });
     }
 
     fn complete_each(&mut self, items: &[ItemIndex], outcome: &ItemOutcome) {
@@ -662,18 +666,19 @@ impl Scheduler {
     }
 
     fn set_state(&mut self, index: ItemIndex, state: ItemState) {
+        let lane = |state: &ItemState| if let ItemState::Ready(lane) = state { Some(*lane) } else { None };
         let entry = &mut self.items[index];
-        let (before, table) = (std::mem::replace(&mut entry.state, state.clone()), entry.write.table);
-        let slot = self.table(table);
-        if let ItemState::Ready(lane) = before {
-            slot.queue.count(lane, -1);
-        }
-        if let ItemState::Ready(lane) = state {
-            slot.queue.count(lane, 1);
-        }
+        let (table, after) = (entry.write.table, lane(&state));
+        let before = lane(&std::mem::replace(&mut entry.state, state));
+        let queue = &mut self.table(table).queue;
+        before.into_iter().for_each(|lane| queue.count(lane, -1));
+        after.into_iter().for_each(|lane| queue.count(lane, 1));
     }
 
-    #[expect(clippy::indexing_slicing, reason = "a table's id is below the number of tables the scheduler was made for")]
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "a table's id is below the number of tables the scheduler was made for"
+    )]
     fn table(&mut self, table: TableId) -> &mut TableSlot {
         &mut self.tables[table.index()]
     }
@@ -709,7 +714,9 @@ impl Scheduler {
     pub(crate) fn waiting_tables(&self) -> impl Iterator<Item = TableId> {
         let has_room = self.has_room();
         let tables = self.tables.iter().enumerate();
-        tables.filter(move |(_, slot)| has_room && slot.queue.has_call(self.is_decoding())).map(|(table, _)| TableId::new(table))
+        tables
+            .filter(move |(_, slot)| has_room && slot.queue.has_call(self.is_decoding()))
+            .map(|(table, _)| TableId::new(table))
     }
 
     /// Starts a call of what is ready for `table`.
@@ -883,15 +890,9 @@ impl Scheduler {
         self.judge(false);
     }
 
-    fn take_response(
-        &mut self,
-        table: TableId,
-        plan: Plan,
-        response: Result<Accepted, CallError>,
-        jitter: Jitter<'_>,
-    ) {
+    fn take_response(&mut self, table: TableId, plan: Plan, response: Result<Accepted, CallError>, jitter: Jitter<'_>) {
         match response {
-            Ok(accepted) => self.on_accepted(table, plan, &accepted, jitter),
+            Ok(accepted) => self.on_accepted(table, &plan, &accepted, jitter),
             Err(CallError::Superseded) => self.complete_each(&plan.items, &ItemOutcome::Superseded),
             Err(CallError::Throttled(throttle)) => {
                 self.figures.count_throttle(throttle, 1);
@@ -921,7 +922,7 @@ impl Scheduler {
                 let cause = "its condition failed, and the stored item does not say why";
                 self.retry(table, plan, Failure::Other, cause, jitter);
             }
-            Err(CallError::Refused(refusal)) => self.on_refused(table, plan, refusal),
+            Err(CallError::Refused(refusal)) => self.on_refused(table, &plan, refusal),
             Err(CallError::Fatal(cause)) => {
                 let cause: Arc<str> = cause.into();
                 self.break_table(table, &cause);
@@ -930,7 +931,7 @@ impl Scheduler {
         }
     }
 
-    fn on_accepted(&mut self, table: TableId, plan: Plan, accepted: &Accepted, jitter: Jitter<'_>) {
+    fn on_accepted(&mut self, table: TableId, plan: &Plan, accepted: &Accepted, jitter: Jitter<'_>) {
         let unprocessed = &accepted.unprocessed;
         self.figures.write_units += accepted.write_units;
         self.figures.unprocessed_items += unprocessed.len();
@@ -938,7 +939,7 @@ impl Scheduler {
         self.figures.count_throttle(Throttle::Table, unprocessed.len());
         let written: Vec<ItemIndex> = plan.items.iter().copied().filter(|index| !unprocessed.contains(index)).collect();
         self.complete_each(&written, &ItemOutcome::Written);
-        let again = Plan { items: unprocessed.clone(), ..plan };
+        let again = Plan { items: unprocessed.clone(), ..*plan };
         self.note(&again.items, "returned unprocessed");
         let Some(again) = self.without_evicted(again) else { return };
         if self.has(Flaw::ForgetsUnprocessed) {
@@ -1006,7 +1007,7 @@ impl Scheduler {
     }
 
     /// Makes the halves of a refused plan ready. Returns the item if it was alone.
-    fn bisect(&mut self, table: TableId, plan: Plan) -> Option<ItemIndex> {
+    fn bisect(&mut self, table: TableId, plan: &Plan) -> Option<ItemIndex> {
         match plan.halves() {
             Some(halves) => {
                 for half in halves.into_iter().rev() {
@@ -1103,7 +1104,7 @@ impl Scheduler {
     }
 
     /// Takes in that a call was refused by a response that does not name the item.
-    fn on_refused(&mut self, table: TableId, plan: Plan, Refusal { blame, said }: Refusal) {
+    fn on_refused(&mut self, table: TableId, plan: &Plan, Refusal { blame, said }: Refusal) {
         if self.has(Flaw::BisectsNothing) {
             return self.complete_each(&plan.items, &ItemOutcome::Invalid(said.into()));
         }

@@ -48,7 +48,10 @@ fn avro_sqs_and_dynamodb_never_import_one_another() {
 fn only_the_handler_and_the_decoding_of_a_body_see_both_sqs_and_dynamodb() {
     for (file, text) in sources() {
         let both = mentions(&text, "crate::sqs") && mentions(&text, "crate::dynamodb");
-        assert!(!both || ["invocation/mod.rs", "invocation/decoding.rs", "decode.rs"].contains(&file.as_str()), "{file} sees both");
+        assert!(
+            !both || ["invocation/mod.rs", "invocation/decoding.rs", "decode.rs"].contains(&file.as_str()),
+            "{file} sees both"
+        );
     }
 }
 
@@ -110,7 +113,10 @@ fn pure_modules_are_given_time_and_randomness() {
 #[test]
 fn only_main_reads_process_state() {
     for (file, text) in sources() {
-        assert!(file == "main.rs" || file.starts_with("write/model/") || !mentions(&text, "std::env"), "{file} reads the environment");
+        assert!(
+            file == "main.rs" || file.starts_with("write/model/") || !mentions(&text, "std::env"),
+            "{file} reads the environment"
+        );
     }
 }
 

@@ -3,13 +3,13 @@
 use crate::support::fake_dynamodb::{FakeDynamoDb, Faults};
 use apache_avro::types::Value as Avro;
 use avro_ingest::avro::SchemaFile;
-use avro_ingest::write::Writer;
 use avro_ingest::invocation::{Context, Handler};
 use avro_ingest::limiter::AimdLimit;
 use avro_ingest::metrics::Metrics;
 use avro_ingest::outcome::Reason;
 use avro_ingest::settings::Settings;
 use avro_ingest::transcode::Transcoder;
+use avro_ingest::write::Writer;
 use base64_simd::STANDARD;
 use serde_json::{Value, json};
 use std::time::Duration;

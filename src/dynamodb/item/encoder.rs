@@ -10,11 +10,12 @@ use super::super::mapping::{
 };
 use super::super::number;
 use super::{
-    ITEM_OVERHEAD_BYTES, Item, Items, MAX_ITEM_BYTES, MAX_PARTITION_KEY_BYTES, MAX_SORT_KEY_BYTES, MessageStamps, Operation, push_canonical,
+    ITEM_OVERHEAD_BYTES, Item, Items, MAX_ITEM_BYTES, MAX_PARTITION_KEY_BYTES, MAX_SORT_KEY_BYTES, MessageStamps,
+    Operation, push_canonical,
 };
 use crate::json;
-use crate::write::WriteKind;
 use crate::record::{Interruption, ItemError, Name, SubjectId, TrackedField};
+use crate::write::WriteKind;
 use std::fmt::Write;
 use std::ops::Range;
 use std::time::Duration;

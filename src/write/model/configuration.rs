@@ -78,7 +78,10 @@ impl Configuration {
 
     /// Every record, with the index of its message.
     pub(super) fn records(&self) -> impl Iterator<Item = (usize, &Sent)> {
-        self.messages.iter().enumerate().flat_map(|(message, records)| records.iter().map(move |record| (message, record)))
+        self.messages
+            .iter()
+            .enumerate()
+            .flat_map(|(message, records)| records.iter().map(move |record| (message, record)))
     }
 }
 
@@ -113,7 +116,11 @@ pub(super) fn named() -> Vec<Configuration> {
     ];
     all.extend([
         Configuration { faults: 3, ..Configuration::standard(alone(&[put(0), put(1), put(0), put(1)])) },
-        Configuration { faults: 3, has_deadline: false, ..Configuration::fifo(alone(&[put(0), put(0), put(1), put(1)]), &[0, 1, 0, 1]) },
+        Configuration {
+            faults: 3,
+            has_deadline: false,
+            ..Configuration::fifo(alone(&[put(0), put(0), put(1), put(1)]), &[0, 1, 0, 1])
+        },
         Configuration {
             faults: 3,
             has_deadline: false,
@@ -136,7 +143,11 @@ pub(super) fn all() -> Vec<Configuration> {
                         }
                         let record = |place: usize| Sent {
                             table: tables[place],
-                            ..Sent::new(WriteKind::ALL[kinds[place]], u8::try_from(keys[place]).unwrap(), versions[place])
+                            ..Sent::new(
+                                WriteKind::ALL[kinds[place]],
+                                u8::try_from(keys[place]).unwrap(),
+                                versions[place],
+                            )
                         };
                         let records: Vec<Sent> = (0..count).map(record).collect();
                         for messages in partitions(&records) {

@@ -46,7 +46,8 @@ pub(super) fn call_is_allowed(world: &World<'_>, call: &NextCall) -> Result<(), 
     for (message, _) in &records {
         for earlier in 0..*message {
             let is_before = groups.get(earlier).is_some_and(|group| groups.get(*message) == Some(group));
-            if is_before && fate(world, earlier).is_none_or(|fate| matches!(fate, Fate::Returned | Fate::ReturnedLate)) {
+            if is_before && fate(world, earlier).is_none_or(|fate| matches!(fate, Fate::Returned | Fate::ReturnedLate))
+            {
                 return Err(format!("message {message} is sent before {earlier} of its group is complete"));
             }
         }
@@ -66,7 +67,7 @@ fn fate(world: &World<'_>, message: usize) -> Option<Fate> {
     };
     Some(if outcomes.iter().all(|outcome| outcome.is_durable()) {
         Fate::Acknowledged
-    } else if outcomes.iter().any(|outcome| is_late(outcome)) {
+    } else if outcomes.iter().any(is_late) {
         Fate::ReturnedLate
     } else if outcomes.iter().all(|outcome| outcome.lets_successors_proceed()) {
         Fate::Rejected
@@ -99,12 +100,17 @@ fn isolation(world: &World<'_>, fates: &[Fate]) -> Result<(), String> {
     let groups = &world.configuration.groups;
     loop {
         let is_near = |(index, (message, record)): (usize, &(usize, Sent))| {
-            touched.iter().any(|&other| {
-                let (theirs, their_record) = &world.records[other];
-                let is_behind = groups.get(*theirs).is_some_and(|group| groups.get(*message) == Some(group)) && theirs <= message;
-                (their_record.table, their_record.key) == (record.table, record.key) || theirs == message || is_behind
-            })
-            .then_some(index)
+            touched
+                .iter()
+                .any(|&other| {
+                    let (theirs, their_record) = &world.records[other];
+                    let is_behind = groups.get(*theirs).is_some_and(|group| groups.get(*message) == Some(group))
+                        && theirs <= message;
+                    (their_record.table, their_record.key) == (record.table, record.key)
+                        || theirs == message
+                        || is_behind
+                })
+                .then_some(index)
         };
         let near: Vec<usize> = world.records.iter().enumerate().filter_map(is_near).collect();
         let known = touched.len();
@@ -130,7 +136,8 @@ fn isolation(world: &World<'_>, fates: &[Fate]) -> Result<(), String> {
 /// one after the other.
 fn durability(world: &World<'_>, fates: &[Fate]) -> Result<(), String> {
     let is_optional = |record: usize| fates[world.records[record].0] != Fate::Acknowledged;
-    let applicable: Vec<usize> = (0..world.records.len()).filter(|record| !world.records[*record].1.is_invalid).collect();
+    let applicable: Vec<usize> =
+        (0..world.records.len()).filter(|record| !world.records[*record].1.is_invalid).collect();
     let optional: Vec<usize> = applicable.iter().copied().filter(|record| is_optional(*record)).collect();
     for left_out in 0..1_usize << optional.len() {
         let is_left_out = |record: usize| {
@@ -164,7 +171,8 @@ fn redelivery(world: &World<'_>, fates: &[Fate]) -> Result<(), String> {
     if returned(Fate::Returned) && returned(Fate::ReturnedLate) {
         return Ok(());
     }
-    let applicable: Vec<usize> = (0..world.records.len()).filter(|record| !world.records[*record].1.is_invalid).collect();
+    let applicable: Vec<usize> =
+        (0..world.records.len()).filter(|record| !world.records[*record].1.is_invalid).collect();
     let expected = sequential(world, &applicable);
     for late in orders(&world.late) {
         let apply_late = |table: &mut Table| {
@@ -189,7 +197,9 @@ fn redelivery(world: &World<'_>, fates: &[Fate]) -> Result<(), String> {
             if !tables.iter().any(|table| expected.contains(table)) {
                 return Err(format!(
                     "after redelivery the table has {tables:?} and not {expected:?}: {fates:?}, late {late:?} of {:?}",
-                    (0..world.records.len()).map(|item| world.scheduler.outcome(ItemIndex::new(item))).collect::<Vec<_>>()
+                    (0..world.records.len())
+                        .map(|item| world.scheduler.outcome(ItemIndex::new(item)))
+                        .collect::<Vec<_>>()
                 ));
             }
         }
@@ -220,7 +230,10 @@ fn sequential(world: &World<'_>, records: &[usize]) -> Vec<Table> {
 fn keeps_groups(world: &World<'_>, order: &[usize]) -> bool {
     let groups = &world.configuration.groups;
     let group = |record: usize| groups.get(world.records[record].0);
-    order.iter().enumerate().all(|(place, one)| order[place..].iter().all(|other| other >= one || group(*one) != group(*other)))
+    order
+        .iter()
+        .enumerate()
+        .all(|(place, one)| order[place..].iter().all(|other| other >= one || group(*one) != group(*other)))
 }
 
 /// Every order of every subset.

@@ -8,8 +8,8 @@ use crate::write::scheduler::{Accepted, CallId, Decoding, NextCall, Scheduler};
 use crate::write::suspects::Suspects;
 use crate::write::{GroupId, ItemIndex, KeyId, MessagePosition, TableId, VersionId, Write, WriteKind};
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Time stands still: every backoff is over at once. The deadline is an action of its own.
@@ -64,7 +64,9 @@ pub(super) enum End {
     HandsBack(usize),
     Throttled,
     /// An internal error. It was applied or not.
-    Error { is_applied: bool },
+    Error {
+        is_applied: bool,
+    },
     /// The table is gone.
     Fatal,
 }
@@ -200,7 +202,7 @@ impl<'c> World<'c> {
     fn decode(&mut self) {
         let message = self.decoded;
         let group = self.configuration.groups.get(message).map(|group| GroupId(*group));
-        let writes: Vec<Write> = self.configuration.messages[message].iter().map(|record| write(record)).collect();
+        let writes: Vec<Write> = self.configuration.messages[message].iter().map(write).collect();
         self.scheduler.add_message(MessagePosition(message), group, writes.into_iter(), NOW);
         self.decoded += 1;
         let has_more = self.decoded < self.configuration.messages.len();
@@ -299,7 +301,8 @@ impl<'c> World<'c> {
 
     /// Applies records, and returns whether their conditions held.
     fn apply_all(&mut self, records: &[usize]) -> bool {
-        records.iter().fold(true, |all, record| apply(&mut self.table, &self.records, *record) && all)
+        let refused = records.iter().filter(|record| !apply(&mut self.table, &self.records, **record));
+        refused.count() == 0
     }
 
     /// A number that two states share if they behave alike.
@@ -329,7 +332,8 @@ impl Mixer {
 
 impl Hasher for Mixer {
     fn finish(&self) -> u64 {
-        self.0 as u64
+        // only its whole is asked for
+        u64::MAX
     }
 
     fn write(&mut self, bytes: &[u8]) {
