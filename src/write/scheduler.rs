@@ -2,7 +2,7 @@
 //! calls are made by [`drive`](super::drive).
 //!
 //! The state of an item lives in its [`ItemEntry`] and nowhere else. Lanes, key queues and plans hold indexes and speed up a
-//! lookup; [`Scheduler::check`] rebuilds them from the states in tests.
+//! lookup; `check` rebuilds them from the states in tests.
 
 use super::backoff::{Backoff, MAX_BACKOFF};
 use super::figures::WriteFigures;
@@ -922,7 +922,7 @@ impl Scheduler {
                 let cause = "its condition failed, and the stored item does not say why";
                 self.retry(table, plan, Failure::Other, cause, jitter);
             }
-            Err(CallError::Refused(refusal)) => self.on_refused(table, &plan, refusal),
+            Err(CallError::Refused(refusal)) => self.on_refused(table, plan, refusal),
             Err(CallError::Fatal(cause)) => {
                 let cause: Arc<str> = cause.into();
                 self.break_table(table, &cause);
@@ -1022,9 +1022,21 @@ impl Scheduler {
         }
     }
 
-    /// Lets items wait for their backoff, those aside whose table or mapping is broken by now.
+    /// Lets items wait for their backoff.
     fn delay(&mut self, table: TableId, mut delayed: Delayed, until: Duration) {
         let (Delayed::Plan(Plan { items, .. }) | Delayed::Unprocessed(items)) = &mut delayed;
+        self.deny_broken(items);
+        for &index in items.iter() {
+            self.set_state(index, ItemState::BackingOff { until });
+        }
+        if !items.is_empty() {
+            self.ticket += 1;
+            self.delayed.insert((until, self.ticket), (table, delayed));
+        }
+    }
+
+    /// Completes those of the items whose table or mapping was found broken while they were in flight, and removes them.
+    fn deny_broken(&mut self, items: &mut Vec<ItemIndex>) {
         let mut work = Work::default();
         items.retain(|&index| match self.broken_cause(&self.items[index].write) {
             Some(cause) => {
@@ -1033,13 +1045,6 @@ impl Scheduler {
             }
             None => true,
         });
-        for &index in items.iter() {
-            self.set_state(index, ItemState::BackingOff { until });
-        }
-        if !items.is_empty() {
-            self.ticket += 1;
-            self.delayed.insert((until, self.ticket), (table, delayed));
-        }
         self.work_off(work);
     }
 
@@ -1104,11 +1109,12 @@ impl Scheduler {
     }
 
     /// Takes in that a call was refused by a response that does not name the item.
-    fn on_refused(&mut self, table: TableId, plan: &Plan, Refusal { blame, said }: Refusal) {
+    fn on_refused(&mut self, table: TableId, mut plan: Plan, Refusal { blame, said }: Refusal) {
         if self.has(Flaw::BisectsNothing) {
             return self.complete_each(&plan.items, &ItemOutcome::Invalid(said.into()));
         }
-        let Some(index) = self.bisect(table, plan) else { return };
+        self.deny_broken(&mut plan.items);
+        let Some(index) = self.bisect(table, &plan) else { return };
         self.note(&[index], &said);
         self.items[index].is_tried = true;
         let (origin, key) = (Origin::from(&self.items[index].write), self.items[index].write.key);
