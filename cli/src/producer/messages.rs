@@ -2,6 +2,7 @@
 
 use super::input::{Content, Input, Raw, Record};
 use super::packing::{Packed, Packing};
+use avro_ingest::encode::Encoder;
 use serde_json::Value;
 use std::collections::VecDeque;
 use std::error::Error;
@@ -22,6 +23,8 @@ pub(crate) enum Produced {
 pub(crate) struct KeyFields {
     pub(crate) group: Option<String>,
     pub(crate) deduplication: Option<String>,
+    /// Finds a field in a line of JSON. Without it, the line is plain JSON.
+    pub(crate) encoder: Option<Encoder>,
 }
 
 /// Packs records into messages. It holds records until a message is full.
@@ -133,23 +136,27 @@ impl KeyFields {
         if self.group.is_none() && self.deduplication.is_none() {
             return Ok((None, None));
         }
-        let record: Value = match &raw.content {
-            Content::Line(line) => serde_json::from_slice(line).map_err(|_| "it is not JSON")?,
-            Content::Value(value) => (**value).clone().try_into().map_err(|_| "it has no form in JSON")?,
+        let (record, encoder): (Value, _) = match &raw.content {
+            Content::Line(line) => (serde_json::from_slice(line).map_err(|_| "it is not JSON")?, self.encoder.as_ref()),
+            Content::Value(value) => ((**value).clone().try_into().map_err(|_| "it has no form in JSON")?, None),
         };
-        let id = |field: &Option<String>| field.as_deref().map(|field| id_of(&record, field)).transpose();
+        let value = |field: &str| match encoder {
+            Some(encoder) => encoder.json_field(&record, field),
+            None => record.pointer(&format!("/{}", field.replace('.', "/"))),
+        };
+        let id = |field: &Option<String>| field.as_deref().map(|field| id_of(value(field), field)).transpose();
         Ok((id(&self.group)?, id(&self.deduplication)?))
     }
 
     /// The message group of a record that has one.
     pub(crate) fn group_of(&self, raw: &Raw) -> Option<String> {
-        Self { group: self.group.clone(), deduplication: None }.of(raw).ok()?.0
+        Self { deduplication: None, ..self.clone() }.of(raw).ok()?.0
     }
 }
 
-/// The text or number at the path `field` of a record, as an id that SQS accepts.
-fn id_of(record: &Value, field: &str) -> Result<String, String> {
-    let id = match record.pointer(&format!("/{}", field.replace('.', "/"))) {
+/// The text or number in `field` of a record, as an id that SQS accepts.
+fn id_of(value: Option<&Value>, field: &str) -> Result<String, String> {
+    let id = match value {
         Some(Value::String(text)) => text.clone(),
         Some(Value::Number(number)) => number.to_string(),
         _ => return Err(format!("{field}: no text or number for an id")),
@@ -158,5 +165,37 @@ fn id_of(record: &Value, field: &str) -> Result<String, String> {
     match is_legal {
         true => Ok(id),
         false => Err(format!("{field}: an id has 1 to {MAX_ID_CHARACTERS} letters, digits and punctuation marks")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use avro_ingest::avro::{JsonEncoding, SchemaFile, Schemas};
+
+    /// What the group of this line is, whose field `tenant` may be null.
+    fn group_of(line: &str, encoding: JsonEncoding) -> Result<Option<String>, String> {
+        let text = r#"{"type": "record", "name": "R", "fields": [{"name": "tenant", "type": ["null", "string"]}]}"#;
+        let (subject, version, path) = ("r".to_owned(), "1".to_owned(), "r/1.avsc".to_owned());
+        let schemas = Schemas::parse(vec![SchemaFile { subject, version, text: text.to_owned(), path }]).unwrap();
+        let newest = schemas.subjects().next().unwrap().newest();
+        let encoder = Some(Encoder::new(newest).with_json_encoding(encoding));
+        let fields = KeyFields { group: Some("tenant".to_owned()), encoder, ..KeyFields::default() };
+        let content = Content::Line(line.as_bytes().to_vec());
+        fields.of(&Raw { number: 1, after: 0, content }).map(|(group, _)| group)
+    }
+
+    #[test]
+    fn a_group_is_read_from_a_tagged_union_where_records_are_avros_own_json() {
+        let acme = || Ok(Some("acme".to_owned()));
+        assert_eq!(group_of(r#"{"tenant": {"string": "acme"}}"#, JsonEncoding::Avro), acme());
+        assert_eq!(group_of(r#"{"tenant": "acme"}"#, JsonEncoding::Plain), acme());
+        for (line, encoding) in [
+            (r#"{"tenant": {"string": "acme"}}"#, JsonEncoding::Plain),
+            (r#"{"tenant": "acme"}"#, JsonEncoding::Avro),
+            (r#"{"tenant": null}"#, JsonEncoding::Avro),
+        ] {
+            assert!(group_of(line, encoding).unwrap_err().contains("no text or number"), "{line}");
+        }
     }
 }

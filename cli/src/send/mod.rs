@@ -61,6 +61,7 @@ use crate::journal::{Journal, Opened, run_id};
 use crate::output::{OutputError, errln, outln};
 use crate::producer::{Input, KeyFields, Packer, Packing, Produced, RecordOptions, open};
 use crate::queue::{Outgoing, Queue, string};
+use avro_ingest::encode::Encoder;
 use avro_ingest::sqs::OriginalAttribute;
 use deliver::{Delivery, End, Phase, Signals};
 use identity::{Command, Header, InputIdentity, Settled, is_input, is_regular, of_file};
@@ -159,8 +160,9 @@ impl Arguments {
         if self.is_fifo() { 1 } else { self.concurrency as usize }
     }
 
-    fn fields(&self) -> KeyFields {
-        KeyFields { group: self.group_id.clone(), deduplication: self.dedup_id.clone() }
+    fn fields(&self, encoder: &Encoder) -> KeyFields {
+        let (group, deduplication) = (self.group_id.clone(), self.dedup_id.clone());
+        KeyFields { group, deduplication, encoder: Some(encoder.clone()) }
     }
 
     fn attributes(&self) -> BTreeMap<String, OriginalAttribute> {
@@ -379,9 +381,9 @@ impl Prepared {
             is_fifo: arguments.is_fifo(),
             rate: arguments.rate,
             attributes: arguments.attributes(),
-            fields: arguments.fields(),
+            fields: arguments.fields(packing.encoder()),
         };
-        let packer = Packer::new(packing, arguments.fields());
+        let packer = Packer::new(packing, plan.fields.clone());
         let from = header.from_line;
         Ok(Self { plan: Arc::new(plan), ledger, meter, settled, input, packer, from, file, journal: path })
     }
@@ -422,7 +424,8 @@ fn refuse_mistakes(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let records = &arguments.records;
     let packing = arguments.packing()?;
     let mut input = Input::new(open(&records.file)?, &records.file, packing.encoder())?;
-    let mut packer = Packer::new(packing, arguments.fields());
+    let fields = arguments.fields(packing.encoder());
+    let mut packer = Packer::new(packing, fields);
     let mut mistakes = 0_u64;
     loop {
         let next = input.next()?;

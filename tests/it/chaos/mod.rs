@@ -1,6 +1,6 @@
 //! `make chaos`: three queues at once through the real binary, whose endpoints throttle, refuse, break connections, fall
-//! silent and return malformed responses, whose credentials expire, one of whose services has another clock, and which is
-//! killed on the way. Nothing may be lost, misordered or unaccounted for, and each planned fault must have met an invocation.
+//! silent and return malformed responses, whose connections die all at once without a word, whose credentials expire, one of
+//! whose services has another clock, and which is killed on the way. Nothing may be lost, misordered or unaccounted for, and each planned fault must have met an invocation.
 //!
 //! `CHAOS_MESSAGES` sets how many messages are sent, `CHAOS_SEED` draws other ones and other faults, `CHAOS_RETURN_BACKOFF` is
 //! the function's `RETURN_BACKOFF_SECONDS`, `CHAOS_BOOTSTRAP` names another binary than the one built with this test. A run
@@ -30,6 +30,8 @@ const DEADLINE_MARGIN: Duration = Duration::from_millis(1_000);
 /// How often a process is killed, and how often everything the credentials endpoint has given so far is revoked.
 const KILL_EVERY: Duration = Duration::from_millis(1_500);
 const REVOKE_EVERY: u32 = 3;
+/// After how many kills all connections to DynamoDB die silently, as in a failover of a gateway.
+const FAIL_OVER_EVERY: u32 = 5;
 /// How many kills are between two lines of progress.
 const PROGRESS_EVERY: u32 = 7;
 const MEMORY_MB: u32 = 512;
@@ -137,6 +139,10 @@ impl Scene {
             report.borrow_mut().killed(met);
             if turn % PROGRESS_EVERY == 0 {
                 println!("{}; {:?}", report.borrow().progress(), self.region.dynamodb.injected_with_content());
+            }
+            if turn % FAIL_OVER_EVERY == 0 {
+                self.region.dynamodb.kill_connections_silently();
+                self.region_ahead.dynamodb.kill_connections_silently();
             }
             if turn % REVOKE_EVERY == 0 {
                 self.region.credentials.revoke();

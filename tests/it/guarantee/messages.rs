@@ -11,6 +11,8 @@ pub const ORDERS: &str = "orders";
 pub const AUDIT: &str = "audit";
 pub const REGION: &str = "us-east-1";
 pub const ACCOUNT: &str = "123456789012";
+/// The time of each plain record, in milliseconds as version 1 has it and in microseconds as version 2 and the items do.
+const AT: [i64; 2] = [1_700_000_000_123, 1_700_000_000_123_000];
 
 /// Plain items are put as they come, versioned ones only over older ones; the audit's are plain and in a table of their own. A
 /// twin's are plain ones too, whose schema names their table by its ARN.
@@ -38,7 +40,12 @@ impl Subject {
         if self == Self::Audit { AUDIT } else { ORDERS }
     }
 
-    fn schema_text(self) -> String {
+    /// The numbers of its versions. The plain one has changed the unit of a time.
+    fn versions(self) -> std::ops::RangeInclusive<usize> {
+        if self == Self::Plain { 1..=2 } else { 1..=1 }
+    }
+
+    fn schema_text(self, version: usize) -> String {
         let table = match self {
             Self::Twin => format!("arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{ORDERS}"),
             _ => self.table().to_owned(),
@@ -48,28 +55,64 @@ impl Subject {
             property["version"] = json!("version");
         }
         let field = |name: &str, kind: Value| json!({"name": name, "type": kind});
-        let fields =
-            [field("id", json!("string")), field("version", json!(["null", "long"])), field("note", json!("string"))];
+        let mut fields = vec![
+            field("id", json!("string")),
+            field("version", json!(["null", "long"])),
+            field("note", json!("string")),
+        ];
+        if self == Self::Plain {
+            let unit = ["timestamp-millis", "timestamp-micros"][version - 1];
+            fields.push(field("at", json!({"type": "long", "logicalType": unit})));
+        }
+        if version == 2 {
+            // units are no part of a fingerprint
+            fields.push(json!({"name": "source", "type": "string", "default": ""}));
+        }
         json!({"type": "record", "name": self.name(), "dynamodb": property, "fields": fields}).to_string()
     }
 
-    fn schema(self) -> &'static apache_avro::Schema {
-        static SCHEMAS: LazyLock<[apache_avro::Schema; 4]> = LazyLock::new(|| {
-            Subject::ALL.map(|subject| apache_avro::Schema::parse_str(&subject.schema_text()).unwrap())
+    fn schema(self, version: usize) -> &'static apache_avro::Schema {
+        static SCHEMAS: LazyLock<[[apache_avro::Schema; 2]; 4]> = LazyLock::new(|| {
+            let parse = |subject: Subject, version: usize| {
+                let version = version.min(*subject.versions().end());
+                apache_avro::Schema::parse_str(&subject.schema_text(version)).unwrap()
+            };
+            Subject::ALL.map(|subject| [1, 2].map(|version| parse(subject, version)))
         });
-        &SCHEMAS[self as usize]
+        &SCHEMAS[self as usize][version - 1]
+    }
+
+    /// The fingerprint by the specification. That of apache-avro has logical types in it.
+    fn fingerprint(self, version: usize) -> &'static [u8] {
+        static FINGERPRINTS: LazyLock<[[Vec<u8>; 2]; 4]> = LazyLock::new(|| {
+            Subject::ALL.map(|subject| {
+                [1, 2].map(|version| {
+                    let text = subject.schema_text(version.min(*subject.versions().end()));
+                    let mut schema: Value = serde_json::from_str(&text).unwrap();
+                    for field in schema["fields"].as_array_mut().unwrap() {
+                        if field["name"] == "at" {
+                            field["type"] = json!("long");
+                        }
+                    }
+                    let schema = apache_avro::Schema::parse_str(&schema.to_string()).unwrap();
+                    schema.fingerprint::<apache_avro::rabin::Rabin>().bytes
+                })
+            })
+        });
+        &FINGERPRINTS[self as usize][version - 1]
     }
 }
 
 /// The schema directory.
 pub fn schema_files() -> Vec<SchemaFile> {
-    let file = |subject: Subject| SchemaFile {
+    let file = |(subject, version): (Subject, usize)| SchemaFile {
         subject: subject.name().into(),
-        version: "1".into(),
-        text: subject.schema_text(),
-        path: format!("{}/1.avsc", subject.name()),
+        version: version.to_string(),
+        text: subject.schema_text(version),
+        path: format!("{}/{version}.avsc", subject.name()),
     };
-    Subject::ALL.map(file).into()
+    let versions = |subject: Subject| subject.versions().map(move |version| (subject, version));
+    Subject::ALL.into_iter().flat_map(versions).map(file).collect()
 }
 
 /// What one record of a message asks for.
@@ -104,21 +147,35 @@ impl Write {
         (!self.delete).then(|| (self.version, self.note.clone()))
     }
 
-    fn record(&self) -> Avro {
+    /// The version of the schema in which it is written.
+    fn schema_version(&self) -> usize {
+        if self.note.len().is_multiple_of(2) { *self.subject.versions().end() } else { 1 }
+    }
+
+    fn record(&self, schema_version: usize) -> Avro {
         let version = self.version.map_or((0, Avro::Null), |version| (1, Avro::Long(version)));
-        Avro::Record(vec![
+        let mut fields = vec![
             ("id".into(), Avro::String(self.id.clone())),
             ("version".into(), Avro::Union(version.0, version.1.into())),
             ("note".into(), Avro::String(self.note.clone())),
-        ])
+        ];
+        if self.subject == Subject::Plain {
+            let at = [Avro::TimestampMillis(AT[0]), Avro::TimestampMicros(AT[1])];
+            fields.push(("at".into(), at[schema_version - 1].clone()));
+        }
+        if schema_version == 2 {
+            fields.push(("source".into(), Avro::String(String::new())));
+        }
+        Avro::Record(fields)
     }
 
     fn single_object(&self) -> Vec<u8> {
-        let schema = self.subject.schema();
+        let version = self.schema_version();
         let mut framed = vec![0xC3, 0x01];
-        framed.extend(schema.fingerprint::<apache_avro::rabin::Rabin>().bytes);
+        framed.extend(self.subject.fingerprint(version));
+        let schema = self.subject.schema(version);
         let writer = apache_avro::writer::datum::GenericDatumWriter::builder(schema).build().unwrap();
-        framed.extend(writer.write_value_to_vec(self.record()).unwrap());
+        framed.extend(writer.write_value_to_vec(self.record(version)).unwrap());
         framed
     }
 }
@@ -127,7 +184,11 @@ impl Write {
 pub fn state_of(item: Option<&Value>) -> State {
     let data = &item?["data"]["M"];
     let version = data["version"]["N"].as_str().and_then(|text| text.parse().ok());
-    Some((version, data["note"]["S"].as_str().unwrap_or_default().to_owned()))
+    let note = data["note"]["S"].as_str().unwrap_or_default().to_owned();
+    match data["at"]["N"].as_str() {
+        Some(at) if at != AT[1].to_string() => Some((version, format!("{note} at {at}, in another unit"))),
+        _ => Some((version, note)),
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -148,9 +209,9 @@ impl Sent {
 
     /// An object container file. All its writes are of one subject and all put or all delete.
     pub fn container(message_id: &str, subject: Subject, writes: Vec<Write>) -> Self {
-        let mut writer = apache_avro::Writer::new(subject.schema(), Vec::new()).unwrap();
+        let mut writer = apache_avro::Writer::new(subject.schema(1), Vec::new()).unwrap();
         for write in &writes {
-            writer.append_value(write.record()).unwrap();
+            writer.append_value(write.record(1)).unwrap();
         }
         let body = STANDARD.encode_to_string(writer.into_inner().unwrap());
         Self { message_id: message_id.to_owned(), group: None, body, writes: Some(writes) }
@@ -159,8 +220,8 @@ impl Sent {
     /// An object container file of one record, compressed by bzip2, which takes as long for a few bytes as for a megabyte.
     pub fn compressed(message_id: &str, write: Write) -> Self {
         let codec = apache_avro::Codec::Bzip2(apache_avro::Bzip2Settings::default());
-        let mut writer = apache_avro::Writer::with_codec(write.subject.schema(), Vec::new(), codec).unwrap();
-        writer.append_value(write.record()).unwrap();
+        let mut writer = apache_avro::Writer::with_codec(write.subject.schema(1), Vec::new(), codec).unwrap();
+        writer.append_value(write.record(1)).unwrap();
         let body = STANDARD.encode_to_string(writer.into_inner().unwrap());
         Self { message_id: message_id.to_owned(), group: None, body, writes: Some(vec![write]) }
     }
