@@ -1,9 +1,12 @@
 //! The only file of the write path with I/O: it makes the calls that the scheduler asks for, and holds permits, timers and bytes.
 
-use super::scheduler::{Accepted, CallId, Decoding, Fatal, NextCall, Scheduler};
+use super::broken::Fatal;
+use super::calls::{Accepted, NextCall};
+use super::scheduler::{Decoding, Scheduler};
 use super::suspects::Suspects;
 use super::{
-    GroupId, ItemIndex, ItemOutcome, KeyId, MessageIndex, MessagePosition, TableId, VersionId, Write, WriteFigures,
+    CallId, GroupId, ItemIndex, ItemOutcome, KeyId, MessageIndex, MessagePosition, TableId, VersionId, Write,
+    WriteFigures,
 };
 use crate::clock;
 use crate::dynamodb::batch::{batch_body, unprocessed_items};

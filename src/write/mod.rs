@@ -37,9 +37,14 @@
 //! before retries, tables take turns, and each table has a limiter of its own.
 
 mod backoff;
+mod broken;
+mod calls;
 #[cfg(test)]
 mod check;
 pub(crate) mod drive;
+mod entry;
+mod event;
+mod failing;
 mod figures;
 mod flaw;
 mod indexed;
@@ -48,6 +53,7 @@ pub mod kind;
 mod model;
 pub(crate) mod order;
 pub(crate) mod queue;
+mod refusals;
 pub(crate) mod scheduler;
 mod suspects;
 
@@ -67,6 +73,11 @@ index_type! {
 index_type! {
     /// Index of a message among those of its event that were added to the scheduler.
     MessageIndex
+}
+
+index_type! {
+    /// Number of a call within its event.
+    CallId
 }
 
 /// Position of a message in its event.

@@ -4,7 +4,7 @@
 //!
 //! - **Per key.** The unfinished items of one key form a queue ([`KeyQueue`]), in the order in which they joined it.
 //!   [`turn`] decides what the next one does.
-//! - **Per FIFO group.** The messages of one group form a queue ([`GroupQueue`]). The items of a message join the queues of
+//! - **Per FIFO group.** The messages of one group form a queue ([`GroupQueues`]). The items of a message join the queues of
 //!   their keys once every earlier message of the group has completed.
 //!
 //! An item waits only for items that joined before it, so waiting never goes round in a circle. In a standard queue a message
@@ -29,9 +29,11 @@
 //! 7. SQS gives groups no order among themselves. If two of them write one key without versions, the failure of one does not
 //!    hold up the other. Versions keep their order whatever their groups.
 
-use super::{ItemIndex, KeyId, MessageIndex, TableId, VersionId, Write, WriteKind};
+use super::{GroupId, ItemIndex, KeyId, MessageIndex, TableId, VersionId, Write, WriteKind};
 use smallvec::SmallVec;
 use std::collections::{HashMap, VecDeque};
+#[cfg(test)]
+use std::hash::Hash;
 use std::hash::{BuildHasherDefault, Hasher};
 
 /// Maximum number of closed keys of one table that are told apart, which take about three megabytes. A table with more takes
@@ -226,15 +228,81 @@ impl KeyQueues {
     }
 }
 
+/// What a message may do that is added to its FIFO group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Arrival {
+    /// Its items join the queues of their keys.
+    Joins,
+    /// It waits for the messages before it.
+    Waits,
+    /// An earlier message of the group is returned, so that it is returned too.
+    Blocked {
+        /// Whether a write of that message may still take effect.
+        is_ambiguous: bool,
+    },
+}
+
 /// The messages of one FIFO group that are not complete.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
-pub(super) struct GroupQueue {
+struct GroupQueue {
     /// The message whose items have joined the queues of their keys.
-    pub(super) current: Option<MessageIndex>,
+    current: Option<MessageIndex>,
     /// Messages that wait for it.
-    pub(super) waiting: VecDeque<MessageIndex>,
+    waiting: VecDeque<MessageIndex>,
     /// Set once a message of the group is returned: whether a write of it may still take effect.
-    pub(super) blocked: Option<bool>,
+    blocked: Option<bool>,
+}
+
+/// The FIFO groups of an event.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct GroupQueues(HashMap<GroupId, GroupQueue>);
+
+impl GroupQueues {
+    /// Adds a message behind the others of its group.
+    pub(super) fn add(&mut self, group: GroupId, message: MessageIndex) -> Arrival {
+        let queue = self.0.entry(group).or_default();
+        if let Some(is_ambiguous) = queue.blocked {
+            return Arrival::Blocked { is_ambiguous };
+        }
+        if queue.current.is_some() {
+            queue.waiting.push_back(message);
+            return Arrival::Waits;
+        }
+        queue.current = Some(message);
+        Arrival::Joins
+    }
+
+    /// Blocks the messages that are added to a group from now on. Those that were added before are not behind the one at fault.
+    pub(super) fn block(&mut self, group: GroupId) {
+        self.0.entry(group).or_default().blocked.get_or_insert(false);
+    }
+
+    /// Ends the turn of a message, and returns the next one whose items may join. A blocked group has none: what waited was
+    /// blocked with the first item that failed.
+    pub(super) fn complete(&mut self, group: GroupId, message: MessageIndex) -> Option<MessageIndex> {
+        let queue = self.0.get_mut(&group).filter(|queue| queue.current == Some(message))?;
+        queue.current = queue.waiting.pop_front();
+        queue.current
+    }
+
+    /// Blocks what waits for `message`, because an item of it was not written. Returns what is blocked, and whether a write of
+    /// the group may still take effect. `None` if it is not the message's turn.
+    pub(super) fn fail(
+        &mut self,
+        group: GroupId,
+        message: MessageIndex,
+        is_ambiguous: bool,
+    ) -> Option<(VecDeque<MessageIndex>, bool)> {
+        let queue = self.0.get_mut(&group).filter(|queue| queue.current == Some(message))?;
+        let blocked = queue.blocked.get_or_insert(false);
+        *blocked |= is_ambiguous;
+        Some((std::mem::take(&mut queue.waiting), *blocked))
+    }
+
+    #[cfg(test)]
+    pub(super) fn digest(&self, hasher: &mut impl Hasher) {
+        self.0.iter().collect::<std::collections::BTreeMap<_, _>>().hash(hasher);
+    }
 }
 
 /// Passes a key through: [`KeyId`] is a hash already.

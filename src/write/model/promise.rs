@@ -2,7 +2,7 @@
 
 use super::configuration::Sent;
 use super::world::{Action, Table, World, apply, stored};
-use crate::write::scheduler::NextCall;
+use crate::write::calls::NextCall;
 use crate::write::{ItemIndex, ItemOutcome, MessageIndex};
 use std::collections::{BTreeSet, HashSet};
 

@@ -3,10 +3,11 @@
 use super::configuration::{Configuration, Sent};
 use crate::dynamodb::response::{Blame, CallError, Refusal, Throttle};
 use crate::record::SubjectId;
+use crate::write::calls::{Accepted, NextCall};
 use crate::write::flaw::Flaw;
-use crate::write::scheduler::{Accepted, CallId, Decoding, NextCall, Scheduler};
+use crate::write::scheduler::{Decoding, Scheduler};
 use crate::write::suspects::Suspects;
-use crate::write::{GroupId, ItemIndex, KeyId, MessagePosition, TableId, VersionId, Write, WriteKind};
+use crate::write::{CallId, GroupId, ItemIndex, KeyId, MessagePosition, TableId, VersionId, Write, WriteKind};
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -105,7 +106,7 @@ pub(super) struct World<'c> {
 impl<'c> World<'c> {
     pub(super) fn new(configuration: &'c Configuration, flaw: Option<Flaw>) -> Self {
         let mut scheduler = Scheduler::new(TABLES, configuration.is_fifo(), Suspects::default());
-        scheduler.flaw = flaw;
+        scheduler.event.flaw = flaw;
         let mut world = Self {
             configuration,
             records: configuration.records().map(|(message, record)| (message, *record)).collect(),
@@ -216,7 +217,7 @@ impl<'c> World<'c> {
         while self.scheduler.settle() {}
         // an operator's matter concerns whatever goes to the table
         for (index, (_, record)) in self.records.iter().enumerate() {
-            if self.scheduler.tables[record.table].is_broken() {
+            if self.scheduler.event.broken.has_table(TableId::new(record.table)) {
                 self.touched.push(index);
             }
         }

@@ -1,0 +1,231 @@
+//! The calls of one event: what of the lanes shares a call, what is in flight, and what waits for its backoff. Pure.
+
+use super::entry::ItemState;
+use super::event::EventState;
+use super::queue::{Lane, Plan, TableQueue};
+use super::{CallId, ItemIndex, MessageIndex, TableId};
+use crate::dynamodb::batch::{ITEM_OVERHEAD, MAX_BATCH_BYTES, MAX_BATCH_ITEMS, PREFIX_ROOM};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Maximum size of the items in flight before a call starts: the size of one call. So there are never more than twice as many.
+const MAX_BYTES_IN_FLIGHT: usize = MAX_BATCH_BYTES;
+
+/// A call in flight.
+#[derive(Debug, Clone)]
+pub(super) struct Call {
+    pub(super) table: TableId,
+    pub(super) plan: Plan,
+    bytes: usize,
+}
+
+/// A call to make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NextCall {
+    pub(crate) id: CallId,
+    pub(crate) table: TableId,
+    pub(crate) items: Vec<ItemIndex>,
+    /// Whether the item is written by a call of its own kind and not by BatchWriteItem.
+    pub(crate) is_single: bool,
+    /// Whether one of its items has failed before, so that another failure says nothing of the table.
+    pub(crate) is_suspicious: bool,
+}
+
+/// What DynamoDB says to a call that it accepted.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Accepted {
+    /// The items that it handed back.
+    pub(crate) unprocessed: Vec<ItemIndex>,
+    pub(crate) write_units: f64,
+}
+
+/// What waits for its backoff to be over.
+#[derive(Debug, Clone)]
+pub(super) enum Delayed {
+    Plan(Plan),
+    /// Items that join others of their table again.
+    Unprocessed(Vec<ItemIndex>),
+}
+
+/// The calls in flight, and what is sent again later.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Calls {
+    pub(super) in_flight: BTreeMap<CallId, Call>,
+    pub(super) delayed: BTreeMap<(Duration, u64), (TableId, Delayed)>,
+    /// Numbers what is delayed, so that what is due at one time keeps its order.
+    ticket: u64,
+    next: usize,
+}
+
+impl Calls {
+    /// Starts a call of what is ready for `table`.
+    pub(super) fn start(&mut self, event: &mut EventState, table: TableId, is_decoding: bool) -> Option<NextCall> {
+        let id = CallId::new(self.next);
+        let plan = take_plan(event, table, id, is_decoding)?;
+        self.next += 1;
+        let bytes = plan.items.iter().map(|index| event.items[*index].write.bytes).sum();
+        let is_suspicious = plan.is_part || plan.failures > 0;
+        let call = NextCall { id, table, items: plan.items.clone(), is_single: plan.is_single, is_suspicious };
+        self.in_flight.insert(id, Call { table, plan, bytes });
+        Some(call)
+    }
+
+    /// Returns whether no call is in flight and nothing waits for its backoff.
+    pub(super) fn is_empty(&self) -> bool {
+        self.in_flight.is_empty() && self.delayed.is_empty()
+    }
+
+    /// Returns whether what is in flight leaves room for another call.
+    pub(super) fn has_room(&self) -> bool {
+        self.in_flight.values().map(|call| call.bytes).sum::<usize>() < MAX_BYTES_IN_FLIGHT
+    }
+
+    /// Lets what has waited for its backoff go again.
+    pub(super) fn release_due(&mut self, event: &mut EventState) {
+        while let Some(entry) = self.delayed.first_entry() {
+            if entry.key().0 > event.now {
+                return;
+            }
+            let (table, delayed) = entry.remove();
+            match delayed {
+                Delayed::Plan(plan) => release_plan(event, table, plan, false),
+                Delayed::Unprocessed(items) => {
+                    for index in items.into_iter().filter(|index| event.is_backing_off(*index)).collect::<Vec<_>>() {
+                        release_unprocessed(event, table, index);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Returns when a backoff is over next.
+    pub(super) fn next_wake_up(&self) -> Option<Duration> {
+        self.delayed.first_key_value().map(|((due, _), _)| *due)
+    }
+
+    /// Lets items wait for their backoff.
+    pub(super) fn delay(&mut self, event: &mut EventState, table: TableId, mut delayed: Delayed, until: Duration) {
+        let (Delayed::Plan(Plan { items, .. }) | Delayed::Unprocessed(items)) = &mut delayed;
+        event.deny_broken(items);
+        for &index in items.iter() {
+            event.set_state(index, ItemState::BackingOff { until });
+        }
+        if !items.is_empty() {
+            self.ticket += 1;
+            self.delayed.insert((until, self.ticket), (table, delayed));
+        }
+    }
+}
+
+/// Takes the next call's items out of their lane: first attempts before retries.
+fn take_plan(event: &mut EventState, table: TableId, call: CallId, is_decoding: bool) -> Option<Plan> {
+    if event.lanes(table).ready(Lane::Batch) >= if is_decoding { MAX_BATCH_ITEMS } else { 1 }
+        && let Some(plan) = take_batch(event, table, Lane::Batch, call)
+    {
+        return Some(plan);
+    }
+    if let Some(plan) = take_batch(event, table, Lane::Message, call) {
+        return Some(plan);
+    }
+    while let Some(index) = event.lanes_mut(table).single.pop_front() {
+        if event.items[index].state == ItemState::Ready(Lane::Single) {
+            event.set_state(index, ItemState::InFlight(call));
+            return Some(Plan::single(index));
+        }
+    }
+    if let Some(plan) = take_batch(event, table, Lane::Unprocessed, call) {
+        return Some(plan);
+    }
+    while let Some(mut plan) = event.lanes_mut(table).retries.pop_front() {
+        plan.items.retain(|index| event.items[*index].state == ItemState::Ready(Lane::Retry));
+        for &index in &plan.items {
+            event.set_state(index, ItemState::InFlight(call));
+        }
+        if !plan.items.is_empty() {
+            return Some(plan);
+        }
+    }
+    None
+}
+
+/// Takes as many items from the front of a lane as one call holds.
+fn take_batch(event: &mut EventState, table: TableId, lane: Lane, call: CallId) -> Option<Plan> {
+    let mut items = Vec::new();
+    let (mut bytes, mut message) = (0, None);
+    while items.len() < MAX_BATCH_ITEMS
+        && let Some((next_message, index)) = front(event.lanes(table), lane)
+    {
+        let entry = &event.items[index];
+        if entry.state != ItemState::Ready(lane) {
+            pop(event.lanes_mut(table), lane);
+            continue;
+        }
+        let size = entry.write.bytes + ITEM_OVERHEAD;
+        let goes_alone = !event.is_fifo && event.goes_alone(index);
+        let fits = next_message == message && bytes + size <= MAX_BATCH_BYTES - PREFIX_ROOM;
+        if !items.is_empty() && (goes_alone || !fits) {
+            break;
+        }
+        pop(event.lanes_mut(table), lane);
+        event.set_state(index, ItemState::InFlight(call));
+        (message, bytes) = (next_message, bytes + size);
+        items.push(index);
+        if goes_alone {
+            break;
+        }
+    }
+    (!items.is_empty()).then(|| Plan::batch(items))
+}
+
+/// Returns the first entry of a lane, with its message where only items of one message share a call.
+fn front(queue: &TableQueue, lane: Lane) -> Option<(Option<MessageIndex>, ItemIndex)> {
+    match lane {
+        Lane::Message => queue.messages.front().map(|(message, index)| (Some(*message), *index)),
+        Lane::Batch => queue.batch.front().map(|index| (None, *index)),
+        Lane::Unprocessed => queue.unprocessed.front().map(|index| (None, *index)),
+        Lane::Single | Lane::Retry => None,
+    }
+}
+
+fn pop(queue: &mut TableQueue, lane: Lane) {
+    match lane {
+        Lane::Message => drop(queue.messages.pop_front()),
+        Lane::Batch => drop(queue.batch.pop_front()),
+        Lane::Unprocessed => drop(queue.unprocessed.pop_front()),
+        Lane::Single | Lane::Retry => {}
+    }
+}
+
+/// Makes a plan ready. Halves of a refused call go first, so that the item at fault is found before the next such call is
+/// bisected.
+fn release_plan(event: &mut EventState, table: TableId, mut plan: Plan, is_first: bool) {
+    plan.items.retain(|index| event.is_backing_off(*index));
+    for &index in &plan.items {
+        event.set_state(index, ItemState::Ready(Lane::Retry));
+    }
+    let retries = &mut event.lanes_mut(table).retries;
+    if is_first { retries.push_front(plan) } else { retries.push_back(plan) }
+}
+
+fn release_unprocessed(event: &mut EventState, table: TableId, index: ItemIndex) {
+    let message = event.items[index].message;
+    event.set_state(index, ItemState::Ready(if event.is_fifo { Lane::Message } else { Lane::Unprocessed }));
+    let (is_fifo, queue) = (event.is_fifo, event.lanes_mut(table));
+    if is_fifo { queue.messages.push_back((message, index)) } else { queue.unprocessed.push_back(index) }
+}
+
+/// Makes the halves of a refused plan ready. Returns the item if it was alone.
+pub(super) fn bisect(event: &mut EventState, table: TableId, plan: &Plan) -> Option<ItemIndex> {
+    match plan.halves() {
+        Some(halves) => {
+            for half in halves.into_iter().rev() {
+                for &index in &half.items {
+                    event.set_state(index, ItemState::BackingOff { until: event.now });
+                }
+                release_plan(event, table, half, true);
+            }
+            None
+        }
+        None => plan.items.first().copied(),
+    }
+}

@@ -1,0 +1,184 @@
+//! The items of one event that were refused alone, until it is known who is at fault: the item, its mapping or its table. Pure.
+
+use super::calls::Accepted;
+use super::entry::{ItemEntry, ItemState};
+use super::event::EventState;
+use super::queue::Plan;
+use super::suspects::{CERTAIN_REFUSALS, Origin, Suspects, Verdict};
+use super::{ItemIndex, ItemOutcome, TableId, Write};
+use crate::dynamodb::response::{Blame, CallError, Refusal};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What one event knows of its tables and mappings.
+#[derive(Debug, Clone)]
+pub(super) struct Refusals {
+    /// Items that were refused alone. Those that are judged have another state by now.
+    refused: Vec<ItemIndex>,
+    /// The tables that have accepted a call.
+    accepting: BTreeSet<TableId>,
+    evidence: Suspects,
+    /// Whether the evidence holds more than the process knows.
+    has_news: bool,
+}
+
+impl Refusals {
+    /// Starts with what the process knows.
+    pub(super) fn new(evidence: Suspects) -> Self {
+        Self { refused: Vec::new(), accepting: BTreeSet::new(), evidence, has_news: false }
+    }
+
+    /// Returns whether no item waits to be judged.
+    pub(super) fn is_empty(&self, event: &EventState) -> bool {
+        self.suspects_of(event, |_, _| true).is_empty()
+    }
+
+    /// Notes what a response says of the table and of the mappings.
+    pub(super) fn note_response(
+        &mut self,
+        event: &mut EventState,
+        table: TableId,
+        plan: &Plan,
+        response: &Result<Accepted, CallError>,
+    ) {
+        if !matches!(response, Err(CallError::NotSent(_) | CallError::Refused(_))) {
+            for &index in &plan.items {
+                event.items[index].is_tried = true;
+            }
+        }
+        let unprocessed = match response {
+            Ok(accepted) => &accepted.unprocessed[..],
+            Err(CallError::Superseded) => &[],
+            Err(_) => return,
+        };
+        let mut last = None;
+        for index in plan.items.iter().filter(|index| !unprocessed.contains(index)) {
+            let mut origin = Origin::from(&event.items[*index].write);
+            // whose condition failed, its key has been compared and no other attribute
+            origin.is_deletion |= response.is_err();
+            if last.replace(origin) != Some(origin) {
+                self.has_news |= self.evidence.accept(origin);
+            }
+        }
+        if self.accepting.insert(table) {
+            // only those that are denied alone are denied
+            for index in self.suspects_of(event, |write, blame| blame == Blame::Operator && write.table == table) {
+                event.complete(index, ItemOutcome::Denied(event.cause(index)));
+            }
+        }
+    }
+
+    /// Returns the suspects for which `is` holds.
+    fn suspects_of(&self, event: &EventState, is: impl Fn(&Write, Blame) -> bool) -> Vec<ItemIndex> {
+        let is = |index: &&ItemIndex| match &event.items[**index] {
+            ItemEntry { write, state: ItemState::Suspect(blame), .. } => is(write, *blame),
+            _ => false,
+        };
+        self.refused.iter().filter(is).copied().collect()
+    }
+
+    /// Judges the items that were refused alone, where it can be said who is at fault. `all_tried` says that nothing
+    /// else of the event is under way, and `is_decoded` that no item is added any more. Returns whether there was any.
+    pub(super) fn judge(&mut self, event: &mut EventState, all_tried: bool, is_decoded: bool) -> bool {
+        self.refused.retain(|index| matches!(event.items[*index].state, ItemState::Suspect(_)));
+        let mut refused: BTreeMap<Origin, (usize, usize)> = BTreeMap::new();
+        for index in self.suspects_of(event, |_, blame| blame != Blame::Operator) {
+            let entry = &event.items[index];
+            let (count, certain) = refused.entry(Origin::from(&entry.write)).or_insert((0, CERTAIN_REFUSALS));
+            *count += 1;
+            if entry.state == ItemState::Suspect(Blame::Key) {
+                *certain = 1;
+            }
+        }
+        let mut is_any = false;
+        for (origin, (count, certain)) in refused {
+            let all_tried = all_tried || is_decoded && !has_untried(event, origin);
+            let verdict = self.evidence.judge(origin, count, certain, all_tried);
+            if verdict == Verdict::Open {
+                continue;
+            }
+            is_any = true;
+            let of = |write: &Write, blame| blame != Blame::Operator && Origin::from(write) == origin;
+            for index in self.suspects_of(event, of) {
+                let cause = event.cause(index);
+                if verdict == Verdict::Item {
+                    event.complete(index, ItemOutcome::Invalid(cause));
+                } else {
+                    event.break_mapping(event.items[index].write.table, origin, &cause);
+                    event.complete(index, ItemOutcome::Denied(cause));
+                }
+            }
+        }
+        is_any
+    }
+
+    /// Completes the items to which a table denies access while it accepts none: an operator must fix it, and no item is to blame.
+    pub(super) fn blame_table(&self, event: &mut EventState, table: TableId) {
+        for index in self.suspects_of(event, |write, blame| blame == Blame::Operator && write.table == table) {
+            let cause = event.cause(index);
+            event.break_table(table, &cause);
+            event.complete(index, ItemOutcome::Denied(cause));
+        }
+    }
+
+    pub(super) fn suspected_tables(&self, event: &EventState) -> BTreeSet<TableId> {
+        let denied = self.suspects_of(event, |_, blame| blame == Blame::Operator);
+        denied.into_iter().map(|index| event.items[index].write.table).collect()
+    }
+
+    /// Exchanges what is known of the mappings with the rest of the process.
+    pub(super) fn share_evidence(&mut self, process: impl FnOnce(&mut dyn FnMut(&mut Suspects))) {
+        if self.has_news {
+            process(&mut |known| {
+                known.learn(&self.evidence);
+                self.evidence.clone_from(known);
+            });
+            self.has_news = false;
+        }
+    }
+
+    /// Takes in that the item at `index` was refused alone.
+    pub(super) fn on_refused_alone(
+        &mut self,
+        event: &mut EventState,
+        index: ItemIndex,
+        Refusal { blame, said }: Refusal,
+    ) {
+        event.note(&[index], &said);
+        event.items[index].is_tried = true;
+        let write = event.items[index].write;
+        let table = write.table;
+        match blame {
+            Blame::Item => return event.complete(index, ItemOutcome::Invalid(said.into())),
+            Blame::Operator if self.accepting.contains(&table) => {
+                return event.complete(index, ItemOutcome::Denied(said.into()));
+            }
+            Blame::ItemOrMapping | Blame::Key => {
+                self.evidence.refuse(Origin::from(&write), write.key);
+                self.has_news = true;
+            }
+            Blame::Operator => {}
+        }
+        event.set_state(index, ItemState::Suspect(blame));
+        self.refused.push(index);
+        if self.suspects_of(event, |write, blame| blame == Blame::Operator && write.table == table).len()
+            >= CERTAIN_REFUSALS
+        {
+            self.blame_table(event, table);
+        }
+    }
+
+    /// Returns the suspects, and whether a table has accepted a call.
+    #[cfg(test)]
+    pub(super) fn digest(&self, event: &EventState) -> (Vec<ItemIndex>, BTreeSet<TableId>) {
+        (self.suspects_of(event, |_, _| true), self.accepting.clone())
+    }
+}
+
+/// Returns whether an item of `origin` may be sent of which no response has said anything yet.
+fn has_untried(event: &EventState, origin: Origin) -> bool {
+    event.items.iter().any(|(_, entry)| {
+        let is_under_way =
+            matches!(entry.state, ItemState::Ready(_) | ItemState::InFlight(_) | ItemState::BackingOff { .. });
+        is_under_way && !entry.is_tried && Origin::from(&entry.write) == origin
+    })
+}
