@@ -137,6 +137,9 @@ const SIGNATURE_ERRORS: [&str; 7] = [
     "SignatureDoesNotMatch",
     "UnrecognizedClient",
 ];
+/// Name of the profile that is used where none is named.
+/// <https://docs.aws.amazon.com/sdkref/latest/guide/file-format.html>
+const DEFAULT_PROFILE: &str = "default";
 /// A queue has as many messages in flight as it may have.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html>
 const IN_FLIGHT_LIMIT: &str = "OverLimit";
@@ -144,6 +147,8 @@ const IN_FLIGHT_LIMIT: &str = "OverLimit";
 /// The account and region that the environment names.
 pub(crate) struct Aws {
     config: SdkConfig,
+    /// Name of the profile.
+    profile: String,
     /// Loaded once, and again before they end or after a service has refused them. None if the chain has no source.
     credentials: Option<CredentialsCache>,
     transport: Arc<dyn HttpTransport>,
@@ -159,7 +164,12 @@ impl Aws {
     pub(crate) async fn over(kept: usize) -> Result<Self, Box<dyn Error>> {
         let transport: Arc<dyn HttpTransport> = Arc::new(connection_pool(kept)?);
         let client = sdk_http_client(Arc::clone(&transport));
-        let loader = || aws_config::defaults(BehaviorVersion::latest()).http_client(client.clone());
+        // the SDK takes an empty variable for the name of a profile
+        let profile = crate::environment("AWS_PROFILE").unwrap_or_else(|| DEFAULT_PROFILE.to_owned());
+        let loader = || {
+            let loader = aws_config::defaults(BehaviorVersion::latest()).http_client(client.clone());
+            loader.profile_name(profile.clone())
+        };
         let named = ["AWS_REGION", "AWS_DEFAULT_REGION"].into_iter().find_map(crate::environment);
         let mut config = match named {
             Some(region) => loader().region(Region::new(region)).load().await,
@@ -167,11 +177,12 @@ impl Aws {
         };
         // the SDK takes an empty variable for a region, and would not look into the profile
         if config.region().is_some_and(|region| region.as_ref().is_empty()) {
-            config = loader().region(ProfileFileRegionProvider::new()).load().await;
+            let of_profile = ProfileFileRegionProvider::builder().profile_name(profile.clone()).build();
+            config = loader().region(of_profile).load().await;
         }
         let cache = |provider| CredentialsCache::new(provider).with_load_timeout(CREDENTIALS_TIMEOUT);
         let credentials = config.credentials_provider().map(cache);
-        Ok(Self { config, credentials, transport })
+        Ok(Self { config, profile, credentials, transport })
     }
 
     /// Where credentials come from: the whole chain of the AWS SDKs.
@@ -180,7 +191,9 @@ impl Aws {
     }
 
     pub(crate) fn region(&self) -> Result<&str, CallError> {
-        let missing = || CallError::NotSent("no region: set AWS_REGION, or region in the profile".into());
+        let profile = &self.profile;
+        let missing =
+            || CallError::NotSent(format!("no region: set AWS_REGION, or region in the profile {profile}").into());
         self.config.region().map(AsRef::as_ref).ok_or_else(missing)
     }
 

@@ -9,7 +9,6 @@ mod doctor;
 mod duration;
 mod encode;
 mod inspect;
-#[allow(dead_code, reason = "each command uses what it needs of the journal")]
 mod journal;
 mod local;
 mod manual;
@@ -26,6 +25,7 @@ mod queue;
 mod replay;
 mod report;
 mod send;
+mod settings;
 
 use crate::output::{OutputError, errln, out};
 use avro_ingest::avro::JsonEncoding;

@@ -373,3 +373,18 @@ async fn a_source_of_credentials_that_is_throttled_leaves_no_processed_message_u
     assert_eq!(process.ended(60), Some(0), "{}", scene.log());
     assert!(source.calls() >= 12 && scene.items().await == 20, "{} calls", source.calls());
 }
+
+#[tokio::test]
+async fn a_setting_that_is_set_goes_before_the_environment_and_an_unknown_one_is_refused() {
+    let mut scene =
+        Scene::new("set", FakeQueue::new(many(3), |_, _, _| Fault::None), &["--once", "--set", "TABLE_NAME=others"])
+            .await;
+    scene.database.client().create_table(&Table::keyed_by("others", "message_id")).await.unwrap();
+    assert_eq!(Running::start(&mut scene.command).ended(60), Some(0), "{}", scene.log());
+    assert_eq!((scene.items().await, scene.database.client().count("others").await.unwrap()), (0, 3));
+
+    let mut scene =
+        Scene::new("unknown", FakeQueue::new(many(1), |_, _, _| Fault::None), &["--set", "TABLE_NAMES=others"]).await;
+    assert_eq!(Running::start(&mut scene.command).ended(60), Some(2));
+    assert!(scene.log().contains("did you mean TABLE_NAME?"), "{}", scene.log());
+}

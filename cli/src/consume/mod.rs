@@ -17,6 +17,7 @@ use crate::aws::{Aws, CallError};
 use crate::duration::jitter;
 use crate::output::OutputError;
 use crate::queue::{MAX_CALL_MESSAGES, Queue};
+use crate::settings::{lookup, setting};
 use crate::{Outcome, environment};
 use avro_ingest::clients::Clients;
 use avro_ingest::settings::Settings;
@@ -35,7 +36,7 @@ use tokio::time::{sleep, timeout};
 use tracing_subscriber::filter::LevelFilter;
 use unsettled::Unsettled;
 
-/// Receives messages of a queue and writes their records as the function does, with the function's settings from the environment.
+/// Receives messages of a queue and writes their records as the function does, with the function's settings from --set and the environment.
 ///
 /// Metrics go to the standard output as the function's do, the log to the standard error. Exit code 1 if batches at work did
 /// not end within the shutdown timeout, or if --once left messages that are not stored
@@ -43,7 +44,7 @@ use unsettled::Unsettled;
 #[command(after_help = "\
 Examples:
   TABLE_NAME=orders SCHEMA_DIR=schemas ingest consume --queue-url URL
-  TABLE_NAME=orders SCHEMA_DIR=schemas ingest consume --queue-url URL --once
+  ingest consume --queue-url URL --once --set TABLE_NAME=orders --set SCHEMA_DIR=schemas
   TABLE_NAME=orders SCHEMA_DIR=schemas ingest consume --queue-url URL --receivers 20 --workers 8 --batch-size 100")]
 pub(crate) struct Arguments {
     /// The queue's URL
@@ -70,6 +71,9 @@ pub(crate) struct Arguments {
     /// End when no message is in sight any more
     #[arg(long)]
     once: bool,
+    /// A setting of the function, which goes before its environment variable
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting)]
+    settings: Vec<(String, String)>,
 }
 
 impl Arguments {
@@ -113,9 +117,10 @@ pub(crate) async fn run(arguments: Arguments) -> Outcome {
 async fn run_logged(arguments: &Arguments) -> Outcome {
     let aws = Aws::over(arguments.receivers as usize + arguments.workers as usize).await?;
     let region = aws.region()?.to_owned();
+    let lookup = lookup(&arguments.settings)?;
     let settings = Settings::parse(|name| match name {
         "AWS_REGION" => Some(region.clone()),
-        name => environment(name),
+        name => lookup(name),
     })?;
     let max_wait = arguments.max_wait()?;
     let connections = Arc::new(ConnectionPool::new(settings.max_in_flight.get())?);

@@ -8,8 +8,9 @@ mod summary;
 mod tables;
 
 use crate::Outcome;
-use crate::names::{once_each, pair, unknown};
+use crate::names::once_each;
 use crate::output::{errln, outln};
+use crate::settings::setting;
 use avro_ingest::schema_dir;
 use avro_ingest::settings;
 use avro_ingest::transcode::Transcoder;
@@ -92,12 +93,6 @@ struct Sample {
     name: String,
     /// Whether it cannot be stored.
     is_poison: bool,
-}
-
-fn setting(text: &str) -> Result<(String, String), String> {
-    let (name, value) = pair(text)?;
-    let known: Vec<&str> = settings::Settings::all().iter().map(|setting| setting.name).collect();
-    if known.contains(&name.as_str()) { Ok((name, value)) } else { Err(unknown("setting", &name, &known)) }
 }
 
 pub(crate) async fn run(arguments: Arguments) -> Outcome {
