@@ -1,5 +1,6 @@
 //! The real binary under a real Lambda runtime API, writing into a real HTTP DynamoDB endpoint.
 
+mod concurrent;
 mod failover;
 mod runtime_api;
 mod visibility;
