@@ -24,10 +24,6 @@ impl Pending {
         self.records.first().map_or(0, |raw| raw.number)
     }
 
-    fn last(&self) -> u64 {
-        self.records.last().map_or(0, |raw| raw.number)
-    }
-
     /// Numbers of its records, and of the empty lines before each.
     fn numbers(&self) -> Numbers {
         let mut numbers = Numbers::default();
@@ -224,11 +220,10 @@ impl Ledger {
         for message in accepted {
             self.settle(message);
         }
-        for (message, cause) in refused {
-            let (first, last) = (message.first(), message.last());
-            errln!("lines {first} to {last}: not taken: {cause}");
+        report_refused(refused);
+        for (message, _) in refused {
             if let Some(group) = &message.outgoing.group {
-                self.refused_groups.entry(group.clone()).or_insert(first);
+                self.refused_groups.entry(group.clone()).or_insert(message.first());
             }
             self.collect(&message.records)?;
             self.settle(message);
@@ -360,5 +355,20 @@ impl Ledger {
 
     fn unsent_failed(&self, error: &io::Error) -> String {
         format!("cannot write {}: {error}", self.unsent.path().display())
+    }
+}
+
+/// Reports the records that one response refused, a line for each cause and each run of records.
+fn report_refused(refused: &[(Pending, String)]) {
+    let mut by_cause: BTreeMap<&str, Numbers> = BTreeMap::new();
+    for (message, cause) in refused {
+        let numbers = by_cause.entry(cause).or_default();
+        message.records.iter().for_each(|raw| numbers.insert(raw.number, raw.number));
+    }
+    for (cause, numbers) in by_cause {
+        for (first, last) in numbers.ranges() {
+            let lines = if first == last { format!("line {first}") } else { format!("lines {first} to {last}") };
+            errln!("{lines}: not taken: {cause}");
+        }
     }
 }
