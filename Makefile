@@ -192,9 +192,16 @@ mutants: $(MUTANTS_TOOL) ## changes the code part by part and lists the changes 
 	done
 	cat $$(find target/mutants -name missed.txt)
 
+# Optimised, because they go as far as the time allows.
+TEST_MODEL = cargo test --release --locked --package avro-ingest --lib --target $(HOST_TARGET) -- --ignored --nocapture write::model
+
 .PHONY: model
 model: ## explores small events with a model of DynamoDB, for MODEL_SECONDS or to the end, which takes hours
-	cargo test --locked --workspace --lib -- --ignored --nocapture write::model::model
+	$(TEST_MODEL)::model
+
+.PHONY: simulate
+simulate: ## walks at random through SIMULATE_SCENES larger events of that model (1,000,000), from SIMULATE_SEED on; minutes
+	$(TEST_MODEL)::simulate
 
 .PHONY: chaos
 chaos: ## CHAOS_MESSAGES messages through the real binary under faults and kills; 30,000 take minutes

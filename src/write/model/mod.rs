@@ -2,23 +2,27 @@
 //!
 //! [`world`] is one state: the scheduler, the table, the calls in flight, and writes that may still take effect. [`explore`]
 //! visits every state that can be reached from an event. [`promise`] says what must hold in each of them. [`configuration`]
-//! lists the events.
+//! lists the events. [`walk`] takes random ways through larger ones.
 
 mod configuration;
 mod explore;
 mod promise;
+mod walk;
 mod world;
 
 use super::flaw::Flaw;
 use configuration::{Configuration, Sent};
 use explore::{Explored, explore};
 use std::num::NonZero;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// Number of states that the test explores at least.
 const MIN_STATES: usize = 1_000_000;
+
+/// Number of random ways that the tests take.
+const SEEDS: u64 = 2_000;
 
 /// Explores configurations on all cores until `is_enough` says so of the number of states. Returns the states and how many
 /// configurations they are of.
@@ -94,4 +98,50 @@ fn an_event_without_faults_is_stored_whole() {
     let configuration = Configuration { faults: 0, ..Configuration::standard(vec![message(0), message(1)]) };
     let Explored::Holds { states } = explore(&configuration, None) else { panic!() };
     assert!(states > 5, "{states}");
+}
+
+/// Walks through the events of `seeds` on all cores. Returns the number of steps.
+fn walk_each(seeds: std::ops::Range<u64>) -> usize {
+    let (next, steps) = (AtomicU64::new(seeds.start), AtomicUsize::new(0));
+    let work = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds.end {
+                return;
+            }
+            match walk::walk(seed, None) {
+                Ok(walked) => steps.fetch_add(walked, Ordering::Relaxed),
+                Err(broken) => panic!("{broken}"),
+            };
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, NonZero::get) {
+            scope.spawn(work);
+        }
+    });
+    steps.into_inner()
+}
+
+#[test]
+fn every_promise_holds_on_random_ways_through_larger_events() {
+    assert!(walk_each(0..SEEDS) > 0);
+}
+
+/// `make simulate` walks through `SIMULATE_SCENES` events, from `SIMULATE_SEED` on.
+#[test]
+#[ignore = "takes minutes"]
+#[expect(clippy::disallowed_methods, reason = "the number is the caller's")]
+fn simulate() {
+    let number = |name, otherwise| std::env::var(name).ok().map_or(otherwise, |text| text.parse().unwrap());
+    let (first, scenes) = (number("SIMULATE_SEED", 0), number("SIMULATE_SCENES", 1_000_000));
+    let steps = walk_each(first..first + scenes);
+    println!("{scenes} scenes of {steps} steps from seed {first} on");
+}
+
+#[test]
+fn every_deliberate_mistake_is_met_on_random_ways() {
+    for flaw in Flaw::ALL {
+        assert!((0..SEEDS).any(|seed| walk::walk(seed, Some(flaw)).is_err()), "{flaw:?}");
+    }
 }

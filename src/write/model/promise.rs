@@ -207,13 +207,13 @@ fn redelivery(world: &World<'_>, fates: &[Fate]) -> Result<(), String> {
     Ok(())
 }
 
-/// The tables that records leave which are applied one after the other: in the order of the event, or in a FIFO queue in any order
-/// that keeps each group's.
+/// The tables that records leave which are applied one after the other, in an order that is allowed.
 fn sequential(world: &World<'_>, records: &[usize]) -> Vec<Table> {
     let start = stored(world.configuration);
+    let has_choice = world.configuration.is_fifo() || world.records.iter().any(|(_, record)| record.is_ordered);
     let mut tables = Vec::new();
-    for order in if world.configuration.is_fifo() { orders(records) } else { vec![records.to_vec()] } {
-        if order.len() < records.len() || !keeps_groups(world, &order) {
+    for order in if has_choice { orders(records) } else { vec![records.to_vec()] } {
+        if order.len() < records.len() || !is_allowed(world, &order) {
             continue;
         }
         let mut table = start.clone();
@@ -227,13 +227,20 @@ fn sequential(world: &World<'_>, records: &[usize]) -> Vec<Table> {
     tables
 }
 
-fn keeps_groups(world: &World<'_>, order: &[usize]) -> bool {
-    let groups = &world.configuration.groups;
-    let group = |record: usize| groups.get(world.records[record].0);
+/// Returns whether records may be applied in this order: that of the event, but for two of different FIFO groups, which have no
+/// order, and for two whose version is the order of the messages. Of these the older may go first.
+fn is_allowed(world: &World<'_>, order: &[usize]) -> bool {
+    let may_go_first = |later: usize, earlier: usize| {
+        let [(message, one), (other_message, other)] = [later, earlier].map(|record| world.records[record]);
+        let groups = &world.configuration.groups;
+        let is_older = one.is_ordered && other.is_ordered && one.version < other.version;
+        // the order of two keys makes no difference
+        is_older || (one.table, one.key) != (other.table, other.key) || groups.get(message) != groups.get(other_message)
+    };
     order
         .iter()
         .enumerate()
-        .all(|(place, one)| order[place..].iter().all(|other| other >= one || group(*one) != group(*other)))
+        .all(|(place, &one)| order[place..].iter().all(|&other| other >= one || may_go_first(one, other)))
 }
 
 /// Every order of every subset.
