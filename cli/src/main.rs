@@ -26,6 +26,7 @@ mod replay;
 mod report;
 mod send;
 mod settings;
+mod signals;
 
 use crate::output::{OutputError, errln, out};
 use avro_ingest::avro::JsonEncoding;

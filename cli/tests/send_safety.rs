@@ -416,10 +416,10 @@ fn a_signal_cuts_a_hanging_call_short_and_a_second_one_ends_at_once() {
         let process = process.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         until("two hanging calls", || target.service.calls().len() >= 3);
         let begun = local::clock::now();
-        signal("-TERM", &process);
+        signal(["-TERM", "-HUP"][signals - 1], &process);
         if signals == 2 {
             std::thread::sleep(Duration::from_millis(200));
-            signal("-INT", &process);
+            signal("-QUIT", &process);
         }
         let output = ended(process);
         times.push(local::clock::now() - begun);

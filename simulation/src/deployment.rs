@@ -4,6 +4,7 @@ use crate::limits::{MAX_BATCH_WITHOUT_WINDOW, MAXIMUM_CONCURRENCY, MAXIMUM_POLLE
 use crate::scaling::Scaling;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 /// A deployment, as far as it matters for throughput, latency and cost. The default is the template's.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -53,6 +54,11 @@ impl Default for Deployment {
         }
     }
 }
+
+/// <https://docs.aws.amazon.com/lambda/latest/api/API_CreateEventSourceMapping.html>
+const BATCH_SIZE: RangeInclusive<u32> = 1..=10_000;
+/// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
+const MEMORY_MEGABYTES: RangeInclusive<u32> = 128..=10_240;
 
 impl Deployment {
     /// The deployment that `parameters` of the template make; what they leave out has the template's default.
@@ -129,22 +135,33 @@ impl Deployment {
         Ok(())
     }
 
+    /// Refuses the values that no other parameter can make right.
+    pub fn check_each(parameters: &BTreeMap<String, String>) -> Result<(), String> {
+        let ranges = [
+            ("BatchSize", BATCH_SIZE),
+            ("MemoryMegabytes", MEMORY_MEGABYTES),
+            ("MaxInstances", MAXIMUM_CONCURRENCY),
+            ("MinimumPollers", MINIMUM_POLLERS),
+            ("MaximumPollers", MAXIMUM_POLLERS),
+        ];
+        for (name, range) in ranges {
+            if let Some(text) = parameters.get(name) {
+                let value = text.parse().map_err(|_| format!("{name}={text} is not a whole number"))?;
+                within(name, value, &range)?;
+            }
+        }
+        Ok(())
+    }
+
     /// What AWS or the template would refuse.
     fn check(&self) -> Result<(), String> {
-        let within = |name: &str, value: u32, range: std::ops::RangeInclusive<u32>| {
-            if range.contains(&value) {
-                Ok(())
-            } else {
-                Err(format!("{name}={value} is not between {} and {}", range.start(), range.end()))
-            }
-        };
-        within("BatchSize", self.batch_size, 1..=10_000)?;
-        within("MemoryMegabytes", self.memory_mb, 128..=10_240)?;
+        within("BatchSize", self.batch_size, &BATCH_SIZE)?;
+        within("MemoryMegabytes", self.memory_mb, &MEMORY_MEGABYTES)?;
         match self.scaling {
-            Scaling::Standard { max_instances } => within("MaxInstances", max_instances, MAXIMUM_CONCURRENCY)?,
+            Scaling::Standard { max_instances } => within("MaxInstances", max_instances, &MAXIMUM_CONCURRENCY)?,
             Scaling::Pollers { minimum, maximum } => {
-                within("MinimumPollers", minimum, MINIMUM_POLLERS)?;
-                within("MaximumPollers", maximum, MAXIMUM_POLLERS)?;
+                within("MinimumPollers", minimum, &MINIMUM_POLLERS)?;
+                within("MaximumPollers", maximum, &MAXIMUM_POLLERS)?;
                 if minimum > maximum {
                     return Err(format!("MinimumPollers={minimum} is over MaximumPollers={maximum}"));
                 }
@@ -213,6 +230,14 @@ impl Deployment {
             parameters.push(("Architecture", "x86_64".to_owned()));
         }
         parameters
+    }
+}
+
+fn within(name: &str, value: u32, range: &RangeInclusive<u32>) -> Result<(), String> {
+    if range.contains(&value) {
+        Ok(())
+    } else {
+        Err(format!("{name}={value} is not between {} and {}", range.start(), range.end()))
     }
 }
 

@@ -88,6 +88,8 @@ pub(super) struct MessageEntry {
     pub(super) has_joined: bool,
     /// Whether it is complete: all its items are done, and its turn in its group has come.
     pub(super) is_complete: bool,
+    /// Set once an item of it was not written, so that it is returned: whether that write may still take effect.
+    pub(super) failed: Option<bool>,
     /// Set if an earlier message of its group was not written: whether that one's write may still take effect.
     pub(super) blocked: Option<bool>,
     /// Whether it gives its memory back as soon as none of its items is in flight.

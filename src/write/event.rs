@@ -100,6 +100,7 @@ impl EventState {
             items,
             has_joined: false,
             is_complete: false,
+            failed: None,
             blocked: None,
             is_evicted: false,
         });
@@ -322,8 +323,12 @@ impl EventState {
             match &outcome {
                 ItemOutcome::Written | ItemOutcome::Superseded => work.complete(loser, ItemOutcome::Superseded),
                 // it is written as if the winner had not been there
-                ItemOutcome::Invalid(_) if !self.has(Flaw::RevivesNothing) => revived.push(loser),
-                _ if self.is_unrelated(index, loser) => revived.push(loser),
+                _ if self.is_revived(index, loser, &outcome) => match self.failure_of(loser) {
+                    Some(is_ambiguous) => {
+                        work.complete(loser, ItemOutcome::Blocked { by: Blocker::Key, is_ambiguous });
+                    }
+                    None => revived.push(loser),
+                },
                 _ => work.complete(loser, outcome.clone()),
             }
         }
@@ -336,6 +341,9 @@ impl EventState {
         work.keys.push(write.key);
         let entry = &mut self.messages[message];
         entry.open = entry.open.saturating_sub(1);
+        if !proceeds {
+            *entry.failed.get_or_insert(false) |= is_ambiguous;
+        }
         let (is_last, group) = (entry.open == 0, entry.group);
         if !proceeds && let Some(group) = group {
             self.spread_to_group(group, message, is_ambiguous, work);
@@ -343,6 +351,18 @@ impl EventState {
         if is_last {
             work.turns.extend(self.complete_message(message));
         }
+    }
+
+    /// Returns whether an item that `winner` superseded is written itself, given the winner's outcome.
+    fn is_revived(&self, winner: ItemIndex, loser: ItemIndex, outcome: &ItemOutcome) -> bool {
+        let is_invalid = matches!(outcome, ItemOutcome::Invalid(_)) && !self.has(Flaw::RevivesNothing);
+        is_invalid || self.is_unrelated(winner, loser)
+    }
+
+    /// Returns whether the write of another item of the same message of a FIFO queue may still take effect, if that item was not
+    /// written. The message is returned then, and what of it was not sent yet must not overtake that write.
+    fn failure_of(&self, index: ItemIndex) -> Option<bool> {
+        self.messages[self.items[index].message].failed.filter(|_| self.is_fifo)
     }
 
     /// Returns whether the failure of `failed` does not concern `other`, an item of the same key: SQS gives FIFO groups no order

@@ -18,6 +18,7 @@ use crate::duration::jitter;
 use crate::output::OutputError;
 use crate::queue::{MAX_CALL_MESSAGES, Queue};
 use crate::settings::{lookup, setting};
+use crate::signals::EndSignals;
 use crate::{Outcome, environment};
 use avro_ingest::clients::Clients;
 use avro_ingest::settings::Settings;
@@ -29,7 +30,6 @@ use receivers::Receivers;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
@@ -176,7 +176,7 @@ async fn consume(
     stop: watch::Sender<bool>,
     mut written: Ended,
 ) -> Outcome {
-    let mut signals = Signals::new()?;
+    let mut signals = EndSignals::take()?;
     let workers = arguments.workers as usize;
     let batch_size = (!consumer.is_fifo).then_some(arguments.batch_size as usize);
     // a batch waits for each worker
@@ -204,7 +204,7 @@ async fn consume(
                     break End::Fatal;
                 }
             }
-            () = signals.next() => break End::Signal,
+            _ = signals.next() => break End::Signal,
             failed = &mut written => match failed {
                 Ok(Err(error)) => break End::Output(error),
                 // the thread panicked
@@ -246,7 +246,7 @@ async fn consume(
         let limit = Duration::from_secs(arguments.shutdown_timeout);
         tokio::select! {
             () = sleep(limit) => {}
-            () = signals.next() => {}
+            _ = signals.next() => {}
         }
     };
     let finished = tokio::select! {
@@ -273,24 +273,4 @@ fn of_batch(ended: Result<BatchEnd, JoinError>) -> BatchEnd {
         tracing::error!(%panic, "a batch ended early");
         BatchEnd::Handled
     })
-}
-
-/// SIGTERM and Ctrl-C, which from now on end nothing else.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    /// Waits for the next of them.
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
 }

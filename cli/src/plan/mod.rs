@@ -123,6 +123,7 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     }
     fixed.extend(set);
     let load = profile.as_ref().map(|profile| profile.load.clone()).unwrap_or_default();
+    Deployment::check_each(&fixed)?;
     let prices = Prices::new()?;
     let planner = Planner {
         requirements: requirements(arguments, &load, &fixed)?,

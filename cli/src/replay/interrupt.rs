@@ -1,9 +1,9 @@
 //! Signals that end a run: the first after the calls in flight, the second at once.
 
 use crate::output::errln;
+use crate::signals::EndSignals;
 use std::io;
 use std::time::Duration;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
@@ -17,21 +17,19 @@ const SIGNAL_EXIT_CODE: i32 = 128;
 pub(super) struct Interrupt(watch::Receiver<bool>);
 
 impl Interrupt {
-    /// Listens to SIGINT, SIGTERM and SIGHUP from now on. The second signal ends the process: the journal is true at any time, and held messages
+    /// Listens to the signals from now on. The second signal ends the process: the journal is true at any time, and held messages
     /// become visible by themselves.
     ///
     /// # Errors
     /// If the signals cannot be listened to.
     pub(super) fn listen() -> io::Result<Self> {
-        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
-        let [interrupt, terminate, hangup] = kinds.map(signal);
-        let (mut interrupt, mut terminate, mut hangup) = (interrupt?, terminate?, hangup?);
+        let mut signals = EndSignals::take()?;
         let (sender, receiver) = watch::channel(false);
         tokio::spawn(async move {
-            next(&mut interrupt, &mut terminate, &mut hangup).await;
+            signals.next().await;
             errln!("ending after the calls in flight; once more ends at once");
             sender.send_replace(true);
-            let kind = next(&mut interrupt, &mut terminate, &mut hangup).await;
+            let kind = signals.next().await;
             std::process::exit(SIGNAL_EXIT_CODE + kind.as_raw_value());
         });
         Ok(Self(receiver))
@@ -66,13 +64,5 @@ impl Interrupt {
             result = call => Some(result),
             () = over => None,
         }
-    }
-}
-
-async fn next(interrupt: &mut Signal, terminate: &mut Signal, hangup: &mut Signal) -> SignalKind {
-    tokio::select! {
-        _ = interrupt.recv() => SignalKind::interrupt(),
-        _ = terminate.recv() => SignalKind::terminate(),
-        _ = hangup.recv() => SignalKind::hangup(),
     }
 }

@@ -7,10 +7,10 @@ use super::reading::Batch;
 use crate::aws::CallError;
 use crate::duration::jitter;
 use crate::queue::{Outgoing, Queue, Refusal};
+use crate::signals::EndSignals;
 use indicatif::ProgressBar;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, sleep_until, timeout};
@@ -296,37 +296,14 @@ fn is_of_a_message(error: &CallError) -> bool {
     matches!(error, CallError::Refused { code, .. } if ERRORS_OF_A_MESSAGE.contains(&code.as_str()))
 }
 
-/// Ctrl-C and SIGTERM. Both mean the same.
-pub(super) struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    /// Takes the signals from now on.
-    ///
-    /// # Errors
-    /// If the system does not allow it.
-    pub(super) fn take() -> std::io::Result<Self> {
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
-
-    /// Turns signals into phases. The first stops; the second, or some seconds, cut calls short. Two more end the process
-    /// wherever it is, for example in a write to a disk that hangs.
-    pub(super) async fn watch(mut self, phase: watch::Sender<Phase>) {
-        self.next().await;
-        let _ = phase.send(Phase::Stop);
-        let _ = timeout(GRACE, self.next()).await;
-        let _ = phase.send(Phase::Cut);
-        self.next().await;
-        self.next().await;
-        std::process::exit(1);
-    }
+/// Turns signals into phases. The first stops; the second, or some seconds, cut calls short. Two more end the process
+/// wherever it is, for example in a write to a disk that hangs.
+pub(super) async fn watch(mut signals: EndSignals, phase: watch::Sender<Phase>) {
+    signals.next().await;
+    let _ = phase.send(Phase::Stop);
+    let _ = timeout(GRACE, signals.next()).await;
+    let _ = phase.send(Phase::Cut);
+    signals.next().await;
+    signals.next().await;
+    std::process::exit(1);
 }

@@ -61,9 +61,10 @@ use crate::journal::{Journal, Opened, run_id};
 use crate::output::{OutputError, errln, outln};
 use crate::producer::{Input, KeyFields, Packer, Packing, Produced, RecordOptions, open};
 use crate::queue::{Outgoing, Queue, string};
+use crate::signals::EndSignals;
 use avro_ingest::encode::Encoder;
 use avro_ingest::sqs::OriginalAttribute;
-use deliver::{Delivery, End, Phase, Signals};
+use deliver::{Delivery, End, Phase};
 use identity::{Command, Header, InputIdentity, Settled, is_input, is_regular, of_file};
 use indicatif::{ProgressBar, ProgressStyle};
 use ledger::{Ledger, Pending, Totals};
@@ -246,7 +247,7 @@ pub(crate) async fn run(arguments: Arguments) -> Outcome {
     let bar = ProgressBar::no_length()
         .with_style(ProgressStyle::with_template("  {spinner} {pos} messages  {per_sec}  {elapsed}")?);
     let (phases, phase) = watch::channel(Phase::Run);
-    tokio::spawn(Signals::take()?.watch(phases));
+    tokio::spawn(deliver::watch(EndSignals::take()?, phases));
 
     let ledger = Arc::new(Mutex::new(ledger));
     let is_pipe = file.is_none();

@@ -1,0 +1,62 @@
+//! The signals that end a command in order: Ctrl-C, SIGTERM, Ctrl-\ and the end of the terminal.
+
+use std::io;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Signals that end a command, unless the process was started with SIGHUP ignored, as `nohup` does.
+pub(crate) struct EndSignals {
+    interrupt: Signal,
+    terminate: Signal,
+    quit: Signal,
+    hangup: Option<Signal>,
+}
+
+impl EndSignals {
+    /// Takes the signals from now on.
+    ///
+    /// # Errors
+    /// If the system does not allow it.
+    pub(crate) fn take() -> io::Result<Self> {
+        let is_ignored = std::fs::read_to_string("/proc/self/status").is_ok_and(|status| ignores_hangup(&status));
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            quit: signal(SignalKind::quit())?,
+            hangup: if is_ignored { None } else { Some(signal(SignalKind::hangup())?) },
+        })
+    }
+
+    /// Waits for the next of them.
+    pub(crate) async fn next(&mut self) -> SignalKind {
+        let hangup = async {
+            match &mut self.hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = self.interrupt.recv() => SignalKind::interrupt(),
+            _ = self.terminate.recv() => SignalKind::terminate(),
+            _ = self.quit.recv() => SignalKind::quit(),
+            _ = hangup => SignalKind::hangup(),
+        }
+    }
+}
+
+/// Returns whether a process with this `/proc/<pid>/status` ignores SIGHUP, which is the lowest bit of `SigIgn`.
+fn ignores_hangup(status: &str) -> bool {
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_under_nohup_ignores_the_end_of_its_terminal() {
+        assert!(ignores_hangup("Name:\tingest\nSigIgn:\t0000000000001001\n"));
+        assert!(!ignores_hangup("Name:\tingest\nSigIgn:\t0000000000001000\n"));
+        assert!(!ignores_hangup(""));
+    }
+}
