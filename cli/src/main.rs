@@ -103,6 +103,7 @@ fn run(command: Command) -> Outcome {
 }
 
 async fn outcome(command: Command) -> Outcome {
+    signals::survive_file_size_limit()?;
     match command {
         Command::Local(arguments) => local::run(arguments).await,
         Command::Check(arguments) => check::run(&arguments),

@@ -3,6 +3,18 @@
 use std::io;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+/// SIGXFSZ, which ends a process that writes beyond its limit of a file's size.
+/// <https://man7.org/linux/man-pages/man7/signal.7.html>
+const FILE_SIZE_LIMIT: i32 = 25;
+
+/// Lets a write fail that would make a file larger than the process may write, as if the disk were full.
+///
+/// # Errors
+/// If the system does not allow it.
+pub(crate) fn survive_file_size_limit() -> io::Result<()> {
+    signal(SignalKind::from_raw(FILE_SIZE_LIMIT)).map(drop)
+}
+
 /// Signals that end a command, unless the process was started with SIGHUP ignored, as `nohup` does.
 pub(crate) struct EndSignals {
     interrupt: Signal,

@@ -301,7 +301,11 @@ impl fmt::Display for JournalError {
         match self {
             Self::Busy(path) => write!(f, "{}: another process uses this journal", path.display()),
             Self::Foreign(path) => {
-                write!(f, "{} is not a journal of this command: name another by --journal", path.display())
+                write!(
+                    f,
+                    "{} is no journal of this command, or its first line is damaged: name another by --journal",
+                    path.display()
+                )
             }
             Self::Io { path, doing, error } => write!(f, "cannot {doing} the journal {}: {error}", path.display()),
         }

@@ -272,7 +272,11 @@ pub(crate) async fn run(arguments: Arguments) -> Outcome {
         lock(&ledger).close()?;
     }
     let Finished { totals, unsent, advice } = finished;
-    let before = format!("{} messages were sent before; {advice}", totals.messages);
+    let before = match meter.is_expected() {
+        true => format!("{} messages were sent before; {advice}", totals.messages),
+        // the same command would end in the same way
+        false => "nothing was sent by this run, and the journal is as it was".to_owned(),
+    };
     let outcome: Outcome = match end {
         End::Input => Ok(unsent == 0),
         End::Interrupted => {
@@ -401,7 +405,7 @@ fn open_journal(path: &Path, header: Header) -> Result<(Journal, Header, Settled
     if let Some(difference) = found.difference(&header, &settled) {
         let path = path.display();
         let sent = "nothing was sent; name another journal by --journal, or remove this one";
-        return Err(format!("{path} is the journal of another run: {difference}; {sent}").into());
+        return Err(format!("{path} is the journal of a run that does not fit: {difference}; {sent}").into());
     }
     Ok((journal, found, settled, false))
 }
