@@ -272,10 +272,12 @@ pub(crate) async fn run(arguments: Arguments) -> Outcome {
         lock(&ledger).close()?;
     }
     let Finished { totals, unsent, advice } = finished;
-    let before = match meter.is_expected() {
-        true => format!("{} messages were sent before; {advice}", totals.messages),
+    let is_other_input = matches!(&end, End::Failed(error) if error.contains(meter.mismatch()));
+    let before = if is_other_input {
         // the same command would end in the same way
-        false => "nothing was sent by this run, and the journal is as it was".to_owned(),
+        "nothing was sent by this run, and the journal is as it was".to_owned()
+    } else {
+        format!("{} messages were sent before; {advice}", totals.messages)
     };
     let outcome: Outcome = match end {
         End::Input => Ok(unsent == 0),
