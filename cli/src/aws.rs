@@ -137,7 +137,7 @@ const SIGNATURE_ERRORS: [&str; 7] = [
     "SignatureDoesNotMatch",
     "UnrecognizedClient",
 ];
-/// Name of the profile that is used where none is named.
+/// Name of the profile if none is requested.
 /// <https://docs.aws.amazon.com/sdkref/latest/guide/file-format.html>
 const DEFAULT_PROFILE: &str = "default";
 /// A queue has as many messages in flight as it may have.

@@ -1,6 +1,8 @@
 //! The template's parameters that a plan decides on or depends on.
 
-use crate::limits::{MAX_BATCH_WITHOUT_WINDOW, MAXIMUM_CONCURRENCY, MAXIMUM_POLLERS, MINIMUM_POLLERS};
+use crate::limits::{
+    BATCH_SIZE, MAX_BATCH_WITHOUT_WINDOW, MAXIMUM_CONCURRENCY, MAXIMUM_POLLERS, MEMORY_MEGABYTES, MINIMUM_POLLERS,
+};
 use crate::scaling::Scaling;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -54,11 +56,6 @@ impl Default for Deployment {
         }
     }
 }
-
-/// <https://docs.aws.amazon.com/lambda/latest/api/API_CreateEventSourceMapping.html>
-const BATCH_SIZE: RangeInclusive<u32> = 1..=10_000;
-/// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
-const MEMORY_MEGABYTES: RangeInclusive<u32> = 128..=10_240;
 
 impl Deployment {
     /// The deployment that `parameters` of the template make; what they leave out has the template's default.

@@ -14,6 +14,12 @@ pub const BYTES_PER_REQUEST: f64 = 65_536.0;
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-short-and-long-polling.html>
 pub const LONG_POLL_SECONDS: f64 = 20.0;
 
+/// The range of BatchSize.
+/// <https://docs.aws.amazon.com/lambda/latest/api/API_CreateEventSourceMapping.html>
+pub const BATCH_SIZE: std::ops::RangeInclusive<u32> = 1..=10_000;
+/// The range of a function's memory, in MB.
+/// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
+pub const MEMORY_MEGABYTES: std::ops::RangeInclusive<u32> = 128..=10_240;
 /// The largest batch without a batching window.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html>
 pub const MAX_BATCH_WITHOUT_WINDOW: u32 = 10;

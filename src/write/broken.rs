@@ -5,7 +5,7 @@ use super::{TableId, Write};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Why nothing of a table or of a mapping can be written until an operator has fixed it.
+/// A table or a mapping that an operator must fix before any item of it can be written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Fatal {
     pub(crate) table: TableId,

@@ -1,9 +1,9 @@
-//! The calls of one event: what of the lanes shares a call, what is in flight, and what waits for its backoff. Pure.
+//! The calls of one event: which items of a lane share a call, which calls are in flight, and which back off. Pure.
 
 use super::entry::ItemState;
 use super::event::EventState;
-use super::queue::{Lane, Plan, TableQueue};
-use super::{CallId, ItemIndex, MessageIndex, TableId};
+use super::queue::{Lane, Plan};
+use super::{CallId, ItemIndex, TableId};
 use crate::dynamodb::batch::{ITEM_OVERHEAD, MAX_BATCH_BYTES, MAX_BATCH_ITEMS, PREFIX_ROOM};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -31,7 +31,7 @@ pub(crate) struct NextCall {
     pub(crate) is_suspicious: bool,
 }
 
-/// What DynamoDB says to a call that it accepted.
+/// DynamoDB's response to a call that it accepted.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Accepted {
     /// The items that it handed back.
@@ -39,7 +39,7 @@ pub(crate) struct Accepted {
     pub(crate) write_units: f64,
 }
 
-/// What waits for its backoff to be over.
+/// Items that back off.
 #[derive(Debug, Clone)]
 pub(super) enum Delayed {
     Plan(Plan),
@@ -90,7 +90,9 @@ impl Calls {
             match delayed {
                 Delayed::Plan(plan) => release_plan(event, table, plan, false),
                 Delayed::Unprocessed(items) => {
-                    for index in items.into_iter().filter(|index| event.is_backing_off(*index)).collect::<Vec<_>>() {
+                    for index in
+                        items.into_iter().filter(|index| event.items[*index].state.is_backing_off()).collect::<Vec<_>>()
+                    {
                         release_unprocessed(event, table, index);
                     }
                 }
@@ -119,7 +121,7 @@ impl Calls {
 
 /// Takes the next call's items out of their lane: first attempts before retries.
 fn take_plan(event: &mut EventState, table: TableId, call: CallId, is_decoding: bool) -> Option<Plan> {
-    if event.lanes(table).ready(Lane::Batch) >= if is_decoding { MAX_BATCH_ITEMS } else { 1 }
+    if event.lanes[table].ready(Lane::Batch) >= if is_decoding { MAX_BATCH_ITEMS } else { 1 }
         && let Some(plan) = take_batch(event, table, Lane::Batch, call)
     {
         return Some(plan);
@@ -127,7 +129,7 @@ fn take_plan(event: &mut EventState, table: TableId, call: CallId, is_decoding: 
     if let Some(plan) = take_batch(event, table, Lane::Message, call) {
         return Some(plan);
     }
-    while let Some(index) = event.lanes_mut(table).single.pop_front() {
+    while let Some(index) = event.lanes[table].single.pop_front() {
         if event.items[index].state == ItemState::Ready(Lane::Single) {
             event.set_state(index, ItemState::InFlight(call));
             return Some(Plan::single(index));
@@ -136,7 +138,7 @@ fn take_plan(event: &mut EventState, table: TableId, call: CallId, is_decoding: 
     if let Some(plan) = take_batch(event, table, Lane::Unprocessed, call) {
         return Some(plan);
     }
-    while let Some(mut plan) = event.lanes_mut(table).retries.pop_front() {
+    while let Some(mut plan) = event.lanes[table].retries.pop_front() {
         plan.items.retain(|index| event.items[*index].state == ItemState::Ready(Lane::Retry));
         for &index in &plan.items {
             event.set_state(index, ItemState::InFlight(call));
@@ -153,11 +155,11 @@ fn take_batch(event: &mut EventState, table: TableId, lane: Lane, call: CallId) 
     let mut items = Vec::new();
     let (mut bytes, mut message) = (0, None);
     while items.len() < MAX_BATCH_ITEMS
-        && let Some((next_message, index)) = front(event.lanes(table), lane)
+        && let Some((next_message, index)) = event.lanes[table].front(lane)
     {
         let entry = &event.items[index];
         if entry.state != ItemState::Ready(lane) {
-            pop(event.lanes_mut(table), lane);
+            event.lanes[table].pop(lane);
             continue;
         }
         let size = entry.write.bytes + ITEM_OVERHEAD;
@@ -166,7 +168,7 @@ fn take_batch(event: &mut EventState, table: TableId, lane: Lane, call: CallId) 
         if !items.is_empty() && (goes_alone || !fits) {
             break;
         }
-        pop(event.lanes_mut(table), lane);
+        event.lanes[table].pop(lane);
         event.set_state(index, ItemState::InFlight(call));
         (message, bytes) = (next_message, bytes + size);
         items.push(index);
@@ -177,41 +179,22 @@ fn take_batch(event: &mut EventState, table: TableId, lane: Lane, call: CallId) 
     (!items.is_empty()).then(|| Plan::batch(items))
 }
 
-/// Returns the first entry of a lane, with its message where only items of one message share a call.
-fn front(queue: &TableQueue, lane: Lane) -> Option<(Option<MessageIndex>, ItemIndex)> {
-    match lane {
-        Lane::Message => queue.messages.front().map(|(message, index)| (Some(*message), *index)),
-        Lane::Batch => queue.batch.front().map(|index| (None, *index)),
-        Lane::Unprocessed => queue.unprocessed.front().map(|index| (None, *index)),
-        Lane::Single | Lane::Retry => None,
-    }
-}
-
-fn pop(queue: &mut TableQueue, lane: Lane) {
-    match lane {
-        Lane::Message => drop(queue.messages.pop_front()),
-        Lane::Batch => drop(queue.batch.pop_front()),
-        Lane::Unprocessed => drop(queue.unprocessed.pop_front()),
-        Lane::Single | Lane::Retry => {}
-    }
-}
-
 /// Makes a plan ready. Halves of a refused call go first, so that the item at fault is found before the next such call is
 /// bisected.
 fn release_plan(event: &mut EventState, table: TableId, mut plan: Plan, is_first: bool) {
-    plan.items.retain(|index| event.is_backing_off(*index));
+    plan.items.retain(|index| event.items[*index].state.is_backing_off());
     for &index in &plan.items {
         event.set_state(index, ItemState::Ready(Lane::Retry));
     }
-    let retries = &mut event.lanes_mut(table).retries;
+    let retries = &mut event.lanes[table].retries;
     if is_first { retries.push_front(plan) } else { retries.push_back(plan) }
 }
 
 fn release_unprocessed(event: &mut EventState, table: TableId, index: ItemIndex) {
+    let lane = if event.is_fifo { Lane::Message } else { Lane::Unprocessed };
+    event.set_state(index, ItemState::Ready(lane));
     let message = event.items[index].message;
-    event.set_state(index, ItemState::Ready(if event.is_fifo { Lane::Message } else { Lane::Unprocessed }));
-    let (is_fifo, queue) = (event.is_fifo, event.lanes_mut(table));
-    if is_fifo { queue.messages.push_back((message, index)) } else { queue.unprocessed.push_back(index) }
+    event.lanes[table].push(lane, message, index);
 }
 
 /// Makes the halves of a refused plan ready. Returns the item if it was alone.

@@ -4,7 +4,7 @@ use super::calls::Delayed;
 use super::entry::{ItemEntry, ItemState};
 use super::queue::{Lane, Plan};
 use super::scheduler::Scheduler;
-use super::{CallId, ItemIndex, ItemOutcome, KeyId, MessageIndex, TableId};
+use super::{CallId, ItemIndex, ItemOutcome, KeyId, MessageIndex};
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::Hash;
 use std::time::Duration;
@@ -15,16 +15,14 @@ impl Scheduler {
         let in_state = |is: &dyn Fn(&ItemState) -> bool| -> BTreeSet<ItemIndex> {
             self.event.items.iter().filter(|(_, entry)| is(&entry.state)).map(|(index, _)| index).collect()
         };
-        for (table, queue) in self.event.lanes.iter().enumerate() {
+        for (table, queue) in self.event.lanes.iter() {
             let of = |lane| {
-                let is = |entry: &ItemEntry| {
-                    entry.write.table == TableId::new(table) && entry.state == ItemState::Ready(lane)
-                };
+                let is = |entry: &ItemEntry| entry.write.table == table && entry.state == ItemState::Ready(lane);
                 self.event.items.iter().filter(|(_, entry)| is(entry)).map(|(index, _)| index).collect::<BTreeSet<_>>()
             };
             let has = |lane, entries: BTreeSet<ItemIndex>| {
-                assert!(of(lane).is_subset(&entries), "{lane:?} of table {table} misses an item");
-                assert_eq!(of(lane).len(), queue.ready(lane), "{lane:?} of table {table} counts wrongly");
+                assert!(of(lane).is_subset(&entries), "{lane:?} of {table:?} misses an item");
+                assert_eq!(of(lane).len(), queue.ready(lane), "{lane:?} of {table:?} counts wrongly");
             };
             has(Lane::Batch, queue.batch.iter().copied().collect());
             has(Lane::Message, queue.messages.iter().map(|(_, index)| *index).collect());
@@ -100,7 +98,7 @@ impl Scheduler {
         }
         let ready = |index: &ItemIndex, lane| self.event.items[*index].state == ItemState::Ready(lane);
         let plan = |plan: &Plan| (plan.items.clone(), plan.failures, plan.is_part);
-        for (table, queue) in self.event.lanes.iter().enumerate() {
+        for (table, queue) in self.event.lanes.iter() {
             queue.batch.iter().filter(|index| ready(index, Lane::Batch)).for_each(|index| index.hash(hasher));
             queue.messages.iter().filter(|(_, index)| ready(index, Lane::Message)).for_each(|entry| entry.hash(hasher));
             queue.single.iter().filter(|index| ready(index, Lane::Single)).for_each(|index| index.hash(hasher));
@@ -110,7 +108,7 @@ impl Scheduler {
                 .filter(|index| ready(index, Lane::Unprocessed))
                 .for_each(|index| index.hash(hasher));
             queue.retries.iter().map(plan).for_each(|plan| plan.hash(hasher));
-            self.event.broken.has_table(TableId::new(table)).hash(hasher);
+            self.event.broken.has_table(table).hash(hasher);
         }
         for (table, delayed) in self.calls.delayed.values() {
             match delayed {

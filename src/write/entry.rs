@@ -1,4 +1,4 @@
-//! The state of one item and of one message. Nothing else in the write path says what becomes of them.
+//! The state of one item and of one message. No other part of the write path holds it.
 
 use super::order::KeyItems;
 use super::queue::Lane;
@@ -16,7 +16,7 @@ const NO_TIME: &str = "there was no time to write it";
 pub(super) enum ItemState {
     /// It waits for earlier items of its key, or for earlier messages of its FIFO group.
     Waiting,
-    /// Another item of its key is written in its place. It shares that one's outcome.
+    /// Another item of its key supersedes it. It shares that one's outcome.
     Superseded {
         by: ItemIndex,
     },
@@ -32,13 +32,24 @@ pub(super) enum ItemState {
     Done(ItemOutcome),
 }
 
+impl ItemState {
+    /// Returns whether the item may be sent, was sent, or is sent again.
+    pub(super) fn is_under_way(&self) -> bool {
+        matches!(self, Self::Ready(_) | Self::InFlight(_) | Self::BackingOff { .. })
+    }
+
+    pub(super) fn is_backing_off(&self) -> bool {
+        matches!(self, Self::BackingOff { .. })
+    }
+}
+
 /// One item.
 #[derive(Debug, Clone)]
 pub(super) struct ItemEntry {
     pub(super) write: Write,
     pub(super) message: MessageIndex,
     pub(super) state: ItemState,
-    /// How often it was sent.
+    /// Number of times it was sent.
     pub(super) attempts: u8,
     /// Whether a response, or its absence, has said anything about it.
     pub(super) is_tried: bool,
@@ -46,7 +57,7 @@ pub(super) struct ItemEntry {
     pub(super) is_ambiguous: bool,
     /// Whether another item is blocked because this one is ambiguous.
     pub(super) holds_back: bool,
-    /// Why its last attempt failed.
+    /// Cause of its last failure.
     pub(super) cause: Option<Arc<str>>,
     /// When it failed first without others in its call, which may have been at fault.
     pub(super) failed_at: Option<Duration>,
@@ -88,8 +99,6 @@ pub(super) struct MessageEntry {
     pub(super) has_joined: bool,
     /// Whether it is complete: all its items are done, and its turn in its group has come.
     pub(super) is_complete: bool,
-    /// Set once an item of it was not written, so that it is returned: whether that write may still take effect.
-    pub(super) failed: Option<bool>,
     /// Set if an earlier message of its group was not written: whether that one's write may still take effect.
     pub(super) blocked: Option<bool>,
     /// Whether it gives its memory back as soon as none of its items is in flight.

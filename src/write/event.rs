@@ -1,4 +1,4 @@
-//! The items and messages of one event: their states, and what an outcome means for those that wait. Pure.
+//! The items and messages of one event: their states, and the effect of an outcome on those that wait. Pure.
 //!
 //! The state of an item lives in its [`ItemEntry`] and nowhere else. Lanes, key queues and plans hold indexes and speed up a
 //! lookup; `check` rebuilds them from the states in tests.
@@ -16,7 +16,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What follows from a step and is not done yet.
+/// The consequences of a step that are still to be drawn.
 #[derive(Debug, Default)]
 pub(super) struct Work {
     /// Items to complete, with their outcomes. They go first: an item that is about to be blocked must not proceed.
@@ -41,8 +41,7 @@ pub(super) struct EventState {
     pub(super) messages: Indexed<MessageIndex, MessageEntry>,
     pub(super) keys: KeyQueues,
     pub(super) groups: GroupQueues,
-    /// By table.
-    pub(super) lanes: Vec<TableQueue>,
+    pub(super) lanes: Indexed<TableId, TableQueue>,
     pub(super) broken: Broken,
     /// Number of messages that are not complete.
     pub(super) open_messages: usize,
@@ -65,7 +64,7 @@ impl EventState {
             messages: Indexed::default(),
             keys: KeyQueues::default(),
             groups: GroupQueues::default(),
-            lanes: vec![TableQueue::default(); tables],
+            lanes: Indexed::new(vec![TableQueue::default(); tables]),
             broken: Broken::default(),
             open_messages: 0,
             has_blocked_keys: false,
@@ -100,7 +99,6 @@ impl EventState {
             items,
             has_joined: false,
             is_complete: false,
-            failed: None,
             blocked: None,
             is_evicted: false,
         });
@@ -270,12 +268,7 @@ impl EventState {
             Lane::Batch
         };
         self.set_state(index, ItemState::Ready(lane));
-        let queue = self.lanes_mut(write.table);
-        match lane {
-            Lane::Single => queue.single.push_back(index),
-            Lane::Message => queue.messages.push_back((message, index)),
-            _ => queue.batch.push_back(index),
-        }
+        self.lanes[write.table].push(lane, message, index);
     }
 
     /// Returns whether an item is sent without others, because later items of its key wait for it: a neighbour that gets no response
@@ -296,7 +289,7 @@ impl EventState {
         self.work_off(Work { completions, ..Work::default() });
     }
 
-    /// Does what follows from a step, and whatever follows from that.
+    /// Draws the consequences of a step, and theirs.
     pub(super) fn work_off(&mut self, mut work: Work) {
         loop {
             if let Some((index, outcome)) = work.completions.pop_front() {
@@ -341,9 +334,6 @@ impl EventState {
         work.keys.push(write.key);
         let entry = &mut self.messages[message];
         entry.open = entry.open.saturating_sub(1);
-        if !proceeds {
-            *entry.failed.get_or_insert(false) |= is_ambiguous;
-        }
         let (is_last, group) = (entry.open == 0, entry.group);
         if !proceeds && let Some(group) = group {
             self.spread_to_group(group, message, is_ambiguous, work);
@@ -360,9 +350,14 @@ impl EventState {
     }
 
     /// Returns whether the write of another item of the same message of a FIFO queue may still take effect, if that item was not
-    /// written. The message is returned then, and what of it was not sent yet must not overtake that write.
+    /// written. The message is returned then, and its unsent items must not overtake that write.
     fn failure_of(&self, index: ItemIndex) -> Option<bool> {
-        self.messages[self.items[index].message].failed.filter(|_| self.is_fifo)
+        let items = self.messages[self.items[index].message].items.clone().filter(|_| self.is_fifo);
+        let failures = items.filter_map(|item| match &self.items[ItemIndex::new(item)].state {
+            ItemState::Done(outcome) if !outcome.lets_successors_proceed() => Some(outcome.is_ambiguous()),
+            _ => None,
+        });
+        failures.reduce(|one, other| one | other)
     }
 
     /// Returns whether the failure of `failed` does not concern `other`, an item of the same key: SQS gives FIFO groups no order
@@ -372,7 +367,7 @@ impl EventState {
         self.is_fifo && !failed.write.kind.has_version() && failed.message != other.message
     }
 
-    /// Spreads the failure of an item to what follows it in its key.
+    /// Spreads the failure of an item to the later items of its key.
     pub(super) fn spread(&mut self, index: ItemIndex, is_ambiguous: bool, work: &mut Work) {
         if self.has(Flaw::SpreadsNothing) {
             return;
@@ -410,7 +405,7 @@ impl EventState {
         }
     }
 
-    /// Spreads the failure of a message to what follows it in its FIFO group.
+    /// Spreads the failure of a message to the later messages of its FIFO group.
     fn spread_to_group(&mut self, group: GroupId, message: MessageIndex, is_ambiguous: bool, work: &mut Work) {
         if self.has(Flaw::GroupGoesOn) {
             return;
@@ -426,7 +421,7 @@ impl EventState {
         let entry = &mut self.items[index];
         let (table, after) = (entry.write.table, lane(&state));
         let before = lane(&std::mem::replace(&mut entry.state, state));
-        let queue = self.lanes_mut(table);
+        let queue = &mut self.lanes[table];
         before.into_iter().for_each(|lane| queue.count(lane, -1));
         after.into_iter().for_each(|lane| queue.count(lane, 1));
     }
@@ -434,22 +429,6 @@ impl EventState {
     /// Returns when a message may be evicted at the earliest.
     pub(super) fn eviction_at(&self) -> Duration {
         self.completed_at + MAX_BACKOFF
-    }
-
-    #[expect(
-        clippy::indexing_slicing,
-        reason = "a table's id is below the number of tables the scheduler was made for"
-    )]
-    pub(super) fn lanes(&self, table: TableId) -> &TableQueue {
-        &self.lanes[table.index()]
-    }
-
-    #[expect(
-        clippy::indexing_slicing,
-        reason = "a table's id is below the number of tables the scheduler was made for"
-    )]
-    pub(super) fn lanes_mut(&mut self, table: TableId) -> &mut TableQueue {
-        &mut self.lanes[table.index()]
     }
 
     /// Returns whether a test has given the scheduler this flaw.

@@ -1,4 +1,4 @@
-//! What a failed attempt means for its items: notes, ambiguity, and giving up. Pure.
+//! The consequences of a failed attempt for its items: notes, ambiguity, and giving up. Pure.
 
 use super::entry::{ItemEntry, ItemState};
 use super::event::{EventState, Work};
@@ -21,17 +21,9 @@ impl EventState {
         }
     }
 
-    pub(super) fn cause(&self, index: ItemIndex) -> Arc<str> {
-        self.items[index].cause()
-    }
-
-    /// Returns how often the item that was sent most often was sent.
+    /// Returns the largest number of attempts of any of the items.
     pub(super) fn attempts_of(&self, items: &[ItemIndex]) -> u8 {
         items.iter().map(|index| self.items[*index].attempts).max().unwrap_or_default()
-    }
-
-    pub(super) fn is_backing_off(&self, index: ItemIndex) -> bool {
-        matches!(self.items[index].state, ItemState::BackingOff { .. })
     }
 
     /// Takes in that a call got no response: any of its items may still take effect. Returns the part that is sent again.
@@ -102,11 +94,7 @@ impl EventState {
     /// Returns the message that has failed longest, so that its memory is free for others, if every message that is not
     /// complete has failed or waits for one that has, and none was completed for the longest backoff. Returns whether there was one.
     pub(super) fn evict(&mut self) -> bool {
-        let may_be_written = |entry: &ItemEntry| {
-            let is_under_way =
-                matches!(entry.state, ItemState::Ready(_) | ItemState::InFlight(_) | ItemState::BackingOff { .. });
-            is_under_way && entry.failed_at.is_none()
-        };
+        let may_be_written = |entry: &ItemEntry| entry.state.is_under_way() && entry.failed_at.is_none();
         if self.now < self.eviction_at() || self.items.iter().any(|(_, entry)| may_be_written(entry)) {
             return false;
         }
@@ -124,7 +112,7 @@ impl EventState {
         true
     }
 
-    /// Gives up the items of evicted messages. Returns what is left of the plan.
+    /// Gives up the items of evicted messages. Returns the rest of the plan.
     pub(super) fn without_evicted(&mut self, mut plan: Plan) -> Option<Plan> {
         let is_evicted = |index: &ItemIndex| self.messages[self.items[*index].message].is_evicted;
         let evicted: Vec<ItemIndex> = plan.items.iter().copied().filter(is_evicted).collect();
@@ -145,8 +133,8 @@ impl EventState {
             self.spread(index, true, &mut work);
             self.work_off(work);
         }
-        let cause = self.cause(index);
         let entry = &self.items[index];
+        let cause = entry.cause();
         let outcome = if entry.is_ambiguous && (self.is_fifo || entry.holds_back) {
             ItemOutcome::Ambiguous(cause)
         } else {

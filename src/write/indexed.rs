@@ -1,5 +1,6 @@
 //! A vector that is indexed by a type of its own, so that an index of one thing cannot be used for another. Pure.
 
+use super::TableId;
 use std::marker::PhantomData;
 use std::ops::{Index, IndexMut};
 
@@ -41,6 +42,16 @@ macro_rules! index_type {
     };
 }
 pub(super) use index_type;
+
+impl IndexType for TableId {
+    fn new(index: usize) -> Self {
+        Self::new(index)
+    }
+
+    fn get(self) -> usize {
+        self.index()
+    }
+}
 
 /// A vector indexed by `I`. An index comes from [`push`](Self::push) and stays valid, because nothing is ever removed. One that
 /// comes from elsewhere is a bug, and panics: the invocation fails, and its messages are returned.

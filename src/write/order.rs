@@ -228,7 +228,7 @@ impl KeyQueues {
     }
 }
 
-/// What a message may do that is added to its FIFO group.
+/// The place that a message finds when it is added to its FIFO group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Arrival {
     /// Its items join the queues of their keys.
@@ -285,7 +285,7 @@ impl GroupQueues {
         queue.current
     }
 
-    /// Blocks what waits for `message`, because an item of it was not written. Returns what is blocked, and whether a write of
+    /// Blocks the messages that wait for `message`, because an item of it was not written. Returns them, and whether a write of
     /// the group may still take effect. `None` if it is not the message's turn.
     pub(super) fn fail(
         &mut self,

@@ -109,6 +109,37 @@ impl TableQueue {
         others > 0 || batch >= if is_decoding { MAX_BATCH_ITEMS } else { 1 }
     }
 
+    /// Appends an item of `message` to the end of a lane. Calls that failed are queued whole.
+    pub(super) fn push(&mut self, lane: Lane, message: MessageIndex, index: ItemIndex) {
+        match lane {
+            Lane::Batch => self.batch.push_back(index),
+            Lane::Message => self.messages.push_back((message, index)),
+            Lane::Single => self.single.push_back(index),
+            Lane::Unprocessed => self.unprocessed.push_back(index),
+            Lane::Retry => {}
+        }
+    }
+
+    /// Returns the first entry of a lane whose items share a call, with its message where only items of one message may.
+    pub(super) fn front(&self, lane: Lane) -> Option<(Option<MessageIndex>, ItemIndex)> {
+        match lane {
+            Lane::Message => self.messages.front().map(|(message, index)| (Some(*message), *index)),
+            Lane::Batch => self.batch.front().map(|index| (None, *index)),
+            Lane::Unprocessed => self.unprocessed.front().map(|index| (None, *index)),
+            Lane::Single | Lane::Retry => None,
+        }
+    }
+
+    /// Removes the first entry of a lane whose items share a call.
+    pub(super) fn pop(&mut self, lane: Lane) {
+        match lane {
+            Lane::Message => drop(self.messages.pop_front()),
+            Lane::Batch => drop(self.batch.pop_front()),
+            Lane::Unprocessed => drop(self.unprocessed.pop_front()),
+            Lane::Single | Lane::Retry => {}
+        }
+    }
+
     pub(super) fn ready(&self, lane: Lane) -> usize {
         self.ready.get(lane as usize).copied().unwrap_or_default()
     }

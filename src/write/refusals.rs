@@ -9,7 +9,7 @@ use super::{ItemIndex, ItemOutcome, TableId, Write};
 use crate::dynamodb::response::{Blame, CallError, Refusal};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What one event knows of its tables and mappings.
+/// The refusals of one event that are not judged, and its knowledge of tables and mappings.
 #[derive(Debug, Clone)]
 pub(super) struct Refusals {
     /// Items that were refused alone. Those that are judged have another state by now.
@@ -32,7 +32,7 @@ impl Refusals {
         self.suspects_of(event, |_, _| true).is_empty()
     }
 
-    /// Notes what a response says of the table and of the mappings.
+    /// Notes the evidence that a response gives about the table and the mappings.
     pub(super) fn note_response(
         &mut self,
         event: &mut EventState,
@@ -62,7 +62,7 @@ impl Refusals {
         if self.accepting.insert(table) {
             // only those that are denied alone are denied
             for index in self.suspects_of(event, |write, blame| blame == Blame::Operator && write.table == table) {
-                event.complete(index, ItemOutcome::Denied(event.cause(index)));
+                event.complete(index, ItemOutcome::Denied(event.items[index].cause()));
             }
         }
     }
@@ -77,8 +77,8 @@ impl Refusals {
     }
 
     /// Judges the items that were refused alone, where it can be said who is at fault. `all_tried` says that nothing
-    /// else of the event is under way, and `is_decoded` that no item is added any more. Returns whether there was any.
-    pub(super) fn judge(&mut self, event: &mut EventState, all_tried: bool, is_decoded: bool) -> bool {
+    /// else of the event is under way, and `is_decoded` that no item is added any more.
+    pub(super) fn judge(&mut self, event: &mut EventState, all_tried: bool, is_decoded: bool) {
         self.refused.retain(|index| matches!(event.items[*index].state, ItemState::Suspect(_)));
         let mut refused: BTreeMap<Origin, (usize, usize)> = BTreeMap::new();
         for index in self.suspects_of(event, |_, blame| blame != Blame::Operator) {
@@ -89,17 +89,15 @@ impl Refusals {
                 *certain = 1;
             }
         }
-        let mut is_any = false;
         for (origin, (count, certain)) in refused {
             let all_tried = all_tried || is_decoded && !has_untried(event, origin);
             let verdict = self.evidence.judge(origin, count, certain, all_tried);
             if verdict == Verdict::Open {
                 continue;
             }
-            is_any = true;
             let of = |write: &Write, blame| blame != Blame::Operator && Origin::from(write) == origin;
             for index in self.suspects_of(event, of) {
-                let cause = event.cause(index);
+                let cause = event.items[index].cause();
                 if verdict == Verdict::Item {
                     event.complete(index, ItemOutcome::Invalid(cause));
                 } else {
@@ -108,13 +106,12 @@ impl Refusals {
                 }
             }
         }
-        is_any
     }
 
     /// Completes the items to which a table denies access while it accepts none: an operator must fix it, and no item is to blame.
     pub(super) fn blame_table(&self, event: &mut EventState, table: TableId) {
         for index in self.suspects_of(event, |write, blame| blame == Blame::Operator && write.table == table) {
-            let cause = event.cause(index);
+            let cause = event.items[index].cause();
             event.break_table(table, &cause);
             event.complete(index, ItemOutcome::Denied(cause));
         }
@@ -176,9 +173,6 @@ impl Refusals {
 
 /// Returns whether an item of `origin` may be sent of which no response has said anything yet.
 fn has_untried(event: &EventState, origin: Origin) -> bool {
-    event.items.iter().any(|(_, entry)| {
-        let is_under_way =
-            matches!(entry.state, ItemState::Ready(_) | ItemState::InFlight(_) | ItemState::BackingOff { .. });
-        is_under_way && !entry.is_tried && Origin::from(&entry.write) == origin
-    })
+    let is_untried = |entry: &ItemEntry| entry.state.is_under_way() && !entry.is_tried;
+    event.items.iter().any(|(_, entry)| is_untried(entry) && Origin::from(&entry.write) == origin)
 }

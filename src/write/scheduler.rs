@@ -139,7 +139,7 @@ impl Scheduler {
             }
             let table = TableId::new(self.turn % count);
             self.turn = (self.turn + 1) % count;
-            if self.event.lanes(table).has_call(self.is_decoding())
+            if self.event.lanes[table].has_call(self.is_decoding())
                 && let Some(permit) = permit(table)
                 && let Some(call) = self.start(table, now)
             {
@@ -152,16 +152,15 @@ impl Scheduler {
     /// Returns the tables that wait for a permit.
     pub(crate) fn waiting_tables(&self) -> impl Iterator<Item = TableId> {
         let has_room = self.calls.has_room();
-        let tables = self.event.lanes.iter().enumerate();
-        tables
-            .filter(move |(_, lanes)| has_room && lanes.has_call(self.is_decoding()))
-            .map(|(table, _)| TableId::new(table))
+        let tables = self.event.lanes.iter();
+        tables.filter(move |(_, lanes)| has_room && lanes.has_call(self.is_decoding())).map(|(table, _)| table)
     }
 
     /// Starts a call of what is ready for `table`.
     pub(crate) fn start(&mut self, table: TableId, now: Duration) -> Option<NextCall> {
         self.event.now = now;
-        let call = self.calls.start(&mut self.event, table, self.decoding == Decoding::Running)?;
+        let is_decoding = self.is_decoding();
+        let call = self.calls.start(&mut self.event, table, is_decoding)?;
         for &index in &call.items {
             let entry = &mut self.event.items[index];
             self.figures.retried_items += usize::from(entry.attempts > 0);
@@ -297,8 +296,9 @@ impl Scheduler {
 
     /// Judges the suspects once nothing else is under way that could prove them at fault. Returns whether there were any.
     pub(crate) fn settle(&mut self) -> bool {
-        let is_quiet =
-            !self.is_decoding() && self.calls.is_empty() && self.event.lanes.iter().all(|lanes| !lanes.has_call(false));
+        let is_quiet = !self.is_decoding()
+            && self.calls.is_empty()
+            && self.event.lanes.iter().all(|(_, lanes)| !lanes.has_call(false));
         if !is_quiet || self.refusals.is_empty(&self.event) {
             return false;
         }

@@ -26,28 +26,39 @@ pub(super) fn explore(configuration: &Configuration, flaw: Option<Flaw>) -> Expl
             path.pop();
             continue;
         };
-        let mut next = world.clone();
-        let stepped = catch_unwind(AssertUnwindSafe(|| {
-            let call = next.step(action);
-            next.scheduler.check();
-            call
-        }));
-        let Ok(call) = stepped else {
-            let steps = path.iter().filter_map(|(_, _, action)| *action).chain([action]);
-            let trace = steps.map(|action| format!("{action:?}")).collect();
-            return Explored::Broken { promise: "the scheduler panicked, or an index is wrong".to_owned(), trace };
+        let next = match step(world, action) {
+            Ok(next) => next,
+            Err(promise) => return broken(promise, &path, action),
         };
         let is_new = seen.insert(next.digest());
         let actions = if is_new { next.actions() } else { Vec::new() };
-        let is_allowed = call.map_or(Ok(()), |call| promise::call_is_allowed(world, &call));
-        let holds = is_allowed.and_then(|()| if is_new { promise::check(&next, &actions) } else { Ok(()) });
-        if let Err(promise) = holds {
-            let steps = path.iter().filter_map(|(_, _, action)| *action).chain([action]);
-            return Explored::Broken { promise, trace: steps.map(|action| format!("{action:?}")).collect() };
+        if is_new && let Err(promise) = promise::check(&next, &actions) {
+            return broken(promise, &path, action);
         }
         if is_new {
             path.push((next, actions, Some(action)));
         }
     }
     Explored::Holds { states: seen.len() }
+}
+
+/// Takes one step from `world`.
+///
+/// # Errors
+/// The promise that the step itself breaks.
+pub(super) fn step<'c>(world: &World<'c>, action: Action) -> Result<World<'c>, String> {
+    let stepped = catch_unwind(AssertUnwindSafe(|| {
+        let mut next = world.clone();
+        let call = next.step(action);
+        next.scheduler.check();
+        (next, call)
+    }));
+    let (next, call) = stepped.map_err(|_| "the scheduler panicked, or an index is wrong".to_owned())?;
+    call.map_or(Ok(()), |call| promise::call_is_allowed(world, &call))?;
+    Ok(next)
+}
+
+fn broken(promise: String, path: &[(World<'_>, Vec<Action>, Option<Action>)], last: Action) -> Explored {
+    let steps = path.iter().filter_map(|(_, _, action)| *action).chain([last]);
+    Explored::Broken { promise, trace: steps.map(|action| format!("{action:?}")).collect() }
 }

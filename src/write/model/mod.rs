@@ -27,6 +27,15 @@ const SEEDS: u64 = 2_000;
 /// own message that had got no response.
 const ONCE_BROKEN: u64 = 1_276_165;
 
+/// Runs `work` once on each core at the same time.
+fn on_each_core(work: impl Fn() + Sync) {
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, NonZero::get) {
+            scope.spawn(&work);
+        }
+    });
+}
+
 /// Explores configurations on all cores until `is_enough` says so of the number of states. Returns the states and how many
 /// configurations they are of.
 fn explore_each(configurations: &[Configuration], is_enough: impl Fn(usize) -> bool + Sync) -> (usize, usize) {
@@ -43,11 +52,7 @@ fn explore_each(configurations: &[Configuration], is_enough: impl Fn(usize) -> b
             };
         }
     };
-    thread::scope(|scope| {
-        for _ in 0..thread::available_parallelism().map_or(1, NonZero::get) {
-            scope.spawn(work);
-        }
-    });
+    on_each_core(work);
     (states.into_inner(), next.into_inner().min(configurations.len()))
 }
 
@@ -67,12 +72,18 @@ fn every_promise_holds_in_a_million_states_of_small_events() {
     assert!(states + more >= MIN_STATES);
 }
 
+/// A number that the caller gives.
+#[expect(clippy::disallowed_methods, reason = "only for the runs that take as long as they are given")]
+fn given(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap())
+}
+
 /// `make model` explores for `MODEL_SECONDS`, or every configuration.
 #[test]
 #[ignore = "takes as long as it is given"]
 #[expect(clippy::disallowed_methods, reason = "the time that it is given is the caller's")]
 fn model() {
-    let seconds = std::env::var("MODEL_SECONDS").ok().and_then(|seconds| seconds.parse().ok());
+    let seconds = given("MODEL_SECONDS");
     let started = Instant::now();
     let is_over = |_| seconds.is_some_and(|seconds| started.elapsed() >= Duration::from_secs(seconds));
     let mut all = configuration::named();
@@ -118,11 +129,7 @@ fn walk_each(seeds: std::ops::Range<u64>) -> usize {
             };
         }
     };
-    thread::scope(|scope| {
-        for _ in 0..thread::available_parallelism().map_or(1, NonZero::get) {
-            scope.spawn(work);
-        }
-    });
+    on_each_core(work);
     steps.into_inner()
 }
 
@@ -135,10 +142,8 @@ fn every_promise_holds_on_random_ways_through_larger_events() {
 /// `make simulate` walks through `SIMULATE_SCENES` events, from `SIMULATE_SEED` on.
 #[test]
 #[ignore = "takes minutes"]
-#[expect(clippy::disallowed_methods, reason = "the number is the caller's")]
 fn simulate() {
-    let number = |name, otherwise| std::env::var(name).ok().map_or(otherwise, |text| text.parse().unwrap());
-    let (first, scenes) = (number("SIMULATE_SEED", 0), number("SIMULATE_SCENES", 1_000_000));
+    let (first, scenes) = (given("SIMULATE_SEED").unwrap_or(0), given("SIMULATE_SCENES").unwrap_or(1_000_000));
     let steps = walk_each(first..first + scenes);
     println!("{scenes} scenes of {steps} steps from seed {first} on");
 }

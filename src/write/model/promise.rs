@@ -228,7 +228,7 @@ fn sequential(world: &World<'_>, records: &[usize]) -> Vec<Table> {
 }
 
 /// Returns whether records may be applied in this order: that of the event, but for two of different FIFO groups, which have no
-/// order, and for two whose version is the order of the messages. Of these the older may go first.
+/// order, and for two whose version is the order of the messages. The older of these two may go first.
 fn is_allowed(world: &World<'_>, order: &[usize]) -> bool {
     let may_go_first = |later: usize, earlier: usize| {
         let [(message, one), (other_message, other)] = [later, earlier].map(|record| world.records[record]);

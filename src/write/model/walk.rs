@@ -1,12 +1,12 @@
 //! Seeded simulation: random walks through events that are too large to be explored whole.
 
 use super::configuration::{Configuration, Sent};
+use super::explore::step;
 use super::promise;
 use super::world::{Action, End, World};
 use crate::write::WriteKind;
 use crate::write::flaw::Flaw;
 use fastrand::Rng;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Maximum number of records of an event. The promises compare the table with every order that is allowed.
 const MAX_RECORDS: usize = 6;
@@ -29,15 +29,7 @@ pub(super) fn walk(seed: u64, flaw: Option<Flaw>) -> Result<usize, String> {
         }
         let action = choose(&mut random, &actions);
         trace.push(action);
-        let before = world.clone();
-        let stepped = catch_unwind(AssertUnwindSafe(|| {
-            let call = world.step(action);
-            world.scheduler.check();
-            call
-        }));
-        let call = stepped.map_err(|_| describe(seed, "the scheduler panicked", &configuration, &trace))?;
-        let is_allowed = call.map_or(Ok(()), |call| promise::call_is_allowed(&before, &call));
-        is_allowed.map_err(|promise| describe(seed, &promise, &configuration, &trace))?;
+        world = step(&world, action).map_err(|promise| describe(seed, &promise, &configuration, &trace))?;
     }
 }
 
