@@ -1,6 +1,9 @@
 //! `ingest replay` against SQS as its documentation describes it, with faults and signals.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+#[allow(dead_code, reason = "each test uses what it needs of the support")]
+mod support;
+
 use local::sqs::{Attribute, Call, EntryRefusal, ErrorCode, Fault, Message, Service, seeded};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -54,7 +57,7 @@ impl Scene {
     }
 
     fn command_between(&self, from: &str, to: &str, more: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ingest"));
+        let mut command = support::tool();
         command
             .current_dir(&self.folder)
             .args(["replay", "--from", from, "--to", to, "--json"])

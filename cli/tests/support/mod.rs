@@ -14,6 +14,13 @@ use std::time::Duration;
 const TRIES: u32 = 300;
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// The tool, which takes SIGHUP although the tests may run under `nohup`: there it would leave the signal alone.
+pub(crate) fn tool() -> Command {
+    let mut command = Command::new("env");
+    command.args(["--default-signal=HUP", env!("CARGO_BIN_EXE_ingest")]);
+    command
+}
+
 /// A server of its own, ended with the test.
 pub(crate) struct Moto {
     process: Child,

@@ -54,7 +54,7 @@ impl Drop for Folder {
 
 /// `ingest send` of orders, to a service at `endpoint`, in `folder`.
 pub(crate) fn command(endpoint: &str, folder: &Folder, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ingest"));
+    let mut command = super::tool();
     aws(&mut command, endpoint).current_dir(&folder.0).args(FIXED).args(arguments);
     command
 }
