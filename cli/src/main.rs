@@ -27,6 +27,7 @@ mod report;
 mod send;
 mod settings;
 mod signals;
+mod template;
 
 use crate::output::{OutputError, errln, out};
 use avro_ingest::avro::JsonEncoding;

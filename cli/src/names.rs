@@ -16,11 +16,16 @@ pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
 
 /// Returns the error for `name`, which is no `kind`, with the most similar one of `known`.
 pub(crate) fn unknown(kind: &str, name: &str, known: &[&str]) -> String {
+    or_nearest(format!("there is no {kind} {name}"), name, known)
+}
+
+/// Returns `problem`, which is about `name`, and asks whether the most similar one of `known` is meant.
+pub(crate) fn or_nearest(problem: String, name: &str, known: &[&str]) -> String {
     let similar = |known: &&str| strsim::jaro_winkler(&known.to_lowercase(), &name.to_lowercase());
     let best = known.iter().copied().max_by(|one, other| similar(one).total_cmp(&similar(other)));
     match best.filter(|best| similar(best) > SIMILAR) {
-        Some(best) => format!("there is no {kind} {name}; did you mean {best}?"),
-        None => format!("there is no {kind} {name}"),
+        Some(best) => format!("{problem}; did you mean {best}?"),
+        None => problem,
     }
 }
 

@@ -1,6 +1,6 @@
 //! The profiles of samconfig.toml, as `sam deploy` reads them.
 
-use crate::names::{once_each, pair, unknown};
+use crate::template;
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::Path;
@@ -30,8 +30,7 @@ impl Profile {
             Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
             Some(_) => return Err(format!("parameter_overrides of {name} are neither a list nor a text").into()),
         };
-        let parameters = overrides.iter().map(|text| parameter(text)).collect::<Result<Vec<_>, _>>()?;
-        let parameters = once_each(&parameters)?;
+        let parameters = template::parameters(overrides.iter().map(String::as_str))?;
         let mut load = BTreeMap::new();
         for (option, value) in section("plan").into_iter().flatten() {
             let number = value.as_float().or_else(|| Some(f64::from(i32::try_from(value.as_integer()?).ok()?)));
@@ -39,26 +38,6 @@ impl Profile {
         }
         Ok(Self { parameters, load })
     }
-}
-
-/// Reads `NAME=VALUE`, where the name is one of the template's parameters.
-pub(crate) fn parameter(text: &str) -> Result<(String, String), String> {
-    let (name, value) = pair(text)?;
-    let parameters = parameters();
-    if !parameters.contains(&name.as_str()) {
-        return Err(unknown("parameter of template.yaml", &name, &parameters));
-    }
-    Ok((name, value.trim_matches(['\'', '"']).to_owned()))
-}
-
-/// The names of the template's parameters.
-fn parameters() -> Vec<&'static str> {
-    let template = include_str!("../../template.yaml");
-    let lines = template.lines().skip_while(|line| *line != "Parameters:").skip(1);
-    let section = lines.take_while(|line| line.is_empty() || line.starts_with([' ', '#']));
-    section
-        .filter_map(|line| line.strip_prefix("  ")?.strip_suffix(':').filter(|name| !name.starts_with([' ', '#'])))
-        .collect()
 }
 
 #[cfg(test)]
@@ -75,20 +54,11 @@ mod tests {
     }
 
     #[test]
-    fn the_parameters_are_the_templates() {
-        let parameters = parameters();
-        assert!(parameters.len() > 40, "{parameters:?}");
-        assert!(["BatchSize", "MaximumPollers", "SnsTopicArn"].iter().all(|name| parameters.contains(name)));
-        assert!(parameters.iter().all(|name| name.chars().all(char::is_alphanumeric)), "{parameters:?}");
-    }
-
-    #[test]
-    fn a_parameter_that_the_template_does_not_have_is_refused_with_the_one_that_is_meant() {
-        assert_eq!(parameter("BatchSize='5'"), Ok(("BatchSize".to_owned(), "5".to_owned())));
-        let error = parameter("BatchSizes=5").unwrap_err();
-        assert!(error.contains("BatchSizes") && error.contains("did you mean BatchSize?"), "{error}");
-        let text = "[p.deploy.parameters]\nparameter_overrides = [\"Nope=5\"]\n";
-        assert!(Profile::parse(text, "p").unwrap_err().to_string().contains("Nope"));
+    fn a_parameter_or_a_value_that_the_template_does_not_have_is_refused() {
+        for wrong in ["Nope=5", "BatchSize=0"] {
+            let text = format!("[p.deploy.parameters]\nparameter_overrides = [\"{wrong}\"]\n");
+            assert!(Profile::parse(&text, "p").unwrap_err().to_string().contains(wrong.trim_end_matches("=5")));
+        }
     }
 
     #[test]

@@ -184,3 +184,94 @@ fn one_figure_says_how_many_invocations_are_under_way() {
     let json: Value = serde_json::from_slice(&plan(&[&SMALL[..], &["--json"]].concat()).stdout).unwrap();
     assert!(json["closed_form"].is_null() && json["at_rate"]["concurrent_invocations"].is_number(), "{json}");
 }
+
+/// A value of a template's parameter that its constraint `name: allowed` excludes, and what a message about it must say.
+fn outside(name: &str, allowed: &str) -> Option<(String, String)> {
+    match name {
+        "MinValue" => Some(((allowed.parse::<i64>().unwrap() - 1).to_string(), allowed.to_owned())),
+        "MaxValue" => Some(((allowed.parse::<i64>().unwrap() + 1).to_string(), allowed.to_owned())),
+        "AllowedValues" => {
+            let last = allowed.trim_end_matches(']').rsplit([',', '[']).next().unwrap();
+            Some(("none-of-them".to_owned(), last.trim().trim_matches('\'').to_owned()))
+        }
+        // longer than any of them allows, and of characters that few do
+        "AllowedPattern" => Some(("?".repeat(300), String::new())),
+        "Type" if allowed == "Number" => Some(("many".to_owned(), "is not".to_owned())),
+        _ => None,
+    }
+}
+
+#[test]
+fn every_constraint_of_every_parameter_of_the_template_is_held() {
+    let template = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../template.yaml")).unwrap();
+    let (_, section) = template.split_once("\nParameters:\n").unwrap();
+    let (section, _) = section.split_once("\nRules:\n").unwrap();
+    let (mut parameter, mut tried) = ("", 0);
+    for line in section.lines().filter_map(|line| line.strip_prefix("  ")) {
+        match line.trim().split_once(": ") {
+            None if line.ends_with(':') => parameter = line.trim_end_matches(':'),
+            Some((constraint, allowed)) if line.starts_with("  ") => {
+                let Some((value, named)) = outside(constraint, allowed) else { continue };
+                let output = plan(&[&SMALL[..], &["--set", &format!("{parameter}={value}")]].concat());
+                let error = text(&output.stderr);
+                assert_eq!(output.status.code(), Some(2), "{parameter}={value}: {output:?}");
+                assert!(error.contains(parameter) && error.contains(&named), "{parameter}={value}: {error}");
+                tried += 1;
+            }
+            _ => {}
+        }
+    }
+    assert!(tried > 70, "{tried}");
+}
+
+#[test]
+fn a_rule_of_the_template_and_a_setting_that_the_function_refuses_are_held_too() {
+    for (set, named) in [
+        (&["MinInFlight=60", "MaxInFlight=5"][..], "MinInFlight is over MaxInFlight"),
+        (&["MinInFlight=60"], "MinInFlight is over MaxInFlight"),
+        (&["MaxInFlight=2.5"], "a whole number"),
+        (&["WireFormats=datum,datum"], "names datum twice"),
+        (&["QueueType=fifo", "BatchingWindowSeconds=1"], "BatchingWindowSeconds"),
+        (&["ExistingTableName=orders", "SortKeyName=at"], "ExistingTableName has its own keys"),
+        (&["ExistingTableName=orders", "WarmWriteUnits=5000"], "the capacity of ExistingTableName"),
+        (&["SortKeyType=N"], "without SortKeyName there is no sort key"),
+        (&["SortKeyName=message_id"], "must be two attributes"),
+        (&["ExistingDeadLetterQueueName=dead"], "needs ExistingQueueArn"),
+        (&["SubnetIds=subnet-12345678"], "both set or both empty"),
+    ] {
+        let options: Vec<&str> = set.iter().flat_map(|set| ["--set", set]).collect();
+        let output = plan(&[&SMALL[..], &options].concat());
+        assert_eq!(output.status.code(), Some(2), "{set:?}: {output:?}");
+        assert!(text(&output.stderr).contains(named), "{set:?}: {}", text(&output.stderr));
+    }
+    for set in [&["MinInFlight=60", "MaxInFlight=60"][..], &["ExistingTableName=orders"], &["BatchSize=100"]] {
+        let options: Vec<&str> = set.iter().flat_map(|set| ["--set", set]).collect();
+        let output = plan(&[&SMALL[..], &options].concat());
+        assert_ne!(output.status.code(), Some(2), "{set:?}: {output:?}");
+    }
+}
+
+#[test]
+fn a_profile_that_the_template_refuses_is_refused_by_plan_and_check() {
+    let folder = std::env::temp_dir().join(format!("ingest-plan-profile-{}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    let config = folder.join("samconfig.toml");
+    for (overrides, named) in [
+        ("MaxInFlight=0", "MaxInFlight=0 is not between 1 and 1000"),
+        ("QueueType=foo", "QueueType=foo is not one of standard, fifo"),
+        ("MinInFlight=60 MaxInFlight=5", "MinInFlight is over MaxInFlight"),
+        ("BatchSize=11", "BatchSize must be 10 or less"),
+    ] {
+        fs::write(&config, format!("[p.deploy.parameters]\nparameter_overrides = \"{overrides}\"\n")).unwrap();
+        let profile = ["--profile", "p", "--config", config.to_str().unwrap()];
+        let check = || {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_ingest"));
+            command.args(["check", "--schemas", "../schemas"]).args(profile).output().unwrap()
+        };
+        for output in [plan(&[&SMALL[..], &profile].concat()), check()] {
+            assert_eq!(output.status.code(), Some(2), "{overrides}: {output:?}");
+            assert!(text(&output.stderr).contains(named), "{overrides}: {}", text(&output.stderr));
+        }
+    }
+    fs::remove_dir_all(folder).unwrap();
+}

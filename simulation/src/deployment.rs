@@ -132,24 +132,6 @@ impl Deployment {
         Ok(())
     }
 
-    /// Refuses the values that no other parameter can make right.
-    pub fn check_each(parameters: &BTreeMap<String, String>) -> Result<(), String> {
-        let ranges = [
-            ("BatchSize", BATCH_SIZE),
-            ("MemoryMegabytes", MEMORY_MEGABYTES),
-            ("MaxInstances", MAXIMUM_CONCURRENCY),
-            ("MinimumPollers", MINIMUM_POLLERS),
-            ("MaximumPollers", MAXIMUM_POLLERS),
-        ];
-        for (name, range) in ranges {
-            if let Some(text) = parameters.get(name) {
-                let value = text.parse().map_err(|_| format!("{name}={text} is not a whole number"))?;
-                within(name, value, &range)?;
-            }
-        }
-        Ok(())
-    }
-
     /// What AWS or the template would refuse.
     fn check(&self) -> Result<(), String> {
         within("BatchSize", self.batch_size, &BATCH_SIZE)?;

@@ -19,6 +19,11 @@ pub(super) trait SettingKind {
 
     /// The range, as the documentation states it.
     fn range(&self) -> String;
+
+    /// The names that the text may be or list, if they are a closed set.
+    fn choices(&self) -> Vec<&'static str> {
+        Vec::new()
+    }
 }
 
 /// Where a setting's value comes from if its variable is not set.
@@ -30,6 +35,8 @@ pub(super) trait Source {
     fn default(&self) -> &'static str;
 
     fn range(&self) -> String;
+
+    fn choices(&self) -> Vec<&'static str>;
 }
 
 /// Without it the function does not start.
@@ -53,6 +60,10 @@ impl<K: SettingKind> Source for Required<K> {
     fn range(&self) -> String {
         self.0.range()
     }
+
+    fn choices(&self) -> Vec<&'static str> {
+        self.0.choices()
+    }
 }
 
 impl<K: SettingKind> Source for Optional<K> {
@@ -69,6 +80,10 @@ impl<K: SettingKind> Source for Optional<K> {
     fn range(&self) -> String {
         self.0.range()
     }
+
+    fn choices(&self) -> Vec<&'static str> {
+        self.0.choices()
+    }
 }
 
 impl<K: SettingKind> Source for Default<K> {
@@ -84,6 +99,10 @@ impl<K: SettingKind> Source for Default<K> {
 
     fn range(&self) -> String {
         self.1.range()
+    }
+
+    fn choices(&self) -> Vec<&'static str> {
+        self.1.choices()
     }
 }
 
@@ -193,7 +212,11 @@ impl SettingKind for Flag {
     }
 
     fn range(&self) -> String {
-        "true, false".into()
+        self.choices().join(", ")
+    }
+
+    fn choices(&self) -> Vec<&'static str> {
+        vec!["true", "false"]
     }
 }
 
@@ -208,8 +231,11 @@ impl SettingKind for OneOf<JsonEncoding> {
     }
 
     fn range(&self) -> String {
-        let names: Vec<_> = JsonEncoding::ALL.iter().map(|encoding| encoding.name()).collect();
-        names.join(", ")
+        self.choices().join(", ")
+    }
+
+    fn choices(&self) -> Vec<&'static str> {
+        JsonEncoding::ALL.iter().map(|encoding| encoding.name()).collect()
     }
 }
 
@@ -232,8 +258,11 @@ impl SettingKind for ListOf<WireFormat> {
     }
 
     fn range(&self) -> String {
-        let names: Vec<_> = WireFormat::ALL.iter().map(ToString::to_string).collect();
-        names.join(", ")
+        self.choices().join(", ")
+    }
+
+    fn choices(&self) -> Vec<&'static str> {
+        WireFormat::ALL.iter().map(|format| format.name()).collect()
     }
 }
 

@@ -26,6 +26,8 @@ pub struct Setting {
     pub default: &'static str,
     /// What it may be.
     pub range: String,
+    /// The names that it may be or list, if they are a closed set.
+    pub choices: Vec<&'static str>,
     /// What it does.
     pub meaning: &'static str,
     /// What a low value does, where there is high and low.
@@ -47,8 +49,23 @@ macro_rules! settings {
                 vec![$({
                     let source = $source;
                     let (low, high) = (concat!($($low)?), concat!($($high)?));
-                    Setting { name: $name, default: source.default(), range: source.range(), meaning: $meaning, low, high }
+                    let (default, range, choices) = (source.default(), source.range(), source.choices());
+                    Setting { name: $name, default, range, choices, meaning: $meaning, low, high }
                 },)+]
+            }
+
+            /// Reads the one setting `name`. An empty `value` counts as none.
+            ///
+            /// # Errors
+            /// What the value must be: the end of a sentence that begins with the name.
+            pub fn check(name: &str, value: &str) -> Result<(), String> {
+                let value = text(&|_| Some(value.to_owned()), name);
+                match name {
+                    // a setting that is required may come from elsewhere
+                    _ if value.is_none() => Ok(()),
+                    $($name => ($source).value(value).map(drop),)+
+                    _ => Err("is no setting".to_owned()),
+                }
             }
 
             fn read(lookup: &impl Fn(&str) -> Option<String>, problems: &mut Vec<String>) -> Option<Self> {

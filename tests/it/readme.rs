@@ -41,7 +41,7 @@ fn every_wire_format_is_explained() {
 
 /// The row of a setting in `docs/settings.md`.
 fn row(setting: &Setting) -> String {
-    let Setting { name, default, range, meaning, low, high } = setting;
+    let Setting { name, default, range, meaning, low, high, .. } = setting;
     let effect = if low.is_empty() { String::new() } else { format!(" Low: {low}. High: {high}.") };
     let default = if ["required", "none"].contains(default) { (*default).to_owned() } else { format!("`{default}`") };
     format!("| `{name}` | {default} | {range} | {meaning}{effect} |")

@@ -7,6 +7,7 @@ mod table;
 
 use crate::output::{self, errln, out};
 use crate::profile::Profile;
+use crate::template::template;
 use crate::{EVERY_WIRE_FORMAT, Outcome, environment};
 use avro_ingest::schema_dir;
 use avro_ingest::settings::Settings;
@@ -57,6 +58,9 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
         _ => None,
     })?;
     let profile = arguments.profile.as_ref().map(|name| Profile::read(&arguments.config, name)).transpose()?;
+    if let Some(profile) = &profile {
+        template()?.check(&profile.parameters)?;
+    }
     let files = schema_dir::read(&arguments.schemas)?;
     let mut problems = problems::ignored_files(&arguments.schemas)?;
     let transcoder = match Transcoder::new(&config, files) {

@@ -14,7 +14,8 @@ use crate::Outcome;
 use crate::names::once_each;
 use crate::output::{self, out};
 use crate::prices::Prices;
-use crate::profile::{Profile, parameter};
+use crate::profile::Profile;
+use crate::template::parameter;
 use planner::{MIN_MESSAGES_PER_SECOND, Planner};
 use print::PlanReport;
 use requirements::Requirements;
@@ -123,7 +124,6 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     }
     fixed.extend(set);
     let load = profile.as_ref().map(|profile| profile.load.clone()).unwrap_or_default();
-    Deployment::check_each(&fixed)?;
     let prices = Prices::new()?;
     let planner = Planner {
         requirements: requirements(arguments, &load, &fixed)?,
@@ -134,7 +134,7 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
         seed: arguments.seed,
     };
     let plan = match profile {
-        Some(_) => planner.judge(Deployment::new(&planner.fixed)?),
+        Some(_) => planner.judge(planner::deployment(&planner.fixed)?),
         None => planner.plan()?,
     };
     let day = arguments.day.then(|| day::simulate(&planner, &plan.deployment));

@@ -5,6 +5,7 @@ use super::cost::Cost;
 use super::queueing::Servers;
 use super::requirements::Requirements;
 use crate::prices::Prices;
+use crate::template::template;
 use simulation::deployment::Deployment;
 use simulation::limits::{
     INVOCATIONS_PER_SECOND, MAX_BATCH_WITHOUT_WINDOW, MAX_PAYLOAD_BYTES, MAXIMUM_CONCURRENCY, MAXIMUM_POLLERS,
@@ -74,6 +75,15 @@ pub(crate) struct Plan {
     pub(crate) at_peak: Option<Steady>,
     pub(crate) burst: Option<Burst>,
     pub(crate) checks: Vec<PlanCheck>,
+}
+
+/// Returns the deployment that `parameters` make.
+///
+/// # Errors
+/// If the template, AWS or the function refuses them.
+pub(crate) fn deployment(parameters: &BTreeMap<String, String>) -> Result<Deployment, String> {
+    template()?.check(parameters)?;
+    Deployment::new(parameters)
 }
 
 impl Planner<'_> {
@@ -181,7 +191,7 @@ impl Planner<'_> {
         let mut parameters: BTreeMap<String, String> =
             deployment.parameters().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         parameters.extend(self.fixed.clone());
-        Deployment::new(&parameters).map(Some)
+        self::deployment(&parameters).map(Some)
     }
 
     /// Processes or pollers that `records_per_second` take at the utilisation that is aimed at: by their pace, and by Erlang C so
