@@ -186,6 +186,7 @@ impl EventState {
     /// Lets the waiting items of a key proceed as far as its queue allows.
     fn advance(&mut self, key: KeyId, work: &mut Work) {
         let queue: KeyItems = self.keys.items(key).iter().copied().collect();
+        let is_overwritable = self.keys.is_overwritable(key);
         let mut ready = KeyItems::new();
         for (place, &index) in queue.iter().enumerate() {
             if self.items[index].state != ItemState::Waiting {
@@ -198,7 +199,7 @@ impl EventState {
             }
             let before = queue.get(..place).filter(|_| !self.has(Flaw::IgnoresKeys)).unwrap_or_default().iter();
             let before: SmallVec<[Earlier; 2]> = before.map(|&index| self.earlier(index)).collect();
-            match turn(&write, &before) {
+            match turn(&write, &before, is_overwritable) {
                 Turn::Ready => {}
                 Turn::Supersedes => {
                     let losers: KeyItems = before.iter().map(|earlier| earlier.index).collect();
@@ -375,6 +376,8 @@ impl EventState {
         let write = self.items[index].write;
         if !self.is_fifo || write.kind.has_version() {
             self.keys.close(&write, is_ambiguous);
+        } else if is_ambiguous && !write.kind.is_conditional() {
+            self.keys.note_overwritable(write.key);
         }
         let queue: KeyItems = self.keys.items(write.key).iter().copied().collect();
         for other in queue {

@@ -15,8 +15,9 @@
 //! 1. *The later record of a key wins.* An unconditional write supersedes the earlier ones that were not sent. It waits for
 //!    one that was sent, because two calls in flight may be applied in either order.
 //! 2. *Of items that are only created, the first wins.* A later `Create` shares the outcome of an unfinished earlier one.
-//! 3. *Versions go side by side*, because the condition decides in the table. Two exceptions go one after the other:
-//!    a deletion, which leaves no version behind to compare with, and equal versions, where the later one must win.
+//! 3. *Versions go side by side*, because the condition decides in the table. Three exceptions go one after the other:
+//!    a deletion, which leaves no version behind to compare with; equal versions, where the later one must win; and versions
+//!    of a key whose item an unconditional write may still replace or delete, because the version to compare with goes too.
 //! 4. *Versions that come from the message* (a sequence number or a timestamp) are compared here, and only the newest is
 //!    written.
 //! 5. *A closed key admits nothing more.* A key is closed while a write of it may still take effect, or will be delivered
@@ -75,7 +76,8 @@ pub(super) enum Turn {
 }
 
 /// Decides what `next` does while the items `before` it are unfinished. Items that are superseded are not among them.
-pub(super) fn turn(next: &Write, before: &[Earlier]) -> Turn {
+/// `is_overwritable` says whether an unconditional write of the key may still take effect.
+pub(super) fn turn(next: &Write, before: &[Earlier], is_overwritable: bool) -> Turn {
     let Some(last) = before.last() else { return Turn::Ready };
     if next.kind == WriteKind::Create && last.write.kind == WriteKind::Create {
         return Turn::SupersededBy(last.index);
@@ -92,7 +94,8 @@ pub(super) fn turn(next: &Write, before: &[Earlier]) -> Turn {
     if is_last_word && before.iter().all(|earlier| earlier.phase == Phase::Unsent) {
         return Turn::Supersedes;
     }
-    if before.iter().all(|earlier| are_side_by_side(next, &earlier.write)) { Turn::Ready } else { Turn::Waits }
+    let is_guarded = !is_overwritable && before.iter().all(|earlier| are_side_by_side(next, &earlier.write));
+    if is_guarded { Turn::Ready } else { Turn::Waits }
 }
 
 /// Returns whether two writes of one key may be in flight at once: the table's condition decides between their versions.
@@ -148,9 +151,12 @@ pub(super) struct KeyQueue {
     /// In the order in which they joined.
     pub(super) items: KeyItems,
     pub(super) closure: Option<Closure>,
+    /// Whether an unconditional write of the key that has ended may still take effect, although the key is not closed.
+    pub(super) is_overwritable: bool,
 }
 
-/// The queues of all keys of an event. A key without unfinished items has a queue only if it is closed: its tombstone.
+/// The queues of all keys of an event. A key without unfinished items has a queue only as its tombstone: if it is closed, or
+/// if a write may still replace its item.
 #[derive(Debug, Clone, Default)]
 pub(super) struct KeyQueues {
     queues: HashMap<KeyId, KeyQueue, BuildHasherDefault<KeyHasher>>,
@@ -189,9 +195,19 @@ impl KeyQueues {
             queue.items.remove(place);
         }
         queue.items.insert_from_slice(place.unwrap_or_default(), revived);
-        if queue.items.is_empty() && queue.closure.is_none() {
+        if queue.items.is_empty() && queue.closure.is_none() && !queue.is_overwritable {
             self.queues.remove(&key);
         }
+    }
+
+    /// Notes that an unconditional write of a key may still take effect, although its item is complete.
+    pub(super) fn note_overwritable(&mut self, key: KeyId) {
+        self.queues.entry(key).or_default().is_overwritable = true;
+    }
+
+    /// Returns whether an unconditional write of a key may still take effect, although its item is complete.
+    pub(super) fn is_overwritable(&self, key: KeyId) -> bool {
+        self.queues.get(&key).is_some_and(|queue| queue.is_overwritable)
     }
 
     /// Closes the key of `write`.

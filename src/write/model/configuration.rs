@@ -111,6 +111,8 @@ pub(super) fn named() -> Vec<Configuration> {
         Configuration::fifo(alone(&[newer(0, 3), Sent::new(DeleteIfNewer, 0, 5)]), &[0, 1]),
         Configuration::fifo(vec![vec![put(0), put(0)], vec![put(1)], vec![]], &[0, 0, 0]),
         Configuration::fifo(vec![vec![put(0), put(1)], vec![put(0)]], &[0, 1]),
+        Configuration::fifo(vec![vec![put(0)], vec![newer(0, 1), newer(0, 2)]], &[0, 1]),
+        Configuration::fifo(vec![vec![Sent::new(Delete, 0, 0)], vec![newer(0, 1), newer(0, 2)]], &[0, 1]),
         Configuration { stored: Some(2), ..Configuration::standard(alone(&[newer(0, 1), newer(0, 3), newer(0, 2)])) },
         Configuration { stored: Some(2), ..Configuration::standard(alone(&[Sent::new(Create, 0, 0), put(1)])) },
     ];
