@@ -61,7 +61,7 @@ impl Transcoder {
     /// Compiles `files` for `settings`. Every problem of every schema and mapping is in the error.
     pub fn new(settings: &Settings, files: Vec<SchemaFile>) -> Result<Self, SchemaProblems> {
         let schemas = Schemas::parse(files).map_err(|errors| of_the_schemas(&errors))?;
-        let (mut tracked, mut problems) = (Vec::new(), Vec::new());
+        let (mut tracked, mut units, mut problems) = (Vec::new(), Vec::new(), Vec::new());
         let scope = TableScope { region: settings.region.as_deref(), account: settings.account_id.as_deref() };
         let mut tables = Tables { scope, mappings: Vec::new() };
         for subject in schemas.subjects() {
@@ -71,6 +71,7 @@ impl Transcoder {
                         units::problems(subject, &mapping)
                             .map(|problem| format!("subject {}: {problem}", subject.name())),
                     );
+                    units.extend(units::fixed(subject, &mapping).map(|unit| (subject.id(), unit)));
                     tracked.extend(
                         mapping.tracked_fields().iter().map(|(field, path)| (subject.id(), *field, path.clone())),
                     );
@@ -95,6 +96,7 @@ impl Transcoder {
                 ..avro::Limits::default()
             },
             tracked,
+            units,
         };
         let decoder = schemas.compile(options).map_err(|errors| of_the_schemas(&errors))?;
         Ok(Self { decoder, mappings, default_table })

@@ -96,7 +96,7 @@ impl HasNames for MismatchProblem {
             }
             Self::Default(error) => error.rename(rename),
             // names of the specification's logical types
-            Self::Unit { .. } | Self::Logical { .. } => {}
+            Self::Unit { .. } | Self::Logical { .. } | Self::UnitOfNumber { .. } => {}
             Self::Size { .. }
             | Self::Decimal
             | Self::MissingField

@@ -64,3 +64,4 @@ pub(crate) use binary::{push_bytes, push_len};
 pub(crate) use container::{MAGIC as CONTAINER_MAGIC, SYNC_LEN};
 pub(crate) use framing::{CONFLUENT_MARKER, GLUE_MARKER, GlueCompression, SINGLE_OBJECT_MARKER};
 pub(crate) use schema::Time;
+pub(crate) use schema_set::FieldUnit;

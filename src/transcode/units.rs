@@ -3,7 +3,7 @@
 //! A record is converted to the newest schema's unit when it is read. The version of an item in the table is not converted.
 //! A time to live without logical type counts seconds, so that an older version must not count anything else.
 
-use crate::avro::{self, Time};
+use crate::avro::{self, FieldUnit, Time};
 use crate::dynamodb::mapping::{Fields, Mapping, TTL, VERSION};
 use crate::record::{FieldKind, Quantity};
 
@@ -33,6 +33,18 @@ pub(super) fn problems(subject: &avro::Subject, mapping: &Mapping) -> impl Itera
             ))
         });
     version.into_iter().chain(ttl)
+}
+
+/// Returns the numbers without logical type whose unit is known: a time to live counts seconds, and a version counts what the
+/// times of older versions count. In a container, another unit of them makes a schema incompatible.
+pub(super) fn fixed(subject: &avro::Subject, mapping: &Mapping) -> impl Iterator<Item = FieldUnit> {
+    let plain = mapping.tracked_fields().iter().filter(|(role, path)| {
+        [TTL, VERSION].contains(role) && subject.kind(path) == Ok(FieldKind::Number(Quantity::Plain))
+    });
+    plain.filter_map(|(role, path)| {
+        let times: Vec<Time> = subject.times(path).into_iter().filter_map(|(_, time)| time).collect();
+        (*role == TTL || !times.is_empty()).then(|| FieldUnit { path: path.clone(), times })
+    })
 }
 
 /// The first two versions of a field whose values cannot be compared. A number without logical type may be of any unit, but
@@ -212,6 +224,47 @@ mod tests {
         // a time of day is no instant
         let error = directory(&[long("time-micros")], &ttl).err().unwrap();
         assert!(error.contains("ttl: field at must be a number: epoch seconds or a timestamp"), "{error}");
+    }
+
+    /// Reads a container whose schema has the type `at` for the field `at`, of one record with the time 7.
+    fn read_container(transcoder: &Transcoder, at: &Value) -> Result<Value, String> {
+        let schema = schema(at, &json!({}), &[]);
+        let mut body = b"Obj\x01\x02\x16avro.schema".to_vec();
+        crate::avro::push_bytes(&mut body, schema.as_bytes());
+        // the end of the header, and a block of one record of four bytes
+        body.extend([&[0][..], &[7; 16], &[2, 6, 2, b'a', 14], &[7; 16]].concat());
+        let input = Input { body: Body::Binary(&body), schema: None, value_schema_id: None, keys_only: false };
+        let mut encoder = transcoder.encoder(Duration::ZERO, 0);
+        let read = transcoder.transcode(&input, (0, "m"), &mut encoder, &mut Scratch::default());
+        read.map_err(|error| error.to_string())?;
+        let items = encoder.finish_event();
+        Ok(serde_json::from_slice(items.attributes(&items.as_slice()[0])).unwrap())
+    }
+
+    #[test]
+    fn a_container_whose_time_becomes_a_number_of_another_unit_is_incompatible() {
+        let plain = || json!("long");
+        let ttl =
+            json!({"partitionKey": {"attribute": "pk", "field": "id"}, "ttl": {"attribute": "exp", "field": "at"}});
+        let version = json!({"partitionKey": {"attribute": "pk", "field": "id"}, "version": "at"});
+        let (in_seconds, in_millis) =
+            (directory(&[plain()], &ttl).unwrap(), directory(&[long(MILLIS), plain()], &version).unwrap());
+        for (transcoder, at) in [
+            (&in_seconds, long(MILLIS)),
+            (&in_seconds, json!(["null", long(MICROS)])),
+            (&in_millis, long(MICROS)),
+            (&in_millis, json!([long(MILLIS), {"type": "int", "logicalType": "date"}])),
+        ] {
+            let error = read_container(transcoder, &at).unwrap_err();
+            assert!(error.contains("at: ") && error.contains("cannot be read as a number that"), "{error}");
+        }
+        assert_eq!(read_container(&in_seconds, &plain()).unwrap()["exp"], json!({"N": "7"}));
+        for at in [plain(), long(MILLIS)] {
+            assert_eq!(read_container(&in_millis, &at).unwrap()["data"]["M"]["at"], json!({"N": "7"}), "{at}");
+        }
+        // nothing says what the numbers count
+        let of_any = directory(&[plain()], &version).unwrap();
+        assert!(read_container(&of_any, &long(MICROS)).is_ok());
     }
 
     #[test]

@@ -59,7 +59,7 @@ impl Schemas {
         if !problems.is_empty() {
             return Err(SchemaErrors::new(problems));
         }
-        let Options { formats, json_encoding, mut limits, .. } = options;
+        let Options { formats, json_encoding, mut limits, units, .. } = options;
         let texts = || versions.iter().map(|(_, version)| version.text().len());
         // whatever a producer's Avro spells it like
         let own_texts = texts().max().unwrap_or_default().saturating_mul(OWN_SCHEMA_SPELLINGS);
@@ -78,6 +78,7 @@ impl Schemas {
             by_record_name,
             default,
             tracked,
+            units,
             names,
             containers,
         })

@@ -159,10 +159,15 @@ impl Decoder {
             recognized(FORMAT, Problem::UnknownSchema(self.names.clean(SchemaReference::Name(name.clone()))))
         })?;
         let tracked = self.tracked.get(usize::from(subject.id().0)).unwrap_or(NOTHING_TRACKED);
-        let compile = |purpose| {
-            plan::compile(&writer, subject.newest().schema(), tracked, purpose, SchemaOrigin::Container)
-                .map_err(|mismatches| recognized(FORMAT, Problem::Incompatible(self.names.clean(mismatches))))
-        };
+        let reader = subject.newest().schema();
+        let incompatible = |mismatches| recognized(FORMAT, Problem::Incompatible(self.names.clean(mismatches)));
+        let units = self.units.iter().filter(|(of, _)| *of == subject.id());
+        let other_units: Vec<_> = units.filter_map(|(_, unit)| unit.mismatch(&writer, reader)).collect();
+        if !other_units.is_empty() {
+            return Err(incompatible(other_units));
+        }
+        let compile =
+            |purpose| plan::compile(&writer, reader, tracked, purpose, SchemaOrigin::Container).map_err(incompatible);
         let (store, delete) = (compile(Purpose::Store)?, compile(Purpose::Delete)?);
         let plan = Arc::new(ContainerPlan { subject: subject.id(), store, delete });
         self.containers.put(text, Arc::clone(&plan));

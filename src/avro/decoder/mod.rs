@@ -14,7 +14,7 @@ use super::{
     limits::Limits,
     path::WithPath,
     plan::{Plan, TrackedFields},
-    schema_set::{SchemaId, Subject},
+    schema_set::{FieldUnit, SchemaId, Subject},
     walk::{self, Budget, DatumError, Ending, Keys},
     wire_format::WireFormat,
 };
@@ -36,6 +36,9 @@ pub struct Options {
     pub limits: Limits,
     /// The fields that are reported to visitors as tracked, by their path in a subject's reader schema.
     pub tracked: Vec<(SubjectId, TrackedField, String)>,
+    /// The numbers without logical type that must be of one unit. A container that has a time of another unit for one of them is
+    /// incompatible.
+    pub(crate) units: Vec<(SubjectId, FieldUnit)>,
 }
 
 /// A message's body, as it is once base64 and envelopes are taken off.
@@ -124,6 +127,8 @@ pub struct Decoder {
     default: Option<usize>,
     /// The tracked fields of each subject.
     tracked: Vec<TrackedFields>,
+    /// The fields of each subject that must be of one unit in containers.
+    units: Vec<(SubjectId, FieldUnit)>,
     names: KnownNames,
     containers: PlanCache,
 }

@@ -50,6 +50,11 @@ pub enum MismatchProblem {
         /// The reader's.
         reader: Box<str>,
     },
+    /// A time for a number without logical type whose unit the mapping fixes.
+    UnitOfNumber {
+        /// The writer's logical type.
+        writer: Box<str>,
+    },
     /// No branch of the reader's union takes the writer's type, or none of the branches of the writer's.
     NoBranch {
         /// The writer's type.
@@ -87,6 +92,11 @@ impl fmt::Display for MismatchProblem {
             Self::Logical { writer, reader } => {
                 write!(f, "{writer} cannot be read as {reader}, which is another logical type: add a field for it")
             }
+            Self::UnitOfNumber { writer } => write!(
+                f,
+                "{writer} cannot be read as a number that the mapping compares or expires by in another unit: give the field \
+                 its logical type in the directory"
+            ),
             Self::NoBranch { writer } => write!(f, "no branch of the union can take {writer}"),
             Self::MissingField => f.write_str("the field is new and has no default"),
             Self::NoSymbol => f.write_str("none of the symbols is known and there is no default"),
@@ -120,7 +130,7 @@ pub(super) fn text_bytes(mismatch: &Mismatch) -> usize {
         | MismatchProblem::Name { writer, reader }
         | MismatchProblem::Unit { writer, reader }
         | MismatchProblem::Logical { writer, reader } => writer.len() + reader.len(),
-        MismatchProblem::NoBranch { writer } => writer.len(),
+        MismatchProblem::UnitOfNumber { writer } | MismatchProblem::NoBranch { writer } => writer.len(),
         MismatchProblem::Record { name, first } => name.len() + size_of_val(&**first) + text_bytes(first),
         MismatchProblem::Default(error) => error.path().len(),
         MismatchProblem::Size { .. }

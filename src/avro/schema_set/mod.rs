@@ -17,6 +17,7 @@ pub use error::{SchemaErrors, SetProblem};
 pub use extent::{EndlessRecord, NoFiniteValue};
 pub use ids::SchemaId;
 pub use subject::{FieldError, RecordJsonError, SchemaVersion, Subject};
+pub(crate) use times::FieldUnit;
 
 use super::{
     json_encode::{self, JsonEncodeError},

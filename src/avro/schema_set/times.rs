@@ -4,6 +4,7 @@
 //! some fields must count the same in all versions.
 
 use super::{
+    super::plan::{Mismatch, MismatchProblem},
     super::schema::{Schema, Time, Type, TypeId},
     Subject,
     subject::without_null,
@@ -21,6 +22,25 @@ impl Subject {
                 times.into_iter().map(|time| (version.number(), time))
             })
             .collect()
+    }
+}
+
+/// A field that is a number without logical type in the reader schema, and yet must be of one unit.
+#[derive(Debug, Clone)]
+pub(crate) struct FieldUnit {
+    /// The path in the reader schema.
+    pub(crate) path: String,
+    /// The logical types that have the unit. Empty if none has.
+    pub(crate) times: Vec<Time>,
+}
+
+impl FieldUnit {
+    /// Returns the mismatch of a writer's schema that has the field as a time of another unit.
+    pub(crate) fn mismatch(&self, writer: &Schema, reader: &Schema) -> Option<Mismatch> {
+        let times = times_of(writer, reader, &self.path);
+        let other = times.into_iter().flatten().find(|time| !self.times.contains(time))?;
+        let segments: Vec<&str> = self.path.split('.').collect();
+        Some(Mismatch::at_types(&segments, MismatchProblem::UnitOfNumber { writer: other.to_string().into() }))
     }
 }
 

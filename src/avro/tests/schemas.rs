@@ -214,17 +214,20 @@ fn an_invalid_schema_is_rejected_with_the_place() {
 fn types_in_any_namespace_are_found_by_their_short_and_their_full_names() {
     for namespace in ["fleet-db-7.trips", "com.acme.Depot$", "v1.2024.trips", "server.db.my table", "a..b"] {
         let schema = format!(
-            r#"{{"type": "record", "name": "R", "namespace": "{namespace}", "fields": [
+            r#"{{"type": "record", "name": "R", "namespace": "{namespace}", "schemaIds": [5], "fields": [
                 {{"name": "a", "type": ["null", {{"type": "record", "name": "P", "fields": [{{"name": "x", "type": "int"}}]}}]}},
                 {{"name": "b", "type": "P"}}, {{"name": "c", "type": ["null", "{namespace}.P"]}}]}}"#
         );
-        let decoder = decoder(&[("s/1", &schema)], &[WireFormat::SingleObject, WireFormat::Container]);
+        let formats = [WireFormat::SingleObject, WireFormat::Confluent, WireFormat::Container];
+        let decoder = decoder(&[("s/1", &schema)], &formats);
         let fingerprint = decoder.subjects().next().unwrap().newest().fingerprint();
         let body =
             write(&schema, &format!(r#"{{"a": {{"{namespace}.P": {{"x": 1}}}}, "b": {{"x": 2}}, "c": {{"x": 3}}}}"#));
         let x = |value| record([("x", Tree::Long(value))]);
         let expected = record([("a", x(1)), ("b", x(2)), ("c", x(3))]);
         let framed = [&[0xC3, 1][..], &fingerprint.to_le_bytes(), &body].concat();
+        assert_eq!(read(&decoder, &binary(&framed)), Ok(expected.clone()), "{namespace}");
+        let framed = [&[0, 0, 0, 0, 5][..], &body].concat();
         assert_eq!(read(&decoder, &binary(&framed)), Ok(expected.clone()), "{namespace}");
         assert_eq!(read(&decoder, &binary(&container(&schema, "null", &[(1, &body)]))), Ok(expected), "{namespace}");
     }

@@ -1,6 +1,6 @@
 //! The real binary as Managed Instances run it: several invocations at once in one process, of which some are slow to decode.
 
-use super::{Schemas, TIMEOUT, database, json_settings, record, returned};
+use super::{Embedded, Schemas, TIMEOUT, database, json_settings, record, returned};
 use apache_avro::{Bzip2Settings, Codec, Schema, Writer};
 use base64_simd::STANDARD;
 use bytes::Bytes;
@@ -8,12 +8,17 @@ use local::lambda::{Function, Invocation};
 use serde_json::{Value, json};
 use std::num::NonZero;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Number of messages of an event that is slow to decode. Each takes as long as a block of a megabyte.
 const SLOW_MESSAGES: usize = 2_000;
 /// Number of invocations that are slow to decode: as many as this many threads have.
 const SLOW_INVOCATIONS: u32 = 2;
 const SMALL_INVOCATIONS: usize = 3;
+/// Time for an invocation that it cannot end in. The runtime API ends what has not answered by then.
+const TIGHT: Duration = Duration::from_secs(3);
+/// Bytes of a message that take a hundredth of a second to decompress, of which an event has many times what `TIGHT` allows.
+const PADDING: usize = 4_000_000;
 
 /// Records with one key, so that an event takes as long as its decoding.
 fn schema() -> Value {
@@ -21,12 +26,15 @@ fn schema() -> Value {
         "dynamodb": {"partitionKey": {"attribute": "message_id", "field": "text"}}})
 }
 
-/// Messages whose bodies are object container files, compressed by bzip2.
-fn slow_event(number: u32) -> Bytes {
-    let schema = Schema::parse(&schema()).unwrap();
+/// Messages whose bodies are object container files, compressed by bzip2. Each has `padding` bytes that the function skips.
+fn slow_event(number: u32, padding: usize) -> Bytes {
+    let mut schema = schema();
+    schema["fields"].as_array_mut().unwrap().push(json!({"name": "padding", "type": "string"}));
+    let schema = Schema::parse(&schema).unwrap();
     let mut writer = Writer::with_codec(&schema, Vec::new(), Codec::Bzip2(Bzip2Settings::default())).unwrap();
-    let datum = apache_avro::types::Value::Record(vec![("text".into(), "slow".into())]);
-    writer.append_value(datum).unwrap();
+    let fields = [("text", "slow".to_owned()), ("padding", "a".repeat(padding))];
+    let fields = fields.map(|(name, text)| (name.to_owned(), text.into()));
+    writer.append_value(apache_avro::types::Value::Record(fields.into())).unwrap();
     let body = Value::from(STANDARD.encode_to_string(writer.into_inner().unwrap()));
     let message = |message: usize| {
         let mut record = record(&format!("slow-{number}-{message}"), &Value::Null, None);
@@ -45,19 +53,24 @@ fn small_event(number: usize) -> Bytes {
     Bytes::from(json!({"Records": [record]}).to_string())
 }
 
+/// Starts a function that runs `invocations` at once.
+async fn function(database: &Embedded, schemas: &Schemas, invocations: u32) -> Function {
+    let mut settings = json_settings(database, schemas, "any");
+    settings.environment.insert("WIRE_FORMATS".into(), "container,json".into());
+    settings.max_concurrency = NonZero::new(invocations).unwrap();
+    Function::start(settings).await.unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_is_stored_before_the_invocations_end_that_decode_beside_it() {
     let database = database().await;
     let schemas = Schemas::with("slow", "any", &schema());
-    let mut settings = json_settings(&database, &schemas, "any");
-    settings.environment.insert("WIRE_FORMATS".into(), "container,json".into());
-    settings.max_concurrency = NonZero::new(SLOW_INVOCATIONS + 1).unwrap();
-    let function = Arc::new(Function::start(settings).await.unwrap());
+    let function = Arc::new(function(&database, &schemas, SLOW_INVOCATIONS + 1).await);
     let invoke = |event: Bytes| {
         let function = Arc::clone(&function);
         async move { function.invoke(event, TIMEOUT).await }
     };
-    let slow: Vec<_> = (0..SLOW_INVOCATIONS).map(|number| tokio::spawn(invoke(slow_event(number)))).collect();
+    let slow: Vec<_> = (0..SLOW_INVOCATIONS).map(|number| tokio::spawn(invoke(slow_event(number, 0)))).collect();
     for number in 0..SMALL_INVOCATIONS {
         let small: Invocation = invoke(small_event(number)).await;
         assert_eq!(returned(&small), [""; 0]);
@@ -65,5 +78,18 @@ async fn a_message_is_stored_before_the_invocations_end_that_decode_beside_it() 
     }
     for slow in slow {
         assert_eq!(returned(&slow.await.unwrap()), [""; 0]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invocation_that_is_slow_to_decode_answers_before_its_deadline_beside_others() {
+    let database = database().await;
+    let schemas = Schemas::with("tight", "any", &schema());
+    let function = function(&database, &schemas, SLOW_INVOCATIONS + 1).await;
+    let tight = || function.invoke(slow_event(0, PADDING), TIGHT);
+    let ended: [Invocation; 3] = tokio::join!(tight(), tight(), tight()).into();
+    for invocation in ended {
+        let returned = returned(&invocation).len();
+        assert!((1..SLOW_MESSAGES).contains(&returned), "{returned} messages came back");
     }
 }
