@@ -13,7 +13,8 @@
 //! # Rules of a key
 //!
 //! 1. *The later record of a key wins.* An unconditional write supersedes the earlier ones that were not sent. It waits for
-//!    one that was sent, because two calls in flight may be applied in either order.
+//!    one that was sent, because two calls in flight may be applied in either order, and for one that has a version: a newer
+//!    version may be written already, and only that keeps the older one from being written after it.
 //! 2. *Of items that are only created, the first wins.* A later `Create` shares the outcome of an unfinished earlier one.
 //! 3. *Versions go side by side*, because the condition decides in the table. Three exceptions go one after the other:
 //!    a deletion, which leaves no version behind to compare with; equal versions, where the later one must win; and versions
@@ -90,7 +91,8 @@ pub(super) fn turn(next: &Write, before: &[Earlier], is_overwritable: bool) -> T
         return Turn::SupersededBy(newest.index);
     }
     let is_ordered = next.order.is_some() && before.iter().all(|earlier| earlier.write.order.is_some());
-    let is_last_word = !next.kind.is_conditional() || is_ordered;
+    let has_versions = before.iter().any(|earlier| earlier.write.kind.has_version());
+    let is_last_word = is_ordered || !next.kind.is_conditional() && !has_versions;
     if is_last_word && before.iter().all(|earlier| earlier.phase == Phase::Unsent) {
         return Turn::Supersedes;
     }

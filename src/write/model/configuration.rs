@@ -113,6 +113,7 @@ pub(super) fn named() -> Vec<Configuration> {
         Configuration::fifo(vec![vec![put(0), put(1)], vec![put(0)]], &[0, 1]),
         Configuration::fifo(vec![vec![put(0)], vec![newer(0, 1), newer(0, 2)]], &[0, 1]),
         Configuration::fifo(vec![vec![Sent::new(Delete, 0, 0)], vec![newer(0, 1), newer(0, 2)]], &[0, 1]),
+        Configuration::fifo(vec![vec![newer(0, 1), newer(0, 2)], vec![put(0)]], &[0, 1]),
         Configuration { stored: Some(2), ..Configuration::standard(alone(&[newer(0, 1), newer(0, 3), newer(0, 2)])) },
         Configuration { stored: Some(2), ..Configuration::standard(alone(&[Sent::new(Create, 0, 0), put(1)])) },
     ];
