@@ -11,7 +11,7 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_runtime::retries::classifiers::{THROTTLING_ERRORS, TRANSIENT_ERRORS};
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4;
-use aws_smithy_xml::decode::{Document, XmlDecodeError, try_data};
+use aws_smithy_xml::decode::{Document, ScopedDecoder, XmlDecodeError, try_data};
 use aws_types::service_config::ServiceConfigKey;
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
@@ -237,7 +237,8 @@ impl Aws {
         self.exchange(url, request).await
     }
 
-    /// A call of the query protocol: the members of the list `list` in the result, each as its texts by their names.
+    /// Makes a call of the query protocol. Returns the members of a list in the result, each as its texts by their names. The list is
+    /// named by its path, `Stacks/Outputs` for one in the members of another.
     pub(crate) async fn query(
         &self,
         service: Service,
@@ -329,30 +330,40 @@ fn json_of(body: &[u8]) -> Result<Value, CallError> {
     serde_json::from_slice(body).map_err(|error| CallError::NoResponse(format!("not JSON: {error}")))
 }
 
-/// `<Response><Result><List><member>...`: what stands in each member.
-fn members(xml: &[u8], list: &str) -> Result<Vec<BTreeMap<String, String>>, XmlDecodeError> {
+/// Returns the texts of each member of a list: `<Response><Result><List><member>...`, or of a list within a list's members.
+fn members(xml: &[u8], lists: &str) -> Result<Vec<BTreeMap<String, String>>, XmlDecodeError> {
+    let lists: Vec<&str> = lists.split('/').collect();
     let mut document = Document::try_from(xml)?;
     let mut root = document.root_element()?;
     let mut found = Vec::new();
     while let Some(mut result) = root.next_tag() {
-        while let Some(mut tag) = result.next_tag() {
-            if tag.start_el().local() != list {
-                continue;
-            }
-            while let Some(mut member) = tag.next_tag() {
-                let mut texts = BTreeMap::new();
-                while let Some(mut leaf) = member.next_tag() {
-                    let name = leaf.start_el().local().to_owned();
-                    // one that has elements of its own is left out
-                    if let Ok(text) = try_data(&mut leaf) {
-                        texts.insert(name, text.into_owned());
-                    }
-                }
-                found.push(texts);
-            }
-        }
+        collect(&mut result, &lists, &mut found);
     }
     Ok(found)
+}
+
+/// Adds the members of the list at the path `lists` below `parent`.
+fn collect(parent: &mut ScopedDecoder<'_, '_>, lists: &[&str], found: &mut Vec<BTreeMap<String, String>>) {
+    let Some((list, deeper)) = lists.split_first() else {
+        let mut texts = BTreeMap::new();
+        while let Some(mut leaf) = parent.next_tag() {
+            let name = leaf.start_el().local().to_owned();
+            // one that has elements of its own is left out
+            if let Ok(text) = try_data(&mut leaf) {
+                texts.insert(name, text.into_owned());
+            }
+        }
+        found.push(texts);
+        return;
+    };
+    while let Some(mut tag) = parent.next_tag() {
+        if tag.start_el().local() != *list {
+            continue;
+        }
+        while let Some(mut member) = tag.next_tag() {
+            collect(&mut member, deeper, found);
+        }
+    }
 }
 
 /// The error in a response: JSON's `__type` and `message`, or XML's `Code` and `Message`.
@@ -393,6 +404,16 @@ mod tests {
         assert_eq!(members.len(), 2);
         assert_eq!(members[0]["PhysicalResourceId"], "https://q?a=1&b=2");
         assert_eq!(members[1].len(), 1);
+    }
+
+    #[test]
+    fn a_list_in_the_members_of_another_is_read_by_its_path() {
+        let xml = b"<R><DescribeStacksResult><Stacks><member><Parameters><member><ParameterKey>P</ParameterKey></member></Parameters>\
+            <Outputs><member><OutputKey>A</OutputKey></member><member><OutputKey>B</OutputKey></member></Outputs></member></Stacks>\
+            </DescribeStacksResult></R>";
+        let members = members(xml, "Stacks/Outputs").unwrap();
+        let keys: Vec<&str> = members.iter().map(|member| member["OutputKey"].as_str()).collect();
+        assert_eq!(keys, ["A", "B"]);
     }
 
     #[test]

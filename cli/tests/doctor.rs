@@ -36,6 +36,10 @@ fn template(visibility_timeout: u32, response_types: &Value) -> Value {
             "EventSourceArn": {"Fn::GetAtt": ["Queue", "Arn"]}, "FunctionName": {"Ref": "Function"}, "BatchSize": 10,
             "FunctionResponseTypes": response_types,
         }},
+    }, "Outputs": {
+        "FunctionArn": {"Value": {"Fn::GetAtt": ["Function", "Arn"]}},
+        "QueueArn": {"Value": {"Fn::GetAtt": ["Queue", "Arn"]}},
+        "TableName": {"Value": {"Ref": "Table"}},
     }})
 }
 
@@ -327,6 +331,13 @@ fn deployment(with: fn(&str, &mut Value)) -> String {
         let body: Value = serde_json::from_str(&asked.body).unwrap_or_default();
         let path = asked.line.split(['?', ' ']).nth(1).unwrap_or_default();
         let (name, mut answer) = match (target, path) {
+            _ if asked.body.starts_with("Action=DescribeStack") => (
+                "stack".to_owned(),
+                json!({
+                    "FunctionArn": format!("{arn}:function:ingest"), "TableName": "orders",
+                    "QueueArn": "arn:aws:sqs:us-east-1:123456789012:orders",
+                }),
+            ),
             ("AmazonSQS.GetQueueAttributes", _) => {
                 let name = queue(&body);
                 let mut attributes = json!({
@@ -393,6 +404,16 @@ fn deployment(with: fn(&str, &mut Value)) -> String {
                 (200, layer(&[("schemas/order/1.avsc", order)]))
             }
             ("archive", text) => (200, layer(&[("schemas/order/1.avsc", text.as_str().unwrap())])),
+            ("stack", Value::Object(outputs)) => {
+                let output = |(key, value): (&String, &Value)| {
+                    let value = value.as_str().unwrap();
+                    format!("<member><OutputKey>{key}</OutputKey><OutputValue>{value}</OutputValue></member>")
+                };
+                let outputs: String = outputs.iter().map(output).collect();
+                let stack = format!("<member><StackName>orders</StackName><Outputs>{outputs}</Outputs></member>");
+                let result = format!("<DescribeStacksResult><Stacks>{stack}</Stacks></DescribeStacksResult>");
+                (200, format!("<DescribeStacksResponse>{result}</DescribeStacksResponse>").into_bytes())
+            }
             ("iam", decision) => {
                 let actions = asked.body.split('&').filter_map(|pair| pair.split_once("ActionNames.member."));
                 let member = |(_, pair): (&str, &str)| {
@@ -514,4 +535,55 @@ fn a_quarantine_queue_whose_own_policy_lets_the_role_send_needs_no_other() {
         _ => {}
     });
     assert_eq!(doctor(&url, &PARTS).status.code(), Some(0));
+}
+
+#[test]
+fn a_stack_with_a_queue_and_a_table_of_ones_own_is_looked_at_by_its_outputs() {
+    let of = |with| {
+        let output = doctor(&deployment(with), &["--stack", "orders", "--json"]);
+        let findings = findings(&output);
+        assert_eq!((&*findings["function-exists"].0, &*findings["mapping-enabled"].0), ("ok", "ok"), "{findings:#?}");
+        (output.status.code(), of_status(&findings, "problem"))
+    };
+    assert_eq!(of(|_, _| ()), (Some(0), vec![]));
+    // a table that another account owns
+    let arn = |name: &str, answer: &mut Value| {
+        let arn = json!("arn:aws:dynamodb:us-east-1:999999999999:table/orders");
+        set(name == "stack", answer, "/TableName", arn.clone());
+        set(name == "function", answer, "/Environment/Variables/TABLE_NAME", arn.clone());
+        set(name == "table", answer, "/Table/TableArn", arn);
+    };
+    assert_eq!(of(arn), (Some(0), vec![]));
+    let gone = |name: &str, answer: &mut Value| {
+        if name == "table" || name == "live" {
+            *answer = json!("ResourceNotFoundException");
+        }
+    };
+    assert_eq!(of(gone), (Some(1), vec!["table-exists".to_owned()]));
+}
+
+#[test]
+fn a_queue_of_ones_own_that_is_gone_is_a_finding() {
+    let url = deployment(|name, answer| {
+        if name == "url" {
+            *answer = json!("AWS.SimpleQueueService.NonExistentQueue");
+        }
+    });
+    let output = doctor(&url, &["--stack", "orders", "--json"]);
+    assert_eq!(
+        (output.status.code(), of_status(&findings(&output), "problem")),
+        (Some(1), vec!["queue-exists".to_owned()])
+    );
+}
+
+#[test]
+fn a_stack_without_the_outputs_of_the_template_says_which_is_missing() {
+    let url = deployment(|name, answer| {
+        if name == "stack" {
+            *answer = json!({"FunctionArn": "arn:aws:lambda:us-east-1:123456789012:function:ingest"});
+        }
+    });
+    let output = doctor(&url, &["--stack", "orders"]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("stack orders has no output QueueArn"), "{output:?}");
 }

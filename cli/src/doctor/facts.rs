@@ -17,8 +17,15 @@ use std::error::Error;
 pub(super) struct AlarmTargets {
     pub(super) stack: Option<String>,
     pub(super) function: String,
-    pub(super) queue_url: String,
+    pub(super) queue: QueueAddress,
     pub(super) table: String,
+}
+
+/// What names a queue.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum QueueAddress {
+    Url(String),
+    Arn(String),
 }
 
 /// A subject's table: its key, by its attributes' names and types, and the attribute that says when an item expires.
@@ -82,30 +89,33 @@ pub(super) fn unknown<T>(result: Result<T, CallError>) -> Fact<T> {
 }
 
 impl AlarmTargets {
-    /// The resources of a stack of this project's template, by their names in it.
+    /// Reads the outputs of a stack of this project's template: they name its queue and its table whoever made them.
     pub(super) async fn of_stack(aws: &Aws, stack: &str) -> Result<Self, Box<dyn Error>> {
         let parameters = [("StackName".to_owned(), stack.to_owned())];
-        let resources =
-            aws.query(CLOUDFORMATION, "DescribeStackResources", "2010-05-15", &parameters, "StackResources").await?;
-        let find = |logical: &str| -> Result<String, String> {
-            let of_name = |resource: &&BTreeMap<String, String>| {
-                resource.get("LogicalResourceId").is_some_and(|id| id == logical)
-            };
-            let resource = resources.iter().find(of_name).and_then(|resource| resource.get("PhysicalResourceId"));
-            resource.cloned().ok_or_else(|| format!("stack {stack} has no resource {logical}: is it of this template?"))
+        let outputs = aws.query(CLOUDFORMATION, "DescribeStacks", "2010-05-15", &parameters, "Stacks/Outputs").await?;
+        let find = |key: &str| -> Result<String, String> {
+            let of_key = |output: &&BTreeMap<String, String>| output.get("OutputKey").is_some_and(|name| name == key);
+            let output = outputs.iter().find(of_key).and_then(|output| output.get("OutputValue"));
+            output.cloned().ok_or_else(|| {
+                format!("stack {stack} has no output {key}: is it of this template, and is it deployed to the end?")
+            })
         };
+        let function = find("FunctionArn")?;
         Ok(Self {
             stack: Some(stack.to_owned()),
-            function: find("Function")?,
-            queue_url: find("Queue")?,
-            table: find("Table")?,
+            function: function.rsplit(':').next().unwrap_or(&function).to_owned(),
+            queue: QueueAddress::Arn(find("QueueArn")?),
+            table: find("TableName")?,
         })
     }
 }
 
 impl Facts {
     pub(super) async fn gather(aws: &Aws, targets: &AlarmTargets, directory: Fact<Vec<SchemaFile>>) -> Self {
-        let queue = attributes(aws, &targets.queue_url).await;
+        let queue = match &targets.queue {
+            QueueAddress::Url(url) => attributes(aws, url).await,
+            QueueAddress::Arn(arn) => attributes_of(aws, arn).await,
+        };
         let mappings = match &queue {
             Ok(queue) => mappings(aws, text(queue, "QueueArn")).await,
             Err(cause) => Err(cause.clone()),
@@ -226,6 +236,14 @@ async fn attributes(aws: &Aws, url: &str) -> Fact<Value> {
     Ok(answer.get("Attributes").cloned().unwrap_or_default())
 }
 
+/// The attributes of the queue with this ARN.
+async fn attributes_of(aws: &Aws, arn: &str) -> Fact<Value> {
+    let (name, account) = (arn.rsplit(':').next().unwrap_or(arn), arn.split(':').nth(4).unwrap_or_default());
+    let body = json!({"QueueName": name, "QueueOwnerAWSAccountId": account});
+    let response = unknown(aws.json(SQS, "AmazonSQS.GetQueueUrl", &body).await)?;
+    attributes(aws, text(&response, "QueueUrl")).await
+}
+
 /// Every mapping from the queue.
 async fn mappings(aws: &Aws, queue_arn: &str) -> Fact<Vec<Value>> {
     let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
@@ -295,10 +313,7 @@ async fn dead_letters(aws: &Aws, queue: &Value) -> Fact<Option<Value>> {
     if arn.is_empty() {
         return Ok(None);
     }
-    let (name, account) = (arn.rsplit(':').next().unwrap_or(arn), arn.split(':').nth(4).unwrap_or_default());
-    let body = json!({"QueueName": name, "QueueOwnerAWSAccountId": account});
-    let answer = unknown(aws.json(SQS, "AmazonSQS.GetQueueUrl", &body).await)?;
-    attributes(aws, text(&answer, "QueueUrl")).await.map(Some)
+    attributes_of(aws, arn).await.map(Some)
 }
 
 /// The key named `id`, which may be an alias, and its policy.

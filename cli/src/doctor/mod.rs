@@ -15,7 +15,7 @@ use crate::aws::Aws;
 use crate::output::{self, OutputError, outln};
 use avro_ingest::schema_dir;
 use checks::{CHECKS, Severity};
-use facts::{AlarmTargets, Facts};
+use facts::{AlarmTargets, Facts, QueueAddress};
 use indicatif::ProgressBar;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -80,7 +80,8 @@ pub(crate) async fn run(arguments: &Arguments) -> Outcome {
     let targets = match (&arguments.stack, &arguments.function, &arguments.queue_url, &arguments.table) {
         (Some(stack), ..) => AlarmTargets::of_stack(&aws, stack).await?,
         (None, Some(function), Some(queue_url), Some(table)) => {
-            AlarmTargets { stack: None, function: function.clone(), queue_url: queue_url.clone(), table: table.clone() }
+            let queue = QueueAddress::Url(queue_url.clone());
+            AlarmTargets { stack: None, function: function.clone(), queue, table: table.clone() }
         }
         _ => return Err("--stack, or --function with --queue-url and --table, is needed".into()),
     };

@@ -295,3 +295,14 @@ fn schemas_that_the_function_does_not_start_with_are_found() {
     let facts = Facts { deployed: Ok(files.clone()), directory: Ok(files), ..facts() };
     assert_eq!(found(&facts), ["schemas-start"]);
 }
+
+#[test]
+fn every_stack_of_the_template_has_the_outputs_that_name_its_parts() {
+    let template = include_str!("../../../template.yaml");
+    let (_, outputs) = template.split_once("\nOutputs:\n").unwrap();
+    for output in ["FunctionArn", "QueueArn", "TableName"] {
+        let (_, output) = outputs.split_once(&format!("  {output}:\n")).unwrap();
+        let (output, _) = output.split_once("Export:").unwrap();
+        assert!(!output.contains("Condition:"), "{output}");
+    }
+}
