@@ -122,11 +122,19 @@ impl Encoder {
         let (subject, version) =
             name.split_once('/').map_or((name, None), |(subject, version)| (subject, Some(version)));
         let subject = schemas.subjects().find(|candidate| candidate.name() == subject);
-        let version = subject.and_then(|subject| match version {
+        let found = subject.and_then(|subject| match version {
             None => Some(subject.newest()),
             Some(number) => subject.version(number.parse().ok()?),
         });
-        version.map(Self::new).ok_or_else(|| EncodeError::UnknownSchema(name.into()))
+        found.map(Self::new).ok_or_else(|| EncodeError::UnknownSchema {
+            name: name.into(),
+            known: match subject {
+                None => schemas.subjects().map(|subject| subject.name().to_owned()).collect(),
+                Some(subject) => {
+                    subject.versions().map(|version| format!("{}/{}", subject.name(), version.number())).collect()
+                }
+            },
+        })
     }
 
     /// The version whose records it writes.
@@ -251,7 +259,12 @@ pub enum EncodeError {
     /// The schema directory is not valid.
     Schemas(SchemaErrors),
     /// The schema directory has no schema of this name.
-    UnknownSchema(Box<str>),
+    UnknownSchema {
+        /// The name.
+        name: Box<str>,
+        /// The versions of its subject, as `subject/version`, or else the subjects that there are.
+        known: Vec<String>,
+    },
     /// The schema carries no id of the kind that this wire format needs.
     NoId(WireFormat),
     /// The record is not one of the schema.
@@ -269,7 +282,7 @@ impl fmt::Display for EncodeError {
         match self {
             Self::Directory(error) => error.fmt(f),
             Self::Schemas(error) => error.fmt(f),
-            Self::UnknownSchema(name) => write!(f, "schema {name} is not in the directory"),
+            Self::UnknownSchema { name, .. } => write!(f, "schema {name} is not in the directory"),
             Self::NoId(format) => write!(f, "the schema's schemaIds have none for {format}"),
             Self::Datum(error) => error.fmt(f),
             Self::Serialisation(error) => write!(f, "cannot serialise: {error}"),
@@ -287,7 +300,7 @@ impl std::error::Error for EncodeError {
             Self::Datum(error) => Some(error),
             Self::Serialisation(error) => Some(error),
             Self::Compression(error) => Some(error),
-            Self::UnknownSchema(_) | Self::NoId(_) | Self::NotJson => None,
+            Self::UnknownSchema { .. } | Self::NoId(_) | Self::NotJson => None,
         }
     }
 }

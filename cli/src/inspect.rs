@@ -1,8 +1,10 @@
 //! `ingest inspect`: what the function would make of one body.
 
 use crate::aws::{Aws, CallError};
+use crate::names::one_of;
 use crate::output::{errln, outln};
 use crate::queue::{Queue, Received};
+use crate::settings::wire_formats;
 use crate::{EVERY_WIRE_FORMAT, Outcome, json_encoding, no_functions_scope};
 use avro_ingest::avro::JsonEncoding;
 use avro_ingest::decode::{DecodeBuffers, decode_message};
@@ -44,10 +46,10 @@ pub(crate) struct Arguments {
     #[arg(long, default_value = "schemas", value_name = "DIR")]
     schemas: PathBuf,
     /// Allowed framings, in order
-    #[arg(long, default_value = EVERY_WIRE_FORMAT, value_name = "LIST")]
+    #[arg(long, default_value = EVERY_WIRE_FORMAT, value_name = "LIST", value_parser = wire_formats)]
     wire_formats: String,
     /// JSON of json bodies, plain or avro (Avro's own JSON encoding); JSON_ENCODING by default
-    #[arg(long, value_name = "ENCODING")]
+    #[arg(long, value_name = "ENCODING", hide_possible_values = true, value_parser = one_of::<JsonEncoding>(JsonEncoding::ALL.iter().map(|encoding| encoding.name())))]
     json_encoding: Option<JsonEncoding>,
     /// The message attribute `schema`: `subject` or `subject/version`
     #[arg(long, value_name = "NAME")]

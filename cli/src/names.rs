@@ -1,9 +1,15 @@
 //! Names that a user types: `NAME=VALUE` pairs, and a suggestion for a name that is not known. Pure.
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use std::collections::BTreeMap;
+use std::error::Error;
+use std::str::FromStr;
 
 /// Minimum similarity of a suggestion; clap's own.
 const SIMILAR: f64 = 0.7;
+
+/// Maximum number of names that an error lists.
+const LISTED: usize = 10;
 
 /// Reads `NAME=VALUE`.
 ///
@@ -21,12 +27,36 @@ pub(crate) fn unknown(kind: &str, name: &str, known: &[&str]) -> String {
 
 /// Returns `problem`, which is about `name`, and asks whether the most similar one of `known` is meant.
 pub(crate) fn or_nearest(problem: String, name: &str, known: &[&str]) -> String {
-    let similar = |known: &&str| strsim::jaro_winkler(&known.to_lowercase(), &name.to_lowercase());
-    let best = known.iter().copied().max_by(|one, other| similar(one).total_cmp(&similar(other)));
-    match best.filter(|best| similar(best) > SIMILAR) {
-        Some(best) => format!("{problem}; did you mean {best}?"),
+    match nearest(name, known) {
+        Some(meant) => format!("{problem}; did you mean {meant}?"),
         None => problem,
     }
+}
+
+/// Returns `problem`, which is about `name` in a place that has `known`: with the most similar one of them, or else with the first few.
+pub(crate) fn nearest_or_all(problem: String, name: &str, known: &[&str]) -> String {
+    let few = known.iter().copied().take(LISTED).collect::<Vec<_>>().join(", ");
+    match (nearest(name, known), known.len()) {
+        (Some(meant), _) => format!("{problem}; did you mean {meant}?"),
+        (None, 0) => problem,
+        (None, ..=LISTED) => format!("{problem}; it has {few}"),
+        (None, all) => format!("{problem}; it has {few} and {} more", all - LISTED),
+    }
+}
+
+/// Returns the one of `known` that is most similar to `name`, if it is similar at all.
+fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    let similar = |known: &str| strsim::jaro_winkler(&known.to_lowercase(), &name.to_lowercase());
+    let best = known.iter().copied().max_by(|one, other| similar(one).total_cmp(&similar(other)));
+    best.filter(|best| similar(best) > SIMILAR)
+}
+
+/// Returns a parser of an option's value that is one of `names`. `clap` suggests the one that is meant, and completions know them.
+pub(crate) fn one_of<T>(names: impl IntoIterator<Item = &'static str>) -> impl TypedValueParser<Value = T>
+where
+    T: FromStr<Err: Into<Box<dyn Error + Send + Sync>>> + Clone + Send + Sync + 'static,
+{
+    PossibleValuesParser::new(names.into_iter().collect::<Vec<_>>()).try_map(|text| text.parse())
 }
 
 /// Returns `pairs` by their names.
@@ -58,6 +88,15 @@ mod tests {
         );
         assert!(unknown("setting", "table", &known).ends_with("did you mean TABLE_NAME?"));
         assert_eq!(unknown("setting", "QQQ", &known), "there is no setting QQQ");
+    }
+
+    #[test]
+    fn where_nothing_is_similar_the_first_names_are_listed() {
+        let of = |known: &[&str]| nearest_or_all("there is no schema xyz".to_owned(), "xyz", known);
+        assert_eq!(of(&["order", "ab"]), "there is no schema xyz; it has order, ab");
+        assert_eq!(of(&["xy", "ab"]), "there is no schema xyz; did you mean xy?");
+        assert_eq!(of(&[]), "there is no schema xyz");
+        assert!(of(&["ab"; 12]).ends_with("ab, ab and 2 more"));
     }
 
     #[test]

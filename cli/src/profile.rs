@@ -1,5 +1,6 @@
 //! The profiles of samconfig.toml, as `sam deploy` reads them.
 
+use crate::names::nearest_or_all;
 use crate::template;
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -23,7 +24,13 @@ impl Profile {
     pub(crate) fn parse(text: &str, name: &str) -> Result<Self, Box<dyn Error>> {
         let config: Table = text.parse()?;
         let section = |command: &str| config.get(name)?.get(command)?.get("parameters").and_then(Value::as_table);
-        let deploy = section("deploy").ok_or_else(|| format!("there is no [{name}.deploy.parameters]"))?;
+        let deploy = section("deploy").ok_or_else(|| {
+            let has_deploy =
+                |value: &Value| value.get("deploy").is_some_and(|deploy| deploy.get("parameters").is_some());
+            let profiles = config.iter().filter(|(_, value)| has_deploy(value)).map(|(name, _)| name.as_str());
+            let problem = format!("there is no profile {name}, [{name}.deploy.parameters]");
+            nearest_or_all(problem, name, &profiles.collect::<Vec<_>>())
+        })?;
         let overrides = match deploy.get("parameter_overrides") {
             None => Vec::new(),
             Some(Value::String(line)) => line.split_whitespace().map(str::to_owned).collect(),

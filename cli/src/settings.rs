@@ -31,6 +31,18 @@ pub(crate) fn check(name: &str, value: &str) -> Result<(), String> {
     Err(unknown.map_or_else(|| problem.clone(), |unknown| or_nearest(problem.clone(), unknown, &choices)))
 }
 
+/// Reads a list of wire formats.
+///
+/// # Errors
+/// If it is empty, has an unknown name, or has a name twice.
+pub(crate) fn wire_formats(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() {
+        return Err("a list without a wire format allows none".to_owned());
+    }
+    check("WIRE_FORMATS", text).map_err(|problem| format!("it {problem}"))?;
+    Ok(text.to_owned())
+}
+
 /// Returns a lookup of settings: those of `set` go before the environment. An empty value counts as unset.
 ///
 /// # Errors

@@ -5,7 +5,8 @@ use std::fs;
 use std::process::{Command, Output};
 
 fn ingest(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_ingest")).args(arguments).output().unwrap()
+    let account = [("AWS_REGION", "us-east-1"), ("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")];
+    Command::new(env!("CARGO_BIN_EXE_ingest")).args(arguments).envs(account).output().unwrap()
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -47,6 +48,41 @@ fn a_typo_of_a_command_an_option_or_a_name_gets_a_suggestion() {
         let output = ingest(arguments);
         assert_eq!(output.status.code(), Some(2), "{output:?}");
         assert!(text(&output.stderr).contains(suggestion), "{suggestion}: {}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn a_value_that_is_none_of_a_closed_set_or_a_directory_is_refused_with_the_one_that_is_meant() {
+    const PLAN: [&str; 7] = ["plan", "--rate", "1", "--record-bytes", "1", "--service-time", "1"];
+    const SCHEMAS: [&str; 2] = ["--schemas", "../schemas"];
+    const CONFIG: [&str; 2] = ["--config", "../samconfig.toml"];
+    const REPLAY: [&str; 5] = ["replay", "--from", "a", "--to", "b"];
+    const SEND: [&str; 3] = ["send", "--queue-url", "http://localhost:9/q"];
+    for (command, arguments, suggestion) in [
+        (&REPLAY[..], &["--reason", "unknwon_schema"][..], "'unknown_schema'"),
+        (&REPLAY, &["--wire-formats", "conflunt,json"], "did you mean confluent?"),
+        (&REPLAY, &["--json-encoding", "avr"], "'avro'"),
+        (&["encode"], &[SCHEMAS[0], SCHEMAS[1], "--schema", "ordr"], "did you mean order?"),
+        (&["encode"], &[SCHEMAS[0], SCHEMAS[1], "--schema", "order/11"], "did you mean order/1?"),
+        (&["encode"], &[SCHEMAS[0], SCHEMAS[1], "--schema", "xyz"], "schema xyz is not in the directory; it has order"),
+        (&SEND, &[SCHEMAS[0], SCHEMAS[1], "--schema", "oder"], "did you mean order?"),
+        (&SEND, &["--schema", "order", "--codec", "zstandart"], "'zstandard'"),
+        (&["encode"], &["--schema", "order", "--wire-format", "single-objekt"], "'single-object'"),
+        (&["local"], &[SCHEMAS[0], SCHEMAS[1], "--sample", "1", "--schema", "ordr"], "did you mean order?"),
+        (&["local"], &["--set", "WIRE_FORMATS=contaner"], "did you mean container?"),
+        (&["inspect", "AAAA"], &["--wire-formats", "singl-object"], "did you mean single-object?"),
+        (&["inspect", "AAAA"], &["--json-encoding", "plin"], "'plain'"),
+        (&["check"], &["--wire-formats", "container,gleu"], "did you mean glue?"),
+        (&["check"], &[CONFIG[0], CONFIG[1], "--profile", "latenci"], "did you mean latency?"),
+        (&["check"], &[CONFIG[0], CONFIG[1], "--profile", "nope"], "it has default, latency, peak, throughput"),
+        (&PLAN, &[CONFIG[0], CONFIG[1], "--profile", "throughputs"], "did you mean throughput?"),
+        (&PLAN, &["--set", "ScalingMode=poller"], "did you mean pollers?"),
+        (&["pull", "--glue", "r"], &["--wire-formats", "glu"], "did you mean glue?"),
+    ] {
+        let output = ingest(&[command, arguments].concat());
+        let error = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{command:?} {arguments:?}: {output:?}");
+        assert!(error.contains(suggestion), "{command:?} {arguments:?}: {suggestion:?} in {error}");
     }
 }
 

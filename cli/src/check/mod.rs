@@ -7,6 +7,7 @@ mod table;
 
 use crate::output::{self, errln, out};
 use crate::profile::Profile;
+use crate::settings::wire_formats;
 use crate::template::template;
 use crate::{EVERY_WIRE_FORMAT, Outcome, environment};
 use avro_ingest::schema_dir;
@@ -36,7 +37,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "ID")]
     account: Option<String>,
     /// Allowed framings, in order
-    #[arg(long, default_value = EVERY_WIRE_FORMAT, value_name = "LIST")]
+    #[arg(long, default_value = EVERY_WIRE_FORMAT, value_name = "LIST", value_parser = wire_formats)]
     wire_formats: String,
     /// Hold the schemas against the table that this profile of samconfig.toml deploys
     #[arg(long, value_name = "NAME")]

@@ -1,6 +1,7 @@
 //! Records of one schema as messages: those of a file, or made-up ones.
 
 use super::Sample;
+use crate::names::or_nearest;
 use avro_ingest::avro::{JsonEncoding, SchemaVersion, Subject, WireFormat};
 use avro_ingest::encode::{self, Encoder};
 use avro_ingest::settings::Settings;
@@ -35,8 +36,11 @@ impl Records {
             None => Some(subject.newest()),
             Some(number) => subject.version(number.parse().ok()?),
         });
-        let version =
-            found.ok_or_else(|| format!("there is no schema {}, only {}", name.unwrap_or_default(), names()))?;
+        let version = found.ok_or_else(|| {
+            let known: Vec<&str> = subjects.iter().map(|subject| subject.name()).collect();
+            let name = name.unwrap_or_default();
+            or_nearest(format!("there is no schema {name}, only {}", names()), name, &known)
+        })?;
         let format = *settings.wire_formats.first().ok_or("no wire format is allowed")?;
         let name = format!("{subject}/{}", version.number());
         let json_encoding = settings.json_encoding;

@@ -11,7 +11,7 @@ mod requirements;
 mod tests;
 
 use crate::Outcome;
-use crate::names::once_each;
+use crate::names::{once_each, or_nearest};
 use crate::output::{self, out};
 use crate::prices::Prices;
 use crate::profile::Profile;
@@ -167,7 +167,8 @@ fn requirements(
 ) -> Result<Requirements, Box<dyn Error>> {
     const OPTIONS: [&str; 6] = ["rate", "peak", "record_bytes", "item_bytes", "records_per_message", "p95"];
     if let Some(unknown) = load.keys().find(|name| !OPTIONS.contains(&name.as_str())) {
-        return Err(format!("the profile's plan.parameters know no {unknown}, only {}", OPTIONS.join(", ")).into());
+        let problem = format!("the profile's plan.parameters know no {unknown}, only {}", OPTIONS.join(", "));
+        return Err(or_nearest(problem, unknown, &OPTIONS).into());
     }
     let given = |option: Option<f64>, name: &str| option.or_else(|| load.get(name).copied());
     let needed = |option: Option<f64>, name: &str| {

@@ -9,6 +9,7 @@ pub(crate) use messages::{KeyFields, Messages, Packer, Produced};
 pub(crate) use packing::{MAX_MESSAGE_BYTES, Packed, Packing};
 
 use crate::json_encoding;
+use crate::names::{nearest_or_all, one_of};
 use avro_ingest::avro::{JsonEncoding, WireFormat};
 use avro_ingest::encode::{Codec, EncodeError, Encoder};
 use std::error::Error;
@@ -27,13 +28,13 @@ pub(crate) struct RecordOptions {
     #[arg(long, value_name = "NAME")]
     schema: String,
     /// single-object, container, confluent, glue, datum or json; container where records are packed
-    #[arg(long, value_name = "FORMAT")]
+    #[arg(long, value_name = "FORMAT", hide_possible_values = true, value_parser = one_of::<WireFormat>(WireFormat::ALL.iter().map(|format| format.name())))]
     wire_format: Option<WireFormat>,
     /// JSON of the records, plain or avro (Avro's own JSON encoding); JSON_ENCODING by default
-    #[arg(long, value_name = "ENCODING")]
+    #[arg(long, value_name = "ENCODING", hide_possible_values = true, value_parser = one_of::<JsonEncoding>(JsonEncoding::ALL.iter().map(|encoding| encoding.name())))]
     json_encoding: Option<JsonEncoding>,
     /// Compression of a container: null, deflate, snappy, zstandard, bzip2 or xz
-    #[arg(long, value_name = "CODEC")]
+    #[arg(long, value_name = "CODEC", hide_possible_values = true, value_parser = one_of::<Codec>(Codec::ALL.map(Codec::name)))]
     codec: Option<Codec>,
     /// Records of a message at most; a container holds as many as fit
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
@@ -67,7 +68,13 @@ impl RecordOptions {
     /// # Errors
     /// If the schema is not there, or the options contradict one another.
     pub(crate) fn packing(&self) -> Result<Packing, Box<dyn Error>> {
-        let encoder = Encoder::of_subject(&self.schemas, &self.schema)?;
+        let encoder = Encoder::of_subject(&self.schemas, &self.schema).map_err(|error| match &error {
+            EncodeError::UnknownSchema { name, known } => {
+                let known: Vec<&str> = known.iter().map(String::as_str).collect();
+                nearest_or_all(error.to_string(), name, &known).into()
+            }
+            _ => Box::<dyn Error>::from(error),
+        })?;
         let encoder = encoder.with_json_encoding(json_encoding(self.json_encoding)?);
         let is_packed = self.records_per_message > 1 || self.codec.is_some();
         let format = self.wire_format.unwrap_or(match is_packed {

@@ -12,6 +12,7 @@ mod store;
 
 use crate::Outcome;
 use crate::output::{self, OutputError, errln, out, outln};
+use crate::settings::wire_formats;
 use avro_ingest::schema_dir;
 use avro_ingest::settings::Settings;
 use changes::{Action, Change, Prune, Selection, Skipped, changes, folder, records, select};
@@ -51,7 +52,7 @@ pub(crate) struct Arguments {
     schemas: PathBuf,
     /// Wire formats that the function will allow, because some cannot tell two subjects with one name apart; confluent by
     /// default, and glue with --glue
-    #[arg(long, value_name = "LIST")]
+    #[arg(long, value_name = "LIST", value_parser = wire_formats)]
     wire_formats: Option<String>,
     /// Delete versions, and without --subject whole subjects, that the registry does not have
     #[arg(long)]

@@ -55,12 +55,16 @@ mod report;
 
 use crate::aws::Aws;
 use crate::duration::duration;
+use crate::names::one_of;
 use crate::queue::{MAX_CALL_MESSAGES, Queue, QueueName};
+use crate::settings::wire_formats;
 use crate::{EVERY_WIRE_FORMAT, Outcome, json_encoding};
 use avro_ingest::avro::JsonEncoding;
+use avro_ingest::outcome::Reason;
 use avro_ingest::schema_dir;
 use avro_ingest::settings::Settings;
 use avro_ingest::transcode::Transcoder;
+use clap::builder::PossibleValuesParser;
 use held::{Held, Keeper};
 use interrupt::Interrupt;
 use mover::{Limits, Mover};
@@ -90,7 +94,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "QUEUE")]
     to: String,
     /// Only messages that were quarantined, or would be rejected now, for this reason
-    #[arg(long, value_name = "REASON")]
+    #[arg(long, value_name = "REASON", hide_possible_values = true, value_parser = PossibleValuesParser::new(Reason::ALL.iter().map(|reason| reason.code())))]
     reason: Option<String>,
     /// Only messages of this subject
     #[arg(long, value_name = "SUBJECT")]
@@ -117,10 +121,10 @@ pub(crate) struct Arguments {
     #[arg(long, default_value = "schemas", value_name = "DIR")]
     schemas: PathBuf,
     /// Allowed framings, in order
-    #[arg(long, default_value = EVERY_WIRE_FORMAT, value_name = "LIST")]
+    #[arg(long, default_value = EVERY_WIRE_FORMAT, value_name = "LIST", value_parser = wire_formats)]
     wire_formats: String,
     /// JSON of json bodies, plain or avro (Avro's own JSON encoding); JSON_ENCODING by default
-    #[arg(long, value_name = "ENCODING")]
+    #[arg(long, value_name = "ENCODING", hide_possible_values = true, value_parser = one_of::<JsonEncoding>(JsonEncoding::ALL.iter().map(|encoding| encoding.name())))]
     json_encoding: Option<JsonEncoding>,
     /// Print JSON
     #[arg(long)]
