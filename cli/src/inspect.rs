@@ -37,7 +37,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "URL", conflicts_with_all = ["body", "file", "raw", "schema"])]
     queue_url: Option<String>,
     /// How many of them
-    #[arg(long, value_name = "N", default_value_t = 1, requires = "queue_url", value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "queue_url", conflicts_with_all = ["body", "file", "raw", "schema"], value_parser = clap::value_parser!(u32).range(1..=1_000))]
     max: u32,
     /// The file or standard input holds the bytes themselves, even if they look like text
     #[arg(long, conflicts_with = "body")]

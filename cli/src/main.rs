@@ -13,6 +13,7 @@ mod journal;
 mod local;
 mod manual;
 mod names;
+mod numbers;
 mod output;
 mod page;
 mod plan;
@@ -31,8 +32,9 @@ mod template;
 
 use crate::output::{OutputError, errln, out};
 use avro_ingest::avro::JsonEncoding;
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::error::Error;
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 /// Runs, checks and looks into avro-ingest on one machine.
@@ -75,7 +77,7 @@ type Outcome = Result<bool, Box<dyn Error>>;
 const PIPE_CLOSED: u8 = 141;
 
 fn main() -> ExitCode {
-    let outcome = match Arguments::try_parse() {
+    let outcome = match parse(std::env::args_os()) {
         Ok(arguments) => run(arguments.command),
         // what was asked for is output, and what is wrong is an error
         Err(help) if !help.use_stderr() => out!("{help}").map(|()| true).map_err(Into::into),
@@ -93,6 +95,17 @@ fn main() -> ExitCode {
             ExitCode::from(COULD_NOT_RUN)
         }
     }
+}
+
+/// Reads the command line. An option takes a negative number for its value, so that the error names the range of the option.
+fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Arguments, clap::Error> {
+    let with_negatives = |argument: Arg| {
+        let takes_values = argument.get_action().takes_values();
+        argument.allow_negative_numbers(takes_values)
+    };
+    let command = Arguments::command().mut_subcommands(|command| command.mut_args(with_negatives));
+    let mut matches = command.try_get_matches_from(words)?;
+    Arguments::from_arg_matches_mut(&mut matches)
 }
 
 /// Runs a command on a runtime of its own. Threads that are still blocked, by a name server for example, do not hold up the end.
@@ -152,6 +165,8 @@ fn environment(name: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::error::ErrorKind;
+    use std::any::TypeId;
 
     /// The words of a shell's line after its variables, up to a comment, a pipe or another command.
     fn words(line: &str) -> Option<Vec<String>> {
@@ -172,12 +187,33 @@ mod tests {
                 command.get_after_help().unwrap_or_else(|| panic!("{} has no help", command.get_name())).to_string();
             let (_, lines) = help.split_once("Examples:\n").unwrap_or_else(|| panic!("{help}"));
             for words in lines.lines().filter_map(words) {
-                if let Err(error) = Arguments::try_parse_from(&words) {
+                if let Err(error) = parse(words.iter().map(OsString::from)) {
                     panic!("{words:?}: {error}");
                 }
                 examples += 1;
             }
         }
         assert!(examples > 30, "{examples}");
+    }
+
+    #[test]
+    fn every_option_that_is_a_number_answers_minus_one_with_its_range() {
+        let numbers = [TypeId::of::<u16>(), TypeId::of::<u32>(), TypeId::of::<u64>(), TypeId::of::<f64>()];
+        let mut tried = 0;
+        for command in Arguments::command().get_subcommands() {
+            let options = command.get_arguments().filter(|option| {
+                let is = option.get_value_parser().type_id();
+                numbers.iter().any(|number| is == *number)
+            });
+            for option in options.filter_map(Arg::get_long) {
+                let words = ["ingest", command.get_name(), &format!("--{option}"), "-1"].map(OsString::from);
+                let error = parse(words).err().unwrap_or_else(|| panic!("{command} --{option} -1 is taken"));
+                let text = error.to_string();
+                assert_eq!(error.kind(), ErrorKind::ValueValidation, "{text}");
+                assert!(text.contains(" is not in ") || text.contains(": not a "), "{text}");
+                tried += 1;
+            }
+        }
+        assert!(tried > 20, "{tried}");
     }
 }

@@ -87,6 +87,51 @@ fn a_value_that_is_none_of_a_closed_set_or_a_directory_is_refused_with_the_one_t
 }
 
 #[test]
+fn an_option_that_would_do_nothing_is_refused() {
+    for (arguments, named) in [
+        (&["inspect", "AAAA", "--max", "3"][..], "--max"),
+        (&["inspect", "--file", "x", "--max", "3"], "--max"),
+        (&["inspect", "--max", "3"], "--queue-url"),
+        (&["check", "--wire-formats", ""], "--wire-formats"),
+        (&["inspect", "AAAA", "--wire-formats", " "], "--wire-formats"),
+        (&["check", "--config", "/nope"], "--profile"),
+        (&["plan", "--rate", "1", "--record-bytes", "1", "--service-time", "1", "--config", "/nope"], "--profile"),
+        (&["local", "--event", "x", "--batch-size", "3"], "--batch-size"),
+        (&["local", "--event", "x", "--messages", "3"], "--messages"),
+        (&["local", "--event", "x", "--schema", "order"], "--schema"),
+        (&["local", "--sample", "3", "--messages", "3"], "--messages"),
+        (&["local", "--records", "x", "--messages", "3"], "--messages"),
+        (&["local", "--schema", "order"], "--sample"),
+        (&["report", "x", "--since", "2h"], "--since"),
+    ] {
+        let output = ingest(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {output:?}");
+        let error = text(&output.stderr);
+        assert!(error.contains(named) && error.starts_with("error: "), "{arguments:?}: {error}");
+    }
+}
+
+#[test]
+fn a_number_that_is_not_in_the_range_is_answered_with_the_range() {
+    for (arguments, range) in [
+        (&["plan", "--rate", "-1"][..], "a number above zero and at most 100000000"),
+        (&["plan", "--rate=-1"], "a number above zero and at most 100000000"),
+        (&["plan", "--overhead", "-5"], "a number from 0 to 100000000"),
+        (&["plan", "--overhead", "NaN"], "a number from 0 to 100000000"),
+        (&["plan", "--seed", "-1"], "a whole number of at least 0"),
+        (&["local", "--messages", "-1"], "1..=1000000"),
+        (&["encode", "--schema", "order", "--from-line", "-1"], "a whole number of at least 1"),
+        (&["replay", "--from", "a", "--to", "b", "--limit", "-1"], "a whole number of at least 1"),
+        (&["inspect", "--queue-url", "u", "--max", "-1"], "1..=1000"),
+    ] {
+        let output = ingest(arguments);
+        let error = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {output:?}");
+        assert!(error.contains(range), "{arguments:?}: {error}");
+    }
+}
+
+#[test]
 fn the_completions_of_each_shell_know_every_command() {
     for shell in ["bash", "zsh", "fish"] {
         let output = ingest(&["completions", shell]);

@@ -43,7 +43,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "NAME")]
     profile: Option<String>,
     /// Where the profiles are
-    #[arg(long, value_name = "FILE", default_value = "samconfig.toml")]
+    #[arg(long, value_name = "FILE", default_value = "samconfig.toml", requires = "profile")]
     config: PathBuf,
     /// Print JSON
     #[arg(long)]

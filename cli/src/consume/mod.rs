@@ -15,6 +15,7 @@ mod unsettled;
 
 use crate::aws::{Aws, CallError};
 use crate::duration::jitter;
+use crate::numbers::whole;
 use crate::output::OutputError;
 use crate::queue::{MAX_CALL_MESSAGES, Queue};
 use crate::settings::{lookup, setting};
@@ -54,7 +55,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     batch_size: u32,
     /// Milliseconds that a batch waits to be full; MAX_WAIT_TIME_MS or 100 by default
-    #[arg(long, value_name = "MS")]
+    #[arg(long, value_name = "MS", value_parser = whole(0..=u64::MAX))]
     max_wait_time_ms: Option<u64>,
     /// Long polls at once at most; as many run as there is work for
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100))]
@@ -66,7 +67,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "S", default_value_t = 90, value_parser = clap::value_parser!(u32).range(15..=43_200))]
     visibility_timeout: u32,
     /// Seconds that batches at work have to end after SIGTERM or Ctrl-C; a second signal ends at once
-    #[arg(long, value_name = "S", default_value_t = 25)]
+    #[arg(long, value_name = "S", default_value_t = 25, value_parser = whole(0..=u64::MAX))]
     shutdown_timeout: u64,
     /// End when no message is in sight any more
     #[arg(long)]

@@ -41,22 +41,22 @@ Examples:
   ingest local --keep --listen 0.0.0.0 --port 8000                      an endpoint that a container reaches")]
 pub(crate) struct Arguments {
     /// How many orders to send
-    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, default_value_t = 1_000, conflicts_with_all = ["event", "records", "sample"], value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     messages: u32,
     /// Messages of one invocation
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, default_value_t = 10, conflicts_with = "event", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     batch_size: u32,
     /// Send this event instead of orders
     #[arg(long, value_name = "FILE", conflicts_with_all = ["records", "sample"])]
     event: Option<PathBuf>,
     /// Send the records of this file instead, a line of JSON each; - is standard input
-    #[arg(long, value_name = "FILE", conflicts_with = "sample")]
+    #[arg(long, value_name = "FILE", group = "of_schema")]
     records: Option<PathBuf>,
     /// Send so many made-up records of the schema instead
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", group = "of_schema", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     sample: Option<u32>,
     /// Schema of the records, `subject` or `subject/version`; the directory's only one by default
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", requires = "of_schema", conflicts_with = "event")]
     schema: Option<String>,
     /// Leave the endpoints of DynamoDB and SQS up afterwards, until Ctrl-C
     #[arg(long)]

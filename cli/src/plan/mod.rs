@@ -12,6 +12,7 @@ mod tests;
 
 use crate::Outcome;
 use crate::names::{once_each, or_nearest};
+use crate::numbers::{not_negative, positive, whole};
 use crate::output::{self, out};
 use crate::prices::Prices;
 use crate::profile::Profile;
@@ -61,7 +62,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "MS", value_parser = positive)]
     service_time: Option<f64>,
     /// What SQS and Lambda take for a message beside polling: the least DeliveryLatency of an idle stack, in milliseconds
-    #[arg(long, value_name = "MS", default_value_t = 0.0)]
+    #[arg(long, value_name = "MS", default_value_t = 0.0, value_parser = not_negative)]
     overhead: f64,
     /// Write units that the table takes in a second; by default WarmWriteUnits, and 4000 of a new table
     #[arg(long, value_name = "N", value_parser = positive)]
@@ -70,7 +71,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "NAME")]
     profile: Option<String>,
     /// Where the profile is
-    #[arg(long, value_name = "FILE", default_value = "samconfig.toml")]
+    #[arg(long, value_name = "FILE", default_value = "samconfig.toml", requires = "profile")]
     config: PathBuf,
     /// A parameter of the template that is not to be chosen
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = parameter)]
@@ -79,7 +80,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     day: bool,
     /// Seed of the simulation
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole(0..=u64::MAX))]
     seed: u64,
     /// Print JSON
     #[arg(long)]
@@ -90,16 +91,6 @@ pub(crate) struct Arguments {
     /// Write every plot as a file of its own
     #[arg(long, value_name = "DIR")]
     plots: Option<PathBuf>,
-}
-
-/// More than any number that is asked for, and small enough to count with.
-const MOST: f64 = 1e8;
-
-fn positive(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(number) if number > 0.0 && number <= MOST => Ok(number),
-        _ => Err(format!("not a number above zero and at most {MOST}")),
-    }
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Outcome {

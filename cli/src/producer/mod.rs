@@ -10,6 +10,7 @@ pub(crate) use packing::{MAX_MESSAGE_BYTES, Packed, Packing};
 
 use crate::json_encoding;
 use crate::names::{nearest_or_all, one_of};
+use crate::numbers::whole;
 use avro_ingest::avro::{JsonEncoding, WireFormat};
 use avro_ingest::encode::{Codec, EncodeError, Encoder};
 use std::error::Error;
@@ -40,7 +41,7 @@ pub(crate) struct RecordOptions {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     records_per_message: u32,
     /// Begin at this line, or record of a container file
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole(1..=u64::MAX))]
     pub(crate) from_line: u64,
     /// Send nothing at all if a record is wrong
     #[arg(long)]

@@ -56,6 +56,7 @@ mod report;
 use crate::aws::Aws;
 use crate::duration::duration;
 use crate::names::one_of;
+use crate::numbers::whole;
 use crate::queue::{MAX_CALL_MESSAGES, Queue, QueueName};
 use crate::settings::wire_formats;
 use crate::{EVERY_WIRE_FORMAT, Outcome, json_encoding};
@@ -103,7 +104,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "TIME", value_parser = duration)]
     since: Option<Duration>,
     /// Maximum number of messages to move
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = whole(1..=u64::MAX))]
     limit: Option<u64>,
     /// Queue to which the messages that the filter does not select are moved, unchanged: a held message hides those behind it in a FIFO queue
     #[arg(long, value_name = "QUEUE", conflicts_with = "dry_run")]

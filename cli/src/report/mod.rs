@@ -40,7 +40,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "NAME")]
     log_group: Option<String>,
     /// How far back
-    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = duration)]
+    #[arg(long, value_name = "TIME", default_value = "1h", conflicts_with = "files", value_parser = duration)]
     since: Duration,
     /// Targets, as in docs/report-targets.toml
     #[arg(long, value_name = "FILE")]
