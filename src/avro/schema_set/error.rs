@@ -141,7 +141,9 @@ impl fmt::Display for SetProblem {
         match self {
             Self::Empty => f.write_str("there is no schema"),
             Self::TooManySubjects => write!(f, "more than {} subjects", u16::MAX),
-            Self::Version { path } => write!(f, "{path}: the version in the file's name is not a positive integer"),
+            Self::Version { path } => {
+                write!(f, "{path}: the version in the file's name is not a positive integer, such as 1.avsc")
+            }
             Self::Schema { path, error } => write!(f, "{path}: {error}"),
             Self::NotARecord { path } => write!(f, "{path}: the schema is not a record"),
             Self::Ids { path } => write!(f, "{path}: schemaIds is not a list of four-byte integers and uuids"),

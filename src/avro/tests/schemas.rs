@@ -27,7 +27,7 @@ fn every_problem_of_every_file_is_reported_together() {
         ("f/1", &record_of(r#"{"name": "f", "type": "int", "default": "x"}"#)),
         ("g/1", &record_of(r#"{"name": "f", "type": "Missing"}"#)),
     ];
-    let version = "the version in the file's name is not a positive integer";
+    let version = "the version in the file's name is not a positive integer, such as 1.avsc";
     assert_eq!(
         errors(&files),
         [
