@@ -192,3 +192,17 @@ fn the_endpoint_that_is_kept_listens_where_it_was_told_to_and_its_line_names_the
     assert!(Command::new("kill").args(["-INT", &process.id().to_string()]).status().unwrap().success());
     assert_eq!(process.wait().unwrap().code(), Some(0));
 }
+
+#[test]
+fn an_event_with_a_message_that_is_not_stored_ends_with_1() {
+    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    let of = |event: &str| {
+        let event = root.join("events").join(event);
+        let output = local(&root.join("schemas"), &["--event", event.to_str().unwrap()], b"");
+        (output.status.code(), text(&output.stdout).lines().last().unwrap_or_default().to_owned())
+    };
+    assert_eq!(of("orders.json").0, Some(0));
+    assert_eq!(of("duplicates.json").0, Some(0));
+    let (code, last) = of("mixed.json");
+    assert!(code == Some(1) && last.ends_with("messages are not stored"), "{code:?}: {last}");
+}

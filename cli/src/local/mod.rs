@@ -245,9 +245,12 @@ async fn feed(
 async fn one_event(function: Function, event: &Path, client: &Client, tables: &[String]) -> Outcome {
     let payload = fs::read(event).map_err(|error| format!("cannot read {}: {error}", event.display()))?;
     let invocation = function.invoke(Bytes::from(payload), TIMEOUT).await;
-    for line in function.stop().await {
+    let lines = function.stop().await;
+    for line in &lines {
         outln!("{}", line.text)?;
     }
+    let mut summary = Summary::default();
+    summary.read(lines);
     let answered = match invocation.outcome {
         lambda::Outcome::Response(answer) => {
             outln!("\nanswer  {}", String::from_utf8_lossy(&answer))?;
@@ -267,5 +270,9 @@ async fn one_event(function: Function, event: &Path, client: &Client, tables: &[
         }
     };
     show::items(client, tables, usize::MAX).await?;
-    Ok(answered)
+    let (received, stored) = (summary.count("MessagesReceived"), summary.durable());
+    if answered && stored < received {
+        outln!("\n{} of {received} messages are not stored", received - stored)?;
+    }
+    Ok(answered && stored == received && summary.balances(received))
 }

@@ -66,6 +66,11 @@ impl Summary {
         self.last_metrics.as_deref()
     }
 
+    /// Returns how many messages are durable: stored, or superseded by a later one.
+    pub(super) fn durable(&self) -> usize {
+        self.count("MessagesStored") + self.count("MessagesSuperseded")
+    }
+
     /// Whether every message the function received has one end, and as many as were delivered.
     pub(super) fn balances(&self, delivered: usize) -> bool {
         let ends = ["MessagesStored", "MessagesSuperseded", "MessagesQuarantined", "MessagesReturned"];
