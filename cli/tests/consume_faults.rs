@@ -7,6 +7,7 @@ mod support;
 use avro_ingest::avro::WireFormat;
 use avro_ingest::encode::{self, Encoder};
 use local::dynamodb::{Embedded, Table};
+use local::sqs::{Call, ErrorCode, Fault, Message, Service};
 use serde_json::{Value, json};
 use std::fs::{self, OpenOptions};
 use std::io::{Read, Write};
@@ -15,7 +16,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
-use support::queue::{FakeQueue, Fault};
 
 const TABLE: &str = "processed_messages";
 const SCHEMAS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../schemas");
@@ -23,23 +23,75 @@ const SCHEMAS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../schemas");
 const PATIENCE: usize = 1_200;
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Bodies of orders, each with its group.
-fn orders(groups: impl IntoIterator<Item = Option<&'static str>>) -> Vec<(String, Option<String>)> {
+/// Orders, each with its group.
+fn orders(groups: impl IntoIterator<Item = Option<&'static str>>) -> Vec<Message> {
     let encoder = Encoder::of_subject(Path::new(SCHEMAS), "order").unwrap();
-    let body = |(number, group): (usize, Option<&str>)| {
+    let message = |(number, group): (usize, Option<&str>)| {
         let order = json!({"order_id": format!("o-{number}"), "customer_id": "c", "items": [], "total_amount": 1.0, "timestamp": number});
-        (encode::body(&encoder.frame(WireFormat::SingleObject, &order).unwrap()), group.map(str::to_owned))
+        let message = Message::text(encode::body(&encoder.frame(WireFormat::SingleObject, &order).unwrap()));
+        match group {
+            Some(group) => message.in_group(group).with_deduplication_id(number.to_string()),
+            None => message,
+        }
     };
-    groups.into_iter().enumerate().map(body).collect()
+    groups.into_iter().enumerate().map(message).collect()
 }
 
 /// Orders of a standard queue.
-fn many(count: usize) -> Vec<(String, Option<String>)> {
+fn many(count: usize) -> Vec<Message> {
     orders(std::iter::repeat_n(None, count))
 }
 
+/// A queue with messages, whose calls a script lets fail.
+struct Served {
+    service: Service,
+    name: &'static str,
+    url: String,
+    /// Ids of its messages.
+    ids: Vec<String>,
+}
+
+impl Served {
+    fn new(messages: Vec<Message>, script: impl FnMut(&Call) -> Option<Fault> + Send + 'static) -> Self {
+        let service = Service::start(0).unwrap();
+        let name = if messages.iter().any(|message| message.group.is_some()) { "orders.fifo" } else { "orders" };
+        let url = service.create(name);
+        let ids = messages.into_iter().map(|message| service.send(name, message).unwrap()).collect();
+        service.inject(script);
+        Self { service, name, url, ids }
+    }
+
+    /// A queue without faults.
+    fn sound(messages: Vec<Message>) -> Self {
+        Self::new(messages, |_| None)
+    }
+
+    /// Messages in sight, and out of sight.
+    fn left(&self) -> (usize, usize) {
+        self.service.counts(self.name)
+    }
+
+    /// Places of the deleted messages in the order of sending, in the order of their deletions.
+    fn deleted(&self) -> Vec<usize> {
+        let deleted = self.service.deleted(self.name);
+        deleted.iter().map(|id| self.ids.iter().position(|sent| sent == id).unwrap()).collect()
+    }
+
+    /// Returns the number of calls of `operation`.
+    fn calls(&self, operation: &str) -> usize {
+        self.service.calls().iter().filter(|call| call.operation == operation).count()
+    }
+}
+
+/// A script that knows an operation and the number of its call, from 1.
+fn script(
+    mut fault: impl FnMut(&str, u64) -> Option<Fault> + Send + 'static,
+) -> impl FnMut(&Call) -> Option<Fault> + Send + 'static {
+    move |call: &Call| fault(&call.operation, call.of_operation)
+}
+
 struct Scene {
-    queue: FakeQueue,
+    queue: Served,
     database: Embedded,
     /// The standard error.
     log: PathBuf,
@@ -47,17 +99,16 @@ struct Scene {
 }
 
 impl Scene {
-    async fn new(name: &str, queue: FakeQueue, more: &[&str]) -> Self {
+    async fn new(name: &str, queue: Served, more: &[&str]) -> Self {
         let database = Embedded::start(0).unwrap();
         database.client().create_table(&Table::keyed_by(TABLE, "message_id")).await.unwrap();
         let log = std::env::temp_dir().join(format!("ingest-consume-{name}-{}.log", std::process::id()));
-        let (endpoint, url) = queue.serve();
         let mut command = Command::new(env!("CARGO_BIN_EXE_ingest"));
         command
-            .args(["consume", "--queue-url", &url])
+            .args(["consume", "--queue-url", &queue.url])
             .args(more)
             .envs([("AWS_REGION", "us-east-1"), ("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")])
-            .envs([("TABLE_NAME", TABLE), ("SCHEMA_DIR", SCHEMAS), ("AWS_ENDPOINT_URL", &endpoint)])
+            .envs([("TABLE_NAME", TABLE), ("SCHEMA_DIR", SCHEMAS), ("AWS_ENDPOINT_URL", &queue.service.url())])
             .env("AWS_ENDPOINT_URL_DYNAMODB", database.url())
             .stdout(Stdio::null())
             .stderr(fs::File::create(&log).unwrap());
@@ -80,7 +131,7 @@ impl Scene {
     }
 
     /// Waits until `holds`.
-    fn until(&self, what: &str, holds: impl Fn(&FakeQueue) -> bool) {
+    fn until(&self, what: &str, holds: impl Fn(&Served) -> bool) {
         for _ in 0..PATIENCE {
             if holds(&self.queue) {
                 return;
@@ -132,15 +183,14 @@ impl Drop for Running {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn once_without_the_table_ends_with_1_and_names_what_is_not_stored() {
-    let queue = FakeQueue::new(many(25), |_, _, _| Fault::None);
+    let queue = Served::sound(many(25));
     let mut scene = Scene::new("missing", queue, &["--once", "--batch-size", "10"]).await;
     let status = scene.command.env("TABLE_NAME", "no_such_table").status().unwrap();
     assert_eq!(status.code(), Some(1), "{}", scene.log());
     let line = scene.line("not every message is stored");
-    assert!(
-        line["count"].as_u64().unwrap() >= 10 && line["messages"].as_str().unwrap().starts_with("m0, m1"),
-        "{line}"
-    );
+    let named: Vec<String> = line["messages"].as_str().unwrap().split(", ").map(str::to_owned).collect();
+    assert!(line["count"].as_u64().unwrap() >= 10 && named.len() == 10, "{line}");
+    assert!(named.iter().all(|id| scene.queue.ids.contains(id)), "{line}");
     assert!(line["cause"].as_str().unwrap().contains("no_such_table"), "{line}");
     assert_eq!(scene.queue.left(), (25, 0), "{}", scene.log());
 }
@@ -150,16 +200,16 @@ async fn once_stores_all_and_ends_with_0_unless_a_message_is_returned() {
     for poison in [false, true] {
         let mut messages = many(30);
         if poison {
-            messages.push(("not avro".to_owned(), None));
+            messages.push(Message::text("not avro"));
         }
-        let mut scene = Scene::new("once", FakeQueue::new(messages, |_, _, _| Fault::None), &["--once"]).await;
-        // the poison comes back once in a while and then not before the end
+        let mut scene = Scene::new("once", Served::sound(messages), &["--once", "--visibility-timeout", "15"]).await;
+        // the poison comes back once and then not before the end
         scene.command.env("RETURN_BACKOFF_SECONDS", "0");
         assert_eq!(scene.command.status().unwrap().code(), Some(i32::from(poison)), "{}", scene.log());
         assert_eq!((scene.items().await, scene.queue.deleted().len()), (30, 30));
         if poison {
             let line = scene.line("not every message is stored");
-            assert_eq!((&line["count"], &line["messages"]), (&json!(1), &json!("m30")));
+            assert_eq!((&line["count"], &line["messages"]), (&json!(1), &json!(scene.queue.ids[30])));
         }
     }
 }
@@ -167,12 +217,13 @@ async fn once_stores_all_and_ends_with_0_unless_a_message_is_returned() {
 #[tokio::test(flavor = "multi_thread")]
 async fn throttles_and_expired_tokens_on_receives_are_waited_out() {
     // more refusals in a row than one call is repeated
-    let queue = FakeQueue::new(many(60), |operation, number, _| match (operation, number) {
-        ("ReceiveMessage", 2..=7) => Fault::Refused(400, "RequestThrottled"),
-        ("ReceiveMessage", 9..=13) => Fault::Refused(403, "ExpiredToken"),
-        ("ReceiveMessage", 15 | 16) => Fault::Refused(403, "OverLimit"),
-        _ => Fault::None,
+    let refused = script(|operation, number| match (operation, number) {
+        ("ReceiveMessage", 3..=8) => Some(Fault::Error(ErrorCode::RequestThrottled)),
+        ("ReceiveMessage", 10..=14) => Some(Fault::Error(ErrorCode::ExpiredTokenException)),
+        ("ReceiveMessage", 16 | 17) => Some(Fault::Error(ErrorCode::OverLimit)),
+        _ => None,
     });
+    let queue = Served::new(many(60), refused);
     let mut scene = Scene::new("throttled", queue, &["--receivers", "3"]).await;
     let mut process = Running::start(&mut scene.command);
     scene.until("all are stored", |queue| queue.left() == (0, 0) && queue.calls("ReceiveMessage") > 17);
@@ -183,12 +234,13 @@ async fn throttles_and_expired_tokens_on_receives_are_waited_out() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_receive_that_is_refused_for_good_ends_it_with_2_and_leaves_nothing_hidden() {
-    let queue = FakeQueue::new(many(60), |operation, number, _| match (operation, number) {
+    let refused = script(|operation, number| match (operation, number) {
         // still under way when another one is refused
-        ("ReceiveMessage", 2) => Fault::Slow(Duration::from_secs(1)),
-        ("ReceiveMessage", 4..) => Fault::Refused(403, "AccessDenied"),
-        _ => Fault::None,
+        ("ReceiveMessage", 3) => Some(Fault::Slow(Duration::from_secs(1))),
+        ("ReceiveMessage", 5..) => Some(Fault::Error(ErrorCode::AccessDeniedException)),
+        _ => None,
     });
+    let queue = Served::new(many(60), refused);
     let mut scene = Scene::new("refused", queue, &["--receivers", "3"]).await;
     let status = scene.command.status().unwrap();
     assert_eq!(status.code(), Some(2), "{}", scene.log());
@@ -202,10 +254,11 @@ async fn a_receive_that_is_refused_for_good_ends_it_with_2_and_leaves_nothing_hi
 #[tokio::test(flavor = "multi_thread")]
 async fn a_queue_that_hangs_does_not_hold_up_a_termination() {
     // everything after the first receive hangs: the next receive, the deletion and the release
-    let queue = FakeQueue::new(many(40), |operation, number, _| match (operation, number) {
-        ("GetQueueAttributes", _) | ("ReceiveMessage", ..3) => Fault::None,
-        _ => Fault::Silent,
+    let hanging = script(|operation, number| match (operation, number) {
+        ("GetQueueAttributes", _) | ("ReceiveMessage", ..4) => None,
+        _ => Some(Fault::Hang),
     });
+    let queue = Served::new(many(40), hanging);
     // a batch at work, messages that wait for it to end, and room for one more poll
     let arguments = ["--shutdown-timeout", "2", "--workers", "1", "--batch-size", "15"];
     let mut scene = Scene::new("hanging", queue, &arguments).await;
@@ -218,10 +271,11 @@ async fn a_queue_that_hangs_does_not_hold_up_a_termination() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_signal_ends_it_at_once() {
-    let queue = FakeQueue::new(many(40), |operation, number, _| match (operation, number) {
-        ("GetQueueAttributes", _) | ("ReceiveMessage", ..3) => Fault::None,
-        _ => Fault::Silent,
+    let hanging = script(|operation, number| match (operation, number) {
+        ("GetQueueAttributes", _) | ("ReceiveMessage", ..4) => None,
+        _ => Some(Fault::Hang),
     });
+    let queue = Served::new(many(40), hanging);
     let mut scene = Scene::new("twice", queue, &["--shutdown-timeout", "600"]).await;
     let mut process = Running::start(&mut scene.command);
     scene.until("it hangs", |queue| queue.calls("DeleteMessageBatch") > 0);
@@ -237,8 +291,7 @@ const PIPE_BYTES: usize = 65_536;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn outputs_that_nobody_reads_hold_up_neither_the_messages_nor_a_termination() {
-    let mut scene =
-        Scene::new("blocked", FakeQueue::new(many(300), |_, _, _| Fault::None), &["--shutdown-timeout", "2"]).await;
+    let mut scene = Scene::new("blocked", Served::sound(many(300)), &["--shutdown-timeout", "2"]).await;
     let (mut reader, mut writer) = std::io::pipe().unwrap();
     writer.write_all(&[b'x'; PIPE_BYTES]).unwrap();
     scene.command.stdout(writer.try_clone().unwrap()).stderr(writer);
@@ -255,7 +308,7 @@ async fn outputs_that_nobody_reads_hold_up_neither_the_messages_nor_a_terminatio
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_standard_output_ends_it_with_2_after_what_it_had_begun() {
-    let mut scene = Scene::new("full", FakeQueue::new(many(50), |_, _, _| Fault::None), &["--batch-size", "10"]).await;
+    let mut scene = Scene::new("full", Served::sound(many(50)), &["--batch-size", "10"]).await;
     let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
     let mut process = Running::start(scene.command.stdout(full));
     assert_eq!(process.ended(60), Some(2), "{}", scene.log());
@@ -266,44 +319,116 @@ async fn a_full_standard_output_ends_it_with_2_after_what_it_had_begun() {
 }
 
 /// Whether each group's messages were deleted in their order.
-fn in_order(deleted: &[String], group: &[&str]) -> bool {
+fn in_order(deleted: &[usize], group: &[usize]) -> bool {
     let places: Vec<usize> = group.iter().filter_map(|id| deleted.iter().position(|deleted| deleted == id)).collect();
     places.is_sorted()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_deleted_of_a_fifo_queue_is_not_followed_in_its_group() {
-    let queue =
-        FakeQueue::new(orders([Some("a"), Some("a"), Some("b"), Some("a"), Some("b")]), |operation, number, _| {
-            if operation == "DeleteMessageBatch" && number < 3 {
-                Fault::Entries(vec!["m0".to_owned()])
-            } else {
-                Fault::None
-            }
-        });
+    // the first entry is the first message
+    let failing = script(|operation, number| {
+        (operation == "DeleteMessageBatch" && number <= 3).then(|| Fault::FailEntries(vec![0]))
+    });
+    let queue = Served::new(orders([Some("a"), Some("a"), Some("b"), Some("a"), Some("b")]), failing);
     let mut scene = Scene::new("fifo", queue, &[]).await;
     let mut process = Running::start(&mut scene.command);
     scene.until("all are deleted", |queue| queue.left() == (0, 0));
     process.terminate();
     assert_eq!(process.ended(60), Some(0), "{}", scene.log());
     let deleted = scene.queue.deleted();
-    assert!(in_order(&deleted, &["m0", "m1", "m3"]) && in_order(&deleted, &["m2", "m4"]), "{deleted:?}");
-    assert!(in_order(&deleted, &["m4", "m0"]), "the other group did not wait: {deleted:?}");
+    assert!(in_order(&deleted, &[0, 1, 3]) && in_order(&deleted, &[2, 4]), "{deleted:?}");
+    assert!(in_order(&deleted, &[4, 0]), "the other group did not wait: {deleted:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deletion_that_fails_for_long_gives_the_whole_group_back_in_order() {
-    let start = local::clock::since_epoch();
-    let queue = FakeQueue::new(orders([Some("a"), Some("a"), Some("b")]), move |operation, _, _| {
-        let is_early = local::clock::since_epoch() < start + Duration::from_secs(20);
-        if operation == "DeleteMessageBatch" && is_early { Fault::Entries(vec!["m0".to_owned()]) } else { Fault::None }
-    });
+    let failing = early_deletions(Duration::from_secs(20), || Fault::FailEntries(vec![0]));
+    let queue = Served::new(orders([Some("a"), Some("a"), Some("b")]), failing);
     let mut scene = Scene::new("fifo-long", queue, &["--visibility-timeout", "15"]).await;
     let mut process = Running::start(&mut scene.command);
     scene.until("all are deleted", |queue| queue.left() == (0, 0));
     process.terminate();
     assert_eq!(process.ended(60), Some(0), "{}", scene.log());
-    assert_eq!(scene.queue.deleted(), ["m2", "m0", "m1"], "{}", scene.log());
+    assert_eq!(scene.queue.deleted(), [2, 0, 1], "{}", scene.log());
+}
+
+/// A script that lets deletions fail for `time` from now on.
+fn early_deletions(time: Duration, fault: fn() -> Fault) -> impl FnMut(&Call) -> Option<Fault> + Send + 'static {
+    let start = local::clock::since_epoch();
+    script(move |operation, _| {
+        let is_early = local::clock::since_epoch() < start + time;
+        (operation == "DeleteMessageBatch" && is_early).then(fault)
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn once_goes_on_behind_a_batch_of_its_own_that_keeps_a_fifo_group_out_of_sight() {
+    // longer than the polls that find the end of a queue
+    let slow = script(|operation, number| {
+        (operation == "DeleteMessageBatch" && number == 1).then(|| Fault::Slow(Duration::from_millis(4_500)))
+    });
+    let queue = Served::new(orders(std::iter::repeat_n(Some("a"), 15)), slow);
+    let mut scene = Scene::new("once-fifo", queue, &["--once"]).await;
+    assert_eq!(Running::start(&mut scene.command).ended(120), Some(0), "{}", scene.log());
+    assert_eq!(scene.queue.deleted(), (0..15).collect::<Vec<_>>(), "{}", scene.log());
+    assert_eq!(scene.items().await, 15);
+}
+
+/// A run to the end of the queue whose deletions fail for longer than one receive lasts.
+async fn once_with_failing_deletions(name: &str, messages: Vec<Message>) {
+    let count = messages.len();
+    let failing = early_deletions(Duration::from_secs(20), || Fault::Error(ErrorCode::ServiceUnavailable));
+    let arguments = ["--once", "--visibility-timeout", "15", "--batch-size", "10"];
+    let mut scene = Scene::new(name, Served::new(messages, failing), &arguments).await;
+    assert_eq!(Running::start(&mut scene.command).ended(120), Some(0), "{}", scene.log());
+    assert_eq!((scene.queue.left(), scene.items().await), ((0, 0), count as u64), "{}", scene.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn once_waits_for_messages_of_a_standard_queue_that_it_could_not_delete() {
+    once_with_failing_deletions("undeleted", many(25)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn once_waits_for_messages_of_a_fifo_queue_that_it_could_not_delete() {
+    let groups = ["a", "b"].into_iter().cycle().map(Some);
+    once_with_failing_deletions("undeleted-fifo", orders(groups.take(25))).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn once_ends_with_1_and_counts_what_it_may_not_delete() {
+    let denied = script(|operation, _| {
+        (operation == "DeleteMessageBatch").then_some(Fault::Error(ErrorCode::AccessDeniedException))
+    });
+    let mut scene = Scene::new("undeletable", Served::new(many(3), denied), &["--once"]).await;
+    assert_eq!(Running::start(&mut scene.command).ended(60), Some(1), "{}", scene.log());
+    let line = scene.line("stored messages are not deleted: they come back and are written again");
+    assert_eq!((&line["count"], scene.items().await), (&json!(3), 3));
+    let line = scene.line("messages are left in the queue, by its own approximate count");
+    assert_eq!((&line["visible"], &line["hidden"]), (&json!(3), &json!(0)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn once_counts_what_a_message_that_cannot_be_stored_hides_in_its_group() {
+    let mut messages = vec![Message::text("not avro").in_group("a").with_deduplication_id("poison")];
+    messages.extend(orders(std::iter::repeat_n(Some("a"), 24)));
+    let mut scene = Scene::new("behind", Served::sound(messages), &["--once", "--visibility-timeout", "15"]).await;
+    scene.command.env("RETURN_BACKOFF_SECONDS", "0");
+    assert_eq!(Running::start(&mut scene.command).ended(120), Some(1), "{}", scene.log());
+    let line = scene.line("messages are left in the queue, by its own approximate count");
+    // two polls of ten, both with the message in front
+    assert_eq!(line["visible"].as_u64().unwrap() + line["hidden"].as_u64().unwrap(), 25 - 18, "{line}");
+    assert_eq!(scene.items().await, 18, "{}", scene.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn once_waits_for_messages_that_a_receive_without_a_response_has_hidden() {
+    let lost =
+        script(|operation, number| (operation == "ReceiveMessage" && number == 1).then_some(Fault::LostResponse));
+    let mut scene = Scene::new("lost", Served::new(many(5), lost), &["--once", "--visibility-timeout", "15"]).await;
+    assert_eq!(Running::start(&mut scene.command).ended(120), Some(0), "{}", scene.log());
+    assert_eq!((scene.queue.left(), scene.items().await), ((0, 0), 5), "{}", scene.log());
 }
 
 /// A source of credentials that counts its calls and fails at chosen ones.
@@ -349,7 +474,7 @@ impl Drop for Source {
 async fn credentials_are_fetched_once_for_hundreds_of_calls() {
     let source = Source::new("cached", "false");
     let arguments = ["--once", "--batch-size", "5", "--receivers", "10"];
-    let mut scene = Scene::new("cached", FakeQueue::new(many(500), |_, _, _| Fault::None), &arguments).await;
+    let mut scene = Scene::new("cached", Served::sound(many(500)), &arguments).await;
     assert_eq!(source.of(&mut scene.command).status().unwrap().code(), Some(0), "{}", scene.log());
     assert_eq!(scene.items().await, 500);
     let calls = scene.queue.calls("ReceiveMessage") + scene.queue.calls("DeleteMessageBatch");
@@ -362,10 +487,11 @@ async fn credentials_are_fetched_once_for_hundreds_of_calls() {
 async fn a_source_of_credentials_that_is_throttled_leaves_no_processed_message_undeleted() {
     // the queue refuses the first credentials at the first deletion; the next ones come only at the tenth attempt
     let source = Source::new("sts", "[ $n -gt 2 ] && [ $n -lt 12 ]");
-    let queue = FakeQueue::new(many(20), |operation, number, _| match (operation, number) {
-        ("DeleteMessageBatch", 0) => Fault::Refused(403, "ExpiredToken"),
-        _ => Fault::None,
+    let refused = script(|operation, number| {
+        let is_first = operation == "DeleteMessageBatch" && number == 1;
+        is_first.then_some(Fault::Error(ErrorCode::ExpiredTokenException))
     });
+    let queue = Served::new(many(20), refused);
     let mut scene = Scene::new("sts", queue, &[]).await;
     let mut process = Running::start(source.of(&mut scene.command));
     scene.until("all are deleted", |queue| queue.left() == (0, 0));
@@ -376,15 +502,12 @@ async fn a_source_of_credentials_that_is_throttled_leaves_no_processed_message_u
 
 #[tokio::test]
 async fn a_setting_that_is_set_goes_before_the_environment_and_an_unknown_one_is_refused() {
-    let mut scene =
-        Scene::new("set", FakeQueue::new(many(3), |_, _, _| Fault::None), &["--once", "--set", "TABLE_NAME=others"])
-            .await;
+    let mut scene = Scene::new("set", Served::sound(many(3)), &["--once", "--set", "TABLE_NAME=others"]).await;
     scene.database.client().create_table(&Table::keyed_by("others", "message_id")).await.unwrap();
     assert_eq!(Running::start(&mut scene.command).ended(60), Some(0), "{}", scene.log());
     assert_eq!((scene.items().await, scene.database.client().count("others").await.unwrap()), (0, 3));
 
-    let mut scene =
-        Scene::new("unknown", FakeQueue::new(many(1), |_, _, _| Fault::None), &["--set", "TABLE_NAMES=others"]).await;
+    let mut scene = Scene::new("unknown", Served::sound(many(1)), &["--set", "TABLE_NAMES=others"]).await;
     assert_eq!(Running::start(&mut scene.command).ended(60), Some(2));
     assert!(scene.log().contains("did you mean TABLE_NAME?"), "{}", scene.log());
 }

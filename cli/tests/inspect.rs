@@ -2,12 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 #![allow(dead_code, reason = "each test uses what it needs of the support")]
 
-mod support;
-
+use local::sqs::{Message, Service};
 use serde_json::Value;
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
-use support::queue::{FakeQueue, Fault};
 
 fn inspect(arguments: &[&str], input: &[u8]) -> Output {
     let mut process = Command::new(env!("CARGO_BIN_EXE_ingest"))
@@ -71,12 +69,13 @@ fn base64_with_line_breaks_and_the_bytes_themselves_are_the_same_message() {
 #[test]
 fn messages_of_a_queue_are_one_json_value_a_line_and_stay_in_sight() {
     let bodies = [order(), "not base64 at all!".to_owned(), order(), order()];
-    let queue = FakeQueue::new(bodies.map(|body| (body, None)), |_, _, _| Fault::None);
-    let (endpoint, url) = queue.serve();
+    let service = Service::start(0).unwrap();
+    let url = service.create("orders");
+    let sent = bodies.map(|body| service.send("orders", Message::text(body)).unwrap());
     let output = Command::new(env!("CARGO_BIN_EXE_ingest"))
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
         .args(["inspect", "--queue-url", &url, "--max", "3", "--json"])
-        .env("AWS_ENDPOINT_URL", endpoint)
+        .env("AWS_ENDPOINT_URL", service.url())
         .envs([("AWS_REGION", "us-east-1"), ("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")])
         .output()
         .unwrap();
@@ -84,7 +83,7 @@ fn messages_of_a_queue_are_one_json_value_a_line_and_stay_in_sight() {
     let lines = str::from_utf8(&output.stdout).unwrap().lines();
     let values: Vec<Value> = lines.map(|line| serde_json::from_str(line).unwrap()).collect();
     let ids: Vec<&str> = values.iter().map(|value| value["message"].as_str().unwrap()).collect();
-    assert_eq!((&ids[..], queue.left()), (&["m0", "m1", "m2"][..], (4, 0)));
+    assert_eq!((&ids[..], service.counts("orders")), (&sent.each_ref().map(String::as_str)[..3], (4, 0)));
     assert!(values[1]["rejected"].as_str().unwrap().contains("invalid_base64"));
 }
 

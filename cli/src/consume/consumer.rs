@@ -4,7 +4,7 @@ use super::background::BackgroundWriter;
 use super::unsettled::Unsettled;
 use crate::aws::CallError;
 use crate::duration::jitter;
-use crate::queue::{Queue, Received};
+use crate::queue::{Counts, Queue, Received};
 use avro_ingest::invocation::{Context, Handler};
 use local::clock::now;
 use serde_json::json;
@@ -39,8 +39,8 @@ pub(super) struct Consumer {
     pub(super) metrics: BackgroundWriter,
     /// Becomes true when no further batch begins.
     pub(super) stopped: watch::Receiver<bool>,
-    /// Messages that are not stored. None where the process goes on until it is stopped.
-    pub(super) unsettled: Option<Unsettled>,
+    /// Messages that are not deleted. None where the process goes on until it is stopped.
+    pub(super) unsettled: Option<Arc<Unsettled>>,
     pub(super) counts: MessageCounts,
 }
 
@@ -56,14 +56,29 @@ pub(super) struct MessageCounts {
 pub(super) enum BatchEnd {
     /// Each message has its outcome.
     Handled,
-    /// Nothing could be stored, for a cause that an operator must fix.
+    /// Nothing could be stored or deleted, for a cause that an operator must fix.
     Fatal,
+}
+
+/// Settles the messages of a batch that has ended, even if it has panicked, because the run waits for every message in progress.
+struct Settlement<'a> {
+    consumer: &'a Consumer,
+    ids: Vec<String>,
+}
+
+impl Drop for Settlement<'_> {
+    fn drop(&mut self) {
+        if let Some(unsettled) = &self.consumer.unsettled {
+            unsettled.fail(self.ids.iter().map(String::as_str), now() + self.consumer.visibility());
+        }
+    }
 }
 
 impl Consumer {
     /// Has one batch handled, and deletes what is durable.
     pub(super) async fn batch(self: Arc<Self>, batch: Vec<Received>) -> BatchEnd {
         let started = now();
+        let _settlement = Settlement { consumer: &self, ids: batch.iter().map(|message| message.id.clone()).collect() };
         let batch = self.still_hidden(batch).await;
         if batch.is_empty() {
             return BatchEnd::Handled;
@@ -83,21 +98,15 @@ impl Consumer {
         match result.response {
             Ok(response) => {
                 let returned: HashSet<&str> = response.failures().collect();
-                let (returned, durable): (Vec<_>, Vec<_>) =
-                    batch.iter().partition(|message| returned.contains(message.id.as_str()));
-                if let Some(unsettled) = &self.unsettled {
-                    unsettled.add(returned.iter().map(|message| message.id.as_str()));
-                    unsettled.settle(durable.iter().map(|message| message.id.as_str()));
-                }
+                let durable = batch.iter().filter(|message| !returned.contains(message.id.as_str())).collect();
                 // a message has waited for a sixth of its time at most before the batch began
-                self.delete(durable, started + self.visibility() * 5 / 6).await;
-                BatchEnd::Handled
+                self.delete(durable, started + self.visibility() * 5 / 6).await
             }
             Err(error) => {
                 tracing::error!(%error, "batch not handled");
                 if let Some(unsettled) = &self.unsettled {
                     let messages = batch.iter().map(|message| (message.id.as_str(), message.receipt_handle.as_str()));
-                    unsettled.add_batch(messages, &error.to_string());
+                    unsettled.leave_batch(messages, &error.to_string());
                 } else {
                     // a shutdown does not wait for it
                     let _ = timeout(FATAL_PAUSE, self.stopped.clone().wait_for(|stopped| *stopped)).await;
@@ -129,23 +138,20 @@ impl Consumer {
         }
         let failed: HashSet<String> = failed.into_iter().collect();
         // in a FIFO queue the messages that are left would be written after those sent later
-        let (left, kept): (Vec<_>, Vec<_>) = old
-            .into_iter()
-            .partition(|message| failed.contains(&message.receipt_handle) || (self.is_fifo && !failed.is_empty()));
-        if let Some(unsettled) = &self.unsettled {
-            unsettled.add(left.iter().map(|message| message.id.as_str()));
-        }
+        let is_left =
+            |message: &Received| failed.contains(&message.receipt_handle) || (self.is_fifo && !failed.is_empty());
+        let kept = old.into_iter().filter(|message| !is_left(message));
         hidden.extend(kept);
         hidden
     }
 
-    /// Deletes messages, and tries again until `until` what fails.
+    /// Deletes messages, and tries again until `until` what fails. A run to the end of the queue does not repeat what no repetition helps.
     ///
     /// In a FIFO queue a message is deleted only after every message before it in its group, because one that is not deleted comes back and is
     /// written again: after it must come all that it would otherwise overwrite.
-    async fn delete(&self, messages: Vec<&Received>, until: Instant) {
-        let (mut left, mut failures) = (messages, 0);
-        while !left.is_empty() {
+    async fn delete(&self, messages: Vec<&Received>, until: Instant) -> BatchEnd {
+        let (mut left, mut failures, mut is_final) = (messages, 0, false);
+        while !left.is_empty() && !is_final {
             let mut groups = HashSet::new();
             let first = left.iter().filter(|message| !self.is_fifo || groups.insert(&message.group));
             let handles: Vec<String> = first.map(|message| message.receipt_handle.clone()).collect();
@@ -153,12 +159,19 @@ impl Consumer {
                 Ok(failed) => failed,
                 Err(error) => {
                     tracing::warn!(%error, "messages not deleted");
+                    is_final = self.unsettled.is_some() && !error.is_transient();
                     handles.clone()
                 }
             };
-            let deleted: HashSet<&String> = handles.iter().filter(|handle| !failed.contains(handle)).collect();
+            let is_deleted = |message: &Received| {
+                handles.contains(&message.receipt_handle) && !failed.contains(&message.receipt_handle)
+            };
+            let (deleted, rest): (Vec<_>, Vec<_>) = left.into_iter().partition(|message| is_deleted(message));
+            left = rest;
             self.counts.deleted.fetch_add(deleted.len(), Ordering::Relaxed);
-            left.retain(|message| !deleted.contains(&message.receipt_handle));
+            if let Some(unsettled) = &self.unsettled {
+                unsettled.forget(deleted.iter().map(|message| message.id.as_str()));
+            }
             if failed.is_empty() {
                 continue;
             }
@@ -166,23 +179,35 @@ impl Consumer {
             if failures >= MIN_DELETE_ATTEMPTS && now() >= until {
                 break;
             }
-            sleep(jitter((DELETE_BACKOFF * failures).min(MAX_DELETE_BACKOFF))).await;
+            if !is_final {
+                sleep(jitter((DELETE_BACKOFF * failures).min(MAX_DELETE_BACKOFF))).await;
+            }
         }
         if left.is_empty() {
-            return;
+            return BatchEnd::Handled;
         }
         tracing::warn!(count = left.len(), "messages not deleted: they come back and are written again");
-        if self.is_fifo {
-            self.release(left.iter().map(|message| message.receipt_handle.clone()).collect()).await;
+        // a run to the end of the queue waits for them to come back
+        let hidden = if self.is_fifo || self.unsettled.is_some() {
+            self.release(left.iter().map(|message| message.receipt_handle.clone()).collect()).await
+        } else {
+            Vec::new()
+        };
+        let Some(unsettled) = &self.unsettled else { return BatchEnd::Handled };
+        let now = now();
+        for message in left {
+            let is_hidden = hidden.contains(&message.receipt_handle);
+            unsettled.keep(&message.id, if is_hidden { now + self.visibility() } else { now }, is_final);
         }
+        if unsettled.is_undeletable() { BatchEnd::Fatal } else { BatchEnd::Handled }
     }
 
-    /// Brings messages back into sight at once.
-    pub(super) async fn release(&self, handles: Vec<String>) {
+    /// Brings messages back into sight at once. Returns the handles of those of which that failed.
+    pub(super) async fn release(&self, handles: Vec<String>) -> Vec<String> {
         let mut left = handles;
         for attempt in 1..=RELEASE_ATTEMPTS {
             if left.is_empty() {
-                return;
+                return left;
             }
             match in_time(self.queue.change_visibility(&left, 0)).await {
                 Ok(failed) => left = failed,
@@ -195,12 +220,41 @@ impl Consumer {
         if !left.is_empty() {
             tracing::warn!(count = left.len(), "messages not released: they come back after the visibility timeout");
         }
+        left
+    }
+
+    /// Brings messages back into sight that no batch has begun.
+    pub(super) async fn give_back(&self, messages: &[Received]) {
+        self.release(messages.iter().map(|message| message.receipt_handle.clone()).collect()).await;
+        if let Some(unsettled) = &self.unsettled {
+            unsettled.give_back(messages.iter().map(|message| message.id.as_str()));
+        }
+    }
+
+    /// Reports the messages that a run to the end of the queue has not stored or not deleted, and how many there are in the queue. Returns
+    /// true if it reports nothing.
+    pub(super) async fn report(&self) -> bool {
+        let Some(unsettled) = &self.unsettled else { return true };
+        if unsettled.report(now()) {
+            return true;
+        }
+        match in_time(self.queue.counts()).await {
+            Ok(Counts { visible, in_flight }) => {
+                tracing::error!(
+                    visible,
+                    hidden = in_flight,
+                    "messages are left in the queue, by its own approximate count"
+                );
+            }
+            Err(error) => tracing::warn!(%error, "messages left in the queue not counted"),
+        }
+        false
     }
 
     /// Brings back into sight what no batch will try again.
     pub(super) async fn release_unsettled(&self) {
         if let Some(unsettled) = &self.unsettled {
-            self.release(unsettled.hidden()).await;
+            self.release(unsettled.handles()).await;
         }
     }
 }

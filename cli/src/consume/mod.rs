@@ -35,12 +35,11 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 use tracing_subscriber::filter::LevelFilter;
-use unsettled::Unsettled;
 
 /// Receives messages of a queue and writes their records as the function does, with the function's settings from --set and the environment.
 ///
 /// Metrics go to the standard output as the function's do, the log to the standard error. Exit code 1 if batches at work did
-/// not end within the shutdown timeout, or if --once left messages that are not stored
+/// not end within the shutdown timeout, or if --once left messages that are not stored or not deleted
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -139,7 +138,7 @@ async fn run_logged(arguments: &Arguments) -> Outcome {
         is_fifo: arguments.is_fifo(),
         metrics,
         stopped: stop.subscribe(),
-        unsettled: arguments.once.then(Unsettled::default),
+        unsettled: arguments.once.then(Arc::default),
         counts: MessageCounts::default(),
     });
     let outcome = consume(&consumer, arguments, max_wait, stop, written).await;
@@ -163,7 +162,7 @@ fn start_logging(log: BackgroundWriter) {
 enum End {
     /// The receivers have ended: the queue is empty, or they cannot go on.
     Received,
-    /// Nothing can be stored until an operator fixes the cause.
+    /// Nothing can be stored or deleted until an operator fixes the cause.
     Fatal,
     Signal,
     /// The standard output takes no more metrics.
@@ -187,7 +186,7 @@ async fn consume(
         queue: Arc::clone(&consumer.queue),
         most: arguments.receivers as usize,
         visibility_seconds: arguments.visibility_timeout,
-        once: arguments.once,
+        once: consumer.unsettled.clone(),
         stop: stop.clone(),
     };
     let mut receiving = tokio::spawn(receivers.run(sender));
@@ -220,7 +219,7 @@ async fn consume(
         // what was received and not begun is in sight again at once
         let give_back = async {
             while let Some(rest) = batches.rest().await {
-                consumer.release(rest.iter().map(|message| message.receipt_handle.clone()).collect()).await;
+                consumer.give_back(&rest).await;
             }
         };
         let work = async {
@@ -230,6 +229,7 @@ async fn consume(
         };
         tokio::join!(give_back, work);
         consumer.release_unsettled().await;
+        let is_all_well = consumer.report().await;
         let received = (&mut receiving).await;
         let output = match output {
             Ok(()) => {
@@ -238,7 +238,7 @@ async fn consume(
             }
             failed => failed,
         };
-        (received, output)
+        (received, output, is_all_well)
     };
     let time_is_up = async {
         if !is_limited {
@@ -256,8 +256,7 @@ async fn consume(
     };
     // a poll that is still silent holds up nothing
     receiving.abort();
-    let are_stored = consumer.unsettled.as_ref().is_none_or(Unsettled::report);
-    let Some((received, output)) = finished else {
+    let Some((received, output, is_all_well)) = finished else {
         tracing::warn!(
             "not all ended within the shutdown timeout: the messages come back after the visibility timeout"
         );
@@ -265,7 +264,7 @@ async fn consume(
     };
     received?.map_err(|error: CallError| arguments.named(error))?;
     output?;
-    Ok(are_stored)
+    Ok(is_all_well)
 }
 
 /// The end of a batch. One that panicked has stored nothing that it knows of: its messages come back.

@@ -1,5 +1,6 @@
 //! Long polls: as many as there is work for.
 
+use super::unsettled::Unsettled;
 use crate::aws::CallError;
 use crate::duration::jitter;
 use crate::queue::{MAX_CALL_MESSAGES, Queue, Received};
@@ -29,7 +30,8 @@ pub(super) struct Receivers {
     /// Polls at once at most.
     pub(super) most: usize,
     pub(super) visibility_seconds: u32,
-    pub(super) once: bool,
+    /// Messages of a run to the end of the queue. None where there is no end.
+    pub(super) once: Option<Arc<Unsettled>>,
     /// Becomes true when no further poll may begin.
     pub(super) stop: watch::Sender<bool>,
 }
@@ -45,18 +47,18 @@ impl Receivers {
         let (mut polls, mut failures, mut failed) = (JoinSet::new(), Failures::default(), Ok(()));
         let mut stopped = self.stop.subscribe();
         loop {
-            let is_empty = self.once && empty_polls >= EMPTY_POLLS;
+            let is_empty = self.once.is_some() && empty_polls >= EMPTY_POLLS;
             while polls.len() < wanted && !*stopped.borrow() && !is_empty {
                 polls.spawn(self.poll(sender.clone()));
             }
             match polls.join_next().await {
                 None => return failed,
-                Some(Ok(Ok(count))) => {
-                    wanted = next_wanted(wanted, count, self.most);
-                    empty_polls = if count == 0 { empty_polls + 1 } else { 0 };
+                Some(Ok(Ok(poll))) => {
+                    wanted = next_wanted(wanted, poll.count, self.most);
+                    empty_polls = if poll.found_nothing { empty_polls + 1 } else { 0 };
                     failures = Failures::default();
                 }
-                Some(Ok(Err(error))) if failures.may_pass(&error, self.once, now()) => {
+                Some(Ok(Err(error))) if failures.may_pass(&error, self.once.is_some(), now()) => {
                     tracing::warn!(%error, "messages not received");
                     // one poll finds out whether the cause has gone
                     wanted = 1;
@@ -73,26 +75,52 @@ impl Receivers {
         }
     }
 
-    /// One poll, and how many messages it brought.
-    fn poll(&self, sender: mpsc::Sender<Vec<Received>>) -> impl Future<Output = Result<usize, CallError>> + use<> {
-        let (queue, visibility_seconds, mut stopped) =
-            (Arc::clone(&self.queue), self.visibility_seconds, self.stop.subscribe());
-        let wait_seconds = if self.once { SHORT_POLL_SECONDS } else { LONG_POLL_SECONDS };
+    /// Polls once.
+    fn poll(&self, sender: mpsc::Sender<Vec<Received>>) -> impl Future<Output = Result<Poll, CallError>> + use<> {
+        let (queue, once, visibility_seconds, mut stopped) =
+            (Arc::clone(&self.queue), self.once.clone(), self.visibility_seconds, self.stop.subscribe());
         async move {
             // no room, no poll: messages wait in the queue, where their visibility does not run
             let room = tokio::select! {
                 room = sender.reserve() => room,
-                _ = stopped.wait_for(|stopped| *stopped) => return Ok(0),
+                _ = stopped.wait_for(|stopped| *stopped) => return Ok(Poll::default()),
             };
-            let Ok(room) = room else { return Ok(0) };
-            let received = queue.receive(MAX_CALL_MESSAGES, visibility_seconds, wait_seconds).await?;
-            let count = received.len();
-            if count > 0 {
-                room.send(received);
-            }
-            Ok(count)
+            let Ok(room) = room else { return Ok(Poll::default()) };
+            let Some(unsettled) = once else {
+                let received = queue.receive(MAX_CALL_MESSAGES, visibility_seconds, LONG_POLL_SECONDS).await?;
+                return Ok(Poll { count: give(received, room), found_nothing: false });
+            };
+            let quiet = unsettled.quiet(now());
+            let received = queue.receive_once(MAX_CALL_MESSAGES, visibility_seconds, SHORT_POLL_SECONDS, None).await;
+            let received = received.inspect_err(|error| {
+                if error.is_ambiguous() {
+                    unsettled.receive_unknown(now() + Duration::from_secs(visibility_seconds.into()));
+                }
+            })?;
+            unsettled.receive(received.iter().map(|message| message.id.as_str()));
+            let found_nothing = received.is_empty() && quiet.is_some() && quiet == unsettled.quiet(now());
+            Ok(Poll { count: give(received, room), found_nothing })
         }
     }
+}
+
+/// Result of a poll.
+#[derive(Debug, Default)]
+struct Poll {
+    /// Messages that it brought.
+    count: usize,
+    /// Whether the queue has nothing for this run: the poll was empty, and all the while no message of the run's own could keep others
+    /// out of sight or come back.
+    found_nothing: bool,
+}
+
+/// Puts messages into the buffer, and returns their number.
+fn give(received: Vec<Received>, room: mpsc::Permit<'_, Vec<Received>>) -> usize {
+    let count = received.len();
+    if count > 0 {
+        room.send(received);
+    }
+    count
 }
 
 /// Failed polls in a row.

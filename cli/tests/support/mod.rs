@@ -1,6 +1,5 @@
 //! moto's server, started by the tests: AWS's services on one machine. `make test-moto` puts it on the path.
 
-pub(crate) mod queue;
 pub(crate) mod sending;
 pub(crate) mod web;
 

@@ -348,16 +348,21 @@ impl Queue {
 
     /// Deletes the message of a receipt handle. A standard queue ignores a handle that is not the latest.
     /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_DeleteMessage.html>
-    pub(super) fn delete_by_handle(&mut self, receipt_handle: &str, now: Duration) -> Result<(), HandleError> {
+    pub(super) fn delete_by_handle(
+        &mut self,
+        receipt_handle: &str,
+        now: Duration,
+    ) -> Result<Option<String>, HandleError> {
         self.reveal(now);
         let (sequence, receive_count) = event::receive_of(receipt_handle).ok_or(HandleError::Invalid)?;
-        let Some(stored) = self.messages.get(&sequence) else { return Ok(()) };
+        let Some(stored) = self.messages.get(&sequence) else { return Ok(None) };
         let first_received = stored.first_received.unwrap_or_default();
         let receipt = Receipt { message_id: stored.message_id.clone(), receive_count, first_received, sequence };
-        if !self.delete(&receipt) && self.is_fifo() {
-            return Err(HandleError::Expired);
+        match self.delete(&receipt) {
+            true => Ok(Some(receipt.message_id)),
+            false if self.is_fifo() => Err(HandleError::Expired),
+            false => Ok(None),
         }
-        Ok(())
     }
 
     /// Makes the message of a receipt handle visible after `timeout`. A standard queue ignores a handle that is not the latest.

@@ -254,9 +254,13 @@ impl ServedQueue {
                 Err(ErrorCode::UnknownOperationException.into())
             }
             Operation::Delete { entries, is_batch, .. } => {
-                self.of_handles(entries, *is_batch, fails, |queue, Handle { receipt_handle, .. }| {
-                    queue.delete_by_handle(receipt_handle, now).map_err(CallError::from)
-                })
+                let mut deleted = Vec::new();
+                let result = self.of_handles(entries, *is_batch, fails, |queue, Handle { receipt_handle, .. }| {
+                    deleted.extend(queue.delete_by_handle(receipt_handle, now)?);
+                    Ok(())
+                });
+                self.deleted.extend(deleted);
+                result
             }
             Operation::ChangeVisibility { entries, is_batch, .. } => self.of_handles(
                 entries,

@@ -35,7 +35,7 @@ pub enum Fault {
     Hang,
     /// The call is applied, and no response comes.
     HangAfter,
-    /// The call is applied after this time.
+    /// The call is applied after this time, even if the client has gone by then.
     Slow(Duration),
     /// The entries at these places of a batch fail with `InternalError`, which is the service's fault; the others are applied.
     FailEntries(Vec<usize>),

@@ -75,6 +75,8 @@ struct ServedQueue {
     /// By `ReceiveRequestAttemptId`.
     attempts: HashMap<String, Attempt>,
     refuse: Box<dyn Refuse>,
+    /// Ids of deleted messages, in the order of their deletions.
+    deleted: Vec<String>,
 }
 
 /// The response to a receive that may be asked for again.
@@ -136,6 +138,7 @@ impl Service {
             visibility_timeout: settings.visibility_timeout,
             attempts: HashMap::new(),
             refuse: Box::new(|_| None),
+            deleted: Vec::new(),
             queue: Queue::new(settings.clone()),
         };
         self.state().queues.insert(settings.name, served);
@@ -197,6 +200,11 @@ impl Service {
         self.with(queue, |served| served.queue.held())
     }
 
+    /// The ids of the messages of `queue` that were deleted, in the order of their deletions.
+    pub fn deleted(&self, queue: &str) -> Vec<String> {
+        self.with(queue, |served| served.deleted.clone())
+    }
+
     /// How many messages of `queue` are visible, and how many are in flight.
     pub fn counts(&self, queue: &str) -> (usize, usize) {
         let now = self.now();
@@ -249,13 +257,23 @@ async fn answer(
     match &fault {
         Some(Fault::LostRequest) => return Err(NoResponse),
         Some(Fault::Hang) => std::future::pending().await,
-        Some(Fault::Slow(delay)) => tokio::time::sleep(*delay).await,
         _ => {}
     }
-    let token = header("x-amz-security-token");
+    let (target, token) = (header("x-amz-target").to_owned(), header("x-amz-security-token").to_owned());
+    let (state, of_call) = (Arc::clone(&state), fault.clone());
+    let applied = async move { apply(&state, &endpoint, &target, &token, &body, of_call.as_ref()).await };
     let result = match &fault {
         Some(Fault::Error(code)) => Err(CallError::from(*code)),
-        _ => apply(&state, &endpoint, header("x-amz-target"), token, &body, fault.as_ref()).await,
+        Some(Fault::Slow(delay)) => {
+            let delay = *delay;
+            // a task of its own outlives the connection
+            let applied = tokio::spawn(async move {
+                tokio::time::sleep(delay).await;
+                applied.await
+            });
+            applied.await.map_err(|_| NoResponse)?
+        }
+        _ => applied.await,
     };
     match &fault {
         Some(Fault::LostResponse) => return Err(NoResponse),
