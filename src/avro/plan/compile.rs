@@ -1,28 +1,19 @@
 //! Compiles a plan by walking two schemas side by side.
 
 use super::{
-    Mismatch, MismatchId, MismatchProblem, Node, NodeId, Plan, SkipId, Span, TrackedFields, matching, record::Wanted,
+    Mismatch, MismatchProblem, Node, Plan, Skip, TrackedFields,
+    draft::Draft,
+    matching,
+    min_bytes::MinBytes,
+    named::NamedNodes,
+    problems::Problems,
+    record::{Defaults, Wanted},
+    skip::{KnownSkips, SkipCompiler},
 };
 use crate::avro::{
-    path::{ENTRIES, ITEMS, WithPath},
+    path::{ENTRIES, ITEMS},
     schema::{Enum, Fixed, FixedMeaning, Schema, Time, Type, TypeId},
 };
-use std::collections::HashMap;
-
-/// The deepest nesting of types that a plan follows; a union between two records counts as one level.
-///
-/// No message may be nested half as deep, so that only a crafted schema is refused, before it exhausts the stack.
-pub(super) const MAX_TYPE_DEPTH: usize = 128;
-
-/// The most steps, branches, symbols and skips of a plan. Two schemas of 64 KiB can ask for millions.
-const MAX_PLAN_PARTS: usize = 1 << 16;
-
-/// Maximum size of the names and paths of all mismatches that a plan keeps. A crafted schema may have a long path to each of
-/// thousands.
-const MAX_INCOMPATIBLE_BYTES: usize = 64 << 10;
-
-/// The most mismatches that are reported for one pair of schemas.
-const MAX_MISMATCHES: usize = 20;
 
 /// What a plan is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,37 +49,23 @@ pub(crate) fn compile(
     purpose: Purpose,
     origin: SchemaOrigin,
 ) -> Result<Plan, Vec<Mismatch>> {
-    let plan = Plan {
-        root: Node::Null,
-        nodes: Vec::new(),
-        steps: Vec::new(),
-        symbols: Vec::new(),
-        skips: Vec::new(),
-        defaults: Vec::new(),
-        incompatible: Vec::new(),
-    };
     let mut compiler = Compiler {
         writer,
         reader,
         purpose,
         origin,
         source: DatumSource::Message,
-        plan,
-        named: HashMap::new(),
-        named_in_order: Vec::new(),
-        unreadable: HashMap::new(),
-        skipped: HashMap::new(),
-        defaults: HashMap::new(),
-        min_bytes: HashMap::new(),
-        path: Vec::new(),
-        failures: 0,
-        mismatches: Vec::new(),
-        incompatible_bytes: 0,
+        draft: Draft::new(),
+        problems: Problems::default(),
+        named: NamedNodes::default(),
+        defaults: Defaults::new(),
+        skips: KnownSkips::new(),
+        min_bytes: MinBytes::default(),
     };
     let wanted = if purpose == Purpose::Store { Wanted::all(Some(tracked)) } else { Wanted::Only(tracked) };
     let root = compiler.node(writer.root(), reader.root(), wanted);
-    compiler.plan.root = root;
-    if compiler.failures == 0 { Ok(compiler.plan) } else { Err(compiler.mismatches) }
+    compiler.problems.finish()?;
+    Ok(compiler.draft.finish(root))
 }
 
 /// Whose datums a node reads.
@@ -100,39 +77,25 @@ pub(super) enum DatumSource {
     Default,
 }
 
-/// A writer's named type as one of the reader's.
-pub(super) type Pair = (DatumSource, TypeId, TypeId);
-
+/// Compiles pairs of types. The parts of its state have owners: this holds them, and decides.
 pub(super) struct Compiler<'a> {
     pub(super) writer: &'a Schema,
     pub(super) reader: &'a Schema,
     pub(super) purpose: Purpose,
     pub(super) origin: SchemaOrigin,
     pub(super) source: DatumSource,
-    pub(super) plan: Plan,
-    /// Nodes of records and enums, so that each pair is compiled once and recursion ends. Not those with tracked fields,
-    /// which hold for one path and not for a type.
-    pub(super) named: HashMap<Pair, Node>,
-    /// The keys of `named` as they came.
-    pub(super) named_in_order: Vec<Pair>,
-    /// Pairs that cannot be read, each with the first reason.
-    pub(super) unreadable: HashMap<Pair, Box<Mismatch>>,
-    pub(super) skipped: HashMap<(DatumSource, TypeId), SkipId>,
-    /// The datums that stand for the reader's field in writers that lack it.
-    pub(super) defaults: HashMap<(TypeId, usize), Span>,
-    pub(super) min_bytes: HashMap<(DatumSource, TypeId), u32>,
-    pub(super) path: Vec<&'a str>,
-    /// How many mismatches there are, those too that are not kept.
-    pub(super) failures: usize,
-    pub(super) mismatches: Vec<Mismatch>,
-    /// The bytes that the names and paths of the plan's mismatches take.
-    incompatible_bytes: usize,
+    pub(super) draft: Draft,
+    pub(super) problems: Problems<'a>,
+    pub(super) named: NamedNodes,
+    pub(super) defaults: Defaults,
+    skips: KnownSkips,
+    min_bytes: MinBytes,
 }
 
 impl<'a> Compiler<'a> {
     /// The node that reads `writer` as `reader`. After a mismatch it is a placeholder in a plan that is never used.
     pub(super) fn node(&mut self, writer: TypeId, reader: TypeId, wanted: Wanted<'_>) -> Node {
-        if let Some(problem) = self.excess() {
+        if let Some(problem) = self.problems.excess(&self.draft) {
             return self.mismatch(problem);
         }
         match (self.written().get(writer), self.reader.get(reader)) {
@@ -148,7 +111,7 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    pub(super) fn matched(
+    fn matched(
         &mut self,
         (writer, writes): (TypeId, &'a Type),
         (reader, reads): (TypeId, &'a Type),
@@ -159,11 +122,11 @@ impl<'a> Compiler<'a> {
             (Type::Enum(writes), Type::Enum(reads)) => self.enumeration((writer, writes), (reader, reads)),
             (Type::Array(writes), Type::Array(reads)) => {
                 let item = self.below(ITEMS, |compiler| compiler.element(*writes, *reads));
-                Node::Array { item: self.push(item), min_bytes: self.min_bytes(*writes, 0) }
+                Node::Array { item: self.draft.push_node(item), min_bytes: self.min_bytes(*writes) }
             }
             (Type::Map(writes), Type::Map(reads)) => {
                 let value = self.below(ENTRIES, |compiler| compiler.element(*writes, *reads));
-                Node::Map { value: self.push(value), min_bytes: self.min_bytes(*writes, 0).saturating_add(1) }
+                Node::Map { value: self.draft.push_node(value), min_bytes: self.min_bytes(*writes).saturating_add(1) }
             }
             (Type::Int(writes), Type::Long(reads)) => match matching::conversion(*writes, *reads) {
                 Ok(1) => Node::Int,
@@ -196,31 +159,25 @@ impl<'a> Compiler<'a> {
 
     /// The node that rejects a datum which uses the part of the schema that is being compiled.
     pub(super) fn incompatible(&mut self, mismatch: &Mismatch) -> Node {
-        let kept = mismatch.clone().below_types(&self.path);
-        self.incompatible_bytes += matching::text_bytes(&kept);
-        Node::Incompatible(MismatchId(append(&mut self.plan.incompatible, vec![kept]).start))
+        Node::Incompatible(self.draft.push_incompatible(self.problems.from_here(mismatch)))
     }
 
     fn enumeration(&mut self, (writer, writes): (TypeId, &Enum), (reader, reads): (TypeId, &Enum)) -> Node {
         let pair = (self.source, writer, reader);
-        if let Some(node) = self.named.get(&pair) {
-            return *node;
+        if let Some(node) = self.named.get(pair) {
+            return node;
         }
         let known = |symbol| reads.symbols.iter().find(|known| *known == symbol).or(reads.default.as_ref()).cloned();
         let symbols: Vec<_> = writes.symbols.iter().map(known).collect();
         if symbols.iter().all(Option::is_none) {
             return self.mismatch(MismatchProblem::NoSymbol);
         }
-        let node = Node::Enum(append(&mut self.plan.symbols, symbols));
-        self.remember(pair, node);
+        let node = Node::Enum(self.draft.push_symbols(symbols));
+        self.named.remember(pair, node);
         node
     }
 
-    pub(super) fn remember(&mut self, pair: Pair, node: Node) {
-        self.named.insert(pair, node);
-        self.named_in_order.push(pair);
-    }
-
+    /// The schema whose datums are being compiled.
     pub(super) fn written(&self) -> &'a Schema {
         match self.source {
             DatumSource::Message => self.writer,
@@ -228,43 +185,43 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    pub(super) fn excess(&self) -> Option<MismatchProblem> {
-        let plan = &self.plan;
-        let parts = plan.nodes.len() + plan.steps.len() + plan.symbols.len() + plan.skips.len();
-        if parts > MAX_PLAN_PARTS || self.incompatible_bytes > MAX_INCOMPATIBLE_BYTES {
-            Some(MismatchProblem::TooLarge)
-        } else {
-            (self.path.len() > MAX_TYPE_DEPTH).then_some(MismatchProblem::TooDeep)
-        }
-    }
-
+    /// Compiles something below this place.
     pub(super) fn below<T>(&mut self, segment: &'a str, compile: impl FnOnce(&mut Self) -> T) -> T {
-        self.path.push(segment);
+        self.problems.enter(segment);
         let compiled = compile(self);
-        self.path.pop();
+        self.problems.leave();
         compiled
     }
 
-    pub(super) fn mismatch(&mut self, problem: MismatchProblem) -> Node {
-        let mismatch = self.here(problem);
-        self.fail(mismatch);
-        Node::Unresolvable
-    }
-
-    pub(super) fn fail(&mut self, mismatch: Mismatch) {
-        self.failures += 1;
-        if self.mismatches.len() < MAX_MISMATCHES {
-            self.mismatches.push(mismatch);
+    /// Compiles a part of the schema that may be unreadable without harm. The mismatches in it go to `problems`.
+    pub(super) fn attempt(&mut self, problems: &mut Vec<Mismatch>, compile: impl FnOnce(&mut Self) -> Node) -> Node {
+        let mark = self.problems.mark();
+        let node = compile(self);
+        match self.problems.take_back(mark) {
+            None => node,
+            Some(found) => {
+                problems.extend(found);
+                Node::Unresolvable
+            }
         }
     }
 
-    /// The problem at the place that is being compiled.
-    pub(super) fn here(&self, problem: MismatchProblem) -> Mismatch {
-        WithPath::at_types(&self.path, problem)
+    /// Reports a problem at this place, and returns the node that stands in its place.
+    pub(super) fn mismatch(&mut self, problem: MismatchProblem) -> Node {
+        self.problems.report(self.problems.here(problem));
+        Node::Unresolvable
     }
 
-    pub(super) fn push(&mut self, node: Node) -> NodeId {
-        NodeId(append(&mut self.plan.nodes, vec![node]).start)
+    /// Compiles how to skip a value of the writer's that the reader has no field for.
+    pub(super) fn skip(&mut self, writer: TypeId) -> Skip {
+        let schema = self.written();
+        let (source, draft, problems) = (self.source, &mut self.draft, &mut self.problems);
+        let (known, min_bytes) = (&mut self.skips, &mut self.min_bytes);
+        SkipCompiler { schema, source, draft, problems, known, min_bytes }.skip(writer)
+    }
+
+    fn min_bytes(&mut self, writer: TypeId) -> u32 {
+        self.min_bytes.of(self.written(), self.source, writer)
     }
 }
 
@@ -288,14 +245,4 @@ fn scalar(reads: &Type) -> Node {
         },
         Type::Enum(_) | Type::Array(_) | Type::Map(_) | Type::Union(_) | Type::Record(_) => Node::Unresolvable,
     }
-}
-
-/// Appends `more` and tells where it is. No array outgrows `u32`: parts are counted, and defaults are bounded by theirs.
-pub(super) fn append<T>(all: &mut Vec<T>, more: Vec<T>) -> Span {
-    let span = Span {
-        start: u32::try_from(all.len()).unwrap_or(u32::MAX),
-        len: u32::try_from(more.len()).unwrap_or_default(),
-    };
-    all.extend(more);
-    span
 }

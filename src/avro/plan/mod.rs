@@ -5,7 +5,11 @@
 //! settled when the plan was compiled: walking a datum compares no text and looks nothing up.
 
 mod compile;
+mod draft;
 mod matching;
+mod min_bytes;
+mod named;
+mod problems;
 mod record;
 mod skip;
 mod tracked;

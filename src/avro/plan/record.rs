@@ -2,7 +2,7 @@
 
 use super::{
     Action, FieldStep, MismatchProblem, Node, Purpose, Span, TrackedFields,
-    compile::{Compiler, DatumSource, append},
+    compile::{Compiler, DatumSource},
 };
 use crate::{
     avro::{
@@ -11,6 +11,7 @@ use crate::{
     },
     record::{Name, TrackedField},
 };
+use std::collections::HashMap;
 
 /// Which fields of a record are read.
 #[derive(Debug, Clone, Copy)]
@@ -52,6 +53,9 @@ impl<'t> Wanted<'t> {
     }
 }
 
+/// The datums that stand for the reader's fields in writers that lack them.
+pub(super) type Defaults = HashMap<(TypeId, usize), Span>;
+
 impl<'a> Compiler<'a> {
     pub(super) fn record(
         &mut self,
@@ -63,32 +67,24 @@ impl<'a> Compiler<'a> {
             return self.steps(writes, (reader, reads), wanted);
         }
         let pair = (self.source, writer, reader);
-        if let Some(node) = self.named.get(&pair) {
-            return *node;
-        }
-        if let Some(first) = self.unreadable.get(&pair).cloned() {
-            return self.mismatch(MismatchProblem::Record { name: reads.named.name.clone(), first });
-        }
-        let (failures, kept, known) = (self.failures, self.mismatches.len(), self.named_in_order.len());
-        let id = self.push(Node::Null);
-        self.remember(pair, Node::Recursive(id));
-        let node = self.steps(writes, (reader, reads), wanted);
-        let is_readable = self.failures == failures;
-        if let Some(reserved) = self.plan.nodes.get_mut(id.0 as usize) {
-            *reserved = if is_readable { node } else { Node::Unresolvable };
-        }
-        if is_readable {
-            self.named.insert(pair, node);
+        if let Some(node) = self.named.get(pair) {
             return node;
         }
-        // What was compiled meanwhile may hold this record.
-        for pair in self.named_in_order.drain(known..) {
-            self.named.remove(&pair);
+        if let Some(first) = self.named.unreadable(pair) {
+            return self.mismatch(MismatchProblem::Record { name: reads.named.name.clone(), first });
         }
-        if let Some(first) = self.mismatches.get(kept) {
-            self.unreadable.insert(pair, Box::new(first.clone()));
+        let mark = self.problems.mark();
+        let id = self.draft.push_node(Node::Null);
+        self.named.remember(pair, Node::Recursive(id));
+        let node = self.steps(writes, (reader, reads), wanted);
+        if self.problems.is_any_since(mark) {
+            self.draft.set_node(id, Node::Unresolvable);
+            self.named.forget_from(pair, self.problems.first_since(mark));
+            return Node::Unresolvable;
         }
-        Node::Unresolvable
+        self.draft.set_node(id, node);
+        self.named.remember(pair, node);
+        node
     }
 
     fn steps(&mut self, writes: &'a Record, (reader, reads): (TypeId, &'a Record), wanted: Wanted<'_>) -> Node {
@@ -110,7 +106,7 @@ impl<'a> Compiler<'a> {
                 None if is_sparse => {}
                 None => {
                     let skip = self.below(&field.name, |compiler| compiler.skip(field.ty));
-                    steps.push(step(field, &[], Action::Skip(self.push_skip(skip))));
+                    steps.push(step(field, &[], Action::Skip(self.draft.push_skip(skip))));
                 }
             }
         }
@@ -124,7 +120,7 @@ impl<'a> Compiler<'a> {
                 }
             }
         }
-        let steps = append(&mut self.plan.steps, steps);
+        let steps = self.draft.push_steps(steps);
         if is_sparse { Node::KeyRecord(steps) } else { Node::Record(steps) }
     }
 
@@ -135,7 +131,7 @@ impl<'a> Compiler<'a> {
             None => {
                 let datum = self.default_datum(field);
                 let datum = datum.map_err(|problem| self.mismatch(problem)).ok()?;
-                *self.defaults.entry((reader, index)).or_insert(append(&mut self.plan.defaults, datum))
+                *self.defaults.entry((reader, index)).or_insert(self.draft.push_default(datum))
             }
         };
         let around = std::mem::replace(&mut self.source, DatumSource::Default);

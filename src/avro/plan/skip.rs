@@ -1,22 +1,33 @@
-//! Compiles what is not read: how to skip a value, and how few bytes it can take.
+//! Compiles what is not read: how to skip a value.
 
-use super::{
-    Skip, SkipId,
-    compile::{Compiler, MAX_TYPE_DEPTH, append},
-};
+use super::{Skip, SkipId, compile::DatumSource, draft::Draft, min_bytes::MinBytes, problems::Problems};
 use crate::avro::{
     path::{ENTRIES, ITEMS},
-    schema::{Type, TypeId},
+    schema::{Schema, Type, TypeId},
 };
+use std::collections::HashMap;
 
-impl Compiler<'_> {
-    /// How to skip a value of the writer's that the reader has no field for.
-    pub(super) fn skip(&mut self, writer: TypeId) -> Skip {
-        if let Some(problem) = self.excess() {
-            self.mismatch(problem);
+/// The skips of records that were compiled before.
+pub(super) type KnownSkips = HashMap<(DatumSource, TypeId), SkipId>;
+
+/// Compiles the skips of one schema.
+pub(super) struct SkipCompiler<'c, 'a> {
+    pub(super) schema: &'a Schema,
+    pub(super) source: DatumSource,
+    pub(super) draft: &'c mut Draft,
+    pub(super) problems: &'c mut Problems<'a>,
+    pub(super) known: &'c mut KnownSkips,
+    pub(super) min_bytes: &'c mut MinBytes,
+}
+
+impl<'a> SkipCompiler<'_, 'a> {
+    /// Returns how to skip a value of the type `ty`. After a mismatch it is a placeholder.
+    pub(super) fn skip(&mut self, ty: TypeId) -> Skip {
+        if let Some(problem) = self.problems.excess(self.draft) {
+            self.problems.report(self.problems.here(problem));
             return Skip::Bytes(0);
         }
-        match self.written().get(writer) {
+        match self.schema.get(ty) {
             Type::Null => Skip::Bytes(0),
             Type::Boolean => Skip::Bytes(1),
             Type::Float => Skip::Bytes(4),
@@ -25,69 +36,42 @@ impl Compiler<'_> {
             Type::Int(_) | Type::Long(_) | Type::Enum(_) => Skip::Varint,
             Type::Bytes(_) | Type::String => Skip::Prefixed,
             Type::Array(items) => {
-                let item = self.below(ITEMS, |compiler| compiler.skip(*items));
-                let item = self.push_skip(item);
-                Skip::Array { item, min_bytes: self.min_bytes(*items, 0) }
+                let (item, min_bytes) = self.repeated(ITEMS, *items);
+                Skip::Array { item, min_bytes }
             }
             Type::Map(values) => {
-                let value = self.below(ENTRIES, |compiler| compiler.skip(*values));
-                let value = self.push_skip(value);
-                Skip::Map { value, min_bytes: self.min_bytes(*values, 0).saturating_add(1) }
+                let (value, min_bytes) = self.repeated(ENTRIES, *values);
+                Skip::Map { value, min_bytes: min_bytes.saturating_add(1) }
             }
             Type::Union(branches) => {
-                let skips = branches.iter().map(|branch| self.below("", |compiler| compiler.skip(*branch))).collect();
-                Skip::Union(append(&mut self.plan.skips, skips))
+                let skips = branches.iter().map(|branch| self.below("", *branch)).collect();
+                Skip::Union(self.draft.push_skips(skips))
             }
             Type::Record(record) => {
-                let key = (self.source, writer);
-                if let Some(id) = self.skipped.get(&key) {
+                let key = (self.source, ty);
+                if let Some(id) = self.known.get(&key) {
                     return Skip::Recursive(*id);
                 }
-                let id = self.push_skip(Skip::Bytes(0));
-                self.skipped.insert(key, id);
-                let fields = &record.fields;
-                let skips =
-                    fields.iter().map(|field| self.below(&field.name, |compiler| compiler.skip(field.ty))).collect();
-                let skip = Skip::Record(append(&mut self.plan.skips, skips));
-                if let Some(reserved) = self.plan.skips.get_mut(id.0 as usize) {
-                    *reserved = skip;
-                }
+                let id = self.draft.push_skip(Skip::Bytes(0));
+                self.known.insert(key, id);
+                let skips = record.fields.iter().map(|field| self.below(&field.name, field.ty)).collect();
+                let skip = Skip::Record(self.draft.push_skips(skips));
+                self.draft.set_skip(id, skip);
                 Skip::Recursive(id)
             }
         }
     }
 
-    /// A lower bound of the bytes that a datum of `writer` takes.
-    pub(super) fn min_bytes(&mut self, writer: TypeId, depth: usize) -> u32 {
-        match self.written().get(writer) {
-            Type::Null => 0,
-            Type::Float => 4,
-            Type::Double => 8,
-            Type::Fixed(fixed) => fixed.size,
-            Type::Union(branches) => {
-                let branches = branches.iter().map(|branch| self.min_bytes(*branch, depth + 1));
-                branches.min().unwrap_or_default().saturating_add(1)
-            }
-            Type::Record(record) => {
-                let key = (self.source, writer);
-                if depth >= MAX_TYPE_DEPTH {
-                    return 0;
-                }
-                if let Some(known) = self.min_bytes.get(&key) {
-                    return *known;
-                }
-                // Within itself a record counts for nothing, which keeps the bound low and the recursion finite.
-                self.min_bytes.insert(key, 0);
-                let fields = record.fields.iter().map(|field| self.min_bytes(field.ty, depth + 1));
-                let min_bytes = fields.fold(0, u32::saturating_add);
-                self.min_bytes.insert(key, min_bytes);
-                min_bytes
-            }
-            _ => 1,
-        }
+    /// Compiles the skip of an item of an array or a map. Returns it with the fewest bytes of an item.
+    fn repeated(&mut self, segment: &'a str, ty: TypeId) -> (SkipId, u32) {
+        let skip = self.below(segment, ty);
+        (self.draft.push_skip(skip), self.min_bytes.of(self.schema, self.source, ty))
     }
 
-    pub(super) fn push_skip(&mut self, skip: Skip) -> SkipId {
-        SkipId(append(&mut self.plan.skips, vec![skip]).start)
+    fn below(&mut self, segment: &'a str, ty: TypeId) -> Skip {
+        self.problems.enter(segment);
+        let skip = self.skip(ty);
+        self.problems.leave();
+        skip
     }
 }

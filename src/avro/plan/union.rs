@@ -2,7 +2,7 @@
 
 use super::{
     Mismatch, MismatchProblem, Node, SchemaOrigin,
-    compile::{Compiler, append},
+    compile::Compiler,
     matching::{self, describe},
     record::Wanted,
 };
@@ -33,7 +33,7 @@ impl<'a> Compiler<'a> {
                 Err(problem) if is_strict && problem.is_changed_type() => self.mismatch(problem),
                 Err(problem) => {
                     let is_changed = problem.is_changed_type();
-                    let mismatch = self.here(problem);
+                    let mismatch = self.problems.here(problem);
                     let node = if is_changed { self.incompatible(&mismatch) } else { Node::Unresolvable };
                     problems.push(mismatch);
                     node
@@ -49,21 +49,9 @@ impl<'a> Compiler<'a> {
             return self.mismatch(MismatchProblem::Kind { writer, reader: describe(self.reader.get(reader)) });
         }
         if !is_readable {
-            problems.into_iter().for_each(|problem| self.fail(problem));
+            problems.into_iter().for_each(|problem| self.problems.report(problem));
         }
-        Node::Union(append(&mut self.plan.nodes, nodes))
-    }
-
-    /// Compiles a part of the schema that may be unreadable without harm. The mismatches in it go to `problems`.
-    pub(super) fn attempt(&mut self, problems: &mut Vec<Mismatch>, compile: impl FnOnce(&mut Self) -> Node) -> Node {
-        let (failures, kept) = (self.failures, self.mismatches.len());
-        let node = compile(self);
-        if self.failures == failures || self.mismatches.iter().any(|mismatch| mismatch.error().is_excess()) {
-            return node;
-        }
-        self.failures = failures;
-        problems.extend(self.mismatches.drain(kept..));
-        Node::Unresolvable
+        Node::Union(self.draft.push_nodes(nodes))
     }
 
     /// Whether the reader has something of the kind of `writes`.
