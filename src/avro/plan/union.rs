@@ -1,7 +1,7 @@
 //! Compiles the unions of a writer.
 
 use super::{
-    Mismatch, MismatchProblem, Node, SchemaOrigin,
+    MismatchProblem, Node, SchemaOrigin,
     compile::Compiler,
     matching::{self, describe},
     record::Wanted,
