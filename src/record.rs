@@ -1,7 +1,8 @@
 //! The interface between a decoder and an encoder: the values of a record, one after the other.
 //!
-//! `avro` walks a datum and calls a [`RecordVisitor`]; `dynamodb` implements one. Neither knows the other, and no value
-//! tree stands between them. A visitor sees one well-formed record: every start has its end, every field its value.
+//! `avro` opens each record in a [`RecordSink`], walks its datum and calls the [`RecordVisitor`] it got; `dynamodb` implements
+//! both. Neither knows the other, and there is no value tree between them. A visitor sees one well-formed record: every start
+//! has its end, every field its value.
 
 use std::fmt;
 
@@ -48,21 +49,27 @@ impl Name {
     }
 }
 
-/// Receives a record's values in the order they are decoded, which is the writer's order of fields, not the reader's.
-///
-/// An error of a visitor ends the record: no further call is made for it but the next [`begin`](Self::begin).
-pub trait RecordVisitor {
-    /// A record of `subject` starts; anything of an unfinished one before it is void. `index` is its place in its
-    /// container, and none if the message is the record. A first record (none or 0) starts its message anew: whatever was
-    /// reported of the message before came from reading it in another wire format, and is void.
+/// Receives the records of messages, one after the other.
+pub trait RecordSink {
+    /// The visitor of one record.
+    type Record<'r>: RecordVisitor
+    where
+        Self: 'r;
+
+    /// Starts a record of `subject`; an earlier record whose visitor was dropped before [`finish`](RecordVisitor::finish) is
+    /// void. `index` is its place in its container, and none if the message is the record. A first record (none or 0) starts
+    /// its message anew: whatever was reported of the message before came from reading it in another wire format, and is void.
     ///
     /// # Errors
     /// [`ItemError::Interrupted`] if there is no time or memory left for another record. The decoder tries no other wire
     /// format then.
-    fn begin(&mut self, subject: SubjectId, index: Option<usize>) -> Result<(), ItemError>;
-    /// The record is complete.
-    fn finish(&mut self) -> Result<(), ItemError>;
+    fn begin(&mut self, subject: SubjectId, index: Option<usize>) -> Result<Self::Record<'_>, ItemError>;
+}
 
+/// Receives one record's values in the order they are decoded, which is the writer's order of fields, not the reader's.
+///
+/// An error ends the record: the visitor is dropped without a further call.
+pub trait RecordVisitor {
     /// `null`.
     fn null(&mut self) -> Result<(), ItemError>;
     /// `boolean`.
@@ -106,6 +113,9 @@ pub trait RecordVisitor {
     fn tracked_field(&mut self, field: TrackedField) -> Result<(), ItemError>;
     /// The innermost record value ends.
     fn record_end(&mut self) -> Result<(), ItemError>;
+
+    /// Completes the record.
+    fn finish(self) -> Result<(), ItemError>;
 }
 
 /// Why a well-formed record cannot become an item.

@@ -2,7 +2,7 @@
 //!
 //! Owns the schema directory ([`Schemas`]), the wire formats ([`WireFormat`]), schema resolution, and the reading of datums
 //! ([`Decoder`]). It knows nothing of queues and tables, and it is pure: the result depends on the arguments only. Time and
-//! memory of an event are the visitor's concern, which may interrupt a message before each of its records.
+//! memory of an event are the sink's concern, which may interrupt a message before each of its records.
 //!
 //! ```text
 //! at start           files -> schema -> schema_set -> plan (writer x reader) -> decoder

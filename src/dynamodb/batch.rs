@@ -53,7 +53,7 @@ mod tests {
     use crate::dynamodb::item::{ItemEncoder, Operation};
     use crate::dynamodb::mapping::{Mapping, PARTITION_KEY, TableId};
     use crate::dynamodb::sample_fields::SampleFields;
-    use crate::record::{Name, RecordVisitor, SubjectId};
+    use crate::record::{Name, RecordSink, RecordVisitor, SubjectId};
     use serde_json::{Value, json};
     use std::sync::Arc;
     use std::time::Duration;
@@ -65,16 +65,16 @@ mod tests {
         let mut encoder = ItemEncoder::new(&mappings, Duration::ZERO, 0);
         for (position, (id, padding, operation)) in of.iter().enumerate() {
             encoder.start_message(position, "m", *operation);
-            encoder.begin(SubjectId(0), None).unwrap();
-            encoder.record_start().unwrap();
-            encoder.field(&Name::new("id")).unwrap();
-            encoder.tracked_field(PARTITION_KEY).unwrap();
-            encoder.string(id).unwrap();
-            encoder.field(&Name::new("padding")).unwrap();
+            let mut record = encoder.begin(SubjectId(0), None).unwrap();
+            record.record_start().unwrap();
+            record.field(&Name::new("id")).unwrap();
+            record.tracked_field(PARTITION_KEY).unwrap();
+            record.string(id).unwrap();
+            record.field(&Name::new("padding")).unwrap();
             // a control character is one byte in the table and six on the way there
-            encoder.string(&"\u{1}".repeat(*padding)).unwrap();
-            encoder.record_end().unwrap();
-            encoder.finish().unwrap();
+            record.string(&"\u{1}".repeat(*padding)).unwrap();
+            record.record_end().unwrap();
+            record.finish().unwrap();
         }
         let items = Arc::new(encoder.finish_event());
         (0..of.len()).filter_map(|index| ItemRef::new(&items, index)).collect()

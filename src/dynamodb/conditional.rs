@@ -92,7 +92,7 @@ mod tests {
     use crate::dynamodb::item::{ItemEncoder, Operation};
     use crate::dynamodb::mapping::{PARTITION_KEY, TableId, VERSION};
     use crate::dynamodb::sample_fields::SampleFields;
-    use crate::record::{Name, RecordVisitor, SubjectId};
+    use crate::record::{Name, RecordSink, RecordVisitor, SubjectId};
     use serde_json::json;
     use std::sync::Arc;
     use std::time::Duration;
@@ -106,16 +106,16 @@ mod tests {
     fn item(mappings: &[(TableId, Mapping)]) -> ItemRef {
         let mut encoder = ItemEncoder::new(mappings, Duration::ZERO, 0);
         encoder.start_message(0, "m", Operation::Put);
-        encoder.begin(SubjectId(0), None).unwrap();
-        encoder.record_start().unwrap();
-        encoder.field(&Name::new("id")).unwrap();
-        encoder.tracked_field(PARTITION_KEY).unwrap();
-        encoder.string("a").unwrap();
-        encoder.field(&Name::new("at")).unwrap();
-        encoder.tracked_field(VERSION).unwrap();
-        encoder.long(7).unwrap();
-        encoder.record_end().unwrap();
-        encoder.finish().unwrap();
+        let mut record = encoder.begin(SubjectId(0), None).unwrap();
+        record.record_start().unwrap();
+        record.field(&Name::new("id")).unwrap();
+        record.tracked_field(PARTITION_KEY).unwrap();
+        record.string("a").unwrap();
+        record.field(&Name::new("at")).unwrap();
+        record.tracked_field(VERSION).unwrap();
+        record.long(7).unwrap();
+        record.record_end().unwrap();
+        record.finish().unwrap();
         ItemRef::new(&Arc::new(encoder.finish_event()), 0).unwrap()
     }
 

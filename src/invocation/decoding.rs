@@ -238,7 +238,7 @@ mod tests {
     use crate::avro::WireFormat;
     use crate::dynamodb::item::Operation;
     use crate::dynamodb::mapping::{Fields, Mapping, TableId};
-    use crate::record::{FieldKind, ItemError, RecordVisitor, SubjectId};
+    use crate::record::{FieldKind, ItemError, RecordSink, RecordVisitor, SubjectId};
 
     /// A record without fields, whose key is the id of its message.
     struct Empty;
@@ -263,10 +263,10 @@ mod tests {
 
     fn encode(encoder: &mut ItemEncoder<'_>, records: usize) -> Result<(), ItemError> {
         for index in 0..records {
-            encoder.begin(SubjectId(0), Some(index))?;
-            encoder.record_start()?;
-            encoder.record_end()?;
-            encoder.finish()?;
+            let mut record = encoder.begin(SubjectId(0), Some(index))?;
+            record.record_start()?;
+            record.record_end()?;
+            record.finish()?;
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ use crate::{
         walk::{self, Budget, Ending},
         wire_format::WireFormat,
     },
-    record::{RecordVisitor, SubjectId},
+    record::{RecordSink, SubjectId},
 };
 use std::{
     collections::VecDeque,
@@ -94,12 +94,12 @@ const FORMAT: WireFormat = WireFormat::Container;
 const NOTHING_TRACKED: &TrackedFields = &TrackedFields::new();
 
 impl Decoder {
-    pub(super) fn container<V: RecordVisitor>(
+    pub(super) fn container<S: RecordSink>(
         &self,
         body: &[u8],
         keys_only: bool,
         scratch: &mut Scratch,
-        visitor: &mut V,
+        sink: &mut S,
     ) -> Result<Option<Decoded>, FormatFailure> {
         let Some(opened) = Container::open(body) else { return Ok(None) };
         let mut container = opened.map_err(|problem| recognized(FORMAT, Problem::Container(problem)))?;
@@ -134,7 +134,7 @@ impl Decoder {
             for record in first..records {
                 let ending = if record + 1 == records { Ending::Last } else { Ending::More };
                 let place = (plans.subject, Some(record));
-                data = walk::read_record(plan, place, (data, ending), &mut budget, keys, visitor)
+                data = walk::read_record(plan, place, (data, ending), &mut budget, keys, sink)
                     .map_err(|error| self.unread(FORMAT, record, error))?;
             }
         }

@@ -19,7 +19,7 @@ use super::{
     wire_format::WireFormat,
 };
 use crate::json::Json;
-use crate::record::{Interruption, RecordVisitor, SubjectId, TrackedField};
+use crate::record::{Interruption, RecordSink, SubjectId, TrackedField};
 use container::PlanCache;
 use index::KeyIndex;
 
@@ -168,19 +168,19 @@ enum MatchConfidence {
 }
 
 impl Decoder {
-    /// Reads a message and tells `visitor` of its records, one after the other. See the [module](super) for how the
+    /// Reads a message and passes its records to `sink`, one after the other. See the [module](super) for how the
     /// allowed wire formats are tried.
     ///
     /// # Errors
-    /// Why the message has no records, or what interrupted it. The visitor may have received some records by then: what it
-    /// made of them is void.
-    pub fn decode<V: RecordVisitor>(
+    /// Why the message has no records, or what interrupted it. The sink may have received some records by then: they are
+    /// void.
+    pub fn decode<S: RecordSink>(
         &self,
         input: &Input<'_>,
         scratch: &mut Scratch,
-        visitor: &mut V,
+        sink: &mut S,
     ) -> Result<Decoded, Undecoded<DecodeError>> {
-        let decoded = self.decode_as_any(input, scratch, visitor);
+        let decoded = self.decode_as_any(input, scratch, sink);
         scratch.release();
         match decoded {
             // its own limit is larger, so in another event it may have place
@@ -193,15 +193,15 @@ impl Decoder {
         }
     }
 
-    fn decode_as_any<V: RecordVisitor>(
+    fn decode_as_any<S: RecordSink>(
         &self,
         input: &Input<'_>,
         scratch: &mut Scratch,
-        visitor: &mut V,
+        sink: &mut S,
     ) -> Result<Decoded, Undecoded<DecodeError>> {
         let mut rejected: Option<(DecodeError, MatchConfidence)> = None;
         for format in &self.formats {
-            match self.attempt(*format, input, scratch, visitor) {
+            match self.attempt(*format, input, scratch, sink) {
                 Ok(Some(decoded)) => return Ok(decoded),
                 Ok(None) => {}
                 Err(FormatFailure::Interrupted(interruption)) => return Err(Undecoded::Interrupted(interruption)),
@@ -225,19 +225,19 @@ impl Decoder {
         self.subjects.get(usize::from(id.0))
     }
 
-    fn attempt<V: RecordVisitor>(
+    fn attempt<S: RecordSink>(
         &self,
         format: WireFormat,
         input: &Input<'_>,
         scratch: &mut Scratch,
-        visitor: &mut V,
+        sink: &mut S,
     ) -> Result<Option<Decoded>, FormatFailure> {
         let (writer, datum) = match (format, input.body) {
-            (WireFormat::Json, Body::Json(text)) => return self.json(text, input, scratch, visitor),
+            (WireFormat::Json, Body::Json(text)) => return self.json(text, input, scratch, sink),
             (WireFormat::Container, Body::Binary(body)) => {
-                return self.container(body, input.keys_only, scratch, visitor);
+                return self.container(body, input.keys_only, scratch, sink);
             }
-            (WireFormat::Glue, Body::Binary(body)) => return self.glue(body, input.keys_only, scratch, visitor),
+            (WireFormat::Glue, Body::Binary(body)) => return self.glue(body, input.keys_only, scratch, sink),
             (WireFormat::Confluent, Body::Binary(body)) => match self.confluent(body, input.value_schema_id)? {
                 Some(found) => found,
                 None => return Ok(None),
@@ -255,7 +255,7 @@ impl Decoder {
             (WireFormat::Json, Body::Binary(_)) | (_, Body::Json(_)) => return Ok(None),
         };
         let Some(writer) = self.writers.get(writer) else { return Ok(None) };
-        self.read(format, writer, writer.plan(input.keys_only), datum, &mut scratch.keys, visitor)
+        self.read(format, writer, writer.plan(input.keys_only), datum, &mut scratch.keys, sink)
     }
 
     /// The version that the message names, or else the settings.
@@ -309,12 +309,12 @@ impl Decoder {
         self.by_schema_id(FORMAT, id).map(|writer| Some((writer, datum)))
     }
 
-    fn glue<V: RecordVisitor>(
+    fn glue<S: RecordSink>(
         &self,
         body: &[u8],
         keys_only: bool,
         scratch: &mut Scratch,
-        visitor: &mut V,
+        sink: &mut S,
     ) -> Result<Option<Decoded>, FormatFailure> {
         const FORMAT: WireFormat = WireFormat::Glue;
         let (compression, id, payload) = match framing::glue(body) {
@@ -333,7 +333,7 @@ impl Decoder {
                     .data
             }
         };
-        self.read(FORMAT, writer, writer.plan(keys_only), datum, keys, visitor)
+        self.read(FORMAT, writer, writer.plan(keys_only), datum, keys, sink)
     }
 
     /// The limits of a message that is read with `scratch`.
@@ -347,12 +347,12 @@ impl Decoder {
     }
 
     /// Writes JSON as a datum of the schema that is named and reads that.
-    fn json<V: RecordVisitor>(
+    fn json<S: RecordSink>(
         &self,
         text: &str,
         input: &Input<'_>,
         scratch: &mut Scratch,
-        visitor: &mut V,
+        sink: &mut S,
     ) -> Result<Option<Decoded>, FormatFailure> {
         const FORMAT: WireFormat = WireFormat::Json;
         let Some(writer) = self.writers.get(self.named(FORMAT, input)?) else { return Ok(None) };
@@ -370,21 +370,21 @@ impl Decoder {
             _ => (&writer.store, json_encode::record_datum(version.schema(), record, bounds, buffer)),
         };
         encoded.map_err(|error| recognized(FORMAT, Problem::JsonEncode(self.names.clean(error))))?;
-        self.read(FORMAT, writer, plan, buffer, keys, visitor)
+        self.read(FORMAT, writer, plan, buffer, keys, sink)
     }
 
-    fn read<V: RecordVisitor>(
+    fn read<S: RecordSink>(
         &self,
         format: WireFormat,
         writer: &VersionPlans,
         plan: &Plan,
         datum: &[u8],
         keys: &mut Keys,
-        visitor: &mut V,
+        sink: &mut S,
     ) -> Result<Option<Decoded>, FormatFailure> {
         let mut budget = Budget::new(self.limits);
         let place = (writer.subject, None);
-        walk::read_record(plan, place, (datum, Ending::Last), &mut budget, keys, visitor)
+        walk::read_record(plan, place, (datum, Ending::Last), &mut budget, keys, sink)
             .map_err(|error| self.unread(format, 0, error))?;
         Ok(Some(Decoded { format, subject: writer.subject, version: Some(writer.version), records: 1 }))
     }

@@ -1,6 +1,6 @@
 //! A visitor that builds a tree, for tests to look at.
 
-use crate::record::{Interruption, ItemError, Name, RecordVisitor, SubjectId, TrackedField};
+use crate::record::{Interruption, ItemError, Name, RecordSink, RecordVisitor, SubjectId, TrackedField};
 
 /// A value as a visitor received it.
 #[derive(Debug, Clone, PartialEq)]
@@ -63,8 +63,10 @@ impl Records {
     }
 }
 
-impl RecordVisitor for Records {
-    fn begin(&mut self, subject: SubjectId, index: Option<usize>) -> Result<(), ItemError> {
+impl RecordSink for Records {
+    type Record<'r> = &'r mut Self;
+
+    fn begin(&mut self, subject: SubjectId, index: Option<usize>) -> Result<&mut Self, ItemError> {
         if let Some((at, interruption)) = self.interrupt
             && index == Some(at)
         {
@@ -80,15 +82,11 @@ impl RecordVisitor for Records {
         self.tracked.clear();
         self.tracked_values.clear();
         self.answered = 0;
-        Ok(())
+        Ok(self)
     }
+}
 
-    fn finish(&mut self) -> Result<(), ItemError> {
-        assert!(self.open.is_empty());
-        self.finished.push((self.subject.take().unwrap(), self.complete.take().unwrap()));
-        Ok(())
-    }
-
+impl RecordVisitor for &mut Records {
     fn null(&mut self) -> Result<(), ItemError> {
         self.put(Tree::Null)
     }
@@ -173,6 +171,12 @@ impl RecordVisitor for Records {
     fn record_end(&mut self) -> Result<(), ItemError> {
         let Some(Open::Record(fields, None)) = self.open.pop() else { panic!("no record to end") };
         self.put(Tree::Record(fields))
+    }
+
+    fn finish(self) -> Result<(), ItemError> {
+        assert!(self.open.is_empty());
+        self.finished.push((self.subject.take().unwrap(), self.complete.take().unwrap()));
+        Ok(())
     }
 }
 

@@ -12,7 +12,7 @@ use super::{
     path::WithPath,
     plan::{Action, FieldStep, MismatchId, Node, NodeId, Plan, Span},
 };
-use crate::record::{ItemError, RecordVisitor, SubjectId};
+use crate::record::{ItemError, RecordSink, RecordVisitor, SubjectId};
 pub(crate) use error::DatumError;
 pub(crate) use reader::DatumReader;
 use reader::{Read, datum_error};
@@ -66,20 +66,21 @@ pub(crate) enum Ending {
     More,
 }
 
-/// Tells `visitor` of the record at the front of `datum` and returns what follows it. `index` is the record's place in its
+/// Reads the record at the front of `datum` into `sink` and returns the bytes behind it. `index` is the record's place in its
 /// container, and none if the message is the record.
-pub(crate) fn read_record<'a, V: RecordVisitor>(
+pub(crate) fn read_record<'a, S: RecordSink>(
     plan: &'a Plan,
     (subject, index): (SubjectId, Option<usize>),
     (datum, ending): (&'a [u8], Ending),
     budget: &mut Budget,
     keys: &mut Keys,
-    visitor: &mut V,
+    sink: &mut S,
 ) -> Read<&'a [u8]> {
     keys.0.clear();
-    visitor.begin(subject, index)?;
+    let mut visitor = sink.begin(subject, index)?;
     let (reader, depth) = (DatumReader::new(datum), budget.limits.max_depth);
-    let mut walk = Walk { plan, whole: datum, reader, depth, budget: *budget, keys: &mut keys.0, visitor };
+    let mut walk =
+        Walk { plan, whole: datum, reader, depth, budget: *budget, keys: &mut keys.0, visitor: &mut visitor };
     let walked = walk.value(plan.root);
     *budget = walk.budget;
     let rest = walk.reader.rest();

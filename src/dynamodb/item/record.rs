@@ -1,17 +1,75 @@
-//! The encoder's language: each value a decoder tells of, as DynamoDB JSON.
+//! The encoder of a record: each value that a decoder reports, as DynamoDB JSON.
+//!
+//! Every value is written with a comma behind it, and the end of a collection takes the last one back, because no level then
+//! needs a state of its own.
 
-use super::super::mapping::Layout;
+use super::super::mapping::{DATA, Layout, Nulls};
 use super::super::number;
-use super::encoder::{
-    COLLECTION_OVERHEAD, ELEMENT_OVERHEAD, ItemEncoder, LEAST_NUMBER_BYTES, Omission, TrackedKind, TrackedValue,
-};
-use super::{MAX_DEPTH, MAX_NAME_BYTES};
-use crate::record::{ItemError, Name, RecordVisitor, SubjectId, TrackedField};
+use super::finish::finish;
+use super::items::{Draft, DraftLimits, Items, Mark};
+use super::limits::{COLLECTION_OVERHEAD, ELEMENT_OVERHEAD, LEAST_NUMBER_BYTES, MAX_DEPTH, MAX_NAME_BYTES};
+use super::origin::Origin;
+use super::tracked::{Tracked, TrackedBuffers, TrackedKind};
+use crate::record::{ItemError, Name, RecordVisitor, TrackedField};
 use crate::{calendar, json};
-use std::ops::Range;
 use uuid::Uuid;
 
-impl ItemEncoder<'_> {
+/// A field that the item omits, from where it began.
+#[derive(Debug, Clone, Copy)]
+struct Omission {
+    begin: Mark,
+    depth: usize,
+}
+
+/// Writes one record as an item. Dropped before it is finished, it leaves no item.
+#[derive(Debug)]
+pub struct RecordEncoder<'r> {
+    origin: Origin<'r>,
+    draft: Draft<'r>,
+    tracked: Tracked<'r>,
+    /// Levels of lists and maps that are open. The item itself is not one.
+    depth: usize,
+    /// Whether the outermost record, whose fields are the item's attributes, is open.
+    is_in_item: bool,
+    /// Whether fields that are null are left out.
+    omits_nulls: bool,
+    /// Start of the field whose value comes next.
+    member: Option<Mark>,
+    /// The outermost open field that the item omits.
+    omission: Option<Omission>,
+}
+
+impl<'r> RecordEncoder<'r> {
+    /// Begins the item of a record behind those of `items`.
+    pub(super) fn new(
+        origin: Origin<'r>,
+        (items, limits): (&'r mut Items, DraftLimits),
+        buffers: &'r mut TrackedBuffers,
+    ) -> Result<Self, ItemError> {
+        let mut draft = Draft::new(items, limits);
+        if origin.mapping.layout == Layout::Document {
+            draft.count(DATA.len());
+            draft.out().extend_from_slice(b"\"data\":");
+        }
+        draft.check_limits(0)?;
+        Ok(Self {
+            tracked: Tracked::new(buffers, origin.mapping.tracked_places()),
+            omits_nulls: origin.mapping.nulls == Nulls::Omit,
+            origin,
+            draft,
+            depth: 0,
+            is_in_item: false,
+            member: None,
+            omission: None,
+        })
+    }
+
+    /// Returns the size of the item so far, as the database counts it.
+    #[cfg(test)]
+    pub(super) fn size(&self) -> usize {
+        self.draft.size()
+    }
+
     /// Writes a value that holds no other, with a comma behind it, and remembers it if it is tracked.
     fn scalar(
         &mut self,
@@ -20,24 +78,14 @@ impl ItemEncoder<'_> {
         write: impl FnOnce(&mut Vec<u8>) -> Result<(), ItemError>,
     ) -> Result<(), ItemError> {
         self.check_depth()?;
-        self.reserve(len)?;
-        let start = self.out.bytes.len();
-        write(&mut self.out.bytes)?;
-        self.size += len;
-        if self.pending != 0 {
-            self.remember(kind, len, start..self.out.bytes.len() - 1);
+        self.draft.reserve(len)?;
+        let start = self.draft.position();
+        write(self.draft.out())?;
+        self.draft.count(len);
+        if self.tracked.is_pending() {
+            self.tracked.remember(kind, len, start..self.draft.position() - 1);
         }
         Ok(())
-    }
-
-    #[cold]
-    fn remember(&mut self, kind: TrackedKind, len: usize, written: Range<usize>) {
-        for (field, slot) in self.tracked.iter_mut().enumerate() {
-            if self.pending & (1 << field) != 0 {
-                *slot = Some(TrackedValue { kind, len, written: written.clone(), is_kept: false });
-            }
-        }
-        self.pending = 0;
     }
 
     fn number(
@@ -54,54 +102,55 @@ impl ItemEncoder<'_> {
     }
 
     fn open(&mut self, text: &[u8]) -> Result<(), ItemError> {
-        if self.pending != 0 {
-            let at = self.out.bytes.len();
-            self.remember(TrackedKind::Other, 0, at..at);
+        if self.tracked.is_pending() {
+            let at = self.draft.position();
+            self.tracked.remember(TrackedKind::Other, 0, at..at);
         }
         self.check_depth()?;
-        self.reserve(0)?;
+        self.draft.reserve(0)?;
         self.depth += 1;
-        self.size += COLLECTION_OVERHEAD;
-        self.out.bytes.extend_from_slice(text);
+        self.draft.count(COLLECTION_OVERHEAD);
+        self.draft.out().extend_from_slice(text);
         Ok(())
     }
 
-    /// A value at this place is one level below what holds it.
+    /// A value at this place is one level below its list or map.
     fn check_depth(&self) -> Result<(), ItemError> {
         if self.depth < MAX_DEPTH { Ok(()) } else { Err(ItemError::TooDeep { limit: MAX_DEPTH }) }
     }
 
     fn close(&mut self, text: &[u8]) -> Result<(), ItemError> {
         self.depth = self.depth.saturating_sub(1);
-        self.take_comma();
-        self.out.bytes.extend_from_slice(text);
+        self.draft.take_comma();
+        self.draft.out().extend_from_slice(text);
         Ok(())
     }
 
-    pub(super) fn take_comma(&mut self) {
-        if self.out.bytes.last() == Some(&b',') {
-            self.out.bytes.pop();
+    /// Whether the innermost open level is the item itself, so that a field is an attribute.
+    fn is_at_attributes(&self) -> bool {
+        self.is_in_item && self.depth == 0
+    }
+
+    /// Takes back the omitted field if its value is complete, and keeps the tracked values in it.
+    fn end_omission(&mut self) {
+        if let Some(omission) = self.omission
+            && omission.depth == self.depth
+        {
+            self.tracked.keep_from(omission.begin.at, self.draft.bytes());
+            self.draft.return_to(omission.begin);
+            self.omission = None;
         }
     }
 }
 
-impl RecordVisitor for ItemEncoder<'_> {
-    fn begin(&mut self, subject: SubjectId, index: Option<usize>) -> Result<(), ItemError> {
-        self.begin_item(subject, index)
-    }
-
-    fn finish(&mut self) -> Result<(), ItemError> {
-        self.finish_item()
-    }
-
+impl RecordVisitor for RecordEncoder<'_> {
     fn null(&mut self) -> Result<(), ItemError> {
         if self.omits_nulls
-            && let Some((start, size)) = self.member.take()
+            && let Some(member) = self.member.take()
         {
-            self.out.bytes.truncate(start);
-            self.size = size;
-            if self.pending != 0 {
-                self.remember(TrackedKind::Null, 0, start..start);
+            self.draft.return_to(member);
+            if self.tracked.is_pending() {
+                self.tracked.remember(TrackedKind::Null, 0, member.at..member.at);
             }
             return Ok(());
         }
@@ -176,7 +225,7 @@ impl RecordVisitor for ItemEncoder<'_> {
 
     fn array_item(&mut self) -> Result<(), ItemError> {
         self.member = None;
-        self.size += ELEMENT_OVERHEAD;
+        self.draft.count(ELEMENT_OVERHEAD);
         Ok(())
     }
 
@@ -192,12 +241,12 @@ impl RecordVisitor for ItemEncoder<'_> {
         self.member = None;
         match key.len() {
             0 => return Err(ItemError::Name("a map has an empty key, which is no attribute name")),
-            1..=MAX_NAME_BYTES => self.size += key.len() + ELEMENT_OVERHEAD,
+            1..=MAX_NAME_BYTES => self.draft.count(key.len() + ELEMENT_OVERHEAD),
             _ => return Err(ItemError::Name("a map has a key longer than an attribute name may be")),
         }
-        self.reserve(key.len())?;
-        json::push_string(&mut self.out.bytes, key);
-        self.out.bytes.push(b':');
+        self.draft.reserve(key.len())?;
+        json::push_string(self.draft.out(), key);
+        self.draft.out().push(b':');
         Ok(())
     }
 
@@ -206,9 +255,9 @@ impl RecordVisitor for ItemEncoder<'_> {
     }
 
     fn record_start(&mut self) -> Result<(), ItemError> {
-        if self.layout == Layout::Attributes && self.depth == 0 && !self.in_item {
+        if self.origin.mapping.layout == Layout::Attributes && self.depth == 0 && !self.is_in_item {
             // the item's own braces are the record's
-            self.in_item = true;
+            self.is_in_item = true;
             return Ok(());
         }
         self.open(b"{\"M\":{")
@@ -216,30 +265,35 @@ impl RecordVisitor for ItemEncoder<'_> {
 
     fn field(&mut self, name: &Name) -> Result<(), ItemError> {
         if self.omission.is_some() {
-            self.end_omission(self.depth);
+            self.end_omission();
         }
-        self.member = Some((self.out.bytes.len(), self.size));
+        let begin = self.draft.mark();
+        self.member = Some(begin);
         if name.is_omitted() && self.omission.is_none() {
-            self.omission = Some(Omission { start: self.out.bytes.len(), size: self.size, depth: self.depth });
+            self.omission = Some(Omission { begin, depth: self.depth });
         }
-        let overhead = if self.in_item && self.depth == 0 { 0 } else { ELEMENT_OVERHEAD };
-        self.size += name.text().len() + overhead;
-        self.out.bytes.extend_from_slice(name.member().as_bytes());
+        let overhead = if self.is_at_attributes() { 0 } else { ELEMENT_OVERHEAD };
+        self.draft.count(name.text().len() + overhead);
+        self.draft.out().extend_from_slice(name.member().as_bytes());
         Ok(())
     }
 
     fn tracked_field(&mut self, field: TrackedField) -> Result<(), ItemError> {
-        self.pending |= 1 << field.0;
+        self.tracked.expect(field);
         Ok(())
     }
 
     fn record_end(&mut self) -> Result<(), ItemError> {
         if self.omission.is_some() {
-            self.end_omission(self.depth);
+            self.end_omission();
         }
-        if self.in_item && self.depth == 0 {
+        if self.is_at_attributes() {
             return Ok(());
         }
         self.close(b"}},")
+    }
+
+    fn finish(self) -> Result<(), ItemError> {
+        finish(self.origin, self.draft, self.tracked)
     }
 }
