@@ -307,6 +307,32 @@ async fn outputs_that_nobody_reads_hold_up_neither_the_messages_nor_a_terminatio
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn metrics_that_nobody_reads_neither_delay_the_end_nor_count_as_a_failure() {
+    let mut scene = Scene::new("unread", Served::sound(many(30)), &["--shutdown-timeout", "600"]).await;
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    writer.write_all(&[b'x'; PIPE_BYTES]).unwrap();
+    let mut process = Running::start(scene.command.stdout(writer));
+    scene.until("all are stored", |queue| queue.left() == (0, 0));
+    process.terminate();
+    assert_eq!(process.ended(60), Some(0), "{}", scene.log());
+    let line = scene.line("metrics lost: nobody read the standard output in time");
+    assert!(line["batches"].as_u64().unwrap() > 0 && !scene.log().contains("shutdown timeout"), "{}", scene.log());
+    drop(reader);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_termination_before_the_first_receive_ends_it_in_order() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut scene = Scene::new("early", Served::sound(many(1)), &[]).await;
+    scene.command.env("AWS_ENDPOINT_URL_DYNAMODB", format!("http://{}", silent.local_addr().unwrap()));
+    let mut process = Running::start(&mut scene.command);
+    // a database that does not answer
+    let _connection = silent.accept().unwrap();
+    process.terminate();
+    assert_eq!(process.ended(60), Some(0), "{}", scene.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_full_standard_output_ends_it_with_2_after_what_it_had_begun() {
     let mut scene = Scene::new("full", Served::sound(many(50)), &["--batch-size", "10"]).await;
     let full = OpenOptions::new().write(true).open("/dev/full").unwrap();

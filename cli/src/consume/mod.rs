@@ -28,6 +28,9 @@ use background::{BackgroundWriter, Ended};
 use batches::Batches;
 use consumer::{BatchEnd, Consumer, MessageCounts};
 use receivers::Receivers;
+use std::cell::Cell;
+use std::error::Error;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -101,11 +104,15 @@ impl Arguments {
 const DEFAULT_MAX_WAIT_MS: u64 = 100;
 /// Time for the last lines of the log.
 const LAST_LINES_TIMEOUT: Duration = Duration::from_millis(500);
+/// Time for which a standard output may take no metrics before a shutdown goes on without them.
+const UNREAD_TIMEOUT: Duration = Duration::from_millis(500);
 
 pub(crate) async fn run(arguments: Arguments) -> Outcome {
+    // first of all, because the start may take seconds
+    let signals = EndSignals::take()?;
     let (log, logged) = BackgroundWriter::start(std::io::stderr())?;
     start_logging(log.clone());
-    let outcome = run_logged(&arguments).await;
+    let outcome = run_logged(&arguments, signals).await;
     let _ = timeout(LAST_LINES_TIMEOUT, async {
         log.end().await;
         logged.await
@@ -114,41 +121,69 @@ pub(crate) async fn run(arguments: Arguments) -> Outcome {
     outcome
 }
 
-async fn run_logged(arguments: &Arguments) -> Outcome {
-    let aws = Aws::over(arguments.receivers as usize + arguments.workers as usize).await?;
-    let region = aws.region()?.to_owned();
-    let lookup = lookup(&arguments.settings)?;
-    let settings = Settings::parse(|name| match name {
-        "AWS_REGION" => Some(region.clone()),
-        name => lookup(name),
-    })?;
-    let max_wait = arguments.max_wait()?;
-    let connections = Arc::new(ConnectionPool::new(settings.max_in_flight.get())?);
-    let clients = Clients::new(connections, aws.credentials()?, &settings)?;
-    let handler = clients.handler(settings, None, jitter).await.map_err(|error| error.to_string())?;
-    let queue = Arc::new(Queue::new(aws, arguments.queue_url.clone()));
-    let arn = queue.arn().await.map_err(|error| arguments.named(error))?;
-    let (metrics, written) = BackgroundWriter::start(std::io::stdout())?;
-    let stop = watch::Sender::new(false);
-    let consumer = Arc::new(Consumer {
-        handler,
-        queue,
-        arn,
-        visibility_seconds: arguments.visibility_timeout,
-        is_fifo: arguments.is_fifo(),
-        metrics,
-        stopped: stop.subscribe(),
-        unsettled: arguments.once.then(Arc::default),
-        counts: MessageCounts::default(),
-    });
-    let outcome = consume(&consumer, arguments, max_wait, stop, written).await;
+async fn run_logged(arguments: &Arguments, mut signals: EndSignals) -> Outcome {
+    let start = tokio::select! {
+        start = Start::new(arguments) => start?,
+        _ = signals.next() => {
+            tracing::info!("ended before the first receive");
+            return Ok(true);
+        }
+    };
+    let consumer = Arc::clone(&start.consumer);
+    let outcome = consume(start, arguments, signals).await;
     let MessageCounts { received, deleted } = &consumer.counts;
     let (received, deleted) = (received.load(Ordering::Relaxed), deleted.load(Ordering::Relaxed));
-    if consumer.metrics.lost() > 0 {
-        tracing::warn!(batches = consumer.metrics.lost(), "metrics lost: nobody read the standard output in time");
+    let batches = consumer.metrics.unwritten();
+    if outcome.is_ok() && batches > 0 {
+        tracing::warn!(batches, "metrics lost: nobody read the standard output in time");
     }
     tracing::info!(received, deleted, "consumer ended");
     outcome
+}
+
+/// A consumer before its first receive.
+struct Start {
+    consumer: Arc<Consumer>,
+    max_wait: Duration,
+    stop: watch::Sender<bool>,
+    /// End of the metrics' writer.
+    written: Ended,
+}
+
+impl Start {
+    /// Reads the settings and the schemas, and asks for the queue.
+    ///
+    /// # Errors
+    /// If the function would not start with them, or the queue does not respond.
+    async fn new(arguments: &Arguments) -> Result<Self, Box<dyn Error>> {
+        let aws = Aws::over(arguments.receivers as usize + arguments.workers as usize).await?;
+        let region = aws.region()?.to_owned();
+        let lookup = lookup(&arguments.settings)?;
+        let settings = Settings::parse(|name| match name {
+            "AWS_REGION" => Some(region.clone()),
+            name => lookup(name),
+        })?;
+        let max_wait = arguments.max_wait()?;
+        let connections = Arc::new(ConnectionPool::new(settings.max_in_flight.get())?);
+        let clients = Clients::new(connections, aws.credentials()?, &settings)?;
+        let handler = clients.handler(settings, None, jitter).await.map_err(|error| error.to_string())?;
+        let queue = Arc::new(Queue::new(aws, arguments.queue_url.clone()));
+        let arn = queue.arn().await.map_err(|error| arguments.named(error))?;
+        let (metrics, written) = BackgroundWriter::start(std::io::stdout())?;
+        let stop = watch::Sender::new(false);
+        let consumer = Arc::new(Consumer {
+            handler,
+            queue,
+            arn,
+            visibility_seconds: arguments.visibility_timeout,
+            is_fifo: arguments.is_fifo(),
+            metrics,
+            stopped: stop.subscribe(),
+            unsettled: arguments.once.then(Arc::default),
+            counts: MessageCounts::default(),
+        });
+        Ok(Self { consumer, max_wait, stop, written })
+    }
 }
 
 /// Logs as the function does, but not between its metrics: the standard output is theirs.
@@ -169,14 +204,8 @@ enum End {
     Output(OutputError),
 }
 
-async fn consume(
-    consumer: &Arc<Consumer>,
-    arguments: &Arguments,
-    max_wait: Duration,
-    stop: watch::Sender<bool>,
-    mut written: Ended,
-) -> Outcome {
-    let mut signals = EndSignals::take()?;
+async fn consume(start: Start, arguments: &Arguments, mut signals: EndSignals) -> Outcome {
+    let Start { consumer, max_wait, stop, mut written } = start;
     let workers = arguments.workers as usize;
     let batch_size = (!consumer.is_fifo).then_some(arguments.batch_size as usize);
     // a batch waits for each worker
@@ -196,7 +225,7 @@ async fn consume(
         let has_room = at_work.len() < workers;
         tokio::select! {
             batch = batches.next(), if has_room => match batch {
-                Some(batch) => drop(at_work.spawn(Arc::clone(consumer).batch(batch))),
+                Some(batch) => drop(at_work.spawn(Arc::clone(&consumer).batch(batch))),
                 None => break End::Received,
             },
             Some(ended) = at_work.join_next() => {
@@ -213,7 +242,7 @@ async fn consume(
         }
     };
     stop.send_replace(true);
-    let is_limited = matches!(end, End::Signal | End::Output(_));
+    let is_hurried = Cell::new(matches!(end, End::Signal | End::Output(_)));
     let output = if let End::Output(error) = end { Err(error) } else { Ok(()) };
     let finish = async {
         // what was received and not begun is in sight again at once
@@ -230,33 +259,26 @@ async fn consume(
         tokio::join!(give_back, work);
         consumer.release_unsettled().await;
         let is_all_well = consumer.report().await;
-        let received = (&mut receiving).await;
-        let output = match output {
-            Ok(()) => {
-                consumer.metrics.end().await;
-                written.await.unwrap_or(Err(OutputError::Closed))
-            }
-            failed => failed,
-        };
-        (received, output, is_all_well)
+        ((&mut receiving).await, is_all_well)
     };
-    let time_is_up = async {
-        if !is_limited {
+    let mut time_is_up = pin!(async {
+        if !is_hurried.get() {
             signals.next().await;
+            is_hurried.set(true);
         }
         let limit = Duration::from_secs(arguments.shutdown_timeout);
         tokio::select! {
             () = sleep(limit) => {}
             _ = signals.next() => {}
         }
-    };
+    });
     let finished = tokio::select! {
         finished = finish => Some(finished),
-        () = time_is_up => None,
+        () = &mut time_is_up => None,
     };
     // a poll that is still silent holds up nothing
     receiving.abort();
-    let Some((received, output, is_all_well)) = finished else {
+    let Some((received, is_all_well)) = finished else {
         tracing::warn!(
             "not all ended within the shutdown timeout: the messages come back after the visibility timeout"
         );
@@ -264,7 +286,19 @@ async fn consume(
     };
     received?.map_err(|error: CallError| arguments.named(error))?;
     output?;
+    // the messages are safe, and metrics that nobody reads delay nothing
+    tokio::select! {
+        written = last_metrics(&consumer.metrics, written) => written?,
+        () = consumer.metrics.stalled(UNREAD_TIMEOUT, || is_hurried.get()) => {}
+        () = &mut time_is_up => {}
+    }
     Ok(is_all_well)
+}
+
+/// Waits until all metrics are written.
+async fn last_metrics(metrics: &BackgroundWriter, written: Ended) -> Result<(), OutputError> {
+    metrics.end().await;
+    written.await.unwrap_or(Err(OutputError::Closed))
 }
 
 /// The end of a batch. One that panicked has stored nothing that it knows of: its messages come back.
