@@ -69,6 +69,8 @@ const OPEN_ATTEMPTS: usize = 8;
 #[derive(Debug)]
 pub(crate) struct Journal {
     path: PathBuf,
+    /// Path of the file itself, where `path` is a symbolic link.
+    target: PathBuf,
     file: ReservedFile,
 }
 
@@ -98,7 +100,7 @@ impl Journal {
         E: DeserializeOwned,
     {
         let failed = |doing| move |error| JournalError::Io { path: path.to_owned(), doing, error };
-        let file = locked(path)?;
+        let (file, target) = locked(path)?;
         let mut found: Option<H> = None;
         let Contents { end, damaged } = read(&file, path, |json| {
             if found.is_none() {
@@ -109,13 +111,13 @@ impl Journal {
             Ok(())
         })?;
         let length = file.metadata().map_err(failed("read"))?.len();
-        let mut journal = Self { path: path.to_owned(), file: ReservedFile::resumed(file, end, length) };
+        let mut journal = Self { path: path.to_owned(), target, file: ReservedFile::resumed(file, end, length) };
         if found.is_none() {
             journal.file.restart().map_err(failed("write"))?;
             let line = line(header).map_err(failed("write"))?;
             journal.file.append(&[FORMAT, &line].concat()).map_err(failed("write"))?;
             journal.sync()?;
-            sync_folder(path).map_err(failed("write"))?;
+            sync_folder(&journal.target).map_err(failed("write"))?;
         }
         Ok(Opened { journal, found, damaged })
     }
@@ -153,13 +155,14 @@ impl Journal {
         self.file.sync().map_err(|error| self.failed(error))
     }
 
-    /// Removes the journal, because nothing of the move is pending.
+    /// Removes the journal, because nothing of the move is pending. A symbolic link stays, because a link that is removed would leave the
+    /// file to be found as the journal of an unfinished move.
     ///
     /// # Errors
     /// If it cannot be removed.
     pub(crate) fn remove(self) -> Result<(), JournalError> {
         // the lock lasts until the file is closed, and so until there is nothing left to open
-        let removed = fs::remove_file(&self.path).and_then(|()| sync_folder(&self.path));
+        let removed = fs::remove_file(&self.target).and_then(|()| sync_folder(&self.target));
         removed.map_err(|error| JournalError::Io { path: self.path.clone(), doing: "remove", error })
     }
 
@@ -191,8 +194,8 @@ pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Opens and locks the file at `path`, and creates it if there is none.
-fn locked(path: &Path) -> Result<File, JournalError> {
+/// Opens and locks the file at `path`, and creates it if there is none. Returns its path without symbolic links, too.
+fn locked(path: &Path) -> Result<(File, PathBuf), JournalError> {
     let failed = |error| JournalError::Io { path: path.to_owned(), doing: "open", error };
     for _ in 0..OPEN_ATTEMPTS {
         let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
@@ -207,9 +210,10 @@ fn locked(path: &Path) -> Result<File, JournalError> {
         }
         // a process that has just completed may have removed the file between the opening and the lock
         let ours = file.metadata().map_err(failed)?;
-        let named = fs::metadata(path);
+        let Ok(target) = fs::canonicalize(path) else { continue };
+        let named = fs::symlink_metadata(&target);
         if named.is_ok_and(|named| (named.dev(), named.ino()) == (ours.dev(), ours.ino())) {
-            return Ok(file);
+            return Ok((file, target));
         }
     }
     Err(JournalError::Busy(path.to_owned()))

@@ -185,6 +185,24 @@ fn a_journal_that_is_removed_between_opening_and_lock_is_opened_anew() {
 }
 
 #[test]
+fn a_journal_behind_a_symbolic_link_is_removed_itself_and_the_link_leads_to_a_new_one() {
+    let folder = Folder::new("linked");
+    let (link, elsewhere) = (folder.journal(), folder.0.join("elsewhere"));
+    fs::create_dir(&elsewhere).unwrap();
+    std::os::unix::fs::symlink(elsewhere.join("target"), &link).unwrap();
+    for run in ["one", "two"] {
+        let (Opened { mut journal, found, .. }, before) = open(&link, run).unwrap();
+        assert_eq!((found.map(|found| found.run), before), (None, vec![]), "{run} is a new run");
+        for entry in entries() {
+            journal.append(&entry).unwrap();
+        }
+        assert!(elsewhere.join("target").exists());
+        journal.remove().unwrap();
+        assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 0);
+    }
+}
+
+#[test]
 fn run_ids_differ() {
     let ids: std::collections::BTreeSet<_> = (0..100).map(|_| run_id().unwrap()).collect();
     assert!(ids.len() == 100 && ids.iter().all(|id| id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit())));
