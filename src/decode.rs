@@ -66,7 +66,7 @@ impl DecodeBuffers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::avro::SchemaFile;
+    use crate::avro::{SchemaFile, WireFormat};
     use crate::dynamodb::item::MAX_DEPTH;
     use crate::settings::Settings;
     use crate::sqs::Event;
@@ -121,6 +121,40 @@ mod tests {
         assert_eq!((reason, &*detail), (Reason::UnrecognizedFormat, "the body is hexadecimal; send base64 instead"));
         let (reason, detail) = rejection(&STANDARD.encode_to_string([1, 2, 3]));
         assert_eq!((reason, &*detail), (Reason::UnrecognizedFormat, "the body is in none of the allowed wire formats"));
+    }
+
+    /// Decodes a datum behind `header`. The schema lists `ids`, and `wire_formats` is the setting.
+    fn framed(ids: &str, wire_formats: &str, header: &[u8]) -> Result<WireFormat, Reason> {
+        let schema = format!(
+            r#"{{"type": "record", "name": "F", "schemaIds": {ids}, "fields": [{{"name": "message_id", "type": "string"}}]}}"#
+        );
+        let transcoder = transcoder(&schema, &[("WIRE_FORMATS", wire_formats)]);
+        let body = STANDARD.encode_to_string([header, b"\x02m"].concat());
+        let payload = json!({"Records": [{"messageId": "m", "body": body}]}).to_string();
+        let event = Event::parse(payload.as_bytes()).unwrap();
+        let mut encoder = transcoder.encoder(Duration::ZERO, 0);
+        let decoded = decode_message(&transcoder, &event.messages[0], 0, &mut encoder, &mut DecodeBuffers::default());
+        match decoded {
+            Ok(decoded) => Ok(decoded.format),
+            Err(Undecoded::Rejected(rejection)) => Err(rejection.reason),
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn unset_wire_formats_follow_from_the_ids_of_the_schemas() {
+        let uuid = "b7b4a7f0-9c96-4e4a-a687-fb5de9ef0c63";
+        let bytes = u128::from_str_radix(&uuid.replace('-', ""), 16).unwrap().to_be_bytes();
+        let (number, glue) = (&[0, 0, 0, 0, 42][..], [&[3, 0][..], &bytes].concat());
+        assert_eq!(framed("[42]", "", number), Ok(WireFormat::Confluent));
+        assert_eq!(framed("[42]", "", &glue), Err(Reason::UnrecognizedFormat));
+        assert_eq!(framed(&format!("[\"{uuid}\"]"), "", &glue), Ok(WireFormat::Glue));
+        assert_eq!(framed("[]", "", number), Err(Reason::UnrecognizedFormat));
+        assert_eq!(framed("[]", "", &glue), Err(Reason::UnrecognizedFormat));
+        // nothing is guessed
+        assert_eq!(framed("[42]", "", &[0, 0, 0, 0, 43]), Err(Reason::UnknownSchema));
+        // a list that is set is the list
+        assert_eq!(framed("[42]", "single-object,container", number), Err(Reason::UnrecognizedFormat));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 mod units;
 
-use crate::avro::{self, Decoded, Decoder, SchemaErrors, SchemaFile, Schemas, Scratch, Undecoded};
+use crate::avro::{self, Decoded, Decoder, SchemaErrors, SchemaFile, Schemas, Scratch, Undecoded, WireFormat};
 use crate::dynamodb::item::{ItemEncoder, Operation};
 use crate::dynamodb::mapping::{Fields, Mapping, TableId, TableName, TableScope};
 use crate::outcome::Rejection;
@@ -86,7 +86,7 @@ impl Transcoder {
             return Err(SchemaProblems(problems));
         }
         let options = avro::Options {
-            formats: settings.wire_formats.clone(),
+            formats: settings.wire_formats.clone().unwrap_or_else(|| schemas.wire_formats()),
             default_schema: settings.default_schema.clone(),
             json_encoding: settings.json_encoding,
             limits: avro::Limits {
@@ -116,6 +116,11 @@ impl Transcoder {
     /// The subjects and where their records go.
     pub fn subjects(&self) -> impl Iterator<Item = (&avro::Subject, &Mapping)> {
         self.decoder.subjects().zip(self.mappings.iter().map(|(_, mapping)| mapping))
+    }
+
+    /// The wire formats that a message may have, in the order in which they are tried.
+    pub fn wire_formats(&self) -> &[WireFormat] {
+        self.decoder.wire_formats()
     }
 
     /// The name of a subject.

@@ -4,14 +4,15 @@ use crate::aws::{Aws, CallError};
 use crate::names::one_of;
 use crate::output::{errln, outln};
 use crate::queue::{Queue, Received};
-use crate::settings::wire_formats;
-use crate::{EVERY_WIRE_FORMAT, Outcome, json_encoding, no_functions_scope};
-use avro_ingest::avro::JsonEncoding;
+use crate::settings::{of_decoding, wire_formats};
+use crate::wire_formats::deploy_line;
+use crate::{Outcome, json_encoding, no_functions_scope};
+use avro_ingest::avro::{JsonEncoding, WireFormat};
 use avro_ingest::decode::{DecodeBuffers, decode_message};
 use avro_ingest::encode;
 use avro_ingest::schema_dir;
 use avro_ingest::settings::Settings;
-use avro_ingest::sqs::Event;
+use avro_ingest::sqs::{Event, Message};
 use avro_ingest::transcode::Transcoder;
 use serde_json::{Map, Value, json};
 use std::error::Error;
@@ -45,9 +46,9 @@ pub(crate) struct Arguments {
     /// Schema directory
     #[arg(long, default_value = "schemas", value_name = "DIR")]
     schemas: PathBuf,
-    /// Allowed framings, in order
-    #[arg(long, default_value = EVERY_WIRE_FORMAT, value_name = "LIST", value_parser = wire_formats)]
-    wire_formats: String,
+    /// Allowed framings, in order; WIRE_FORMATS by default, or those that follow from the schemas
+    #[arg(long, value_name = "LIST", value_parser = wire_formats)]
+    wire_formats: Option<String>,
     /// JSON of json bodies, plain or avro (Avro's own JSON encoding); JSON_ENCODING by default
     #[arg(long, value_name = "ENCODING", hide_possible_values = true, value_parser = one_of::<JsonEncoding>(JsonEncoding::ALL.iter().map(|encoding| encoding.name())))]
     json_encoding: Option<JsonEncoding>,
@@ -114,15 +115,19 @@ fn content(arguments: &Arguments) -> Result<Content, Box<dyn Error>> {
 
 pub(crate) async fn run(arguments: Arguments) -> Outcome {
     let encoding = json_encoding(arguments.json_encoding)?;
-    let config = Settings::parse(|name| match name {
+    let mut config = Settings::parse(|name| match name {
         "TABLE_NAME" => Some("processed_messages".to_owned()),
-        "WIRE_FORMATS" => Some(arguments.wire_formats.clone()),
+        "WIRE_FORMATS" if arguments.wire_formats.is_some() => arguments.wire_formats.clone(),
         "JSON_ENCODING" => Some(encoding.to_string()),
-        name => no_functions_scope(name),
+        name => of_decoding(name).or_else(|| no_functions_scope(name)),
     })?;
-    let transcoder = Transcoder::new(&config, schema_dir::read(&arguments.schemas)?)?;
+    let files = schema_dir::read(&arguments.schemas)?;
+    let allowed = Transcoder::new(&config, files.clone())?;
+    config.wire_formats = Some(WireFormat::ALL.to_vec());
+    // there are directories whose schemas not every format can tell apart
+    let transcoders = Transcoders { allowed, every: Transcoder::new(&config, files).ok() };
     let Some(url) = &arguments.queue_url else {
-        return show(&transcoder, &content(&arguments)?.record(arguments.schema.as_deref()), arguments.json);
+        return show(&transcoders, &content(&arguments)?.record(arguments.schema.as_deref()), arguments.json);
     };
     let queue = Queue::new(Aws::load().await?, url.clone());
     let (looked_at, ended) = peek(&queue, usize::try_from(arguments.max)?).await;
@@ -136,7 +141,7 @@ pub(crate) async fn run(arguments: Arguments) -> Outcome {
         if !arguments.json {
             outln!("message   {id}, received {receive_count} times")?;
         }
-        are_good &= show(&transcoder, &message.record(""), arguments.json)?;
+        are_good &= show(&transcoders, &message.record(""), arguments.json)?;
     }
     if looked_at.is_empty() {
         errln!("no message is in sight");
@@ -157,20 +162,41 @@ async fn peek(queue: &Queue, most: usize) -> (Vec<Received>, Result<(), CallErro
     (looked_at, Ok(()))
 }
 
+/// The function, and a function that allows every wire format.
+struct Transcoders {
+    allowed: Transcoder,
+    every: Option<Transcoder>,
+}
+
+impl Transcoders {
+    /// Returns the wire format that reads a message if it is not allowed.
+    fn disallowed(&self, message: &Message<'_>) -> Option<WireFormat> {
+        let every = self.every.as_ref()?;
+        let mut encoder = every.encoder(local::clock::since_epoch(), 0);
+        let decoded = decode_message(every, message, 0, &mut encoder, &mut DecodeBuffers::default()).ok()?;
+        Some(decoded.format).filter(|format| !self.allowed.wire_formats().contains(format))
+    }
+}
+
 /// Prints what the function would make of a message, and says whether it would take it.
-fn show(transcoder: &Transcoder, record: &Value, as_json: bool) -> Outcome {
+fn show(transcoders: &Transcoders, record: &Value, as_json: bool) -> Outcome {
     let event = json!({"Records": [record]}).to_string();
     let event = Event::parse(event.as_bytes())?;
     let message = event.messages.first().ok_or("no message")?;
+    let transcoder = &transcoders.allowed;
     let mut encoder = transcoder.encoder(local::clock::since_epoch(), 0);
     let decoded = match decode_message(transcoder, message, 0, &mut encoder, &mut DecodeBuffers::default()) {
         Ok(decoded) => decoded,
-        Err(rejection) if as_json => {
-            outln!("{}", json!({"message": message.id, "rejected": rejection.to_string()}))?;
-            return Ok(false);
-        }
         Err(rejection) => {
-            outln!("rejected  {rejection}")?;
+            if as_json {
+                outln!("{}", json!({"message": message.id, "rejected": rejection.to_string()}))?;
+            } else {
+                outln!("rejected  {rejection}")?;
+            }
+            if let Some(format) = transcoders.disallowed(message) {
+                let line = deploy_line(&[transcoder.wire_formats(), &[format]].concat());
+                errln!("it is read in the wire format {format}, which is not allowed here: {line}");
+            }
             return Ok(false);
         }
     };

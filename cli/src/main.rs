@@ -29,6 +29,7 @@ mod send;
 mod settings;
 mod signals;
 mod template;
+mod wire_formats;
 
 use crate::output::{OutputError, errln, out};
 use avro_ingest::avro::JsonEncoding;
@@ -63,9 +64,6 @@ enum Command {
     Completions(manual::CompletionsArguments),
     Man(manual::ManArguments),
 }
-
-/// What `--wire-formats` allows unless it is given: the tool is there to look into anything.
-const EVERY_WIRE_FORMAT: &str = "single-object,container,confluent,glue,datum,json";
 
 /// The exit code of a command that could not do its work; `clap` ends with it too.
 const COULD_NOT_RUN: u8 = 2;

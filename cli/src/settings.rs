@@ -43,6 +43,15 @@ pub(crate) fn wire_formats(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+/// The settings that a message is decoded by.
+const DECODING: [&str; 6] =
+    ["WIRE_FORMATS", "DEFAULT_SCHEMA", "JSON_ENCODING", "MAX_DEPTH", "MAX_RECORDS", "MAX_INFLATED_BYTES"];
+
+/// Returns the environment's value of a setting that messages are decoded by, as the function would read it.
+pub(crate) fn of_decoding(name: &str) -> Option<String> {
+    if DECODING.contains(&name) { environment(name) } else { None }
+}
+
 /// Returns a lookup of settings: those of `set` go before the environment. An empty value counts as unset.
 ///
 /// # Errors

@@ -258,3 +258,67 @@ fn what_is_over_dynamodbs_limits_whatever_a_record_holds_is_named() {
         }
     }
 }
+
+/// A payment that is known to registries by `ids`.
+fn with_ids(ids: &Value) -> Value {
+    let mut schema = payment(&keyed());
+    schema["schemaIds"] = ids.clone();
+    schema
+}
+
+#[test]
+fn ids_that_no_wire_format_reads_and_formats_without_an_id_are_problems_with_the_line_that_fixes_them() {
+    let uuid = "b7b4a7f0-9c96-4e4a-a687-fb5de9ef0c63";
+    for (ids, formats, fixed) in [
+        (json!([42]), "single-object,container", Some("WireFormats=single-object,container,confluent")),
+        (json!([42]), "json", Some("WireFormats=json,confluent")),
+        (json!([uuid]), "single-object", Some("WireFormats=single-object,glue")),
+        (json!([]), "single-object,confluent,glue,datum", Some("WireFormats=single-object,datum")),
+        (json!([]), "confluent", Some("'WireFormats=\"\"'")),
+        (json!([42]), "glue", Some("WireFormats=confluent")),
+        (json!([42]), "confluent", None),
+        // the GUID of a Confluent schema, which header producers send
+        (json!([42, uuid]), "confluent", None),
+        (json!([uuid]), "glue", None),
+        (json!([]), "datum", None),
+    ] {
+        let folder = Folder::new("formats", &[("payment/1.avsc", with_ids(&ids))]);
+        let problems = folder.problems(&["--wire-formats", formats]);
+        assert_eq!(problems.is_empty(), fixed.is_none(), "{ids} {formats}: {problems:?}");
+        if let Some(fixed) = fixed {
+            let line = format!("sam deploy --parameter-overrides {fixed}");
+            assert!(problems.iter().all(|problem| problem.ends_with(&line)), "{ids} {formats}: {problems:?}");
+        }
+    }
+}
+
+#[test]
+fn the_wire_formats_are_those_of_the_option_the_profile_or_the_environment_or_follow_from_the_schemas() {
+    let folder = Folder::new("derived", &[("payment/1.avsc", with_ids(&json!([42])))]);
+    let formats = |output: &Output| -> Value {
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
+        report["wire_formats"].clone()
+    };
+    assert_eq!(formats(&folder.check(&["--json"])), json!(["single-object", "container", "confluent"]));
+    assert!(text(&folder.check(&[]).stdout).contains("wire formats single-object, container, confluent\n"));
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    let with = |variables: &[(&str, &str)], more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ingest"));
+        command.current_dir(root).args(["check", "--json", "--schemas"]).arg(&folder.0).args(more);
+        command.envs(variables.iter().copied()).output().unwrap()
+    };
+    let set = [("WIRE_FORMATS", "confluent,json")];
+    assert_eq!(formats(&with(&set, &[])), json!(["confluent", "json"]));
+    assert_eq!(formats(&with(&set, &["--wire-formats", "confluent"])), json!(["confluent"]));
+    let config = folder.0.join("samconfig.toml");
+    let overrides = "[p.deploy.parameters]\nparameter_overrides = \"WireFormats=confluent,datum PartitionKeyName=tenant \
+                     SortKeyName=id SortKeyType=N TtlAttribute=gone_at\"\n";
+    fs::write(&config, overrides).unwrap();
+    let profile = ["--profile", "p", "--config", config.to_str().unwrap()];
+    assert_eq!(formats(&with(&set, &profile)), json!(["confluent", "datum"]));
+    // a profile that leaves them out deploys the template's default, whatever the shell has
+    fs::write(&config, overrides.replace("WireFormats=confluent,datum ", "")).unwrap();
+    let output = with(&set, &profile);
+    assert_eq!(formats(&output), json!(["single-object", "container", "confluent"]));
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+}

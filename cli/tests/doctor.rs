@@ -77,11 +77,12 @@ fn of_status(findings: &BTreeMap<String, (String, String)>, wanted: &str) -> Vec
 }
 
 /// What moto does not implement, and so what a role without the permission would see.
-const UNKNOWN_HERE: [&str; 6] = [
+const UNKNOWN_HERE: [&str; 7] = [
     "account-concurrency",
     "function-permissions",
     "schemas-deployed",
     "schemas-start",
+    "schemas-wire-formats",
     "table-keys",
     "table-time-to-live",
 ];
@@ -383,7 +384,7 @@ fn deployment(with: fn(&str, &mut Value)) -> String {
                 json!({
                     "Timeout": 30, "State": "Active", "LastUpdateStatus": "Successful", "Role": "arn:aws:iam::123456789012:role/ingest",
                     "Layers": [{"Arn": format!("{arn}:layer:schemas:7")}],
-                    "Environment": {"Variables": {"TABLE_NAME": "orders", "QUARANTINE_QUEUE_URL": "https://sqs/quarantine"}},
+                    "Environment": {"Variables": {"TABLE_NAME": "orders", "WIRE_FORMATS": "", "QUARANTINE_QUEUE_URL": "https://sqs/quarantine"}},
                 }),
             ),
             ("", "/2019-09-30/functions/ingest/concurrency") => ("reserved".to_owned(), json!({})),
@@ -439,7 +440,7 @@ fn deployment(with: fn(&str, &mut Value)) -> String {
 type Broken = (&'static str, fn(&str, &mut Value));
 
 /// One fault of a deployment each, and the check that finds it.
-const FAULTS: [Broken; 14] = [
+const FAULTS: [Broken; 16] = [
     ("function-state", |name, answer| set(name == "function", answer, "/State", json!("Failed"))),
     ("function-update", |name, answer| set(name == "function", answer, "/LastUpdateStatus", json!("Failed"))),
     ("reserved-concurrency", |name, answer| {
@@ -482,6 +483,16 @@ const FAULTS: [Broken; 14] = [
         if name == "archive" {
             *answer = json!(r#"{"type":"record","name":"Order","fields":[{"name":"message_id","type":"unknown"}]}"#);
         }
+    }),
+    ("schemas-wire-formats", |name, answer| {
+        if name == "archive" {
+            let fields = r#"[{"name":"message_id","type":"string"}]"#;
+            *answer = json!(format!(r#"{{"type":"record","name":"Order","schemaIds":[42],"fields":{fields}}}"#));
+        }
+        set(name == "function", answer, "/Environment/Variables/WIRE_FORMATS", json!("single-object"));
+    }),
+    ("schemas-wire-formats", |name, answer| {
+        set(name == "function", answer, "/Environment/Variables/WIRE_FORMATS", json!("single-object,glue"));
     }),
     ("quarantine-queue", |name, answer| {
         if name == "iam" {

@@ -44,7 +44,8 @@ fn each_line_is_a_body_that_the_function_reads_in_every_format_and_codec() {
         let output = ingest(&["encode", "--schema", "order", "--wire-format", format], lines.as_bytes());
         assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), ""));
         let bodies: Vec<_> = text(&output.stdout).lines().collect();
-        let read: Vec<_> = bodies.iter().flat_map(|body| ids(body, &["--schema", "order"])).collect();
+        let read: Vec<_> =
+            bodies.iter().flat_map(|body| ids(body, &["--schema", "order", "--wire-formats", format])).collect();
         assert_eq!(read, ["o-1", "o-2", "o-3", "o-4", "o-5"], "{format}");
     }
     for codec in ["null", "deflate", "snappy", "zstandard", "bzip2", "xz"] {

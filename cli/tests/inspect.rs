@@ -93,7 +93,8 @@ fn a_body_that_is_rejected_ends_with_1_and_its_reason_and_what_cannot_run_with_2
         (&[][..], &b"not base64 at all!"[..], "invalid_base64"),
         (&[], b"", "missing_body"),
         (&["--raw"], b"\xC3\x01", "invalid_header"),
-        (&[], b"\x00\xFF\xFE", "invalid_header"),
+        (&["--wire-formats", "confluent"], b"\x00\xFF\xFE", "invalid_header"),
+        (&[], b"\x00\xFF\xFE", "unrecognized_format"),
     ] {
         let output = inspect(arguments, input);
         assert_eq!(output.status.code(), Some(1), "{output:?}");
@@ -105,4 +106,34 @@ fn a_body_that_is_rejected_ends_with_1_and_its_reason_and_what_cannot_run_with_2
     }
     assert_eq!(inspect(&["--file", "/no/such/file"], b"").status.code(), Some(2));
     assert_eq!(inspect(&["--schemas", "/no/such/folder", "AAAA"], b"").status.code(), Some(2));
+}
+
+#[test]
+fn a_body_is_rejected_where_the_function_would_reject_it_and_the_framing_that_reads_it_is_named() {
+    let folder = std::env::temp_dir().join(format!("ingest-inspect-formats-{}", std::process::id()));
+    std::fs::create_dir_all(folder.join("s")).unwrap();
+    let write = |ids: &str| {
+        let schema = format!(
+            r#"{{"type": "record", "name": "S", "schemaIds": {ids}, "fields": [{{"name": "message_id", "type": "string"}}]}}"#
+        );
+        std::fs::write(folder.join("s/1.avsc"), schema).unwrap();
+    };
+    let of = |arguments: &[&str], body: &str| {
+        let output = inspect(&[arguments, &["--schemas", folder.to_str().unwrap()]].concat(), body.as_bytes());
+        (output.status.code(), String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    // 00 0000002A 02 "m"
+    let confluent = "AAAAACoCbQ==";
+    write("[42]");
+    let (code, shown, _) = of(&[], confluent);
+    assert!(code == Some(0) && shown.contains("format    confluent"), "{shown}");
+    let (code, shown, hint) = of(&["--wire-formats", "single-object"], confluent);
+    assert!(code == Some(1) && shown.contains("unrecognized_format"), "{shown}");
+    assert!(hint.contains("WireFormats=single-object,confluent"), "{hint}");
+    write("[]");
+    let (code, shown, hint) = of(&[], confluent);
+    assert!(code == Some(1) && shown.contains("unrecognized_format") && hint.is_empty(), "{shown} {hint}");
+    let (code, _, hint) = of(&["--schema", "s"], r#"{"message_id": "m"}"#);
+    assert!(code == Some(1) && hint.contains("WireFormats=single-object,container,json"), "{hint}");
+    std::fs::remove_dir_all(folder).unwrap();
 }

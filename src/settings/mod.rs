@@ -84,8 +84,8 @@ settings! {
         "Table of the records whose schema names none.";
     "SCHEMA_DIR" => schema_dir: PathBuf = Default("/opt/schemas", Directory),
         "Where the schema files are, a folder a subject and a file a version.";
-    "WIRE_FORMATS" => wire_formats: Vec<WireFormat> = Default("single-object,container", ListOf(PhantomData)),
-        "Framings that are looked for, in this order.";
+    "WIRE_FORMATS" => wire_formats: Option<Vec<WireFormat>> = Optional(ListOf(PhantomData)),
+        "Framings that are looked for, in this order. Unset, they are `single-object` and `container`, and also `confluent` and `glue` where a schema's `schemaIds` have an id for them.";
     "DEFAULT_SCHEMA" => default_schema: Option<String> = Optional(AnyText),
         "`subject` or `subject/version` of `datum` and `json` bodies without a `schema` attribute.";
     "JSON_ENCODING" => json_encoding: JsonEncoding = Default("plain", OneOf(PhantomData)),
@@ -182,7 +182,7 @@ mod tests {
         let settings = parse(&[("TABLE_NAME", "orders")]).unwrap();
         assert_eq!(settings.table_name, "orders");
         assert_eq!(settings.schema_dir, PathBuf::from("/opt/schemas"));
-        assert_eq!(settings.wire_formats, [WireFormat::SingleObject, WireFormat::Container]);
+        assert_eq!(settings.wire_formats, None);
         assert_eq!((settings.min_in_flight.get(), settings.max_in_flight.get()), (1, 50));
         assert_eq!((settings.target_latency.as_millis(), settings.deadline_margin.as_millis()), (50, 500));
         assert_eq!(settings.metrics_namespace, "AvroIngest");

@@ -7,9 +7,10 @@ mod table;
 
 use crate::output::{self, errln, out};
 use crate::profile::Profile;
-use crate::settings::wire_formats;
+use crate::settings::{of_decoding, wire_formats};
 use crate::template::template;
-use crate::{EVERY_WIRE_FORMAT, Outcome, environment};
+use crate::wire_formats::misfits;
+use crate::{Outcome, environment};
 use avro_ingest::schema_dir;
 use avro_ingest::settings::Settings;
 use avro_ingest::transcode::Transcoder;
@@ -36,10 +37,10 @@ pub(crate) struct Arguments {
     /// Account of the function, for tables that schemas name by ARN [default: ACCOUNT_ID]
     #[arg(long, value_name = "ID")]
     account: Option<String>,
-    /// Allowed framings, in order
-    #[arg(long, default_value = EVERY_WIRE_FORMAT, value_name = "LIST", value_parser = wire_formats)]
-    wire_formats: String,
-    /// Hold the schemas against the table that this profile of samconfig.toml deploys
+    /// Allowed framings, in order; those of the profile or WIRE_FORMATS by default, or those that follow from the schemas
+    #[arg(long, value_name = "LIST", value_parser = wire_formats)]
+    wire_formats: Option<String>,
+    /// Hold the schemas against the table and the settings that this profile of samconfig.toml deploys
     #[arg(long, value_name = "NAME")]
     profile: Option<String>,
     /// Where the profiles are
@@ -51,17 +52,19 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
-    let config = Settings::parse(|name| match name {
-        "TABLE_NAME" => Some(arguments.table.clone()),
-        "WIRE_FORMATS" => Some(arguments.wire_formats.clone()),
-        "AWS_REGION" => arguments.region.clone().or_else(|| environment(name)),
-        "ACCOUNT_ID" => arguments.account.clone().or_else(|| environment(name)),
-        _ => None,
-    })?;
     let profile = arguments.profile.as_ref().map(|name| Profile::read(&arguments.config, name)).transpose()?;
+    let template = template()?;
     if let Some(profile) = &profile {
-        template()?.check(&profile.parameters)?;
+        template.check(&profile.parameters)?;
     }
+    let config = Settings::parse(|name| match (name, &profile) {
+        ("TABLE_NAME", _) => Some(arguments.table.clone()),
+        ("WIRE_FORMATS", _) if arguments.wire_formats.is_some() => arguments.wire_formats.clone(),
+        ("AWS_REGION", _) => arguments.region.clone().or_else(|| environment(name)),
+        ("ACCOUNT_ID", _) => arguments.account.clone().or_else(|| environment(name)),
+        (_, Some(profile)) => template.setting(name, &profile.parameters),
+        (_, None) => of_decoding(name),
+    })?;
     let files = schema_dir::read(&arguments.schemas)?;
     let mut problems = problems::ignored_files(&arguments.schemas)?;
     let transcoder = match Transcoder::new(&config, files) {
@@ -73,6 +76,7 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     };
     if let Some(transcoder) = &transcoder {
         problems.extend(problems::of_subjects(transcoder, &config));
+        problems.extend(misfits(transcoder));
         if let Some(profile) = &profile {
             problems.extend(table::misfits(transcoder, &profile.parameters));
         }

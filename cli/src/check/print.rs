@@ -26,6 +26,12 @@ impl CheckReport<'_> {
         self.transcoder.into_iter().flat_map(Transcoder::subjects)
     }
 
+    /// The wire formats that a message may have, in the order in which they are tried.
+    fn wire_formats(&self) -> Option<impl Iterator<Item = &'static str>> {
+        let formats = self.transcoder?.wire_formats();
+        Some(formats.iter().map(|format| format.name()))
+    }
+
     /// The line that deploys a fitting table.
     fn deploy(&self) -> Option<String> {
         let parameters = table::parameters(self.transcoder?);
@@ -62,7 +68,8 @@ impl CheckReport<'_> {
             })
         });
         let subjects: Vec<_> = subjects.collect();
-        json!({"subjects": subjects, "problems": self.problems, "deploy": self.deploy()})
+        let formats: Option<Vec<&str>> = self.wire_formats().map(Iterator::collect);
+        json!({"subjects": subjects, "wire_formats": formats, "problems": self.problems, "deploy": self.deploy()})
     }
 }
 
@@ -94,6 +101,9 @@ impl fmt::Display for CheckReport<'_> {
             if !self.transcoder.is_some_and(|transcoder| transcoder.writes_default_table(subject)) {
                 writeln!(f, "  not the stack's table: give its ARN in AdditionalTableArns")?;
             }
+        }
+        if let Some(formats) = self.wire_formats() {
+            writeln!(f, "\nwire formats {}", formats.collect::<Vec<_>>().join(", "))?;
         }
         match self.deploy() {
             Some(line) => writeln!(f, "\nA table for them: {line}"),

@@ -8,6 +8,7 @@ use super::looks::{
 };
 use super::policy::allows_account;
 use super::unknown::{Fact, Unknown};
+use crate::wire_formats::misfits;
 use avro_ingest::avro::WireFormat;
 use avro_ingest::dynamodb::mapping::TableName;
 use avro_ingest::transcode::Transcoder;
@@ -191,7 +192,7 @@ pub(super) const CHECKS: &[Check] = &[
             let queue = facts.queue.as_ref().map_err(Clone::clone)?;
             let function = facts.function.as_ref().map_err(Clone::clone)?;
             // wrong settings are another check's, and read no JSON
-            let formats = settings(function).map(|settings| settings.wire_formats).unwrap_or_default();
+            let formats = settings(function).ok().and_then(|settings| settings.wire_formats).unwrap_or_default();
             let reads_json = formats.contains(&WireFormat::Json);
             on_mapping(facts, |mapping| drops_everything(mapping, text(queue, "QueueArn"), reads_json))
         }
@@ -452,6 +453,19 @@ pub(super) const CHECKS: &[Check] = &[
             let settings = settings(facts.function.as_ref().map_err(Clone::clone)?)?;
             let problems = Transcoder::new(&settings, deployed.clone()).err();
             Ok(problems.map(|problems| problems.to_string()))
+        }
+    ),
+    check!(
+        "schemas-wire-formats",
+        Warning,
+        "a message in a wire format that is not allowed, or that no schema has an id for, is rejected",
+        "deploy with WireFormats as the line has it",
+        |facts| {
+            let deployed = facts.deployed.as_ref().map_err(Clone::clone)?;
+            let settings = settings(facts.function.as_ref().map_err(Clone::clone)?)?;
+            let transcoder = Transcoder::new(&settings, deployed.clone()).map_err(|problems| problems.to_string())?;
+            let misfits = misfits(&transcoder);
+            Ok((!misfits.is_empty()).then(|| misfits.join("; ")))
         }
     ),
     check!(

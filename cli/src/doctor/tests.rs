@@ -142,6 +142,13 @@ const BREAKS: &[Break] = &[
         facts.deployed = Ok(Vec::new());
         facts.directory = Ok(Vec::new());
     }),
+    ("schemas-wire-formats", |facts| {
+        let ids = ORDER.replace(r#""name": "Order""#, r#""name": "Order", "schemaIds": [42]"#);
+        facts.deployed = Ok(vec![file("1", &ids)]);
+        facts.directory = facts.deployed.clone();
+        let variables = json!({"Variables": {"TABLE_NAME": "orders", "WIRE_FORMATS": "container"}});
+        set(&mut facts.function, "Environment", variables);
+    }),
     ("schemas-deployed", |facts| facts.directory.as_mut().unwrap().push(file("2", "{}"))),
     ("table-active", |facts| set(&mut facts.table, "TableStatus", json!("DELETING"))),
     ("table-keys", |facts| {

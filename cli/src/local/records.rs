@@ -41,7 +41,7 @@ impl Records {
             let name = name.unwrap_or_default();
             or_nearest(format!("there is no schema {name}, only {}", names()), name, &known)
         })?;
-        let format = *settings.wire_formats.first().ok_or("no wire format is allowed")?;
+        let format = *transcoder.wire_formats().first().ok_or("no wire format is allowed")?;
         let name = format!("{subject}/{}", version.number());
         let json_encoding = settings.json_encoding;
         let encoder = Encoder::new(version).with_json_encoding(json_encoding);

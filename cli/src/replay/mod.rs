@@ -58,8 +58,8 @@ use crate::duration::duration;
 use crate::names::one_of;
 use crate::numbers::whole;
 use crate::queue::{MAX_CALL_MESSAGES, Queue, QueueName};
-use crate::settings::wire_formats;
-use crate::{EVERY_WIRE_FORMAT, Outcome, json_encoding};
+use crate::settings::{of_decoding, wire_formats};
+use crate::{Outcome, json_encoding};
 use avro_ingest::avro::JsonEncoding;
 use avro_ingest::outcome::Reason;
 use avro_ingest::schema_dir;
@@ -121,9 +121,9 @@ pub(crate) struct Arguments {
     /// Schema directory
     #[arg(long, default_value = "schemas", value_name = "DIR")]
     schemas: PathBuf,
-    /// Allowed framings, in order
-    #[arg(long, default_value = EVERY_WIRE_FORMAT, value_name = "LIST", value_parser = wire_formats)]
-    wire_formats: String,
+    /// Allowed framings, in order; WIRE_FORMATS by default, or those that follow from the schemas
+    #[arg(long, value_name = "LIST", value_parser = wire_formats)]
+    wire_formats: Option<String>,
     /// JSON of json bodies, plain or avro (Avro's own JSON encoding); JSON_ENCODING by default
     #[arg(long, value_name = "ENCODING", hide_possible_values = true, value_parser = one_of::<JsonEncoding>(JsonEncoding::ALL.iter().map(|encoding| encoding.name())))]
     json_encoding: Option<JsonEncoding>,
@@ -136,9 +136,9 @@ pub(crate) async fn run(arguments: Arguments) -> Outcome {
     let encoding = json_encoding(arguments.json_encoding)?;
     let config = Settings::parse(|name| match name {
         "TABLE_NAME" => Some("processed_messages".to_owned()),
-        "WIRE_FORMATS" => Some(arguments.wire_formats.clone()),
+        "WIRE_FORMATS" if arguments.wire_formats.is_some() => arguments.wire_formats.clone(),
         "JSON_ENCODING" => Some(encoding.to_string()),
-        name => crate::no_functions_scope(name),
+        name => of_decoding(name).or_else(|| crate::no_functions_scope(name)),
     })?;
     let transcoder = Transcoder::new(&config, schema_dir::read(&arguments.schemas)?)?;
     let interrupt = Interrupt::listen()?;

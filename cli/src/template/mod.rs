@@ -88,6 +88,17 @@ impl Template {
         parameter.check_pattern(value)
     }
 
+    /// Returns the value of a parameter among `parameters`, or its default.
+    fn value<'a>(&'a self, name: &str, parameters: &'a BTreeMap<String, String>) -> &'a str {
+        let default = || self.parameters.get(name).map_or("", |parameter| parameter.default.as_str());
+        parameters.get(name).map_or_else(default, String::as_str)
+    }
+
+    /// Returns the setting of the function that `parameters` deploy, if it is exactly a parameter.
+    pub(crate) fn setting(&self, variable: &str, parameters: &BTreeMap<String, String>) -> Option<String> {
+        self.settings.get(variable).map(|parameter| self.value(parameter, parameters).to_owned())
+    }
+
     /// Refuses parameters that CloudFormation, or the function that they configure, would refuse. Parameters that are left out have
     /// their defaults.
     ///
@@ -97,18 +108,14 @@ impl Template {
         for (name, value) in parameters {
             self.check_value(name, value)?;
         }
-        let value = |name: &str| {
-            let default = || self.parameters.get(name).map_or("", |parameter| parameter.default.as_str());
-            parameters.get(name).map_or_else(default, String::as_str)
-        };
+        let value = |name: &str| self.value(name, parameters);
         if let Some(violation) = self.rules.iter().find_map(|rule| rule.violation(&value)) {
             return Err(violation.to_owned());
         }
-        let settings = Settings::parse(|variable| match (variable, self.settings.get(variable)) {
-            (_, Some(parameter)) => Some(value(parameter).to_owned()),
+        let settings = Settings::parse(|variable| match variable {
             // which table it is does not matter
-            ("TABLE_NAME", None) => Some("processed_messages".to_owned()),
-            _ => None,
+            "TABLE_NAME" => Some("processed_messages".to_owned()),
+            variable => self.setting(variable, parameters),
         });
         settings.map(drop).map_err(|error| {
             // its reader knows the parameters

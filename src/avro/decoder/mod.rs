@@ -168,6 +168,11 @@ enum MatchConfidence {
 }
 
 impl Decoder {
+    /// The wire formats that a message may have, in the order in which they are tried.
+    pub fn wire_formats(&self) -> &[WireFormat] {
+        &self.formats
+    }
+
     /// Reads a message and passes its records to `sink`, one after the other. See the [module](super) for how the
     /// allowed wire formats are tried.
     ///

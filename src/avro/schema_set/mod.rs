@@ -20,6 +20,7 @@ pub use subject::{FieldError, RecordJsonError, SchemaVersion, Subject};
 pub(crate) use times::FieldUnit;
 
 use super::{
+    WireFormat,
     json_encode::{self, JsonEncodeError},
     path::WithPath,
     plan::{self, Purpose, SchemaOrigin, TrackedFields},
@@ -91,6 +92,21 @@ impl Schemas {
     /// The subjects by name; each one's [`Subject::id`] is its position.
     pub fn subjects(&self) -> impl Iterator<Item = &Subject> {
         self.subjects.iter()
+    }
+
+    /// Returns the wire formats whose messages say by themselves which of these schemas they have: `single-object` and `container`
+    /// always, `confluent` and `glue` where a schema has an id for them.
+    pub fn wire_formats(&self) -> Vec<WireFormat> {
+        let ids = || self.subjects.iter().flat_map(Subject::versions).flat_map(SchemaVersion::ids);
+        let mut formats = vec![WireFormat::SingleObject, WireFormat::Container];
+        // a number, or the GUID of a schema
+        if ids().next().is_some() {
+            formats.push(WireFormat::Confluent);
+        }
+        if ids().any(|id| matches!(id, SchemaId::Uuid(_))) {
+            formats.push(WireFormat::Glue);
+        }
+        formats
     }
 
     pub(super) fn into_subjects(self) -> Vec<Subject> {
