@@ -41,6 +41,28 @@ impl fmt::Display for QueueName {
     }
 }
 
+/// Maximum length of a queue's name in characters, `.fifo` included.
+/// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_CreateQueue.html>
+const MAX_NAME_CHARACTERS: usize = 80;
+
+/// Refuses a text that cannot be a queue's URL, `https://HOST/ACCOUNT/NAME`, before the first call.
+///
+/// # Errors
+/// If it is not a URL, or its path does not end in a queue's name.
+pub(crate) fn check_url(text: &str) -> Result<(), String> {
+    let is_url = text.parse::<http::Uri>().is_ok_and(|uri| {
+        let name = uri.path().rsplit('/').next().unwrap_or_default();
+        let plain = name.strip_suffix(".fifo").unwrap_or(name);
+        let is_name = plain.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+        let has_scheme = uri.scheme_str().is_some_and(|scheme| matches!(scheme, "http" | "https"));
+        has_scheme && is_name && !plain.is_empty() && name.len() <= MAX_NAME_CHARACTERS && uri.query().is_none()
+    });
+    match is_url {
+        true => Ok(()),
+        false => Err(format!("--queue-url: {text:?} is not the URL of a queue, such as https://HOST/ACCOUNT/NAME")),
+    }
+}
+
 /// Approximate numbers of a queue's messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Counts {
@@ -335,6 +357,34 @@ fn received(answer: &Value) -> Vec<Received> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_url_of_a_queue_has_a_host_and_ends_in_its_name() {
+        let name = |length: usize| format!("http://localhost:4566/000000000000/{}", "n".repeat(length));
+        for url in [
+            "https://sqs.us-east-1.amazonaws.com/123456789012/orders",
+            "http://127.0.0.1:9324/queue/my_orders-1.fifo",
+            &name(MAX_NAME_CHARACTERS),
+        ] {
+            assert_eq!(check_url(url), Ok(()), "{url}");
+        }
+        for text in [
+            "",
+            "orders",
+            "/123456789012/orders",
+            "sqs.us-east-1.amazonaws.com/123456789012/orders",
+            "https://sqs.us-east-1.amazonaws.com",
+            "https://sqs.us-east-1.amazonaws.com/123456789012/",
+            "https://sqs.us-east-1.amazonaws.com/123456789012/.fifo",
+            "https://sqs.us-east-1.amazonaws.com/123456789012/a.b",
+            "https://sqs.us-east-1.amazonaws.com/123456789012/a?b=c",
+            "arn:aws:sqs:us-east-1:123456789012:orders",
+            "ftp://h/1/q",
+            &name(MAX_NAME_CHARACTERS + 1),
+        ] {
+            assert!(check_url(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn a_queue_is_named_by_the_path_of_its_url() {

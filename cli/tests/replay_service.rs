@@ -176,7 +176,7 @@ fn one_queue_under_two_names_is_refused() {
     ] {
         let run = scene.run_between(&from, &to, &[]);
         assert_eq!(run.code, Some(2), "{run:?}");
-        assert!(run.stderr.contains("are one queue"), "{run:?}");
+        assert!(run.stderr.contains(&format!("--from {from} and --to {to} are one queue")), "{run:?}");
     }
     assert!(scene.service.calls().iter().all(|call| call.operation == "GetQueueUrl"));
 }

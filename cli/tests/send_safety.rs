@@ -203,7 +203,7 @@ fn a_journal_goes_on_with_the_same_run_and_refuses_another() {
     for (arguments, named) in [
         (&["--queue-url", &other][..], "it is of the queue"),
         (&["--wire-format", "container"], "--wire-format was json, and is container"),
-        (&["--attribute", "source=x"], "--attribute source was not given, and is x"),
+        (&["--attribute", "source=secret"], "--attribute source was not given"),
         (&["--from-line", "12"], "--from-line 11"),
     ] {
         let mut all: Vec<&str> = if arguments[0] == "--wire-format" { vec![] } else { base.to_vec() };
@@ -211,7 +211,7 @@ fn a_journal_goes_on_with_the_same_run_and_refuses_another() {
         all.extend(arguments.iter().chain(&["orders.jsonl"]));
         let output = command(&target.service.url(), &folder, &all).output().unwrap();
         assert_eq!(exit(&output), Some(2), "{output:?}");
-        assert!(text(&output.stderr).contains(named), "{output:?}");
+        assert!(text(&output.stderr).contains(named) && !text(&output.stderr).contains("secret"), "{output:?}");
     }
     let input = folder.read("orders.jsonl");
     folder.file("orders.jsonl", input.replace("o-00030", "o-00031").as_bytes());
@@ -230,6 +230,113 @@ fn a_journal_goes_on_with_the_same_run_and_refuses_another() {
     folder.file("orders.jsonl", orders(2).as_bytes());
     let output = target.send(&folder, &[&base[..], &["orders.jsonl"]].concat());
     assert_eq!((exit(&output), target.ids().len()), (Some(0), 32), "{output:?}");
+}
+
+#[test]
+fn a_run_that_stops_again_counts_its_own_messages_and_no_value_of_an_attribute_is_printed() {
+    let (target, folder) = (Target::new("orders"), Folder::new("again"));
+    folder.file("orders.jsonl", orders(30).as_bytes());
+    let base = ["--wire-format", "json", "--concurrency", "1", "orders.jsonl"];
+    let with = |value: &str| target.send(&folder, &[&base[..], &["--attribute", &format!("a={value}")]].concat());
+    target.service.inject(|call| (call.number >= 2).then_some(Fault::Error(ErrorCode::AccessDeniedException)));
+    let output = with("secret-one");
+    assert!(text(&output.stderr).contains("10 messages were sent before;"), "{output:?}");
+    let output = with("secret-one");
+    let (said, printed) = (text(&output.stderr), text(&output.stdout));
+    assert_eq!(exit(&output), Some(2), "{output:?}");
+    assert!(printed.contains("10 records were sent before") && said.contains("0 messages were sent by this run;"));
+    let output = with("secret-two");
+    assert_eq!(exit(&output), Some(2), "{output:?}");
+    let said = text(&output.stderr);
+    assert!(said.contains("--attribute a had another value") && !said.contains("secret"), "{said}");
+}
+
+#[test]
+fn an_advice_to_begin_where_the_run_began_is_left_out() {
+    let (target, folder) = (Target::new("orders"), Folder::new("first-line"));
+    folder.file("orders.jsonl", orders(30).as_bytes());
+    target.service.inject(|call| (call.number == 1).then_some(Fault::Hang));
+    let mut process = target.command(&folder, &["--wire-format", "json", "--concurrency", "2", "orders.jsonl"]);
+    let process = process.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    until("the other calls", || target.messages().len() == 20);
+    signal("-TERM", &process);
+    let output = ended(process);
+    let said = text(&output.stderr);
+    assert!(said.contains("interrupted: the same command goes on, by orders.jsonl.journal\n"), "{said}");
+}
+
+#[test]
+fn arguments_are_checked_before_the_first_record_is_read() {
+    let (target, folder) = (Target::new("orders"), Folder::new("arguments"));
+    let send =
+        |arguments: &[&str]| command(&target.service.url(), &folder, arguments).stdin(Stdio::null()).output().unwrap();
+    let host = target.url.strip_suffix("/000000000000/orders").unwrap();
+    for url in
+        ["nonsense", "", "orders.fifo", "https://", host, &format!("{host}/"), &format!("{host}/1/a b"), "ftp://h/1/q"]
+    {
+        let output = send(&["--queue-url", url, "--group-id", "customer_id"]);
+        assert_eq!(exit(&output), Some(2), "{url}: {output:?}");
+        assert!(text(&output.stderr).contains("is not the URL of a queue"), "{url}: {output:?}");
+    }
+    let long = format!("{}=secret", "a".repeat(257));
+    for attribute in [
+        "AWS.x=secret",
+        "aws.x=secret",
+        "Amazon.x=secret",
+        ".a=secret",
+        "a.=secret",
+        "a..b=secret",
+        "a b=secret",
+        "=secret",
+        "secret",
+        "a=",
+        "a=secret\u{1}",
+        "avro=secret",
+        "schema=secret",
+        &long,
+    ] {
+        let output = send(&["--queue-url", &target.url, "--attribute", attribute]);
+        assert_eq!(exit(&output), Some(2), "{attribute}: {output:?}");
+        let said = text(&output.stderr);
+        assert!(said.contains("attribute") && !said.contains("secret"), "{attribute}: {said}");
+    }
+    let most = format!("{}=x", "a".repeat(256));
+    let output = send(&["--queue-url", &target.url, "--attribute", &most, "--attribute", "Aws-x.y_z=x=y"]);
+    assert_eq!((exit(&output), target.service.calls().len()), (Some(0), 0), "{output:?}");
+}
+
+#[test]
+fn one_file_for_the_journal_and_the_unsent_records_is_named_whatever_it_is_called() {
+    let (target, folder) = (Target::new("orders"), Folder::new("one-file"));
+    folder.file("orders.jsonl", orders(3).as_bytes());
+    fs::create_dir(folder.0.join("sub")).unwrap();
+    symlink(folder.0.join("j"), folder.0.join("link")).unwrap();
+    for (journal, unsent) in
+        [("j", "j"), ("j", "./j"), ("sub/../j", "j"), ("link", "j"), ("unsent.jsonl", ""), ("", "orders.jsonl.journal")]
+    {
+        for overwrite in [&[][..], &["--overwrite"]] {
+            let mut arguments = [overwrite, &["orders.jsonl"]].concat();
+            arguments.extend(
+                [["--journal", journal], ["--unsent", unsent]].iter().filter(|[_, name]| !name.is_empty()).flatten(),
+            );
+            let output = target.send(&folder, &arguments);
+            assert_eq!(exit(&output), Some(2), "{journal} {unsent}: {output:?}");
+            let said = text(&output.stderr);
+            assert!(said.contains("--journal and --unsent name one file"), "{journal} {unsent}: {said}");
+        }
+    }
+    assert_eq!(
+        (target.messages().len(), folder.names()),
+        (0, vec!["link".to_owned(), "orders.jsonl".to_owned(), "sub".to_owned()])
+    );
+    // a journal that has something to say stays
+    target.service.inject(|call| (call.number == 2).then_some(Fault::Error(ErrorCode::AccessDeniedException)));
+    folder.file("orders.jsonl", orders(30).as_bytes());
+    let base = ["--concurrency", "1", "--journal", "j", "orders.jsonl"];
+    assert_eq!(exit(&target.send(&folder, &base)), Some(2));
+    let journal = folder.read("j");
+    let output = target.send(&folder, &[&base[..], &["--unsent", "j", "--overwrite"]].concat());
+    assert_eq!((exit(&output), folder.read("j")), (Some(2), journal), "{output:?}");
 }
 
 #[test]

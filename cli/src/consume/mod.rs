@@ -17,7 +17,7 @@ use crate::aws::{Aws, CallError};
 use crate::duration::jitter;
 use crate::numbers::whole;
 use crate::output::OutputError;
-use crate::queue::{MAX_CALL_MESSAGES, Queue};
+use crate::queue::{MAX_CALL_MESSAGES, Queue, check_url};
 use crate::settings::{lookup, setting};
 use crate::signals::EndSignals;
 use crate::{Outcome, environment};
@@ -156,6 +156,7 @@ impl Start {
     /// # Errors
     /// If the function would not start with them, or the queue does not respond.
     async fn new(arguments: &Arguments) -> Result<Self, Box<dyn Error>> {
+        check_url(&arguments.queue_url)?;
         let aws = Aws::over(arguments.receivers as usize + arguments.workers as usize).await?;
         let region = aws.region()?.to_owned();
         let lookup = lookup(&arguments.settings)?;

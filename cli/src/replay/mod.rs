@@ -208,15 +208,17 @@ impl SourceAndTargets {
             Some(queue) => Some(Queue::find(Aws::load().await?, queue).await?),
             None => None,
         };
-        for target in [Some(&to), rest_to.as_ref()].into_iter().flatten() {
-            if target.name() == from.name() {
-                return Err(
-                    format!("{} and {} are one queue: the run would never end", from.url(), target.url()).into()
-                );
+        let mut given = vec![("--from", &arguments.from, from.name()), ("--to", &arguments.to, to.name())];
+        given.extend(arguments.rest_to.iter().zip(&rest_to).map(|(text, queue)| ("--rest-to", text, queue.name())));
+        for (place, (option, text, name)) in given.iter().enumerate() {
+            let same = given.iter().skip(place + 1).find(|(_, _, other)| other == name);
+            if let Some((other, other_text, _)) = same {
+                let advice = match *option {
+                    "--from" => "the run would never end",
+                    _ => "leave the filter and --rest-to out instead",
+                };
+                return Err(format!("{option} {text} and {other} {other_text} are one queue: {advice}").into());
             }
-        }
-        if rest_to.as_ref().is_some_and(|rest| rest.name() == to.name()) {
-            return Err("--rest-to and --to are one queue: leave the filter out instead".into());
         }
         Ok(Self { from, to, rest_to })
     }

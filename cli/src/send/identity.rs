@@ -10,6 +10,9 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+/// Beginning of the name of an option that holds an attribute's value, which no error may print.
+pub(super) const ATTRIBUTE_OPTION: &str = "--attribute ";
+
 /// Header of a journal of `ingest send`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -141,9 +144,17 @@ impl Header {
         let names: std::collections::BTreeSet<_> = self.options.keys().chain(now.options.keys()).collect();
         for name in names {
             let value = |header: &Self| header.options.get(name).cloned().unwrap_or_else(|| "not given".to_owned());
-            if value(self) != value(now) {
-                return Some(format!("{name} was {}, and is {}", value(self), value(now)));
+            if value(self) == value(now) {
+                continue;
             }
+            // a value of an attribute may be a secret
+            let is_secret = name.starts_with(ATTRIBUTE_OPTION);
+            return Some(match (self.options.contains_key(name), now.options.contains_key(name)) {
+                (true, true) if is_secret => format!("{name} had another value"),
+                (false, _) if is_secret => format!("{name} was not given"),
+                (_, false) if is_secret => format!("{name} was given, and is not"),
+                _ => format!("{name} was {}, and is {}", value(self), value(now)),
+            });
         }
         let pending = settled.first_pending(self.from_line);
         if !(self.from_line..=pending).contains(&now.from_line) {
@@ -176,11 +187,17 @@ pub(super) fn is_input(input: &Path, output: &Path) -> bool {
         Some("-") => standard_input(),
         _ => fs::metadata(input),
     };
-    let is_same = |one: &Metadata, other: &Metadata| one.dev() == other.dev() && one.ino() == other.ino();
-    match (input, fs::metadata(output)) {
-        (Ok(input), Ok(output)) => is_same(&input, &output),
-        _ => false,
-    }
+    input.is_ok_and(|input| is_file_at(&input, output))
+}
+
+/// Whether two paths lead to one file that exists, by whatever name or link.
+pub(super) fn is_one_file(one: &Path, other: &Path) -> bool {
+    fs::metadata(one).is_ok_and(|one| is_file_at(&one, other))
+}
+
+/// Whether a path leads to the file of `metadata`.
+fn is_file_at(metadata: &Metadata, path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|other| (metadata.dev(), metadata.ino()) == (other.dev(), other.ino()))
 }
 
 fn standard_input() -> io::Result<Metadata> {
@@ -223,6 +240,13 @@ mod tests {
         assert_eq!(now(&codec).unwrap(), "--codec was null, and is xz");
         let more = |now: &mut Header| drop(now.options.insert("--group-id".to_owned(), "f".to_owned()));
         assert_eq!(now(&more).unwrap(), "--group-id was not given, and is f");
+        let attribute = |now: &mut Header| drop(now.options.insert("--attribute a".to_owned(), "secret".to_owned()));
+        assert_eq!(now(&attribute).unwrap(), "--attribute a was not given");
+        let with =
+            |value: &str| Header { options: [("--attribute a".to_owned(), value.to_owned())].into(), ..header() };
+        let (one, none) = (with("secret-one"), Header { options: BTreeMap::new(), ..header() });
+        assert_eq!(one.difference(&with("secret-two"), &settled).unwrap(), "--attribute a had another value");
+        assert_eq!(one.difference(&none, &settled).unwrap(), "--attribute a was given, and is not");
     }
 
     #[test]

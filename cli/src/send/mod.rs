@@ -47,6 +47,7 @@
 //!   After a refusal for good the group's later messages are settled as refused, in order. A wrong record does not hold back its group, whose id may be
 //!   what is wrong; `--strict` sends nothing if there is one.
 
+mod attributes;
 mod deliver;
 mod identity;
 mod ledger;
@@ -60,12 +61,12 @@ use crate::aws::Aws;
 use crate::journal::{Journal, Opened, run_id};
 use crate::output::{OutputError, errln, outln};
 use crate::producer::{Input, KeyFields, Packer, Packing, Produced, RecordOptions, open};
-use crate::queue::{Outgoing, Queue, string};
+use crate::queue::{Outgoing, Queue, check_url, string};
 use crate::signals::EndSignals;
 use avro_ingest::encode::Encoder;
 use avro_ingest::sqs::OriginalAttribute;
 use deliver::{Delivery, End, Phase};
-use identity::{Command, Header, InputIdentity, Settled, is_input, is_regular, of_file};
+use identity::{ATTRIBUTE_OPTION, Command, Header, InputIdentity, Settled, is_input, is_one_file, is_regular, of_file};
 use indicatif::{ProgressBar, ProgressStyle};
 use ledger::{Ledger, Pending, Totals};
 use meter::{Meter, Prefix, whole};
@@ -111,8 +112,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FIELD")]
     dedup_id: Option<String>,
     /// A message attribute of type String
-    #[arg(long, value_name = "NAME=VALUE", value_parser = attribute)]
-    attribute: Vec<(String, String)>,
+    #[arg(long, value_name = "NAME=VALUE")]
+    attribute: Vec<String>,
     /// Where the records go that are wrong or not taken, to be sent again [default: unsent.jsonl, or unsent.avro]
     #[arg(long, value_name = "FILE")]
     unsent: Option<PathBuf>,
@@ -127,18 +128,8 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
-/// Maximum number of attributes of a message.
-/// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-message-metadata.html>
-const MAX_ATTRIBUTES: usize = 10;
 /// Time that records which were read from a pipe have to be collected when the run ends.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
-
-fn attribute(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() && !value.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err("not NAME=VALUE".to_owned()),
-    }
-}
 
 /// How records become messages, as all parts of a run need it.
 struct Plan {
@@ -166,17 +157,19 @@ impl Arguments {
         KeyFields { group, deduplication, encoder: Some(encoder.clone()) }
     }
 
-    fn attributes(&self) -> BTreeMap<String, OriginalAttribute> {
-        self.attribute.iter().map(|(name, value)| (name.clone(), string(value.clone()))).collect()
+    fn attributes(&self) -> Result<BTreeMap<String, OriginalAttribute>, String> {
+        Ok(attributes::read(&self.attribute)?.into_iter().map(|(name, value)| (name, string(value))).collect())
     }
 
     fn packing(&self) -> Result<Packing, Box<dyn Error>> {
-        let none = Outgoing { body: String::new(), attributes: self.attributes(), group: None, deduplication_id: None };
+        let attributes = self.attributes()?;
+        let none = Outgoing { body: String::new(), attributes, group: None, deduplication_id: None };
         Ok(self.records.packing()?.with_attributes(none.bytes()))
     }
 
     /// Refuses options that contradict one another or the queue.
     fn check(&self) -> Result<(), String> {
+        check_url(&self.queue_url)?;
         if self.is_fifo() && self.group_id.is_none() {
             return Err("a FIFO queue needs --group-id".to_owned());
         }
@@ -186,18 +179,7 @@ impl Arguments {
         if self.dedup_id.is_some() && self.records.packs() {
             return Err("--dedup-id is of one record, and --records-per-message packs several".to_owned());
         }
-        let attributes = self.attributes();
-        if attributes.len() < self.attribute.len() {
-            return Err("--attribute names one attribute twice".to_owned());
-        }
-        // a datum or JSON has its schema in an attribute of this name
-        if attributes.contains_key("schema") {
-            return Err("the attribute schema is given by --schema".to_owned());
-        }
-        if attributes.len() >= MAX_ATTRIBUTES {
-            return Err(format!("a message has at most {MAX_ATTRIBUTES} attributes, one of which may be schema"));
-        }
-        Ok(())
+        self.attributes().map(drop)
     }
 
     /// Where the journal is, if there is one.
@@ -227,14 +209,15 @@ impl Arguments {
         names.into_iter().find(|path| !is_input(input, path)).ok_or_else(|| "no name is left".to_owned())
     }
 
-    fn header(&self, packing: &Packing, input: InputIdentity, run: String) -> Header {
+    fn header(&self, packing: &Packing, input: InputIdentity, run: String) -> Result<Header, String> {
         let mut options: BTreeMap<String, String> =
             packing.options().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         let fields = [("--group-id", &self.group_id), ("--dedup-id", &self.dedup_id)];
         options.extend(fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?))));
-        options.extend(self.attribute.iter().map(|(name, value)| (format!("--attribute {name}"), value.clone())));
+        let attributes = attributes::read(&self.attribute)?;
+        options.extend(attributes.into_iter().map(|(name, value)| (format!("{ATTRIBUTE_OPTION}{name}"), value)));
         let queue = self.queue_url.clone();
-        Header { command: Command::Send, run, queue, input, options, from_line: self.records.from_line }
+        Ok(Header { command: Command::Send, run, queue, input, options, from_line: self.records.from_line })
     }
 }
 
@@ -265,7 +248,7 @@ pub(crate) async fn run(arguments: Arguments) -> Outcome {
         Some(prefix) if matches!(end, End::Input) && has_grown(&arguments.records.file, &prefix) => End::Grown,
         _ => end,
     };
-    let finished = finish(&ledger, &end, journal.as_deref())?;
+    let finished = finish(&ledger, &end, journal.as_deref(), from)?;
     let seconds = (local::clock::since_epoch() - started).as_secs_f64();
     let printed = print(&finished, seconds, arguments.json);
     if is_complete(&end) {
@@ -276,6 +259,8 @@ pub(crate) async fn run(arguments: Arguments) -> Outcome {
     let before = if is_other_input {
         // the same command would end in the same way
         "nothing was sent by this run, and the journal is as it was".to_owned()
+    } else if totals.earlier > 0 {
+        format!("{} messages were sent by this run; {advice}", totals.messages)
     } else {
         format!("{} messages were sent before; {advice}", totals.messages)
     };
@@ -324,7 +309,7 @@ impl Prepared {
             return Err(format!("{} is the input: name another file by --journal", path.display()).into());
         }
         let identity = if is_pipe { InputIdentity::Pipe } else { of_file(file)? };
-        let header = arguments.header(&arguments.packing()?, identity, run_id()?);
+        let header = arguments.header(&arguments.packing()?, identity, run_id()?)?;
         let Some(path) = path else { return Self::with_journal(arguments, &header, Settled::default(), None, None) };
         let (journal, header, settled, is_new) = open_journal(&path, header)?;
         let mut journal = Some(journal);
@@ -374,10 +359,12 @@ impl Prepared {
         }
         let container = input.container_schema();
         let unsent = arguments.unsent_path(container.is_some())?;
-        let replaces = may_replace(&unsent, arguments.overwrite, &settled)?;
-        if path.as_deref() == Some(&unsent) {
-            return Err("--journal and --unsent name one file".into());
+        // the journal is there by now, so links and other spellings are seen through
+        if path.as_deref().is_some_and(|journal| is_one_file(journal, &unsent)) {
+            let unsent = unsent.display();
+            return Err(format!("--journal and --unsent name one file, {unsent}: name another by one of them").into());
         }
+        let replaces = may_replace(&unsent, arguments.overwrite, &settled)?;
         let keep = if path.is_some() { Keep::ForTheRun } else { Keep::ForGood };
         let unsent = Unsent::prepare(&unsent, replaces, &header.run, container, keep)?;
         let pipe = file.is_none().then(|| meter.clone());
@@ -387,7 +374,7 @@ impl Prepared {
             run: header.run.clone(),
             is_fifo: arguments.is_fifo(),
             rate: arguments.rate,
-            attributes: arguments.attributes(),
+            attributes: arguments.attributes()?,
             fields: arguments.fields(packing.encoder()),
         };
         let packer = Packer::new(packing, plan.fields.clone());
@@ -496,12 +483,14 @@ fn is_complete(end: &End) -> bool {
     matches!(end, End::Input | End::Grown)
 }
 
-/// Completes the run, or leaves its journal for the next process.
-fn finish(ledger: &Mutex<Ledger>, end: &End, journal: Option<&Path>) -> Result<Finished, String> {
+/// Completes the run, which began at the record `from`, or leaves its journal for the next process.
+fn finish(ledger: &Mutex<Ledger>, end: &End, journal: Option<&Path>, from: u64) -> Result<Finished, String> {
     let mut ledger = lock(ledger);
     let next = ledger.next_line();
     let unsent = ledger.unsent();
     let advice = match journal.filter(|_| ledger.may_have_sent() && !is_complete(end)) {
+        // the command begins there anyway
+        Some(journal) if next == from => format!("the same command goes on, by {}", journal.display()),
         Some(journal) => {
             format!("the same command goes on, by {}; --from-line {next} goes on as well", journal.display())
         }
