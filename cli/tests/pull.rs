@@ -206,8 +206,11 @@ fn an_ordinary_registry_is_pulled_whole() {
     assert_eq!(json!(output.status.code()), expected["exit code"], "{output:?}");
     assert_eq!(folders(&folder), names(&expected["written"]));
     let lines = text(&output.stderr);
+    let (notes, lines): (Vec<&str>, Vec<&str>) = lines.lines().partition(|line| line.starts_with("note "));
+    // of the two subjects with one record name
+    assert_eq!(notes.len(), 1, "{notes:?}");
     let mut left_out: Vec<&str> = lines
-        .lines()
+        .into_iter()
         .map(|line| line.strip_prefix("left out   ").unwrap_or_else(|| panic!("{line}")).split_once(": ").unwrap().0)
         .collect();
     left_out.sort_unstable();
@@ -229,6 +232,31 @@ fn two_subjects_with_one_record_name_fit_only_where_an_id_tells_them_apart() {
     assert!(text(&output.stderr).contains("skipped    b-value: ") && !folder.join("b-value").exists(), "{output:?}");
     assert!(folder.join("a-value/1.avsc").exists());
     assert_eq!(pull(&url, &folder, &["--wire-formats", "nonsense"]).status.code(), Some(2));
+    fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn wire_formats_with_which_the_function_would_not_read_what_was_pulled_are_named_with_the_parameter() {
+    let (url, folder) = (serve(registry), folder("formats"));
+    let said = |arguments: &[&str]| {
+        let output = pull(&url, &folder, arguments);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let error = text(&output.stderr);
+        error.lines().filter(|line| !line.starts_with("left out ")).collect::<String>()
+    };
+    assert_eq!(said(&[]), "");
+    let line = "sam deploy --parameter-overrides WireFormats=single-object,confluent";
+    assert!(
+        said(&["--wire-formats", "single-object"]).ends_with(line),
+        "{}",
+        said(&["--wire-formats", "single-object"])
+    );
+    assert_eq!(said(&["--wire-formats", "single-object,confluent"]), "");
+    fs::remove_dir_all(&folder).unwrap();
+    // two subjects with one record name: only an id tells them apart
+    let (url, folder) = (ordinary(|_| None), self::folder("formats-ordinary"));
+    let error = text(&pull(&url, &folder, &[]).stderr);
+    assert!(error.contains("sam deploy --parameter-overrides WireFormats=confluent"), "{error}");
     fs::remove_dir_all(folder).unwrap();
 }
 

@@ -3,6 +3,7 @@
 use super::json::Json;
 use super::merge::{Merged, merge};
 use super::source::{LeftOut, Version};
+use crate::wire_formats::{deploy_line, misfits};
 use avro_ingest::avro::{SchemaFile, Schemas, SetProblem};
 use avro_ingest::settings::Settings;
 use avro_ingest::transcode::Transcoder;
@@ -219,8 +220,8 @@ fn add(settings: &Settings, files: &[SchemaFile], subjects: &[&[Change]], select
     }
 }
 
-/// Returns what `ingest check` would say of the directory after `changes`. An empty directory is right here.
-fn problems(settings: &Settings, files: &[SchemaFile], changes: &[Change]) -> Option<String> {
+/// Returns the files of the directory after `changes`.
+pub(super) fn files_after(files: &[SchemaFile], changes: &[Change]) -> Vec<SchemaFile> {
     let mut by_path: BTreeMap<PathBuf, SchemaFile> =
         files.iter().map(|file| (PathBuf::from(&file.path), file.clone())).collect();
     for change in changes {
@@ -236,11 +237,34 @@ fn problems(settings: &Settings, files: &[SchemaFile], changes: &[Change]) -> Op
             by_path.insert(change.path.clone(), file);
         }
     }
-    if by_path.is_empty() {
+    by_path.into_values().collect()
+}
+
+/// Returns what `ingest check` would say of the directory after `changes`. An empty directory is right here.
+fn problems(settings: &Settings, files: &[SchemaFile], changes: &[Change]) -> Option<String> {
+    let files = files_after(files, changes);
+    if files.is_empty() {
         return None;
     }
-    let problems = Transcoder::new(settings, by_path.into_values().collect()).err()?;
+    let problems = Transcoder::new(settings, files).err()?;
     Some(problems.iter().collect::<Vec<_>>().join("; "))
+}
+
+/// Returns what keeps a function from reading the messages of `files` that have the wire formats of `settings`, each with the
+/// parameter of the template that changes it. If `is_set` is false, the function has no list, and its wire formats follow from the schemas.
+pub(super) fn unread(settings: &Settings, is_set: bool, files: Vec<SchemaFile>) -> Vec<String> {
+    if is_set {
+        return Transcoder::new(settings, files).map(|transcoder| misfits(&transcoder)).unwrap_or_default();
+    }
+    let unset = Settings { wire_formats: None, ..settings.clone() };
+    match Transcoder::new(&unset, files) {
+        Err(problems) => {
+            let line = deploy_line(settings.wire_formats.as_deref().unwrap_or_default());
+            let problems: Vec<&str> = problems.iter().collect();
+            vec![format!("the function needs a list of wire formats to start: {line}: {}", problems.join("; "))]
+        }
+        Ok(_) => Vec::new(),
+    }
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use crate::output::{self, OutputError, errln, out, outln};
 use crate::settings::wire_formats;
 use avro_ingest::schema_dir;
 use avro_ingest::settings::Settings;
-use changes::{Action, Change, Prune, Selection, Skipped, changes, folder, records, select};
+use changes::{Action, Change, Prune, Selection, Skipped, changes, files_after, folder, records, select, unread};
 use glue::Glue;
 use indicatif::{ProgressBar, ProgressStyle};
 use registry::Registry;
@@ -100,6 +100,11 @@ pub(crate) async fn run(arguments: &Arguments) -> Outcome {
         output::json(&as_json(&changes, &pulled))?;
     } else {
         show(&changes, &pulled, arguments.dry_run)?;
+    }
+    let after = files_after(&files, &changes);
+    if !after.is_empty() {
+        let notes = unread(&settings, arguments.wire_formats.is_some(), after);
+        notes.iter().for_each(|note| errln!("note       {note}"));
     }
     Ok(pulled.skipped.is_empty())
 }
