@@ -176,7 +176,7 @@ test-pages: ## the tool's pages in a headless Chromium, which has to be installe
 # What must not lose, misplace or misreport a message, in parts that take an hour or so each. One of them:
 #     make mutants MUTANTS=src/limiter
 MUTANTS_TOOL := .tools/bin/cargo-mutants
-MUTANTS ?= src/invocation src/outcome.rs src/decode.rs src/quarantine src/runtime.rs src/metrics \
+MUTANTS ?= src/invocation src/outcome.rs src/decode.rs src/quarantine src/runtime src/metrics \
 	src/sqs src/limiter src/dynamodb/batch.rs src/dynamodb/response.rs src/write src/dynamodb/item src/avro/decoder
 
 $(MUTANTS_TOOL):
