@@ -39,6 +39,52 @@ fn every_wire_format_is_explained() {
     assert_eq!(first_column("README.md", "### What may be in the queue"), names(WireFormat::ALL));
 }
 
+/// The words of a page in backticks that are written as `CamelCase`.
+fn camel_case_words(page: &str) -> BTreeSet<String> {
+    let is_camel_case = |word: &&str| {
+        word.starts_with(|first: char| first.is_ascii_uppercase())
+            && word.chars().all(|letter| letter.is_ascii_alphanumeric())
+            && word.chars().any(|letter| letter.is_ascii_lowercase())
+    };
+    page.split('`').skip(1).step_by(2).filter(is_camel_case).map(str::to_owned).collect()
+}
+
+/// Metrics of AWS's own services that a page may name.
+const AWS_METRICS: [&str; 3] = ["ConcurrentExecutions", "Duration", "SuccessfulRequestLatency"];
+
+#[test]
+fn the_metrics_and_parameters_of_the_troubleshooting_page_exist() {
+    let metrics: BTreeSet<String> = Metric::ALL.iter().map(|metric| metric.name.to_owned()).collect();
+    let template = read("template.yaml");
+    let words = camel_case_words(&read("docs/troubleshooting.md"));
+    assert!(words.len() > 15, "{words:?}");
+    for word in words {
+        let is_parameter = template.contains(&format!("\n  {word}:\n"));
+        assert!(metrics.contains(&word) || is_parameter || AWS_METRICS.contains(&&*word), "{word} does not exist");
+    }
+}
+
+/// The type and the file of each term.
+#[test]
+fn every_term_of_the_glossary_links_to_its_type() {
+    let page = read("docs/glossary.md");
+    let links: Vec<(&str, &str)> = page
+        .lines()
+        .filter_map(|line| line.split("[`").nth(1)?.split_once("`](../"))
+        .map(|(name, rest)| (name, rest.trim_end_matches(") |")))
+        .collect();
+    assert!(links.len() > 25, "{links:?}");
+    for (name, path) in links {
+        let text = read(path);
+        let is_defined = ["struct ", "enum ", "trait ", "fn "].iter().any(|kind| {
+            text.match_indices(&format!("{kind}{name}")).any(|(at, found)| {
+                !text[at + found.len()..].starts_with(|next: char| next.is_alphanumeric() || next == '_')
+            })
+        });
+        assert!(is_defined, "{path} does not define {name}");
+    }
+}
+
 /// The row of a setting in `docs/settings.md`.
 fn row(setting: &Setting) -> String {
     let Setting { name, default, range, meaning, low, high, .. } = setting;
