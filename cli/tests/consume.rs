@@ -9,11 +9,10 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
-use support::Moto;
+use support::{Address, Moto};
 
 const TABLE: &str = "processed_messages";
 
@@ -22,7 +21,7 @@ const PATIENCE: usize = 1_200;
 const PAUSE: Duration = Duration::from_millis(100);
 
 struct Scene {
-    moto: Arc<Moto>,
+    moto: Moto,
     database: Embedded,
     queue: String,
     orders: PathBuf,
@@ -30,7 +29,7 @@ struct Scene {
 
 impl Scene {
     async fn new(name: &str, attributes: Value) -> Self {
-        let (moto, database) = (Arc::new(Moto::start()), Embedded::start(0).unwrap());
+        let (moto, database) = (Moto::start(), Embedded::start(0).unwrap());
         database.client().create_table(&Table::keyed_by(TABLE, "message_id")).await.unwrap();
         let body = json!({"QueueName": name, "Attributes": attributes}).to_string();
         let created: Value = serde_json::from_str(&moto.json("sqs", "AmazonSQS.CreateQueue", &body)).unwrap();
@@ -188,8 +187,8 @@ async fn the_groups_of_a_fifo_queue_stay_in_order() {
 }
 
 /// The queue behind a network that loses answers, a quota that is used up now and then, and a service that deletes a part.
-fn faulty(moto: &Arc<Moto>) -> String {
-    let (moto, number) = (Arc::clone(moto), AtomicUsize::new(0));
+fn faulty(moto: Address) -> String {
+    let number = AtomicUsize::new(0);
     support::web::serve(move |asked| {
         let number = number.fetch_add(1, Ordering::Relaxed);
         let target = asked.header("x-amz-target").unwrap();
@@ -225,7 +224,7 @@ async fn nothing_is_lost_and_nothing_left_where_answers_get_lost_and_deletions_f
     let scene = Scene::new("orders", json!({})).await;
     scene.send((0..RECORDS).map(|id| order(id, "c", 1)), &[]);
     let mut consumer = scene.consume(&["--visibility-timeout", "15"]);
-    let process = Running::start(consumer.env("AWS_ENDPOINT_URL_SQS", faulty(&scene.moto)));
+    let process = Running::start(consumer.env("AWS_ENDPOINT_URL_SQS", faulty(*scene.moto)));
     scene.drained();
     let output = process.end("-TERM");
     assert_eq!(output.status.code(), Some(0), "{output:?}");
@@ -345,7 +344,7 @@ async fn ten_large_messages_of_one_poll_are_read() {
 #[ignore = "needs moto: make test-moto"]
 async fn a_queue_that_is_silent_keeps_no_consumer_beyond_the_shutdown_timeout() {
     let scene = Scene::new("orders", json!({})).await;
-    let moto = Arc::clone(&scene.moto);
+    let moto = *scene.moto;
     let (asked, receives) = mpsc::channel();
     let silent = support::web::serve(move |request| {
         let target = request.header("x-amz-target").unwrap();

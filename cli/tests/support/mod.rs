@@ -20,10 +20,24 @@ pub(crate) fn tool() -> Command {
     command
 }
 
-/// A server of its own, ended with the test.
+/// A server of its own, ended with the test. What outlives the test, such as the thread of another server, has its [`Address`].
 pub(crate) struct Moto {
     process: Child,
+    address: Address,
+}
+
+/// Address of a server. It does not keep the server up.
+#[derive(Clone, Copy)]
+pub(crate) struct Address {
     port: u16,
+}
+
+impl std::ops::Deref for Moto {
+    type Target = Address;
+
+    fn deref(&self) -> &Address {
+        &self.address
+    }
 }
 
 impl Moto {
@@ -35,7 +49,7 @@ impl Moto {
             .stderr(Stdio::null())
             .spawn()
             .expect("moto_server is not on the path: make test-moto");
-        let moto = Self { process, port };
+        let moto = Self { process, address: Address { port } };
         for _ in 0..TRIES {
             if TcpStream::connect(("127.0.0.1", port)).is_ok() {
                 return moto;
@@ -44,7 +58,9 @@ impl Moto {
         }
         panic!("moto_server did not start");
     }
+}
 
+impl Address {
     pub(crate) fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
