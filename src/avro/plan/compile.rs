@@ -159,7 +159,7 @@ impl<'a> Compiler<'a> {
 
     /// The node that rejects a datum which uses the part of the schema that is being compiled.
     pub(super) fn incompatible(&mut self, mismatch: &Mismatch) -> Node {
-        Node::Incompatible(self.draft.push_incompatible(self.problems.from_here(mismatch)))
+        Node::Incompatible(self.draft.push_incompatible(self.problems.below_here(mismatch)))
     }
 
     fn enumeration(&mut self, (writer, writes): (TypeId, &Enum), (reader, reads): (TypeId, &Enum)) -> Node {

@@ -42,7 +42,7 @@ impl<'a> Problems<'a> {
     }
 
     /// Returns a mismatch found below this place with its path from here.
-    pub(super) fn from_here(&self, mismatch: &Mismatch) -> Mismatch {
+    pub(super) fn below_here(&self, mismatch: &Mismatch) -> Mismatch {
         mismatch.clone().below_types(&self.path)
     }
 
