@@ -322,3 +322,38 @@ fn the_wire_formats_are_those_of_the_option_the_profile_or_the_environment_or_fo
     assert_eq!(formats(&output), json!(["single-object", "container", "confluent"]));
     assert_eq!(output.status.code(), Some(0), "{output:?}");
 }
+
+#[test]
+fn a_table_that_the_stack_does_not_make_comes_with_the_commands_that_make_it() {
+    let of = |dynamodb: Value| Folder::new("create", &[("click/1.avsc", payment(&dynamodb))]);
+    let folder = of(
+        json!({"table": "clicks", "partitionKey": "tenant", "sortKey": "id", "ttl": {"attribute": "it's", "days": 1}}),
+    );
+    let output = folder.check(&[]);
+    let create = r#"aws dynamodb create-table --table-name clicks --billing-mode PAY_PER_REQUEST --attribute-definitions '[{"AttributeName":"tenant","AttributeType":"S"},{"AttributeName":"id","AttributeType":"N"}]' --key-schema '[{"AttributeName":"tenant","KeyType":"HASH"},{"AttributeName":"id","KeyType":"RANGE"}]'"#;
+    let expire = r#"aws dynamodb update-time-to-live --table-name clicks --time-to-live-specification '{"AttributeName":"it'\''s","Enabled":true}'"#;
+    let lines: Vec<&str> = text(&output.stdout).lines().collect();
+    assert!(lines.contains(&create) && lines.contains(&expire), "{lines:#?}");
+    // no record goes to the stack's own table
+    assert!(!text(&output.stdout).contains("A table for them"), "{lines:#?}");
+    let report: Value = serde_json::from_slice(&folder.check(&["--json"]).stdout).unwrap();
+    assert_eq!(report["tables"], json!([{"table": "clicks", "commands": [create, expire]}]));
+
+    // by ARN, which has the region, and once for two subjects
+    let arn = "arn:aws:dynamodb:eu-west-1:123456789012:table/clicks";
+    let dynamodb = json!({"table": arn, "partitionKey": "tenant"});
+    let mut other = payment(&dynamodb);
+    other["name"] = json!("Other");
+    let folder = Folder::new(
+        "create-arn",
+        &[
+            ("click/1.avsc", payment(&dynamodb)),
+            ("other/1.avsc", other),
+            ("own/1.avsc", record("Own", &json!({"partitionKey": "id"}), &json!([{"name": "id", "type": "string"}]))),
+        ],
+    );
+    let shown = folder.check(&[]);
+    let create = "aws dynamodb create-table --region eu-west-1 --table-name clicks --billing-mode PAY_PER_REQUEST ";
+    assert_eq!(text(&shown.stdout).matches(create).count(), 1, "{}", text(&shown.stdout));
+    assert!(text(&shown.stdout).contains("A table for them: sam deploy --parameter-overrides PartitionKeyName=id\n"));
+}

@@ -1,6 +1,7 @@
 //! `ingest check`: loads a schema directory as the function would and says what it would make of it, and what is wrong
 //! although the function would start.
 
+mod create;
 mod print;
 mod problems;
 mod table;

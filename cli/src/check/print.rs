@@ -1,5 +1,6 @@
 //! What `ingest check` prints.
 
+use super::create::{OtherTable, other_tables};
 use super::table;
 use avro_ingest::avro::{SchemaVersion, Subject};
 use avro_ingest::dynamodb::mapping::Mapping;
@@ -68,8 +69,11 @@ impl CheckReport<'_> {
             })
         });
         let subjects: Vec<_> = subjects.collect();
+        let tables = self.transcoder.map(other_tables).unwrap_or_default();
+        let tables: Vec<Value> =
+            tables.iter().map(|table| json!({"table": table.table, "commands": table.commands})).collect();
         let formats: Option<Vec<&str>> = self.wire_formats().map(Iterator::collect);
-        json!({"subjects": subjects, "wire_formats": formats, "problems": self.problems, "deploy": self.deploy()})
+        json!({"subjects": subjects, "wire_formats": formats, "problems": self.problems, "deploy": self.deploy(), "tables": tables})
     }
 }
 
@@ -105,9 +109,16 @@ impl fmt::Display for CheckReport<'_> {
         if let Some(formats) = self.wire_formats() {
             writeln!(f, "\nwire formats {}", formats.collect::<Vec<_>>().join(", "))?;
         }
+        let Some(transcoder) = self.transcoder else { return Ok(()) };
+        for OtherTable { table, commands } in other_tables(transcoder) {
+            writeln!(f, "\nThe table {table}, if it is not there yet:")?;
+            commands.iter().try_for_each(|command| writeln!(f, "{command}"))?;
+        }
         match self.deploy() {
-            Some(line) => writeln!(f, "\nA table for them: {line}"),
-            None => Ok(()),
+            Some(line) if self.subjects().any(|(subject, _)| transcoder.writes_default_table(subject)) => {
+                writeln!(f, "\nA table for them: {line}")
+            }
+            _ => Ok(()),
         }
     }
 }

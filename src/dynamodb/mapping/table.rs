@@ -68,6 +68,11 @@ impl TableName {
         &self.text
     }
 
+    /// The region, which only an ARN has.
+    pub fn region(&self) -> Option<&str> {
+        self.owner.as_ref().map(|owner| owner.region.as_str())
+    }
+
     /// The bare name, which an ARN ends with.
     pub fn name(&self) -> &str {
         self.text.get(self.name_start..).unwrap_or_default()
