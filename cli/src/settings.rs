@@ -1,8 +1,14 @@
-//! The function's settings as commands take them: `--set NAME=VALUE`, and then the environment.
+//! The function's settings as commands take them: `--set NAME=VALUE`, then a profile of samconfig.toml, and then the environment.
 
 use crate::environment;
 use crate::names::{once_each, or_nearest, pair, unknown};
+use crate::profile::Profile;
+use crate::template::template;
 use avro_ingest::settings::Settings;
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::path::PathBuf;
+use std::time::Duration;
 
 /// Reads a `--set NAME=VALUE`.
 ///
@@ -52,15 +58,79 @@ pub(crate) fn of_decoding(name: &str) -> Option<String> {
     if DECODING.contains(&name) { environment(name) } else { None }
 }
 
-/// Returns a lookup of settings: those of `set` go before the environment. An empty value counts as unset.
+/// The profile that a command takes settings from.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ProfileOptions {
+    /// Profile of samconfig.toml, whose settings and batches go before the environment
+    #[arg(long, value_name = "NAME")]
+    profile: Option<String>,
+    /// Where the profile is
+    #[arg(long, value_name = "FILE", default_value = "samconfig.toml", requires = "profile")]
+    config: PathBuf,
+}
+
+impl ProfileOptions {
+    /// Reads the profile. Without one, nothing is deployed.
+    ///
+    /// # Errors
+    /// If there is no such profile, or CloudFormation would refuse its parameters.
+    pub(crate) fn read(&self) -> Result<Deployed, Box<dyn Error>> {
+        let Some(name) = &self.profile else { return Ok(Deployed::default()) };
+        let parameters = Profile::read(&self.config, name)?.parameters;
+        template()?.check(&parameters).map_err(|error| format!("the profile {name}: {error}"))?;
+        Ok(Deployed(parameters))
+    }
+}
+
+/// Settings whose value is one of several in the template, with the parameter that chooses it by name.
+const CHOSEN: [(&str, &str); 2] = [("TABLE_NAME", "ExistingTableName"), ("SERVICE_NAME", "ServiceName")];
+
+/// The parameters that a profile names. It leaves the others to the environment.
+#[derive(Debug, Default)]
+pub(crate) struct Deployed(BTreeMap<String, String>);
+
+impl Deployed {
+    /// Returns the profile's value of a setting. An empty value counts as unset.
+    pub(crate) fn setting(&self, name: &str) -> Option<String> {
+        let chosen = CHOSEN.iter().find(|(setting, _)| *setting == name);
+        let value = match chosen {
+            Some((_, parameter)) => self.0.get(*parameter).cloned(),
+            None => template().ok()?.named_setting(name, &self.0),
+        };
+        value.filter(|value| !value.is_empty())
+    }
+
+    /// Returns the maximum number of messages of an invocation.
+    pub(crate) fn batch_size(&self) -> Option<u32> {
+        self.number("BatchSize")
+    }
+
+    /// Returns the time that a batch waits to be full.
+    pub(crate) fn batching_window(&self) -> Option<Duration> {
+        self.number("BatchingWindowSeconds").map(|seconds| Duration::from_secs(seconds.into()))
+    }
+
+    /// Returns a number, which the template has checked.
+    fn number(&self, parameter: &str) -> Option<u32> {
+        self.0.get(parameter)?.parse().ok()
+    }
+}
+
+/// Returns a lookup of settings: those of `set` go before the profile's, and those before the environment. An empty value counts as unset.
 ///
 /// # Errors
 /// If a setting has two values.
-pub(crate) fn lookup(set: &[(String, String)]) -> Result<impl Fn(&str) -> Option<String> + use<>, String> {
+pub(crate) fn lookup(
+    set: &[(String, String)],
+    deployed: &Deployed,
+) -> Result<impl Fn(&str) -> Option<String> + use<>, String> {
     let set = once_each(set)?;
+    let all = Settings::all();
+    let deployed: BTreeMap<&str, String> =
+        all.iter().filter_map(|setting| Some((setting.name, deployed.setting(setting.name)?))).collect();
     Ok(move |name: &str| match set.get(name) {
         Some(value) => Some(value.clone()).filter(|value| !value.is_empty()),
-        None => environment(name),
+        None => deployed.get(name).cloned().or_else(|| environment(name)),
     })
 }
 
@@ -86,5 +156,26 @@ mod tests {
         {
             assert!(setting(good).is_ok(), "{good}");
         }
+    }
+
+    #[test]
+    fn a_profile_deploys_the_settings_and_batches_that_it_names_and_set_goes_before_it() {
+        let file = std::env::temp_dir().join(format!("ingest-settings-{}.toml", std::process::id()));
+        let parameters = "MaxInFlight=60 ExistingTableName=orders BatchSize=20 BatchingWindowSeconds=2 DefaultSchema=";
+        std::fs::write(&file, format!("[p.deploy.parameters]\nparameter_overrides = \"{parameters}\"\n")).unwrap();
+        let of = |name: &str| ProfileOptions { profile: Some(name.to_owned()), config: file.clone() }.read();
+        let deployed = of("p").unwrap();
+        assert_eq!((deployed.batch_size(), deployed.batching_window()), (Some(20), Some(Duration::from_secs(2))));
+        let lookup = lookup(&[("MAX_IN_FLIGHT".to_owned(), "7".to_owned())], &deployed).unwrap();
+        assert_eq!(lookup("MAX_IN_FLIGHT"), Some("7".to_owned()));
+        assert_eq!(lookup("TABLE_NAME"), Some("orders".to_owned()));
+        // an empty value and a parameter that is not named are left to the environment
+        assert_eq!((deployed.setting("DEFAULT_SCHEMA"), deployed.setting("MIN_IN_FLIGHT")), (None, None));
+        assert!(of("q").unwrap_err().to_string().contains("there is no profile q"));
+        std::fs::write(&file, "[p.deploy.parameters]\nparameter_overrides = \"MinInFlight=60\"\n").unwrap();
+        assert!(of("p").unwrap_err().to_string().contains("MinInFlight is over MaxInFlight"));
+        std::fs::remove_file(file).unwrap();
+        let none = ProfileOptions { profile: None, config: PathBuf::new() }.read().unwrap();
+        assert_eq!((none.setting("TABLE_NAME"), none.batch_size(), none.batching_window()), (None, None, None));
     }
 }

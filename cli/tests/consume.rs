@@ -198,7 +198,7 @@ fn faulty(moto: Address) -> String {
         }
         let mut body: Value = serde_json::from_str(&asked.body).unwrap();
         let mut failed = Vec::new();
-        if target == "AmazonSQS.DeleteMessageBatch" && number % 3 == 0 {
+        if target == "AmazonSQS.DeleteMessageBatch" && number.is_multiple_of(3) {
             let entries = body["Entries"].as_array_mut().unwrap();
             failed = entries.split_off(entries.len() / 2);
         }

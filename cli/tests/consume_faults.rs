@@ -527,6 +527,38 @@ async fn a_source_of_credentials_that_is_throttled_leaves_no_processed_message_u
 }
 
 #[tokio::test]
+async fn a_profile_goes_before_the_environment_and_a_setting_that_is_set_before_both() {
+    let folder = std::env::temp_dir().join(format!("ingest-consume-profile-{}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    let config = folder.join("samconfig.toml");
+    let parameters = "ExistingTableName=others BatchSize=2 BatchingWindowSeconds=0";
+    fs::write(&config, format!("[p.deploy.parameters]\nparameter_overrides = \"{parameters}\"\n")).unwrap();
+    let profile = ["--once", "--profile", "p", "--config", config.to_str().unwrap()];
+    for (more, expected) in [(&[][..], (0, 6, 0)), (&["--set", "TABLE_NAME=third", "--batch-size", "3"], (0, 0, 6))] {
+        let queue = Served::sound(many(6));
+        let mut scene = Scene::new("profile", queue, &[&profile[..], more].concat()).await;
+        for table in ["others", "third"] {
+            scene.database.client().create_table(&Table::keyed_by(table, "message_id")).await.unwrap();
+        }
+        let metrics = scene.command.stdout(Stdio::piped()).spawn().unwrap().wait_with_output().unwrap();
+        assert_eq!(metrics.status.code(), Some(0), "{}", scene.log());
+        let count = async |table: &str| scene.database.client().count(table).await.unwrap();
+        assert_eq!((scene.items().await, count("others").await, count("third").await), expected);
+        let most = if more.is_empty() { 2.0 } else { 3.0 };
+        let lines = std::str::from_utf8(&metrics.stdout).unwrap().lines();
+        let received =
+            lines.filter_map(|line| serde_json::from_str::<Value>(line).unwrap()["MessagesReceived"].as_f64());
+        let received: Vec<f64> = received.collect();
+        assert!(received.iter().sum::<f64>() == 6.0 && received.iter().all(|count| *count <= most), "{received:?}");
+    }
+    let mut scene =
+        Scene::new("no-profile", Served::sound(many(1)), &[&profile[..4], &["/no/such/file"]].concat()).await;
+    assert_eq!(Running::start(&mut scene.command).ended(60), Some(2));
+    assert!(scene.log().contains("cannot read /no/such/file"), "{}", scene.log());
+    fs::remove_dir_all(folder).unwrap();
+}
+
+#[tokio::test]
 async fn a_setting_that_is_set_goes_before_the_environment_and_an_unknown_one_is_refused() {
     let mut scene = Scene::new("set", Served::sound(many(3)), &["--once", "--set", "TABLE_NAME=others"]).await;
     scene.database.client().create_table(&Table::keyed_by("others", "message_id")).await.unwrap();

@@ -106,6 +106,25 @@ fn made_up_records_of_any_schema_have_a_key_each() {
 }
 
 #[test]
+fn a_profile_has_the_settings_and_the_batches_that_it_deploys() {
+    let schemas = Schemas::new("profile");
+    let config = schemas.0.with_extension("toml");
+    let parameters = "ExistingTableName=payments BatchSize=4 ServiceName=of-profile SqsEndpointUrl=http://127.0.0.1:1";
+    fs::write(&config, format!("[p.deploy.parameters]\nparameter_overrides = \"{parameters}\"\n")).unwrap();
+    let profile = ["--schema", "payment", "--sample", "8", "--profile", "p", "--config", config.to_str().unwrap()];
+    for (more, batch, service) in
+        [(&[][..], "4", "of-profile"), (&["--set", "SERVICE_NAME=set", "--batch-size", "8"], "8", "set")]
+    {
+        let output = local(&schemas.0, &[&profile[..], more].concat(), b"");
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let printed = text(&output.stdout);
+        assert!(printed.contains(&format!("{batch} an invocation")), "{printed}");
+        assert!(printed.contains("payments") && printed.contains(&format!("\"{service}\"")), "{printed}");
+    }
+    fs::remove_file(config).unwrap();
+}
+
+#[test]
 fn what_is_missing_is_said_with_its_name() {
     let schemas = Schemas::new("missing");
     for (arguments, said) in [

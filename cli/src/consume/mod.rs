@@ -18,7 +18,7 @@ use crate::duration::jitter;
 use crate::numbers::whole;
 use crate::output::OutputError;
 use crate::queue::{MAX_CALL_MESSAGES, Queue, check_url};
-use crate::settings::{lookup, setting};
+use crate::settings::{Deployed, ProfileOptions, lookup, setting};
 use crate::signals::EndSignals;
 use crate::{Outcome, environment};
 use avro_ingest::clients::Clients;
@@ -39,7 +39,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 use tracing_subscriber::filter::LevelFilter;
 
-/// Receives messages of a queue and writes their records as the function does, with the function's settings from --set and the environment.
+/// Receives messages of a queue and writes their records as the function does, with the function's settings from --set, a profile and the environment.
 ///
 /// Metrics go to the standard output as the function's do, the log to the standard error. Exit code 1 if batches at work did
 /// not end within the shutdown timeout, or if --once left messages that are not stored or not deleted
@@ -48,15 +48,16 @@ use tracing_subscriber::filter::LevelFilter;
 Examples:
   TABLE_NAME=orders SCHEMA_DIR=schemas ingest consume --queue-url URL
   ingest consume --queue-url URL --once --set TABLE_NAME=orders --set SCHEMA_DIR=schemas
+  SCHEMA_DIR=schemas ingest consume --queue-url URL --profile throughput --set TABLE_NAME=orders
   TABLE_NAME=orders SCHEMA_DIR=schemas ingest consume --queue-url URL --receivers 20 --workers 8 --batch-size 100")]
 pub(crate) struct Arguments {
     /// The queue's URL
     #[arg(long, value_name = "URL")]
     queue_url: String,
-    /// Messages of a batch at most; of a FIFO queue what one poll brings
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    batch_size: u32,
-    /// Milliseconds that a batch waits to be full; MAX_WAIT_TIME_MS or 100 by default
+    /// Messages of a batch at most, 100 by default; of a FIFO queue what one poll brings
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    batch_size: Option<u32>,
+    /// Milliseconds that a batch waits to be full; the profile's window, MAX_WAIT_TIME_MS or 100 by default
     #[arg(long, value_name = "MS", value_parser = whole(0..=u64::MAX))]
     max_wait_time_ms: Option<u64>,
     /// Long polls at once at most; as many run as there is work for
@@ -74,9 +75,11 @@ pub(crate) struct Arguments {
     /// End when no message is in sight any more
     #[arg(long)]
     once: bool,
-    /// A setting of the function, which goes before its environment variable
+    /// A setting of the function, which goes before the profile and its environment variable
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting)]
     settings: Vec<(String, String)>,
+    #[command(flatten)]
+    profile: ProfileOptions,
 }
 
 impl Arguments {
@@ -86,12 +89,16 @@ impl Arguments {
     }
 
     /// How long a batch waits to be full.
-    fn max_wait(&self) -> Result<Duration, String> {
+    fn max_wait(&self, deployed: &Deployed) -> Result<Duration, String> {
         let of_environment = || match environment("MAX_WAIT_TIME_MS") {
-            None => Ok(DEFAULT_MAX_WAIT_MS),
-            Some(text) => text.parse().map_err(|_| format!("MAX_WAIT_TIME_MS is {text:?}, but must be a whole number")),
+            None => Ok(DEFAULT_MAX_WAIT),
+            Some(text) => {
+                let number = text.parse().map(Duration::from_millis);
+                number.map_err(|_| format!("MAX_WAIT_TIME_MS is {text:?}, but must be a whole number"))
+            }
         };
-        self.max_wait_time_ms.map_or_else(of_environment, Ok).map(Duration::from_millis)
+        let given = self.max_wait_time_ms.map(Duration::from_millis);
+        given.or_else(|| deployed.batching_window()).map_or_else(of_environment, Ok)
     }
 
     /// An error that names the queue.
@@ -101,7 +108,9 @@ impl Arguments {
 }
 
 /// How long a batch waits to be full.
-const DEFAULT_MAX_WAIT_MS: u64 = 100;
+const DEFAULT_MAX_WAIT: Duration = Duration::from_millis(100);
+/// Messages of a batch at most.
+const DEFAULT_BATCH_SIZE: u32 = 100;
 /// Time for the last lines of the log.
 const LAST_LINES_TIMEOUT: Duration = Duration::from_millis(500);
 /// Time for which a standard output may take no metrics before a shutdown goes on without them.
@@ -144,6 +153,7 @@ async fn run_logged(arguments: &Arguments, mut signals: EndSignals) -> Outcome {
 /// A consumer before its first receive.
 struct Start {
     consumer: Arc<Consumer>,
+    batch_size: usize,
     max_wait: Duration,
     stop: watch::Sender<bool>,
     /// End of the metrics' writer.
@@ -159,12 +169,14 @@ impl Start {
         check_url(&arguments.queue_url)?;
         let aws = Aws::over(arguments.receivers as usize + arguments.workers as usize).await?;
         let region = aws.region()?.to_owned();
-        let lookup = lookup(&arguments.settings)?;
+        let deployed = arguments.profile.read()?;
+        let lookup = lookup(&arguments.settings, &deployed)?;
         let settings = Settings::parse(|name| match name {
             "AWS_REGION" => Some(region.clone()),
             name => lookup(name),
         })?;
-        let max_wait = arguments.max_wait()?;
+        let max_wait = arguments.max_wait(&deployed)?;
+        let batch_size = arguments.batch_size.or_else(|| deployed.batch_size()).unwrap_or(DEFAULT_BATCH_SIZE);
         let connections = Arc::new(ConnectionPool::new(settings.max_in_flight.get())?);
         let clients = Clients::new(connections, aws.credentials()?, &settings)?;
         let handler = clients.handler(settings, None, jitter).await.map_err(|error| error.to_string())?;
@@ -183,7 +195,7 @@ impl Start {
             unsettled: arguments.once.then(Arc::default),
             counts: MessageCounts::default(),
         });
-        Ok(Self { consumer, max_wait, stop, written })
+        Ok(Self { consumer, batch_size: batch_size as usize, max_wait, stop, written })
     }
 }
 
@@ -206,9 +218,9 @@ enum End {
 }
 
 async fn consume(start: Start, arguments: &Arguments, mut signals: EndSignals) -> Outcome {
-    let Start { consumer, max_wait, stop, mut written } = start;
+    let Start { consumer, batch_size, max_wait, stop, mut written } = start;
     let workers = arguments.workers as usize;
-    let batch_size = (!consumer.is_fifo).then_some(arguments.batch_size as usize);
+    let batch_size = (!consumer.is_fifo).then_some(batch_size);
     // a batch waits for each worker
     let polls = batch_size.map_or(1, |size| size.div_ceil(MAX_CALL_MESSAGES)) * workers;
     let (sender, received) = mpsc::channel(polls);

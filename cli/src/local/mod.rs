@@ -10,7 +10,7 @@ mod tables;
 use crate::Outcome;
 use crate::names::once_each;
 use crate::output::{errln, outln};
-use crate::settings::setting;
+use crate::settings::{ProfileOptions, setting};
 use avro_ingest::schema_dir;
 use avro_ingest::settings;
 use avro_ingest::transcode::Transcoder;
@@ -43,9 +43,9 @@ pub(crate) struct Arguments {
     /// How many orders to send
     #[arg(long, default_value_t = 1_000, conflicts_with_all = ["event", "records", "sample"], value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     messages: u32,
-    /// Messages of one invocation
-    #[arg(long, default_value_t = 10, conflicts_with = "event", value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    batch_size: u32,
+    /// Messages of one invocation; the profile's, or 10 by default
+    #[arg(long, conflicts_with = "event", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    batch_size: Option<u32>,
     /// Send this event instead of orders
     #[arg(long, value_name = "FILE", conflicts_with_all = ["records", "sample"])]
     event: Option<PathBuf>,
@@ -73,14 +73,18 @@ pub(crate) struct Arguments {
     /// The function's executable; by default the newest that `make run` or `cargo build` made
     #[arg(long, value_name = "FILE")]
     bootstrap: Option<PathBuf>,
-    /// A setting of the function, as its environment variable
+    /// A setting of the function, as its environment variable; it goes before the profile
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting)]
     settings: Vec<(String, String)>,
+    #[command(flatten)]
+    profile: ProfileOptions,
 }
 
 /// What a function may take on this machine; it is the template's default.
 const TIMEOUT: Duration = Duration::from_secs(30);
 const TABLE: &str = "processed_messages";
+/// Messages of one invocation; it is the template's default.
+const DEFAULT_BATCH_SIZE: u32 = 10;
 /// How many items of a table are shown.
 const SHOWN_ITEMS: usize = 3;
 /// The function's executable, in the folder of its build.
@@ -97,6 +101,14 @@ struct Sample {
 
 pub(crate) async fn run(arguments: Arguments) -> Outcome {
     let mut environment = once_each(&arguments.settings)?;
+    let deployed = arguments.profile.read()?;
+    let batch_size = arguments.batch_size.or_else(|| deployed.batch_size()).unwrap_or(DEFAULT_BATCH_SIZE);
+    // the endpoints of AWS are this machine's
+    for setting in settings::Settings::all().into_iter().filter(|setting| !setting.name.starts_with("AWS_")) {
+        if let Some(value) = deployed.setting(setting.name) {
+            environment.entry(setting.name.into()).or_insert(value);
+        }
+    }
     for (name, value) in [("TABLE_NAME", TABLE), ("AWS_REGION", lambda::REGION), ("ACCOUNT_ID", lambda::ACCOUNT)] {
         environment.entry(name.into()).or_insert_with(|| value.into());
     }
@@ -136,7 +148,7 @@ pub(crate) async fn run(arguments: Arguments) -> Outcome {
             errln!("{mistake}");
         }
         let sent = samples.len();
-        let are_stored = feed(start.await?, &mut queue, samples, &arguments, client, &tables).await?;
+        let are_stored = feed(start.await?, &mut queue, samples, batch_size, client, &tables).await?;
         if !mistakes.is_empty() {
             errln!("{} of {} records were not sent", mistakes.len(), mistakes.len() + sent);
         }
@@ -144,7 +156,7 @@ pub(crate) async fn run(arguments: Arguments) -> Outcome {
     } else {
         let encoder = orders::encoder(&arguments.schemas)?;
         let samples = orders::samples(&encoder, usize::try_from(arguments.messages)?)?;
-        let are_stored = feed(start.await?, &mut queue, samples, &arguments, client, &tables).await?;
+        let are_stored = feed(start.await?, &mut queue, samples, batch_size, client, &tables).await?;
         are_stored && items_in(client, &tables).await? == u64::from(arguments.messages)
     };
     if arguments.keep {
@@ -196,7 +208,7 @@ async fn feed(
     function: Function,
     queue: &mut Queue,
     samples: Vec<Sample>,
-    arguments: &Arguments,
+    batch_size: u32,
     client: &Client,
     tables: &[String],
 ) -> Outcome {
@@ -207,10 +219,10 @@ async fn feed(
         poison += usize::from(is_poison);
         names.insert(queue.send(message, local::clock::since_epoch())?, (name, is_poison));
     }
-    outln!("{sent} messages, {poison} of them poison, {} an invocation", arguments.batch_size)?;
+    outln!("{sent} messages, {poison} of them poison, {batch_size} an invocation")?;
     let bar = ProgressBar::new(u64::try_from(sent)?)
         .with_style(ProgressStyle::with_template("  {bar:40} {pos}/{len} messages  {elapsed}")?);
-    let mapping = Mapping { batch_size: usize::try_from(arguments.batch_size)?, timeout: TIMEOUT };
+    let mapping = Mapping { batch_size: usize::try_from(batch_size)?, timeout: TIMEOUT };
     let functions = [function];
     let totals = mapping
         .drain(queue, &functions, |totals, _| {

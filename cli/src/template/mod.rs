@@ -99,6 +99,11 @@ impl Template {
         self.settings.get(variable).map(|parameter| self.value(parameter, parameters).to_owned())
     }
 
+    /// Returns the setting of the function that `parameters` name, if it is exactly a parameter. Defaults of the template are left out.
+    pub(crate) fn named_setting(&self, variable: &str, parameters: &BTreeMap<String, String>) -> Option<String> {
+        parameters.get(self.settings.get(variable)?).cloned()
+    }
+
     /// Refuses parameters that CloudFormation, or the function that they configure, would refuse. Parameters that are left out have
     /// their defaults.
     ///
