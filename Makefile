@@ -30,11 +30,8 @@ bootstrap: ## the function's release build for this machine
 ingest: ## the tool, target/debug/ingest
 	$(BUILD_INGEST)
 
-# The tool's pages are looked at where there is a browser.
-CHROMIUM := $(shell command -v chromium)
-
 .PHONY: test
-test: sam-validate test-rust test-moto test-examples test-fastavro $(if $(CHROMIUM),test-pages) test-deploy sam-lint-transformed test-emulator ## the tests
+test: sam-validate test-rust test-moto test-examples test-fastavro test-pages test-deploy sam-lint-transformed test-emulator ## the tests
 
 # Each compiles the function and what it depends on once more, in its own way.
 .PHONY: test-builds
@@ -169,9 +166,28 @@ test-examples: $(VENV_STAMP) ingest ## the examples of producers make the same m
 test-fastavro: $(VENV_STAMP) ingest ## what the tool encodes is what fastavro does, byte for byte, for random schemas
 	$(VENV_BIN)/python -m tests.oracles.fastavro_encode $(INGEST)
 
+# The pages are looked at where a browser is installed; none is downloaded.
+CHROMIUM ?= $(firstword $(foreach name,chromium chromium-browser google-chrome,$(shell command -v $(name))))
+PAGES_MISSING = $(if $(CHROMIUM),$(if $(shell command -v npm),,Node.js with npm),Chromium)
+PAGES_TOOLS := tests/pages/node_modules/.package-lock.json
+
+$(PAGES_TOOLS): tests/pages/package.json tests/pages/package-lock.json
+	npm ci --prefix tests/pages --ignore-scripts --no-audit --no-fund --silent
+	touch $@
+
 .PHONY: test-pages
-test-pages: ## the tool's pages in a headless Chromium, which has to be installed
-	$(TEST_INGEST) -- --ignored chromium
+test-pages: ## the pages in a headless Chromium: layout, console, accessibility, on wide and narrow screens, light and dark
+ifeq ($(PAGES_MISSING),)
+	$(MAKE) $(PAGES_TOOLS)
+	CHROMIUM=$(CHROMIUM) cargo test --locked --workspace --test pages --bin harness -- --ignored chromium
+else
+	@echo 'skipped: the pages are not looked at, because $(PAGES_MISSING) is not installed'
+endif
+
+.PHONY: screenshots
+screenshots: $(PAGES_TOOLS) ## the pictures of README, of a made-up day
+	cargo test --locked --workspace --test pages -- --ignored to_take_pictures_of
+	CHROMIUM=$(CHROMIUM) node tests/pages/screenshot.mjs $(CARGO_TARGET)/tmp/screenshots/report.html docs/report
 
 # What must not lose, misplace or misreport a message, in parts that take an hour or so each. One of them:
 #     make mutants MUTANTS=src/limiter

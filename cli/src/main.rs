@@ -15,9 +15,7 @@ mod manual;
 mod names;
 mod numbers;
 mod output;
-mod page;
 mod plan;
-mod plot;
 mod prices;
 mod producer;
 mod profile;
@@ -28,6 +26,7 @@ mod report;
 mod send;
 mod settings;
 mod signals;
+mod table;
 mod template;
 mod wire_formats;
 

@@ -1,5 +1,5 @@
 //! `ingest plan` as its user sees it.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use serde_json::Value;
 use std::fs;
@@ -57,7 +57,7 @@ fn a_parameter_that_the_template_refuses_is_named() {
 }
 
 #[test]
-fn the_page_has_the_plots_and_needs_nothing_from_outside() {
+fn the_page_has_the_charts_and_needs_nothing_from_outside() {
     let folder = std::env::temp_dir().join(format!("ingest-plan-{}", std::process::id()));
     fs::create_dir_all(&folder).unwrap();
     let (page, plots) = (folder.join("plan.html"), folder.join("plots"));
@@ -66,10 +66,47 @@ fn the_page_has_the_plots_and_needs_nothing_from_outside() {
     let output = plan(&[&load[..], &files[..]].concat());
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     let page = fs::read_to_string(page).unwrap();
-    assert_eq!(page.matches("<svg").count(), fs::read_dir(&plots).unwrap().count());
-    assert!(page.matches("<svg").count() >= 7);
-    let outside = page.replace("http://www.w3.org/2000/svg", "");
-    assert!(!outside.contains("http") && !outside.contains("src=") && !outside.contains("<script"));
+    let plots: Vec<String> =
+        fs::read_dir(&plots).unwrap().map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap()).collect();
+    assert_eq!(page.matches("<figure").count(), plots.len());
+    assert!(plots.len() >= 8 && plots.iter().all(|plot| plot.starts_with("<svg") && plot.ends_with("</svg>\n")));
+    for text in std::iter::once(&page).chain(&plots) {
+        let outside = text.replace("http://www.w3.org/2000/svg", "");
+        assert!(!outside.contains("http:") && !outside.contains("https:") && !outside.contains("src="));
+    }
+    fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn the_page_shows_the_choice_its_price_each_requirement_and_the_alternatives() {
+    let folder = std::env::temp_dir().join(format!("ingest-plan-page-{}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    let path = folder.join("plan.html");
+    let of = |arguments: &[&str]| {
+        let output = plan(&[arguments, &["--html", path.to_str().unwrap(), "--json"]].concat());
+        let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+        (json, fs::read_to_string(&path).unwrap())
+    };
+    let (json, page) = of(&["--rate", "500", "--peak", "1000", "--record-bytes", "300", "--measured", MEASURED]);
+    assert!(page.contains(json["command"].as_str().unwrap()), "the command");
+    let total = json["at_rate"]["dollars_per_million_records"]["total"].as_f64().unwrap();
+    assert!(page.contains(&format!("for ${total:.3} a million records.")), "the price in the sentence");
+    for service in ["DynamoDB", "SQS", "Lambda", "logs", "metrics"] {
+        assert!(page.contains(&format!("{service} <span>$")), "{service} in the price");
+    }
+    assert_eq!(page.matches("<li class=\"check\">").count(), json["checks"].as_array().unwrap().len());
+    assert!(page.contains("Price against latency") && page.contains(">chosen</li>"), "the alternatives");
+    // what is given is not compared with anything
+    let profile = ["--profile", "latency", "--config", "../samconfig.toml", "--measured", MEASURED];
+    let (_, given) = of(&profile);
+    assert!(!given.contains("Price against latency") && given.contains("no other was considered"));
+    // a limit that does not hold stands at the top
+    let impossible = ["--rate", "500000", "--record-bytes", "300", "--set", "BatchSize=10", "--measured", MEASURED];
+    let (json, page) = of(&impossible);
+    let missed = json["checks"].as_array().unwrap().iter().find(|check| check["met"] == false).unwrap();
+    let place = |text: &str| page.find(text).unwrap_or_else(|| panic!("no {text}"));
+    assert!(place("verdict missed") < place(missed["name"].as_str().unwrap()));
+    assert!(place(missed["name"].as_str().unwrap()) < place("<ul class=\"tiles\">"));
     fs::remove_dir_all(folder).unwrap();
 }
 

@@ -84,34 +84,19 @@ fn a_file_without_metrics_or_no_file_ends_with_2() {
 }
 
 #[test]
-fn the_page_has_plots_over_time_and_needs_nothing_from_outside() {
+fn the_page_has_charts_over_time_and_needs_nothing_from_outside() {
     let (path, page) = (file("page", &log(START, 60, 40)), file("page.html", &[]));
     let output = report(&[path.to_str().unwrap(), "--html", page.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let text = fs::read_to_string(&page).unwrap();
-    assert_eq!(text.matches("<svg").count(), 8);
+    // those that have data: no call to DynamoDB has a latency here, and nothing was throttled
+    assert_eq!(text.matches("<figure").count(), 7);
     let outside = text.replace("http://www.w3.org/2000/svg", "");
-    assert!(!outside.contains("http") && !outside.contains("src=") && !outside.contains("<script"));
+    assert!(!outside.contains("http:") && !outside.contains("https:") && !outside.contains("src="));
+    assert!(text.contains("default-src 'none'") || text.contains("default-src &#39;none&#39;"));
     for path in [path, page] {
         fs::remove_file(path).unwrap();
     }
-}
-
-/// A page as Chromium shows it: not empty, and without an error in its console.
-fn look_at(page: &std::path::Path) {
-    let picture = page.with_extension("png");
-    let output = Command::new("chromium")
-        .args(["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--window-size=1500,1800"])
-        .arg(format!("--user-data-dir={}", page.with_extension("profile").display()))
-        .arg(format!("--screenshot={}", picture.display()))
-        .arg(format!("file://{}", page.display()))
-        .output()
-        .expect("chromium is not on the path");
-    let console = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(!console.contains("CONSOLE"), "{console}");
-    let picture = fs::read(&picture).unwrap_or_else(|_| panic!("no picture: {console}"));
-    // an empty page of this size is a few kilobytes
-    assert!(picture.starts_with(b"\x89PNG") && picture.len() > 50_000, "{} bytes", picture.len());
 }
 
 /// A folder of its own, gone with the test.
@@ -242,24 +227,6 @@ fn a_log_group_whose_token_repeats_is_read_to_its_end() {
         .unwrap();
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert_eq!(json_of(&output)["counts"]["MessagesStored"], json!(2000.0));
-}
-
-#[test]
-#[ignore = "needs chromium: make test-pages"]
-fn chromium_shows_the_page_without_an_error() {
-    let folder = std::env::temp_dir().join(format!("ingest-report-look-{}", std::process::id()));
-    fs::create_dir_all(&folder).unwrap();
-    let (lines, page) = (folder.join("log"), folder.join("page.html"));
-    fs::write(&lines, log(START, 300, 40).join("\n")).unwrap();
-    let output = report(&[lines.to_str().unwrap(), "--html", page.to_str().unwrap()]);
-    assert_eq!(output.status.code(), Some(0), "{output:?}");
-    look_at(&page);
-    // the look sees a mistake
-    let broken = folder.join("broken.html");
-    fs::write(&broken, "<script>console.error('broken')</script>").unwrap();
-    let seen = std::panic::catch_unwind(|| look_at(&broken));
-    assert!(seen.is_err(), "a broken page passed");
-    fs::remove_dir_all(folder).unwrap();
 }
 
 #[test]

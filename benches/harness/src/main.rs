@@ -97,7 +97,7 @@ async fn run(command: Command) -> Result<(), Box<dyn Error>> {
             let results: Option<Results> = read_if_there(&folder.join("results.json"))?;
             let tuning: Option<Tuning> = read_if_there(&folder.join("tuning.json"))?;
             let page = report::page(results.as_ref(), tuning.as_ref()).ok_or("nothing has been measured")?;
-            write(&folder.join("report.html"), &page)
+            write(&folder.join("report.html"), &page.html())
         }
         Command::Drive(arguments) => drive::run(&arguments).await,
         Command::Consume(arguments) => consume::run(&arguments).await,

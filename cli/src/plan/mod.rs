@@ -1,8 +1,10 @@
 //! `ingest plan`: from a load and its targets to the template's parameters, and what they cost.
 
+mod charts;
 mod checks;
 mod cost;
 mod day;
+mod page;
 mod planner;
 mod print;
 mod queueing;
@@ -85,10 +87,10 @@ pub(crate) struct Arguments {
     /// Print JSON
     #[arg(long)]
     json: bool,
-    /// Write a page with plots
+    /// Write a page with charts: one file, which needs nothing from outside
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
-    /// Write every plot as a file of its own
+    /// Write every chart as a file of its own
     #[arg(long, value_name = "DIR")]
     plots: Option<PathBuf>,
 }
@@ -131,14 +133,14 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     let day = arguments.day.then(|| day::simulate(&planner, &plan.deployment));
     let report = PlanReport { planner: &planner, plan: &plan, day: day.as_ref() };
     if arguments.html.is_some() || arguments.plots.is_some() {
-        let plots = report.plots()?;
+        let charts = charts::charts(&report);
         if let Some(path) = &arguments.html {
-            write(path, &report.page(&plots))?;
+            write(path, &page::page(&report, &charts).html())?;
         }
         if let Some(folder) = &arguments.plots {
             fs::create_dir_all(folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
-            for (name, svg) in &plots {
-                write(&folder.join(format!("{name}.svg")), svg)?;
+            for charts::Named { name, chart, .. } in &charts {
+                write(&folder.join(format!("{name}.svg")), &chart.svg())?;
             }
         }
     }

@@ -65,9 +65,23 @@ pub(crate) struct Burst {
     pub(crate) outcome: SimulationOutcome,
 }
 
+/// A deployment that was tried.
+#[derive(Debug, Clone)]
+pub(crate) struct Considered {
+    pub(crate) deployment: Deployment,
+    /// Price of a million records at the rate.
+    pub(crate) dollars: f64,
+    /// End-to-end P95 at the rate or at the peak, whichever is larger.
+    pub(crate) p95_ms: f64,
+    /// Number of requirements and limits that do not hold.
+    pub(crate) missed: usize,
+}
+
 /// The answer.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
+    /// The deployments that were tried; empty if the deployment was given.
+    pub(crate) considered: Vec<Considered>,
     pub(crate) deployment: Deployment,
     pub(crate) table_units: f64,
     pub(crate) at_rate: Steady,
@@ -90,6 +104,7 @@ impl Planner<'_> {
     /// The cheapest deployment that holds every target; if none does, the one that comes nearest.
     pub(crate) fn plan(&self) -> Result<Plan, String> {
         let mut best: Option<((usize, f64), Deployment)> = None;
+        let mut considered = Vec::new();
         for deployment in self.candidates()? {
             let Requirements { rate, peak, .. } = self.requirements;
             let at_peak = self.steady(&deployment, peak, CHOOSING);
@@ -97,12 +112,14 @@ impl Planner<'_> {
             let missed = checks(self, &deployment, &at_rate, Some(&at_peak)).iter().filter(|check| !check.met).count();
             let slowest = at_rate.outcome.end_to_end.p95_ms.max(at_peak.outcome.end_to_end.p95_ms);
             let rank = (missed, if missed == 0 { at_rate.cost.total } else { slowest });
+            let dollars = at_rate.cost.total;
+            considered.push(Considered { deployment: deployment.clone(), dollars, p95_ms: slowest, missed });
             if best.as_ref().is_none_or(|(best, _)| rank < *best) {
                 best = Some((rank, deployment));
             }
         }
         let (_, deployment) = best.ok_or("no batch size is left to choose from")?;
-        Ok(self.judge(deployment))
+        Ok(Plan { considered, ..self.judge(deployment) })
     }
 
     /// One deployment, looked at closely.
@@ -114,7 +131,7 @@ impl Planner<'_> {
         let burst = bursts.then(|| self.burst(&deployment));
         let table_units = self.table_units(&deployment);
         let checks = checks(self, &deployment, &at_rate, at_peak.as_ref());
-        Plan { deployment, table_units, at_rate, at_peak, burst, checks }
+        Plan { considered: Vec::new(), deployment, table_units, at_rate, at_peak, burst, checks }
     }
 
     /// Every combination of batch size and scaling mode, sized for the peak.

@@ -2,7 +2,7 @@
 
 use super::Arguments;
 use crate::output::{errln, json, outln};
-use crate::page;
+use crate::table;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -125,7 +125,7 @@ impl Report {
         if arguments.json {
             return json(&self.to_json());
         }
-        let mut table = page::table(&["reason", "schema", "would be", "messages"]);
+        let mut table = table::with_headings(&["reason", "schema", "would be", "messages"]);
         for ((reason, schema, fate), count) in &self.groups {
             table.add_row([reason, schema, fate, &count.to_string()]);
         }

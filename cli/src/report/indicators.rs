@@ -15,7 +15,7 @@ use std::path::Path;
 pub(crate) struct Targets {
     messages_per_second: Option<f64>,
     invocations_per_second: Option<f64>,
-    delivery_p95_ms: f64,
+    pub(crate) delivery_p95_ms: f64,
     pub(crate) end_to_end_p95_ms: f64,
     serialization_ms_per_message: f64,
     delivered_percent: f64,
@@ -54,6 +54,9 @@ pub(crate) struct Indicator {
     /// None if nothing is aimed at.
     pub(crate) target: Option<f64>,
     pub(crate) met: Option<bool>,
+    /// Whether the target is a minimum.
+    #[serde(skip)]
+    pub(crate) is_minimum: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -69,7 +72,7 @@ fn indicator(name: &'static str, value: f64, unit: &'static str, aim: Aim) -> In
         Aim::AtMost(target) => (Some(target), Some(value <= target)),
         Aim::None => (None, None),
     };
-    Indicator { name, value, unit, target, met }
+    Indicator { name, value, unit, target, met, is_minimum: matches!(aim, Aim::AtLeast(_)) }
 }
 
 /// A part of a whole, 0 of nothing.

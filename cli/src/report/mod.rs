@@ -4,6 +4,7 @@ mod emf;
 mod formats;
 mod indicators;
 mod input;
+mod page;
 mod print;
 mod source;
 mod totals;
@@ -14,6 +15,7 @@ use crate::duration::duration;
 use crate::output::{self, OutputError, out, outln};
 use crate::prices::Prices;
 use indicators::Targets;
+use page::Origin;
 use print::LogReports;
 use std::fs;
 use std::io::{IsTerminal, stdout};
@@ -54,9 +56,12 @@ pub(crate) struct Arguments {
     /// Print JSON
     #[arg(long, conflicts_with = "follow")]
     json: bool,
-    /// Write a page with plots over time
+    /// Write a page with charts over time: one file, which needs nothing from outside
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
+    /// Revision of the deployment, such as a commit, for the page
+    #[arg(long, value_name = "TEXT", requires = "html")]
+    revision: Option<String>,
     /// Go on reading, and show the report anew every two seconds until Ctrl-C
     #[arg(long)]
     follow: bool,
@@ -95,8 +100,9 @@ pub(crate) async fn run(arguments: Arguments) -> Outcome {
     }
     let report = LogReports::new(&histories, targets, memory, arm, &prices);
     if let Some(path) = &arguments.html {
-        let page = report.page()?;
-        fs::write(path, page).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+        let origin = Origin { source: &source(&arguments), revision: arguments.revision.as_deref() };
+        fs::write(path, page::page(&report, &origin).html())
+            .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
     }
     if arguments.json {
         output::json(&report.json())?;
@@ -104,6 +110,17 @@ pub(crate) async fn run(arguments: Arguments) -> Outcome {
         out!("{report}")?;
     }
     Ok(report.all_met())
+}
+
+/// Returns where the lines come from, in words.
+fn source(arguments: &Arguments) -> String {
+    match (&arguments.log_group, &arguments.files[..]) {
+        (Some(group), _) => format!("log group {group}"),
+        (None, [file]) if *file == Path::new("-") => "standard input".to_owned(),
+        // the page may be sent on, and the folder is nobody's business
+        (None, [file]) => file.file_name().unwrap_or(file.as_os_str()).to_string_lossy().into_owned(),
+        (None, files) => format!("{} files", files.len()),
+    }
 }
 
 /// Takes in every line; if they are followed, until Ctrl-C, and shows what there is meanwhile.

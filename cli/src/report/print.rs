@@ -1,21 +1,19 @@
-//! A report as text, as JSON, and as a page.
+//! A report as text and as JSON.
 
 use super::indicators::{
     COUNTS, DistributionSummary, Indicator, LoggedCost, Shares, THROTTLES, Targets, by_dimension, indicators, summaries,
 };
-use super::totals::{Histories, History, Totals};
-use crate::page;
-use crate::plot::Plot;
+use super::totals::{Histories, History};
 use crate::prices::Prices;
+use crate::table;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::error::Error;
 use std::fmt;
 
 /// A report for each function.
 pub(crate) struct LogReports<'a> {
-    functions: Vec<(&'a str, LogReport<'a>)>,
-    other_lines: u64,
+    pub(super) functions: Vec<(&'a str, LogReport<'a>)>,
+    pub(super) other_lines: u64,
 }
 
 impl<'a> LogReports<'a> {
@@ -50,15 +48,6 @@ impl<'a> LogReports<'a> {
         }
         json
     }
-
-    /// A page with plots over time.
-    pub(crate) fn page(&self) -> Result<String, Box<dyn Error>> {
-        let mut plots = Vec::new();
-        for (_, report) in &self.functions {
-            plots.extend(report.plots()?);
-        }
-        Ok(page::page("ingest report", &self.to_string(), plots.iter().map(String::as_str)))
-    }
 }
 
 impl fmt::Display for LogReports<'_> {
@@ -72,13 +61,13 @@ impl fmt::Display for LogReports<'_> {
 
 /// Everything that the lines of metrics of one function say.
 pub(crate) struct LogReport<'a> {
-    history: &'a History,
-    targets: Targets,
-    memory_mb: u32,
-    arm: bool,
-    prices: &'a Prices,
-    cost: LoggedCost,
-    indicators: Vec<Indicator>,
+    pub(super) history: &'a History,
+    pub(super) targets: Targets,
+    pub(super) memory_mb: u32,
+    pub(super) arm: bool,
+    pub(super) prices: &'a Prices,
+    pub(super) cost: LoggedCost,
+    pub(super) indicators: Vec<Indicator>,
 }
 
 impl<'a> LogReport<'a> {
@@ -109,63 +98,13 @@ impl<'a> LogReport<'a> {
             "dollars_per_million_messages": self.cost,
         })
     }
-
-    fn plots(&self) -> Result<Vec<String>, Box<dyn Error>> {
-        let seconds = self.history.width_ms as f64 / 1e3;
-        let first = self.history.buckets.keys().next().copied().unwrap_or_default();
-        let length = self.history.buckets.keys().next_back().copied().unwrap_or_default() - first;
-        let (unit, x) = match length {
-            0..600_000 => (1e3, "seconds"),
-            600_000..36_000_000 => (60e3, "minutes"),
-            _ => (3_600e3, "hours"),
-        };
-        let line = |name: &str, of: &dyn Fn(&Totals) -> Option<f64>| {
-            let points = self.history.buckets.iter();
-            let points = points.filter_map(|(start, totals)| Some(((start - first) as f64 / unit, of(totals)?)));
-            (name.to_owned(), points.collect())
-        };
-        let rate = |name: &str, metric: &'static str| line(name, &|totals| Some(totals.sum(metric) / seconds));
-        let percentile = |name: &str, metric: &'static str, share: f64| {
-            // a logarithmic axis has no zero
-            line(name, &|totals| Some(totals.distribution(metric)?.percentile(share).max(0.01)))
-        };
-        let plot = |title, y, logarithmic, target, lines| {
-            Plot { title, x, y, logarithmic: (false, logarithmic), target, lines }.svg()
-        };
-        let three = |metric| {
-            [("P50", 0.5), ("P95", 0.95), ("P99", 0.99)].map(|(name, share)| percentile(name, metric, share)).to_vec()
-        };
-        let cost = |totals: &Totals| Some(LoggedCost::of(totals, self.memory_mb, self.arm, self.prices).total);
-        let target = Some(self.targets.end_to_end_p95_ms);
-        Ok(vec![
-            plot(
-                "Messages",
-                "messages a second",
-                false,
-                None,
-                vec![
-                    rate("received", "MessagesReceived"),
-                    rate("stored", "MessagesStored"),
-                    rate("returned", "MessagesReturned"),
-                    rate("rejected", "MessagesRejected"),
-                ],
-            )?,
-            plot("End-to-end latency", "milliseconds", true, target, three("EndToEndLatency"))?,
-            plot("Delivery latency", "milliseconds", true, None, three("DeliveryLatency"))?,
-            plot("Time of an invocation", "milliseconds", true, None, three("HandlerTime"))?,
-            plot("Time of a write call", "milliseconds", true, None, three("WriteLatency"))?,
-            plot("Throttles", "a second", false, None, THROTTLES.map(|name| rate(name, name)).to_vec())?,
-            plot("Write units", "a second", false, None, vec![rate("consumed", "ConsumedWriteUnits")])?,
-            plot("Cost of a million messages", "dollars", false, None, vec![line("all", &cost)])?,
-        ])
-    }
 }
 
 impl fmt::Display for LogReport<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let all = &self.history.all;
-        let mut table = page::table(&["indicator", "is", "target", ""]);
-        for Indicator { name, value, unit, target, met } in &self.indicators {
+        let mut table = table::with_headings(&["indicator", "is", "target", ""]);
+        for Indicator { name, value, unit, target, met, .. } in &self.indicators {
             let verdict = match met {
                 Some(true) => "met",
                 Some(false) => "MISSED",
@@ -181,7 +120,7 @@ impl fmt::Display for LogReport<'_> {
         }
         writeln!(f, "{table}\n")?;
 
-        let mut table = page::table(&["", "mean", "P50", "P95", "P99", "most"]);
+        let mut table = table::with_headings(&["", "mean", "P50", "P95", "P99", "most"]);
         for (name, DistributionSummary { mean, p50, p95, p99, most }) in summaries(all) {
             let cells = [mean, p50, p95, p99, most].map(short);
             table.add_row(std::iter::once(name.to_owned()).chain(cells));

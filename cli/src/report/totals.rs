@@ -21,8 +21,11 @@ pub(crate) const DISTRIBUTIONS: [&str; 9] = [
 pub(crate) const PLOTTED: [&str; 4] = ["DeliveryLatency", "EndToEndLatency", "HandlerTime", "WriteLatency"];
 /// Values are kept to a thousandth.
 const SCALE: f64 = 1e3;
-/// Points over time at most: with more, two become one.
+/// Maximum number of points over time: with more, neighbours become one.
 const MAX_BUCKETS: usize = 600;
+/// Lengths of the stretch of a point over time. Each divides the next, so that stretches can be merged.
+const WIDTHS_MS: [u64; 11] =
+    [1_000, 5_000, 15_000, 60_000, 300_000, 900_000, 3_600_000, 10_800_000, 21_600_000, 43_200_000, 86_400_000];
 
 /// Values, as often as each came.
 #[derive(Debug, Clone)]
@@ -74,6 +77,8 @@ pub(crate) struct Totals {
     /// By the dimension's name and value.
     pub(crate) by_dimension: BTreeMap<(String, String), f64>,
     pub(crate) bytes: u64,
+    /// Lines without a dimension: at least one for each invocation.
+    lines: u64,
     first_ms: Option<u64>,
     last_ms: u64,
 }
@@ -93,6 +98,7 @@ impl Totals {
             distributions: BTreeMap::new(),
             by_dimension: BTreeMap::new(),
             bytes: 0,
+            lines: 0,
             first_ms: None,
             last_ms: 0,
         }
@@ -116,12 +122,14 @@ impl Totals {
             *self.by_dimension.entry(dimension).or_default() += sum;
         }
         self.bytes += other.bytes;
+        self.lines += other.lines;
         self.first_ms = self.first_ms.into_iter().chain(other.first_ms).min();
         self.last_ms = self.last_ms.max(other.last_ms);
     }
 
     pub(crate) fn add(&mut self, line: &Line) {
         self.bytes += line.bytes as u64;
+        self.lines += u64::from(line.dimension.is_none());
         self.first_ms = Some(self.first_ms.map_or(line.at_ms, |first| first.min(line.at_ms)));
         self.last_ms = self.last_ms.max(line.at_ms);
         for (name, values) in &line.metrics {
@@ -156,6 +164,11 @@ impl Totals {
     pub(crate) fn seconds(&self) -> f64 {
         let first = self.first_ms.unwrap_or(self.last_ms);
         ((self.last_ms - first) as f64 / 1e3).max(1.0)
+    }
+
+    /// Returns when the first and the last line were written, in milliseconds since the Unix epoch.
+    pub(crate) fn period_ms(&self) -> (u64, u64) {
+        (self.first_ms.unwrap_or(self.last_ms), self.last_ms)
     }
 
     /// How many series CloudWatch keeps of them.
@@ -194,7 +207,24 @@ impl Histories {
 
 impl Default for History {
     fn default() -> Self {
-        Self { all: Totals::default(), buckets: BTreeMap::new(), width_ms: 1_000 }
+        Self { all: Totals::default(), buckets: BTreeMap::new(), width_ms: WIDTHS_MS[0] }
+    }
+}
+
+/// A stretch of time.
+#[derive(Debug, Clone)]
+pub(crate) struct Stretch {
+    pub(crate) start_ms: u64,
+    /// Number of its seconds that are between the first line and the last.
+    pub(crate) seconds: f64,
+    /// None if no line was written in it.
+    pub(crate) totals: Option<Totals>,
+}
+
+impl Stretch {
+    /// Returns how often something happened in a second.
+    pub(crate) fn rate(&self, of: impl Fn(&Totals) -> f64) -> f64 {
+        self.totals.as_ref().map_or(0.0, of) / self.seconds
     }
 }
 
@@ -208,8 +238,30 @@ impl History {
         }
     }
 
+    /// Returns all stretches from the first line to the last, and their length in milliseconds. There are at most `most` of them.
+    pub(crate) fn stretches(&self, most: u64) -> (Vec<Stretch>, u64) {
+        let (first_ms, last_ms) = self.all.period_ms();
+        let mut history = self.clone();
+        let count = |width_ms: u64| last_ms / width_ms - first_ms / width_ms + 1;
+        while count(history.width_ms) > most {
+            history.widen();
+        }
+        let width_ms = history.width_ms;
+        // the last line covers the time until the next one would have come
+        let interval_ms = (last_ms - first_ms).checked_div(self.all.lines.saturating_sub(1)).unwrap_or_default();
+        let interval_ms = interval_ms.max(WIDTHS_MS[0]);
+        let stretches = (first_ms / width_ms..=last_ms / width_ms).map(|index| {
+            let start_ms = index * width_ms;
+            let end_ms = (start_ms + width_ms).min(last_ms + interval_ms);
+            let seconds = (end_ms - start_ms.max(first_ms)) as f64 / 1e3;
+            Stretch { start_ms, seconds: seconds.max(1.0), totals: history.buckets.remove(&start_ms) }
+        });
+        (stretches.collect(), width_ms)
+    }
+
     fn widen(&mut self) {
-        self.width_ms *= 2;
+        let next = WIDTHS_MS.into_iter().find(|width| *width > self.width_ms);
+        self.width_ms = next.unwrap_or(self.width_ms * 2);
         for (start, totals) in std::mem::take(&mut self.buckets) {
             let start = start / self.width_ms * self.width_ms;
             self.buckets.entry(start).or_insert_with(Totals::of_bucket).merge(totals);
@@ -270,12 +322,30 @@ mod tests {
     }
 
     #[test]
+    fn stretches_have_no_gap_and_count_the_time_that_the_log_covers() {
+        let mut history = History::default();
+        for second in [10, 40, 70, 100] {
+            history.add(&line(second * 1_000, r#"{"MessagesStored": 6}"#));
+        }
+        let (stretches, width_ms) = history.stretches(50);
+        assert_eq!((stretches.len(), width_ms), (19, 5_000));
+        let rates = stretches.iter().map(|stretch| stretch.rate(|totals| totals.sum("MessagesStored")));
+        let expected = (0..19).map(|index| if index % 6 == 0 { 1.2 } else { 0.0 });
+        assert_eq!(rates.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+        assert!(stretches[1].totals.is_none());
+        assert_eq!(history.stretches(200).0.len(), 91);
+        // one that is cut off counts as far as the log reaches
+        let (stretches, _) = history.stretches(2);
+        assert_eq!(stretches.iter().map(|stretch| stretch.seconds).collect::<Vec<_>>(), [50.0, 60.0]);
+    }
+
+    #[test]
     fn a_long_time_has_no_more_points_and_loses_nothing() {
         let mut history = History::default();
         for second in 0..5_000 {
             history.add(&line(second * 1_000, r#"{"MessagesStored": 2, "EndToEndLatency": 10}"#));
         }
-        assert!(history.buckets.len() <= MAX_BUCKETS && history.width_ms == 16_000);
+        assert!(history.buckets.len() <= MAX_BUCKETS && history.width_ms == 15_000);
         let stored: f64 = history.buckets.values().map(|totals| totals.sum("MessagesStored")).sum();
         let latencies: u64 =
             history.buckets.values().filter_map(|totals| Some(totals.distribution("EndToEndLatency")?.count())).sum();

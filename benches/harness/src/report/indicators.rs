@@ -1,9 +1,9 @@
 //! The key indicators: target, measured, how.
 
-use super::plot::number;
 use crate::compare::Comparison;
 use crate::process::MEMORY_MB;
 use crate::results::Results;
+use pages::number;
 
 /// What a requirement asks for, and what was found.
 pub(super) struct Indicator {

@@ -1,36 +1,40 @@
 //! What each memory of the function costs and takes.
 
-use super::figure;
-use super::plot::{self, Axes, Series, number};
-use super::table::table;
+use super::{chart, section, table};
 use crate::tune::{Edge, Run, Tuning};
+use pages::{Across, Block, Chart, Colour, Section, Series, number};
 
 /// The section of `tuning`.
-pub(super) fn section(tuning: &Tuning) -> String {
+pub(super) fn of(tuning: &Tuning) -> Section {
     let Tuning { machine, revision, date, effort: (rounds, seconds), period_us, runs, edges, .. } = tuning;
-    let plots: String = batches(runs)
-        .into_iter()
-        .flat_map(|messages| {
-            let size = number(f64::from(messages));
-            [
-                plot(runs, messages, &format!("Dollars per million, {size} a batch"), "dollars", |run| run.dollars),
-                plot(runs, messages, &format!("P95 in ms, {size} a batch"), "milliseconds", |run| run.figures.p95_ms),
-            ]
-        })
-        .collect();
-    let plots = if runs.is_empty() { String::new() } else { format!(r#"<div class="plots">{plots}</div>"#) };
-    format!(
-        "<h2>By memory</h2><p class=\"soft\">{date}, revision {revision}, {} cores of {}, Linux {}. The executable in a control group that gives it its \
-         memory and the share of the processors that the memory buys, again every {} ms: {rounds} turns of {} seconds for each row. An environment always \
-         has work, so none of its share is saved up. Dollars are Lambda's for a million messages, on arm64: invocations and billed time.</p>{plots}{}\
-         <h3>The largest events with the least memory</h3>{}",
+    let charts = batches(runs).into_iter().flat_map(|messages| {
+        let size = number(f64::from(messages));
+        [
+            by_memory(runs, messages, &format!("A million messages, {size} a batch"), "dollars of Lambda", |run| {
+                run.dollars
+            }),
+            by_memory(runs, messages, &format!("P95, {size} a batch"), "milliseconds", |run| run.figures.p95_ms),
+        ]
+    });
+    let text = format!(
+        "{date}, revision {revision}, {} cores of {}, Linux {}. The executable in a control group that gives it its memory and the share of the \
+         processors that the memory buys, again every {} ms: {rounds} turns of {} seconds for each row. An environment always has work, so none of its \
+         share is saved up. Dollars are Lambda's for a million messages, on arm64: invocations and billed time.",
         machine.cores,
         machine.processor,
         machine.kernel,
         number(f64::from(*period_us) / 1e3),
         number(*seconds),
-        table(&HEAD, runs.iter().map(cells)),
-        table(&EDGE_HEAD, edges.iter().map(edge_cells)),
+    );
+    section(
+        "By memory",
+        vec![
+            Block::Text(text),
+            Block::Charts(charts.collect()),
+            table("By memory", &HEAD, runs.iter().map(cells)),
+            Block::Heading("The largest events with the least memory".to_owned()),
+            table("The largest events", &EDGE_HEAD, edges.iter().map(edge_cells)),
+        ],
     )
 }
 
@@ -70,20 +74,23 @@ fn batches(runs: &[Run]) -> Vec<u32> {
 }
 
 /// A line for each latency of the endpoint, over the memory.
-fn plot(runs: &[Run], messages: u32, title: &str, unit: &str, value: impl Fn(&Run) -> f64) -> String {
+fn by_memory(runs: &[Run], messages: u32, title: &str, unit: &str, value: impl Fn(&Run) -> f64) -> Chart {
     let of_size: Vec<&Run> = runs.iter().filter(|run| run.messages == messages).collect();
     let mut delays: Vec<u64> = of_size.iter().map(|run| run.delay_ms).collect();
     delays.sort_unstable();
     delays.dedup();
-    let names: Vec<String> = delays.iter().map(|delay| format!("{delay} ms")).collect();
     let of_delay = |delay: u64| of_size.iter().filter(move |run| run.delay_ms == delay);
-    let series: Vec<Series<'_>> = delays
-        .iter()
-        .zip(&names)
-        .zip(["a", "b", "c", "d"])
-        .map(|((delay, name), class)| Series { name, class, values: of_delay(*delay).map(|run| value(run)).collect() })
-        .collect();
-    let steps = delays.first().map(|delay| of_delay(*delay).map(|run| run.memory_mb.to_string()).collect());
-    let axes = Axes { steps: steps.unwrap_or_default(), x: "memory in MB", y: unit };
-    figure(title, &plot::lines(&axes, &series), "One line for each latency of the endpoint.")
+    let series = delays.iter().zip(Colour::SERIES).map(|(delay, colour)| {
+        Series::line(format!("{delay} ms"), colour, of_delay(*delay).map(|run| Some(value(run))).collect())
+    });
+    let names = delays.first().map(|delay| of_delay(*delay).map(|run| run.memory_mb.to_string()).collect());
+    Chart {
+        note: Some("One line for each latency of the endpoint.".to_owned()),
+        ..chart(
+            title,
+            unit,
+            Across::Steps { label: "memory in MB".to_owned(), names: names.unwrap_or_default() },
+            series.collect(),
+        )
+    }
 }
