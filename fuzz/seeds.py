@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Gives the fuzz targets something to start from: the bodies and events of the tests, in fuzz/seeds/<target>/."""
+"""Writes seed inputs for the fuzz targets to fuzz/seeds/<target>/, taken from the bodies and events of the tests."""
 
 import base64
 import json

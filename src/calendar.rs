@@ -1,10 +1,10 @@
-//! The calendar: days since 1970-01-01 as dates, and back.
+//! Converts days since 1970-01-01 to dates and back.
 //!
-//! By hand, because an Avro date may be any number of 32 bits, and the `time` crate, which is linked anyway, ends with the
-//! year 9999. Pure.
+//! The conversion is implemented here because an Avro date may be any 32-bit number, and the `time` crate, which is a
+//! dependency anyway, supports only years up to 9999. The module is pure.
 //!
-//! Years are counted from 1 March, so that the leap day is a year's last and the lengths of months follow one formula, in
-//! eras of 400 years, which all have as many days.
+//! Years are counted from 1 March, so that the leap day is the last day of a year and the lengths of months follow one
+//! formula. Eras of 400 years all have the same number of days.
 
 use std::io::Write;
 
@@ -15,17 +15,18 @@ const YEARS_PER_ERA: i64 = 400;
 /// Year, month and day of the proleptic Gregorian calendar.
 type Date = (i64, i64, i64);
 
-/// Appends a date as ISO 8601 writes it; years outside 0000 to 9999 carry a sign and as many digits as they need.
+/// Appends a date in ISO 8601. Years outside 0000 to 9999 have a sign and as many digits as they need.
 pub(crate) fn push_date(out: &mut Vec<u8>, days: i32) {
     let (year, month, day) = date_of(days.into());
-    // writing to memory does not fail
+    // Writing to memory cannot fail.
     let _ = match year {
         0..=9999 => write!(out, "{year:04}-{month:02}-{day:02}"),
         _ => write!(out, "{year:+05}-{month:02}-{day:02}"),
     };
 }
 
-/// Days from 1970-01-01 to the day that `text` names, such as `2024-01-15`: four digits of year, two of month and day.
+/// Returns the days from 1970-01-01 to the date in `text`, such as `2024-01-15`. The year has four digits, and the
+/// month and the day have two.
 pub(crate) fn days_of_text(text: &str) -> Option<i32> {
     let &[y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] = text.as_bytes() else { return None };
     let number = |digits: &[u8]| {
@@ -33,7 +34,7 @@ pub(crate) fn days_of_text(text: &str) -> Option<i32> {
     };
     let date = (number(&[y1, y2, y3, y4])?, number(&[m1, m2])?, number(&[d1, d2])?);
     let days = days_of(date);
-    // a day that its month does not have is one of another month
+    // A day that does not exist in its month is converted to a day of another month, so the dates differ.
     (date_of(days) == date).then(|| i32::try_from(days).ok())?
 }
 

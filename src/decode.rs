@@ -1,5 +1,5 @@
-//! From a message to its items: reads the body, checks the attributes, decodes the records. The function, the tool, the
-//! benchmarks and the fuzz targets all decode by this.
+//! Decodes a message into items: reads the body, checks the attributes and decodes the records. The Lambda function,
+//! the tool, the benchmarks and the fuzz targets all use this module.
 
 use crate::avro::{self, Decoded, Undecoded};
 use crate::dynamodb::item::{ItemEncoder, MessageStamps};
@@ -8,10 +8,11 @@ use crate::sqs::{BodyContent, Message};
 use crate::transcode::Transcoder;
 use std::fmt;
 
-/// Reads the body of the message at `position` of its event and decodes its records into `encoder`: all of them, or none.
+/// Decodes the records of a message into `encoder`: all of them, or none on an error. `position` is that of the message
+/// in its event.
 ///
 /// # Errors
-/// Why no retry can help the message, or what interrupted it.
+/// The reason why the message is rejected, or why decoding was interrupted.
 pub fn decode_message<'e>(
     transcoder: &'e Transcoder,
     message: &'e Message<'_>,
@@ -49,7 +50,7 @@ pub fn decode_message<'e>(
     })
 }
 
-/// Memory that is reused from message to message.
+/// Buffers that are reused for all messages.
 #[derive(Default)]
 pub struct DecodeBuffers {
     body: Vec<u8>,
@@ -57,7 +58,7 @@ pub struct DecodeBuffers {
 }
 
 impl DecodeBuffers {
-    /// Buffers of which a body may inflate to `max_bytes`: as much as the items it becomes may take.
+    /// Creates buffers in which a body may inflate to `max_bytes`, which is also the limit for the items of the event.
     pub fn bounded(max_bytes: usize) -> Self {
         Self { body: Vec::new(), scratch: avro::Scratch::bounded(max_bytes) }
     }
@@ -74,7 +75,7 @@ mod tests {
     use serde_json::json;
     use std::time::Duration;
 
-    /// A transcoder of one schema of the subject `e`.
+    /// Returns a transcoder with the schema `schema` for the subject `e`.
     fn transcoder(schema: &str, settings: &[(&str, &str)]) -> Transcoder {
         let settings = Settings::parse(|name| match name {
             "TABLE_NAME" => Some("table".to_owned()),
@@ -89,7 +90,7 @@ mod tests {
         {"name": "id", "type": "string"}, {"name": "n", "type": "int"}],
         "dynamodb": {"partitionKey": {"attribute": "pk", "field": "id"}}}"#;
 
-    /// The reason and the detail that a message of this body is rejected with.
+    /// Returns the reason and the detail with which a message with this body is rejected.
     fn rejection(body: &str) -> (Reason, String) {
         let transcoder = transcoder(ENVELOPE, &[]);
         let payload = json!({"Records": [{"messageId": "m", "body": body}]}).to_string();
@@ -114,7 +115,7 @@ mod tests {
         }
     }
 
-    /// Every second text of hexadecimal digits is valid base64.
+    /// Hexadecimal digits are also valid base64 if their number is a multiple of four.
     #[test]
     fn hexadecimal_digits_are_named_where_they_are_valid_base64_too() {
         let (reason, detail) = rejection("c301eeff00112233445566778899aabb");
@@ -185,7 +186,7 @@ mod tests {
         assert_eq!((&item["pk"], &item["data"]["M"]), (&json!({"S": "a"}), &data));
     }
 
-    /// The levels that `ingest check` counts in a schema are those that the encoder counts in its records.
+    /// `ingest check` counts the levels of a schema in the same way as the encoder counts those of a record.
     #[test]
     fn a_schema_has_at_least_the_levels_that_its_items_have() {
         for records in MAX_DEPTH - 2..=MAX_DEPTH + 1 {

@@ -1,7 +1,7 @@
-//! The producer's side: a record as JSON becomes the body of a message.
+//! Encodes JSON records as bodies of messages, as a producer does.
 //!
-//! The function decodes only. This is for the tool beside it, for benches and for tests, and for a producer in Rust that
-//! has the same schema directory.
+//! The Lambda function only decodes. This module is used by the command-line tool, the benchmarks and the tests, and by
+//! producers in Rust that have the same schema directory.
 
 use crate::avro::{
     CONFLUENT_MARKER, CONTAINER_MAGIC, GLUE_MARKER, GlueCompression, JsonEncoding, RecordJsonError,
@@ -14,36 +14,35 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::str::FromStr;
 
-/// Writes records of one version of a schema.
+/// Encodes records of one version of a schema.
 #[derive(Debug, Clone)]
 pub struct Encoder {
     version: SchemaVersion,
     json_encoding: JsonEncoding,
 }
 
-/// How the blocks of a container are compressed.
+/// Compression of a container's blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Codec {
-    /// Not at all.
+    /// No compression.
     Null,
-    /// By RFC 1951.
+    /// Raw deflate (RFC 1951).
     Deflate,
-    /// By Snappy, with a checksum.
+    /// Snappy, with a checksum.
     Snappy,
-    /// By Zstandard.
+    /// Zstandard.
     Zstandard,
-    /// By bzip2.
+    /// bzip2.
     Bzip2,
-    /// By xz.
+    /// xz.
     Xz,
 }
 
 impl Codec {
-    /// Every codec of the specification.
-    /// <https://avro.apache.org/docs/1.12.0/specification/#required-codecs>
+    /// All codecs of the specification. <https://avro.apache.org/docs/1.12.0/specification/#required-codecs>
     pub const ALL: [Self; 6] = [Self::Null, Self::Deflate, Self::Snappy, Self::Zstandard, Self::Bzip2, Self::Xz];
 
-    /// Its name in a container.
+    /// Returns the name of the codec in a container.
     pub fn name(self) -> &'static str {
         match self {
             Self::Null => "null",
@@ -56,7 +55,7 @@ impl Codec {
     }
 
     fn compress(self, data: Vec<u8>) -> io::Result<Vec<u8>> {
-        /// The middle of nine levels, as other implementations have it.
+        /// Compression level of xz, which is the default of other implementations. The maximum is 9.
         const XZ_LEVEL: u32 = 6;
         match self {
             Self::Null => Ok(data),
@@ -101,21 +100,22 @@ impl FromStr for Codec {
 }
 
 impl Encoder {
-    /// An encoder for `version` that takes plain JSON.
+    /// Creates an encoder of records of `version` from plain JSON.
     pub fn new(version: &SchemaVersion) -> Self {
         Self { version: version.clone(), json_encoding: JsonEncoding::default() }
     }
 
-    /// Sets the encoding of the JSON that it takes.
+    /// Sets the encoding of the JSON records.
     #[must_use]
     pub fn with_json_encoding(self, json_encoding: JsonEncoding) -> Self {
         Self { json_encoding, ..self }
     }
 
-    /// An encoder for `name`, which is `subject/version`, or `subject` for its newest, of a schema directory.
+    /// Creates an encoder for a schema in `directory`. `name` is `subject/version`, or `subject` for the newest
+    /// version.
     ///
     /// # Errors
-    /// If the directory cannot be read, is not valid, or has no such schema.
+    /// Returns an error if the directory cannot be read, is not valid, or has no such schema.
     pub fn of_subject(directory: &Path, name: &str) -> Result<Self, EncodeError> {
         let files = schema_dir::read(directory).map_err(EncodeError::Directory)?;
         let schemas = Schemas::parse(files).map_err(EncodeError::Schemas)?;
@@ -137,46 +137,48 @@ impl Encoder {
         })
     }
 
-    /// The version whose records it writes.
+    /// Returns the version of the schema with which records are encoded.
     pub fn version(&self) -> &SchemaVersion {
         &self.version
     }
 
-    /// `record` as the bytes of a message in `format`. A container has this one record. Any type of a service's own that
-    /// serialises to the JSON of the wire format `json` will do.
+    /// Encodes `record` as the bytes of a message in `format`. A container contains only this record. The record may
+    /// have any type that serialises to the JSON of the wire format `json`.
     ///
     /// # Errors
-    /// See [`frame_text`](Self::frame_text).
+    /// Returns the errors of [`frame_text`](Self::frame_text).
     pub fn frame<T: Serialize + ?Sized>(&self, format: WireFormat, record: &T) -> Result<Vec<u8>, EncodeError> {
         self.frame_text(format, &json(record)?)
     }
 
-    /// As [`frame`](Self::frame), of a record as JSON text, whose numbers are taken to the last digit.
+    /// Encodes a JSON text like [`frame`](Self::frame). All digits of its numbers are used.
     ///
     /// # Errors
-    /// If it is not a record of the schema, or the schema has no id of the kind that `format` needs.
+    /// Returns an error if the text is not a record of the schema, or if the schema has no id of the kind that `format`
+    /// needs.
     pub fn frame_text(&self, format: WireFormat, record: &str) -> Result<Vec<u8>, EncodeError> {
         let datum = self.datum(record)?;
         if format == WireFormat::Json { Ok(record.as_bytes().to_vec()) } else { self.frame_datum(format, &datum) }
     }
 
-    /// A record as JSON text as a bare datum.
+    /// Encodes a JSON text as a datum without a header.
     ///
     /// # Errors
-    /// If it is not a record of the schema.
+    /// Returns an error if the text is not a record of the schema.
     pub fn datum(&self, record: &str) -> Result<Vec<u8>, EncodeError> {
         self.version.datum(record, self.json_encoding).map_err(EncodeError::Datum)
     }
 
-    /// Returns the value at `path`, names joined by dots, of a record that is JSON for this encoder.
+    /// Returns the value at `path` in a JSON record for this encoder. The path consists of field names joined by dots.
     pub fn json_field<'j>(&self, record: &'j serde_json::Value, path: &str) -> Option<&'j serde_json::Value> {
         self.version.json_field(record, path, self.json_encoding)
     }
 
-    /// A datum of this schema as the bytes of a message in `format`.
+    /// Returns a datum of this schema as the bytes of a message in `format`.
     ///
     /// # Errors
-    /// If the schema has no id of the kind that `format` needs, or `format` is JSON, which no datum is.
+    /// Returns an error if the schema has no id of the kind that `format` needs, or if `format` is JSON, which cannot
+    /// contain a datum.
     pub fn frame_datum(&self, format: WireFormat, datum: &[u8]) -> Result<Vec<u8>, EncodeError> {
         let header = match format {
             WireFormat::Datum => Vec::new(),
@@ -201,23 +203,24 @@ impl Encoder {
         Ok([&header, datum].concat())
     }
 
-    /// A container of `records`, in one block.
+    /// Encodes `records` as a container with one block.
     ///
     /// # Errors
-    /// If one of them is not a record of the schema.
+    /// Returns an error if one of the records is not a record of the schema.
     pub fn container<T: Serialize>(&self, records: &[T], codec: Codec) -> Result<Vec<u8>, EncodeError> {
         let datums = records.iter().map(|record| self.datum(&json(record)?));
         self.container_of_datums(&datums.collect::<Result<Vec<_>, _>>()?, codec)
     }
 
-    /// A container of records that are datums of this schema already, in one block.
+    /// Returns a container with one block of `datums`, which are datums of this schema.
     ///
     /// # Errors
-    /// If they cannot be compressed.
+    /// Returns an error if the datums cannot be compressed.
     pub fn container_of_datums(&self, datums: &[impl AsRef<[u8]>], codec: Codec) -> Result<Vec<u8>, EncodeError> {
         let data = datums.iter().map(AsRef::as_ref).collect::<Vec<_>>().concat();
         let data = codec.compress(data).map_err(EncodeError::Compression)?;
-        // Any sixteen bytes that the data does not happen to hold; these tell one schema's containers from another's.
+        // The sync marker may be any sixteen bytes that do not occur in the data. The fingerprint makes it differ
+        // between schemas.
         let mut sync = [0; SYNC_LEN];
         sync.iter_mut().zip(self.version.fingerprint().to_le_bytes().iter().cycle()).for_each(|(to, from)| *to = *from);
         let mut body = CONTAINER_MAGIC.to_vec();
@@ -236,7 +239,7 @@ impl Encoder {
         Ok(body)
     }
 
-    /// The first of the schema's ids that is of the kind `format` needs.
+    /// Returns the first id of the schema that is of the kind `format` needs.
     fn id<T>(&self, format: WireFormat, kind: impl FnMut(&SchemaId) -> Option<T>) -> Result<T, EncodeError> {
         self.version.ids().iter().find_map(kind).ok_or(EncodeError::NoId(format))
     }
@@ -246,12 +249,12 @@ fn json<T: Serialize + ?Sized>(record: &T) -> Result<String, EncodeError> {
     serde_json::to_string(record).map_err(EncodeError::Serialisation)
 }
 
-/// The text of a message whose bytes are `framed`: base64 of the standard alphabet, padded.
+/// Returns the text of a message with the bytes `framed`: base64 in the standard alphabet, with padding.
 pub fn body(framed: &[u8]) -> String {
     base64_simd::STANDARD.encode_to_string(framed)
 }
 
-/// Why a record cannot be encoded.
+/// A reason why a record cannot be encoded.
 #[derive(Debug)]
 pub enum EncodeError {
     /// The schema directory cannot be read.
@@ -260,16 +263,17 @@ pub enum EncodeError {
     Schemas(SchemaErrors),
     /// The schema directory has no schema of this name.
     UnknownSchema {
-        /// The name.
+        /// Name of the schema.
         name: Box<str>,
-        /// The versions of its subject, as `subject/version`, or else the subjects that there are.
+        /// Names of all versions of the subject, as `subject/version`. If the subject does not exist, names of all
+        /// subjects.
         known: Vec<String>,
     },
-    /// The schema carries no id of the kind that this wire format needs.
+    /// The schema has no id of the kind that this wire format needs.
     NoId(WireFormat),
-    /// The record is not one of the schema.
+    /// The record does not match the schema.
     Datum(RecordJsonError),
-    /// The value does not serialise to JSON.
+    /// The value cannot be serialised to JSON.
     Serialisation(serde_json::Error),
     /// A datum is not JSON.
     NotJson,
@@ -364,7 +368,7 @@ mod tests {
         assert!(matches!(Encoder::of_subject(&directory.join("none"), "order"), Err(EncodeError::Directory(_))));
     }
 
-    /// apache-avro reads what is written here.
+    /// apache-avro reads the containers that this module writes.
     #[test]
     fn a_container_is_read_by_another_implementation() {
         let records = [json!({"f": "one"}), json!({"f": "two"})];

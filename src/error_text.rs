@@ -1,5 +1,7 @@
-//! Texts for the log of errors of AWS: the kind, the code, the network's cause, and those messages that are known to quote
-//! no value. An error's own text may hold the whole request, and with it a message's body.
+//! Texts of AWS errors for the log.
+//!
+//! A text consists of the kind of error, its code, the cause in the network, and messages that are known to quote no
+//! values. An error's own text may contain the whole request, and with it the body of a message.
 
 use crate::transport::TransportError;
 use aws_credential_types::provider::error::CredentialsError;
@@ -10,12 +12,12 @@ use std::borrow::Cow;
 use std::error::Error;
 use std::io;
 
-/// The longest error code that is passed on. Those of AWS are far shorter.
+/// Maximum length of an error code in the log, in bytes. The codes of AWS are far shorter.
 const MAX_CODE_BYTES: usize = 100;
-/// The longest message that is passed on.
+/// Maximum length of a message in the log, in bytes.
 const MAX_MESSAGE_BYTES: usize = 300;
-/// Errors whose messages name the caller, a resource, a key or a capacity, and nothing of an item. Each is written without
-/// the ending `Exception`, which some services leave out.
+/// Errors whose messages name the caller, a resource, a key or a capacity, but contain nothing of an item. The names
+/// are without the suffix `Exception`, which some services leave out.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/CommonErrors.html>
 const ERRORS_WITHOUT_VALUES: [&str; 33] = [
     "AccessDenied",
@@ -53,7 +55,7 @@ const ERRORS_WITHOUT_VALUES: [&str; 33] = [
     "UnrecognizedClient",
 ];
 
-/// Beginnings of messages that DynamoDB then fills with names of attributes and indexes, types and limits.
+/// Starts of messages that DynamoDB completes with names of attributes and indexes, types and limits.
 const NAMING_MESSAGES: [&str; 7] = [
     "One or more parameter values were invalid: Type mismatch for key ",
     "One or more parameter values were invalid: Type mismatch for Index Key ",
@@ -64,7 +66,7 @@ const NAMING_MESSAGES: [&str; 7] = [
     "One or more parameter values are not valid. A value specified for a secondary index key is not supported. ",
 ];
 
-/// Beginnings of messages that are complete, or that DynamoDB goes on with a value.
+/// Messages that are logged only up to this point, because DynamoDB may continue them with a value.
 const QUOTING_MESSAGES: [&str; 14] = [
     "1 validation error detected",
     "Attempting to store more than 38 significant digits in a Number",
@@ -82,10 +84,10 @@ const QUOTING_MESSAGES: [&str; 14] = [
     "The provided key element does not match the schema",
 ];
 
-/// Stands for a message that may quote a value.
+/// Replacement for a message that may quote a value.
 const WITHHELD: &str = "a message that is withheld, because it may quote a value";
 
-/// Why a call through an SDK's client failed.
+/// Returns the text for a failed call of an SDK client.
 pub(crate) fn of_call<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> Cow<'static, str> {
     match error {
         SdkError::ConstructionFailure(_) => "the request could not be built".into(),
@@ -105,13 +107,14 @@ pub(crate) fn of_call<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>
     }
 }
 
-/// The code with which a service refused one message of a call.
+/// Returns the text for the error code of one message in a batch call.
 pub(crate) fn of_code(code: &str) -> String {
     if is_code(code) { code.to_owned() } else { "an error without a proper code".to_owned() }
 }
 
-/// Returns DynamoDB's message to a refused call, reduced to the part that is known to hold no value of an item. A code that is too long or
-/// improper is not DynamoDB's, and neither is its message.
+/// Returns the text for DynamoDB's error response. The message is reduced to the part that is known to contain no
+/// values of an item. If the code is empty, too long or malformed, the response is not DynamoDB's, and the message is
+/// left out.
 pub(crate) fn of_refusal(code: &str, message: Option<&str>) -> String {
     if !is_code(code) {
         return "an error without a proper code".to_owned();
@@ -126,17 +129,18 @@ pub(crate) fn of_refusal(code: &str, message: Option<&str>) -> String {
     if !is_clean {
         return format!("{code}: {WITHHELD}");
     }
-    // further lines of a refused signature quote the request's headers, the session token among them
+    // Further lines of a signature error quote the request's headers, including the session token.
     let line = message.lines().next().unwrap_or_default();
     format!("{code}: {}", line.get(..line.floor_char_boundary(MAX_MESSAGE_BYTES)).unwrap_or_default())
 }
 
-/// Where a text stops being the JSON that is expected. The error's own text quotes what stands there.
+/// Returns the position at which a text is not the expected JSON. The error's own text is not used, because it quotes
+/// the input.
 pub(crate) fn of_json(error: &serde_json::Error) -> String {
     format!("not the expected JSON at line {} column {}", error.line(), error.column())
 }
 
-/// Why credentials could not be loaded.
+/// Returns the text for a failure to load credentials.
 pub(crate) fn of_credentials(error: &CredentialsError) -> Cow<'static, str> {
     let kind = match error {
         CredentialsError::CredentialsNotLoaded(_) => "no credentials in the environment or at the container's endpoint",
@@ -150,13 +154,13 @@ pub(crate) fn of_credentials(error: &CredentialsError) -> Cow<'static, str> {
     }
 }
 
-/// What the network said, if it is the cause.
+/// Returns the description of the network error among the sources of `error`, if there is one.
 fn network(error: &(dyn Error + 'static)) -> Option<Cow<'static, str>> {
     std::iter::successors(Some(error), |&error| error.source()).find_map(|error| {
         if let Some(error) = error.downcast_ref::<TransportError>() {
             return Some(error.to_string().into());
         }
-        // an io error that wraps another holds that one's text, whatever it is
+        // The text of an I/O error that wraps another error is that error's text, which may contain anything.
         let error = error.downcast_ref::<io::Error>()?;
         error.get_ref().is_none().then(|| error.to_string().into())
     })
@@ -257,7 +261,7 @@ mod tests {
         }
     }
 
-    /// Sends a message through the SDK's own client and returns what may be logged of the failure.
+    /// Sends a message with the SDK's own client and returns the text of the failure for the log.
     async fn failure(behaviour: Behaviour, endpoint: &str) -> String {
         let config = aws_sdk_sqs::Config::builder()
             .behavior_version(BehaviorVersion::latest())

@@ -1,20 +1,21 @@
-//! The interface between a decoder and an encoder: the values of a record, one after the other.
+//! The interface between a decoder and an encoder, through which the values of a record are passed one after the other.
 //!
-//! `avro` opens each record in a [`RecordSink`], walks its datum and calls the [`RecordVisitor`] it got; `dynamodb` implements
-//! both. Neither knows the other, and there is no value tree between them. A visitor sees one well-formed record: every start
-//! has its end, every field its value.
+//! For each record, `avro` requests a visitor from a [`RecordSink`], decodes the datum and calls the [`RecordVisitor`]
+//! for each value. `dynamodb` implements both traits. The two modules do not depend on each other, and no tree of
+//! values is built between them. A visitor receives one well-formed record: each start is followed by an end, and each
+//! field by its value.
 
 use std::fmt;
 
-/// Index of a subject within the schema set that decodes it.
+/// Index of a subject in its schema set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SubjectId(pub u16);
 
-/// One of the reader schema's fields that the item mapping asks for: a key, a time to live, a version.
+/// A field of the reader schema that the item mapping needs: a key, a time to live or a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TrackedField(pub u8);
 
-/// A field's name, with what it is in JSON made once, when the plan is compiled.
+/// Name of a field, with its JSON representation. It is created once, when the plan is compiled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Name {
     member: Box<str>,
@@ -28,22 +29,23 @@ impl Name {
         Self { member: format!("{}:", serde_json::Value::from(text)).into(), text: text.into(), is_omitted: false }
     }
 
-    /// The name of a field that is told of for what is tracked in it, and is itself no part of the item.
+    /// Creates the name of a field that is omitted from the item. Such a field is reported only for the tracked fields
+    /// in it.
     pub fn omitted(text: &str) -> Self {
         Self { is_omitted: true, ..Self::new(text) }
     }
 
-    /// Whether the field is no part of the item.
+    /// Returns whether the field is omitted from the item.
     pub fn is_omitted(&self) -> bool {
         self.is_omitted
     }
 
-    /// How a member of this name begins in JSON: the quoted name and the colon.
+    /// Returns the start of a JSON member of this name: the quoted name and the colon.
     pub fn member(&self) -> &str {
         &self.member
     }
 
-    /// The name as the schema spells it.
+    /// Returns the name as the schema writes it.
     pub fn text(&self) -> &str {
         &self.text
     }
@@ -51,116 +53,121 @@ impl Name {
 
 /// Receives the records of messages, one after the other.
 pub trait RecordSink {
-    /// The visitor of one record.
+    /// Visitor of one record.
     type Record<'r>: RecordVisitor
     where
         Self: 'r;
 
-    /// Starts a record of `subject`; an earlier record whose visitor was dropped before [`finish`](RecordVisitor::finish) is
-    /// void. `index` is its place in its container, and none if the message is the record. A first record (none or 0) starts
-    /// its message anew: whatever was reported of the message before came from reading it in another wire format, and is void.
+    /// Starts a record of `subject`. `index` is the record's position in its container, or `None` if the message is a
+    /// single record.
+    ///
+    /// Discards an earlier record whose visitor was dropped before [`finish`](RecordVisitor::finish). If `index` is
+    /// `None` or 0, this is the first record of the message, and all records of the same message received before must
+    /// be discarded. They come from an attempt to decode the message in another wire format.
     ///
     /// # Errors
-    /// [`ItemError::Interrupted`] if there is no time or memory left for another record. The decoder tries no other wire
-    /// format then.
+    /// Returns [`ItemError::Interrupted`] if there is not enough time or memory for another record. The decoder then
+    /// tries no other wire format.
     fn begin(&mut self, subject: SubjectId, index: Option<usize>) -> Result<Self::Record<'_>, ItemError>;
 }
 
-/// Receives one record's values in the order they are decoded, which is the writer's order of fields, not the reader's.
+/// Receives the values of one record in the order in which they are decoded. This is the order of the writer schema's
+/// fields, not that of the reader schema.
 ///
-/// An error ends the record: the visitor is dropped without a further call.
+/// An error ends the record: the visitor is dropped without another call.
 pub trait RecordVisitor {
-    /// `null`.
+    /// Receives a `null`.
     fn null(&mut self) -> Result<(), ItemError>;
-    /// `boolean`.
+    /// Receives a `boolean`.
     fn boolean(&mut self, value: bool) -> Result<(), ItemError>;
-    /// `int`, `long`, and the times and timestamps, in the reader schema's unit.
+    /// Receives an `int` or a `long`. A time or timestamp is in the reader schema's unit.
     fn long(&mut self, value: i64) -> Result<(), ItemError>;
-    /// `float`.
+    /// Receives a `float`.
     fn float(&mut self, value: f32) -> Result<(), ItemError>;
-    /// `double`.
+    /// Receives a `double`.
     fn double(&mut self, value: f64) -> Result<(), ItemError>;
-    /// `decimal`: `unscaled` is big-endian two's complement, the value is `unscaled * 10^-scale`.
+    /// Receives a `decimal`. Its value is `unscaled * 10^-scale`, where `unscaled` is big-endian two's complement.
     fn decimal(&mut self, unscaled: &[u8], scale: u32) -> Result<(), ItemError>;
-    /// `date`: days since 1970-01-01.
+    /// Receives a `date`, as days since 1970-01-01.
     fn date(&mut self, days: i32) -> Result<(), ItemError>;
-    /// `string`, the symbol of an `enum`, a `uuid` written as a string.
+    /// Receives a `string`, the symbol of an `enum`, or a `uuid` that is written as a string.
     fn string(&mut self, value: &str) -> Result<(), ItemError>;
-    /// `uuid` written as sixteen bytes.
+    /// Receives a `uuid` that is written as sixteen bytes.
     fn uuid(&mut self, value: [u8; 16]) -> Result<(), ItemError>;
-    /// `bytes`, `fixed`, `duration`.
+    /// Receives `bytes`, a `fixed` or a `duration`.
     fn bytes(&mut self, value: &[u8]) -> Result<(), ItemError>;
 
-    /// An array starts; each of its items follows an [`array_item`](Self::array_item).
+    /// Starts an array. Each of its items is preceded by a call of [`array_item`](Self::array_item).
     fn array_start(&mut self) -> Result<(), ItemError>;
-    /// The next value is an item of the innermost array.
+    /// Announces that the next value is an item of the innermost array.
     fn array_item(&mut self) -> Result<(), ItemError>;
-    /// The innermost array ends.
+    /// Ends the innermost array.
     fn array_end(&mut self) -> Result<(), ItemError>;
 
-    /// A map starts; each of its values follows a [`map_key`](Self::map_key). No key occurs twice.
+    /// Starts a map. Each of its values is preceded by a call of [`map_key`](Self::map_key). No key occurs twice.
     fn map_start(&mut self) -> Result<(), ItemError>;
-    /// The next value belongs to `key` of the innermost map.
+    /// Announces that the next value is that of `key` in the innermost map.
     fn map_key(&mut self, key: &str) -> Result<(), ItemError>;
-    /// The innermost map ends.
+    /// Ends the innermost map.
     fn map_end(&mut self) -> Result<(), ItemError>;
 
-    /// A record value starts, the outermost included; each of its values follows a [`field`](Self::field).
+    /// Starts a record, which may be the outermost. Each of its values is preceded by a call of [`field`](Self::field).
     fn record_start(&mut self) -> Result<(), ItemError>;
-    /// The next value is that of the field `name` of the innermost record.
+    /// Announces that the next value is that of the field `name` in the innermost record.
     fn field(&mut self, name: &Name) -> Result<(), ItemError>;
-    /// The next value is that of the tracked `field`. Comes after [`field`](Self::field), at most once a record for each.
+    /// Announces that the next value is that of the tracked `field`. Follows [`field`](Self::field), and is called at
+    /// most once per record for each tracked field.
     fn tracked_field(&mut self, field: TrackedField) -> Result<(), ItemError>;
-    /// The innermost record value ends.
+    /// Ends the innermost record.
     fn record_end(&mut self) -> Result<(), ItemError>;
 
-    /// Completes the record.
+    /// Completes the whole record.
     fn finish(self) -> Result<(), ItemError>;
 }
 
-/// Why a well-formed record cannot become an item.
+/// A reason why a well-formed record cannot become an item.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ItemError {
-    /// NaN, an infinity, or a number outside the database's range or precision.
+    /// A number is NaN, infinite, or outside DynamoDB's range or precision.
     Number(&'static str),
-    /// A key attribute is missing, empty, too long or of another type than the table's.
+    /// A key attribute is missing, empty, too long, or of another type than the table's key.
     Key {
-        /// The key's attribute name.
+        /// Name of the key attribute.
         attribute: Box<str>,
-        /// What is wrong with it.
+        /// Description of the problem.
         problem: &'static str,
     },
-    /// The item is larger than the database takes.
+    /// The item exceeds DynamoDB's maximum size.
     TooLarge {
-        /// The size as the database counts it.
+        /// Lower bound of the item's size as DynamoDB counts it, in bytes.
         bytes: usize,
-        /// The most it takes.
+        /// Maximum size of an item, in bytes.
         limit: usize,
     },
-    /// Values are nested deeper than the database takes.
+    /// The values are nested deeper than DynamoDB allows.
     TooDeep {
-        /// The deepest it takes.
+        /// Maximum number of levels.
         limit: usize,
     },
-    /// A map key or field that is not a legal attribute name.
+    /// A map key or field name is not a valid attribute name.
     Name(&'static str),
-    /// The field that holds the time to live or the version has no usable value.
+    /// The field of the time to live or the version has no usable value.
     Mapping {
-        /// The attribute it should have become.
+        /// Name of the attribute.
         attribute: Box<str>,
-        /// What is wrong with it.
+        /// Description of the problem.
         problem: &'static str,
     },
-    /// Nothing is wrong with the record: it is left for another invocation.
+    /// The record is valid so far. The message is returned to the queue for another invocation.
     Interrupted(Interruption),
 }
 
-/// Why the rest of an event is left for another invocation.
+/// A reason why the remaining messages of an event are returned to the queue for another invocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Interruption {
-    /// The time for it is over.
+    /// The deadline has passed.
     Deadline,
-    /// The items of the event would take more memory than there is for them.
+    /// The items of the event would exceed their share of the memory.
     Memory,
 }
 
@@ -190,31 +197,31 @@ impl fmt::Display for ItemError {
 
 impl std::error::Error for ItemError {}
 
-/// What a reader schema's field holds, as far as a key, a time to live or a version cares.
+/// Kind of a reader schema's field, as far as it matters for a key, a time to live or a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FieldKind {
-    /// Becomes a string: string, enum, uuid, date.
+    /// Stored as a string: string, enum, uuid, date.
     Text,
-    /// Becomes a number.
+    /// Stored as a number.
     Number(Quantity),
-    /// Becomes binary: bytes, fixed, duration.
+    /// Stored as binary: bytes, fixed, duration.
     Binary,
-    /// Anything else: a collection, a record, a boolean, a union of several kinds.
+    /// Anything else: a collection, a record, a boolean, or a union of several kinds.
     Other,
 }
 
-/// What a number counts, where its logical type says so.
+/// Meaning of a number, according to its logical type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Quantity {
-    /// A number without logical type, or a decimal.
+    /// A number without a logical type, or a decimal.
     Plain,
-    /// A time of day, which is no instant.
+    /// A time of day, which is not an instant.
     TimeOfDay,
-    /// `timestamp-*` or `local-timestamp-*`: the time since 1970-01-01 in this unit.
+    /// A `timestamp-*` or `local-timestamp-*`: the time since 1970-01-01 in this unit.
     Timestamp(Unit),
 }
 
-/// The unit of a time or a timestamp. A later one is finer.
+/// Unit of a time or a timestamp, ordered from coarse to fine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Unit {
     /// `-millis`
@@ -226,7 +233,7 @@ pub enum Unit {
 }
 
 impl Unit {
-    /// The number of these units in a second.
+    /// Returns the number of these units in a second.
     pub(crate) fn per_second(self) -> u32 {
         match self {
             Self::Milliseconds => 1_000,

@@ -1,20 +1,20 @@
-//! What a queue refuses in the course of an invocation: one line in the log for each cause, however many messages meet it.
+//! Collects the errors of a queue during an invocation, to log each cause once regardless of the number of messages.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Causes, and how often each came. Clones share them.
+/// Causes of errors, each with its count. Clones share the counts.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Refusals(Arc<Mutex<BTreeMap<Cow<'static, str>, usize>>>);
 
 impl Refusals {
-    /// `count` messages, or calls, were refused for `cause`.
+    /// Counts `count` messages or calls that failed for `cause`.
     pub(crate) fn add(&self, cause: impl Into<Cow<'static, str>>, count: usize) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(cause.into()).or_default() += count;
     }
 
-    /// Warns of each cause, in the words of `write`.
+    /// Calls `write` once for each cause with its count, and clears the counts.
     pub(crate) fn log(&self, write: impl Fn(&str, usize)) {
         let causes = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         causes.iter().for_each(|(cause, count)| write(cause, *count));

@@ -1,10 +1,10 @@
-//! Reads a schema directory: `<subject>/<version>.avsc`. What the files say is the schema set's business.
+//! Reads the files of a schema directory: `<subject>/<version>.avsc`. The schema set checks their contents.
 
 use crate::avro::SchemaFile;
 use std::path::{Path, PathBuf};
 use std::{fmt, fs, io};
 
-/// Avro's own: a schema, a protocol, and its language for both.
+/// Avro's file extensions for schemas, protocols and its interface language.
 const SCHEMA_EXTENSIONS: [&str; 3] = ["avsc", "avpr", "avdl"];
 
 /// A file or folder that could not be read.
@@ -26,7 +26,7 @@ impl std::error::Error for SchemaDirError {
     }
 }
 
-/// Every `.avsc` file one folder below `directory`, in the order of their paths. Other files are left alone.
+/// Reads all `.avsc` files that are one folder below `directory`, in the order of their paths. Ignores other files.
 pub fn read(directory: &Path) -> Result<Vec<SchemaFile>, SchemaDirError> {
     let mut files = Vec::new();
     for (subject, is_folder) in entries(directory)? {
@@ -46,11 +46,11 @@ pub fn read(directory: &Path) -> Result<Vec<SchemaFile>, SchemaDirError> {
     Ok(files)
 }
 
-/// The files below `directory` that look like schemas and that [`read`] leaves alone: without a folder, too deep, or with
-/// another spelling of `.avsc`.
+/// Returns the files below `directory` that look like schemas but that [`read`] ignores: files without a folder, files
+/// in nested folders, and files with another extension than `.avsc`.
 ///
 /// # Errors
-/// If a folder cannot be read.
+/// Returns an error if a folder cannot be read.
 pub fn ignored(directory: &Path) -> Result<Vec<PathBuf>, SchemaDirError> {
     fn walk(directory: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<(), SchemaDirError> {
         for (path, is_folder) in entries(directory)? {
@@ -70,13 +70,13 @@ pub fn ignored(directory: &Path) -> Result<Vec<PathBuf>, SchemaDirError> {
     Ok(found)
 }
 
-/// What is in `directory`, in the order of the names, and which of it are folders.
+/// Returns the paths in `directory`, sorted by name, each with whether it is a folder.
 fn entries(directory: &Path) -> Result<Vec<(PathBuf, bool)>, SchemaDirError> {
     let failed = |source| SchemaDirError { path: directory.to_owned(), source };
     let mut entries = Vec::new();
     for entry in fs::read_dir(directory).map_err(failed)? {
         let entry = entry.map_err(failed)?;
-        // the directory says of each entry what it is; only a link has to be followed
+        // The directory entry contains the file type. Only a symbolic link has to be followed.
         let kind = entry.file_type().map_err(failed)?;
         let is_folder = kind.is_dir() || kind.is_symlink() && entry.path().is_dir();
         entries.push((entry.file_name(), is_folder));

@@ -1,4 +1,4 @@
-//! From a message's body to items: the schemas' decoder and their mappings, made from one directory.
+//! Transcodes a message's body into items, with the decoder and the item mappings of one schema directory.
 
 mod units;
 
@@ -12,15 +12,15 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Turns messages into items. Immutable, shared by all invocations.
+/// Converts messages to items. It is immutable and shared by all invocations.
 pub struct Transcoder {
     decoder: Decoder,
     mappings: Arc<[(TableId, Mapping)]>,
-    /// The table of the records whose schema names none, if a mapping writes to it.
+    /// The table of records whose schema does not name one, if a mapping writes to it.
     default_table: Option<TableId>,
 }
 
-/// Everything that is wrong with a schema directory, one sentence each.
+/// All problems of a schema directory, one sentence each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SchemaProblems(Vec<String>);
 
@@ -33,7 +33,7 @@ impl fmt::Display for SchemaProblems {
 impl std::error::Error for SchemaProblems {}
 
 impl SchemaProblems {
-    /// Each problem.
+    /// Returns the problems.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(String::as_str)
     }
@@ -58,7 +58,10 @@ impl Fields for avro::Subject {
 }
 
 impl Transcoder {
-    /// Compiles `files` for `settings`. Every problem of every schema and mapping is in the error.
+    /// Compiles `files` for `settings`.
+    ///
+    /// # Errors
+    /// All problems of all schemas and item mappings.
     pub fn new(settings: &Settings, files: Vec<SchemaFile>) -> Result<Self, SchemaProblems> {
         let schemas = Schemas::parse(files).map_err(|errors| of_the_schemas(&errors))?;
         let (mut tracked, mut units, mut problems) = (Vec::new(), Vec::new(), Vec::new());
@@ -102,42 +105,44 @@ impl Transcoder {
         Ok(Self { decoder, mappings, default_table })
     }
 
-    /// Where records go, by subject, and the table each mapping stands for.
+    /// Returns the item mapping of each subject, with the id of its table.
     pub fn mappings(&self) -> &Arc<[(TableId, Mapping)]> {
         &self.mappings
     }
 
-    /// Whether the records of `subject` go to the table of `TABLE_NAME`, by whichever name its schema calls that.
+    /// Returns whether the records of `subject` are written to the table of `TABLE_NAME`. The schema may name it or use
+    /// its ARN.
     pub fn writes_default_table(&self, subject: &avro::Subject) -> bool {
         let mapping = self.mappings.get(usize::from(subject.id().0));
         mapping.is_some_and(|(table, _)| self.default_table == Some(*table))
     }
 
-    /// The subjects and where their records go.
+    /// Returns the subjects with their item mappings.
     pub fn subjects(&self) -> impl Iterator<Item = (&avro::Subject, &Mapping)> {
         self.decoder.subjects().zip(self.mappings.iter().map(|(_, mapping)| mapping))
     }
 
-    /// The wire formats that a message may have, in the order in which they are tried.
+    /// Returns the wire formats that a message may have, in the order in which they are tried.
     pub fn wire_formats(&self) -> &[WireFormat] {
         self.decoder.wire_formats()
     }
 
-    /// The name of a subject.
+    /// Returns the name of a subject.
     pub fn subject(&self, id: SubjectId) -> &str {
         self.decoder.subject(id).map_or("", avro::Subject::name)
     }
 
-    /// An encoder of these mappings. `now` is the time since the Unix epoch; `capacity` a guess of the bytes to come.
+    /// Creates an encoder for these mappings. `now` is the time since the Unix epoch, and `capacity` the expected size
+    /// of all items in bytes.
     pub fn encoder(&self, now: Duration, capacity: usize) -> ItemEncoder<'_> {
         ItemEncoder::new(&self.mappings, now, capacity)
     }
 
-    /// Decodes the records of the message at `position` of the event, whose id is `id`, into `encoder`: all of them, or, if
-    /// one is wrong or interrupted, none.
+    /// Decodes the records of a message into `encoder`: all of them, or none if one is not valid or decoding is
+    /// interrupted. `position` is that of the message in its event, and `id` is its message id.
     ///
     /// # Errors
-    /// Why no retry can help the message, or what interrupted it.
+    /// The reason why the message is rejected, or why decoding was interrupted.
     pub fn transcode<'m>(
         &'m self,
         input: &avro::Input<'_>,
@@ -158,21 +163,23 @@ fn of_the_schemas(errors: &SchemaErrors) -> SchemaProblems {
     SchemaProblems(errors.problems().iter().map(ToString::to_string).collect())
 }
 
-/// The mappings so far, each with its subject's name and the table it writes to. A table has one id, whichever of its
-/// names a mapping calls it by: one id is one limiter, one queue of writes, and one set of keys.
+/// The item mappings added so far, each with its table and the name of its subject. A table has one id even if mappings
+/// use its name and its ARN, because each id has its own concurrency limit, its own write queue and its own set of
+/// keys.
 struct Tables<'s> {
     scope: TableScope<'s>,
     mappings: Vec<(TableId, &'s str, Mapping)>,
 }
 
 impl<'s> Tables<'s> {
-    /// The id of the table that a mapping calls by another name or the same.
+    /// Returns the id of a table, which other mappings may name in another way.
     fn id_of(&self, table: &TableName) -> Option<TableId> {
         let is_it = |(_, _, other): &&(_, _, Mapping)| self.scope.is_one_table(&other.table, table) == Some(true);
         self.mappings.iter().find(is_it).map(|(id, _, _)| *id)
     }
 
-    /// Adds the mapping of `subject` and returns why it cannot be told from, or does not fit, those before it.
+    /// Adds the mapping of `subject`. Returns a problem if it conflicts with an earlier mapping, or if it is unclear
+    /// whether both have the same table.
     fn add(&mut self, subject: &'s str, mapping: Mapping) -> Option<String> {
         let known = self.id_of(&mapping.table);
         let id = known.unwrap_or_else(|| {
@@ -214,7 +221,7 @@ impl<'s> Tables<'s> {
     }
 }
 
-/// A mapping's key as `pk (S), sk (N)`.
+/// Returns the key of a mapping, such as `pk (S), sk (N)`.
 fn key_text(mapping: &Mapping) -> String {
     let attributes: Vec<_> = mapping.key_schema().map(|(name, key_type)| format!("{name} ({key_type:?})")).collect();
     attributes.join(", ")
@@ -236,7 +243,7 @@ mod tests {
     use serde_json::{Value, json};
     use std::sync::Mutex;
 
-    /// What an apache-avro value is as an attribute value, by the design's table and none of the encoder's code.
+    /// Converts an apache-avro value to an attribute value by the documented rules, without using the encoder's code.
     fn attribute(tree: Tree) -> AttributeValue {
         let map = |entries: Vec<(String, Tree)>| {
             AttributeValue::M(entries.into_iter().map(|(name, value)| (name, attribute(value))).collect())
@@ -245,7 +252,7 @@ mod tests {
             Tree::Null => AttributeValue::Null(true),
             Tree::Boolean(value) => AttributeValue::Bool(value),
             Tree::Long(value) => AttributeValue::N(value.to_string()),
-            // of two shortest texts, where there are two, the same one
+            // serde_json chooses the same text as the encoder if a number has two shortest texts.
             Tree::Float(value) => AttributeValue::N(serde_json::to_string(&value).unwrap()),
             Tree::Double(value) => AttributeValue::N(json!(value).to_string()),
             Tree::Decimal(unscaled, scale) => {
@@ -263,9 +270,9 @@ mod tests {
         }
     }
 
-    /// Counts the days year by year and month by month, which the encoder does not.
+    /// Counts days year by year and month by month, unlike the encoder.
     fn date(days: i32) -> String {
-        // the calendar repeats every 400 years
+        // The calendar repeats every 400 years.
         let (eras, mut rest) = (days.div_euclid(146_097), days.rem_euclid(146_097));
         let leap = |year: i32| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
         let mut year = 1970 + 400 * eras;
@@ -289,7 +296,7 @@ mod tests {
         format!("{sign}{:04}-{:02}-{:02}", year.abs(), month + 1, rest + 1)
     }
 
-    /// The item as the SDK serialises it into a request.
+    /// Returns the item as the SDK serialises it in a request.
     fn serialised(data: AttributeValue) -> Value {
         static BODY: Mutex<Vec<u8>> = Mutex::new(Vec::new());
         let config = aws_sdk_dynamodb::Config::builder()
@@ -305,13 +312,13 @@ mod tests {
             *BODY.lock().unwrap() = request.body().bytes().unwrap_or_default().to_vec();
         });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        // nothing listens there: the request is all that is wanted
+        // No server listens there, because only the request is needed.
         assert!(runtime.block_on(sent.send()).is_err());
         let request: Value = serde_json::from_slice(&BODY.lock().unwrap()).unwrap();
         request["Item"]["data"].clone()
     }
 
-    /// Numbers compare as numbers.
+    /// Converts numbers to their canonical form, so that equal numbers compare as equal.
     fn canonical(value: Value) -> Value {
         match value {
             Value::Object(map) => match map.get("N").and_then(Value::as_str) {
@@ -349,7 +356,7 @@ mod tests {
         Ok(item["data"].clone())
     }
 
-    /// What is said of a schema whose record has these fields, or its mapping.
+    /// Returns the mapping, or the problems, of a schema with this `dynamodb` property and these fields.
     fn mapped(dynamodb: &Value, fields: &Value) -> Result<Mapping, String> {
         let schema = json!({"type": "record", "name": "r", "dynamodb": dynamodb, "fields": fields});
         let file =
@@ -443,7 +450,7 @@ mod tests {
 
     const ARN: &str = "arn:aws:dynamodb:eu-central-1:123456789012:table/shared";
 
-    /// Two subjects, whose keys are `keys` of the tables `tables`, under some settings.
+    /// Creates a transcoder of two subjects. `tables` and `keys` are the tables and the partition keys of the two.
     fn two_subjects(
         settings: &[(&str, &str)],
         tables: [&str; 2],
@@ -475,7 +482,7 @@ mod tests {
             let transcoder = two_subjects(&HOME, tables, ["id", "id"]).unwrap();
             assert!(has_one_table(&transcoder), "{tables:?}");
             let named: Vec<_> = transcoder.mappings().iter().map(|(_, mapping)| mapping.table.as_str()).collect();
-            assert_eq!(named, tables, "each subject keeps the name that its schema gives");
+            assert_eq!(named, tables, "each mapping keeps the table name of its schema");
         }
         for (own, other) in [("eu-central-1", "us-east-1"), ("123456789012", "999999999999"), ("shared", "others")] {
             let elsewhere = ARN.replace(own, other);
@@ -507,7 +514,7 @@ mod tests {
                 assert!(two_subjects(settings, told_apart, ["id", "id"]).is_ok(), "{told_apart:?}");
             }
         }
-        // what is known tells them apart
+        // The known setting is enough to distinguish these tables.
         let elsewhere = ARN.replace("eu-central-1", "us-east-1");
         assert!(two_subjects(&HOME[..1], ["shared", &elsewhere], ["id", "id"]).is_ok());
     }
@@ -532,7 +539,7 @@ mod tests {
             let body = GenericDatumWriter::builder(&their_schema).build().unwrap().write_value_to_vec(value).unwrap();
             match data(&model, &body) {
                 Ok(data) => prop_assert_eq!(canonical(data), canonical(serialised(attribute(expected)))),
-                // an empty map key is the one thing these models make that no item can hold
+                // These models contain only one value that an item cannot hold, an empty map key.
                 Err(Undecoded::Rejected(rejection)) => prop_assert_eq!(rejection.reason, Reason::InvalidItem, "{}", rejection),
                 Err(Undecoded::Interrupted(interruption)) => prop_assert!(false, "{}", interruption),
             }

@@ -1,5 +1,5 @@
-//! What the fuzz targets share: the schemas of the tests, and what must hold of any input: it becomes items that are JSON,
-//! or it is rejected, and nothing panics.
+//! Code shared by the fuzz targets: a transcoder of the tests' schemas, and the check that any input is either decoded
+//! into items or rejected, without a panic.
 
 use avro_ingest::avro::{Body, Input, Scratch};
 use avro_ingest::settings::Settings;
@@ -8,7 +8,7 @@ use avro_ingest::transcode::Transcoder;
 use std::path::Path;
 use std::time::Duration;
 
-/// A transcoder of the tests' schema directory that allows `wire_formats`.
+/// Creates a transcoder of the tests' schema directory that allows `wire_formats`.
 pub fn transcoder(wire_formats: &str) -> Transcoder {
     let lookup = |name: &str| match name {
         "TABLE_NAME" => Some("table".to_owned()),
@@ -16,11 +16,11 @@ pub fn transcoder(wire_formats: &str) -> Transcoder {
         _ => None,
     };
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/bodies/schemas");
-    let files = schema_dir::read(&directory).expect("the schemas are there");
+    let files = schema_dir::read(&directory).expect("the schema directory can be read");
     Transcoder::new(&Settings::parse(lookup).expect("valid settings"), files).expect("valid schemas")
 }
 
-/// Decodes a body as the function does, to store its records and to delete them, and checks what came of it.
+/// Decodes a body as the function does, first to store and then to delete its records, and checks the result.
 pub fn check(transcoder: &Transcoder, body: Body<'_>, schema: Option<&str>, value_schema_id: Option<&[u8]>) {
     for keys_only in [false, true] {
         check_input(transcoder, &Input { body, schema, value_schema_id, keys_only });
@@ -33,7 +33,7 @@ fn check_input(transcoder: &Transcoder, input: &Input<'_>) {
     let items = encoder.finish_event();
     match result {
         Ok(transcoded) => assert_eq!(items.as_slice().len(), transcoded.records),
-        Err(_) => assert!(items.as_slice().is_empty(), "a rejected message leaves nothing behind"),
+        Err(_) => assert!(items.as_slice().is_empty(), "a rejected message must not leave items"),
     }
     for item in items.as_slice() {
         let attributes = items.attributes(item);

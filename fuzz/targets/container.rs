@@ -7,5 +7,5 @@ use std::sync::LazyLock;
 
 static TRANSCODER: LazyLock<Transcoder> = LazyLock::new(|| fuzz::transcoder("container"));
 
-// what follows the magic
+// The input is the part of a container after its magic bytes.
 fuzz_target!(|data: &[u8]| fuzz::check(&TRANSCODER, Body::Binary(&[b"Obj\x01", data].concat()), None, None));

@@ -4,10 +4,10 @@ use avro_ingest::sqs::Event;
 use libfuzzer_sys::fuzz_target;
 use serde::de::IgnoredAny;
 
-// a payload that is a batch of messages has ids, and each body opens or says why not
+// In every payload that parses as an event, each message has an id, and its body opens or is rejected with a reason.
 fuzz_target!(|data: &[u8]| {
     if let Ok(event) = Event::parse(data) {
-        // whatever is taken for an event is JSON to others too
+        // Every payload that is accepted as an event is valid JSON for other parsers too.
         assert!(serde_json::from_slice::<IgnoredAny>(data).is_ok());
         assert!(!event.messages.is_empty());
         let mut scratch = Vec::new();

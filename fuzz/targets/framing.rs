@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 static TRANSCODER: LazyLock<Transcoder> = LazyLock::new(|| fuzz::transcoder("single-object,container,confluent,glue"));
 
-// any bytes at all, with and without a schema id beside them
+// The input is an arbitrary body, once without and once with a schema id in the message attribute.
 fuzz_target!(|data: &[u8]| {
     fuzz::check(&TRANSCODER, Body::Binary(data), None, None);
     if let Some((id, body)) = data.split_at_checked(5) {

@@ -9,7 +9,7 @@ static TRANSCODER: LazyLock<Transcoder> = LazyLock::new(|| fuzz::transcoder("jso
 
 const SUBJECTS: [&str; 6] = ["order", "primitive", "logical", "optional", "union", "defaults"];
 
-// the first byte chooses the subject, the rest is the text
+// The first byte selects the subject, and the rest is the text.
 fuzz_target!(|data: &[u8]| {
     if let Some((&choice, text)) = data.split_first()
         && let Ok(text) = std::str::from_utf8(text)

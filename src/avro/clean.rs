@@ -1,9 +1,11 @@
-//! Names in errors: those of the schema directory, and no others.
+//! Ensures that errors show only names of the schema directory.
 //!
-//! A container brings its own schema, so that its names are content of a message, as the name in the message attribute
-//! `schema` is. An error is shown in logs and on quarantined messages, which are read by more people than the payload. So it
-//! shows no name of a message that the schema directory does not have. [`Clean`] is the type of an error for which that holds: only
-//! [`KnownNames::clean`] makes one, and [`DecodeError`](super::DecodeError) takes no other.
+//! A container brings its own schema, and the message attribute `schema` contains a name. All of these names are
+//! content of the message. Errors appear in logs and on quarantined messages, which more people can read than the
+//! payload. Therefore an error does not show a name from a message unless the schema directory contains the name.
+//!
+//! The type [`Clean`] guarantees this: only [`KnownNames::clean`] creates a value of it, and
+//! [`DecodeError`](super::DecodeError) accepts no other errors that contain names.
 
 use super::{
     json_encode::JsonEncodeError,
@@ -19,10 +21,10 @@ use std::fmt;
 /// Maximum length of a name in an error, in characters.
 const MAX_NAME_CHARS: usize = 64;
 
-/// Stands in an error for a name, or for the part of a name, that the schema directory does not have.
+/// Placeholder in an error for a name, or a part of a name, that is not in the schema directory.
 const WITHHELD: &str = "…";
 
-/// Words that errors put beside names: the kinds of types, and what joins them.
+/// Words that errors use together with names: the kinds of types and the words that join them.
 const OWN_WORDS: [&str; 16] = [
     "null", "boolean", "int", "long", "float", "double", "bytes", "string", "fixed", "enum", "array", "map", "union",
     "record", "of", WITHHELD,
@@ -44,12 +46,12 @@ impl<E: fmt::Display> fmt::Display for Clean<E> {
     }
 }
 
-/// Rewrites a name.
+/// A function that replaces a name.
 pub(super) type Rename<'r> = dyn Fn(&mut Box<str>) + 'r;
 
-/// An error that may show names. An implementation lists the variants, so that a new one cannot be forgotten.
+/// An error that may show names. An implementation lists all variants, so that the compiler reports a missing one.
 pub(super) trait HasNames {
-    /// Rewrites each name.
+    /// Calls `rename` for each name.
     fn rename(&mut self, rename: &Rename<'_>);
 }
 
@@ -95,7 +97,7 @@ impl HasNames for MismatchProblem {
                 first.rename(rename);
             }
             Self::Default(error) => error.rename(rename),
-            // names of the specification's logical types
+            // These contain only names of the specification's logical types.
             Self::Unit { .. } | Self::Logical { .. } | Self::UnitOfNumber { .. } => {}
             Self::Size { .. }
             | Self::Decimal
@@ -129,7 +131,7 @@ impl HasNames for DatumError {
     fn rename(&mut self, rename: &Rename<'_>) {
         match self {
             Self::Incompatible(problem) => problem.rename(rename),
-            // the attribute is one of the mapping, which is the directory's
+            // The attribute comes from the item mapping, which is part of the schema directory.
             Self::Item(ItemError::Key { attribute, .. } | ItemError::Mapping { attribute, .. }) => rename(attribute),
             Self::Item(
                 ItemError::Number(_)
@@ -159,12 +161,12 @@ impl HasNames for DatumError {
     }
 }
 
-/// The names of a schema directory: of subjects, types, fields, symbols and attributes.
+/// Names in a schema directory: of subjects, types, fields, symbols and attributes.
 #[derive(Debug, Default)]
 pub(super) struct KnownNames(HashSet<Box<str>>);
 
 impl KnownNames {
-    /// Collects the names of all versions of `subjects`.
+    /// Collects the names from all versions of `subjects`.
     pub(super) fn of(subjects: &[Subject]) -> Self {
         let mut names = Self::default();
         for subject in subjects {
@@ -191,7 +193,7 @@ impl KnownNames {
         }
     }
 
-    /// Adds the texts of a mapping, its attributes among them.
+    /// Adds all strings of an item mapping, including the names of its attributes.
     fn add_texts(&mut self, json: &serde_json::Value) {
         match json {
             serde_json::Value::String(text) => self.add(text),
@@ -205,7 +207,7 @@ impl KnownNames {
         self.0.extend(name.split('.').chain([name]).map(Box::from));
     }
 
-    /// Takes from `error` what of its names the directory does not have.
+    /// Replaces the names in `error` that are not in the directory.
     pub(super) fn clean<E: HasNames>(&self, mut error: E) -> Clean<E> {
         error.rename(&|name| {
             if !self.0.contains(name) || name.chars().count() > MAX_NAME_CHARS {
@@ -215,7 +217,7 @@ impl KnownNames {
         Clean(error)
     }
 
-    /// Returns a full name with [`WITHHELD`] for its parts that the directory does not have.
+    /// Returns a full name in which [`WITHHELD`] replaces each part that is not in the directory.
     fn known_part(&self, name: &str) -> String {
         let (name, comma) = name.strip_suffix(',').map_or((name, ""), |name| (name, ","));
         let is_known = |part: &str| part.is_empty() || self.0.contains(part) || OWN_WORDS.contains(&part);

@@ -1,38 +1,38 @@
-//! The frame of an object container file: a header with the schema, then blocks of records.
+//! Parses the framing of an object container file: a header with the schema, followed by blocks of records.
 
 use super::{inflate::Compression, walk::DatumReader};
 use std::fmt;
 
-/// What a container begins with.
+/// First bytes of every container.
 pub(crate) const MAGIC: [u8; 4] = *b"Obj\x01";
 
-/// The length of the marker that ends the header and each block.
+/// Length of the sync marker that ends the header and each block, in bytes.
 pub(crate) const SYNC_LEN: usize = 16;
 
-/// A container that is read from its first block on.
+/// A container whose header has been read, positioned at its next block.
 #[derive(Debug)]
 pub(super) struct Container<'a> {
-    /// The schema of its records, as JSON.
+    /// Schema of the records, as JSON.
     pub(super) schema: &'a str,
-    /// How its blocks are compressed, if they are.
+    /// Compression of the blocks, if any.
     pub(super) compression: Option<Compression>,
     sync: &'a [u8],
     rest: DatumReader<'a>,
 }
 
-/// Some records of a container.
+/// A block of records in a container.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct ContainerBlock<'a> {
     pub(super) records: usize,
-    /// Their datums, one after the other, compressed if the container is.
+    /// Datums of the records, one after the other, compressed if the container is compressed.
     pub(super) data: &'a [u8],
 }
 
-/// What breaks the frame.
+/// An error in the framing of a container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FrameError {
     Broken(&'static str),
-    /// The codec is not one of those of the specification, but this one, if it is known elsewhere.
+    /// The specification does not define the codec. Contains the codec's name if it is in [`FOREIGN_CODECS`].
     UnknownCodec(Option<&'static str>),
 }
 
@@ -65,13 +65,13 @@ const CODECS: [(&str, Option<Compression>); 6] = [
     ("xz", Some(Compression::Xz)),
 ];
 
-/// Names of codecs that are not the specification's: those of implementations and of compression tools. The name in a
-/// container is a text of the message, and only a name of this list stands in an error.
+/// Names of codecs that the specification does not define, from other implementations and compression tools. A codec
+/// name in a container is part of the payload, so an error shows it only if it is in this list.
 const FOREIGN_CODECS: [&str; 12] =
     ["lz4", "zstd", "gzip", "zlib", "lzma", "lzo", "brotli", "bzip", "zip", "lzf", "none", "uncompressed"];
 
 impl<'a> Container<'a> {
-    /// Reads the header of `body`; none if it is not a container at all.
+    /// Reads the header of `body`. Returns `None` if `body` does not start like a container.
     pub(super) fn open(body: &'a [u8]) -> Option<Result<Self, FrameError>> {
         body.strip_prefix(&MAGIC).map(Self::header)
     }
@@ -100,7 +100,7 @@ impl<'a> Container<'a> {
         Ok(Self { schema, compression, sync, rest: reader })
     }
 
-    /// The next block; none at the end.
+    /// Returns the next block, or `None` at the end of the container.
     pub(super) fn next_block(&mut self) -> Result<Option<ContainerBlock<'a>>, FrameError> {
         if self.rest.remaining() == 0 {
             return Ok(None);
@@ -126,8 +126,8 @@ fn compression(codec: &[u8]) -> Result<Option<Compression>, FrameError> {
     })
 }
 
-/// The number of entries of the metadata's next block, which may be followed by its size; none at the end. An entry takes
-/// two bytes at least.
+/// Returns the number of entries in the metadata's next block, or `None` at the end. Skips the size that may follow the
+/// count. An entry takes at least two bytes, so a count that is too large for the remaining bytes is an error.
 fn block_count(reader: &mut DatumReader<'_>) -> Result<Option<u64>, FrameError> {
     let count = reader.long().map_err(|_| METADATA)?;
     if count < 0 {

@@ -1,4 +1,4 @@
-//! Why a message is not a record that we know.
+//! Errors of messages that cannot be decoded.
 
 use super::{
     clean::{Clean, HasNames, Rename},
@@ -15,25 +15,25 @@ use super::{
 use crate::{json::JsonError, outcome::Reason, record::Interruption};
 use std::fmt;
 
-/// Why a message cannot be decoded. It names fields and types of the schema directory, and holds nothing of the message but
-/// positions, sizes and ids.
+/// A reason why a message cannot be decoded. It names fields and types of the schema directory, but contains nothing of
+/// the message itself except positions, sizes and ids.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DecodeError {
     format: Option<WireFormat>,
     problem: Problem,
 }
 
-/// Why a message has no records.
+/// A reason why a message has no records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Undecoded<E> {
-    /// No retry can help it.
+    /// The message is rejected, because no retry can help.
     Rejected(E),
-    /// Nothing is wrong with it: it is left for another invocation.
+    /// Decoding was interrupted. The message is returned to the queue for another invocation.
     Interrupted(Interruption),
 }
 
 impl<E> Undecoded<E> {
-    /// The same with another account of the rejection.
+    /// Converts the error of a rejection with `map`.
     pub fn map_rejected<F>(self, map: impl FnOnce(E) -> F) -> Undecoded<F> {
         match self {
             Self::Rejected(error) => Undecoded::Rejected(map(error)),
@@ -60,24 +60,24 @@ impl<E: std::error::Error + 'static> std::error::Error for Undecoded<E> {
     }
 }
 
-/// What is wrong with a message.
+/// The error of a rejected message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Problem {
     Unrecognized,
     Header(&'static str),
-    /// The message attribute of this name.
+    /// The message attribute of this name has an invalid value.
     Attribute(&'static str),
     UnknownSchema(Clean<SchemaReference>),
     SchemaRequired,
     Incompatible(Clean<Vec<Mismatch>>),
-    /// The container's own schema is none.
+    /// The schema of the container is not valid.
     ContainerSchema(Clean<Box<SchemaError>>),
-    /// The container's own schema is not a record.
+    /// The schema of the container is not a record.
     ContainerOfNoRecords,
     Container(FrameError),
-    /// The payload behind a header does not inflate.
+    /// The payload after a header cannot be inflated.
     Inflate(InflateError),
-    /// A block of a container does not inflate.
+    /// A block of a container cannot be inflated.
     InflateBlock(InflateError),
     Limit {
         what: &'static str,
@@ -85,19 +85,19 @@ pub(super) enum Problem {
     },
     Json(JsonError),
     JsonEncode(Clean<Box<WithPath<JsonEncodeError>>>),
-    /// In the record of this number, from 0.
+    /// The datum of the record with this number is not valid. The first record has number 0.
     Datum {
         record: usize,
         error: Clean<Box<WithPath<DatumError>>>,
     },
 }
 
-/// How a message names its schema.
+/// A message's reference to its schema.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum SchemaReference {
     Fingerprint(u64),
     Id(SchemaId),
-    /// A version of a subject that is in the directory.
+    /// A version of a subject. The directory has the subject but not the version.
     Version {
         subject: Box<str>,
         number: u32,
@@ -130,7 +130,7 @@ impl DecodeError {
         Self { format: Some(format), problem }
     }
 
-    /// Whether what is compressed inflates to more than it may.
+    /// Returns whether compressed data inflates to more than the limit.
     pub(super) fn inflates_too_far(&self) -> bool {
         matches!(
             self.problem,
@@ -142,7 +142,7 @@ impl DecodeError {
         Self { format: None, problem: Problem::Unrecognized }
     }
 
-    /// The entry of the closed list of reasons that this is.
+    /// Returns the reason code of the error.
     pub fn reason(&self) -> Reason {
         match &self.problem {
             Problem::Unrecognized => Reason::UnrecognizedFormat,
@@ -170,7 +170,7 @@ impl DecodeError {
         }
     }
 
-    /// The wire format that the message was taken for; none if it looks like none of those allowed.
+    /// Returns the wire format in which decoding failed, or `None` if the message matches none of the allowed formats.
     pub fn format(&self) -> Option<WireFormat> {
         self.format
     }
@@ -210,10 +210,10 @@ impl DecodeError {
     }
 }
 
-/// The most characters that a message's error has. A container's schema may differ in any number of fields.
+/// Maximum length of a message's error, in characters. A container's schema may have any number of mismatches.
 const MAX_DETAIL: usize = 1_000;
 
-/// Writes what fits a log: control characters escaped, and no more than is left.
+/// Writes text for a log line: escapes control characters and truncates the text.
 struct Short<'a, 'f> {
     to: &'a mut fmt::Formatter<'f>,
     left: usize,

@@ -1,28 +1,28 @@
-//! The headers that say which schema a datum was written with.
+//! Parses the headers that identify the schema of a datum.
 
 use super::schema_set::SchemaId;
 
-/// What the front of a body is to one wire format.
+/// Result of parsing a body's header in one wire format.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Header<'a, Id> {
-    /// No header of this format.
+    /// The body does not start with the marker of this format.
     None,
-    /// The beginning of one that is cut short or says something impossible.
+    /// The marker is present, but the header is incomplete or not valid.
     Broken(&'static str),
-    /// A complete header, and what follows it.
+    /// The header is complete. Contains the id and the bytes after the header.
     Complete(Id, &'a [u8]),
 }
 
-/// The marker of single-object encoding, version 1.
+/// Marker of single-object encoding, version 1.
 pub(crate) const SINGLE_OBJECT_MARKER: [u8; 2] = [0xC3, 0x01];
 
-/// The marker of Confluent's wire format.
+/// Marker of Confluent's wire format.
 pub(crate) const CONFLUENT_MARKER: u8 = 0;
 
-/// The marker of Glue's wire format, version 3.
+/// Marker of Glue's wire format, version 3.
 pub(crate) const GLUE_MARKER: u8 = 3;
 
-/// How Glue's payload is compressed.
+/// Compression of a Glue payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum GlueCompression {
     None,
@@ -38,7 +38,7 @@ impl GlueCompression {
     }
 }
 
-/// The marker and the schema's fingerprint, which is little-endian.
+/// Parses the marker and the schema's fingerprint, which is little-endian.
 pub(super) fn single_object(body: &[u8]) -> Header<'_, u64> {
     let Some(body) = body.strip_prefix(&SINGLE_OBJECT_MARKER) else { return Header::None };
     match body.split_first_chunk() {
@@ -47,7 +47,7 @@ pub(super) fn single_object(body: &[u8]) -> Header<'_, u64> {
     }
 }
 
-/// The marker and the schema's id, which is big-endian.
+/// Parses the marker and the schema id, which is big-endian.
 pub(super) fn confluent(body: &[u8]) -> Header<'_, SchemaId> {
     let Some(body) = body.strip_prefix(&[CONFLUENT_MARKER]) else { return Header::None };
     match body.split_first_chunk() {
@@ -56,7 +56,7 @@ pub(super) fn confluent(body: &[u8]) -> Header<'_, SchemaId> {
     }
 }
 
-/// The marker, how the payload is compressed, and the schema version's id.
+/// Parses the marker, the compression and the schema version id.
 pub(super) fn glue(body: &[u8]) -> Header<'_, (GlueCompression, SchemaId)> {
     const NONE: u8 = GlueCompression::None.byte();
     const ZLIB: u8 = GlueCompression::Zlib.byte();
@@ -73,7 +73,7 @@ pub(super) fn glue(body: &[u8]) -> Header<'_, (GlueCompression, SchemaId)> {
     }
 }
 
-/// The schema id that travels in the message attribute `__value_schema_id`: `00` and four bytes, or `01` and sixteen.
+/// Parses the schema id in the message attribute `__value_schema_id`: `00` and four bytes, or `01` and sixteen bytes.
 pub(super) fn value_schema_id(attribute: &[u8]) -> Option<SchemaId> {
     match attribute {
         [0, id @ ..] => Some(SchemaId::Number(u32::from_be_bytes(id.try_into().ok()?))),

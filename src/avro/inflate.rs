@@ -1,37 +1,37 @@
-//! Inflates compressed payloads within a bound.
+//! Inflates compressed payloads within limits.
 //!
-//! A kilobyte can inflate to gigabytes, claim that it will, or stop in the middle of what it promised. So output is bounded
-//! while it is made, memory that a header asks for is bounded before it is given, and input that neither ends nor goes on
-//! is an error.
+//! A payload of one kilobyte may inflate to gigabytes, declare that it will, or end in the middle. Therefore the size
+//! of the output is checked while it is produced, the memory that a header requests is checked before it is allocated,
+//! and input that is incomplete is an error.
 
 use super::limits::Limits;
 use flate2::{Decompress, FlushDecompress};
 use std::fmt;
 use zstd::stream::raw::{self, DParameter, Operation};
 
-/// A compression of the blocks of a container, or of Glue's payload.
+/// Compression of a container's blocks or of a Glue payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Compression {
-    /// RFC 1951, without header and checksum.
+    /// Raw deflate (RFC 1951), without a header and a checksum.
     Deflate,
-    /// RFC 1950.
+    /// Zlib (RFC 1950).
     Zlib,
-    /// Snappy's raw format, followed by the big-endian CRC-32 of what it inflates to.
+    /// Snappy's raw format, followed by the big-endian CRC-32 of the inflated data.
     Snappy,
     Zstandard,
     Bzip2,
     Xz,
 }
 
-/// Why a payload does not inflate.
+/// A reason why a payload cannot be inflated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum InflateError {
     Corrupt,
-    /// It ends before it is complete.
+    /// The payload is incomplete.
     Truncated,
-    /// Something follows it.
+    /// Bytes follow the payload.
     Trailing,
-    /// It would be larger than this.
+    /// The payload would inflate to more than this number of bytes.
     TooLarge(usize),
 }
 
@@ -48,29 +48,29 @@ impl fmt::Display for InflateError {
 
 impl std::error::Error for InflateError {}
 
-/// The largest window that zstandard may ask for, as a power of two: what level 22 asks for, whatever the size of its
-/// input. Of its memory no more is used than the payload inflates to.
+/// Maximum window size that a zstandard payload may request, as a power of two. Level 22 requests it whatever the size
+/// of its input. The decompressor uses no more of it than the payload inflates to.
 const ZSTD_MAX_WINDOW_LOG: u32 = 27;
 
-/// The memory that xz may ask for, in bytes: what its highest preset needs.
+/// Maximum memory that an xz payload may request, in bytes. Its highest preset needs this much.
 const XZ_MAX_MEMORY: u64 = 66 << 20;
 
-/// However small a payload is, it may inflate to this many bytes: a field of zeros or of blanks has any ratio.
+/// Size that any payload may inflate to, in bytes, whatever its ratio. A field of zeros or spaces may have any ratio.
 const RATIO_ALLOWANCE: usize = 4 << 20;
 
-/// Number of bytes that each frame behind the first counts for, because a decompressor is made for it. Some sixty thousand
-/// empty frames fit a message, and would take seconds.
+/// Cost of each frame after the first, in bytes, because each frame requires a new decompressor. A message can contain
+/// about sixty thousand empty frames, which would take seconds.
 const FRAME_COST: usize = 16 << 10;
 
-/// What a payload inflates to.
+/// Inflated data of a payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Inflated<'b> {
     pub(crate) data: &'b [u8],
-    /// The bytes that it takes of what the message has left.
+    /// Number of bytes by which the data reduces the message's budget.
     pub(crate) cost: usize,
 }
 
-/// Inflates `payload` into `buffer`, at a cost of at most `left`, which is what the message has left.
+/// Inflates `payload` into `buffer`, at a cost of at most `left` bytes, which is the remaining budget of the message.
 pub(crate) fn inflate<'b>(
     compression: Compression,
     payload: &[u8],
@@ -96,25 +96,25 @@ pub(crate) fn inflate<'b>(
     Ok(Inflated { data, cost: len + cost_of_frames })
 }
 
-/// How far one step of a decompressor came.
+/// Progress of one step of a decompressor.
 struct InflateProgress {
     read: usize,
     written: usize,
     ended: bool,
 }
 
-/// How far a decompressor came in the payload and in the buffer when it ended.
+/// Positions in the payload and in the buffer at which a decompressor has finished.
 #[derive(Debug, Clone, Copy, Default)]
 struct Ended {
     read: usize,
     written: usize,
 }
 
-/// Inflates one frame behind those that ended at `from`, into what is left of `most` bytes.
+/// Inflates the frame at `from`. The total output in the buffer may be at most `most` bytes.
 type InflateFrame = fn(payload: &[u8], from: Ended, most: usize, buffer: &mut Vec<u8>) -> Result<Ended, InflateError>;
 
-/// The number of bytes that all frames of `payload` inflate to, at least one. Whatever follows a frame and is not the start of
-/// another is an error. The frames behind the first add to `cost`.
+/// Inflates all frames of `payload`, of which there must be at least one, and returns the size of the output. Data
+/// after a frame that is not another frame is an error. Each frame after the first adds to `cost`.
 fn frames(
     payload: &[u8],
     most: usize,
@@ -137,7 +137,7 @@ fn frames(
     Ok(ended.written)
 }
 
-/// Whether `rest` begins with a frame of RFC 8878, which may be one to skip.
+/// Returns whether `rest` starts with a frame of RFC 8878, which may be a skippable frame.
 fn is_zstandard(rest: &[u8]) -> bool {
     matches!(rest, [0x28, 0xB5, 0x2F, 0xFD, ..] | [0x50..=0x5F, 0x2A, 0x4D, 0x18, ..])
 }
@@ -150,8 +150,10 @@ fn is_xz(rest: &[u8]) -> bool {
     rest.starts_with(b"\xFD7zXZ\0")
 }
 
-/// Inflates a deflate block. fastavro and the Python implementation take zlib's output and cut two bytes off its front but
-/// only one off its end, which leaves three bytes of the checksum behind the block; if they are right, they are no error.
+/// Inflates a deflate block.
+///
+/// fastavro and Avro's Python implementation remove two bytes from the start of zlib's output but only one from its
+/// end. This leaves the first three bytes of the checksum after the block. They are accepted if they are correct.
 fn raw_deflate(payload: &[u8], most: usize, buffer: &mut Vec<u8>) -> Result<usize, InflateError> {
     let Ended { read, written } = deflate(Decompress::new(false), payload, most, buffer)?;
     let rest = payload.get(read..).unwrap_or_default();
@@ -163,7 +165,7 @@ fn raw_deflate(payload: &[u8], most: usize, buffer: &mut Vec<u8>) -> Result<usiz
     }
 }
 
-/// Runs a decompressor from `from` until it ends.
+/// Runs a decompressor from `from` until it has finished.
 fn run(
     payload: &[u8],
     from: Ended,
@@ -177,7 +179,7 @@ fn run(
             return Err(InflateError::TooLarge(most));
         }
         if written == buffer.len() || buffer.is_empty() {
-            // One byte more than allowed shows that there is more.
+            // Allowing one byte more than the limit is enough to detect output that exceeds it.
             let wanted = (2 * written).max(4 * payload.len()).max(1024);
             buffer.resize(wanted.min(most.saturating_add(1)).max(written + 1), 0);
         }
@@ -190,7 +192,8 @@ fn run(
         if done.ended {
             return if written <= most { Ok(Ended { read, written }) } else { Err(InflateError::TooLarge(most)) };
         }
-        // A decompressor may have taken all input and still have output to give, so only a step without either is the end.
+        // The decompressor may have read all input and still have output. Only a step that neither reads nor writes is
+        // the end.
         if room > 0 && done.read + done.written == 0 {
             return Err(InflateError::Truncated);
         }
@@ -260,7 +263,7 @@ fn snappy(payload: &[u8], most: usize, buffer: &mut Vec<u8>) -> Result<usize, In
     if crc32fast::hash(output) == u32::from_be_bytes(*checksum) { Ok(len) } else { Err(InflateError::Corrupt) }
 }
 
-/// What a counter grew by in one step, which no slice is longer than.
+/// Returns the growth of a counter in one step. It fits into `usize`, because it is at most the length of a slice.
 fn difference(before: u64, after: u64) -> usize {
     usize::try_from(after - before).unwrap_or_default()
 }
@@ -350,7 +353,7 @@ pub(super) mod tests {
         assert_eq!(read(Compression::Zlib, &[&zlib[..], &[0]].concat(), &limits), Err(InflateError::Trailing));
     }
 
-    /// The compressions whose formats allow frames, or streams, one after the other.
+    /// The compressions whose formats allow several frames or streams one after the other.
     const OF_FRAMES: [Compression; 3] = [Compression::Zstandard, Compression::Bzip2, Compression::Xz];
 
     #[test]
@@ -368,7 +371,7 @@ pub(super) mod tests {
             let cut = [&two[..], &frames[3][..frames[3].len() - 1]].concat();
             assert_eq!(read(compression, &cut, &limits), Err(InflateError::Truncated), "{compression:?}");
         }
-        // a frame to skip has no data
+        // A skippable frame contains no data.
         let skipped =
             [&[0x5A, 0x2A, 0x4D, 0x18, 3, 0, 0, 0, 1, 2, 3][..], &compress(Compression::Zstandard, &[7])].concat();
         assert_eq!(read(Compression::Zstandard, &skipped, &limits), Ok(vec![7]));
@@ -453,7 +456,7 @@ pub(super) mod tests {
         assert_eq!(again, Err(InflateError::TooLarge(99)));
     }
 
-    /// Levels 20 to 22 ask for windows of up to 128 MiB, even where the whole input is small.
+    /// Levels 20 to 22 request windows of up to 128 MiB, even if the whole input is small.
     #[test]
     fn zstandard_of_the_highest_level_is_read() {
         let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 22).unwrap();
@@ -469,7 +472,7 @@ pub(super) mod tests {
         let mut payload = compress(Compression::Snappy, b"abc");
         *payload.last_mut().unwrap() ^= 1;
         assert_eq!(read(Compression::Snappy, &payload, &Limits::default()), Err(InflateError::Corrupt));
-        // A length of four gigabytes in five bytes.
+        // The header declares a length of four gigabytes.
         let huge = [0xFF, 0xFF, 0xFF, 0xFF, 0x0F, 0, 0, 0, 0];
         assert!(matches!(read(Compression::Snappy, &huge, &Limits::default()), Err(InflateError::TooLarge(_))));
     }

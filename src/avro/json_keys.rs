@@ -1,8 +1,8 @@
-//! Writes of a record in JSON what a deletion needs: its key and its version.
+//! Encodes only those fields of a JSON record that a deletion needs: the key and the version.
 //!
-//! It goes by the plan that reads the datum afterwards, so that both agree on which fields there are. What another field
-//! holds is not looked at. A member that is not a field is an error all the same: a version that is spelled wrongly would make
-//! the deletion one without a condition.
+//! The encoder follows the plan that reads the datum afterwards, so both agree on which fields the datum contains. The
+//! values of other fields are ignored, but a member that is not a field is an error. Otherwise a misspelled version
+//! field would make the deletion unconditional.
 
 use super::{
     json_encode::{Bounds, JsonEncodeError, JsonEncoder, JsonEncoding, Written, members_of},
@@ -13,7 +13,7 @@ use super::{
 use crate::json::Json;
 use std::borrow::Cow;
 
-/// Writes `record`, of `schema`, as a datum for `plan`.
+/// Encodes `record`, which has the schema `schema`, as a datum for `plan`.
 pub(super) fn datum(
     schema: &Schema,
     plan: &Plan,

@@ -1,37 +1,39 @@
-//! What a message may cost. Each bound is there so that a crafted message costs its own rejection and nothing else.
+//! Limits on the cost of a message. With them, a crafted message costs no more than its own rejection.
 
-/// Bounds on a message, each with a default that no sensible message comes near.
+/// Limits on a message. No sensible message comes close to the defaults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Levels of records, arrays and maps within one another; see [`Limits::DEFAULT_MAX_DEPTH`].
+    /// Maximum nesting depth of records, arrays and maps; see [`Limits::DEFAULT_MAX_DEPTH`].
     pub max_depth: usize,
-    /// Values that are read or skipped; see [`Limits::DEFAULT_MAX_VALUES`].
+    /// Maximum number of values that are read or skipped; see [`Limits::DEFAULT_MAX_VALUES`].
     pub max_values: usize,
-    /// Records of a container; see [`Limits::DEFAULT_MAX_RECORDS`].
+    /// Maximum number of records in a container; see [`Limits::DEFAULT_MAX_RECORDS`].
     pub max_records: usize,
-    /// Bytes that a message may grow by: what all its blocks inflate to, and defaults of the reader schema that stand for
-    /// what it lacks; see [`Limits::DEFAULT_MAX_INFLATED_BYTES`]. No buffer grows beyond it.
+    /// Maximum number of bytes by which a message may grow; see [`Limits::DEFAULT_MAX_INFLATED_BYTES`]. Inflated blocks
+    /// and the reader schema's defaults for absent fields count. No buffer grows beyond this size.
     pub max_inflated_bytes: usize,
-    /// How many times its compressed size a message may inflate to; see [`Limits::DEFAULT_MAX_INFLATION_RATIO`].
+    /// Maximum ratio of a message's inflated size to its compressed size; see [`Limits::DEFAULT_MAX_INFLATION_RATIO`].
     pub max_inflation_ratio: usize,
-    /// Bytes of the schema that a container brings; see [`Limits::DEFAULT_MAX_SCHEMA_BYTES`].
+    /// Maximum size of the schema in a container, in bytes; see [`Limits::DEFAULT_MAX_SCHEMA_BYTES`].
     pub max_schema_bytes: usize,
 }
 
 impl Limits {
-    /// DynamoDB takes 32 levels. A level costs stack: some hundred bytes, or three kilobytes without optimisation.
+    /// Default of `max_depth`. DynamoDB allows 32 levels. A level takes some hundred bytes of stack, or three kilobytes
+    /// in an unoptimized build.
     pub const DEFAULT_MAX_DEPTH: usize = 64;
-    /// A value costs some nanoseconds and need not take a byte: a null, a record without fields, a default. An item of
-    /// 400 KB holds a fifth of this at most; the records of a container share it.
+    /// Default of `max_values`. A value takes some nanoseconds to read, and may take no bytes at all: a null, a record
+    /// without fields, a default. An item of 400 KB contains at most a fifth of this number. All records of a container
+    /// share the limit.
     pub const DEFAULT_MAX_VALUES: usize = 2_000_000;
-    /// Ten thousand items of a hundred bytes fill a message of 1 MiB.
+    /// Default of `max_records`. Ten thousand items of a hundred bytes fill a message of 1 MiB.
     pub const DEFAULT_MAX_RECORDS: usize = 10_000;
-    /// Sixteen times the largest message.
+    /// Default of `max_inflated_bytes`, which is sixteen times the size of the largest message.
     pub const DEFAULT_MAX_INFLATED_BYTES: usize = 16 << 20;
-    /// Text compresses ten times, records that are almost alike some hundred times, and deflate nothing more than 1,032
-    /// times. Whatever its size, a block may inflate to 4 MiB.
+    /// Default of `max_inflation_ratio`. Text compresses about ten times, records that are almost alike some hundred
+    /// times, and deflate reaches at most 1,032 times. Every block may inflate to 4 MiB, whatever its ratio.
     pub const DEFAULT_MAX_INFLATION_RATIO: usize = 1_000;
-    /// Generated schemas of hundreds of fields have some tens of kilobytes.
+    /// Default of `max_schema_bytes`. Generated schemas with hundreds of fields take some tens of kilobytes.
     pub const DEFAULT_MAX_SCHEMA_BYTES: usize = 64 << 10;
 }
 

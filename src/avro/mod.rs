@@ -1,30 +1,39 @@
-//! Avro: from the bytes of a message to the values of its records.
+//! Decodes Avro: turns the bytes of a message into the values of its records.
 //!
-//! Owns the schema directory ([`Schemas`]), the wire formats ([`WireFormat`]), schema resolution, and the reading of datums
-//! ([`Decoder`]). It knows nothing of queues and tables, and it is pure: the result depends on the arguments only. Time and
-//! memory of an event are the sink's concern, which may interrupt a message before each of its records.
+//! This module owns the schema directory ([`Schemas`]), the wire formats ([`WireFormat`]), schema resolution, and the
+//! decoding of datums ([`Decoder`]). It does not know about queues or tables. It is pure: the result depends only on
+//! the arguments. The sink is responsible for the time and memory that an event may use, and can interrupt a message
+//! before each of its records.
 //!
 //! ```text
-//! at start           files -> schema -> schema_set -> plan (writer x reader) -> decoder
+//! at startup         files -> schema -> schema_set -> plan (writer x reader) -> decoder
 //! for each message   body -> framing, container -> inflate -> walk -> visitor
 //!                    JSON -> json_encode, json_keys ----------^
 //! ```
 //!
-//! # How the wire formats are tried
+//! # Order of the wire formats
 //!
-//! In the order of the allow-list, and no other. A format takes a message if its header is complete, its schema is known,
-//! and the datum uses every byte; else the next format is tried. `datum` and `json` have no header: the message attribute
-//! `schema` names the schema, or else the settings do. A body of JSON text is only tried as `json`, and bytes never are.
+//! The formats are tried in the order of the allow-list; formats that are not on the list are never tried. A format
+//! accepts a message if its header is complete, its schema is known, and the datum uses every byte. Otherwise the next
+//! format is tried. `datum` and `json` have no header: the message attribute `schema` names the schema, or the settings
+//! do. A body of JSON text is tried only as `json`, and a binary body never is.
 //!
-//! If no format takes the message, the error is that of the first format whose header and schema were valid, else that of
-//! the first whose marker was there, else that the body is in none of the formats.
+//! If no format accepts the message, the error is that of the first format whose header and schema were valid. Without
+//! such a format, it is the error of the first format whose marker was present or that has no marker. Otherwise the
+//! error says that the body is in none of the formats.
 //!
-//! # What a message may cost
+//! # Limits on the cost of a message
 //!
-//! A malicious message costs its own rejection: no panic, no stall, no memory beyond [`Limits`]. Counts and lengths are
-//! compared with what is left of the input before they are used; values that take no bytes are counted; recursion is
-//! bounded in schemas, datums and JSON; inflation, and defaults that stand for absent fields, are bounded while the message
-//! grows. All of this holds for the schema that a container brings, too.
+//! A malicious message costs no more than its own rejection: it causes no panic, no stall, and no memory use beyond
+//! [`Limits`].
+//!
+//! - Counts and lengths are compared with the remaining input before they are used.
+//! - Values that take no bytes are counted.
+//! - Recursion is bounded in schemas, datums and JSON.
+//! - The bytes that a message inflates to, and those of defaults for absent fields, are counted against a limit as they
+//!   are produced.
+//!
+//! All of this also holds for the schema that a container brings.
 
 mod binary;
 mod clean;

@@ -1,41 +1,43 @@
-//! Where in a schema or a record something is wrong.
+//! The path to an error in a schema or a record.
 
 use super::clean::{HasNames, Rename};
 use std::fmt;
 
-/// An error and the path to it, such as `items[3].price`, or `labels{0}` for the first entry of a map.
+/// An error with its path, such as `items[3].price`, or `labels{0}` for the first entry of a map.
 ///
-/// The path is put together on the way out of a failed descent, so that a descent that succeeds pays nothing for it. It
-/// holds names of a schema and positions, never a value; that is why a map's entry goes by its position.
+/// The path is built only when an error is returned through the levels of nesting, so it costs nothing on success. It
+/// contains names of a schema and positions but never values, and therefore shows a map entry by its position and not
+/// by its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WithPath<E> {
-    /// The innermost segment first.
+    /// Segments of the path, innermost first.
     segments: Vec<Segment>,
     error: E,
 }
 
-/// A step from a value to one within it.
+/// A step from a value to a value within it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Segment {
     Field(Box<str>),
-    /// An item of an array. It has no index where the path is one of types.
+    /// An item of an array. The index is `None` in a path through types.
     Item(Option<usize>),
-    /// An entry of a map, as an item.
+    /// An entry of a map. The index is `None` in a path through types.
     Entry(Option<usize>),
 }
 
-/// The segment of a path of types that leads into an array.
+/// Segment that leads into an array, in a path through types.
 pub(crate) const ITEMS: &str = "[]";
-/// The segment of a path of types that leads into a map.
+/// Segment that leads into a map, in a path through types.
 pub(crate) const ENTRIES: &str = "{}";
 
 impl<E> WithPath<E> {
-    /// The error, right here.
+    /// Creates an error with an empty path.
     pub(crate) fn here(error: E) -> Box<Self> {
         Box::new(Self { segments: Vec::new(), error })
     }
 
-    /// The error at the end of a path of types: names of fields, [`ITEMS`] and [`ENTRIES`]. Empty segments are left out.
+    /// Creates an error with a path through types: names of fields, [`ITEMS`] and [`ENTRIES`]. Empty segments are left
+    /// out.
     pub(crate) fn at_types(path: &[&str], error: E) -> Self {
         let segments = path.iter().rev().filter(|segment| !segment.is_empty()).map(|segment| match *segment {
             ITEMS => Segment::Item(None),
@@ -45,12 +47,12 @@ impl<E> WithPath<E> {
         Self { segments: segments.collect(), error }
     }
 
-    /// Another error at the same place.
+    /// Returns another error with the same path.
     pub(crate) fn with_error<F>(&self, error: F) -> WithPath<F> {
         WithPath { segments: self.segments.clone(), error }
     }
 
-    /// The error, and the path to it from the end of `around`, a path of types that leads to it.
+    /// Returns the error with its path relative to `around`, which is the first part of its path.
     pub(crate) fn below_types(mut self, around: &[&str]) -> Self {
         let outer = around.iter().filter(|segment| !segment.is_empty()).count();
         self.segments.truncate(self.segments.len().saturating_sub(outer));
@@ -77,7 +79,7 @@ impl<E> WithPath<E> {
         self
     }
 
-    /// Field names joined by dots, positions in brackets; empty for the whole.
+    /// Returns the path: field names joined by dots, and positions in brackets. It is empty for the outermost value.
     pub fn path(&self) -> String {
         let mut path = String::new();
         for segment in self.segments.iter().rev() {
@@ -92,7 +94,7 @@ impl<E> WithPath<E> {
         path
     }
 
-    /// What is wrong there.
+    /// Returns the error without its path.
     pub fn error(&self) -> &E {
         &self.error
     }
@@ -110,7 +112,7 @@ impl<E: HasNames> HasNames for WithPath<E> {
     }
 }
 
-/// The most characters of a path that are shown at its front and at its end. Types can be nested deep, and names be long.
+/// Maximum number of characters that are shown of the start and of the end of a path, which may be long.
 const SHOWN: usize = 80;
 
 impl<E: fmt::Display> fmt::Display for WithPath<E> {

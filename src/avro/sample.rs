@@ -1,4 +1,4 @@
-//! Made-up records: valid ones of any schema, as JSON. For trying a schema before there is a producer.
+//! Generates valid sample records of any schema as JSON, to try a schema before a producer exists.
 
 use super::json_encode::{JsonEncoding, tag};
 use super::schema::{Decimal, FixedMeaning, Schema, Time, Type, TypeId};
@@ -6,19 +6,21 @@ use super::schema_set::SchemaVersion;
 use super::text;
 use serde_json::{Map, Value, json};
 
-/// Below this depth lists and maps are empty, and unions take what is nearest to an end.
+/// Depth from which lists and maps are empty, and unions prefer the branch with the least nesting.
 const BUSHY_DEPTH: usize = 3;
-/// No deeper: a union that leads here takes another branch.
+/// Maximum depth of a record. A union that exceeds it takes another branch.
 const MAX_DEPTH: usize = 24;
-/// 2024-01-01, in days and seconds since 1970.
+/// 2024-01-01, in days and in seconds since 1970.
 const FIRST_DAY: u64 = 19_723;
 const FIRST_SECOND: u64 = FIRST_DAY * 86_400;
-/// Whole numbers that every JSON library takes, and more than anybody wants records.
+/// Number of different records. Every JSON library supports numbers of this size exactly.
 const MAX_NUMBER: u64 = 1 << 31;
 
 impl SchemaVersion {
-    /// Record `number` of this schema, in JSON of this encoding, always the same. Every text, number, date and byte string of it is another than in the
-    /// records before; an enum or a boolean has only so many values. `None` if the schema has no finite record.
+    /// Returns record `number` of this schema as JSON in `encoding`. A number always gives the same record.
+    ///
+    /// Strings, numbers, dates and bytes differ from those of all earlier records. Enums and booleans repeat, because
+    /// they have only a few values. Returns `None` if the schema has no finite record.
     pub fn sample(&self, number: u32, encoding: JsonEncoding) -> Option<Value> {
         let maker = Maker { schema: self.schema(), number: u64::from(number) % MAX_NUMBER, encoding };
         maker.value(self.schema().root(), "", 0)
@@ -32,7 +34,7 @@ struct Maker<'s> {
 }
 
 impl Maker<'_> {
-    /// A value of type `ty` for the field `name`.
+    /// Returns a value of type `ty` for the field `name`.
     fn value(&self, ty: TypeId, name: &str, depth: usize) -> Option<Value> {
         let number = self.number;
         if depth > MAX_DEPTH {
@@ -48,7 +50,7 @@ impl Maker<'_> {
                     (FIRST_SECOND + number) * u64::from(unit.per_second())
                 }
             }),
-            // a fraction that no digit is lost of
+            // A fraction that both types represent exactly.
             Type::Float => json!((number % (1 << 22)) as f64 + 0.5),
             Type::Double => json!(number as f64 + 0.5),
             Type::String => json!(format!("{name}-{number}")),
@@ -65,7 +67,7 @@ impl Maker<'_> {
                 }
                 FixedMeaning::Plain | FixedMeaning::Duration => {
                     let mut bytes = vec![0; fixed.size as usize];
-                    // the lowest bytes of the number at the end
+                    // The end of the fixed contains the lowest bytes of the number.
                     bytes.iter_mut().rev().zip(number.to_le_bytes()).for_each(|(to, from)| *to = from);
                     json!(self.bytes(&bytes))
                 }
@@ -92,7 +94,8 @@ impl Maker<'_> {
         })
     }
 
-    /// A branch that is not null, another one with each record; near the end of what is allowed null, or what holds nothing.
+    /// Returns a value of a branch. The first choice rotates with the record's number, and null is the last choice. At
+    /// a depth of `BUSHY_DEPTH` and more, null is the first choice, followed by branches without nested values.
     fn branch(&self, branches: &[TypeId], name: &str, depth: usize) -> Option<Value> {
         let is_null = |branch: &&TypeId| matches!(self.schema.get(**branch), Type::Null);
         let holds_others = |branch: &&TypeId| {
@@ -123,7 +126,7 @@ impl Maker<'_> {
         }
     }
 
-    /// A decimal, of as many bytes as the fixed that it is on, if it is on one.
+    /// Returns a decimal. `size` is the number of bytes if the decimal is a fixed.
     fn decimal(&self, Decimal { precision, scale }: Decimal, size: Option<u32>) -> Value {
         let most = 10_u64.checked_pow(precision.min(18)).unwrap_or(u64::MAX);
         let unscaled = self.number % most;

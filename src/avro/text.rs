@@ -1,9 +1,9 @@
-//! Values that JSON has no type for, as text: bytes, UUIDs and decimals.
+//! Parses and formats values for which JSON has no type: bytes, UUIDs and decimals.
 
 use std::str::FromStr;
 use uuid::{Uuid, fmt::Hyphenated};
 
-/// The bytes that `text` is the base64 of: either alphabet, padded or not.
+/// Decodes base64 in either alphabet, with or without padding.
 pub(super) fn bytes_from_base64(text: &str) -> Option<Vec<u8>> {
     let bare = text.trim_end_matches('=');
     if bare.contains(['-', '_']) {
@@ -13,28 +13,30 @@ pub(super) fn bytes_from_base64(text: &str) -> Option<Vec<u8>> {
     }
 }
 
-/// Java's texts of the numbers that are not finite, in Avro's JSON encoding.
+/// Java's names for the non-finite numbers, in Avro's JSON encoding.
 /// <https://javadoc.io/doc/com.fasterxml.jackson.core/jackson-core/latest/com/fasterxml/jackson/core/json/JsonWriteFeature.html>
 const NOT_FINITE: [&str; 3] = ["NaN", "Infinity", "-Infinity"];
 
-/// Returns the `float` or `double` that is not finite and that Java writes as `text`.
+/// Returns the non-finite `float` or `double` that Java writes as `text`.
 pub(super) fn not_finite<T: FromStr>(text: &str) -> Option<T> {
     NOT_FINITE.contains(&text).then(|| text.parse().ok()).flatten()
 }
 
-/// The bytes that the characters of `text` number, which is how Avro spells bytes in JSON.
+/// Returns the code points of `text` as bytes, which is how Avro writes bytes in JSON. Returns `None` if one exceeds
+/// 255.
 pub(super) fn bytes_from_code_points(text: &str) -> Option<Vec<u8>> {
     text.chars().map(|character| u8::try_from(character).ok()).collect()
 }
 
-/// The bytes of a UUID in its usual form, such as `b7b4a7f0-9c96-4e4a-a687-fb5de9ef0c63`, and in no other.
+/// Returns the bytes of a UUID in the hyphenated form, such as `b7b4a7f0-9c96-4e4a-a687-fb5de9ef0c63`. Other forms are
+/// not accepted.
 pub(super) fn uuid(text: &str) -> Option<[u8; 16]> {
     let uuid = Uuid::try_parse(text).ok().filter(|_| text.len() == Hyphenated::LENGTH);
     uuid.map(Uuid::into_bytes)
 }
 
-/// The integer `n` with `n * 10^-scale` equal to the decimal number in `text`, if there is one of at most `precision`
-/// digits, and of at most 38.
+/// Returns the integer `n` for which `n * 10^-scale` equals the decimal number in `text`. Returns `None` if there is no
+/// such integer, or if it has more than `precision` digits or more than 38.
 pub(super) fn unscaled(text: &str, precision: u32, scale: u32) -> Option<i128> {
     const MOST_DIGITS: usize = 38;
     let (negative, unsigned) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
@@ -70,12 +72,12 @@ pub(super) fn unscaled(text: &str, precision: u32, scale: u32) -> Option<i128> {
     Some(if negative { -magnitude } else { magnitude })
 }
 
-/// Whether the shortest text of the `double` nearest to the number in `text` is that number.
+/// Returns whether the `double` nearest to the number in `text` has the same shortest decimal representation.
 pub(super) fn is_exact_double(text: &str) -> bool {
     text.parse::<f64>().is_ok_and(|value| has_digits_of(value, text))
 }
 
-/// Whether the `float` nearest to the number in `text` is as near to it as a `double` is.
+/// Returns whether the `float` nearest to the number in `text` represents it as exactly as a `double` would.
 pub(super) fn is_exact_float(text: &str) -> bool {
     text.parse::<f32>().is_ok_and(|value| has_digits_of(value.into(), text))
 }
@@ -84,14 +86,14 @@ fn has_digits_of(value: f64, text: &str) -> bool {
     value.is_finite() && significand(&format!("{value:e}")) == significand(text)
 }
 
-/// The digits of a number without leading and trailing zeros.
+/// Returns the digits of a number without leading and trailing zeros.
 fn significand(text: &str) -> String {
     let mantissa = text.split(['e', 'E']).next().unwrap_or_default();
     let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
     digits.trim_matches('0').to_owned()
 }
 
-/// The fewest bytes of two's complement that hold `number`, big-endian.
+/// Returns the shortest big-endian two's complement representation of `number`.
 pub(super) fn twos_complement(number: i128) -> Vec<u8> {
     let bytes = number.to_be_bytes();
     let sign = if number < 0 { 0xFF } else { 0 };

@@ -1,30 +1,31 @@
-//! The names of the framings a message may have.
+//! The names of the wire formats.
 
 use std::{fmt, str::FromStr};
 
-/// How a message says which schema its datum was written with.
+/// Framing of a message, which identifies the schema that its datum was written with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum WireFormat {
-    /// `C3 01`, the schema's fingerprint, datum.
+    /// `C3 01`, the schema's fingerprint, and the datum.
     SingleObject,
     /// An Avro object container file with its own schema and any number of records.
     Container,
-    /// `00`, a four-byte schema id, datum; or the id in the message attribute `__value_schema_id`.
+    /// `00`, a four-byte schema id, and the datum. Alternatively the id is in the message attribute
+    /// `__value_schema_id`.
     Confluent,
-    /// `03`, a compression byte, a sixteen-byte schema version id, datum.
+    /// `03`, a compression byte, a sixteen-byte schema version id, and the datum.
     Glue,
-    /// A bare datum of the schema that the message or the settings name.
+    /// A datum without a header. The message or the settings name its schema.
     Datum,
-    /// A JSON object of the schema that the message or the settings name.
+    /// A JSON object. The message or the settings name its schema.
     Json,
 }
 
 impl WireFormat {
-    /// Every format, in the order of the documentation.
+    /// All formats, in the order of the documentation.
     pub const ALL: &[Self] =
         &[Self::SingleObject, Self::Container, Self::Confluent, Self::Glue, Self::Datum, Self::Json];
 
-    /// The name used in settings and reports.
+    /// Returns the name of the format in settings and reports.
     pub const fn name(self) -> &'static str {
         match self {
             Self::SingleObject => "single-object",

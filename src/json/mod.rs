@@ -1,12 +1,12 @@
-//! What JSON is, once for the whole crate: the event from SQS, bodies in the wire format `json`, schemas, and the DynamoDB
-//! JSON that items are written as.
+//! Reads and writes all JSON of the crate: the event from SQS, bodies in the wire format `json`, schemas, and items in
+//! DynamoDB JSON.
 //!
-//! - `scan` finds where the plain text of a string ends, which is what reading and writing strings cost.
-//! - `JsonReader` reads values in place and skips the others.
-//! - `Json` is a value as a tree, for schemas and for bodies, whose numbers stay exact.
+//! - `scan` finds the end of the plain part of a string, which takes most of the time of reading and writing strings.
+//! - `JsonReader` reads values in place and skips those that are not needed.
+//! - `Json` is a tree of values, for schemas and bodies. Its numbers stay exact.
 //! - `push_string` and `push_escaped` write strings.
 //!
-//! Pure. Whatever is rare is left to `serde_json`, so that there is one grammar.
+//! The module is pure. Rare constructs are left to `serde_json`, so that there is only one grammar.
 
 mod reader;
 mod scan;

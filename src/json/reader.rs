@@ -1,7 +1,8 @@
-//! A reader of JSON that borrows: strings come out as slices of the payload, and what the caller does not ask for is skipped.
+//! Reads JSON without copying: strings are returned as slices of the payload, and values that the caller does not need
+//! are skipped.
 //!
-//! Strings, which are all but a few bytes of an event, are looked through many bytes at a time. Whatever is rare (an
-//! escape, a number, a nested value) is left to serde_json, so that there is one grammar.
+//! Strings, which make up almost all of an event, are scanned many bytes at a time. Rare constructs (escapes, numbers,
+//! nested values) are left to `serde_json`, so that there is only one grammar.
 
 use super::scan::first_special;
 use serde::de::IgnoredAny;
@@ -9,12 +10,12 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
 
-/// Where a text is not the JSON that was asked for, and what would have been.
+/// An error for text that is not the expected JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unexpected {
-    /// Its place, in bytes from the start.
+    /// Position of the error, in bytes from the start.
     pub at: usize,
-    /// What would have been right.
+    /// Description of what was expected at that position.
     pub expected: &'static str,
 }
 
@@ -36,7 +37,7 @@ impl<'a> JsonReader<'a> {
         Self { text, at: 0 }
     }
 
-    /// How many bytes were read.
+    /// Returns the number of bytes that were read.
     pub(crate) fn position(&self) -> usize {
         self.at
     }
@@ -45,7 +46,7 @@ impl<'a> JsonReader<'a> {
         Unexpected { at: self.at, expected }
     }
 
-    /// Reads an object by telling `member` each name. It must read the value.
+    /// Reads an object. Calls `member` with each name, and `member` must read the value.
     pub(crate) fn object(
         &mut self,
         mut member: impl FnMut(&mut Self, &str) -> Result<(), Unexpected>,
@@ -53,7 +54,7 @@ impl<'a> JsonReader<'a> {
         self.members(|reader, name| member(reader, &name))
     }
 
-    /// As [`object`](Self::object), with an error of the caller's own.
+    /// Reads an object like [`object`](Self::object), with the caller's own error type.
     pub(crate) fn members<E: From<Unexpected>>(
         &mut self,
         mut member: impl FnMut(&mut Self, Cow<'a, str>) -> Result<(), E>,
@@ -73,7 +74,7 @@ impl<'a> JsonReader<'a> {
         }
     }
 
-    /// Reads an array by letting `element` read each value.
+    /// Reads an array. Calls `element` for each value, and `element` must read it.
     pub(crate) fn array<E: From<Unexpected>>(
         &mut self,
         mut element: impl FnMut(&mut Self) -> Result<(), E>,
@@ -124,7 +125,7 @@ impl<'a> JsonReader<'a> {
         }
     }
 
-    /// Reads a value as it stands.
+    /// Reads a value and returns its text unchanged.
     pub(crate) fn raw(&mut self) -> Result<&'a str, Unexpected> {
         if self.peek() == Some(b'{') && self.text.get(self.at..self.at + 2) == Some("{}") {
             self.at += 2;
@@ -137,12 +138,12 @@ impl<'a> JsonReader<'a> {
         Ok(value.get())
     }
 
-    /// Makes sure that nothing follows.
+    /// Returns an error if anything but white space follows.
     pub(crate) fn end(&mut self) -> Result<(), Unexpected> {
         if self.peek().is_none() { Ok(()) } else { Err(self.unexpected("nothing more")) }
     }
 
-    /// The next byte that is not white space, which is not taken.
+    /// Returns the next byte that is not white space, without consuming it.
     pub(crate) fn peek(&mut self) -> Option<u8> {
         let rest = self.text.as_bytes().get(self.at..)?;
         let white = rest.iter().position(|byte| !matches!(byte, b' ' | b'\n' | b'\r' | b'\t')).unwrap_or(rest.len());
@@ -163,7 +164,7 @@ impl<'a> JsonReader<'a> {
         Ok(())
     }
 
-    /// Whether a comma follows, and not the `end`.
+    /// Consumes a comma or the byte `end`, and returns whether it was a comma.
     fn goes_on(&mut self, end: u8, expected: &'static str) -> Result<bool, Unexpected> {
         let byte = self.peek();
         if byte != Some(b',') && byte != Some(end) {
@@ -183,7 +184,7 @@ impl<'a> JsonReader<'a> {
             self.at += found.unwrap_or(rest.len());
             match found.and_then(|found| rest.get(found)) {
                 Some(b'"') => break,
-                // what is escaped may be a quote
+                // The escaped character may be a quote, so it is skipped too.
                 Some(b'\\') => (escaped, self.at) = (true, self.at + 2),
                 Some(_) => return Err(self.unexpected("no control character")),
                 None => return Err(self.unexpected("the end of the string")),
@@ -198,10 +199,10 @@ impl<'a> JsonReader<'a> {
     }
 }
 
-/// A string as it stands.
+/// A string before its escapes are replaced.
 enum Quoted<'a> {
-    /// Its text, which needs no more work.
+    /// The text of a string without escapes.
     Plain(&'a str),
-    /// With its quotes, as JSON.
+    /// A string with escapes, as JSON with its quotes.
     Escaped(&'a str),
 }

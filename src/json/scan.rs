@@ -1,11 +1,13 @@
-//! The one thing that both reading and writing JSON strings come down to: where the plain text ends.
+//! Finds the end of the plain part of a JSON string, which both reading and writing depend on.
 
-/// Bytes looked at together where a string is long. Enough for the widest registers of any machine it may run on.
+/// Number of bytes that are checked together in a long string. It fits the widest registers of all supported
+/// processors.
 const WIDE: usize = 32;
 
-/// The first byte that does not stand for itself in a JSON string: a control, a quote or a backslash.
+/// Returns the position of the first byte that cannot be written directly in a JSON string: a control character, a
+/// quote or a backslash.
 pub(crate) fn first_special(bytes: &[u8]) -> Option<usize> {
-    // most strings end within the first two words
+    // Most strings end within the first two words.
     let (head, rest) = bytes.split_at_checked(16).unwrap_or((bytes, &[]));
     if let Some(at) = first_by_words(head) {
         return Some(at);
@@ -16,7 +18,7 @@ pub(crate) fn first_special(bytes: &[u8]) -> Option<usize> {
     Some(head.len() + clean + at)
 }
 
-/// No early end, so that the compiler does it with few wide instructions.
+/// Checks all bytes without an early exit, so that the compiler can use a few wide instructions.
 fn has_special(chunk: &[u8; WIDE]) -> bool {
     chunk.iter().fold(false, |found, &byte| found | is_special(byte))
 }
@@ -25,7 +27,7 @@ fn is_special(byte: u8) -> bool {
     byte < b' ' || byte == b'"' || byte == b'\\'
 }
 
-/// Eight bytes at a time.
+/// Returns the position of the first special byte, checking eight bytes at a time.
 fn first_by_words(bytes: &[u8]) -> Option<usize> {
     const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
     const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
@@ -38,7 +40,7 @@ fn first_by_words(bytes: &[u8]) -> Option<usize> {
         let zeros = (quote.wrapping_sub(ONES) & !quote) | (backslash.wrapping_sub(ONES) & !backslash);
         let marks = (control | zeros) & HIGH;
         if marks != 0 {
-            // a borrow can mark only bytes behind one that is truly marked, and this is the first
+            // A borrow can mark only bytes after a correctly marked one, so the first mark is always correct.
             return Some(number * 8 + marks.trailing_zeros() as usize / 8);
         }
     }

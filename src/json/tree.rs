@@ -1,40 +1,41 @@
-//! JSON read exactly: numbers stay text, a key that occurs twice is noticed, and depth is bounded.
+//! Reads JSON exactly: numbers are stored as text, repeated keys are detected, and the nesting depth is limited.
 //!
-//! `serde_json::Value` keeps the last of two equal keys and turns numbers into floats; neither may happen to a schema's
-//! default or to a body on its way into a table.
+//! `serde_json::Value` keeps only the last of two equal keys and converts numbers to floats. Both would corrupt a
+//! schema's default, or a body that becomes an item.
 
 use super::reader::{JsonReader, Unexpected};
 use std::{borrow::Cow, fmt};
 
-/// A JSON value that borrows from its text where no escape forces a copy.
+/// A JSON value. It borrows from the text unless an escape requires a copy.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Json<'a> {
     Null,
     Boolean(bool),
-    /// The number as it was written, which is valid by JSON's grammar.
+    /// The number as it was written. It is valid by JSON's grammar.
     Number(Cow<'a, str>),
     Text(Cow<'a, str>),
     Array(Vec<Json<'a>>),
-    /// No key occurs twice.
+    /// An object without repeated keys.
     Object(Vec<(Cow<'a, str>, Json<'a>)>),
 }
 
-/// What becomes of a key that occurs twice in an object.
+/// Treatment of keys that occur twice in an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Repeated {
-    /// It is an error.
+    /// A repeated key is an error.
     Refused,
-    /// It is dropped if its value is the same, as apache-avro writes some schemas, and else an error.
+    /// A repeated key is dropped if both values are equal, because apache-avro writes such schemas. Otherwise it is an
+    /// error.
     SameDropped,
 }
 
 impl<'a> Json<'a> {
-    /// Reads the whole of `text` as one value nested at most `max_depth` levels, where `[[1]]` has two.
+    /// Parses `text` as a single value nested at most `max_depth` levels deep. `[[1]]` has two levels.
     pub(crate) fn parse(text: &'a str, max_depth: usize) -> Result<Self, JsonError> {
         Self::parse_with(text, max_depth, Repeated::Refused)
     }
 
-    /// As [`parse`](Self::parse), with another way to take repeated keys.
+    /// Parses `text` like [`parse`](Self::parse), with the given treatment of repeated keys.
     pub(crate) fn parse_with(text: &'a str, max_depth: usize, repeated: Repeated) -> Result<Self, JsonError> {
         let mut reader = JsonReader::new(text);
         let value = TreeReader { depth_left: max_depth, repeated }.value(&mut reader)?;
@@ -42,7 +43,7 @@ impl<'a> Json<'a> {
         Ok(value)
     }
 
-    /// The value of `key`, if this is an object that has it.
+    /// Returns the value of `key` if this is an object with that key.
     pub(crate) fn get(&self, key: &str) -> Option<&Self> {
         match self {
             Self::Object(entries) => entries.iter().find(|(name, _)| name == key).map(|(_, value)| value),
@@ -50,7 +51,7 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// The text, if this is a string.
+    /// Returns the text if this is a string.
     pub(crate) fn as_text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
@@ -58,7 +59,7 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// The items, if this is an array.
+    /// Returns the items if this is an array.
     pub(crate) fn as_array(&self) -> Option<&[Self]> {
         match self {
             Self::Array(items) => Some(items),
@@ -66,7 +67,7 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// The integer, if this is a number written without fraction and exponent that fits `T`.
+    /// Returns the integer if this is a number without a fraction and an exponent that fits into `T`.
     pub(crate) fn as_integer<T: std::str::FromStr>(&self) -> Option<T> {
         match self {
             Self::Number(digits) => digits.parse().ok(),
@@ -74,7 +75,7 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// The same value, free of the text it was read from.
+    /// Returns an equal value that does not borrow from the text.
     pub(crate) fn into_owned(self) -> Json<'static> {
         match self {
             Self::Null => Json::Null,
@@ -89,7 +90,7 @@ impl<'a> Json<'a> {
     }
 }
 
-/// A number beyond those of `serde_json` becomes the text it was written as.
+/// Converts a number that `serde_json` cannot represent to a string.
 impl From<&Json<'_>> for serde_json::Value {
     fn from(json: &Json<'_>) -> Self {
         match json {
@@ -103,20 +104,20 @@ impl From<&Json<'_>> for serde_json::Value {
     }
 }
 
-/// Why a text is not one JSON value.
+/// A reason why a text is not a single JSON value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JsonError {
-    /// It breaks JSON's grammar at this byte.
+    /// The text is not valid JSON.
     Syntax {
-        /// Bytes before the offence.
+        /// Position of the error, in bytes from the start.
         offset: usize,
     },
-    /// An object has a key twice.
+    /// An object has the same key twice.
     DuplicateKey {
-        /// Bytes before the end of that object.
+        /// Position of the end of that object, in bytes from the start.
         offset: usize,
     },
-    /// It is nested deeper than allowed.
+    /// The value is nested deeper than allowed.
     TooDeep,
 }
 
@@ -140,7 +141,7 @@ impl From<Unexpected> for JsonError {
     }
 }
 
-/// Builds a tree of what a reader reads.
+/// Builds a tree from the values of a reader.
 struct TreeReader {
     depth_left: usize,
     repeated: Repeated,
@@ -188,7 +189,7 @@ impl TreeReader {
         })?;
         let duplicate = has_duplicate(&entries);
         if duplicate && self.repeated == Repeated::SameDropped {
-            // Sorting is stable, so that of each key the first stands before the others.
+            // Sorting is stable, so equal keys keep their order.
             entries.sort_by(|(one, _), (other, _)| one.cmp(other));
             entries.dedup();
         }
@@ -199,7 +200,7 @@ impl TreeReader {
     }
 }
 
-/// So few keys are compared pairwise, which is faster than sorting them.
+/// Maximum number of keys that are compared pairwise, which is faster than sorting a short list.
 const FEW_KEYS: usize = 8;
 
 fn has_duplicate(entries: &[(Cow<'_, str>, Json<'_>)]) -> bool {

@@ -1,15 +1,15 @@
-//! Writes JSON strings. Appends, and copies what needs no escape in one piece.
+//! Writes JSON strings. Text that needs no escape is copied in one piece.
 
 use super::scan::first_special;
 
-/// Appends `text` as a JSON string, quotes included.
+/// Appends `text` as a JSON string, including the quotes.
 pub(crate) fn push_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     push_escaped(out, text);
     out.push(b'"');
 }
 
-/// Appends `text` as it stands between the quotes of a JSON string.
+/// Appends `text` as the content of a JSON string, without the quotes.
 pub(crate) fn push_escaped(out: &mut Vec<u8>, text: &str) {
     let mut rest = text.as_bytes();
     while let Some(at) = first_special(rest) {

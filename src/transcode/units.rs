@@ -1,16 +1,16 @@
-//! The units of a version and a time to live, which must be the same in all versions of a subject.
+//! Checks the units of a version and a time to live, which must be the same in all versions of a subject.
 //!
-//! A record is converted to the newest schema's unit when it is read. The version of an item in the table is not converted.
-//! A time to live without logical type counts seconds, so that an older version must not count anything else.
+//! A record is converted to the newest schema's unit when it is read, but an item that is already in the table is not.
+//! A time to live without a logical type counts seconds, so an older schema version must not use another unit.
 
 use crate::avro::{self, FieldUnit, Time};
 use crate::dynamodb::mapping::{Fields, Mapping, TTL, VERSION};
 use crate::record::{FieldKind, Quantity};
 
-/// The number of a version, and the logical type that a field has in it.
+/// Number of a schema version, with the logical type that a field has in it.
 type InVersion = (u32, Option<Time>);
 
-/// Names the versions of `subject` whose units differ in the version or the time to live of `mapping`.
+/// Returns a problem if the version or the time to live of `mapping` has different units in the versions of `subject`.
 pub(super) fn problems(subject: &avro::Subject, mapping: &Mapping) -> impl Iterator<Item = String> {
     let path_of = |role| mapping.tracked_fields().iter().find(|(field, _)| *field == role).map(|(_, path)| path);
     let version = path_of(VERSION).and_then(|path| {
@@ -35,8 +35,8 @@ pub(super) fn problems(subject: &avro::Subject, mapping: &Mapping) -> impl Itera
     version.into_iter().chain(ttl)
 }
 
-/// Returns the numbers without logical type whose unit is known: a time to live counts seconds, and a version counts what the
-/// times of older versions count. In a container, another unit of them makes a schema incompatible.
+/// Returns the fields without a logical type whose unit is fixed: a time to live counts seconds, and a version has the
+/// unit that older schema versions give it. A container in which such a field has another unit is incompatible.
 pub(super) fn fixed(subject: &avro::Subject, mapping: &Mapping) -> impl Iterator<Item = FieldUnit> {
     let plain = mapping.tracked_fields().iter().filter(|(role, path)| {
         [TTL, VERSION].contains(role) && subject.kind(path) == Ok(FieldKind::Number(Quantity::Plain))
@@ -47,8 +47,8 @@ pub(super) fn fixed(subject: &avro::Subject, mapping: &Mapping) -> impl Iterator
     })
 }
 
-/// The first two versions of a field whose values cannot be compared. A number without logical type may be of any unit, but
-/// it is no date, which is stored as text.
+/// Returns the first two schema versions in which the values of a field cannot be compared. A number without a logical
+/// type may have any unit. It cannot be compared with a date, because a date is stored as text.
 fn different_times(times: &[InVersion]) -> Option<(InVersion, InVersion)> {
     let differ = |one: Option<Time>, other: Option<Time>| match (one, other) {
         (Some(one), Some(other)) => one != other,
@@ -81,7 +81,7 @@ mod tests {
         json!({"type": "long", "logicalType": logical})
     }
 
-    /// A version of the subject `reading`, whose field `at` has the type `at`.
+    /// Returns a schema of the subject `reading` in which the field `at` has the type `at`.
     fn schema(at: &Value, dynamodb: &Value, more: &[&str]) -> String {
         let mut fields = vec![json!({"name": "id", "type": "string"}), json!({"name": "at", "type": at})];
         fields.extend(more.iter().map(|name| json!({"name": name, "type": "string", "default": ""})));
@@ -104,7 +104,7 @@ mod tests {
         Transcoder::new(&settings.unwrap(), files).map_err(|problems| problems.to_string())
     }
 
-    /// The directory whose versions have these types for the field `at`, all with fields of their own.
+    /// Creates a transcoder of versions in which the field `at` has these types. All versions have different fields.
     fn directory(types: &[Value], dynamodb: &Value) -> Result<Transcoder, String> {
         let more = ["a", "b", "c", "d"];
         let versions = types.iter().enumerate().map(|(number, at)| schema(at, dynamodb, &more[..number]));
@@ -167,7 +167,7 @@ mod tests {
                 vec![time("int", "time-millis"), time("long", "time-micros")],
                 "is time-millis in version 1 and time-micros in version 2",
             ),
-            // the newest version has no unit, and keeps the numbers of both
+            // The newest version has no unit, so it stores the numbers of both units.
             (
                 vec![long(MILLIS), plain.clone(), long(MICROS), plain.clone()],
                 "is timestamp-millis in version 1 and timestamp-micros in version 3",
@@ -176,7 +176,7 @@ mod tests {
                 vec![date.clone(), time("int", "time-millis"), json!("int")],
                 "is date in version 1 and time-millis in version 2",
             ),
-            // a date is stored as text
+            // A date is stored as text.
             (vec![json!("int"), date.clone()], "is a number in version 1 and date in version 2"),
             (
                 vec![json!([{"type": "int", "logicalType": "date"}, long(MILLIS)]), plain.clone()],
@@ -221,17 +221,17 @@ mod tests {
         for types in [[json!("long"), long(MILLIS)], [json!("int"), json!("long")], [long(MILLIS), long(MICROS)]] {
             assert!(directory(&types, &ttl).is_ok(), "{types:?}");
         }
-        // a time of day is no instant
+        // A time of day is not an instant.
         let error = directory(&[long("time-micros")], &ttl).err().unwrap();
         assert!(error.contains("ttl: field at must be a number: epoch seconds or a timestamp"), "{error}");
     }
 
-    /// Reads a container whose schema has the type `at` for the field `at`, of one record with the time 7.
+    /// Reads a container with one record, in which the field `at` has the type `at` and the value 7.
     fn read_container(transcoder: &Transcoder, at: &Value) -> Result<Value, String> {
         let schema = schema(at, &json!({}), &[]);
         let mut body = b"Obj\x01\x02\x16avro.schema".to_vec();
         crate::avro::push_bytes(&mut body, schema.as_bytes());
-        // the end of the header, and a block of one record of four bytes
+        // The end of the header, and a block with one record of three bytes.
         body.extend([&[0][..], &[7; 16], &[2, 6, 2, b'a', 14], &[7; 16]].concat());
         let input = Input { body: Body::Binary(&body), schema: None, value_schema_id: None, keys_only: false };
         let mut encoder = transcoder.encoder(Duration::ZERO, 0);
@@ -262,7 +262,7 @@ mod tests {
         for at in [plain(), long(MILLIS)] {
             assert_eq!(read_container(&in_millis, &at).unwrap()["data"]["M"]["at"], json!({"N": "7"}), "{at}");
         }
-        // nothing says what the numbers count
+        // Without a logical type in any version, the unit of the numbers is unknown.
         let of_any = directory(&[plain()], &version).unwrap();
         assert!(read_container(&of_any, &long(MICROS)).is_ok());
     }

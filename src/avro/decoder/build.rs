@@ -1,4 +1,4 @@
-//! Makes a decoder of a set of schemas, or says everything that prevents it.
+//! Builds a decoder from a set of schemas, or returns all problems that prevent it.
 
 use super::{Decoder, KeyIndex, Options, PlanCache, VersionPlans};
 use crate::avro::{
@@ -9,16 +9,16 @@ use crate::avro::{
 };
 use std::collections::HashSet;
 
-/// How many times the length of its file a schema of the directory may have in a container: each Avro implementation
-/// writes it in its own way.
+/// Maximum length of a directory schema's text in a container, as a multiple of the length of its file. The text can be
+/// longer than the file, because each Avro implementation writes schemas in its own way.
 const OWN_SCHEMA_SPELLINGS: usize = 4;
 
 impl Schemas {
     /// Compiles a plan for each version of each subject.
     ///
     /// # Errors
-    /// All of: tracked fields that do not exist, a default schema that is none, schemas that a message of the allowed wire
-    /// formats could not tell apart.
+    /// All of these problems: tracked fields that do not exist, a default schema that does not exist, and schemas that
+    /// a message of the allowed wire formats could not distinguish.
     pub fn compile(self, mut options: Options) -> Result<Decoder, SchemaErrors> {
         options.tracked.sort_by_key(|(subject, _, _)| *subject);
         let subjects = self.into_subjects();
@@ -61,7 +61,7 @@ impl Schemas {
         }
         let Options { formats, json_encoding, mut limits, units, .. } = options;
         let texts = || versions.iter().map(|(_, version)| version.text().len());
-        // whatever a producer's Avro spells it like
+        // A container may bring a schema of the directory in any producer's spelling, so the limit must allow for that.
         let own_texts = texts().max().unwrap_or_default().saturating_mul(OWN_SCHEMA_SPELLINGS);
         limits.max_schema_bytes = limits.max_schema_bytes.max(own_texts);
         let containers = PlanCache::new(texts().sum());
@@ -103,7 +103,7 @@ fn writer(
     })
 }
 
-/// Of `options` whose tracked fields are in the order of their subjects.
+/// Returns the tracked fields of `subject`. `options.tracked` must be sorted by subject.
 fn tracked_fields_of(subject: &Subject, options: &Options, problems: &mut Vec<SetProblem>) -> TrackedFields {
     let mut tree = TrackedFields::default();
     let first = options.tracked.partition_point(|(id, _, _)| *id < subject.id());
@@ -118,14 +118,15 @@ fn tracked_fields_of(subject: &Subject, options: &Options, problems: &mut Vec<Se
     tree
 }
 
-/// `subject/version` for each version, and `subject` for the newest, which is the last of its subject.
+/// Returns the names of all versions: `subject/version` for each, and also `subject` for the newest, which comes last.
 fn names(versions: &[(&Subject, &SchemaVersion)]) -> Vec<(Box<str>, usize)> {
     let full = versions.iter().map(|(subject, version)| format!("{}/{}", subject.name(), version.number()).into());
     let short = versions.iter().map(|(subject, _)| subject.name().into());
     full.zip(0..).chain(short.zip(0..)).collect()
 }
 
-/// A fingerprint may be that of several versions of a subject, whose datums are the same, but not of two subjects.
+/// Reports fingerprints that two subjects share. Several versions of one subject may share one, because their datums
+/// are the same.
 fn check_fingerprints(versions: &[(&Subject, &SchemaVersion)], problems: &mut Vec<SetProblem>) {
     let mut owners: Vec<_> = versions.iter().map(|(subject, version)| (version.fingerprint(), subject)).collect();
     owners.sort_by_key(|(fingerprint, subject)| (*fingerprint, subject.id()));
@@ -143,10 +144,10 @@ fn check_fingerprints(versions: &[(&Subject, &SchemaVersion)], problems: &mut Ve
     }
 }
 
-/// Versions of one subject that share a fingerprint must be read alike. A fingerprint leaves out logical types, so that a
-/// message does not say whether its times are those of the one or of the other.
+/// Reports versions of one subject that share a fingerprint but are decoded differently. A fingerprint does not include
+/// logical types, so a message does not tell which of the two versions its times belong to.
 fn check_meanings(versions: &[(&Subject, &SchemaVersion)], writers: &[VersionPlans], problems: &mut Vec<SetProblem>) {
-    // without a plan for each version there are problems enough
+    // A version without a plan was already reported as a problem.
     if versions.len() != writers.len() {
         return;
     }
@@ -187,8 +188,9 @@ fn ids(versions: &[(&Subject, &SchemaVersion)], problems: &mut Vec<SetProblem>) 
     KeyIndex::new(owners.into_iter().map(|(id, at, _)| (id, at)))
 }
 
-/// The full names of reader schemas, those aliases that are no other's name, and the names that a subject's older versions
-/// had, as far as no other subject claims them.
+/// Returns the record names by which a container's subject is found: the full names of the reader schemas, their
+/// aliases unless an alias is the name of another reader schema, and the names in older versions unless another subject
+/// has the same name.
 fn record_names(subjects: &[Subject], problems: &mut Vec<SetProblem>) -> Vec<(Box<str>, usize)> {
     let records =
         || subjects.iter().zip(0..).filter_map(|(subject, at)| Some((subject.newest().schema().record()?, at)));

@@ -1,4 +1,4 @@
-//! Reads containers, whose schema comes with them.
+//! Decodes containers, which bring their own schema.
 
 use super::{Decoded, Decoder, FormatFailure, Scratch, recognized};
 use crate::{
@@ -19,17 +19,18 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-/// The least memory for plans of containers' schemas, in bytes.
+/// Minimum capacity of the cache for the plans of container schemas, in bytes.
 const MIN_CACHED_BYTES: usize = 16 << 20;
 
-/// How much memory for plans there is for each byte of the directory's schemas. A plan takes some ten times the text it is
-/// of, and a schema comes in as many spellings as there are Avro implementations among the producers.
+/// Capacity of the plan cache, in bytes for each byte of the directory's schemas. A plan takes about ten times the size
+/// of its schema's text, and one schema may arrive in several spellings, one for each Avro implementation among the
+/// producers.
 const CACHED_BYTES_PER_SCHEMA_BYTE: usize = 64;
 
-/// Plans for schemas that containers brought, by their text; those that were used last.
+/// A least-recently-used cache of the plans of container schemas, by the text of the schema.
 ///
-/// Not by a fingerprint: that of the canonical form leaves out names of logical types and aliases, which the resolution
-/// needs, and a shorter one of the text could be made to collide.
+/// The key is the text and not a fingerprint. The fingerprint of the canonical form leaves out logical types and
+/// aliases, which schema resolution needs. A short fingerprint of the text would allow crafted collisions.
 #[derive(Debug)]
 pub(super) struct PlanCache {
     capacity: usize,
@@ -38,9 +39,9 @@ pub(super) struct PlanCache {
 
 #[derive(Debug, Default)]
 struct Cached {
-    /// Those used last are at the front.
+    /// The most recently used is at the front.
     plans: VecDeque<(Box<str>, Arc<ContainerPlan>)>,
-    /// What they take, in bytes.
+    /// Total size of the plans, in bytes.
     size: usize,
 }
 
@@ -52,7 +53,7 @@ struct ContainerPlan {
 }
 
 impl PlanCache {
-    /// A cache for a directory whose schemas have this many bytes.
+    /// Creates a cache for a directory whose schemas have this number of bytes.
     pub(super) fn new(schema_bytes: usize) -> Self {
         let capacity = schema_bytes.saturating_mul(CACHED_BYTES_PER_SCHEMA_BYTE).max(MIN_CACHED_BYTES);
         Self { capacity, cached: Mutex::default() }
@@ -61,7 +62,7 @@ impl PlanCache {
     fn get(&self, text: &str) -> Option<Arc<ContainerPlan>> {
         let mut cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
         let position = cached.plans.iter().position(|(known, _)| **known == *text)?;
-        // mostly it is at the front
+        // Usually the plan is at the front already.
         if position > 0 {
             let used = cached.plans.remove(position)?;
             cached.plans.push_front(used);
@@ -69,7 +70,7 @@ impl PlanCache {
         cached.plans.front().map(|(_, plan)| Arc::clone(plan))
     }
 
-    /// Remembers a plan, and forgets those that were not used for longest if they take too much.
+    /// Adds a plan, and evicts the least recently used plans while the cache exceeds its capacity.
     fn put(&self, text: &str, plan: Arc<ContainerPlan>) {
         let mut cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
         cached.size += plan.size(text);
@@ -83,7 +84,7 @@ impl PlanCache {
 }
 
 impl ContainerPlan {
-    /// The bytes that it takes with the text it is known by.
+    /// Returns the size of the plan and its key `text`, in bytes.
     fn size(&self, text: &str) -> usize {
         text.len() + self.store.size() + self.delete.size()
     }
@@ -141,7 +142,7 @@ impl Decoder {
         Ok(Some(Decoded { format: FORMAT, subject: plans.subject, version: None, records }))
     }
 
-    /// The plan that reads records of the schema in `text`, whose name must be one of a subject's reader schema.
+    /// Returns the plan for the schema in `text`, whose name must be a record name of one of the subjects.
     fn container_plan(&self, text: &str) -> Result<Arc<ContainerPlan>, FormatFailure> {
         if let Some(plan) = self.containers.get(text) {
             return Ok(plan);
@@ -197,9 +198,9 @@ mod tests {
             assert!(!known(text));
             cache.put(&format!("{text:02}"), plan());
         }
-        // in turns, none is forgotten
+        // Using them in turn does not evict any of them.
         assert!((0..3).all(|_| (0..17).all(known)));
-        // strangers come and go, and the one that is used stays
+        // Unknown schemas are added and evicted, and the schema that is in use remains.
         for text in 20..80 {
             cache.put(&format!("{text:02}"), plan());
             assert!(known(0));

@@ -1,13 +1,13 @@
-//! Finds a writer by what a message calls it.
+//! Finds a writer by an identifier in a message.
 
 use std::borrow::Borrow;
 
-/// Positions of writers by a key.
+/// Maps keys in messages, such as schema ids, to positions of writers.
 #[derive(Debug)]
 pub(super) struct KeyIndex<K>(Vec<(K, usize)>);
 
 impl<K: Ord> KeyIndex<K> {
-    /// Of equal keys the last stands.
+    /// Creates an index. If a key occurs more than once, the last entry is used.
     pub(super) fn new(entries: impl IntoIterator<Item = (K, usize)>) -> Self {
         let mut entries: Vec<_> = entries.into_iter().collect();
         entries.sort();

@@ -1,4 +1,4 @@
-//! From a message to its records: finds the schema, then walks the datum by the plan for it.
+//! Decodes a message into its records: finds the schema, then reads the datum according to the plan for that schema.
 
 mod build;
 mod container;
@@ -23,52 +23,52 @@ use crate::record::{Interruption, RecordSink, SubjectId, TrackedField};
 use container::PlanCache;
 use index::KeyIndex;
 
-/// What a decoder is made for.
+/// Configuration of a [`Decoder`].
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// The wire formats a message may have, in the order in which they are tried.
+    /// Allowed wire formats of a message, in the order in which they are tried.
     pub formats: Vec<WireFormat>,
-    /// `subject` or `subject/version` of messages in `datum` or `json` that name none.
+    /// Default schema, as `subject` or `subject/version`, for messages in `datum` or `json` that do not name one.
     pub default_schema: Option<String>,
-    /// How records are spelled in bodies in `json`.
+    /// JSON encoding of records in `json` bodies.
     pub json_encoding: JsonEncoding,
-    /// What a message may cost.
+    /// Limits on the cost of a message.
     pub limits: Limits,
-    /// The fields that are reported to visitors as tracked, by their path in a subject's reader schema.
+    /// Fields that are reported to visitors as tracked, by their path in the reader schema of a subject.
     pub tracked: Vec<(SubjectId, TrackedField, String)>,
-    /// The numbers without logical type that must be of one unit. A container that has a time of another unit for one of them is
-    /// incompatible.
+    /// Fields without a logical type whose unit is fixed. A container in which such a field is a time of another unit
+    /// is incompatible.
     pub(crate) units: Vec<(SubjectId, FieldUnit)>,
 }
 
-/// A message's body, as it is once base64 and envelopes are taken off.
+/// Body of a message, after base64 and envelopes are removed.
 #[derive(Debug, Clone, Copy)]
 pub enum Body<'a> {
-    /// Bytes, in any wire format but `json`.
+    /// Bytes, in any wire format except `json`.
     Binary(&'a [u8]),
-    /// Text, which can only be `json`.
+    /// Text, in the wire format `json`.
     Json(&'a str),
 }
 
-/// What the decoder needs to know of a message.
+/// The parts of a message that the decoder needs.
 #[derive(Debug, Clone, Copy)]
 pub struct Input<'a> {
-    /// The body.
+    /// Body of the message.
     pub body: Body<'a>,
-    /// The message attribute `schema`: `subject` or `subject/version`.
+    /// Value of the message attribute `schema`: `subject` or `subject/version`.
     pub schema: Option<&'a str>,
-    /// The message attribute `__value_schema_id`.
+    /// Value of the message attribute `__value_schema_id`.
     pub value_schema_id: Option<&'a [u8]>,
-    /// Whether any field may be absent, of a body in `json` only: a deletion needs no more than its key. A field that is
-    /// absent and has no default is skipped.
+    /// Whether only the key is needed, as for a deletion. In a `json` body any field may then be absent. An absent
+    /// field without a default is skipped.
     pub keys_only: bool,
 }
 
-/// Memory that is reused from message to message.
+/// Buffers that are reused for all messages.
 #[derive(Debug)]
 pub struct Scratch {
     keys: Keys,
-    /// What a compressed payload inflates to, or the datum that JSON is read through.
+    /// Output of decompression, or the datum that a JSON body is converted to.
     buffer: Vec<u8>,
     max_bytes: usize,
 }
@@ -79,17 +79,19 @@ impl Default for Scratch {
     }
 }
 
-/// The most bytes of each buffer that are kept for the next message.
+/// Maximum capacity of a buffer that is reused for the next message, in bytes. A larger buffer is freed.
 const KEPT_BYTES: usize = 1 << 20;
 
 impl Scratch {
-    /// Memory of which the buffer may grow to `max_bytes`, the event's share of what the process has. A message that would
-    /// inflate to more is interrupted, while one over [`Limits::max_inflated_bytes`] is rejected; the smaller of both holds.
+    /// Creates buffers with a limit of `max_bytes` for inflated data, which is the event's share of the process memory.
+    ///
+    /// A message that would inflate to more than `max_bytes` is interrupted, and one that would inflate to more than
+    /// [`Limits::max_inflated_bytes`] is rejected. The smaller of the two limits applies.
     pub fn bounded(max_bytes: usize) -> Self {
         Self { keys: Keys::default(), buffer: Vec::new(), max_bytes }
     }
 
-    /// Gives back what one large message needed.
+    /// Frees the buffers that a large message has enlarged.
     fn release(&mut self) {
         self.keys.shrink_to(KEPT_BYTES);
         if self.buffer.capacity() > KEPT_BYTES {
@@ -98,20 +100,20 @@ impl Scratch {
     }
 }
 
-/// What a message turned out to be.
+/// Result of decoding a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Decoded {
-    /// How it was framed.
+    /// Wire format of the message.
     pub format: WireFormat,
-    /// The subject of its records.
+    /// Subject of its records.
     pub subject: SubjectId,
-    /// The version it was written with; none if it is a container, which brings its own schema.
+    /// Version of the writer schema, or `None` for a container, which brings its own schema.
     pub version: Option<u32>,
-    /// How many records it has.
+    /// Number of records in the message.
     pub records: usize,
 }
 
-/// Reads messages of any of a set of schemas. Made once and shared by all threads.
+/// Decodes messages of a set of schemas. It is created once and shared by all threads.
 #[derive(Debug)]
 pub struct Decoder {
     formats: Vec<WireFormat>,
@@ -122,63 +124,63 @@ pub struct Decoder {
     by_fingerprint: KeyIndex<u64>,
     by_id: KeyIndex<SchemaId>,
     by_name: KeyIndex<Box<str>>,
-    /// Positions of subjects by the names and aliases of their reader schemas, for containers.
+    /// Positions of subjects for containers, by the names and aliases of their reader schemas.
     by_record_name: KeyIndex<Box<str>>,
     default: Option<usize>,
-    /// The tracked fields of each subject.
+    /// Tracked fields of each subject, by its position.
     tracked: Vec<TrackedFields>,
-    /// The fields of each subject that must be of one unit in containers.
+    /// Fields of each subject that must have a fixed unit in containers.
     units: Vec<(SubjectId, FieldUnit)>,
     names: KnownNames,
     containers: PlanCache,
 }
 
-/// One version of a subject, with the plan to read what was written with it.
+/// Plans for the datums of one version of a subject.
 #[derive(Debug)]
 struct VersionPlans {
     subject: SubjectId,
     version: u32,
     store: Plan,
     delete: Plan,
-    /// None if JSON is not allowed.
+    /// `None` if the wire format `json` is not allowed.
     delete_from_json: Option<Plan>,
 }
 
 impl VersionPlans {
-    /// The plan for datums of this version.
+    /// Returns the plan for datums of this version.
     fn plan(&self, keys_only: bool) -> &Plan {
         if keys_only { &self.delete } else { &self.store }
     }
 }
 
-/// Why a message is not read in one wire format, and how likely it is that the message is in that format. Of several
-/// failures the most likely is reported, and of equals the first.
+/// A reason why a message cannot be decoded in one wire format. Among several failures, the one with the highest
+/// confidence that the message is in that format is reported. With equal confidence, the first is reported.
 enum FormatFailure {
     Rejected(DecodeError, MatchConfidence),
-    /// No other format is tried.
+    /// The message was interrupted. No other format is tried.
     Interrupted(Interruption),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum MatchConfidence {
-    /// It begins like one of the format, or nothing speaks against it.
+    /// The message has the marker or the attribute of the format, or the format has neither.
     Likely,
-    /// The header is complete and its schema known.
+    /// The header is complete, and its schema is known.
     Recognized,
 }
 
 impl Decoder {
-    /// The wire formats that a message may have, in the order in which they are tried.
+    /// Returns the wire formats that a message may have, in the order in which they are tried.
     pub fn wire_formats(&self) -> &[WireFormat] {
         &self.formats
     }
 
-    /// Reads a message and passes its records to `sink`, one after the other. See the [module](super) for how the
-    /// allowed wire formats are tried.
+    /// Decodes a message and passes its records to `sink`, one after the other. See the [module](super) for the order
+    /// in which the allowed wire formats are tried.
     ///
     /// # Errors
-    /// Why the message has no records, or what interrupted it. The sink may have received some records by then: they are
-    /// void.
+    /// The reason why the message has no records, or why it was interrupted. Records that the sink has already received
+    /// must be discarded.
     pub fn decode<S: RecordSink>(
         &self,
         input: &Input<'_>,
@@ -188,7 +190,7 @@ impl Decoder {
         let decoded = self.decode_as_any(input, scratch, sink);
         scratch.release();
         match decoded {
-            // its own limit is larger, so in another event it may have place
+            // The message is within its own limit, so it may fit into the memory of another invocation.
             Err(Undecoded::Rejected(error))
                 if error.inflates_too_far() && scratch.max_bytes < self.limits.max_inflated_bytes =>
             {
@@ -220,12 +222,12 @@ impl Decoder {
         Err(Undecoded::Rejected(rejected.map_or_else(DecodeError::unrecognized, |(error, _)| error)))
     }
 
-    /// Every subject, in the order of their numbers.
+    /// Returns the subjects, in the order of their numbers.
     pub fn subjects(&self) -> impl Iterator<Item = &Subject> {
         self.subjects.iter()
     }
 
-    /// The subject of this number.
+    /// Returns the subject with this number.
     pub fn subject(&self, id: SubjectId) -> Option<&Subject> {
         self.subjects.get(usize::from(id.0))
     }
@@ -263,7 +265,7 @@ impl Decoder {
         self.read(format, writer, writer.plan(input.keys_only), datum, &mut scratch.keys, sink)
     }
 
-    /// The version that the message names, or else the settings.
+    /// Returns the version that the message names, or the default schema from the settings.
     fn named(&self, format: WireFormat, input: &Input<'_>) -> Result<usize, FormatFailure> {
         match input.schema {
             None => self.default.ok_or_else(|| likely(format, Problem::SchemaRequired)),
@@ -274,7 +276,7 @@ impl Decoder {
         }
     }
 
-    /// Returns the reference that `name` is, which names no schema of the directory.
+    /// Converts `name`, which is not the name of a schema in the directory, to a reference for the error.
     fn reference(&self, name: &str) -> SchemaReference {
         let version = || {
             let (subject, number) = name.split_once('/')?;
@@ -297,7 +299,8 @@ impl Decoder {
         }
     }
 
-    /// The version that the message attribute or the header names, and the datum; none if there is neither.
+    /// Returns the version and the datum, with the schema id from the message attribute or the header. Returns `None`
+    /// if there is neither.
     fn confluent<'b>(
         &self,
         body: &'b [u8],
@@ -341,7 +344,7 @@ impl Decoder {
         self.read(FORMAT, writer, writer.plan(keys_only), datum, keys, sink)
     }
 
-    /// The limits of a message that is read with `scratch`.
+    /// Returns the limits for a message that is decoded with `scratch`.
     fn limits_of(&self, scratch: &Scratch) -> Limits {
         Limits { max_inflated_bytes: self.limits.max_inflated_bytes.min(scratch.max_bytes), ..self.limits }
     }
@@ -351,7 +354,7 @@ impl Decoder {
         writer.ok_or_else(|| self.unknown_schema(format, SchemaReference::Id(id)))
     }
 
-    /// Writes JSON as a datum of the schema that is named and reads that.
+    /// Converts a JSON body to a datum of the schema that the message names, and then decodes the datum.
     fn json<S: RecordSink>(
         &self,
         text: &str,
@@ -364,7 +367,7 @@ impl Decoder {
         let version = self.subject(writer.subject).and_then(|subject| subject.version(writer.version));
         let Some(version) = version else { return Ok(None) };
         let Limits { max_depth: depth, max_values: values, max_inflated_bytes: bytes, .. } = self.limits_of(scratch);
-        // A branch of a union may stand in an object of its own, which is not a level of the record.
+        // A value of a union may be nested in an object with its tag, which does not count as a level of the record.
         let json = Json::parse(text, 2 * depth).map_err(|error| recognized(FORMAT, Problem::Json(error)))?;
         let Scratch { keys, buffer, .. } = scratch;
         buffer.clear();

@@ -1,23 +1,23 @@
-//! How records are spelled in JSON: a setting, because no value says it.
+//! The JSON encodings of records. The encoding is a setting, because it cannot be derived from a value.
 
 use std::{fmt, str::FromStr};
 
-/// The encoding of records in JSON.
+/// Encoding of records in JSON.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum JsonEncoding {
-    /// JSON as services write it: bytes in base64, decimals as numbers, dates as text, unions without tags.
+    /// JSON as services usually write it: bytes in base64, decimals as numbers, dates as strings, unions without tags.
     #[default]
     Plain,
-    /// Avro's own: bytes as the characters 0 to 255, and a union's value under the name of its branch.
-    /// <https://avro.apache.org/docs/1.12.0/specification/#json-encoding>
+    /// Avro's own JSON encoding: bytes as the characters 0 to 255, and a union's value in an object under the name of
+    /// its branch. <https://avro.apache.org/docs/1.12.0/specification/#json-encoding>
     Avro,
 }
 
 impl JsonEncoding {
-    /// Every encoding, in the order of the documentation.
+    /// All encodings, in the order of the documentation.
     pub const ALL: &[Self] = &[Self::Plain, Self::Avro];
 
-    /// The name used in settings.
+    /// Returns the name of the encoding in settings.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Plain => "plain",

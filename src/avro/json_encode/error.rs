@@ -1,43 +1,43 @@
-//! Why JSON cannot be written as a datum.
+//! Errors of JSON that cannot be encoded as a datum.
 
 use std::fmt;
 
-/// Why a JSON value is not a value of its schema. Never a part of it.
+/// A reason why a JSON value does not match its schema. It contains no part of the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JsonEncodeError {
-    /// JSON of another kind than this Avro type needs.
+    /// The JSON value has another kind than the Avro type needs.
     Kind {
-        /// The Avro type.
+        /// Name of the Avro type.
         expected: &'static str,
     },
-    /// A number that the Avro type cannot hold exactly, or not at all.
+    /// The Avro type cannot hold the number, or cannot hold it exactly.
     Number {
-        /// The Avro type.
+        /// Name of the Avro type.
         expected: &'static str,
     },
-    /// A string that is not a text of this kind.
+    /// The string is not of the expected form.
     Text {
-        /// What it should be the text of.
+        /// Description of the expected form.
         expected: &'static str,
     },
-    /// Bytes of another number than the fixed has.
+    /// The number of bytes differs from the size of the fixed.
     Size {
-        /// The number it has.
+        /// Size of the fixed, in bytes.
         expected: u32,
     },
-    /// A string that is not one of the enum's symbols.
+    /// The string is not one of the enum's symbols.
     Symbol,
-    /// No branch of the union takes the value.
+    /// No branch of the union matches the value.
     NoBranch,
-    /// A value of a union, in Avro's own encoding, that neither is null nor names a branch.
+    /// In Avro's own encoding, the value of a union is neither null nor an object that names a branch.
     Untagged,
-    /// A field that is absent and has no default.
+    /// The field is absent and has no default.
     MissingField,
-    /// A key that is not a field of the record.
+    /// The object has a member that is not a field of the record.
     UnknownField,
-    /// Nested deeper than allowed.
+    /// The value is nested deeper than allowed.
     TooDeep,
-    /// More values or bytes than allowed.
+    /// The value contains more values or bytes than allowed.
     TooLarge,
 }
 

@@ -1,23 +1,26 @@
-//! Writes a JSON value as a datum: defaults of a schema, bodies in JSON, and what a producer sends.
+//! Encodes a JSON value as a datum. This is used for defaults of a schema, JSON bodies, and the records of a producer.
 //!
-//! A body in JSON becomes a datum first and is then read by the plan like any other, so that limits,
-//! tracked fields and schema evolution are the same for both.
+//! A JSON body is first encoded as a datum, which is then decoded by the plan like any other datum. Therefore limits,
+//! tracked fields and schema evolution work in the same way for both.
 //!
 //! | Avro | in a record, `plain` | in a record, `avro` | in a schema's default |
 //! | --- | --- | --- | --- |
-//! | null, boolean, string, enum, array, map, record | as JSON has it | the same | the same |
-//! | int, long, time-*, timestamp-* | a number without fraction and exponent | the same | the same |
+//! | null, boolean, string, enum, array, map, record | the corresponding JSON type | as `plain` | as `plain` |
+//! | int, long, time-*, timestamp-* | a number without a fraction or an exponent | as `plain` | as `plain` |
 //! | float, double | a number | a number, `"NaN"`, `"Infinity"` or `"-Infinity"` | a number |
-//! | bytes, fixed, duration | base64, either alphabet, padded or not | characters 0 to 255, a byte each | as `avro` |
-//! | decimal | a number, or a string that holds one; exact | as bytes | as bytes |
+//! | bytes, fixed, duration | base64 in either alphabet, padded or not | characters 0 to 255, one per byte | as `avro` |
+//! | decimal | an exact number, or a string that contains one | as bytes | as bytes |
 //! | date | `2024-01-15`, or days since 1970-01-01 | days | days |
-//! | uuid on a fixed | its usual form | as fixed | as fixed |
-//! | union | the first branch that takes the value, or of a number the first that holds it exactly; if none does, `{"<branch>": value}` | null, or `{"<branch>": value}` | the first that takes it |
+//! | uuid on a fixed | the hyphenated form | as fixed | as fixed |
+//! | union | a value of a branch, or `{"<branch>": value}` | null, or `{"<branch>": value}` | a value of a branch |
 //!
-//! [`JsonEncoding`] says which of the first two a record is in. Nothing is guessed from a value.
+//! [`JsonEncoding`] selects one of the first two columns. The encoding is never guessed from a value.
 //!
-//! A field that is absent is read from one of its aliases, else it has its default. A member that is not a field is an
-//! error: nothing is silently lost.
+//! A union's value without a branch name is read as the first branch that matches it. In a record, a number is read as the
+//! first branch that holds it exactly, or as a double if there is no such branch.
+//!
+//! An absent field is read from a member that one of its aliases names, and otherwise has its default. A member that is
+//! not a field is an error, so that no data is lost silently.
 
 mod encoding;
 mod error;
@@ -39,23 +42,23 @@ use std::{borrow::Cow, collections::HashMap};
 use union::Choice;
 pub(in crate::avro) use union::{branch_named, tag};
 
-/// How the JSON spells what JSON has no type for.
+/// JSON representation of the types that JSON does not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Dialect {
-    /// As in a schema's defaults.
+    /// The representation in a schema's defaults.
     Default,
-    /// As in a record.
+    /// The representation in a record.
     Record(JsonEncoding),
 }
 
 impl Dialect {
-    /// As in a record that is not in Avro's own encoding.
+    /// The representation in a record in plain JSON.
     const PLAIN: Self = Self::Record(JsonEncoding::Plain);
-    /// As in a record in Avro's own encoding.
+    /// The representation in a record in Avro's own encoding.
     const AVRO: Self = Self::Record(JsonEncoding::Avro);
 }
 
-/// What a datum may grow to while it is written.
+/// Limits on a datum that is being encoded.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bounds {
     pub(crate) depth: usize,
@@ -63,11 +66,11 @@ pub(crate) struct Bounds {
     pub(crate) bytes: usize,
 }
 
-/// What the default of one field may grow to. No item holds as much, and a schema can ask for any amount: a default of
-/// nested records doubles with each level.
+/// Limits on the datum of a default. No item can hold as much, but a crafted schema may need any amount, because nested
+/// defaults of records can double in size with each level.
 const DEFAULT_BOUNDS: Bounds = Bounds { depth: 32, values: 1 << 16, bytes: 1 << 18 };
 
-/// Writes the default of a field of type `ty`.
+/// Encodes the default of a field of type `ty`.
 pub(crate) fn default_datum(
     schema: &Schema,
     ty: TypeId,
@@ -77,7 +80,7 @@ pub(crate) fn default_datum(
     JsonEncoder::new(schema, Dialect::Default, DEFAULT_BOUNDS, datum).value(ty, default)
 }
 
-/// Writes `record` as a datum of `schema`.
+/// Encodes `record` as a datum of `schema`.
 pub(crate) fn record_datum(
     schema: &Schema,
     (record, encoding): (&Json<'_>, JsonEncoding),
@@ -87,33 +90,34 @@ pub(crate) fn record_datum(
     JsonEncoder::new(schema, Dialect::Record(encoding), bounds, datum).value(schema.root(), record)
 }
 
-/// Writes values at the end of a datum.
+/// Encodes values and appends them to a datum.
 pub(in crate::avro) struct JsonEncoder<'s, 'd> {
     pub(in crate::avro) schema: &'s Schema,
     dialect: Dialect,
-    /// What is left of each.
+    /// The remaining budget.
     bounds: Bounds,
     pub(in crate::avro) datum: &'d mut Vec<u8>,
-    /// What came of values of unions that several branches might take, by the addresses of both. Without it the branches
-    /// of unions within unions would be tried again and again, and twice as often with each level.
+    /// Results for those union values that several branches may match, by the addresses of the union and the value.
+    /// Without this cache, the branches of nested unions would be tried repeatedly, with the number of attempts
+    /// doubling at each level.
     choices: HashMap<(usize, usize), Result<Choice, JsonFailure>>,
 }
 
-/// An error, and where in the value it is.
+/// An error with its path in the value.
 type JsonFailure = Box<WithPath<JsonEncodeError>>;
 
 pub(in crate::avro) type Written = Result<(), JsonFailure>;
 
-/// For each field of `record`, its member among `members`.
+/// Returns, for each field of `record`, the position of its member among `members`.
 ///
 /// # Errors
-/// If there is a member that is not a field.
+/// Returns an error if there is a member that is not a field.
 pub(in crate::avro) fn members_of(
     record: &Record,
     members: &[(Cow<'_, str>, Json<'_>)],
 ) -> Result<Vec<Option<usize>>, JsonFailure> {
     let sources = record.sources(|name| members.iter().position(|(member, _)| member == name));
-    // no two fields have one member
+    // No two fields share a member, so the count shows whether all members are used.
     if sources.iter().flatten().count() == members.len() {
         Ok(sources)
     } else {
@@ -126,7 +130,7 @@ impl<'s, 'd> JsonEncoder<'s, 'd> {
         Self { schema, dialect, bounds, datum, choices: HashMap::new() }
     }
 
-    /// An encoder of a body in JSON.
+    /// Creates an encoder for a JSON body.
     pub(in crate::avro) fn of_body(
         schema: &'s Schema,
         encoding: JsonEncoding,
@@ -203,7 +207,8 @@ impl<'s, 'd> JsonEncoder<'s, 'd> {
         written
     }
 
-    /// Which members there are is looked at before any of them is written: it mostly tells the records of a union apart.
+    /// Checks the names of all members before any value is encoded, because the names usually distinguish the records
+    /// of a union.
     fn record(&mut self, record: &'s Record, members: &[(Cow<'_, str>, Json<'_>)]) -> Written {
         let sources = members_of(record, members)?;
         for (field, source) in record.fields.iter().zip(&sources) {
@@ -218,7 +223,7 @@ impl<'s, 'd> JsonEncoder<'s, 'd> {
         Ok(())
     }
 
-    /// Writes a field from `given`, or else from its default. Nothing is written if there is neither.
+    /// Encodes a field from `given`, or from its default if `given` is `None`. Writes nothing if there is neither.
     pub(in crate::avro) fn field(
         &mut self,
         field: &Field,

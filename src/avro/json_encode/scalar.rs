@@ -1,4 +1,4 @@
-//! Values that hold no others and take more than a line.
+//! Encodes symbols, bytes, fixed values, numbers and decimals.
 
 use super::{Dialect, JsonEncodeError, JsonEncoder, JsonFailure, Written};
 use crate::{
@@ -54,7 +54,7 @@ pub(super) fn unscaled(text: &str, decimal: Decimal) -> Result<i128, JsonFailure
     unscaled.ok_or_else(|| WithPath::here(JsonEncodeError::Number { expected: "decimal" }))
 }
 
-/// `number` in two's complement of exactly `size` bytes.
+/// Returns `number` in two's complement with exactly `size` bytes.
 pub(super) fn sign_extended(number: i128, size: u32) -> Result<Vec<u8>, JsonFailure> {
     let shortest = text::twos_complement(number);
     let missing = (size as usize).checked_sub(shortest.len());

@@ -1,4 +1,4 @@
-//! Which branch of a union takes a JSON value.
+//! Selects the branch of a union that matches a JSON value.
 
 use super::{
     Dialect, JsonEncodeError, JsonEncoder, JsonFailure, Written,
@@ -14,19 +14,19 @@ use crate::{
     json::Json,
 };
 
-/// The branch of a union that takes a value.
+/// The selected branch of a union.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::avro) struct Choice {
     index: usize,
-    /// Whether the value stands in an object under the branch's name.
+    /// Whether the value is in an object under the name of the branch.
     is_tagged: bool,
 }
 
-/// Writes a value as the branch of this number and type.
+/// A function that encodes a value as the branch with this index and type.
 type WriteBranch<'w, 's, 'd> = &'w dyn Fn(&mut JsonEncoder<'s, 'd>, usize, TypeId, &Json<'_>) -> Written;
 
 impl<'s, 'd> JsonEncoder<'s, 'd> {
-    /// The branch that takes the value; see [`choose`](Self::choose).
+    /// Encodes a value as the branch that matches it; see [`choose`](Self::choose).
     pub(super) fn union(&mut self, branches: &'s [TypeId], json: &Json<'_>) -> Written {
         let write: WriteBranch<'_, 's, 'd> = &|encoder, _, branch, json| encoder.value(branch, json);
         if !self.is_ambiguous(branches, json) {
@@ -44,7 +44,7 @@ impl<'s, 'd> JsonEncoder<'s, 'd> {
         }
     }
 
-    /// Whether more than one branch may take a value that has others in it.
+    /// Returns whether several branches may match a value that contains other values.
     fn is_ambiguous(&self, branches: &[TypeId], json: &Json<'_>) -> bool {
         if self.dialect == Dialect::AVRO {
             return false;
@@ -58,8 +58,9 @@ impl<'s, 'd> JsonEncoder<'s, 'd> {
         branches.iter().filter(takes).count() > 1
     }
 
-    /// Writes a value as the branch that it names, in Avro's own encoding, or else as the first branch that takes it. Of a
-    /// number in a body it is the first that holds it exactly, or else a double.
+    /// Encodes a value as the first branch that matches it, and returns that branch. In Avro's own encoding, the value
+    /// names its branch. For a number in a plain JSON record, the first branch that holds it exactly has priority, and
+    /// then a double.
     pub(in crate::avro) fn choose(
         &mut self,
         branches: &[TypeId],
@@ -77,7 +78,8 @@ impl<'s, 'd> JsonEncoder<'s, 'd> {
             match self.chosen(branches, choice, json, write) {
                 Ok(()) => return Ok(choice),
                 Err(at) if matches!(at.error(), JsonEncodeError::TooLarge) => return Err(at),
-                // Of a value that may be absent the reason why it is not a null says nothing.
+                // An error of the null branch is not reported, because it does not help to find the mistake in an
+                // optional value.
                 Err(at) if branches.get(index).is_some_and(|id| !matches!(self.schema.get(*id), Type::Null)) => {
                     failure = Some(if failure.is_none() { at } else { WithPath::here(JsonEncodeError::NoBranch) });
                 }
@@ -94,7 +96,7 @@ impl<'s, 'd> JsonEncoder<'s, 'd> {
         Err(failure.unwrap_or_else(|| WithPath::here(JsonEncodeError::NoBranch)))
     }
 
-    /// Returns the branch that a value names: null by itself, any other as the one key of an object.
+    /// Returns the branch that a value names: null directly, and any other branch as the only key of an object.
     fn named(&self, branches: &[TypeId], json: &Json<'_>) -> Option<Choice> {
         match json {
             Json::Null => {
@@ -109,7 +111,7 @@ impl<'s, 'd> JsonEncoder<'s, 'd> {
         }
     }
 
-    /// Writes a value as the branch of `choice`, or nothing if it does not take it.
+    /// Encodes a value as the branch of `choice`. Writes nothing if the value does not match the branch.
     fn chosen(
         &mut self,
         branches: &[TypeId],
@@ -150,8 +152,8 @@ impl<'s, 'd> JsonEncoder<'s, 'd> {
     }
 }
 
-/// Returns the position of the branch that Avro's own JSON encoding calls `name`. A full name is that of one branch, and a
-/// short name must be, too. Null has no name, because its value stands by itself.
+/// Returns the position of the branch that is called `name` in Avro's own JSON encoding. A short name must be unique
+/// among the branches; a full name always is. Null has no name, because it is written without an object.
 pub(in crate::avro) fn branch_named(schema: &Schema, branches: &[TypeId], name: &str) -> Option<usize> {
     let named = || {
         let types = branches.iter().map(|branch| schema.get(*branch)).enumerate();
@@ -163,12 +165,12 @@ pub(in crate::avro) fn branch_named(schema: &Schema, branches: &[TypeId], name: 
     Some(index)
 }
 
-/// The name of a union's branch in Avro's own JSON encoding.
+/// Returns the name of a union's branch in Avro's own JSON encoding.
 pub(in crate::avro) fn tag(ty: &Type) -> &str {
     ty.named().map_or(ty.kind(), |named| &named.name)
 }
 
-/// Whether `name` is a branch's name in Avro's own JSON encoding, with or without its namespace.
+/// Returns whether `name` is the name of a branch in Avro's own JSON encoding, with or without its namespace.
 fn goes_by(ty: &Type, name: &str) -> bool {
     tag(ty) == name || ty.named().is_some_and(|named| unqualified(&named.name) == name)
 }

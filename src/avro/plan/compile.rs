@@ -1,4 +1,4 @@
-//! Compiles a plan by walking two schemas side by side.
+//! Compiles a plan by walking the writer's and the reader's schema side by side.
 
 use super::{
     Mismatch, MismatchProblem, Node, Plan, Skip, TrackedFields,
@@ -15,33 +15,36 @@ use crate::avro::{
     schema::{Enum, Fixed, FixedMeaning, Schema, Time, Type, TypeId},
 };
 
-/// What a plan is for.
+/// Purpose of a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// To store records: all fields are read.
+    /// To store records. All fields are read.
     Store,
-    /// To delete records: the tracked fields alone are read, and the others skipped. Whatever they hold, it is no reason
-    /// to keep the item.
+    /// To delete records. Only the tracked fields are read and all others are skipped, because the value of another
+    /// field must not prevent the deletion.
     Delete,
-    /// The same of a body in JSON, whose datum has no other fields; see [`Node::KeyRecord`].
+    /// To delete records whose body is JSON. Their datums contain only the tracked fields; see [`Node::KeyRecord`].
     DeleteFromJson,
 }
 
-/// Where a writer's schema comes from, which decides what becomes of a part of it that the reader cannot read and that a datum
-/// may leave out: a branch of a union, or the items of an array or a map.
+/// Origin of a writer schema. It decides how to treat a part that the reader cannot read but that not every datum uses:
+/// a branch of a union, or the items of an array or a map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SchemaOrigin {
-    /// The schema directory. Unreadable items are a mismatch. An unreadable branch is a mismatch if nothing but null can be
-    /// read, or if the reader has its type with another size, precision, scale, unit or meaning. They are mistakes that the
-    /// start should find.
+    /// The schema directory. The rules are strict, because mistakes should be found at startup.
+    ///
+    /// Unreadable items are a mismatch. An unreadable branch is a mismatch if no branch but null can be read, or if the
+    /// reader has the same type with another size, precision, scale, unit or meaning.
     Directory,
-    /// A container. There are messages of its schema already, and a message that does not use the part is good. An unreadable
-    /// branch is a mismatch if there is no other branch.
+    /// A container. Messages with its schema already exist, and those that do not use the unreadable part are valid. An
+    /// unreadable branch is a mismatch only if no branch can be read.
     Container,
 }
 
-/// The plan that reads datums of `writer` as records of `reader` and reports the `tracked` fields, or everything that
-/// prevents it.
+/// Compiles the plan that decodes datums of `writer` into records of `reader` and reports the `tracked` fields.
+///
+/// # Errors
+/// All mismatches between the two schemas.
 pub(crate) fn compile(
     writer: &Schema,
     reader: &Schema,
@@ -68,16 +71,16 @@ pub(crate) fn compile(
     Ok(compiler.draft.finish(root))
 }
 
-/// Whose datums a node reads.
+/// Source of the datums that a node reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum DatumSource {
-    /// Those of messages, in the writer's schema.
+    /// Messages, whose datums are in the writer's schema.
     Message,
-    /// Those of defaults, in the reader's schema.
+    /// Defaults, whose datums are in the reader's schema.
     Default,
 }
 
-/// Compiles pairs of types. The parts of its state have owners: this holds them, and decides.
+/// Compiles pairs of a writer's and a reader's type, and holds the state of the compilation.
 pub(super) struct Compiler<'a> {
     pub(super) writer: &'a Schema,
     pub(super) reader: &'a Schema,
@@ -93,7 +96,8 @@ pub(super) struct Compiler<'a> {
 }
 
 impl<'a> Compiler<'a> {
-    /// The node that reads `writer` as `reader`. After a mismatch it is a placeholder in a plan that is never used.
+    /// Returns the node that reads `writer` as `reader`. After a mismatch it is a placeholder, because the plan is
+    /// never used.
     pub(super) fn node(&mut self, writer: TypeId, reader: TypeId, wanted: Wanted<'_>) -> Node {
         if let Some(problem) = self.problems.excess(&self.draft) {
             return self.mismatch(problem);
@@ -147,7 +151,7 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// The node of an item of an array or a map.
+    /// Returns the node for an item of an array or a value of a map.
     fn element(&mut self, writer: TypeId, reader: TypeId) -> Node {
         if self.origin == SchemaOrigin::Directory {
             return self.node(writer, reader, Wanted::All);
@@ -157,7 +161,7 @@ impl<'a> Compiler<'a> {
         problems.into_iter().next().map_or(node, |first| self.incompatible(&first))
     }
 
-    /// The node that rejects a datum which uses the part of the schema that is being compiled.
+    /// Returns a node that rejects every datum which uses the part of the schema that is being compiled.
     pub(super) fn incompatible(&mut self, mismatch: &Mismatch) -> Node {
         Node::Incompatible(self.draft.push_incompatible(self.problems.below_here(mismatch)))
     }
@@ -177,7 +181,7 @@ impl<'a> Compiler<'a> {
         node
     }
 
-    /// The schema whose datums are being compiled.
+    /// Returns the schema of the datums that are being compiled.
     pub(super) fn written(&self) -> &'a Schema {
         match self.source {
             DatumSource::Message => self.writer,
@@ -185,7 +189,7 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// Compiles something below this place.
+    /// Compiles a part of the current type, with `segment` added to the path.
     pub(super) fn below<T>(&mut self, segment: &'a str, compile: impl FnOnce(&mut Self) -> T) -> T {
         self.problems.enter(segment);
         let compiled = compile(self);
@@ -193,7 +197,7 @@ impl<'a> Compiler<'a> {
         compiled
     }
 
-    /// Compiles a part of the schema that may be unreadable without harm. The mismatches in it go to `problems`.
+    /// Compiles a part of the schema that is allowed to be unreadable. Adds its mismatches to `problems`.
     pub(super) fn attempt(&mut self, problems: &mut Vec<Mismatch>, compile: impl FnOnce(&mut Self) -> Node) -> Node {
         let mark = self.problems.mark();
         let node = compile(self);
@@ -206,13 +210,13 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// Reports a problem at this place, and returns the node that stands in its place.
+    /// Reports a problem at the current path and returns a placeholder node.
     pub(super) fn mismatch(&mut self, problem: MismatchProblem) -> Node {
         self.problems.report(self.problems.here(problem));
         Node::Unresolvable
     }
 
-    /// Compiles how to skip a value of the writer's that the reader has no field for.
+    /// Compiles how to skip a value that the reader has no field for.
     pub(super) fn skip(&mut self, writer: TypeId) -> Skip {
         let schema = self.written();
         let (source, draft, problems) = (self.source, &mut self.draft, &mut self.problems);
@@ -225,7 +229,7 @@ impl<'a> Compiler<'a> {
     }
 }
 
-/// The node of a type that is read as itself, or as what promotes to it without a change of bytes.
+/// Returns the node that reads a scalar from the same type, or from a type with the same encoding.
 fn scalar(reads: &Type) -> Node {
     match reads {
         Type::Null => Node::Null,

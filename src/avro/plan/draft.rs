@@ -1,18 +1,18 @@
-//! The plan that is being compiled.
+//! A plan that is being compiled.
 
 use super::{FieldStep, Mismatch, MismatchId, Node, NodeId, Plan, Skip, SkipId, Span, matching};
 
-/// The most steps, branches, symbols and skips of a plan. Two schemas of 64 KiB can ask for millions.
+/// Maximum number of steps, nodes, symbols and skips in a plan. Two schemas of 64 KiB can require millions.
 const MAX_PLAN_PARTS: usize = 1 << 16;
 
-/// Maximum size of the names and paths of all mismatches that a plan keeps. A crafted schema may have a long path to each of
-/// thousands.
+/// Maximum total size of the names and paths in a plan's mismatches, in bytes. A crafted schema may have thousands of
+/// mismatches, each with a long path.
 const MAX_INCOMPATIBLE_BYTES: usize = 64 << 10;
 
-/// A plan to whose arrays parts are appended. A part that is needed before it is known has its place reserved and is set later.
+/// A plan under construction. The index of a part can be reserved before the part is compiled.
 pub(super) struct Draft {
     plan: Plan,
-    /// The bytes that the names and paths of the plan's mismatches take.
+    /// Total size of the names and paths in the plan's mismatches, in bytes.
     incompatible_bytes: usize,
 }
 
@@ -30,12 +30,12 @@ impl Draft {
         Self { plan, incompatible_bytes: 0 }
     }
 
-    /// Returns the plan, which begins at `root`.
+    /// Returns the finished plan, which starts at `root`.
     pub(super) fn finish(self, root: Node) -> Plan {
         Plan { root, ..self.plan }
     }
 
-    /// Returns whether the plan is larger than any sensible schema needs.
+    /// Returns whether the plan exceeds the maximum size, which no sensible schema does.
     pub(super) fn is_too_large(&self) -> bool {
         let plan = &self.plan;
         let parts = plan.nodes.len() + plan.steps.len() + plan.symbols.len() + plan.skips.len();
@@ -64,7 +64,7 @@ impl Draft {
         append(&mut self.plan.symbols, symbols)
     }
 
-    /// Appends the datum of a default.
+    /// Appends the datum of a default value.
     pub(super) fn push_default(&mut self, datum: Vec<u8>) -> Span {
         append(&mut self.plan.defaults, datum)
     }
@@ -90,7 +90,8 @@ impl Draft {
     }
 }
 
-/// Appends `more` and tells where it is. No array outgrows `u32`: parts are counted, and defaults are bounded by theirs.
+/// Appends `more` and returns its position. The length always fits into `u32`: the number of parts is limited, and so
+/// is the size of the defaults.
 fn append<T>(all: &mut Vec<T>, more: Vec<T>) -> Span {
     let span = Span {
         start: u32::try_from(all.len()).unwrap_or(u32::MAX),

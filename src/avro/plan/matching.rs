@@ -1,4 +1,4 @@
-//! Which reader's type a writer's type is read as: the specification's "match", without descending.
+//! Decides whether a writer's type matches a reader's type by the specification's rules, without comparing their parts.
 
 use super::super::{
     json_encode::JsonEncodeError,
@@ -7,75 +7,76 @@ use super::super::{
 };
 use std::fmt;
 
-/// Why a writer schema cannot be read by a reader schema, and at which field.
+/// A reason why a reader schema cannot read a writer schema, with the path of the field.
 pub type Mismatch = WithPath<MismatchProblem>;
 
-/// What keeps one type from being read as another.
+/// A reason why one type cannot be read as another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MismatchProblem {
-    /// The kinds differ and the specification has no promotion.
+    /// The kinds differ, and the specification defines no promotion between them.
     Kind {
         /// The writer's type.
         writer: Box<str>,
         /// The reader's type.
         reader: Box<str>,
     },
-    /// Records, enums or fixed whose names differ, with no alias to join them.
+    /// The names of two records, enums or `fixed` types differ, and no alias of the reader's is the writer's name.
     Name {
         /// The writer's full name.
         writer: Box<str>,
         /// The reader's full name.
         reader: Box<str>,
     },
-    /// Fixed of different sizes.
+    /// The sizes of two `fixed` types differ.
     Size {
-        /// The writer's, in bytes.
+        /// The writer's size, in bytes.
         writer: u32,
-        /// The reader's, in bytes.
+        /// The reader's size, in bytes.
         reader: u32,
     },
-    /// Decimals whose precision or scale differs.
+    /// The precision or scale of two decimals differs.
     Decimal,
-    /// Times of one kind, of which the reader's has the coarser unit.
+    /// Both are times of one kind, but the reader's unit is coarser.
     Unit {
         /// The writer's logical type.
         writer: Box<str>,
-        /// The reader's.
+        /// The reader's logical type.
         reader: Box<str>,
     },
-    /// Logical types that count or hold different things.
+    /// The logical types have different meanings.
     Logical {
         /// The writer's logical type.
         writer: Box<str>,
-        /// The reader's.
+        /// The reader's logical type.
         reader: Box<str>,
     },
-    /// A time for a number without logical type whose unit the mapping fixes.
+    /// The writer has a time, and the reader has a number without a logical type whose unit is fixed by the item
+    /// mapping.
     UnitOfNumber {
         /// The writer's logical type.
         writer: Box<str>,
     },
-    /// No branch of the reader's union takes the writer's type, or none of the branches of the writer's.
+    /// No branch of the reader's union matches the writer's type.
     NoBranch {
         /// The writer's type.
         writer: Box<str>,
     },
-    /// The reader's field has no default and the writer lacks it.
+    /// The reader's field has no default, and the writer does not have the field.
     MissingField,
-    /// None of the writer's symbols is known to the reader, and there is no default.
+    /// The reader has none of the writer's symbols, and no default.
     NoSymbol,
-    /// A record that could not be read at another place either.
+    /// The record was already found to be unreadable at another path.
     Record {
-        /// Its name.
+        /// Name of the record.
         name: Box<str>,
-        /// What was wrong at the first place.
+        /// The mismatch at the first path.
         first: Box<Mismatch>,
     },
-    /// The reader's default is not a value of its type.
+    /// The reader's default is not a valid value of the field's type.
     Default(WithPath<JsonEncodeError>),
-    /// The types are nested deeper than a plan goes.
+    /// The types are nested deeper than a plan supports.
     TooDeep,
-    /// The plan would be larger than any sensible schema needs.
+    /// The plan would exceed the maximum size, which no sensible schema needs.
     TooLarge,
 }
 
@@ -111,19 +112,19 @@ impl fmt::Display for MismatchProblem {
 impl std::error::Error for MismatchProblem {}
 
 impl MismatchProblem {
-    /// Whether the reader has the very type, but with another size, precision, scale, unit or meaning. No value can be read
-    /// then.
+    /// Returns whether the reader has the same type with another size, precision, scale, unit or meaning. No value can
+    /// be read in this case.
     pub(super) fn is_changed_type(&self) -> bool {
         matches!(self, Self::Size { .. } | Self::Decimal | Self::Unit { .. } | Self::Logical { .. })
     }
 
-    /// Whether the schemas are more than a plan can hold.
+    /// Returns whether the schemas exceed the maximum size or depth of a plan.
     pub(super) fn is_excess(&self) -> bool {
         matches!(self, Self::TooDeep | Self::TooLarge)
     }
 }
 
-/// The number of bytes that the names and paths of a mismatch take.
+/// Returns the total size of the names and paths in a mismatch, in bytes.
 pub(super) fn text_bytes(mismatch: &Mismatch) -> usize {
     let names = match mismatch.error() {
         MismatchProblem::Kind { writer, reader }
@@ -143,22 +144,22 @@ pub(super) fn text_bytes(mismatch: &Mismatch) -> usize {
     mismatch.path().len() + names
 }
 
-/// How well a reader's type takes a writer's.
+/// Quality of a match between a writer's and a reader's type. The best is first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Fit {
-    /// The same kind; if it has a name, the same one.
+    /// Both types have the same kind. Named types also have the same name.
     Same,
-    /// The same kind, and an alias of the name.
+    /// Both types have the same kind, and the writer's name is one of the reader's aliases.
     Alias,
-    /// The same kind and the same name in another namespace.
+    /// Both types have the same kind and the same name, but in different namespaces.
     SameShortName,
-    /// By a promotion of a time to the same kind of time in a finer unit.
+    /// The writer's time is promoted to the same kind of time in a finer unit.
     FinerTime,
-    /// By one of the specification's promotions.
+    /// The writer's type is promoted by a rule of the specification.
     Promoted,
 }
 
-/// How `reader`, which is not a union, takes `writer`, which is not one either.
+/// Returns how well `reader` matches `writer`. Neither is a union.
 pub(super) fn fit(writer: &Type, reader: &Type) -> Result<Fit, MismatchProblem> {
     match (writer, reader) {
         (Type::Null, Type::Null)
@@ -187,21 +188,21 @@ pub(super) fn fit(writer: &Type, reader: &Type) -> Result<Fit, MismatchProblem> 
         (Type::Record(writer), Type::Record(reader)) => same_name(&writer.named, &reader.named),
         (Type::Int(_) | Type::Long(_), Type::Float | Type::Double)
         | (Type::Float, Type::Double)
-        // a decimal is a number, whose bytes are not text
+        // A decimal's bytes are a number and cannot be read as a string.
         | (Type::String, Type::Bytes(None))
         | (Type::Bytes(None), Type::String) => Ok(Fit::Promoted),
         _ => Err(MismatchProblem::Kind { writer: describe(writer), reader: describe(reader) }),
     }
 }
 
-/// The branch of the reader's union that takes `writer`: the first of the best fit.
+/// Returns the branch of the reader's union that reads `writer`: the first of those with the best match.
 ///
-/// The specification says "the first schema in the reader's union that matches", by which a union of string and bytes
-/// could not read its own bytes back, and an int would go through a float that stands before it. So a branch of the
-/// writer's own kind goes before one that takes it by promotion, as it does in the reference implementation.
+/// The specification says "the first schema in the reader's union that matches". By that rule a union of string and
+/// bytes could not read its own bytes, and an int would be read as a float if the float comes first. Therefore a branch
+/// of the writer's own kind has priority over a promotion, as in the reference implementation.
 ///
-/// If the branch of the writer's own kind has another unit or meaning, no branch takes the value by a promotion that forgets
-/// what it counts.
+/// If the branch of the writer's own kind has another unit or meaning, the result is an error. A promotion to another
+/// branch would lose the unit or meaning of the value.
 pub(super) fn branch_for(writer: &Type, reader: &Schema, branches: &[TypeId]) -> Result<TypeId, MismatchProblem> {
     let mut best: Option<(Fit, TypeId)> = None;
     let mut changed = None;
@@ -220,8 +221,8 @@ pub(super) fn branch_for(writer: &Type, reader: &Schema, branches: &[TypeId]) ->
     }
 }
 
-/// The number by which a writer's integer is multiplied to be one of the reader's. A number without logical type fits any and
-/// keeps its value.
+/// Returns the factor that converts a writer's integer to the reader's unit. A number without a logical type matches
+/// any other, and its value stays the same.
 pub(super) fn conversion(writer: Option<Time>, reader: Option<Time>) -> Result<u32, MismatchProblem> {
     let (Some(from), Some(to)) = (writer, reader) else { return Ok(1) };
     from.conversion_to(to).ok_or_else(|| {
@@ -246,7 +247,8 @@ fn same_name(writer: &Named, reader: &Named) -> Result<Fit, MismatchProblem> {
     }
 }
 
-/// Bytes without logical type fit any, and what the reader says they mean holds.
+/// Returns an error if both have a logical type and these differ. If only one has a logical type, the reader's meaning
+/// applies.
 fn same_meaning(writer: FixedMeaning, reader: FixedMeaning) -> Result<(), MismatchProblem> {
     match (writer, reader) {
         (FixedMeaning::Decimal(writer), FixedMeaning::Decimal(reader)) => same_decimal(Some(writer), Some(reader)),
@@ -259,7 +261,8 @@ fn same_meaning(writer: FixedMeaning, reader: FixedMeaning) -> Result<(), Mismat
     }
 }
 
-/// The one rule of the specification about logical types: two decimals match if their precision and scale do.
+/// Applies the only rule of the specification for logical types: decimals match if their precision and scale are the
+/// same.
 fn same_decimal(writer: Option<Decimal>, reader: Option<Decimal>) -> Result<(), MismatchProblem> {
     match (writer, reader) {
         (Some(writer), Some(reader)) if writer != reader => Err(MismatchProblem::Decimal),
@@ -267,7 +270,7 @@ fn same_decimal(writer: Option<Decimal>, reader: Option<Decimal>) -> Result<(), 
     }
 }
 
-/// The kind of a type, with its name if it has one.
+/// Returns the kind of a type, followed by its name if it has one.
 pub(super) fn describe(ty: &Type) -> Box<str> {
     ty.named().map_or_else(|| ty.kind().into(), |named| format!("{} {}", ty.kind(), named.name).into())
 }

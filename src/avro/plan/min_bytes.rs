@@ -1,15 +1,17 @@
-//! How few bytes a datum can take. The count of an array is checked against it before anything is reserved.
+//! Computes the minimum size of a datum. The item count of an array or map is checked against it before any item is
+//! read.
 
 use super::{compile::DatumSource, problems::MAX_TYPE_DEPTH};
 use crate::avro::schema::{Schema, Type, TypeId};
 use std::collections::HashMap;
 
-/// The bounds of records that are known.
+/// Minimum sizes of the records that were computed before.
 #[derive(Default)]
 pub(super) struct MinBytes(HashMap<(DatumSource, TypeId), u32>);
 
 impl MinBytes {
-    /// Returns a lower bound of the bytes that a datum of the type `ty` takes. `source` tells the schemas apart.
+    /// Returns a lower bound for the size of a datum of the type `ty`, in bytes. `source` identifies the schema in the
+    /// cache.
     pub(super) fn of(&mut self, schema: &Schema, source: DatumSource, ty: TypeId) -> u32 {
         self.at_depth(schema, source, ty, 0)
     }
@@ -32,7 +34,8 @@ impl MinBytes {
                 if let Some(known) = self.0.get(&key) {
                     return *known;
                 }
-                // Within itself a record counts for nothing, which keeps the bound low and the recursion finite.
+                // A record within itself counts as 0 bytes. This keeps the result a lower bound and the recursion
+                // finite.
                 self.0.insert(key, 0);
                 let fields = record.fields.iter().map(|field| self.at_depth(schema, source, field.ty, depth + 1));
                 let min_bytes = fields.fold(0, u32::saturating_add);

@@ -1,8 +1,9 @@
-//! What to do with the bytes of one writer schema to read them as one reader schema, worked out once.
+//! A plan: the steps that decode datums of one writer schema into records of one reader schema, compiled once.
 //!
-//! A plan is a few flat arrays. A record is a run of steps in the writer's order of fields, with the reader's defaults at
-//! its end; a union is a run of nodes, one a branch of the writer; an enum a run of symbols. What names and matches was
-//! settled when the plan was compiled: walking a datum compares no text and looks nothing up.
+//! A plan consists of a few flat arrays. A record is a range of steps: first the fields in the writer's order, then the
+//! reader's defaults. A union is a range of nodes, one for each branch of the writer. An enum is a range of symbols.
+//! All names are resolved when the plan is compiled, so decoding a datum needs neither comparisons of names nor
+//! look-ups.
 
 mod compile;
 mod draft;
@@ -22,7 +23,7 @@ pub(crate) use tracked::TrackedFields;
 
 use crate::record::{Name, TrackedField};
 
-/// The way from a writer's datum to a visitor of the reader's record.
+/// The steps that decode a writer's datum and pass the reader's record to a visitor.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Plan {
     pub(crate) root: Node,
@@ -31,27 +32,27 @@ pub(crate) struct Plan {
     symbols: Vec<Option<Box<str>>>,
     skips: Vec<Skip>,
     defaults: Vec<u8>,
-    /// The reasons why parts of the writer's schema cannot be read, by the path below that part.
+    /// Reasons why parts of the writer's schema cannot be read, with paths relative to those parts.
     incompatible: Vec<Mismatch>,
 }
 
-/// A run within one of a plan's arrays.
+/// A range in one of the arrays of a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Span {
     start: u32,
     len: u32,
 }
 
-/// How to read one value.
+/// Instruction that reads one value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Node {
     Null,
     Boolean,
     Int,
     Long,
-    /// An int that is multiplied by this number, because the reader's unit is finer.
+    /// An int that is multiplied by this factor, because the reader's unit is finer.
     IntTimes(u32),
-    /// A long that is multiplied by this number. The product may need more than 64 bits.
+    /// A long that is multiplied by this factor, because the reader's unit is finer. The product may exceed 64 bits.
     LongTimes(u32),
     Date,
     Float,
@@ -74,88 +75,89 @@ pub(crate) enum Node {
         scale: u32,
     },
     Uuid,
-    /// Runs over [`Plan::symbol`]s.
+    /// A range of symbols; see [`Plan::symbol`].
     Enum(Span),
-    /// The node of an item, and the lower bound of the bytes that one takes.
+    /// The node of an item, and the minimum size of an item in bytes.
     Array {
         item: NodeId,
         min_bytes: u32,
     },
-    /// The node of a value, and a lower bound of the bytes that a key and a value take.
+    /// The node of a value, and the minimum size of a key with its value in bytes.
     Map {
         value: NodeId,
         min_bytes: u32,
     },
-    /// Runs over nodes.
+    /// A range of nodes, one for each branch.
     Union(Span),
-    /// Runs over steps.
+    /// A range of steps, one for each field.
     Record(Span),
-    /// A record of a deletion in JSON: runs over the steps of those of its fields alone that are read.
+    /// A record of a deletion in JSON: a range of steps for only those fields that are read.
     KeyRecord(Span),
-    /// Stands for another node: the record that is being compiled around here.
+    /// A reference to the node of a record. It is used where the record refers to itself.
     Recursive(NodeId),
-    /// A branch of the writer's union that the reader has no place for.
+    /// A branch of the writer's union that the reader's type cannot represent.
     Unresolvable,
-    /// A branch, an item or a value of a container's own schema that the reader cannot read.
+    /// A branch, item or value that the reader cannot read, in the schema of a container.
     Incompatible(MismatchId),
 }
 
-/// Index of a mismatch that a plan keeps.
+/// Index of a mismatch in a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct MismatchId(u32);
 
-/// Index of a node.
+/// Index of a node in a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NodeId(u32);
 
-/// Index of a [`Skip`].
+/// Index of a [`Skip`] in a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SkipId(u32);
 
 /// One field of a record.
 #[derive(Debug, PartialEq)]
 pub(crate) struct FieldStep {
-    /// The reader's name of it; the writer's, if the reader lacks it.
+    /// Name of the field in the reader's schema, or in the writer's if the reader does not have it.
     pub(crate) name: Name,
     pub(crate) tracked: Box<[TrackedField]>,
     pub(crate) action: Action,
 }
 
-/// Where the value of a field comes from.
+/// Source of a field's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Action {
-    /// The next bytes of the datum.
+    /// The next value of the datum.
     Read(Node),
-    /// The next bytes if the byte before them is 1, in a [`Node::KeyRecord`]. That is not Avro, but how the keys of a
-    /// deletion travel from JSON to here. The number is the field's in the writer's record.
+    /// In a [`Node::KeyRecord`]: the value after a marker byte of 1, or no value if the marker is 0. This is not Avro,
+    /// but an internal encoding for the keys of a deletion in JSON. The number is the field's position in the writer's
+    /// record.
     ReadIfPresent(Node, u32),
-    /// The reader's default, which is a datum too.
+    /// The reader's default, which is also encoded as a datum.
     Default(Node, Span),
-    /// The next bytes are of a field the reader lacks.
+    /// No value. The next value of the datum is skipped, because the reader does not have the field.
     Skip(SkipId),
 }
 
-/// How to skip one value.
+/// Instruction that skips one value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Skip {
     Bytes(u32),
     Varint,
     Prefixed,
-    /// The item, and the lower bound of the bytes that one takes.
+    /// The skip of an item, and the minimum size of an item in bytes.
     Array {
         item: SkipId,
         min_bytes: u32,
     },
-    /// The value, and a lower bound of the bytes that a key and a value take.
+    /// The skip of a value, and the minimum size of a key with its value in bytes.
     Map {
         value: SkipId,
         min_bytes: u32,
     },
-    /// Runs over skips, one a branch.
+    /// A range of skips, one for each branch.
     Union(Span),
-    /// Runs over skips, one a field.
+    /// A range of skips, one for each field.
     Record(Span),
-    /// Stands for another skip.
+    /// A reference to another skip. It is used where a record refers to itself.
     Recursive(SkipId),
 }
 
@@ -167,7 +169,7 @@ impl Span {
 }
 
 impl Plan {
-    /// The bytes that it takes, about.
+    /// Returns the approximate memory use of the plan, in bytes.
     pub(crate) fn size(&self) -> usize {
         let names = self.steps.iter().map(|step| 2 * step.name.text().len() + size_of_val(&*step.tracked));
         let symbols = self.symbols.iter().flatten().map(|symbol| symbol.len());
@@ -181,7 +183,7 @@ impl Plan {
             + self.defaults.len()
     }
 
-    /// The node at `id`. An id is only made together with its node.
+    /// Returns the node at `id`. It exists, because an id is only created together with its node.
     #[inline]
     pub(crate) fn node(&self, id: NodeId) -> Node {
         self.nodes.get(id.0 as usize).copied().unwrap_or(Node::Unresolvable)
@@ -192,19 +194,20 @@ impl Plan {
         span.of(&self.steps)
     }
 
-    /// The node of a writer's union at `branch`.
+    /// Returns the node at `branch` of a writer's union.
     #[inline]
     pub(crate) fn branch(&self, span: Span, branch: usize) -> Option<Node> {
         span.of(&self.nodes).get(branch).copied()
     }
 
-    /// The reader's symbol for the writer's at `index`; the inner option is empty if the reader has none.
+    /// Returns the reader's symbol for the writer's symbol at `index`. The inner option is `None` if the reader has no
+    /// such symbol.
     #[inline]
     pub(crate) fn symbol(&self, span: Span, index: usize) -> Option<Option<&str>> {
         span.of(&self.symbols).get(index).map(Option::as_deref)
     }
 
-    /// The reason why the part of the writer's schema at `id` cannot be read.
+    /// Returns the reason why the part of the writer's schema at `id` cannot be read.
     pub(crate) fn incompatible(&self, id: MismatchId) -> Option<&Mismatch> {
         self.incompatible.get(id.0 as usize)
     }
@@ -217,7 +220,7 @@ impl Plan {
         self.skips.get(id.0 as usize).copied().unwrap_or(Skip::Bytes(0))
     }
 
-    /// The skip of a writer's union at `branch`.
+    /// Returns the skip at `branch` of a writer's union.
     pub(crate) fn skip_branch(&self, span: Span, branch: usize) -> Option<Skip> {
         span.of(&self.skips).get(branch).copied()
     }

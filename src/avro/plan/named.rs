@@ -1,19 +1,19 @@
-//! The records and enums that were compiled before, so that each pair is compiled once and recursion ends.
+//! Remembers compiled records and enums, so that each pair is compiled only once and recursion terminates.
 
 use super::{Mismatch, Node, compile::DatumSource};
 use crate::avro::schema::TypeId;
 use std::collections::HashMap;
 
-/// A writer's named type as one of the reader's.
+/// A named type of the writer, paired with the named type of the reader as which it is read.
 pub(super) type Pair = (DatumSource, TypeId, TypeId);
 
-/// Nodes of named types. Not those with tracked fields, which hold for one path and not for a type.
+/// Nodes of pairs of named types. Records with tracked fields are not included, because their nodes depend on the path.
 #[derive(Default)]
 pub(super) struct NamedNodes {
     nodes: HashMap<Pair, Node>,
-    /// The keys of `nodes` as they came.
+    /// The keys of `nodes`, in the order of insertion.
     in_order: Vec<Pair>,
-    /// Pairs that cannot be read, each with the first reason.
+    /// Pairs that cannot be read, each with its first mismatch.
     unreadable: HashMap<Pair, Box<Mismatch>>,
 }
 
@@ -22,19 +22,20 @@ impl NamedNodes {
         self.nodes.get(&pair).copied()
     }
 
-    /// Remembers the node of a pair. While the pair is compiled, that is a node that stands for the one to come.
+    /// Remembers the node of a pair. While the pair is still being compiled, `node` is a reference to the future node.
     pub(super) fn remember(&mut self, pair: Pair, node: Node) {
         if self.nodes.insert(pair, node).is_none() {
             self.in_order.push(pair);
         }
     }
 
-    /// Returns why a pair cannot be read, if that is known.
+    /// Returns the reason why a pair cannot be read, if it was found before.
     pub(super) fn unreadable(&self, pair: Pair) -> Option<Box<Mismatch>> {
         self.unreadable.get(&pair).cloned()
     }
 
-    /// Forgets `pair` and what was remembered after it, because that may hold it, and remembers why it cannot be read.
+    /// Forgets `pair` and all pairs added after it, because they may contain it. Remembers `first` as the reason why
+    /// `pair` cannot be read.
     pub(super) fn forget_from(&mut self, pair: Pair, first: Option<&Mismatch>) {
         let start = self.in_order.iter().rposition(|known| *known == pair).unwrap_or(self.in_order.len());
         for pair in self.in_order.drain(start..) {

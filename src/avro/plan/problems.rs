@@ -1,26 +1,27 @@
-//! Where in the schemas compilation is, and what it has found wrong.
+//! Tracks the current path in the schemas during compilation, and collects the mismatches.
 
 use super::{Mismatch, MismatchProblem, draft::Draft};
 use crate::avro::path::WithPath;
 
-/// The deepest nesting of types that a plan follows; a union between two records counts as one level.
+/// Maximum nesting depth of types that a plan supports. A union between two records counts as one level.
 ///
-/// No message may be nested half as deep, so that only a crafted schema is refused, before it exhausts the stack.
+/// Messages are limited to less than half of this depth, so only a crafted schema is rejected, before it overflows the
+/// stack.
 pub(super) const MAX_TYPE_DEPTH: usize = 128;
 
-/// The most mismatches that are reported for one pair of schemas.
+/// Maximum number of mismatches that are reported for one pair of schemas.
 const MAX_MISMATCHES: usize = 20;
 
-/// The path to the types that are being compiled, and the mismatches so far.
+/// Path to the types that are being compiled, and the mismatches found so far.
 #[derive(Default)]
 pub(super) struct Problems<'a> {
     path: Vec<&'a str>,
-    /// How many mismatches there are, those too that are not kept.
+    /// Total number of mismatches, including those that are not in `kept`.
     count: usize,
     kept: Vec<Mismatch>,
 }
 
-/// A moment of the compilation, to see what was found since.
+/// A point in the compilation, used to find the mismatches that are reported after it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Mark {
     count: usize,
@@ -36,12 +37,12 @@ impl<'a> Problems<'a> {
         self.path.pop();
     }
 
-    /// Returns the mismatch of this problem at this place.
+    /// Returns a mismatch for `problem` at the current path.
     pub(super) fn here(&self, problem: MismatchProblem) -> Mismatch {
         WithPath::at_types(&self.path, problem)
     }
 
-    /// Returns a mismatch found below this place with its path from here.
+    /// Returns a copy of `mismatch`, which was found below the current path, with its path from here.
     pub(super) fn below_here(&self, mismatch: &Mismatch) -> Mismatch {
         mismatch.clone().below_types(&self.path)
     }
@@ -53,7 +54,7 @@ impl<'a> Problems<'a> {
         }
     }
 
-    /// Returns the problem if the schemas are more than a plan can hold.
+    /// Returns the problem if the schemas exceed the maximum size or depth of a plan.
     pub(super) fn excess(&self, draft: &Draft) -> Option<MismatchProblem> {
         if draft.is_too_large() {
             Some(MismatchProblem::TooLarge)
@@ -66,18 +67,20 @@ impl<'a> Problems<'a> {
         Mark { count: self.count, kept: self.kept.len() }
     }
 
-    /// Returns whether anything was found since `mark`.
+    /// Returns whether a mismatch was reported since `mark`.
     pub(super) fn is_any_since(&self, mark: Mark) -> bool {
         self.count > mark.count
     }
 
-    /// Returns the first mismatch since `mark`, if it is kept.
+    /// Returns the first mismatch reported since `mark`, if it was kept.
     pub(super) fn first_since(&self, mark: Mark) -> Option<&Mismatch> {
         self.kept.get(mark.kept)
     }
 
-    /// Forgets what was found since `mark` and returns it. `None` if nothing was, or if the schemas are more than a plan can
-    /// hold, which nothing excuses.
+    /// Removes the mismatches reported since `mark` and returns them.
+    ///
+    /// Returns `None` if nothing was reported since `mark`, or if the schemas exceed the maximum size or depth of a plan.
+    /// The latter error must remain.
     pub(super) fn take_back(&mut self, mark: Mark) -> Option<Vec<Mismatch>> {
         if !self.is_any_since(mark) || self.kept.iter().any(|mismatch| mismatch.error().is_excess()) {
             return None;
@@ -86,7 +89,7 @@ impl<'a> Problems<'a> {
         Some(self.kept.split_off(mark.kept))
     }
 
-    /// Returns the mismatches, if there are any.
+    /// Returns the mismatches as an error if there are any.
     pub(super) fn finish(self) -> Result<(), Vec<Mismatch>> {
         if self.count == 0 { Ok(()) } else { Err(self.kept) }
     }

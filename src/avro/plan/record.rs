@@ -1,4 +1,4 @@
-//! Compiles records: which fields are read, skipped, or have their default.
+//! Compiles records: decides which fields are read, skipped, or set to their default.
 
 use super::{
     Action, FieldStep, MismatchProblem, Node, Purpose, Span, TrackedFields,
@@ -13,14 +13,14 @@ use crate::{
 };
 use std::collections::HashMap;
 
-/// Which fields of a record are read.
+/// The fields of a record that are read.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Wanted<'t> {
-    /// All, and none of them is tracked.
+    /// All fields are read, and none is tracked.
     All,
-    /// All, and these are tracked.
+    /// All fields are read, and these are tracked.
     Tracking(&'t TrackedFields),
-    /// These alone, which are tracked.
+    /// Only these fields are read, and they are tracked.
     Only(&'t TrackedFields),
 }
 
@@ -29,7 +29,8 @@ impl<'t> Wanted<'t> {
         tracked.filter(|tracked| !tracked.is_empty()).map_or(Self::All, Self::Tracking)
     }
 
-    /// What the reader's field `name` is tracked as, and which fields are read below it; none if it is not read itself.
+    /// Returns how the reader's field `name` is tracked and which fields within it are read, or `None` if the field is
+    /// not read.
     fn field(self, name: &str) -> Option<(&'t [TrackedField], Self)> {
         match self {
             Self::All => Some((&[], Self::All)),
@@ -45,7 +46,8 @@ impl<'t> Wanted<'t> {
         }
     }
 
-    /// The same of a field that may be left out of the item: then it is read only for what is tracked in it.
+    /// Returns the same as [`field`](Self::field), but a field that is omitted from the item is read only for tracked
+    /// fields.
     fn in_item(self, field: &Field) -> Option<(&'t [TrackedField], Self)> {
         let found = self.field(&field.name)?;
         let is_needed = field.item_name().is_some() || !matches!(found, ([], Self::All));
@@ -53,7 +55,7 @@ impl<'t> Wanted<'t> {
     }
 }
 
-/// The datums that stand for the reader's fields in writers that lack them.
+/// Positions of the datums of the reader's defaults, by record and field.
 pub(super) type Defaults = HashMap<(TypeId, usize), Span>;
 
 impl<'a> Compiler<'a> {
@@ -124,7 +126,8 @@ impl<'a> Compiler<'a> {
         if is_sparse { Node::KeyRecord(steps) } else { Node::Record(steps) }
     }
 
-    /// The node and the datum of the reader's default for a field; none if that is a mismatch.
+    /// Returns the node and the datum of a field's default in the reader schema, or `None` if the default is a
+    /// mismatch.
     fn default(&mut self, reader: TypeId, index: usize, field: &'a Field, wanted: Wanted<'_>) -> Option<(Node, Span)> {
         let datum = match self.defaults.get(&(reader, index)) {
             Some(known) => *known,

@@ -1,4 +1,4 @@
-//! Compiles what is not read: how to skip a value.
+//! Compiles how to skip values that are not read.
 
 use super::{Skip, SkipId, compile::DatumSource, draft::Draft, min_bytes::MinBytes, problems::Problems};
 use crate::avro::{
@@ -7,10 +7,10 @@ use crate::avro::{
 };
 use std::collections::HashMap;
 
-/// The skips of records that were compiled before.
+/// Skips of the records that were compiled before.
 pub(super) type KnownSkips = HashMap<(DatumSource, TypeId), SkipId>;
 
-/// Compiles the skips of one schema.
+/// Compiles the skips for types of one schema.
 pub(super) struct SkipCompiler<'c, 'a> {
     pub(super) schema: &'a Schema,
     pub(super) source: DatumSource,
@@ -21,7 +21,7 @@ pub(super) struct SkipCompiler<'c, 'a> {
 }
 
 impl<'a> SkipCompiler<'_, 'a> {
-    /// Returns how to skip a value of the type `ty`. After a mismatch it is a placeholder.
+    /// Returns the instruction that skips a value of the type `ty`. After a mismatch it is a placeholder.
     pub(super) fn skip(&mut self, ty: TypeId) -> Skip {
         if let Some(problem) = self.problems.excess(self.draft) {
             self.problems.report(self.problems.here(problem));
@@ -62,7 +62,7 @@ impl<'a> SkipCompiler<'_, 'a> {
         }
     }
 
-    /// Compiles the skip of an item of an array or a map. Returns it with the fewest bytes of an item.
+    /// Compiles the skip of an item of an array or a map. Returns it with the minimum size of an item in bytes.
     fn repeated(&mut self, segment: &'a str, ty: TypeId) -> (SkipId, u32) {
         let skip = self.below(segment, ty);
         (self.draft.push_skip(skip), self.min_bytes.of(self.schema, self.source, ty))

@@ -1,4 +1,4 @@
-//! The fields of a reader schema that are reported to a visitor as tracked, nested as its records are.
+//! The fields of a reader schema that are reported to a visitor as tracked, nested in the same way as the records.
 
 use crate::record::TrackedField;
 
@@ -9,12 +9,12 @@ pub(crate) struct TrackedFields {
 }
 
 impl TrackedFields {
-    /// No tracked fields.
+    /// Creates an empty set of tracked fields.
     pub(crate) const fn new() -> Self {
         Self { fields: Vec::new() }
     }
 
-    /// Tracks the field at `path` as `field`. The names of the path are joined by dots.
+    /// Tracks the field at `path` as `field`. The path consists of field names joined by dots.
     pub(crate) fn add(&mut self, path: &str, field: TrackedField) {
         let (name, rest) = path.split_once('.').map_or((path, None), |(name, rest)| (name, Some(rest)));
         let index = self.fields.iter().position(|(field, _, _)| **field == *name).unwrap_or_else(|| {
@@ -32,7 +32,7 @@ impl TrackedFields {
         self.fields.is_empty()
     }
 
-    /// What the field `name` is tracked as, and the tree below it.
+    /// Returns how the field `name` is tracked, and the tracked fields within it.
     pub(crate) fn field(&self, name: &str) -> (&[TrackedField], Option<&Self>) {
         let found = self.fields.iter().find(|(field, _, _)| **field == *name);
         found.map_or((&[], None), |(_, tracked, below)| (tracked, Some(below).filter(|below| !below.is_empty())))

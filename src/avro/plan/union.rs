@@ -1,4 +1,4 @@
-//! Compiles the unions of a writer.
+//! Compiles the unions of a writer schema.
 
 use super::{
     MismatchProblem, Node, SchemaOrigin,
@@ -9,8 +9,9 @@ use super::{
 use crate::avro::schema::{Type, TypeId};
 
 impl<'a> Compiler<'a> {
-    /// A union is resolved branch by branch when a datum chooses one. A branch that cannot be read is a matter of the
-    /// messages that use it: they are rejected. [`SchemaOrigin`] says when it is a mismatch all the same.
+    /// Compiles a union branch by branch, because a datum chooses the branch. A branch that cannot be read usually
+    /// affects only the messages that use it, which are rejected. [`SchemaOrigin`] describes when such a branch is a
+    /// mismatch of the schemas.
     pub(super) fn writer_union(&mut self, branches: &'a [TypeId], reader: TypeId, wanted: Wanted<'_>) -> Node {
         let is_strict = self.origin == SchemaOrigin::Directory;
         let mut nodes = Vec::with_capacity(branches.len());
@@ -54,7 +55,7 @@ impl<'a> Compiler<'a> {
         Node::Union(self.draft.push_nodes(nodes))
     }
 
-    /// Whether the reader has something of the kind of `writes`.
+    /// Checks whether the reader's type matches `writes`, without comparing their parts.
     fn place_of(&self, writes: &Type, reader: TypeId) -> Result<(), MismatchProblem> {
         match self.reader.get(reader) {
             Type::Union(branches) => matching::branch_for(writes, self.reader, branches).map(drop),

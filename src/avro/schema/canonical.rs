@@ -1,12 +1,12 @@
-//! Parsing Canonical Form and its CRC-64-AVRO, by which single-object encoding names a schema.
+//! Writes Parsing Canonical Form and computes its CRC-64-AVRO, by which single-object encoding identifies a schema.
 
 use super::{Schema, Type, TypeId};
 use std::fmt::{self, Write};
 
-/// The fingerprint of the empty text, and the polynomial.
+/// Fingerprint of the empty text, which is also the polynomial.
 const EMPTY: u64 = 0xC15D_213A_A4D7_A795;
 
-/// What each low byte does to the rest.
+/// Lookup table of the CRC, by byte.
 const TABLE: [u64; 256] = table();
 
 #[expect(clippy::indexing_slicing, reason = "the compiler computes it, and would say so")]
@@ -25,17 +25,17 @@ const fn table() -> [u64; 256] {
     table
 }
 
-/// The CRC-64-AVRO of `text`.
+/// Returns the CRC-64-AVRO of `text`.
 pub(super) fn fingerprint_of(text: &[u8]) -> u64 {
     text.iter().fold(EMPTY, |crc, byte| {
         let [low, ..] = crc.to_le_bytes();
-        // a byte is within the table
+        // The index is a byte, so it is always within the table.
         (crc >> 8) ^ TABLE.get(usize::from(low ^ byte)).copied().unwrap_or_default()
     })
 }
 
 impl Schema {
-    /// The schema's Parsing Canonical Form.
+    /// Returns the schema's Parsing Canonical Form.
     pub(crate) fn canonical_form(&self) -> String {
         let mut text = String::new();
         // Writing to a String cannot fail.
@@ -44,7 +44,7 @@ impl Schema {
         text
     }
 
-    /// The CRC-64-AVRO of its Parsing Canonical Form.
+    /// Returns the CRC-64-AVRO of the schema's Parsing Canonical Form.
     pub(crate) fn fingerprint(&self) -> u64 {
         fingerprint_of(self.canonical_form().as_bytes())
     }
@@ -52,7 +52,7 @@ impl Schema {
 
 struct CanonicalWriter<'a> {
     schema: &'a Schema,
-    /// Which named types stand in the text already and go by their name from there on.
+    /// For each type, whether its definition was written already. After that, a named type is written by its name only.
     defined: Vec<bool>,
     text: &'a mut String,
 }
@@ -124,7 +124,7 @@ mod tests {
         assert_eq!(Schema::parse("\"int\"").unwrap().fingerprint(), 0x7275_d51a_3f39_5c8f);
     }
 
-    /// Schema, canonical form and fingerprint as the Avro project's own cross-language cases have them.
+    /// Schema, canonical form and fingerprint of each of the Avro project's own cross-language test cases.
     #[test]
     fn the_avro_projects_cases_have_their_canonical_forms_and_fingerprints() {
         let cases: [(&str, &str, i64); 17] = [
@@ -186,7 +186,7 @@ mod tests {
         }
     }
 
-    /// The implementation in Java writes it in the same way.
+    /// The Java implementation writes the same form.
     #[test]
     fn a_namespace_stands_in_the_canonical_form_as_it_is() {
         let form = r#"{"name":"fleet-db-7.my $1.E","type":"record","fields":[{"name":"f","type":["null","fleet-db-7.my $1.E"]}]}"#;
@@ -196,7 +196,7 @@ mod tests {
             r#"{"type": "record", "name": "E", "namespace": "fleet\u002ddb-7.my $1", "fields": [{"name": "f", "type": ["null", "E"]}]}"#,
         ] {
             assert_eq!(canonical(text), form);
-            assert_eq!(canonical(form), form, "it is a schema itself");
+            assert_eq!(canonical(form), form, "a canonical form is its own canonical form");
         }
     }
 
@@ -215,7 +215,7 @@ mod tests {
         }
     }
 
-    /// apache-avro 0.22 writes `{"type":"long"}`, keeps precision and scale, and keeps `order`.
+    /// apache-avro 0.22 instead writes `{"type":"long"}` and keeps `precision`, `scale` and `order`.
     #[test]
     fn annotations_leave_no_trace() {
         assert_eq!(canonical(r#"{"type":"long","logicalType":"timestamp-millis"}"#), r#""long""#);

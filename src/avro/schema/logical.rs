@@ -1,8 +1,8 @@
-//! Logical types: which annotations mean something to us, and when they are valid.
+//! Logical types: the annotations that change how a value is stored, and when they are valid.
 //!
-//! An annotation that is unknown, or not valid for the type it stands on, is ignored, as the specification says. A `uuid` on a
-//! string is a string, whatever it is read as, so that it is not kept. `big-decimal`, which only two implementations know,
-//! is bytes.
+//! An annotation that is unknown, or not valid for its type, is ignored, as the specification requires. A `uuid` on a
+//! string is not recorded, because its value is stored as a string either way. `big-decimal`, which only two
+//! implementations support, is read as plain bytes.
 
 use super::{FixedMeaning, Type};
 use crate::{json::Json, record::Unit};
@@ -29,8 +29,8 @@ pub(crate) enum Time {
 }
 
 impl Time {
-    /// The number of units of `reader` in one unit of `self`. None if `reader` counts something else, or in a coarser unit,
-    /// to which no conversion is exact.
+    /// Returns the number of units of `reader` in one unit of `self`. Returns `None` if `reader` measures something
+    /// else, or has a coarser unit, to which a conversion would not be exact.
     pub(crate) fn conversion_to(self, reader: Self) -> Option<u32> {
         match (self, reader) {
             (Self::Date, Self::Date) => Some(1),
@@ -43,7 +43,7 @@ impl Time {
         }
     }
 
-    /// Whether both differ in nothing but their unit.
+    /// Returns whether both types measure the same thing and differ at most in their unit.
     pub(crate) fn is_of_the_kind_of(self, other: Self) -> bool {
         self.conversion_to(other).or(other.conversion_to(self)).is_some()
     }
@@ -66,7 +66,7 @@ impl fmt::Display for Time {
     }
 }
 
-/// `plain` as the attributes of its definition annotate it.
+/// Returns `plain` with the logical type that the attributes of its definition declare.
 pub(super) fn annotated(plain: Type, attributes: &Json<'_>) -> Type {
     let logical = attributes.get("logicalType").and_then(Json::as_text).unwrap_or_default();
     match (plain, logical) {
@@ -104,10 +104,10 @@ fn decimal(attributes: &Json<'_>) -> Option<Decimal> {
     (scale <= precision).then_some(Decimal { precision, scale })
 }
 
-/// The most decimal digits that `bytes` bytes of two's complement hold whatever the digits are:
-/// `floor(log10(2^(8 * bytes - 1) - 1))`.
+/// Returns the maximum number of decimal digits such that every number with that many digits fits into `bytes` bytes of
+/// two's complement: `floor(log10(2^(8 * bytes - 1) - 1))`.
 pub(crate) fn digits_of(bytes: u32) -> u32 {
-    /// log10(2) to more digits than a `fixed` has bits.
+    /// log10(2) as a fraction, precise enough for the number of bits of any `fixed`.
     const LOG10_OF_2: (u128, u128) = (30_102_999_566, 100_000_000_000);
     let bits = (u128::from(bytes) * 8).saturating_sub(1);
     u32::try_from(bits * LOG10_OF_2.0 / LOG10_OF_2.1).unwrap_or(u32::MAX)

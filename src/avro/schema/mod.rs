@@ -1,10 +1,11 @@
-//! A schema as a graph: types in one array, named types referred to by index.
+//! Represents a schema as a graph: all types are in one array, and refer to each other by index.
 //!
-//! Schemas are read here and not by apache-avro, which is the oracle in tests instead, because a container brings its own
-//! schema: a crafted one of 100 KB makes apache-avro 0.22 allocate gigabytes (a type with many aliases is copied once for
-//! each) or spin for minutes (nested defaults), and its canonical form keeps what the specification strips (`order`,
-//! `precision`, `scale`, the object around an annotated primitive), so that fingerprints differ from every other
-//! implementation's. Reading one here costs time and memory proportional to its text.
+//! Schemas are parsed here and not by apache-avro, which only serves as the oracle in tests. A container brings its own
+//! schema, so a schema can be hostile: a crafted one of 100 KB makes apache-avro 0.22 allocate gigabytes (it copies a
+//! type with many aliases once for each alias) or spin for minutes (nested defaults). Its canonical form also keeps
+//! what the specification strips (`order`, `precision`, `scale`, the object around an annotated primitive), so that its
+//! fingerprints differ from those of every other implementation. Parsing a schema here takes time and memory
+//! proportional to its text.
 
 mod canonical;
 mod logical;
@@ -23,13 +24,13 @@ use crate::json::Json;
 pub(crate) struct TypeId(u32);
 
 impl TypeId {
-    /// The position of the type among [`Schema::types`].
+    /// Returns the position of the type in [`Schema::types`].
     pub(crate) fn index(self) -> usize {
         self.0 as usize
     }
 }
 
-/// One schema: its types, and which of them is the whole.
+/// One schema: its types, and the index of the outermost one.
 #[derive(Debug, Clone)]
 pub(crate) struct Schema {
     types: Vec<Type>,
@@ -46,7 +47,7 @@ impl Schema {
         &self.types[id.0 as usize]
     }
 
-    /// The record that the whole schema is, if it is one.
+    /// Returns the outermost type if it is a record.
     pub(crate) fn record(&self) -> Option<&Record> {
         match self.get(self.root) {
             Type::Record(record) => Some(record),
@@ -59,7 +60,7 @@ impl Schema {
     }
 }
 
-/// A type with its logical type, where that is valid and changes what a value means to us.
+/// A type with its logical type, if that is valid and changes how a value is stored.
 #[derive(Debug, Clone)]
 pub(crate) enum Type {
     Null,
@@ -79,7 +80,7 @@ pub(crate) enum Type {
 }
 
 impl Type {
-    /// The name of its kind, as schemas spell it.
+    /// Returns the name of the type's kind, as schemas spell it.
     pub(crate) fn kind(&self) -> &'static str {
         match self {
             Self::Null => "null",
@@ -99,7 +100,7 @@ impl Type {
         }
     }
 
-    /// Its name and aliases, if it is of a named kind.
+    /// Returns the type's name and aliases, if it is a fixed, an enum or a record.
     pub(crate) fn named(&self) -> Option<&Named> {
         match self {
             Self::Fixed(Fixed { named, .. }) | Self::Enum(Enum { named, .. }) | Self::Record(Record { named, .. }) => {
@@ -110,7 +111,7 @@ impl Type {
     }
 }
 
-/// The full name of a type and those it had before.
+/// Full name of a type, and the full names that it had before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Named {
     pub(crate) name: Box<str>,
@@ -124,18 +125,18 @@ pub(crate) struct Fixed {
     pub(crate) meaning: FixedMeaning,
 }
 
-/// What the bytes of a `fixed` are.
+/// Meaning of the bytes of a `fixed`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FixedMeaning {
     Plain,
     Decimal(Decimal),
     Uuid,
-    /// Months, days and milliseconds. Its bytes stay as they are.
+    /// Months, days and milliseconds. The bytes are stored unchanged.
     Duration,
 }
 
 impl FixedMeaning {
-    /// The name of the logical type. `Plain` has no logical type.
+    /// Returns the name of the logical type, or `None` for `Plain`.
     pub(crate) fn logical_type(self) -> Option<&'static str> {
         match self {
             Self::Plain => None,
@@ -150,7 +151,7 @@ impl FixedMeaning {
 pub(crate) struct Enum {
     pub(crate) named: Named,
     pub(crate) symbols: Box<[Box<str>]>,
-    /// What a symbol that this enum lacks is read as: one of its own.
+    /// The symbol of this enum that replaces a symbol it does not have.
     pub(crate) default: Option<Box<str>>,
 }
 
@@ -161,8 +162,11 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// For each field, the entry it is read from, where `entry_of` finds an entry by its name: the one of its own name,
-    /// else the first that one of its aliases names and that no other field is read from.
+    /// Returns, for each field, the entry that it is read from: a field of the writer, or a member of a JSON object.
+    /// `entry_of` finds an entry by its name.
+    ///
+    /// An entry with the field's own name has priority. Otherwise the field is read from the first entry that one of
+    /// its aliases names and that no other field uses.
     pub(crate) fn sources(&self, entry_of: impl Fn(&str) -> Option<usize>) -> Vec<Option<usize>> {
         let mut sources: Vec<_> = self.fields.iter().map(|field| entry_of(&field.name)).collect();
         for (position, field) in self.fields.iter().enumerate() {
@@ -184,12 +188,12 @@ pub(crate) struct Field {
     pub(crate) aliases: Box<[Box<str>]>,
     pub(crate) ty: TypeId,
     pub(crate) default: Option<Json<'static>>,
-    /// Its attribute `dynamodb`, which is ours. Only that of a reader schema counts.
+    /// The attribute `dynamodb`, which is an extension of this project. Only that of a reader schema has an effect.
     pub(crate) dynamodb: Option<Json<'static>>,
 }
 
 impl Field {
-    /// The name that it goes by in an item; none if it is left out.
+    /// Returns the attribute name that the field has in an item, or `None` if the field is omitted from the item.
     pub(crate) fn item_name(&self) -> Option<&str> {
         match &self.dynamodb {
             Some(property) if property.get("omit") == Some(&Json::Boolean(true)) => None,
@@ -198,7 +202,7 @@ impl Field {
         }
     }
 
-    /// Whether its attribute `dynamodb`, if it has one, is `{"attribute": name}` or `{"omit": true}`.
+    /// Returns whether the attribute `dynamodb` is absent, `{"attribute": name}` or `{"omit": true}`.
     pub(crate) fn has_valid_item_name(&self) -> bool {
         match &self.dynamodb {
             None => true,

@@ -1,17 +1,19 @@
-//! Names of types: what is one, and what a short one is short for.
+//! Names of types: which are valid, and how a short name is resolved to a full name.
 
-/// Names that mean a primitive type everywhere.
+/// Names that always mean a primitive type, in any namespace.
 pub(super) const PRIMITIVES: [&str; 8] = ["null", "boolean", "int", "long", "float", "double", "bytes", "string"];
 
-/// Whether `text` may name a field, a symbol or, without its namespace, a type. Letters and digits are those of any script,
-/// as they are to the implementations in Java, Python and Rust, though the specification has those of ASCII.
+/// Returns whether `text` is a valid name of a field, a symbol, or a type without its namespace.
+///
+/// Letters and digits of any script are allowed, as in the Java, Python and Rust implementations. The specification
+/// allows ASCII only.
 pub(super) fn is_name(text: &str) -> bool {
     text.starts_with(|first: char| first.is_alphabetic() || first == '_')
         && text.chars().all(|character| character.is_alphanumeric() || character == '_')
 }
 
-/// The full name that `name` stands for inside `namespace`, which is empty for none. A name that begins with its only dot
-/// has no namespace.
+/// Returns the full name of `name` within `namespace`, which is empty if there is no namespace. A name whose only dot
+/// is its first character has no namespace.
 pub(super) fn full(name: &str, namespace: &str) -> Box<str> {
     if let Some(bare) = name.strip_prefix('.').filter(|bare| !bare.contains('.')) {
         return bare.into();
@@ -19,28 +21,29 @@ pub(super) fn full(name: &str, namespace: &str) -> Box<str> {
     if namespace.is_empty() || name.contains('.') { name.into() } else { format!("{namespace}.{name}").into() }
 }
 
-/// Whether `full` may be the full name of a type.
+/// Returns whether `full` is a valid full name of a type.
 ///
-/// Only its last part must be a name. The namespace is what the implementation in Java takes for one: Kafka Connect, Debezium
-/// and reflection write hyphens, dollar signs and leading digits there, after servers, databases and classes.
+/// Only its last part must be a name. The namespace may be anything that the Java implementation accepts, because Kafka
+/// Connect, Debezium and Java reflection derive it from servers, databases and classes, with hyphens, dollar signs and
+/// leading digits.
 pub(super) fn is_full_name(full: &str) -> bool {
     let name = unqualified(full);
     is_name(name) && !PRIMITIVES.contains(&name) && namespace(full).chars().all(is_safe)
 }
 
-/// Whether a character stands for itself between the quotes of a JSON string, as the canonical form has it, and in a line of
-/// text.
+/// Returns whether a character can be written without an escape in a JSON string, as canonical form requires, and in a
+/// line of text.
 fn is_safe(character: char) -> bool {
     let is_blank = character.is_whitespace() && character != ' ';
     !(character.is_control() || is_blank || character == '"' || character == '\\')
 }
 
-/// The part of a full name behind its namespace.
+/// Returns the part of a full name after its namespace.
 pub(crate) fn unqualified(full: &str) -> &str {
     full.rsplit_once('.').map_or(full, |(_, name)| name)
 }
 
-/// The namespace of a full name; empty for none.
+/// Returns the namespace of a full name, or an empty string if it has no namespace.
 pub(super) fn namespace(full: &str) -> &str {
     full.rsplit_once('.').map_or("", |(namespace, _)| namespace)
 }

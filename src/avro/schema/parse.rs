@@ -1,4 +1,4 @@
-//! Reads the JSON of a schema by the rules of Avro 1.12.
+//! Parses the JSON of a schema by the rules of Avro 1.12.
 
 use super::{Enum, Field, Fixed, FixedMeaning, Named, Record, Schema, Type, TypeId, logical, name};
 use crate::{
@@ -10,35 +10,35 @@ use std::{
     fmt,
 };
 
-/// The deepest nesting of a schema's JSON. A record within a record costs four levels.
+/// Maximum nesting depth of a schema's JSON. A record within a record takes four levels.
 const MAX_JSON_DEPTH: usize = 128;
 
-/// The most types a schema may have, each mention of a primitive counted.
+/// Maximum number of types in a schema. Each mention of a primitive counts.
 const MAX_TYPES: usize = 1 << 16;
 
-/// Why a text is not a schema, and where in it.
+/// An error in the text of a schema, with its path.
 pub type SchemaError = WithPath<SchemaProblem>;
 
-/// What is wrong with a schema.
+/// A reason why a text is not a valid schema.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SchemaProblem {
-    /// It is not even JSON.
+    /// The text is not JSON.
     Json(JsonError),
     /// Neither a name, nor an object with a type, nor a union.
     NotASchema,
-    /// An attribute that must be there is missing or of the wrong kind.
+    /// A required attribute is missing or of the wrong kind.
     Attribute(&'static str),
-    /// A name that the specification does not allow.
+    /// A name is not valid by the specification.
     Name(Box<str>),
-    /// A type that is not defined anywhere.
+    /// A type is not defined anywhere.
     UnknownType(Box<str>),
-    /// A type, field, symbol or union branch that is there already.
+    /// A type, field, symbol or union branch occurs twice.
     Duplicate(Box<str>),
-    /// A union directly in a union.
+    /// A union is directly within a union.
     NestedUnion,
-    /// An enum's default that is not one of its symbols.
+    /// The default of an enum is not one of its symbols.
     EnumDefault(Box<str>),
-    /// More types than a schema may have.
+    /// The schema has more types than the maximum.
     TooManyTypes,
 }
 
@@ -61,18 +61,18 @@ impl fmt::Display for SchemaProblem {
 impl std::error::Error for SchemaProblem {}
 
 impl Schema {
-    /// Reads `text`, in time and memory proportional to its length.
+    /// Parses `text`, in time and memory proportional to its length.
     pub(crate) fn parse(text: &str) -> Result<Self, Box<SchemaError>> {
         Self::from_json(&Self::json(text)?)
     }
 
-    /// The JSON of `text`, which may be that of a schema.
+    /// Parses `text` as JSON, with the limits and rules that apply to a schema.
     pub(crate) fn json(text: &str) -> Result<Json<'_>, Box<SchemaError>> {
         let json = Json::parse_with(text, MAX_JSON_DEPTH, Repeated::SameDropped);
         json.map_err(|error| WithPath::here(SchemaProblem::Json(error)))
     }
 
-    /// The schema that `json` is.
+    /// Returns the schema that `json` describes.
     pub(crate) fn from_json(json: &Json<'_>) -> Result<Self, Box<SchemaError>> {
         let mut parser = SchemaParser {
             root: json,
@@ -82,7 +82,8 @@ impl Schema {
             definitions: None,
         };
         let root = parser.ty(json, "")?;
-        // what looks like a definition may stand where none is read
+        // `find_definitions` also finds definitions in places that the parser does not read, so a name may remain
+        // undefined.
         if let Some(name) = parser.ahead.into_iter().min() {
             return Err(WithPath::here(SchemaProblem::UnknownType(name)));
         }
@@ -94,9 +95,10 @@ struct SchemaParser<'j> {
     root: &'j Json<'j>,
     types: Vec<Type>,
     names: HashMap<Box<str>, TypeId>,
-    /// Those of `names` that are not defined yet.
+    /// The entries of `names` that are not defined yet.
     ahead: HashSet<Box<str>>,
-    /// All names that the whole schema defines; found when the first type is used before its definition.
+    /// Full names of all types that the schema defines. They are collected when a type is first used before its
+    /// definition.
     definitions: Option<HashSet<Box<str>>>,
 }
 
@@ -119,8 +121,9 @@ impl SchemaParser<'_> {
         }
     }
 
-    /// A type defined here or further on. A short name that its namespace does not know may mean a type without
-    /// namespace: that is how Java writes such a reference.
+    /// Resolves a reference to a type that is defined before or after it. A short name that does not exist in its
+    /// namespace may refer to a type without a namespace, because the Java implementation writes such references that
+    /// way.
     fn reference(&mut self, name: &str, namespace: &str) -> Parsed<TypeId> {
         let full = name::full(name, namespace);
         if let Some(found) = self.names.get(&full).or_else(|| self.names.get(name)) {
@@ -134,7 +137,7 @@ impl SchemaParser<'_> {
         });
         let full = [full, name.into()].into_iter().find(|name| definitions.contains(name));
         let full = full.ok_or_else(|| WithPath::here(SchemaProblem::UnknownType(name.into())))?;
-        // until its definition comes
+        // A placeholder until the definition is reached.
         let named = Named { name: full.clone(), aliases: Box::default() };
         let id = self.push(Type::Record(Record { named, fields: Box::default() }))?;
         self.names.insert(full.clone(), id);
@@ -190,7 +193,7 @@ impl SchemaParser<'_> {
         let named = named(json, namespace)?;
         let fields = attribute(json, "fields")?.as_array();
         let fields = fields.ok_or_else(|| WithPath::here(SchemaProblem::Attribute("fields")))?;
-        // The name is known within the record: that is what recursion is.
+        // The name is defined before the fields are read, because they may refer to the record itself.
         let id = self.define(Type::Record(Record { named: named.clone(), fields: Box::default() }))?;
         let mut parsed = Vec::with_capacity(fields.len());
         let mut seen = HashSet::new();
@@ -280,12 +283,12 @@ impl SchemaParser<'_> {
 }
 
 const RECORD: &str = "record";
-/// A record that a protocol's message fails with.
+/// Kind of a record that a protocol's message returns as an error.
 const ERROR: &str = "error";
 const ENUM: &str = "enum";
 const FIXED: &str = "fixed";
 
-/// Adds the full names of the types that `json`, a schema within `namespace`, defines.
+/// Adds the full names of all types that `json` defines. `json` is a schema within `namespace`.
 fn find_definitions(json: &Json<'_>, namespace: &str, found: &mut HashSet<Box<str>>) {
     if let Some(branches) = json.as_array() {
         branches.iter().for_each(|branch| find_definitions(branch, namespace, found));
@@ -330,7 +333,7 @@ fn attribute<'a>(json: &'a Json<'a>, name: &'static str) -> Parsed<&'a Json<'a>>
     json.get(name).ok_or_else(|| WithPath::here(SchemaProblem::Attribute(name)))
 }
 
-/// An attribute that is a list of strings; none if it is absent.
+/// Returns an attribute that is a list of strings, or an empty list if it is absent.
 fn texts(json: &Json<'_>, name: &'static str) -> Parsed<Box<[Box<str>]>> {
     let Some(list) = json.get(name) else { return Ok(Box::default()) };
     let wrong = || WithPath::here(SchemaProblem::Attribute(name));
@@ -341,7 +344,7 @@ fn texts(json: &Json<'_>, name: &'static str) -> Parsed<Box<[Box<str>]>> {
         .collect::<Result<_, _>>()
 }
 
-/// The full name and aliases of a definition within `enclosing` namespace.
+/// Returns the full name and the aliases of a definition within the namespace `enclosing`.
 fn named(json: &Json<'_>, enclosing: &str) -> Parsed<Named> {
     let short = attribute(json, "name")?.as_text().ok_or_else(|| WithPath::here(SchemaProblem::Attribute("name")))?;
     let namespace = match json.get("namespace") {

@@ -1,5 +1,7 @@
-//! Annotations of a schema that are ignored. The specification ignores an annotation that is not valid, and reads the value
-//! as its plain type. Nothing fails by it, so that the author of the schema does not notice.
+//! Finds annotations of a schema that are ignored.
+//!
+//! The specification requires that an invalid annotation is ignored and the value is read as its plain type. Nothing
+//! fails, so the author of the schema does not notice the mistake without a warning.
 
 use super::{
     super::{
@@ -11,10 +13,10 @@ use super::{
 use crate::json::Json;
 use std::fmt;
 
-/// An annotation that is ignored, and where it stands.
+/// An annotation that is ignored, with its path.
 pub type IgnoredAnnotation = WithPath<AnnotationProblem>;
 
-/// The cause for which an annotation is ignored.
+/// Logical type that is ignored, and the cause.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AnnotationProblem {
     logical: Box<str>,
@@ -23,19 +25,19 @@ pub struct AnnotationProblem {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Cause {
-    /// It stands in the field, not in the field's type.
+    /// The annotation is on the field instead of on the field's type.
     BesideTheType,
-    /// Its type is not one of these.
+    /// The annotated type is not one of these.
     Type { of: &'static str },
-    /// A fixed of another size.
+    /// The annotated fixed must have another size.
     Size { expected: u64 },
-    /// A precision that is absent, a text, or not a positive whole number.
+    /// The precision is absent, a string, or not a positive whole number.
     Precision,
-    /// A scale that is a text, negative, or not a whole number.
+    /// The scale is a string, negative, or not a whole number.
     Scale,
-    /// A scale over the precision.
+    /// The scale is greater than the precision.
     ScaleOverPrecision,
-    /// A fixed that holds fewer digits than the precision.
+    /// The fixed holds fewer digits than the precision.
     FixedTooSmall { digits: u32 },
 }
 
@@ -60,7 +62,7 @@ impl fmt::Display for AnnotationProblem {
 
 impl std::error::Error for AnnotationProblem {}
 
-/// The logical types of the specification, and the types that each may annotate.
+/// Logical types of the specification, each with the types that it may annotate, as a list and as text for messages.
 /// <https://avro.apache.org/docs/1.12.0/specification/#logical-types>
 const LOGICAL_TYPES: [(&str, &[&str], &str); 13] = [
     ("decimal", &["bytes", "fixed"], "bytes or fixed"),
@@ -77,16 +79,16 @@ const LOGICAL_TYPES: [(&str, &[&str], &str); 13] = [
     ("local-timestamp-nanos", &["long"], "long"),
     ("duration", &["fixed"], "fixed"),
 ];
-/// The bytes of a `uuid` on a fixed.
+/// Size of a fixed that is a `uuid`, in bytes.
 const UUID_BYTES: u64 = 16;
-/// The bytes of a `duration`.
+/// Size of a `duration`, in bytes.
 const DURATION_BYTES: u64 = 12;
 
 impl SchemaVersion {
-    /// Returns the annotations that are ignored, in the order of the schema. A logical type that the specification does not
-    /// have is a matter of its users and not among them.
+    /// Returns the annotations that are ignored, in the order of the schema. Logical types that the specification does
+    /// not define are left out, because their meaning is up to their users.
     pub fn ignored_annotations(&self) -> Vec<IgnoredAnnotation> {
-        // it was read before
+        // The text parsed successfully when the set was loaded.
         let Ok(json) = Schema::json(self.text()) else { return Vec::new() };
         let mut finder = Finder { path: Vec::new(), found: Vec::new() };
         finder.schema(&json);
@@ -131,7 +133,7 @@ impl<'j> Finder<'j> {
         self.report(field, |_| beside(field, ty));
     }
 
-    /// Reports the logical type of `annotated`, if it has a known one and `cause` finds why it is ignored.
+    /// Reports the logical type of `annotated` if it is a known one and `cause` returns a reason why it is ignored.
     fn report(&mut self, annotated: &Json<'_>, cause: impl FnOnce(&str) -> Option<Cause>) {
         let logical = annotated.get("logicalType").and_then(Json::as_text);
         let Some(logical) = logical.filter(|logical| LOGICAL_TYPES.iter().any(|(name, _, _)| name == logical)) else {
@@ -149,12 +151,13 @@ impl<'j> Finder<'j> {
     }
 }
 
-/// An annotation outside of a type counts only if the type has the same.
+/// Returns the problem of an annotation outside the type, which has no effect unless the type has the same annotation.
 fn beside(outside: &Json<'_>, ty: &Json<'_>) -> Option<Cause> {
     (ty.get("logicalType") != outside.get("logicalType")).then_some(Cause::BesideTheType)
 }
 
-/// Returns the cause for which `logical`, one of the specification's, is ignored on a type of this kind and attributes.
+/// Returns the reason why `logical`, a logical type of the specification, is ignored on a type of this kind and these
+/// attributes.
 fn problem(kind: &str, logical: &str, attributes: &Json<'_>) -> Option<Cause> {
     let (_, kinds, of) = LOGICAL_TYPES.iter().find(|(name, _, _)| *name == logical)?;
     if !kinds.contains(&kind) {

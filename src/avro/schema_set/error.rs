@@ -1,4 +1,4 @@
-//! What is wrong with a schema directory.
+//! Errors in a schema directory.
 
 use super::{
     super::{json_encode::JsonEncodeError, path::WithPath, plan::Mismatch, schema::SchemaError},
@@ -6,7 +6,7 @@ use super::{
 };
 use std::fmt;
 
-/// Everything that is wrong with a set of schemas; at least one thing.
+/// All problems of a set of schemas. There is at least one.
 #[derive(Debug)]
 pub struct SchemaErrors {
     problems: Vec<SetProblem>,
@@ -17,7 +17,7 @@ impl SchemaErrors {
         Self { problems }
     }
 
-    /// Each problem, in the order of the directory.
+    /// Returns the problems, in the order of the directory.
     pub fn problems(&self) -> &[SetProblem] {
         &self.problems
     }
@@ -37,101 +37,102 @@ impl fmt::Display for SchemaErrors {
 
 impl std::error::Error for SchemaErrors {}
 
-/// One thing that is wrong with a set of schemas.
+/// A problem of a set of schemas.
 #[derive(Debug)]
 pub enum SetProblem {
-    /// There is no schema at all.
+    /// The directory contains no schema.
     Empty,
-    /// More subjects than can be numbered.
+    /// The directory has more subjects than a [`SubjectId`](crate::record::SubjectId) can number.
     TooManySubjects,
-    /// A file name that is not a positive integer without leading zeros.
+    /// The name of a file is not a positive integer without leading zeros.
     Version {
-        /// The file.
+        /// Path of the file.
         path: Box<str>,
     },
-    /// A file that is not a schema.
+    /// The content of a file is not a valid schema.
     Schema {
-        /// The file.
+        /// Path of the file.
         path: Box<str>,
-        /// What is wrong with it.
+        /// The error in the schema.
         error: Box<SchemaError>,
     },
-    /// A schema that is not a record.
+    /// The outermost type of a schema is not a record.
     NotARecord {
-        /// The file.
+        /// Path of the file.
         path: Box<str>,
     },
-    /// A `schemaIds` that is not a list of four-byte integers and UUIDs.
+    /// The value of `schemaIds` is not a list of four-byte integers and UUIDs.
     Ids {
-        /// The file.
+        /// Path of the file.
         path: Box<str>,
     },
-    /// Two files of the same subject and version.
+    /// Two files have the same subject and version.
     DuplicateVersion {
-        /// One file.
+        /// Path of the first file.
         first: Box<str>,
-        /// The other.
+        /// Path of the second file.
         second: Box<str>,
     },
-    /// A default of a newest version that is not a value of its field.
+    /// A default in the newest version of a subject is not a valid value of its field.
     Default {
-        /// The file.
+        /// Path of the file.
         path: Box<str>,
-        /// The record and the field.
+        /// Record and name of the field.
         field: Box<str>,
-        /// What is wrong with it.
+        /// The reason why the default is not valid.
         error: WithPath<JsonEncodeError>,
     },
-    /// An older version that the newest cannot read.
+    /// The newest version of a subject cannot read an older one.
     Incompatible {
-        /// The subject of both.
+        /// Name of the subject.
         subject: Box<str>,
-        /// The older version.
+        /// Number of the older version.
         writer: u32,
-        /// The newest.
+        /// Number of the newest version.
         reader: u32,
-        /// Where and why.
+        /// The incompatibility, with its path.
         mismatch: Mismatch,
     },
-    /// An id that two files carry.
+    /// Two files have the same id in `schemaIds`.
     DuplicateId {
         /// The id.
         id: SchemaId,
-        /// One file.
+        /// Path of the first file.
         first: Box<str>,
-        /// The other.
+        /// Path of the second file.
         second: Box<str>,
     },
-    /// Two subjects that a message of this wire format cannot tell apart.
+    /// Two subjects have the same identifier in one wire format, so that a message cannot say which of them it is for.
     Ambiguous {
-        /// What both have in common, such as their fingerprint.
+        /// The identifier that both have, such as their fingerprint.
         what: Box<str>,
-        /// One subject.
+        /// Name of the first subject.
         first: Box<str>,
-        /// The other.
+        /// Name of the second subject.
         second: Box<str>,
     },
-    /// Two versions of one subject that single-object encoding cannot tell apart, though they mean different things.
+    /// Two versions of one subject have the same fingerprint but different meanings, so single-object encoding cannot
+    /// distinguish them.
     SameFingerprint {
-        /// The subject of both.
+        /// Name of the subject.
         subject: Box<str>,
-        /// One version.
+        /// Number of the first version.
         first: u32,
-        /// The other.
+        /// Number of the second version.
         second: u32,
     },
     /// The default schema is not in the directory.
     UnknownDefaultSchema {
-        /// Its name.
+        /// Name of the default schema.
         name: Box<str>,
     },
     /// A field that an item mapping names is not in the reader schema.
     Field {
-        /// The subject.
+        /// Name of the subject.
         subject: Box<str>,
-        /// The field's path.
+        /// Path of the field.
         path: Box<str>,
-        /// Why there is none.
+        /// The reason why the path does not lead to a field.
         error: FieldError,
     },
 }

@@ -1,4 +1,5 @@
-//! How deep the records of a schema are at the least, and whether there are any at all.
+//! Computes the minimum depth of a schema's records, and finds records that contain themselves and so have no finite
+//! value.
 
 use super::{
     super::{
@@ -9,10 +10,10 @@ use super::{
 };
 use std::fmt;
 
-/// A record that holds itself, and so has no finite value.
+/// A record that always contains itself and therefore has no finite value.
 pub type EndlessRecord = WithPath<NoFiniteValue>;
 
-/// The problem of an [`EndlessRecord`].
+/// The record has no finite value. This is the problem of an [`EndlessRecord`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NoFiniteValue;
 
@@ -25,11 +26,11 @@ impl fmt::Display for NoFiniteValue {
 impl std::error::Error for NoFiniteValue {}
 
 impl SchemaVersion {
-    /// Returns the fewest levels that the item of a record has, the record as the first; a level is a list, a map or a value
-    /// in one. Fields that are left out of the item do not count.
+    /// Returns the minimum number of levels in the item of a record. The record is the first level, and each list, map
+    /// or value inside it adds one. Fields that are omitted from the item do not count.
     ///
     /// # Errors
-    /// The path to the record that holds itself, if there is no finite record.
+    /// Returns the path to the record that contains itself if the schema has no finite record.
     pub fn least_levels(&self) -> Result<usize, EndlessRecord> {
         let schema = self.schema();
         let finite = least(schema, |_| true);
@@ -45,15 +46,17 @@ fn least_of(levels: &[Option<usize>], ty: TypeId) -> Option<usize> {
     levels.get(ty.index()).copied().flatten()
 }
 
-/// Returns the fewest levels of a value for each type, with those fields of records that are `counted`; none for a type
-/// without a finite value. It is a fixed point: each round finds the types whose parts were found before.
+/// Returns the minimum number of levels of a value of each type, or `None` for a type without a finite value. Only
+/// those fields of records count for which `counted` returns true.
+///
+/// This is a fixed point: each round computes the types whose parts were computed in the previous rounds.
 fn least(schema: &Schema, counted: impl Fn(&Field) -> bool) -> Vec<Option<usize>> {
     let mut levels = vec![None; schema.types().len()];
     loop {
         let mut has_changed = false;
         for (index, ty) in schema.types().iter().enumerate() {
             let found = match ty {
-                // an empty one
+                // The minimum is an empty array or map.
                 Type::Array(_) | Type::Map(_) => Some(1),
                 Type::Union(branches) => branches.iter().filter_map(|branch| least_of(&levels, *branch)).min(),
                 Type::Record(record) => {
@@ -78,7 +81,7 @@ fn least(schema: &Schema, counted: impl Fn(&Field) -> bool) -> Vec<Option<usize>
     }
 }
 
-/// The names of the fields from the whole schema to the first record that stands in itself.
+/// Returns the names of the fields from the root to the first record that contains itself.
 fn endless_path<'s>(schema: &'s Schema, levels: &[Option<usize>]) -> Vec<&'s str> {
     let (mut path, mut seen, mut ty) = (Vec::new(), Vec::new(), schema.root());
     while !seen.contains(&ty) {

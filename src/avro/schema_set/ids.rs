@@ -1,15 +1,15 @@
-//! What registries call a schema.
+//! Identifiers of schemas in schema registries.
 
 use super::super::text;
 use crate::json::Json;
 use std::fmt;
 
-/// The name of a schema in a registry, from the `schemaIds` of its file.
+/// Identifier of a schema in a registry, from `schemaIds` in the schema's file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum SchemaId {
-    /// A Confluent schema id.
+    /// Schema id of the Confluent schema registry.
     Number(u32),
-    /// A Glue schema version id, or a Confluent schema GUID.
+    /// Schema version id of AWS Glue, or schema GUID of the Confluent schema registry.
     Uuid([u8; 16]),
 }
 

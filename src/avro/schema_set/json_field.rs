@@ -1,4 +1,4 @@
-//! Finds a field in a record that is still JSON.
+//! Finds a field of a record in JSON.
 
 use super::{
     super::{
@@ -10,8 +10,8 @@ use super::{
 use serde_json::Value;
 
 impl SchemaVersion {
-    /// Returns the value at `path` of `record`, which is JSON in `encoding`: names joined by dots. A value of a union is found
-    /// without its tag.
+    /// Returns the value at `path` in `record`, which is JSON in `encoding`. A path consists of field names joined by
+    /// dots. A union's value is returned without its tag.
     pub fn json_field<'j>(&self, record: &'j Value, path: &str, encoding: JsonEncoding) -> Option<&'j Value> {
         if encoding == JsonEncoding::Plain {
             return record.pointer(&format!("/{}", path.replace('.', "/")));
@@ -31,7 +31,7 @@ impl SchemaVersion {
     }
 }
 
-/// Takes the tag of a union's branch off a value in Avro's own encoding.
+/// Removes the tag of the union branch from a value in Avro's own JSON encoding.
 fn untagged<'j>(schema: &Schema, ty: TypeId, value: &'j Value) -> Option<(TypeId, &'j Value)> {
     let Type::Union(branches) = schema.get(ty) else { return Some((ty, value)) };
     match value {

@@ -1,8 +1,8 @@
-//! The schema directory: subjects, their versions, and everything that can be wrong with them, found before the first
+//! The schema directory: subjects and their versions. All of its problems are found at startup, before the first
 //! message.
 //!
-//! Every version of a subject is accepted as a writer schema; the highest is the reader schema, and it must be able to
-//! read all of them. A subject's schemas are records, because a record is what becomes an item.
+//! Every version of a subject is accepted as a writer schema. The highest version is the reader schema, and must be
+//! able to read all of them. Each schema of a subject is a record, because a record becomes an item.
 
 mod annotations;
 mod error;
@@ -32,17 +32,17 @@ use std::collections::BTreeMap;
 /// One file of the schema directory.
 #[derive(Debug, Clone)]
 pub struct SchemaFile {
-    /// The name of its folder.
+    /// Name of the folder that contains the file.
     pub subject: String,
-    /// Its own name without `.avsc`, as found.
+    /// Name of the file without `.avsc`, unchanged.
     pub version: String,
-    /// What is in it.
+    /// Content of the file.
     pub text: String,
-    /// Where it is, for people.
+    /// Path of the file, for error messages.
     pub path: String,
 }
 
-/// Schemas that fit together: each can be read by its subject's newest.
+/// A valid set of schemas, in which the newest version of each subject can read all older ones.
 #[derive(Debug)]
 pub struct Schemas {
     subjects: Vec<Subject>,
@@ -52,7 +52,7 @@ impl Schemas {
     /// Parses `files`, in any order, and checks each subject's older versions against its newest.
     ///
     /// # Errors
-    /// All problems of all files together.
+    /// All problems of all files.
     pub fn parse(files: Vec<SchemaFile>) -> Result<Self, SchemaErrors> {
         let mut problems = Vec::new();
         let mut versions: BTreeMap<String, Vec<SchemaVersion>> = BTreeMap::new();
@@ -76,7 +76,8 @@ impl Schemas {
             };
             if let Some(subject) = Subject::new(SubjectId(id), name, versions, &mut problems) {
                 let newest = subject.newest().number();
-                // Against a version that is not the newest, problems would be made up.
+                // If a newer version is invalid, this one is not the newest, and comparing with it would report false
+                // problems.
                 if !broken.iter().any(|(name, number)| name == subject.name() && *number > newest) {
                     check(&subject, &mut problems);
                 }
@@ -89,7 +90,7 @@ impl Schemas {
         if problems.is_empty() { Ok(Self { subjects }) } else { Err(SchemaErrors::new(problems)) }
     }
 
-    /// The subjects by name; each one's [`Subject::id`] is its position.
+    /// Returns the subjects in the order of their names. The [`Subject::id`] of each is its position.
     pub fn subjects(&self) -> impl Iterator<Item = &Subject> {
         self.subjects.iter()
     }
@@ -114,7 +115,7 @@ impl Schemas {
     }
 }
 
-/// Adds what keeps the newest version from reading the older ones, and itself from defaults that are none.
+/// Adds the incompatibilities between the newest version and the older ones, and the newest version's invalid defaults.
 fn check(subject: &Subject, problems: &mut Vec<SetProblem>) {
     let reader = subject.newest();
     for (path, error) in invalid_defaults(reader.schema()) {
@@ -133,7 +134,7 @@ fn check(subject: &Subject, problems: &mut Vec<SetProblem>) {
     }
 }
 
-/// The defaults of `schema` that are not values of their fields, as `Record.field`.
+/// Returns the defaults of `schema` that are not valid values of their fields, each with its field as `Record.field`.
 fn invalid_defaults(schema: &Schema) -> Vec<(Box<str>, WithPath<JsonEncodeError>)> {
     let mut invalid = Vec::new();
     for ty in schema.types() {

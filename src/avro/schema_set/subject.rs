@@ -1,4 +1,4 @@
-//! One subject: its versions, and what its reader schema says.
+//! A subject: its versions, and the properties of its reader schema.
 
 use super::{
     super::{
@@ -15,7 +15,7 @@ use crate::record::{FieldKind, Quantity, SubjectId};
 use std::collections::HashMap;
 use std::fmt;
 
-/// A schema under the number of its version.
+/// A schema with its version number.
 #[derive(Debug, Clone)]
 pub struct SchemaVersion {
     number: u32,
@@ -46,35 +46,36 @@ impl SchemaVersion {
         Ok(Self { number, fingerprint: schema.fingerprint(), schema, ids, dynamodb, text: text.into(), path })
     }
 
-    /// The version, from 1.
+    /// Returns the version number, which is at least 1.
     pub fn number(&self) -> u32 {
         self.number
     }
 
-    /// The CRC-64-AVRO of the schema's Parsing Canonical Form, by which single-object encoding knows it.
+    /// Returns the CRC-64-AVRO of the schema's Parsing Canonical Form, by which single-object encoding identifies it.
     pub fn fingerprint(&self) -> u64 {
         self.fingerprint
     }
 
-    /// Its names in registries.
+    /// Returns the schema's identifiers in registries.
     pub fn ids(&self) -> &[SchemaId] {
         &self.ids
     }
 
-    /// The schema as its file has it.
+    /// Returns the text of the schema's file.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// The file it is from.
+    /// Returns the path of the schema's file.
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// A record, as JSON in `encoding`, as a datum of this version. Its JSON is that of the wire format `json`.
+    /// Encodes a record as a datum of this version. `record` is JSON in `encoding`, by the rules of the wire format
+    /// `json`.
     ///
     /// # Errors
-    /// If it is no JSON, no record of this schema, or over the default [`Limits`].
+    /// Returns an error if `record` is not JSON, does not match the schema, or exceeds the default [`Limits`].
     pub fn datum(&self, record: &str, encoding: JsonEncoding) -> Result<Vec<u8>, RecordJsonError> {
         let Limits { max_depth: depth, max_values: values, max_inflated_bytes: bytes, .. } = Limits::default();
         let json = Json::parse(record, 2 * depth).map_err(RecordJsonError::Json)?;
@@ -89,7 +90,7 @@ impl SchemaVersion {
     }
 }
 
-/// The `schemaIds` of a schema; none if one of them is not an id.
+/// Returns the `schemaIds` of a schema, or `None` if one of them is not a valid id.
 fn schema_ids(json: &Json<'_>) -> Option<Vec<SchemaId>> {
     match json.get("schemaIds") {
         None => Some(Vec::new()),
@@ -97,7 +98,7 @@ fn schema_ids(json: &Json<'_>) -> Option<Vec<SchemaId>> {
     }
 }
 
-/// A name under which versions of one schema are kept.
+/// A named series of versions of one schema.
 #[derive(Debug)]
 pub struct Subject {
     id: SubjectId,
@@ -107,7 +108,7 @@ pub struct Subject {
 }
 
 impl Subject {
-    /// A subject of `versions`, which are in order; none if there are none.
+    /// Returns a subject with `versions`, which are sorted, or `None` if `versions` is empty.
     pub(super) fn new(
         id: SubjectId,
         name: String,
@@ -125,37 +126,37 @@ impl Subject {
         Some(Self { id, name: name.into(), older: versions, newest })
     }
 
-    /// Its number within the set.
+    /// Returns the subject's number within the set.
     pub fn id(&self) -> SubjectId {
         self.id
     }
 
-    /// The name of its folder.
+    /// Returns the name of the subject, which is the name of its folder.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Its versions, oldest first.
+    /// Returns the versions, oldest first.
     pub fn versions(&self) -> impl DoubleEndedIterator<Item = &SchemaVersion> {
         self.older.iter().chain([&self.newest])
     }
 
-    /// All but the newest, oldest first.
+    /// Returns all versions but the newest, oldest first.
     pub(super) fn older(&self) -> &[SchemaVersion] {
         &self.older
     }
 
-    /// The version that is the reader schema.
+    /// Returns the newest version, which is the reader schema.
     pub fn newest(&self) -> &SchemaVersion {
         &self.newest
     }
 
-    /// The version of this number.
+    /// Returns the version with this number.
     pub fn version(&self, number: u32) -> Option<&SchemaVersion> {
         self.versions().find(|version| version.number == number)
     }
 
-    /// What keeps the newest version from reading version `writer`, as problems of the set.
+    /// Returns each mismatch between version `writer` and the newest version as a problem of the set.
     pub(crate) fn incompatible(&self, writer: u32, mismatches: Vec<Mismatch>) -> impl Iterator<Item = SetProblem> {
         mismatches.into_iter().map(move |mismatch| SetProblem::Incompatible {
             subject: self.name.clone(),
@@ -165,24 +166,25 @@ impl Subject {
         })
     }
 
-    /// The reader schema's `dynamodb` property.
+    /// Returns the `dynamodb` property of the reader schema.
     pub fn dynamodb(&self) -> Option<&serde_json::Value> {
         self.newest.dynamodb.as_ref()
     }
 
-    /// The names of the reader schema's fields, in its order.
+    /// Returns the names of the reader schema's fields, in the order of the schema.
     pub fn fields(&self) -> impl Iterator<Item = &str> {
         let fields = self.newest.schema.record().map(|record| &*record.fields).unwrap_or_default();
         fields.iter().map(|field| &*field.name)
     }
 
-    /// The names that the outermost fields go by in an item, those left out not among them.
+    /// Returns the attribute names that the top-level fields have in an item. Omitted fields are not included.
     pub fn item_names(&self) -> impl Iterator<Item = &str> {
         let fields = self.newest.schema.record().map(|record| &*record.fields).unwrap_or_default();
         fields.iter().filter_map(Field::item_name)
     }
 
-    /// The names on the way to the field at `path` in an item. `None` if it or what holds it is left out.
+    /// Returns the attribute names that lead to the field at `path` in an item, or `None` if the field or a record that
+    /// contains it is omitted.
     pub fn item_path(&self, path: &str) -> Option<Vec<&str>> {
         let schema = &self.newest.schema;
         let mut ty = schema.root();
@@ -196,7 +198,7 @@ impl Subject {
         Some(names)
     }
 
-    /// What is wrong with the names that fields go by in an item.
+    /// Returns a description of each invalid or duplicate attribute name in the reader schema.
     pub fn item_name_problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
         for ty in self.newest.schema.types() {
@@ -219,11 +221,11 @@ impl Subject {
         problems
     }
 
-    /// What the reader schema's field at `path` holds, where the names of records' fields are joined by dots. A field
-    /// that may also be null, on the way or at the end, is what it is otherwise.
+    /// Returns the kind of the reader schema's field at `path`, which consists of field names joined by dots. For a
+    /// union of null and one other type, the other type counts.
     ///
     /// # Errors
-    /// If a name on the path is not a field, or leads through something that is not a record.
+    /// Returns an error if a name in the path is not a field, or is looked up in something that is not a record.
     pub fn field(&self, path: &str) -> Result<FieldKind, FieldError> {
         let schema = &self.newest.schema;
         let mut ty = schema.root();
@@ -237,7 +239,7 @@ impl Subject {
         Ok(kind_of(schema.get(without_null(schema, ty))))
     }
 
-    /// The bytes of the reader schema's field at `path`, if it is a fixed that becomes binary.
+    /// Returns the size in bytes of the reader schema's field at `path`, if it is a fixed that is stored as binary.
     pub fn fixed_size(&self, path: &str) -> Option<usize> {
         let schema = &self.newest.schema;
         let ty = path.split('.').try_fold(schema.root(), |ty, name| {
@@ -252,7 +254,7 @@ impl Subject {
         }
     }
 
-    /// The names that fields at any depth go by in an item, each with its record and field.
+    /// Returns the attribute names of the fields at any depth, each with its record and field.
     pub fn all_item_names(&self) -> impl Iterator<Item = (String, &str)> {
         let records = self.newest.schema.types().iter().filter_map(|ty| match ty {
             Type::Record(record) => Some(record),
@@ -264,7 +266,7 @@ impl Subject {
         })
     }
 
-    /// Whether the reader schema's field at `path` may be null, or a record on the way to it.
+    /// Returns whether the reader schema's field at `path`, or a record that contains it, may be null.
     pub fn may_be_null(&self, path: &str) -> bool {
         let schema = &self.newest.schema;
         let mut ty = schema.root();
@@ -281,7 +283,7 @@ impl Subject {
     }
 }
 
-/// The one other branch of a union with null; anything else as it is.
+/// Returns the other branch of a union of null and one other type, and `ty` itself for anything else.
 pub(super) fn without_null(schema: &Schema, ty: TypeId) -> TypeId {
     let Type::Union(branches) = schema.get(ty) else { return ty };
     let mut others = branches.iter().filter(|branch| !matches!(schema.get(**branch), Type::Null));
@@ -313,12 +315,12 @@ fn kind_of(ty: &Type) -> FieldKind {
     }
 }
 
-/// Why a text is not a record of a schema.
+/// An error in the JSON of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RecordJsonError {
-    /// It is not JSON.
+    /// The text is not JSON.
     Json(JsonError),
-    /// A value does not fit its field.
+    /// A value does not match the type of its field.
     Record(WithPath<JsonEncodeError>),
 }
 
@@ -340,17 +342,17 @@ impl std::error::Error for RecordJsonError {
     }
 }
 
-/// Why a path leads to no field.
+/// The reason why a path does not lead to a field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FieldError {
-    /// The record there has no such field.
+    /// The record has no field of this name.
     Unknown {
-        /// The name that is looked for.
+        /// The name that was looked up.
         name: Box<str>,
     },
-    /// What is there is not a record, or a union with more than null and a record.
+    /// The name is looked up in something that is neither a record nor a union of null and a record.
     NotInARecord {
-        /// The name that is looked for.
+        /// The name that was looked up.
         name: Box<str>,
     },
 }

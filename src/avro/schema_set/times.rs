@@ -1,7 +1,7 @@
-//! The logical types of one field in all versions of a subject.
+//! Finds the logical types that one field has in the versions of a subject.
 //!
-//! A record is converted to the newest version's unit when it is read. An item that is in the table already is not, so that
-//! some fields must count the same in all versions.
+//! A record is converted to the newest version's unit when it is read, but an item that is already in the table is not.
+//! Therefore some fields must have the same unit in all versions.
 
 use super::{
     super::plan::{Mismatch, MismatchProblem},
@@ -11,8 +11,8 @@ use super::{
 };
 
 impl Subject {
-    /// The logical types of time that the reader schema's field at `path` has in each version, by the version's number. A
-    /// number without logical type is `None`, and a value of any other type is left out.
+    /// Returns the logical types of time that the reader schema's field at `path` has in each version, with the
+    /// version's number. A number without a logical type is `None`. Values of other types are left out.
     pub(crate) fn times(&self, path: &str) -> Vec<(u32, Option<Time>)> {
         let reader = self.newest().schema();
         self.versions()
@@ -25,17 +25,17 @@ impl Subject {
     }
 }
 
-/// A field that is a number without logical type in the reader schema, and yet must be of one unit.
+/// A field that has no logical type in the reader schema but must have the same unit in all writer schemas.
 #[derive(Debug, Clone)]
 pub(crate) struct FieldUnit {
-    /// The path in the reader schema.
+    /// Path of the field in the reader schema.
     pub(crate) path: String,
-    /// The logical types that have the unit. Empty if none has.
+    /// Logical types with the required unit. Empty if no logical type has it, as for seconds.
     pub(crate) times: Vec<Time>,
 }
 
 impl FieldUnit {
-    /// Returns the mismatch of a writer's schema that has the field as a time of another unit.
+    /// Returns a mismatch if the field is a time of another unit in the writer schema.
     pub(crate) fn mismatch(&self, writer: &Schema, reader: &Schema) -> Option<Mismatch> {
         let times = times_of(writer, reader, &self.path);
         let other = times.into_iter().flatten().find(|time| !self.times.contains(time))?;
@@ -44,7 +44,7 @@ impl FieldUnit {
     }
 }
 
-/// The logical types of the values that `writer` has for the field of `reader` at `path`.
+/// Returns the logical types of the values in `writer` that the field of `reader` at `path` is read from.
 fn times_of(writer: &Schema, reader: &Schema, path: &str) -> Vec<Option<Time>> {
     let mut target = reader.root();
     let mut sources = vec![writer.root()];
@@ -68,7 +68,7 @@ fn times_of(writer: &Schema, reader: &Schema, path: &str) -> Vec<Option<Time>> {
     branches(writer, sources).into_iter().filter_map(time).collect()
 }
 
-/// The branches of those of `types` that are unions, and the other types.
+/// Replaces each union among `types` by its branches.
 fn branches(schema: &Schema, types: Vec<TypeId>) -> Vec<TypeId> {
     let branches = |ty| match schema.get(ty) {
         Type::Union(branches) => branches.to_vec(),

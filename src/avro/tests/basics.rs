@@ -15,7 +15,7 @@ fn a_single_object_is_read_by_its_fingerprint() {
     );
 }
 
-/// The message that the Avro project keeps for its implementations to read.
+/// The message that the Avro project provides to test implementations.
 #[test]
 fn the_avro_projects_single_object_is_read() {
     let schema = r#"{"type": "record", "namespace": "org.apache.avro", "name": "TestMessage", "fields": [
@@ -49,7 +49,7 @@ fn an_error_names_the_path_of_the_field() {
     assert_eq!(cut(16), "datum: items[1].price: the datum ends before the value does");
 }
 
-/// One message for every reason that decoding has.
+/// Decodes one message for each reason code of the decoder.
 #[test]
 fn every_reason_of_decoding_has_a_message_that_meets_it() {
     let schema = record_of(r#"{"name": "e", "type": ["null", "boolean"]}"#).replacen('{', r#"{"schemaIds": [7], "#, 1);

@@ -59,7 +59,8 @@ fn records_of_all_blocks_are_resolved_to_the_reader_schema_whatever_the_codec() 
     assert_eq!((decoded.format, decoded.version, decoded.records), (WireFormat::Container, None, 2));
 }
 
-/// The specifications of zstandard, bzip2 and xz allow several frames in one file, and some writers make them in one block.
+/// The specifications of zstandard, bzip2 and xz allow several frames in one file, and some writers put several into
+/// one block.
 #[test]
 fn a_block_of_two_frames_is_read() {
     let envelope = own("Envelope", r#"{"name": "id", "type": "string"}, {"name": "n", "type": "int"}"#);
@@ -82,7 +83,7 @@ fn a_container_without_codec_or_with_blocks_of_metadata_is_read() {
     let schema = own_id();
     let mut body = b"Obj\x01".to_vec();
     for (key, value) in [("other", "x"), ("avro.schema", &schema)] {
-        // A block of one entry, which says its size.
+        // A block with one entry, whose header states its size.
         body.push(1);
         let mut entry = Vec::new();
         binary::push_bytes(&mut entry, key.as_bytes());
@@ -125,7 +126,7 @@ fn a_schema_that_the_reader_cannot_read_is_a_rejection_with_every_reason() {
     }
 }
 
-/// A collection that is empty holds nothing that could not be read. The implementations in Java and Python agree.
+/// An empty collection contains nothing that cannot be read. The Java and Python implementations also accept it.
 #[test]
 fn an_incompatible_item_rejects_the_record_that_has_it_and_no_empty_collection() {
     let array = |items: &str| format!(r#"{{"type": "array", "items": {items}}}"#);
@@ -176,13 +177,14 @@ fn an_incompatible_item_rejects_the_record_that_has_it_and_no_empty_collection()
         let error = versions(&[&writer, &reader]).unwrap_err();
         assert!(error.starts_with("subject s: version 1 cannot be read by version 2: f"), "{error}");
     }
-    // a field that every record has cannot be read, whatever records there are
+    // A field that all records have is incompatible with every record, so the container is rejected even without
+    // records.
     let required = |ty: &str| record_of(&format!(r#"{{"name": "f", "type": "{ty}"}}"#));
     let decoder = decoder(&[("s/1", &required("string"))], &[WireFormat::Container]);
     assert_eq!(reason(&decoder, &binary(&container(&required("int"), "null", &[]))).0, Reason::IncompatibleSchema);
 }
 
-/// A schema of 64 KiB may have thousands of them, each behind a path of tens of thousands of bytes.
+/// A schema of 64 KiB may have thousands of reasons, each with a path of tens of thousands of bytes.
 #[test]
 fn the_reasons_why_items_cannot_be_read_are_bounded() {
     let long = "n".repeat(20_000);
@@ -256,7 +258,7 @@ fn records_schemas_and_inflated_bytes_are_bounded_to_the_last() {
     let error = (Reason::LimitExceeded, "container: more than 3 records".to_owned());
     assert_eq!(reason(&records, &binary(&blocks(3))), error);
 
-    // Above what the directory's own schemas may have.
+    // The schema is larger than the directory's own schemas may be in a container.
     let wide: String = (0..100).map(|i| format!(r#"{{"name": "x{i}", "type": "int"}}, "#)).collect();
     let wide = own("a.R", &format!(r#"{wide}{{"name": "id", "type": "int"}}"#));
     let body = container(&wide, "null", &[]);
@@ -265,7 +267,7 @@ fn records_schemas_and_inflated_bytes_are_bounded_to_the_last() {
         assert_eq!(read_all(&decoder, &binary(&body)).is_ok(), fits);
     }
 
-    // A byte of the id and five of the default of each record.
+    // Each record takes one byte for the id and five bytes for the default.
     let block = compress(Compression::Deflate, &ids(0..50));
     let body = container(&schema, "deflate", &[(50, &block), (50, &block)]);
     for (bytes, fits) in [(600, true), (599, false)] {
@@ -298,17 +300,17 @@ fn a_message_inflates_to_no_more_than_its_events_share_of_memory() {
         let interrupted = read(&input, data.len() / 2);
         assert!(matches!(interrupted, Err(Undecoded::Interrupted(Interruption::Memory))), "it may fit another event");
     }
-    // in an event of its own it would be no smaller
+    // The message exceeds its own limit, so it would not fit into the memory of another invocation either.
     let limits = Limits { max_inflated_bytes: data.len() / 2, ..Limits::default() };
     let limited = parse(&[("z/1", &with_id)]).unwrap().compile(Options { limits, ..options(&formats) }).unwrap();
     let read_limited =
         |share| limited.decode(&binary(&container), &mut Scratch::bounded(share), &mut Records::default());
     for share in [data.len() / 2, data.len()] {
-        let Err(Undecoded::Rejected(error)) = read_limited(share) else { panic!("it is rejected") };
+        let Err(Undecoded::Rejected(error)) = read_limited(share) else { panic!("the message must be rejected") };
         assert_eq!(error.reason(), Reason::LimitExceeded);
     }
-    // no event leaves less than a body of JSON can become
-    let Err(Undecoded::Rejected(error)) = read(&json, data.len() / 2) else { panic!("it is rejected") };
+    // A JSON body over the limit is rejected and not interrupted, because every invocation has enough memory for a body.
+    let Err(Undecoded::Rejected(error)) = read(&json, data.len() / 2) else { panic!("the message must be rejected") };
     assert_eq!(error.reason(), Reason::LimitExceeded);
 }
 
@@ -323,7 +325,7 @@ fn values_are_counted_over_all_records() {
     let options =
         Options { limits: Limits { max_values: 9, ..Limits::default() }, ..options(&[WireFormat::Container]) };
     let decoder = parse(&[("r/1", NAMED)]).unwrap().compile(options).unwrap();
-    // A record, its id and its default: three values each.
+    // Each record has three values: the record itself, its id and its default.
     let body = |count: i64| container(&own_id(), "null", &[(count, &ids(0..count))]);
     assert!(read_all(&decoder, &binary(&body(3))).is_ok());
     assert_eq!(reason(&decoder, &binary(&body(4))).0, Reason::LimitExceeded);
@@ -372,7 +374,8 @@ fn a_container_of_an_older_version_is_known_by_the_name_it_had() {
     for name in ["old.R", "new.R"] {
         assert_eq!(read(&files(&[]), &binary(&container_of(name))), Ok(tree.clone()), "{name}");
     }
-    // The name that a subject has now goes before the one that another had, and of two that had it neither is meant.
+    // A subject's current name has priority over the former name of another subject. A former name of two subjects
+    // finds neither.
     let now_another = files(&[("u/1", own("x.R", id)), ("u/2", own("old.R", id))]);
     let decoded = now_another.decode(&binary(&container_of("old.R")), &mut Scratch::default(), &mut Records::default());
     assert_eq!(now_another.subject(decoded.unwrap().subject).unwrap().name(), "u");

@@ -1,8 +1,9 @@
-//! Schema Resolution of the Avro specification, rule by rule.
+//! The rules of Schema Resolution in the Avro specification, one by one.
 
 use super::{tree::record, *};
 
-/// Every type, with a JSON value and what a visitor receives of it. `N` is a record, `E` an enum, `F` a fixed.
+/// Returns every type with a JSON value and the tree that a visitor receives for it. `N` is a record, `E` an enum, `F`
+/// a fixed.
 fn every_type() -> Vec<(&'static str, &'static str, Tree)> {
     let bytes = |bytes: &[u8]| Tree::Bytes(bytes.to_vec());
     vec![
@@ -57,7 +58,7 @@ fn every_type() -> Vec<(&'static str, &'static str, Tree)> {
     ]
 }
 
-/// The same bytes with the collections as blocks of one item that say their size, as some writers make them.
+/// Converts the datum of an array to blocks of one item whose headers state their size, as some writers encode arrays.
 fn with_sized_blocks(datum: &[u8], ty: &str) -> Option<Vec<u8>> {
     let [count, items @ .., 0] = datum else { return None };
     (ty.contains("\"array\"") && ty.contains("int")).then_some(())?;
@@ -113,7 +114,7 @@ fn blocks_may_say_their_size() {
 #[test]
 fn a_dropped_block_that_says_its_size_is_skipped_unread() {
     let decoder = of_datums(&[&field_of(r#"{"type": "array", "items": "int"}"#), &record_of("")]);
-    // No int has eleven bytes with their highest bits set.
+    // No int can have eleven bytes whose highest bits are set.
     let block = [&[1, 22][..], &[0xFF; 11], &[0]].concat();
     assert_eq!(read(&decoder, &datum(&block, "s/1")), Ok(record([])));
     assert_eq!(reason(&decoder, &datum(&block[..9], "s/1")).0, Reason::Truncated);
@@ -152,7 +153,7 @@ fn a_new_field_of_any_type_has_its_default() {
         (r#"{"type": "array", "items": "string"}"#, r#"["a"]"#, Tree::Array(vec!["a".into()])),
         (r#"{"type": "map", "values": "int"}"#, r#"{"a": 1}"#, Tree::Map(vec![("a".to_owned(), Tree::Long(1))])),
         (r#"["null", "string"]"#, "null", Tree::Null),
-        // Avro 1.12: the first branch that takes it, where earlier versions had the first branch only.
+        // Avro 1.12 uses the first branch that matches the default. Earlier versions allowed only the first branch.
         (r#"["null", "string"]"#, "\"s\"", "s".into()),
         (
             r#"{"type": "record", "name": "N", "fields": [{"name": "a", "type": "int", "default": 1}, {"name": "b", "type": "int"}]}"#,
@@ -246,7 +247,7 @@ fn names_match_without_their_namespaces_and_by_aliases() {
     }
 }
 
-/// apache-avro 0.22 ignores the aliases of fields when it resolves.
+/// apache-avro 0.22 ignores the aliases of fields in schema resolution.
 #[test]
 fn a_renamed_field_is_read_by_its_alias() {
     let fields = |list: &[(&str, &str)]| {
@@ -266,9 +267,9 @@ fn a_renamed_field_is_read_by_its_alias() {
     assert_eq!(
         read(r#"{"old": 1}"#, &[("old", "new")], &[("new", "_")]),
         one("new", 0),
-        "a writer's alias means nothing"
+        "the writer's aliases are ignored"
     );
-    // A field of the name itself goes before one of the alias, and no field is read twice.
+    // A field with the reader's name has priority over an alias, and no field is read twice.
     assert_eq!(read(r#"{"a": 1, "b": 2}"#, &[("a", "_"), ("b", "_")], &[("b", "a")]), one("b", 2));
     let both = record([("a", Tree::Long(1)), ("b", Tree::Long(0))]);
     assert_eq!(read(r#"{"a": 1}"#, &[("a", "_")], &[("b", "a"), ("a", "_")]), both);
@@ -290,7 +291,7 @@ fn an_enum_symbol_that_the_reader_lacks_is_its_default_or_unresolvable() {
     let default = symbols(r#"["B", "OTHER"]"#, r#", "default": "OTHER""#);
     assert_eq!(evolve(&writer, r#"{"f": "C"}"#, &default), Ok(record([("f", "OTHER".into())])));
     assert_eq!(evolve(&writer, r#"{"f": "B"}"#, &default), Ok(record([("f", "B".into())])));
-    // A default of the field is for writers without the field, not for symbols.
+    // The default of the field applies if the writer does not have the field, not if the symbol is unknown.
     let decoder = of_datums(&[&writer]);
     for index in [6, 1, 0x80] {
         assert!(matches!(reason(&decoder, &datum(&[index], "s")).0, Reason::MalformedDatum | Reason::Truncated));

@@ -1,4 +1,4 @@
-//! How a message is taken for a wire format, and what is said when it is none.
+//! How the wire format of a message is detected, and the errors if it matches none.
 
 use super::{tree::record, *};
 use crate::avro::inflate::{Compression, tests::compress};
@@ -7,7 +7,7 @@ const UUID: &str = "b7b4a7f0-9c96-4e4a-a687-fb5de9ef0c63";
 const UUID_BYTES: [u8; 16] =
     [0xB7, 0xB4, 0xA7, 0xF0, 0x9C, 0x96, 0x4E, 0x4A, 0xA6, 0x87, 0xFB, 0x5D, 0xE9, 0xEF, 0x0C, 0x63];
 
-/// One string field; the first version has ids.
+/// Returns two versions of a schema. The first has only a string field, and has ids.
 fn versions_with_ids() -> [String; 2] {
     let first = record_of(r#"{"name": "f", "type": "string"}"#);
     let first = first.replace("\"type\": \"record\"", &format!(r#""type": "record", "schemaIds": [258, "{UUID}"]"#));
@@ -19,7 +19,7 @@ fn reading(formats: &[WireFormat]) -> Decoder {
     decoder(&[("r/1", &first), ("r/2", &second)], formats)
 }
 
-/// The string `x`, in the first version.
+/// Datum of the first version, with the string `x`.
 const X: [u8; 2] = [2, b'x'];
 
 fn x() -> Tree {
@@ -94,7 +94,7 @@ fn a_bare_datum_is_of_the_schema_that_the_message_or_the_settings_name() {
     assert!(reason(&decoder, &datum(&X, "r/3")).1.contains("schema r/3 is not"));
     assert_eq!(read(&with_default(Some("r/1")), &binary(&X)), Ok(x()));
     assert_eq!(read(&with_default(Some("r")), &binary(&newest)), Ok(two));
-    assert_eq!(read(&with_default(Some("r")), &datum(&X, "r/1")), Ok(x()), "the message goes first");
+    assert_eq!(read(&with_default(Some("r")), &datum(&X, "r/1")), Ok(x()), "the message has priority");
 }
 
 #[test]
@@ -110,10 +110,11 @@ fn versions_with_one_fingerprint_are_read_as_the_newest_of_them() {
     assert_eq!(decoded.version, Some(2));
 }
 
-/// A header counts only if the datum behind it uses every byte: else the next format is tried.
+/// A format accepts a message only if the datum after the header uses every byte. Otherwise the next format is tried.
 #[test]
 fn a_body_that_only_looks_like_one_format_may_still_be_another() {
-    // As `datum` this is the empty string and two ints; as `confluent` it has the schema id 258 and no record.
+    // As `datum` this is an empty string, an array of two ints and a fixed. As `confluent` it has schema id 258 and a
+    // truncated datum.
     let bytes = record_of(r#"{"name": "f", "type": "string"}"#);
     let bare = record_of(
         r#"{"name": "s", "type": "string"}, {"name": "a", "type": {"type": "array", "items": "int"}}, {"name": "f", "type": {"type": "fixed", "name": "F", "size": 3}}"#,
@@ -145,13 +146,14 @@ fn the_order_of_formats_decides_where_two_fit() {
 fn of_several_failures_the_most_likely_is_reported_and_of_equals_the_first() {
     let all = [WireFormat::SingleObject, WireFormat::Confluent, WireFormat::Glue, WireFormat::Datum];
     let decoder = reading(&all);
-    // The header of a known schema, and a string that is cut short: surer than that a name is missing.
+    // The header has a known schema and the string is truncated. This error is more likely to help than a missing
+    // schema name.
     let cut = [0, 0, 0, 1, 2, 4, b'x'];
     assert_eq!(reason(&decoder, &binary(&cut)).1, "confluent: f: the datum ends before the value does");
-    // An unknown fingerprint comes before the missing name.
+    // The unknown fingerprint is reported before the missing schema name.
     let unknown = [0xC3, 1, 0, 0, 0, 0, 0, 0, 0, 0];
     assert_eq!(reason(&decoder, &binary(&unknown)).0, Reason::UnknownSchema);
-    // A datum of a named schema is surer than an unknown fingerprint.
+    // An error in a datum has priority over an unknown fingerprint if the message names the schema.
     assert_eq!(reason(&decoder, &datum(&unknown, "r")).1, "datum: f: a length is negative");
     assert_eq!(reason(&decoder, &binary(&X)).0, Reason::SchemaRequired);
     let decoder = reading(&all[..3]);

@@ -1,9 +1,9 @@
-//! What a crafted message costs: its own rejection.
+//! Crafted messages cost no more than their own rejection.
 
 use super::*;
 use crate::{avro::Limits, record::Interruption};
 
-/// The stack that tokio gives its workers.
+/// Default stack size of tokio's worker threads, in bytes.
 const STACK: usize = 2 << 20;
 
 fn on_a_small_stack<T: Send>(run: impl FnOnce() -> T + Send) -> T {
@@ -62,7 +62,7 @@ fn values_are_bounded_to_the_last() {
     let schema = field_of(r#"{"type": "array", "items": "null"}"#);
     let reading = versions(&[&schema]).unwrap().compile(options.clone()).unwrap();
     let dropping = versions(&[&schema, &record_of("")]).unwrap().compile(options).unwrap();
-    // The record and the array are values too.
+    // The record and the array count as values too.
     for (decoder, fits) in [(&reading, 98), (&dropping, 98)] {
         let body = |count| [long(count), vec![0]].concat();
         assert!(read(decoder, &datum(&body(fits), "s/1")).is_ok());
@@ -137,7 +137,7 @@ fn a_map_with_a_key_twice_is_rejected_however_many_keys_it_has() {
     let twice = map(&["a".to_owned(), "a".to_owned()], &[]);
     let outer = map(&["x".to_owned()], &twice);
     assert_eq!(reason(&decoder, &datum(&outer, "s")).1, "datum: f{0}: a map has a key twice");
-    // In two blocks it is one map still.
+    // Two blocks are still one map.
     let blocks = [&[2, 2, b'a', 0][..], &[2, 2, b'a', 0], &[0]].concat();
     assert_eq!(reason(&decoder, &datum(&blocks, "s")).0, Reason::MalformedDatum);
 }
@@ -146,13 +146,13 @@ fn a_map_with_a_key_twice_is_rejected_however_many_keys_it_has() {
 fn a_containers_schema_costs_no_more_than_its_text() {
     let decoder = decoder(&[("s/1", &record_of(""))], &[WireFormat::Container]);
     let list = |count: usize, one: &dyn Fn(usize) -> String| (0..count).map(one).collect::<Vec<_>>().join(",");
-    // Each alias and each field: copied once for each other, they would take gigabytes.
+    // A parser that copies the aliases for each field, or the fields for each alias, would allocate gigabytes.
     let aliases = format!(
         r#"{{"type": "record", "name": "R", "aliases": [{}], "fields": [{}]}}"#,
         list(3000, &|i| format!("\"a{i}\"")),
         list(1000, &|i| format!(r#"{{"name": "f{i}", "type": "int"}}"#))
     );
-    // A default of two records of the level below at each of forty levels.
+    // At each of 24 levels, the default consists of two records of the level below.
     let mut doubling =
         r#"{"type": "record", "name": "L0", "fields": [{"name": "x", "type": "int", "default": 0}]}"#.to_owned();
     for level in 1..25 {
@@ -162,7 +162,7 @@ fn a_containers_schema_costs_no_more_than_its_text() {
         );
     }
     let doubling = record_of(&format!(r#"{{"name": "d", "type": {doubling}, "default": {{}}}}"#));
-    // One chain of types, each of which mentions the one before.
+    // A chain of types, in which each type refers to the one before it.
     let chain = record_of(&list(600, &|i| {
         let before = if i == 0 { "null".to_owned() } else { format!("a{}.N", i - 1) };
         format!(
@@ -240,7 +240,7 @@ fn json_whose_objects_fit_several_branches_at_every_level_is_read_in_time() {
     let nested = |innermost: &str| format!("{}{innermost}{}", r#"{"n":"#.repeat(60), "}".repeat(60));
     assert_eq!(reason(&decoder, &json_of(&nested("1"))).0, Reason::InvalidJson);
     assert!(read(&decoder, &json_of(&nested("null"))).is_ok());
-    // Only the last field tells which branch it is, and it comes after the nested value.
+    // Only the last field shows which branch matches, and it comes after the nested value.
     let schema = r#"{"type": "record", "name": "A", "fields": [
         {"name": "n", "type": ["null", "A", {"type": "record", "name": "B", "fields": [
             {"name": "n", "type": ["null", "A", "B"]}, {"name": "x", "type": "string"}]}]},
@@ -281,7 +281,7 @@ fn an_error_fits_a_log_whatever_names_a_container_has() {
     for (name, shown) in [("s/7", "s/7"), ("s/seven", "…"), ("t/7", "…"), ("R", "R")] {
         assert_eq!(reason(&decoder, &datum(&[], name)).1, format!("datum: schema {shown} is not in the directory"));
     }
-    // a container's schema is content of the message, too
+    // The schema of a container is also content of the message.
     let schema = record_of(r#"{"name": "a\u001b[31m", "type": "int"}"#);
     let (_, text) = reason(&decoder, &binary(&container(&schema, "null", &[])));
     assert_eq!(text, "container: its schema is not valid: …: \"…\" is not a legal name");
@@ -329,6 +329,6 @@ fn an_interruption_ends_a_message_at_once_and_is_no_rejection() {
     records.interrupt = Some((2, Interruption::Deadline));
     let decoded = decoder.decode(&datum(&body, "s"), &mut Scratch::default(), &mut records);
     assert_eq!(decoded, Err(Undecoded::Interrupted(Interruption::Deadline)));
-    // no other wire format was tried, which would have begun anew
+    // No other wire format was tried, which would have started the message again.
     assert_eq!(records.finished.len(), 2);
 }

@@ -1,4 +1,4 @@
-//! Bodies in JSON.
+//! Decoding of JSON bodies.
 
 use super::{tree::record, *};
 
@@ -6,7 +6,7 @@ fn reading(fields: &str) -> Decoder {
     decoder(&[("s/1", &record_of(fields))], &[WireFormat::Json])
 }
 
-/// What `value` is to a field of type `ty`.
+/// Decodes `value` as the value of a field of type `ty`.
 fn value(ty: &str, value: &str) -> Result<Tree, (Reason, String)> {
     let decoder = reading(&format!(r#"{{"name": "f", "type": {ty}}}"#));
     let tree = read(&decoder, &json_of(&format!("{{\"f\": {value}}}")))
@@ -63,7 +63,7 @@ fn what_does_not_fit_its_type_is_rejected_with_its_path() {
         let (reason, text) = value(ty, wrong).unwrap_err();
         assert_eq!(reason, Reason::InvalidJson, "{ty} {wrong}");
         assert!(text.starts_with("json: f: "), "{text}");
-        assert!(wrong.len() < 4 || !text.contains(wrong.trim_matches('"')), "{text} tells of the payload");
+        assert!(wrong.len() < 4 || !text.contains(wrong.trim_matches('"')), "{text} quotes the payload");
     }
 }
 
@@ -86,7 +86,7 @@ fn a_union_has_no_tag_but_may_have_one_where_the_value_fits_nowhere() {
     let union = r#"["null", "string", {"type": "map", "values": "int"}, {"type": "record", "name": "a.N", "fields": [{"name": "x", "type": "int"}]}]"#;
     assert_eq!(value(union, "null"), Ok(Tree::Null));
     assert_eq!(value(union, "\"a\""), Ok("a".into()));
-    // The first branch that takes it: a map, though it would fit the record too.
+    // The first matching branch is used. It is the map, although the record matches too.
     assert_eq!(value(union, r#"{"x": 1}"#), Ok(Tree::Map(vec![("x".to_owned(), Tree::Long(1))])));
     assert_eq!(value(union, r#"{"string": "a"}"#), Ok("a".into()));
     let x = record([("x", Tree::Long(1))]);
@@ -94,7 +94,7 @@ fn a_union_has_no_tag_but_may_have_one_where_the_value_fits_nowhere() {
     assert_eq!(value(union, r#"{"N": {"x": 1}}"#), Ok(x));
     assert_eq!(value(union, r#"{"N": {"x": "1"}}"#).unwrap_err().1, "json: f.x: not the json of a value of type int");
     assert_eq!(value(union, "1").unwrap_err().1, "json: f: no branch of the union takes the value");
-    // Where there is one branch but null, what it says tells more.
+    // If null has only one alternative, the error of that branch is reported, because it is more specific.
     assert_eq!(value(r#"["null", "int"]"#, "1.5").unwrap_err().1, "json: f: the number does not fit int");
 }
 

@@ -1,8 +1,8 @@
-//! Bodies in Avro's own JSON encoding.
+//! Decoding of bodies in Avro's own JSON encoding.
 
 use super::{tree::record, *};
 
-/// Reads `value` as that of a field of type `ty`.
+/// Decodes `value` as the value of a field of type `ty`.
 fn value(ty: &str, value: &str) -> Result<Tree, (Reason, String)> {
     let options = Options { json_encoding: JsonEncoding::Avro, ..options(&[WireFormat::Json]) };
     let decoder = versions(&[&field_of(ty)]).unwrap().compile(options).unwrap();
@@ -43,7 +43,7 @@ fn a_value_of_a_union_stands_under_the_name_of_its_branch() {
         (r#"{"a.N": {"x": {"int": 1}}}"#, record([("x", Tree::Long(1))])),
         (r#"{"a.N": {"x": null}}"#, record([("x", Tree::Null)])),
         (r#"{"b.N": "S"}"#, "S".into()),
-        // the short name is that of one branch
+        // The short name is unique among the branches.
         (r#"{"F": "a"}"#, Tree::Bytes(vec![b'a'])),
     ] {
         assert_eq!(value(union, text), Ok(expected), "{text}");
@@ -94,7 +94,7 @@ fn a_number_that_is_not_finite_has_javas_text() {
         assert_eq!(datum("float", text, JsonEncoding::Avro), Ok(float.to_le_bytes().to_vec()), "{text}");
         assert!(datum("double", text, JsonEncoding::Plain).is_err());
     }
-    // DynamoDB has no such number
+    // DynamoDB cannot store this number.
     assert_eq!(value("\"double\"", "\"NaN\"").unwrap_err().0, Reason::NumberOutOfRange);
 }
 

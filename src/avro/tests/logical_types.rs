@@ -1,8 +1,9 @@
-//! Logical types of writers and readers that differ.
+//! Resolution of different logical types in the writer's and the reader's schema.
 
 use super::{tree::record, *};
 
-/// Which the specification says of decimals only. apache-avro 0.22 reads any decimal as any other of at least its size.
+/// The specification requires this for decimals only. apache-avro 0.22 reads a decimal as any other decimal of at least
+/// its size.
 #[test]
 fn decimals_of_another_precision_or_scale_stop_the_start() {
     let decimal = |precision: u32, scale: u32| {
@@ -15,7 +16,8 @@ fn decimals_of_another_precision_or_scale_stop_the_start() {
         let error = versions(&[&decimal(5, 2), &other]).unwrap_err();
         assert!(error.ends_with("f: decimals match only if precision and scale are the same"), "{error}");
     }
-    // Where one of them is not a decimal the underlying types match, and the reader says what the bytes mean.
+    // If only one of the two is a decimal, the underlying types match, and the reader's type determines the meaning of
+    // the bytes.
     let body = r#"{"f": "AQ=="}"#;
     assert_eq!(evolve(&bytes, body, &decimal(5, 2)), Ok(record([("f", Tree::Decimal(vec![1], 2))])));
     assert_eq!(evolve(&decimal(5, 2), r#"{"f": 0.01}"#, &bytes), Ok(record([("f", Tree::Bytes(vec![1]))])));
@@ -37,7 +39,7 @@ fn fixed_of_another_logical_type_stop_the_start() {
             assert!(versions(&[&fixed(size, writer), &fixed(size, reader)]).is_ok(), "{writer} {reader}");
         }
     }
-    // a uuid in sixteen bytes is not the text of one
+    // A uuid stored as sixteen bytes cannot be read from a uuid stored as a string.
     assert!(versions(&[&field_of(r#"{"type": "string", "logicalType": "uuid"}"#), &fixed(16, "uuid")]).is_err());
 }
 
@@ -68,7 +70,7 @@ fn a_decimal_is_never_text_nor_text_a_decimal() {
             }
         }
     }
-    // of a union's text and decimal each is read as itself
+    // Each branch of a union of a string and a decimal is read as its own type.
     let both = field_of(&format!(r#"["string", {decimal}]"#));
     assert_eq!(evolve(&both, r#"{"f": "12.34"}"#, &both), Ok(record([("f", "12.34".into())])));
     let read = evolve(&field_of("\"string\""), r#"{"f": "12.34"}"#, &field_of(&format!(r#"[{decimal}, "string"]"#)));

@@ -1,4 +1,4 @@
-//! The decoder from outside: messages in, trees out.
+//! Tests of the decoder's public interface: messages are decoded into trees.
 
 mod basics;
 mod container;
@@ -57,12 +57,12 @@ fn order_tree() -> Tree {
     ])
 }
 
-/// The record `R` with these fields, each as JSON.
+/// Returns the schema of a record `R` with these fields, each as JSON.
 pub(super) fn record_of(fields: &str) -> String {
     format!(r#"{{"type": "record", "name": "R", "fields": [{fields}]}}"#)
 }
 
-/// The record `R` with the one field `f` of this type.
+/// Returns the schema of a record `R` with a single field `f` of this type.
 pub(super) fn field_of(ty: &str) -> String {
     record_of(&format!(r#"{{"name": "f", "type": {ty}}}"#))
 }
@@ -73,7 +73,7 @@ fn file(name: &str, text: &str) -> SchemaFile {
     SchemaFile { subject: subject.to_owned(), version: version.to_owned(), text: text.to_owned(), path }
 }
 
-/// Schemas from files named `subject/version`.
+/// Parses schemas from files named `subject/version`.
 fn parse(files: &[(&str, &str)]) -> Result<Schemas, String> {
     Schemas::parse(files.iter().map(|(name, text)| file(name, text)).collect()).map_err(|errors| errors.to_string())
 }
@@ -86,13 +86,13 @@ fn decoder(files: &[(&str, &str)], formats: &[WireFormat]) -> Decoder {
     parse(files).unwrap().compile(options(formats)).unwrap()
 }
 
-/// The versions of the one subject `s`.
+/// Parses the versions of a single subject `s`.
 pub(super) fn versions(texts: &[&str]) -> Result<Schemas, String> {
     let names: Vec<_> = (1..=texts.len()).map(|version| format!("s/{version}")).collect();
     parse(&names.iter().map(String::as_str).zip(texts.iter().copied()).collect::<Vec<_>>())
 }
 
-/// A decoder of bare datums of the one subject `s`.
+/// Creates a decoder of datums without headers for the single subject `s`.
 fn of_datums(texts: &[&str]) -> Decoder {
     versions(texts).unwrap().compile(options(&[WireFormat::Datum])).unwrap()
 }
@@ -101,7 +101,7 @@ fn binary(body: &[u8]) -> Input<'_> {
     Input { body: Body::Binary(body), schema: None, value_schema_id: None, keys_only: false }
 }
 
-/// A body in JSON of the subject `s`.
+/// Returns a JSON body for the subject `s`.
 fn json_of(text: &str) -> Input<'_> {
     Input { body: Body::Json(text), schema: Some("s"), value_schema_id: None, keys_only: false }
 }
@@ -125,7 +125,7 @@ fn read_all(decoder: &Decoder, input: &Input<'_>) -> Result<Vec<Tree>, DecodeErr
 fn read(decoder: &Decoder, input: &Input<'_>) -> Result<Tree, DecodeError> {
     let mut trees = read_all(decoder, input)?;
     let tree = trees.pop().unwrap();
-    assert!(trees.is_empty(), "one record");
+    assert!(trees.is_empty(), "the message has more than one record");
     Ok(tree)
 }
 
@@ -134,7 +134,7 @@ fn reason(decoder: &Decoder, input: &Input<'_>) -> (Reason, String) {
     (error.reason(), error.to_string())
 }
 
-/// `json` as a datum of `schema`.
+/// Encodes `json` as a datum of `schema`.
 fn write(schema: &str, json: &str) -> Vec<u8> {
     let mut datum = Vec::new();
     let bounds = Bounds { depth: 100, values: 1_000_000, bytes: 1 << 30 };
@@ -144,15 +144,15 @@ fn write(schema: &str, json: &str) -> Vec<u8> {
     datum
 }
 
-/// What `json`, written with `writer`, is to `reader`.
+/// Encodes `json` with the schema `writer` and decodes it with the schema `reader`.
 fn evolve(writer: &str, json: &str, reader: &str) -> Result<Tree, (Reason, String)> {
     let decoder = of_datums(&[writer, reader]);
     let body = write(writer, json);
     read(&decoder, &datum(&body, "s/1")).map_err(|error| (error.reason(), error.to_string()))
 }
 
-/// The bytes of the wire format `container` with the schema and codec it names, and its blocks: the number of records and
-/// the data as it stands in the file.
+/// Returns a container with this schema and codec. Each block has a number of records and its data, which is written
+/// unchanged.
 fn container(schema: &str, codec: &str, blocks: &[(i64, &[u8])]) -> Vec<u8> {
     let mut body = b"Obj\x01".to_vec();
     binary::push_len(&mut body, 2);

@@ -1,10 +1,11 @@
-//! Random schemas and schemas they evolve to, for the oracle.
+//! Generates random schemas, and schemas to which they evolve, for comparison with apache-avro.
 
 use super::model_values::Dice;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 
-/// A schema before it has names: a named type is the one its number names, in every schema of a case.
+/// A schema in which named types have numbers instead of names. A number identifies the same type in all schemas of a
+/// test case.
 #[derive(Debug, Clone)]
 pub(crate) enum Model {
     Null,
@@ -23,9 +24,9 @@ pub(crate) enum Model {
     TimestampNanos,
     LocalTimestampMillis,
     LocalTimestampMicros,
-    /// A decimal on bytes: precision up to 18, scale up to 9.
+    /// A decimal of bytes with a precision of up to 18. Contains the scale, which is up to 9.
     Decimal(u32),
-    /// A decimal of scale 2 on eight bytes.
+    /// A decimal of eight bytes with the scale 2.
     FixedDecimal(u32),
     Uuid(u32),
     Duration(u32),
@@ -35,7 +36,7 @@ pub(crate) enum Model {
     Map(Box<Model>),
     Union(Vec<Model>),
     Record(u32, Vec<ModelField>),
-    /// `null`, or the record around here: the one of this number.
+    /// A union of `null` and the enclosing record with this number.
     Recursive(u32),
 }
 
@@ -43,7 +44,7 @@ pub(crate) enum Model {
 pub(crate) struct ModelField {
     pub(crate) number: u32,
     pub(crate) model: Model,
-    /// Whether it has a default.
+    /// Whether the field has a default.
     pub(crate) default: bool,
 }
 
@@ -62,7 +63,7 @@ fn leaf() -> impl Strategy<Value = Model> {
     ]
 }
 
-/// Any record.
+/// Generates any record.
 pub(crate) fn model() -> impl Strategy<Value = Model> {
     let inner = leaf().prop_recursive(4, 24, 5, |inner| {
         prop_oneof![
@@ -83,8 +84,9 @@ fn record(models: Vec<Model>) -> Model {
     Model::Record(0, models.into_iter().zip(0..).map(field).collect())
 }
 
-/// Numbers the named types and makes the unions legal: no union in a union, no kind twice, and no two named types of one
-/// kind, which apache-avro tells apart by what fits and not by their names.
+/// Assigns numbers to the named types and makes the unions valid: no union is directly in a union, and no kind occurs
+/// twice. This also excludes two named types of one kind, because apache-avro distinguishes them by their values and
+/// not by their names.
 fn settle(model: &mut Model, next: &mut u32, around: Option<u32>) {
     match model {
         Model::FixedDecimal(number)
@@ -105,12 +107,12 @@ fn settle(model: &mut Model, next: &mut u32, around: Option<u32>) {
             branches.retain(|branch| {
                 !matches!(branch, Model::Union(_) | Model::Recursive(_)) && kinds.insert(kind(branch))
             });
-            // apache-avro takes a number for a narrower one, too, and promotes no annotated one.
+            // apache-avro also reads a number as a narrower type, and does not promote a number with a logical type.
             let mut number = false;
             let numbers = ["int", "long", "float", "double"];
             branches.retain(|branch| !numbers.contains(&kind(branch)) || !std::mem::replace(&mut number, true));
-            // It takes text for a fixed of any size or an enum, an array for bytes, a map for a record, and no
-            // text for a decimal.
+            // apache-avro reads a string as an enum or as a fixed of any size, an array as bytes, and a map as a
+            // record. It does not read a string as a decimal.
             let kinds: Vec<_> = branches.iter().map(kind).collect();
             let text = kinds.iter().any(|kind| ["string", "bytes"].contains(kind));
             branches.retain(|branch| !(text && ["fixed", "enum", "array"].contains(&kind(branch))));
@@ -131,7 +133,7 @@ fn settle(model: &mut Model, next: &mut u32, around: Option<u32>) {
     }
 }
 
-/// The Avro type below any logical one.
+/// Returns the kind of the type without its logical type.
 fn kind(model: &Model) -> &'static str {
     match model {
         Model::Null => "null",
@@ -157,7 +159,7 @@ fn kind(model: &Model) -> &'static str {
     }
 }
 
-/// The schema's JSON.
+/// Returns the JSON of the schema.
 pub(crate) fn schema(model: &Model) -> String {
     let logical = |ty: &str, logical: &str| format!(r#"{{"type":"{ty}","logicalType":"{logical}"}}"#);
     let fixed =
@@ -200,7 +202,7 @@ fn field(field: &ModelField) -> String {
     format!(r#"{{"name":"f{}","type":{}{default}}}"#, field.number, schema(&field.model))
 }
 
-/// A default of any type, as its schema spells it.
+/// Returns a default for any type, as the schema writes it.
 fn default(model: &Model) -> String {
     match model {
         Model::Boolean => "true".to_owned(),
@@ -225,7 +227,7 @@ fn default(model: &Model) -> String {
     }
 }
 
-/// A schema that can read what `model` wrote, though perhaps not every value of it.
+/// Returns a schema that can read data written with `model`, although perhaps not every value.
 pub(crate) fn evolved(model: &Model, dice: &mut Dice, fresh: &mut u32) -> Model {
     let promoted = match (model, dice.below(4)) {
         (Model::Int, 0) => Model::Long,
@@ -240,7 +242,7 @@ pub(crate) fn evolved(model: &Model, dice: &mut Dice, fresh: &mut u32) -> Model 
         Model::Array(items) => Model::Array(Box::new(evolved(&items, dice, fresh))),
         Model::Map(values) => Model::Map(Box::new(evolved(&values, dice, fresh))),
         Model::Enum(number, mut symbols, _) => {
-            // One symbol is left in common: else no value could ever be read.
+            // One common symbol remains, because otherwise no value could be read.
             let removable = symbols.len() > 1;
             if dice.chance(2) {
                 symbols.reverse();
@@ -253,11 +255,12 @@ pub(crate) fn evolved(model: &Model, dice: &mut Dice, fresh: &mut u32) -> Model 
             Model::Enum(number, symbols, default)
         }
         Model::Union(mut branches) => {
-            // Branches themselves stay as they are: apache-avro chooses them by what fits, not by type and name.
+            // The branches themselves are not changed, because apache-avro selects them by value and not by type and
+            // name.
             if dice.chance(3) {
                 branches.reverse();
             }
-            // A union of which only null is left is refused at start, though nulls could be read.
+            // A union whose only readable branch is null is rejected at startup, although nulls could be read.
             if branches.iter().skip(1).any(|branch| !matches!(branch, Model::Null)) && dice.chance(3) {
                 branches.remove(0);
             }

@@ -1,4 +1,4 @@
-//! Evolutions that change the units of times, and what becomes of a value.
+//! Evolutions that change the units of times, and the resulting values.
 
 use super::{
     model::{Model, ModelField},
@@ -6,7 +6,8 @@ use super::{
 };
 use apache_avro::types::Value;
 
-/// `model` with finer units for some of its times. A default is in the reader's unit and stays.
+/// Returns `model` with finer units for some of its times. Defaults are unchanged, because they are in the reader's
+/// unit.
 pub(crate) fn finer(model: &Model, dice: &mut Dice) -> Model {
     let keeps = dice.chance(3);
     match model {
@@ -28,8 +29,8 @@ pub(crate) fn finer(model: &Model, dice: &mut Dice) -> Model {
     }
 }
 
-/// `value` of `from` as one of `to`, which is the same but for its units; none if a number outgrows 64 bits. The records
-/// around the value are `around`.
+/// Converts `value` from the model `from` to the model `to`, which differ only in units. Returns `None` if a number
+/// exceeds 64 bits. `around` contains the enclosing records.
 pub(crate) fn in_finer_units(
     value: &Value,
     from: &Model,

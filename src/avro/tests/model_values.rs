@@ -1,11 +1,11 @@
-//! Random values of a model, as apache-avro has them, as JSON has them, and as a visitor receives them.
+//! Random values of a model, as apache-avro values, as JSON, and as the trees that a visitor receives.
 
 use super::{model::Model, tree::Tree};
 use crate::avro::text;
 use apache_avro::{Decimal, Duration, types::Value};
 use std::collections::HashMap;
 
-/// A source of choices that a seed decides.
+/// A source of choices that are determined by a seed.
 pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
@@ -43,7 +43,7 @@ impl Dice {
     }
 }
 
-/// A value of `model`, whose enclosing records are `around`.
+/// Returns a value of `model`, whose enclosing records are `around`.
 pub(crate) fn value(model: &Model, dice: &mut Dice, around: &mut Vec<Model>) -> Value {
     match model {
         Model::Null => Value::Null,
@@ -65,7 +65,8 @@ pub(crate) fn value(model: &Model, dice: &mut Dice, around: &mut Vec<Model>) -> 
         Model::TimestampNanos => Value::TimestampNanos(dice.long()),
         Model::LocalTimestampMillis => Value::LocalTimestampMillis(dice.long()),
         Model::LocalTimestampMicros => Value::LocalTimestampMicros(dice.long()),
-        // Of full length: apache-avro refuses to resolve a decimal of fewer bytes than its precision may need.
+        // A decimal of full length, because apache-avro does not resolve decimals with fewer bytes than the precision
+        // may need.
         Model::Decimal(_) | Model::FixedDecimal(_) => Value::Decimal(Decimal::from(dice.long().to_be_bytes())),
         Model::Uuid(_) => Value::Uuid(apache_avro::Uuid::from_slice(&dice.bytes(16)).unwrap()),
         Model::Duration(_) => Value::Duration(Duration::from(<[u8; 12]>::try_from(dice.bytes(12)).unwrap())),
@@ -103,7 +104,7 @@ pub(crate) fn value(model: &Model, dice: &mut Dice, around: &mut Vec<Model>) -> 
     }
 }
 
-/// `value` of `model` as a body in JSON, unions without tags.
+/// Returns `value` of `model` as a JSON body, with unions without tags.
 pub(crate) fn json_text(value: &Value, model: &Model, around: &mut Vec<Model>) -> String {
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
     let base64 = |bytes: &[u8]| quoted(&base64_simd::STANDARD.encode_to_string(bytes));
@@ -167,7 +168,7 @@ pub(crate) fn json_text(value: &Value, model: &Model, around: &mut Vec<Model>) -
     }
 }
 
-/// What a visitor receives of `value` of `model`, with fields and keys in order.
+/// Returns the tree that a visitor receives for `value` of `model`, with fields and keys sorted.
 pub(crate) fn tree(value: &Value, model: &Model, around: &mut Vec<Model>) -> Tree {
     match (value, model) {
         (Value::Null, _) => Tree::Null,
@@ -192,7 +193,7 @@ pub(crate) fn tree(value: &Value, model: &Model, around: &mut Vec<Model>) -> Tre
         (Value::Duration(duration), _) => Tree::Bytes(<[u8; 12]>::from(*duration).to_vec()),
         (Value::Decimal(decimal), model) => {
             let scale = if let Model::Decimal(scale) = model { *scale } else { 2 };
-            // apache-avro cannot say that a decimal has no bytes, which a damaged one may
+            // apache-avro cannot represent a decimal without bytes, which a damaged datum may contain.
             sorted(Tree::Decimal(Vec::try_from(decimal).unwrap_or_default(), scale))
         }
         (Value::Array(items), Model::Array(model)) => {
@@ -221,7 +222,7 @@ pub(crate) fn tree(value: &Value, model: &Model, around: &mut Vec<Model>) -> Tre
     }
 }
 
-/// The same tree with fields and keys in order and decimals as short as they can be.
+/// Returns `tree` with fields and keys sorted and decimals shortened.
 pub(crate) fn sorted(tree: Tree) -> Tree {
     let entries = |entries: Vec<(String, Tree)>| {
         let mut entries: Vec<_> = entries.into_iter().map(|(key, value)| (key, sorted(value))).collect();

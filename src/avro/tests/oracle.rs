@@ -1,4 +1,4 @@
-//! Random schemas, evolutions and values, with apache-avro as the other implementation.
+//! Compares the decoder with apache-avro on random schemas, evolutions and values.
 
 use super::{
     model::{Model, evolved, model, schema},
@@ -17,7 +17,7 @@ fn read_sorted(decoder: &Decoder, body: &[u8], name: &str) -> Result<Tree, Decod
     read(decoder, &datum(body, name)).map(sorted)
 }
 
-/// A value of `model` as apache-avro writes it, and what a visitor should receive of it.
+/// Returns a value of `model` as apache-avro writes it, and the tree that a visitor should receive.
 fn written(model: &Model, dice: &mut Dice) -> (Vec<u8>, Tree) {
     let value = value(model, dice, &mut Vec::new());
     let tree = tree(&value, model, &mut Vec::new());
@@ -25,7 +25,7 @@ fn written(model: &Model, dice: &mut Dice) -> (Vec<u8>, Tree) {
     (GenericDatumWriter::builder(&schema).build().unwrap().write_value_to_vec(value).unwrap(), tree)
 }
 
-/// `body` with some of its bits turned, bytes taken out, or bytes put in.
+/// Returns `body` with some bits flipped, bytes removed, or bytes inserted.
 fn damaged(mut body: Vec<u8>, dice: &mut Dice) -> Vec<u8> {
     for _ in 0..1 + dice.below(3) {
         let at = dice.below(body.len() + 1);
@@ -73,7 +73,8 @@ proptest! {
         }
     }
 
-    /// apache-avro does not convert units, so that it reads in the writer's, and the model multiplies.
+    /// apache-avro does not convert units. Therefore it reads in the writer's unit, and the model multiplies the
+    /// result.
     #[test]
     fn finer_units_are_read_as_apache_avro_reads_and_the_model_multiplies(model in model(), seed: u64) {
         let mut dice = Dice(seed);
@@ -113,7 +114,8 @@ proptest! {
         prop_assert_eq!(read.map(|read| read.into_iter().map(sorted).collect::<Vec<_>>()), Ok(trees));
     }
 
-    /// apache-avro is asked only if the whole is read: of a datum that ends early it makes nulls.
+    /// apache-avro's result is compared only if it reads all bytes, because it reads missing values of a truncated
+    /// datum as nulls.
     #[test]
     fn a_damaged_datum_is_rejected_or_is_another_to_apache_avro_too(model in model(), seed: u64) {
         let mut dice = Dice(seed);

@@ -1,11 +1,11 @@
-//! Made-up records.
+//! Tests of generated sample records.
 
 use super::model::{model, schema};
 use super::*;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 
-/// Record `number` of the schema, as JSON.
+/// Returns sample record `number` of the schema, as JSON.
 fn sample(schema: &str, number: u32) -> Option<serde_json::Value> {
     let file =
         SchemaFile { subject: "s".into(), version: "1".into(), text: schema.to_owned(), path: "s/1.avsc".into() };

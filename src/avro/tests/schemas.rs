@@ -1,4 +1,4 @@
-//! What is wrong with a schema directory, and what its subjects say of themselves.
+//! Problems of a schema directory, and the properties of its subjects.
 
 use super::{tree::record, *};
 use crate::avro::SchemaVersion;
@@ -75,7 +75,7 @@ fn a_broken_file_hides_no_problem_of_other_subjects_and_makes_none_up() {
     };
     let broken = |version: &str| format!("{version}.avsc: not json at byte 1");
     let found = errors(&[("a/1", &int), ("a/2", &text), ("b/1", &int), ("b/2", &text), ("b/3", "{")]);
-    assert_eq!(found, [broken("b/3"), incompatible("a")], "the newest of b is not known");
+    assert_eq!(found, [broken("b/3"), incompatible("a")], "b is not checked, because its newest version is invalid");
     let found = errors(&[("a/1", &int), ("a/2", &text), ("a/x", "{")]);
     assert_eq!(found.len(), 2);
 }
@@ -91,7 +91,7 @@ fn what_a_message_could_not_tell_apart_stops_the_start() {
     let aliased = |name: &str| format!(r#"{{"type": "record", "name": "{name}", "aliases": ["Old"], "fields": []}}"#);
     let container = compile_errors(&[("a/1", &aliased("A")), ("b/1", &aliased("B"))], &[WireFormat::Container]);
     assert!(container.starts_with("subjects a and b have the same record name Old"), "{container}");
-    // Where the message names its schema there is nothing to confuse.
+    // A message that names its schema is not ambiguous.
     assert!(parse(&[("a/1", &one), ("b/1", &same)]).unwrap().compile(options(&[WireFormat::Datum])).is_ok());
 
     let with_id = |name: &str| format!(r#"{{"type": "record", "name": "{name}", "schemaIds": [7], "fields": []}}"#);
@@ -163,7 +163,7 @@ fn a_subject_has_its_own_property_and_ids() {
     let schema = record_of("").replacen('{', r#"{"dynamodb": {"table": "t", "n": 1.5}, "schemaIds": [7], "#, 1);
     let schemas = parse(&[("s/1", &format!("\u{feff}{schema}")), ("s/2", &record_of(""))]).unwrap();
     let subject = schemas.subjects().next().unwrap();
-    assert_eq!(subject.dynamodb(), None, "it is the newest's property that counts");
+    assert_eq!(subject.dynamodb(), None, "only the newest version's property has an effect");
     assert_eq!(subject.version(1).unwrap().ids().len(), 1);
     let schemas = parse(&[("s/1", &schema)]).unwrap();
     let subject = schemas.subjects().next().unwrap();
@@ -209,7 +209,7 @@ fn an_invalid_schema_is_rejected_with_the_place() {
     }
 }
 
-/// As Kafka Connect, Debezium and reflection write namespaces.
+/// Kafka Connect, Debezium and Java reflection write such namespaces.
 #[test]
 fn types_in_any_namespace_are_found_by_their_short_and_their_full_names() {
     for namespace in ["fleet-db-7.trips", "com.acme.Depot$", "v1.2024.trips", "server.db.my table", "a..b"] {
@@ -246,10 +246,10 @@ fn names_are_looked_for_in_the_namespace_around_them() {
     let oracle = apache_avro::Schema::parse_str(&schema.replace(r#"{"type": "N"}"#, "\"null\"")).unwrap();
     let ours = Schema::parse(&schema.replace(r#"{"type": "N"}"#, "\"null\"")).unwrap();
     assert_eq!(ours.canonical_form(), oracle.canonical_form());
-    // The names of kinds may be those of types.
+    // The name of a kind is also a valid name of a type.
     let map = r#"["null", {"type": "map", "values": "int"}, {"type": "record", "name": "map", "fields": []}]"#;
     assert!(Schema::parse(&field_of(map)).is_ok());
-    // As Java writes a reference to a type without namespace from within one.
+    // Java writes a reference to a type without a namespace in this way, within a type that has one.
     assert!(Schema::parse(schema).is_ok());
 }
 

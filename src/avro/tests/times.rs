@@ -1,14 +1,14 @@
-//! Times whose unit or kind differs between writer and reader.
+//! Resolution of times whose unit or kind differs between the writer's and the reader's schema.
 
 use super::{model_values::Dice, tree::record, *};
 use crate::avro::schema::Time;
 use crate::record::Unit;
 use proptest::prelude::*;
 
-/// A type of a field, with the JSON of its schema.
+/// JSON of a field's type, with its logical type.
 type TimeType = (&'static str, Option<Time>);
 
-/// Every type that is or may be a time.
+/// All types that are times or may hold one.
 const TYPES: [TimeType; 11] = [
     ("\"int\"", None),
     ("\"long\"", None),
@@ -23,7 +23,7 @@ const TYPES: [TimeType; 11] = [
     (r#"{"type": "long", "logicalType": "local-timestamp-nanos"}"#, Some(Time::LocalTimestamp(Unit::Nanoseconds))),
 ];
 
-/// The conversions that change a value, by the names of both types, and the factor of each.
+/// Conversions that change a value: the names of both types and the factor.
 const FACTORS: [(&str, &str, i64); 7] = [
     ("time-millis", "time-micros", 1_000),
     ("timestamp-millis", "timestamp-micros", 1_000),
@@ -38,7 +38,8 @@ fn is_int((text, _): TimeType) -> bool {
     text.contains("\"int\"")
 }
 
-/// The factor by which a writer's value is multiplied for a reader. `None` if the reader cannot read the writer's type.
+/// Returns the factor that converts a writer's value for a reader, or `None` if the reader cannot read the writer's
+/// type.
 fn factor(writer: TimeType, reader: TimeType) -> Option<i64> {
     if !is_int(writer) && is_int(reader) {
         return None;
@@ -54,7 +55,7 @@ fn factor(writer: TimeType, reader: TimeType) -> Option<i64> {
     }
 }
 
-/// `value` as a visitor receives it from a field of type `reader`.
+/// Returns `value` as a visitor receives it from a field of type `reader`.
 fn tree(value: i64, reader: TimeType) -> Tree {
     if reader.1 == Some(Time::Date) { Tree::Date(value.try_into().unwrap()) } else { Tree::Long(value) }
 }
@@ -118,7 +119,7 @@ fn a_time_that_does_not_fit_the_finer_unit_is_rejected() {
             assert_eq!(read_as(value), Err((Reason::NumberOutOfRange, detail.clone())));
         }
     }
-    // an int of milliseconds always fits
+    // An int of milliseconds always fits.
     let time = evolve(&field_of(TYPES[3].0), r#"{"f": -2147483648}"#, &field_of(TYPES[4].0));
     assert_eq!(time, Ok(record([("f", Tree::Long(-2_147_483_648_000))])));
 }
@@ -143,7 +144,8 @@ fn a_branch_of_the_same_kind_of_time_goes_before_one_that_promotes() {
         Ok(Tree::Long(7_000))
     );
     assert_eq!(read("\"int\"", "7", &format!(r#"[{date}, {micros}]"#)), Ok(Tree::Date(7)));
-    // no unit is lost in a number without one where the reader has the type with another unit
+    // If the reader has the same type in another unit, no branch without a unit is used instead, because the unit would
+    // be lost.
     for (writer, reader) in [
         (micros.to_owned(), format!(r#"[{millis}, "double"]"#)),
         (date.to_owned(), format!(r#"[{time_millis}, "long"]"#)),
@@ -176,7 +178,7 @@ fn a_containers_times_are_converted_or_its_schema_is_refused() {
     assert!(detail.contains("f: timestamp-nanos cannot be read as timestamp-micros"), "{detail}");
 }
 
-/// A fingerprint is that of the canonical form, which has no logical types.
+/// A fingerprint is computed from the canonical form, which does not include logical types.
 #[test]
 fn versions_that_a_fingerprint_cannot_tell_apart_stop_the_start() {
     let [long, millis, micros] = [1, 5, 6].map(|at| field_of(TYPES[at].0));
@@ -189,7 +191,7 @@ fn versions_that_a_fingerprint_cannot_tell_apart_stop_the_start() {
         "{error}"
     );
     assert!(start(&[("s/1", &millis), ("s/2", &micros)], WireFormat::Datum).is_ok());
-    // read alike, whichever it is
+    // All versions are read in the same way, so it does not matter which one the fingerprint means.
     for versions in [[&long, &millis, &millis], [&millis, &micros, &long]] {
         let names = ["s/1", "s/2", "s/3"];
         let versions: Vec<_> = names.into_iter().zip(versions.map(String::as_str)).collect();
@@ -197,7 +199,7 @@ fn versions_that_a_fingerprint_cannot_tell_apart_stop_the_start() {
     }
 }
 
-/// A schema of one field around two types, one for the writer and one for the reader.
+/// A field's structure, with an index into [`TYPES`] for the writer and one for the reader at each leaf.
 #[derive(Debug, Clone)]
 enum Shape {
     Leaf(usize, usize),
@@ -208,7 +210,7 @@ enum Shape {
 }
 
 fn shape() -> impl Strategy<Value = Shape> {
-    // half of the pairs are those that convert
+    // Half of the pairs are convertible.
     let any = (0..TYPES.len(), 0..TYPES.len());
     let convertible = prop::sample::select(vec![
         (3, 4),
@@ -237,7 +239,7 @@ fn shape() -> impl Strategy<Value = Shape> {
     })
 }
 
-/// The writer's schema and the reader's.
+/// Returns the writer's and the reader's schema.
 fn schemas(shape: &Shape, names: &mut u32) -> (String, String) {
     let mut around = |inner: &Shape, write: &dyn Fn(String) -> String| {
         let (writer, reader) = schemas(inner, names);
@@ -265,7 +267,7 @@ fn schemas(shape: &Shape, names: &mut u32) -> (String, String) {
     }
 }
 
-/// Whether every type of the writer can be read.
+/// Returns whether the reader can read every type of the writer.
 fn is_readable(shape: &Shape) -> bool {
     match shape {
         Shape::Leaf(writer, reader) => factor(TYPES[*writer], TYPES[*reader]).is_some(),
@@ -274,7 +276,7 @@ fn is_readable(shape: &Shape) -> bool {
     }
 }
 
-/// A number near the limits of 64 bits or of a conversion, or any.
+/// Returns a number close to the limits of 64 bits or of a conversion, or any number.
 fn number(dice: &mut Dice, is_int: bool) -> i64 {
     let limits: &[i64] = if is_int {
         &[0, i32::MIN as i64, i32::MAX as i64]
@@ -285,7 +287,8 @@ fn number(dice: &mut Dice, is_int: bool) -> i64 {
     if is_int { number.clamp(i32::MIN.into(), i32::MAX.into()) } else { number }
 }
 
-/// A datum of the writer's, and what the reader makes of it; none if a number outgrows 64 bits.
+/// Appends a datum of the writer's type to `body`, and returns the reader's value. Returns `None` if a number exceeds
+/// 64 bits.
 fn value(shape: &Shape, dice: &mut Dice, body: &mut Vec<u8>) -> Option<Tree> {
     match shape {
         Shape::Leaf(writer, reader) => {
@@ -340,7 +343,7 @@ fn value(shape: &Shape, dice: &mut Dice, body: &mut Vec<u8>) -> Option<Tree> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
-    /// Wherever the types stand, and however large the numbers are.
+    /// This holds for any nesting of the types and any size of the numbers.
     #[test]
     fn times_are_what_a_multiplication_makes_of_them(fields in prop::collection::vec(shape(), 1..4), seed: u64) {
         let shape = Shape::Record(fields);

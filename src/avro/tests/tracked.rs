@@ -1,4 +1,4 @@
-//! The fields that are reported as tracked: keys, versions, times to live.
+//! The fields that are reported as tracked: keys, versions and times to live.
 
 use super::{
     model::{evolved, model, schema},
@@ -22,7 +22,7 @@ fn tracked(decoder: &Decoder, input: &Input<'_>) -> Vec<(u8, String)> {
     records.tracked.into_iter().map(|(tracked, name)| (tracked.0, name)).collect()
 }
 
-/// A list whose entries have an id, and a home and an office of the same type.
+/// A linked list. Each entry has an id, and a home and an office of the same type.
 const NESTED: &str = r#"{"type": "record", "name": "L", "fields": [
     {"name": "id", "type": "int"},
     {"name": "home", "type": {"type": "record", "name": "Place", "fields": [{"name": "zip", "type": "string"}]}},
@@ -91,7 +91,8 @@ fn of_keys_alone_any_field_may_be_absent() {
         "json: at.street: the field is absent and has no default"
     );
     assert_eq!(read(&decoder, &json(r#"{"id": "a"}"#, true)), Ok(record([("id", "a".into())])));
-    // What the other fields hold is no reason to keep the item, but a key has to fit and a member to be a field.
+    // The values of other fields must not prevent the deletion, but a key must be valid, and each member must be a
+    // field.
     assert!(read(&decoder, &json(r#"{"id": "a", "at": {"zip": 1}, "items": 1}"#, true)).is_ok());
     for wrong in
         [r#"{"id": 1}"#, r#"{"id": "a", "at": {"zip": ""}}"#, r#"{"id": "a", "no": 1}"#, r#"{"id": "a", "at": 1}"#]
@@ -100,7 +101,7 @@ fn of_keys_alone_any_field_may_be_absent() {
     }
 }
 
-/// The tracked fields, each with the field it came after and its value, that `input` is to `decoder`.
+/// Returns the tracked fields of `input`, sorted, each with its value.
 fn tracked_values(decoder: &Decoder, input: &Input<'_>) -> Result<Vec<(u8, Tree)>, String> {
     let mut records = Records::default();
     decoder.decode(input, &mut Scratch::default(), &mut records).map_err(|error| error.to_string())?;
@@ -189,7 +190,7 @@ fn fields_are_tracked_within_a_record_that_is_itself_a_default() {
     assert_eq!(tracked_values(&decoder, &deletion), expected);
 }
 
-/// The paths of the fields that a key may be taken from.
+/// Adds the paths of the fields that a key may be taken from.
 fn key_paths(decoder: &Decoder, tree: &Tree, above: &str, paths: &mut Vec<String>) {
     let Tree::Record(fields) = tree else { return };
     for (name, value) in fields {
@@ -205,7 +206,7 @@ fn key_paths(decoder: &Decoder, tree: &Tree, above: &str, paths: &mut Vec<String
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
-    /// Whatever older version a record is of, and whether it comes as a datum, in a container or in JSON.
+    /// This holds for every older version, and for a datum, a container and JSON.
     #[test]
     fn a_deletion_has_the_key_of_its_put(model in model(), seed: u64) {
         let mut dice = Dice(seed);
@@ -217,7 +218,7 @@ proptest! {
         let body = body.write_value_to_vec(value).unwrap();
         let files = [("s/1", old.as_str()), ("s/2", &new)];
         let untracked = tracking(&files, WireFormat::ALL, &[]);
-        // an evolution that nothing can be read by
+        // No value can be read with some evolutions.
         prop_assume!(untracked.is_ok());
         let Ok(tree) = read(&untracked.unwrap(), &datum(&body, "s/1")) else { return Ok(()) };
         let mut paths = Vec::new();
@@ -228,7 +229,7 @@ proptest! {
         prop_assert_eq!(put.len(), tracked.len());
         let packed = container(&old, "null", &[(1, &body)]);
         for input in [datum(&body, "s/1"), binary(&packed), Input { schema: Some("s/1"), ..json_of(&json) }] {
-            // in JSON a value may be of another branch, or of one that cannot be read
+            // A JSON value may be encoded as another branch, which may be unreadable.
             if let Ok(put) = tracked_values(&decoder, &input) {
                 let deletion = Input { keys_only: true, ..input };
                 prop_assert_eq!(tracked_values(&decoder, &deletion), Ok(put), "{}", json);

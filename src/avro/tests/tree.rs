@@ -1,8 +1,8 @@
-//! A visitor that builds a tree, for tests to look at.
+//! A visitor that builds a tree, so that tests can compare values.
 
 use crate::record::{Interruption, ItemError, Name, RecordSink, RecordVisitor, SubjectId, TrackedField};
 
-/// A value as a visitor received it.
+/// A value that a visitor has received.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Tree {
     Null,
@@ -24,13 +24,13 @@ pub(crate) enum Tree {
 #[derive(Debug, Default)]
 pub(crate) struct Records {
     pub(crate) finished: Vec<(SubjectId, Tree)>,
-    /// The tracked fields of the record that is being read, with the name each came after.
+    /// Tracked fields of the current record, each with the name of the field that it was reported for.
     pub(crate) tracked: Vec<(TrackedField, String)>,
-    /// Their values, where those are not collections.
+    /// Values of the tracked fields, except for collections.
     pub(crate) tracked_values: Vec<(TrackedField, Tree)>,
-    /// How many of `tracked` have had their value.
+    /// Number of entries in `tracked` whose value was received.
     answered: usize,
-    /// The record to interrupt by its index, and what with.
+    /// Index of the record at which to interrupt, and the interruption.
     pub(crate) interrupt: Option<(usize, Interruption)>,
     subject: Option<SubjectId>,
     open: Vec<Open>,
@@ -180,7 +180,7 @@ impl RecordVisitor for &mut Records {
     }
 }
 
-/// A record of a tree, for comparison.
+/// Creates a record, for comparison.
 pub(crate) fn record<const N: usize>(fields: [(&str, Tree); N]) -> Tree {
     Tree::Record(fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
 }

@@ -1,4 +1,4 @@
-//! Unions of writers and readers that differ.
+//! Resolution of unions that differ between the writer's and the reader's schema.
 
 use super::{tree::record, *};
 
@@ -10,22 +10,23 @@ fn a_union_is_resolved_by_the_branch_that_was_written() {
             .map_err(|(reason, _)| reason)
     };
     let unknown = Err(Reason::Unresolvable);
-    // Both are unions.
+    // Both types are unions.
     assert_eq!(union(r#"["null", "int"]"#, "1", r#"["long", "null"]"#), Ok(Tree::Long(1)));
     assert_eq!(union(r#"["null", "int"]"#, "null", r#"["long", "null"]"#), Ok(Tree::Null));
     assert_eq!(union(r#"["null", "int"]"#, "null", r#"["int", "string"]"#), unknown);
     assert_eq!(union(r#"["string", "int"]"#, "1", r#"["string", "null"]"#), unknown);
-    // Only the writer's is.
+    // Only the writer's type is a union.
     assert_eq!(union(r#"["null", "int"]"#, "1", "\"long\""), Ok(Tree::Long(1)));
     assert_eq!(union(r#"["null", "int"]"#, "null", "\"long\""), unknown);
     assert_eq!(union(r#"["int"]"#, "1", "\"int\""), Ok(Tree::Long(1)));
-    // Only the reader's is.
+    // Only the reader's type is a union.
     assert_eq!(union("\"int\"", "1", r#"["null", "double"]"#), Ok(Tree::Double(1.0)));
     assert_eq!(union("\"null\"", "null", r#"["int", "null"]"#), Ok(Tree::Null));
 }
 
-/// The specification's "first schema in the reader's union that matches" would take a promotion before the type itself,
-/// and could not even read a union by the same union. The reference implementation looks for the type itself first.
+/// By the specification, "the first schema in the reader's union that matches" is used. Then a promotion could have
+/// priority over the type itself, and a union could not even read its own data. The reference implementation prefers
+/// the type itself.
 #[test]
 fn a_branch_of_the_same_type_goes_before_one_that_promotes() {
     let bytes = r#"["string", "bytes"]"#;
@@ -109,7 +110,7 @@ fn a_branch_that_cannot_be_read_rejects_the_messages_that_use_it_and_no_others()
     assert_eq!(evolve(&writer, r#"{"f": null}"#, &reader), Ok(record([("f", Tree::Null)])));
     let b = evolve(&writer, r#"{"f": {"y": 1, "next": null}}"#, &reader);
     assert_eq!(b.map_err(|(reason, _)| reason), Err(Reason::Unresolvable));
-    // elsewhere the record is needed
+    // The record is also used in another field, where it must be readable.
     let later = |text: &str| {
         format!(
             "{}, {{\"name\": \"b\", \"type\": {{\"type\": \"array\", \"items\": \"B\"}}}}]}}",
@@ -120,7 +121,7 @@ fn a_branch_that_cannot_be_read_rejects_the_messages_that_use_it_and_no_others()
     assert!(error.contains("version 2: b[]: record B cannot be read: f.y: int cannot be read as string"), "{error}");
 }
 
-/// A container's schema is not one of the directory, so that no start can refuse it.
+/// The schema of a container is not in the directory, so it cannot be rejected at startup.
 #[test]
 fn a_container_that_does_not_use_an_unreadable_branch_is_read() {
     let decimal = |precision: u32| {

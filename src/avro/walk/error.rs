@@ -1,4 +1,4 @@
-//! Why a datum is not a record.
+//! Errors of a datum.
 
 use crate::{
     avro::{path::WithPath, plan::MismatchProblem},
@@ -7,11 +7,11 @@ use crate::{
 };
 use std::fmt;
 
-/// Why a datum is not a record of its schemas.
+/// A reason why a datum is not a valid record of its schemas.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum DatumError {
     Truncated,
-    /// Bytes after the record.
+    /// The datum has this number of bytes after its record.
     Trailing(usize),
     Boolean,
     Varint,
@@ -20,18 +20,18 @@ pub(crate) enum DatumError {
     Utf8,
     Symbol,
     Branch,
-    /// A block whose items do not take the bytes it says.
+    /// A block of items does not have the size that its header states.
     Block,
     DuplicateKey,
     UnknownSymbol,
     UnknownBranch,
-    /// An item, a value or a branch of a container's own schema that the reader schema cannot read.
+    /// The reader schema cannot read an item, value or branch of the schema of a container.
     Incompatible(MismatchProblem),
-    /// A time that has more than 64 bits in the reader's unit.
+    /// A time needs more than 64 bits in the reader's unit.
     Unit,
     Depth(usize),
     Values(usize),
-    /// Defaults make the message larger than this.
+    /// Inflated and with its defaults, the message exceeds this number of bytes.
     Expansion(usize),
     Item(ItemError),
 }
@@ -59,7 +59,7 @@ impl DatumError {
                 ItemError::Key { .. } => Reason::InvalidKey,
                 ItemError::TooLarge { .. } => Reason::ItemTooLarge,
                 ItemError::TooDeep { .. } | ItemError::Name(_) | ItemError::Mapping { .. } => Reason::InvalidItem,
-                // the decoder reports an interruption as what it is, and not as a rejection
+                // This is unreachable, because the decoder reports an interruption separately and not as a rejection.
                 ItemError::Interrupted(_) => Reason::LimitExceeded,
             },
         }
@@ -67,7 +67,7 @@ impl DatumError {
 }
 
 impl DatumError {
-    /// Whether the datum was only not read to its end.
+    /// Returns the interruption if the datum is valid so far and reading it was only interrupted.
     pub(crate) fn interruption(&self) -> Option<Interruption> {
         match self {
             Self::Item(ItemError::Interrupted(interruption)) => Some(*interruption),

@@ -1,6 +1,6 @@
-//! Walks a datum by its plan and tells a visitor what is in it.
+//! Decodes a datum according to its plan and passes its values to a visitor.
 //!
-//! No value is kept and nothing is allocated: strings and bytes go to the visitor as they stand in the datum. The only
+//! No value is copied and no memory is allocated for one: strings and bytes are passed as slices of the datum. The only
 //! memory is the list of a map's keys, which is reused.
 
 mod error;
@@ -17,11 +17,11 @@ pub(crate) use error::DatumError;
 pub(crate) use reader::DatumReader;
 use reader::{Read, datum_error};
 
-/// What is left of a message's bounds, shared by its records.
+/// The remaining budget of a message, shared by all of its records.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Budget {
     values: usize,
-    /// Bytes that the message may still grow by: what it inflates to, and defaults that stand for what it lacks.
+    /// Remaining bytes by which the message may grow, by inflation and by defaults of absent fields.
     expansion: usize,
     limits: Limits,
 }
@@ -35,7 +35,7 @@ impl Budget {
         self.expansion
     }
 
-    /// Takes `bytes` of the expansion, if that many are left.
+    /// Subtracts `bytes` from the remaining expansion. Returns an error if less remains.
     #[inline]
     pub(crate) fn expand(&mut self, bytes: usize) -> Result<(), DatumError> {
         let left = self.expansion.checked_sub(bytes);
@@ -44,12 +44,13 @@ impl Budget {
     }
 }
 
-/// The keys of the maps that are being read, innermost last, each by its distance from the datum's end and its length.
+/// Keys of the maps that are being read, innermost last. Each is stored as its distance from the end of the datum and
+/// its length.
 #[derive(Debug, Default)]
 pub(crate) struct Keys(Vec<(usize, usize)>);
 
 impl Keys {
-    /// Gives back the memory if it is more than `bytes`.
+    /// Frees the memory if it exceeds `bytes`.
     pub(crate) fn shrink_to(&mut self, bytes: usize) {
         if self.0.capacity() * size_of::<(usize, usize)>() > bytes {
             self.0 = Vec::new();
@@ -57,17 +58,17 @@ impl Keys {
     }
 }
 
-/// Whether a datum may be followed by another.
+/// Whether another record may follow in the same data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ending {
-    /// Its record is the last: every byte must be used before the visitor is told that it is complete.
+    /// The record is the last. It is complete only if it uses every byte.
     Last,
     /// More records follow.
     More,
 }
 
-/// Reads the record at the front of `datum` into `sink` and returns the bytes behind it. `index` is the record's place in its
-/// container, and none if the message is the record.
+/// Reads the first record of `datum` into `sink` and returns the bytes after it. `index` is the record's position in
+/// its container, or `None` if the message is a single record.
 pub(crate) fn read_record<'a, S: RecordSink>(
     plan: &'a Plan,
     (subject, index): (SubjectId, Option<usize>),
@@ -94,17 +95,18 @@ pub(crate) fn read_record<'a, S: RecordSink>(
 
 struct Walk<'a, 'v, V> {
     plan: &'a Plan,
-    /// The datum, or the default, that `reader` reads to the end of.
+    /// The whole datum or default that is being read. `reader` is positioned within it.
     whole: &'a [u8],
     reader: DatumReader<'a>,
-    /// How many levels deeper it may go.
+    /// Remaining levels of nesting.
     depth: usize,
     budget: Budget,
     keys: &'v mut Vec<(usize, usize)>,
     visitor: &'v mut V,
 }
 
-/// A run of items that an array or map has on its own, and what must be left of the datum behind it, if it says so.
+/// The header of a block of items in an array or map. `end` is the number of bytes after the block, if the header
+/// states the block's size.
 struct CollectionBlock {
     count: usize,
     end: Option<usize>,
@@ -126,8 +128,8 @@ impl<'a, V: RecordVisitor> Walk<'a, '_, V> {
         }
     }
 
-    /// A value without values below it. It is a function of its own for the sake of the stack: without optimisation its
-    /// temporaries take kilobytes, which a level of nesting must not.
+    /// Reads a value that does not contain other values. This is a separate function to save stack: in an unoptimized
+    /// build its temporaries take kilobytes, which must not be allocated at every level of nesting.
     #[inline]
     fn scalar(&mut self, node: Node) -> Read<()> {
         match node {
@@ -135,7 +137,7 @@ impl<'a, V: RecordVisitor> Walk<'a, '_, V> {
             Node::Boolean => self.visitor.boolean(self.reader.boolean()?)?,
             Node::Int => self.visitor.long(self.reader.int()?.into())?,
             Node::Long => self.visitor.long(self.reader.long()?)?,
-            // no factor of a unit has more than 20 bits
+            // The product cannot overflow, because a factor has at most 20 bits.
             Node::IntTimes(factor) => self.visitor.long(i64::from(self.reader.int()?) * i64::from(factor))?,
             Node::LongTimes(factor) => {
                 let value = self.reader.long()?.checked_mul(factor.into());
@@ -162,7 +164,7 @@ impl<'a, V: RecordVisitor> Walk<'a, '_, V> {
                 self.visitor.string(symbol.ok_or_else(|| datum_error(DatumError::UnknownSymbol))?)?;
             }
             Node::Incompatible(id) => return Err(self.incompatible(id)),
-            // The others are dispatched before.
+            // `value` handles all of these before, except for `Unresolvable`.
             Node::Unresolvable
             | Node::Record(_)
             | Node::KeyRecord(_)
@@ -182,7 +184,7 @@ impl<'a, V: RecordVisitor> Walk<'a, '_, V> {
         }
     }
 
-    /// The node of the branch that the datum chooses.
+    /// Reads the index of a union's branch and returns the node of that branch.
     #[inline]
     fn branch(&mut self, branches: Span) -> Read<Node> {
         let index = usize::try_from(self.reader.long()?).ok();
@@ -273,9 +275,9 @@ impl<'a, V: RecordVisitor> Walk<'a, '_, V> {
         self.value(value)
     }
 
-    /// Forgets the keys of the map that started at `first`, once they are known to differ.
+    /// Checks that the keys of the map that started at `first` are distinct, and removes them.
     fn check_keys(&mut self, first: usize) -> Read<()> {
-        /// So few are compared pairwise, which is faster than sorting them.
+        /// Maximum number of keys that are compared pairwise, which is faster than sorting a short list.
         const FEW: usize = 8;
         let whole = self.whole;
         let text = |(from_end, len): (usize, usize)| {
@@ -292,7 +294,7 @@ impl<'a, V: RecordVisitor> Walk<'a, '_, V> {
         if duplicate { Err(datum_error(DatumError::DuplicateKey)) } else { Ok(()) }
     }
 
-    /// Reads a default, which is a datum apart, and goes on where it was.
+    /// Reads a default, which is a datum of its own, and then continues in the datum around it.
     fn default(&mut self, node: Node, datum: &'a [u8]) -> Read<()> {
         self.budget.expand(datum.len()).map_err(datum_error)?;
         let around = (self.whole, self.reader);
@@ -302,8 +304,8 @@ impl<'a, V: RecordVisitor> Walk<'a, '_, V> {
         read
     }
 
-    /// The head of the next block; none at the end of the collection. Each item takes `min_bytes` bytes, so that a count
-    /// beyond what is left is known to be one before the first item is read.
+    /// Returns the header of the next block, or `None` at the end of the collection. Each item takes at least
+    /// `min_bytes` bytes, so a count that exceeds the remaining bytes is rejected before the first item is read.
     fn block(&mut self, min_bytes: u32) -> Read<Option<CollectionBlock>> {
         let count = self.reader.long()?;
         if count == 0 {

@@ -1,11 +1,11 @@
-//! Avro's primitives, read from the front of a slice.
+//! Reads Avro's primitive types from a slice.
 
 use super::DatumError;
 use crate::avro::path::WithPath;
 
 pub(crate) type Read<T> = Result<T, Box<WithPath<DatumError>>>;
 
-/// What is left of a datum.
+/// The remaining bytes of a datum.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct DatumReader<'d> {
     rest: &'d [u8],
@@ -36,7 +36,7 @@ impl<'d> DatumReader<'d> {
         }
     }
 
-    /// Almost every length, count and branch takes one byte.
+    /// Reads a long. It has a fast path for one byte, because almost every length, count and branch takes one byte.
     #[inline]
     pub(crate) fn long(&mut self) -> Read<i64> {
         match self.rest {
@@ -55,7 +55,7 @@ impl<'d> DatumReader<'d> {
         for (index, byte) in self.rest.iter().enumerate() {
             value |= u64::from(byte & 0x7F) << shift;
             if *byte < 0x80 {
-                // The tenth byte has room for the last of 64 bits only.
+                // The tenth byte may only hold the last of the 64 bits.
                 if shift == 63 && *byte > 1 {
                     return Err(datum_error(DatumError::Varint));
                 }
@@ -94,7 +94,7 @@ impl<'d> DatumReader<'d> {
         Ok(bytes)
     }
 
-    /// Bytes with their length before them.
+    /// Reads bytes that are preceded by their length.
     #[inline]
     pub(crate) fn bytes(&mut self) -> Read<&'d [u8]> {
         let len = usize::try_from(self.long()?).map_err(|_| datum_error(DatumError::Length))?;

@@ -1,4 +1,4 @@
-//! Skips the fields of a writer that the reader does not have.
+//! Skips the writer's fields that the reader does not have.
 
 use super::{
     DatumError, Walk,
@@ -7,7 +7,7 @@ use super::{
 use crate::{avro::plan::Skip, record::RecordVisitor};
 
 impl<V: RecordVisitor> Walk<'_, '_, V> {
-    /// Skips one value. Its structure must be valid; what its strings and numbers are is not looked at.
+    /// Skips one value. Its structure must be valid, but the contents of strings and numbers are not checked.
     pub(super) fn skip(&mut self, skip: Skip) -> Read<()> {
         self.spend()?;
         match skip {
@@ -33,7 +33,7 @@ impl<V: RecordVisitor> Walk<'_, '_, V> {
         }
     }
 
-    /// Skips a block that says its size in one go.
+    /// Skips the blocks of a collection. A block whose header states its size is skipped as a whole.
     fn skip_blocks(&mut self, item: Skip, min_bytes: u32, keyed: bool) -> Read<()> {
         self.descend()?;
         while let Some(block) = self.block(min_bytes)? {
