@@ -1,5 +1,5 @@
-//! The clients of DynamoDB and SQS, and the handler that they make with the settings: the same for the function and for what runs
-//! the same pipeline elsewhere.
+//! Creates the clients of DynamoDB and SQS, and the handler that uses them. The function and other programs with the same
+//! pipeline share this module.
 
 use crate::dynamodb::client::Client;
 use crate::invocation::Handler;
@@ -22,16 +22,16 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// How long the first contact with DynamoDB may hold up the start, of which Lambda allows ten seconds.
+/// Timeout of the first contact with DynamoDB at the start. Lambda allows ten seconds for the whole start.
 const WARM_UP_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long one attempt at a call to SQS may take.
+/// Timeout of one attempt of an SQS call.
 const SQS_ATTEMPT_TIMEOUT: Duration = Duration::from_millis(1_500);
-/// The longest pause before the second attempt; the SDK's own of a second would take a third of the time there is.
+/// Maximum backoff before the second attempt. The SDK's default of one second would take a third of [`SQS_TIMEOUT`].
 const SQS_BACKOFF: Duration = Duration::from_millis(50);
-/// How long the attempts may take together, credentials included.
+/// Timeout of an SQS call, including all its attempts and the loading of credentials.
 const SQS_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// What all clients of AWS have in common.
+/// The configuration shared by all AWS clients.
 pub struct Clients {
     connections: Arc<ConnectionPool>,
     region: Region,
@@ -43,10 +43,10 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// Clients that call over `connections` and sign with `credentials`.
+    /// Creates clients that send requests over `connections` and sign them with `credentials`.
     ///
     /// # Errors
-    /// If there is no region.
+    /// Returns an error if the settings contain no region.
     pub fn new(
         connections: Arc<ConnectionPool>,
         credentials: SharedCredentialsProvider,
@@ -65,12 +65,12 @@ impl Clients {
         })
     }
 
-    /// The handler of `settings`. `service` names it in the metrics unless they do; `jitter` draws a duration
-    /// from nothing to what it is given. Everything that can be
-    /// done before the first event is done here, where Lambda does not charge latency for it.
+    /// Creates the handler for `settings`. `service` is its name in the metrics, unless the settings specify one. `jitter`
+    /// returns a random duration between zero and its argument. As much work as possible is done here, before the first
+    /// event, where it does not add to the latency of an invocation.
     ///
     /// # Errors
-    /// What is wrong with the schemas or the settings.
+    /// Returns an error if the schemas or the settings are invalid.
     pub async fn handler(
         &self,
         settings: Settings,
@@ -102,19 +102,20 @@ impl Clients {
         Ok(Client::new(self.connections.clone(), self.credentials.clone(), region, &url)?)
     }
 
-    /// Where DynamoDB is.
+    /// Returns the URL of DynamoDB.
     async fn dynamodb_url(&self) -> Result<String, Box<dyn Error + Send + Sync>> {
         let url = self.url(self.dynamodb_endpoint.as_ref()).await?;
-        // a region names its endpoints alike: the SDK of DynamoDB would be a minute of compiling for this word
+        // the endpoints of a region differ only in the service name; the DynamoDB SDK would add a minute of compile time
+        // only to fill in that name
         Ok(if self.dynamodb_endpoint.is_some() { url } else { url.replacen("//sqs", "//dynamodb", 1) })
     }
 
-    /// Where SQS is, and the queues of which an event gives account and name.
+    /// Returns the URL of SQS. The URL of a queue consists of this URL, the account and the queue's name.
     async fn sqs_url(&self) -> Result<String, Box<dyn Error + Send + Sync>> {
         self.url(self.sqs_endpoint.as_ref()).await
     }
 
-    /// An endpoint as it is set, or that of SQS by the SDK's rules.
+    /// Returns the configured endpoint, or else the endpoint of SQS according to the SDK's rules.
     async fn url(&self, set: Option<&String>) -> Result<String, Box<dyn Error + Send + Sync>> {
         let params = Params::builder()
             .region(self.region.to_string())
@@ -151,7 +152,7 @@ mod tests {
     use aws_credential_types::Credentials;
     use aws_sdk_dynamodb::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
 
-    /// Regions of every partition, and one that is not there yet.
+    /// Regions of every partition, and one that does not exist yet.
     const REGIONS: [&str; 14] = [
         "us-east-1",
         "us-west-2",

@@ -1,15 +1,15 @@
-//! The one place that asks what time it is. Everything else is told.
+//! The only place that reads the clock. All other code receives the time as an argument.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
 
-/// The monotonic clock, which follows tokio's paused time in tests.
+/// Returns the time of the monotonic clock. In tests it follows tokio's paused time.
 #[expect(clippy::disallowed_methods, reason = "this is the home of the clock")]
 pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
-/// Time since the Unix epoch.
+/// Returns the time since the Unix epoch.
 #[expect(clippy::disallowed_methods, reason = "this is the home of the clock")]
 pub(crate) fn since_epoch() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()

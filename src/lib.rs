@@ -1,6 +1,7 @@
-//! SQS in, Avro decoded, DynamoDB written: the function behind the bootstrap `avro-ingest`.
+//! A Lambda function that receives Avro messages from SQS and writes them to DynamoDB. This library contains everything
+//! except the bootstrap binary `avro-ingest`.
 //!
-//! A schema says where its records go, and a message becomes items:
+//! A schema specifies the table and the keys of its records. The following example decodes a message to an item:
 //!
 //! ```
 //! use avro_ingest::avro::{SchemaFile, Schemas, WireFormat};
@@ -27,7 +28,7 @@
 //! let framed = Encoder::new(order).frame(WireFormat::SingleObject, &json!({"id": "o-1", "total": 19.99}))?;
 //! let payload = json!({"Records": [{"messageId": "m-1", "body": encode::body(&framed)}]}).to_string();
 //!
-//! // what the function makes of it
+//! the function's part
 //! let settings = Settings::parse(|name| (name == "TABLE_NAME").then(|| "orders".to_owned()))?;
 //! let transcoder = Transcoder::new(&settings, vec![schema])?;
 //! let event = Event::parse(payload.as_bytes())?;
@@ -57,21 +58,21 @@
 //! batchItemFailures <- sqs::response <- outcome <- invocation <------------------ an outcome for every item -+
 //! ```
 //!
-//! [`runtime`] takes the payload from Lambda without parsing it. [`invocation`] runs one invocation; [`decode`] takes a message
-//! to its items; [`mod@write`] decides which item is written when. [`transcode`] joins schemas and their mappings. `avro`, `sqs` and
-//! `dynamodb` never import one another: [`record`] is the interface between a decoder and an encoder, and [`json`] what JSON is
-//! to all of them.
+//! [`runtime`] receives the payload from Lambda without parsing it. [`invocation`] runs one invocation. [`decode`] converts
+//! a message to its items. [`mod@write`] decides when each item is written. [`transcode`] combines schemas with their
+//! mappings. `avro`, `sqs` and `dynamodb` never import one another: [`record`] is the interface between a decoder and an
+//! encoder, and [`json`] contains the JSON code that they share.
 //!
 //! # The guarantee
 //!
-//! A message that is not among the `batchItemFailures` is durable: every item it holds is in its table, or was superseded by
-//! a later message of the batch with the same key or by a newer version in the table. Everything else goes back to the queue
-//! or is taken by the quarantine queue first.
+//! A message that is not listed in `batchItemFailures` is durable: every item of it is in its table, or was superseded by a
+//! later message of the batch with the same key or by a newer version in the table. Every other message is returned to the
+//! queue, or was first accepted by the quarantine queue.
 //!
-//! It holds by construction. A message's outcome starts as [`Returned`](outcome::Outcome::Returned), and an item has none until a
-//! response of DynamoDB makes it a success. So what is dropped, late or panics is a failure, and no code has to say so. Each
-//! invocation checks its
-//! [`Ledger`](outcome::Ledger): `received = stored + superseded + quarantined + returned`.
+//! This holds by construction. The outcome of a message starts as [`Returned`](outcome::Outcome::Returned), and only a
+//! response from DynamoDB makes an item a success. So everything that is dropped, late or panics is a failure, and no code
+//! needs to report it. Each invocation checks its [`Ledger`](outcome::Ledger): `received = stored + superseded +
+//! quarantined + returned`.
 
 pub mod avro;
 mod calendar;

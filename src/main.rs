@@ -1,4 +1,5 @@
-//! The Lambda bootstrap: environment, clients, run. The only reader of process state.
+//! The Lambda bootstrap: reads the environment, creates the clients, and runs the handler. It is the only reader of process
+//! state.
 
 use avro_ingest::clients::Clients;
 use avro_ingest::invocation::{Handler, Memory};
@@ -20,16 +21,16 @@ use std::time::Duration;
 use tokio::runtime::Builder;
 use tracing_subscriber::filter::LevelFilter;
 
-/// Memory that buys one whole processor, in MB.
+/// Memory at which a function gets one full vCPU, in MB.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html>
 const MEMORY_OF_A_PROCESSOR: usize = 1_769;
 
 fn main() -> ExitCode {
     keep_memory();
     let runtime = match (processors(), concurrent_invocations().get()) {
-        // with one processor or a share of one, threads that wake each other only cost
+        // with at most one vCPU, several threads would only add the cost of waking each other
         (1, 1) => Builder::new_current_thread().enable_all().build(),
-        // what one invocation decodes must not block the others
+        // decoding one invocation must not block the others
         (processors, _) => Builder::new_multi_thread().worker_threads(processors).enable_all().build(),
     };
     match runtime {
@@ -41,15 +42,16 @@ fn main() -> ExitCode {
     }
 }
 
-/// Has the allocator keep what an invocation gives back, for the next: an environment's memory is its own, and asking the
-/// system for the same megabytes again costs more than decoding does into them.
+/// Configures the allocator to retain memory that an invocation frees, for reuse by the next one. The environment's memory
+/// is reserved for this process anyway, and requesting the same megabytes from the system again costs more time than
+/// decoding into them.
 #[cfg(target_env = "gnu")]
 fn keep_memory() {
-    /// The most that the allocator takes for its own threshold, and more than any event.
+    /// Maximum mmap threshold that glibc supports, in bytes. It is larger than any event.
     /// <https://man7.org/linux/man-pages/man3/mallopt.3.html>
     const MMAP_THRESHOLD: libc::c_int = 32 * 1024 * 1024;
     #[expect(unsafe_code, reason = "over a tenth of the time of large batches, and no library wraps it")]
-    // SAFETY: called before there is a second thread; the parameters are glibc's own and change only when memory goes back
+    // SAFETY: called before a second thread exists; the parameters only affect when glibc returns memory to the system
     unsafe {
         libc::mallopt(libc::M_MMAP_THRESHOLD, MMAP_THRESHOLD);
         libc::mallopt(libc::M_TRIM_THRESHOLD, 2 * MMAP_THRESHOLD);
@@ -59,18 +61,19 @@ fn keep_memory() {
 #[cfg(not(target_env = "gnu"))]
 fn keep_memory() {}
 
-/// What Lambda says in one of its own variables.
+/// Returns the number in one of Lambda's environment variables.
 fn number(name: &str) -> Option<usize> {
     setting(name).and_then(|text| text.parse().ok())
 }
 
-/// The memory that invocations share.
+/// Returns the memory of the function, which the invocations share.
 fn memory() -> Memory {
     Memory::new(number("AWS_LAMBDA_FUNCTION_MEMORY_SIZE"), concurrent_invocations().get())
 }
 
-/// Processors this environment may keep busy. An ordinary one sees two but gets the share its memory buys; one of Lambda
-/// Managed Instances, which works on several invocations at once, gets what it sees.
+/// Returns the number of vCPUs that this environment can keep busy. An ordinary environment sees two vCPUs, but gets only
+/// the share that corresponds to its memory. Lambda Managed Instances handle several invocations at the same time and can
+/// use all the vCPUs they see.
 fn processors() -> usize {
     let seen = std::thread::available_parallelism().map_or(1, NonZero::get);
     match (concurrent_invocations().get(), number("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")) {
@@ -104,7 +107,8 @@ fn runtime_api() -> Result<RuntimeApi, Box<dyn Error + Send + Sync>> {
     RuntimeApi::parse(&address)
 }
 
-/// Invocations that Lambda sends at a time: several to an environment of Managed Instances.
+/// Returns the number of invocations that Lambda sends at the same time. It is greater than one only for Lambda Managed
+/// Instances.
 fn concurrent_invocations() -> NonZero<usize> {
     number("AWS_LAMBDA_MAX_CONCURRENCY").and_then(NonZero::new).unwrap_or(NonZero::<usize>::MIN)
 }
@@ -114,22 +118,22 @@ fn setting(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// A panic's formatted message may quote what it choked on, and with it a payload: only a literal one is logged.
+/// Logs a panic. A formatted message may contain data from a payload, so only a literal message is logged.
 fn log_panic(panic: &PanicHookInfo<'_>) {
     let message = panic.payload().downcast_ref::<&str>().copied().unwrap_or("message withheld");
     tracing::error!(location = panic.location().map(ToString::to_string), message, "panic");
 }
 
-/// Logs as Lambda's own settings ask for: JSON unless it says text, from the level it names.
+/// Configures logging as Lambda's own settings specify: the log level, and JSON unless the format is text.
 fn start_logging() {
     let level = setting("AWS_LAMBDA_LOG_LEVEL").and_then(|level| match level.to_uppercase().as_str() {
-        // Lambda's name for what tracing calls an error
+        // Lambda's level for tracing's ERROR
         "FATAL" => Some(LevelFilter::ERROR),
         other => other.parse().ok(),
     });
     let subscriber = tracing_subscriber::fmt().with_max_level(level.unwrap_or(LevelFilter::INFO)).with_target(false);
     if setting("AWS_LAMBDA_LOG_FORMAT").is_some_and(|format| format.eq_ignore_ascii_case("text")) {
-        // Lambda stamps the time itself
+        // Lambda adds the time to text lines
         subscriber.without_time().with_ansi(false).init();
     } else {
         subscriber.json().flatten_event(true).with_current_span(false).with_span_list(false).init();
@@ -142,7 +146,7 @@ async fn start() -> Result<Handler, Box<dyn Error + Send + Sync>> {
         name => setting(name),
     })?;
     let connections = Arc::new(ConnectionPool::new(settings.max_in_flight.get())?);
-    // the two places where Lambda puts them; the latter's end and are loaded again
+    // the two places where Lambda provides credentials; the container's credentials expire and are reloaded
     let provider = ProviderConfig::without_region()
         .with_http_client(sdk_http_client(connections.clone()))
         .with_region(settings.region.clone().map(Region::new));

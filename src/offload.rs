@@ -1,30 +1,32 @@
-//! Work that would keep the other invocations of the process waiting, and where it waits for nobody.
+//! Decoding of large events without blocking other invocations of the process.
 //!
-//! Under Lambda Managed Instances, and in a consumer, several invocations share a runtime of a few threads. An event of compressed
-//! containers may take seconds to decode. On a thread of the runtime it would hold up timers and responses of the others.
+//! With Lambda Managed Instances, and in a consumer, several invocations share a runtime with few threads. An event of
+//! compressed containers may take seconds to decode. On a thread of the runtime, this would delay the timers and responses
+//! of the other invocations.
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::block_in_place;
 
-/// Size of a payload that takes well under a millisecond to decode, unless something in it is compressed.
+/// Maximum size of a payload, in bytes, that is decoded in far less than a millisecond unless it contains compressed data.
 const QUICK_BYTES: usize = 64 * 1024;
-/// Beginnings, behind their quotes, of the base64 of an object container file, and of a compressed Glue message by the first
-/// two bits of its id.
+/// Prefixes of compressed bodies in base64, each after a quotation mark: an object container file, and a compressed Glue
+/// message for each value of the first two bits of its id.
 const COMPRESSED: [&[u8]; 5] = [b"\"T2Jq", b"\"AwU", b"\"AwV", b"\"AwW", b"\"AwX"];
 
-/// Where an event is decoded.
+/// The place where an event is decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// On the runtime, to the end: it has one thread, and so one invocation at a time.
+    /// On the runtime, without interruption. The runtime has a single thread and handles one invocation at a time.
     Alone,
-    /// On the runtime, which gets its turn after each slice. A change of threads costs more than decoding a small event.
+    /// On the runtime, which runs other tasks after each slice. For a small event, switching threads would cost more than
+    /// decoding.
     Shared,
-    /// On the thread that it is on, while another one does the runtime's work.
+    /// On the current thread, while another thread takes over its other tasks.
     Aside,
 }
 
 impl Place {
-    /// Chooses the place for an event of this `payload`.
+    /// Chooses the place for an event with this `payload`.
     pub(crate) fn of(payload: &[u8]) -> Self {
         match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
             Ok(RuntimeFlavor::MultiThread) if is_quick(payload) => Self::Shared,
@@ -33,7 +35,7 @@ impl Place {
         }
     }
 
-    /// Does `work` here. It takes a slice's time at most, unless a single message takes longer.
+    /// Runs `work` at this place. `work` should take at most the duration of a slice, unless a single message takes longer.
     pub(crate) fn run<T>(self, work: impl FnOnce() -> T) -> T {
         match self {
             Self::Alone | Self::Shared => work(),
@@ -67,7 +69,7 @@ mod tests {
             );
             assert!(
                 is_quick(event(&base64(&[b"\x03\x00", &rest[..]].concat())).as_bytes()),
-                "one that is not compressed"
+                "an uncompressed glue message"
             );
         }
         let envelope = event(&event(&base64(b"Obj\x01datum")));
@@ -79,7 +81,7 @@ mod tests {
         let large = vec![b' '; QUICK_BYTES + 1];
         let single = tokio::runtime::Builder::new_current_thread().build().unwrap();
         assert_eq!(single.block_on(async { Place::of(&large) }), Place::Alone);
-        assert_eq!(Place::of(&large), Place::Alone, "nor is none");
+        assert_eq!(Place::of(&large), Place::Alone, "without a runtime");
         let several = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
         several.block_on(async {
             assert_eq!([Place::of(&large), Place::of(b"{}")], [Place::Aside, Place::Shared]);
@@ -91,7 +93,7 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
         runtime.block_on(async {
             let (sender, receiver) = std::sync::mpsc::channel();
-            // the only thread of the runtime waits for what another task of it says
+            // the only thread of the runtime is blocked until another task sends a message
             let work = tokio::spawn(async move { Place::Aside.run(|| receiver.recv_timeout(Duration::from_secs(60))) });
             tokio::spawn(async move { sender.send(()).unwrap() });
             assert_eq!(work.await.unwrap(), Ok(()));

@@ -1,48 +1,51 @@
-//! What became of each message, and the ledger that must balance.
+//! The outcome of each message, and the ledger that must balance.
 
 use std::borrow::Cow;
 use std::fmt;
 
-/// The one end of a message. A slot starts as [`Outcome::Returned`], so that whatever is forgotten, dropped or panics is
-/// a failure and never an acknowledgement.
+/// The final outcome of a message. It starts as [`Outcome::Returned`], so that a message that is forgotten or dropped, or
+/// whose processing panics, counts as a failure and is never acknowledged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// Every item the message holds is in its table.
+    /// Every item of the message is in its table.
     Stored,
-    /// A later message of the batch with the same key, or a newer item, stands in its place and is durable.
+    /// A later message of the batch with the same key, or a newer item in the table, replaces the message and is durable.
     Superseded,
-    /// It can never be stored, and the quarantine queue has it.
+    /// The message can never be stored, and the quarantine queue accepted it.
     Quarantined(Rejection),
-    /// It goes back to the queue.
+    /// The message is returned to the queue.
     Returned(Cause),
 }
 
-/// Why a message goes back to the queue.
+/// The reason why a message is returned to the queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cause {
-    /// It is not known to be stored. The text is what stood in its way last.
+    /// The message is not known to be stored. The text is the cause of the last failure.
     Failed(Cow<'static, str>),
-    /// A write of it, or of its predecessor, got no response and may still take effect. It stays out of sight until that is over.
+    /// A write of the message, or of its predecessor, got no response and may still take effect. The message stays
+    /// invisible until it can no longer do so.
     Ambiguous(Cow<'static, str>),
-    /// No retry can help, and no quarantine queue has accepted it. It moves to the dead-letter queue in the end.
+    /// No retry can help, and no quarantine queue accepted the message. It is redelivered until it reaches the dead-letter
+    /// queue.
     Rejected(Rejection),
-    /// The table does not accept it until an operator has fixed something.
+    /// The table refuses the message until an operator fixes a problem.
     Denied(Box<str>),
     /// An earlier message of its FIFO group was not stored.
     Blocked,
 }
 
-/// A message that no retry can help: a stable code for machines, a sentence for people. Never a part of the payload.
+/// The reason why no retry can help a message: a stable code for programs and a sentence for people. It never contains
+/// parts of the payload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejection {
-    /// What is wrong, from a closed list.
+    /// The kind of problem, from a closed list.
     pub reason: Reason,
-    /// What exactly, and where.
+    /// Details of the problem and its location.
     pub detail: Box<str>,
 }
 
 impl Rejection {
-    /// A rejection for `reason`, explained by `detail`.
+    /// Creates a rejection for `reason`, explained by `detail`.
     pub fn new(reason: Reason, detail: &dyn fmt::Display) -> Self {
         Self { reason, detail: detail.to_string().into() }
     }
@@ -56,18 +59,19 @@ impl fmt::Display for Rejection {
 
 impl std::error::Error for Rejection {}
 
-/// Declares the reasons, their codes and the list of all from one table, so that none can be left out of either.
+/// Declares the reasons, their codes and the list of all reasons in one table, so that they always agree.
 macro_rules! reasons {
     ($($(#[$doc:meta])* $name:ident = $code:literal,)+) => {
-        /// Why no retry can help a message. The codes are stable: they stand in logs, metrics and quarantined messages.
+        /// The reason why no retry can help a message. The codes are stable, because they appear in logs, metrics and
+        /// quarantined messages.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Reason { $($(#[$doc])* $name,)+ }
 
         impl Reason {
-            /// Every reason, in the order in which a message is checked.
+            /// All reasons, in the order in which a message is checked.
             pub const ALL: &[Self] = &[$(Self::$name,)+];
 
-            /// The stable name of this reason, in snake case.
+            /// Returns the stable code of this reason, in snake case.
             pub const fn code(self) -> &'static str {
                 match self { $(Self::$name => $code,)+ }
             }
@@ -76,54 +80,55 @@ macro_rules! reasons {
 }
 
 reasons! {
-    /// The body is absent or empty.
+    /// The body is missing or empty.
     MissingBody = "missing_body",
-    /// The body is neither base64 nor anything else that is allowed.
+    /// The body is neither base64 nor in any other accepted format.
     InvalidBase64 = "invalid_base64",
-    /// An SNS envelope without a usable message.
+    /// The body is an SNS envelope without a usable message.
     InvalidEnvelope = "invalid_envelope",
-    /// A message attribute of ours has a value that means nothing.
+    /// A message attribute that the function reads has an invalid value.
     InvalidAttribute = "invalid_attribute",
-    /// The bytes match none of the allowed wire formats.
+    /// The bytes match none of the accepted wire formats.
     UnrecognizedFormat = "unrecognized_format",
-    /// The wire format's header is cut short or says something impossible.
+    /// The header of the wire format is truncated or has an impossible value.
     InvalidHeader = "invalid_header",
-    /// The schema the message names is not in the directory.
+    /// The schema that the message specifies is not in the schema directory.
     UnknownSchema = "unknown_schema",
-    /// The wire format needs a schema name and neither the message nor the settings give one.
+    /// The wire format requires a schema name, and neither the message nor the settings specify one.
     SchemaRequired = "schema_required",
-    /// A container's own writer schema cannot be read by the reader schema of its name.
+    /// The writer schema of a container cannot be read with the reader schema of the same name.
     IncompatibleSchema = "incompatible_schema",
-    /// A container whose frame is broken: magic, metadata, block, sync marker or checksum.
+    /// The container format is broken: magic, metadata, block, sync marker or checksum.
     InvalidContainer = "invalid_container",
-    /// The datum ends before the record does.
+    /// The datum ends before the record is complete.
     Truncated = "truncated",
-    /// The record ends before the datum does.
+    /// The datum has additional bytes after the end of the record.
     TrailingBytes = "trailing_bytes",
-    /// The datum is no value of its schema.
+    /// The datum is not valid for its schema.
     MalformedDatum = "malformed_datum",
-    /// The value has no place in the reader schema: a union branch or an enum symbol it does not know.
+    /// The value cannot be represented in the reader schema, for example an unknown union branch or enum symbol.
     Unresolvable = "unresolvable",
-    /// The body is no JSON object of its schema.
+    /// The body is not a JSON object that matches its schema.
     InvalidJson = "invalid_json",
-    /// Deeper, longer or more than the bounds allow.
+    /// The message exceeds a limit on depth, length or number.
     LimitExceeded = "limit_exceeded",
-    /// A number the database cannot hold.
+    /// A number cannot be represented in DynamoDB.
     NumberOutOfRange = "number_out_of_range",
-    /// A key that is missing, empty, too long or of the wrong type.
+    /// A key is missing, empty, too long or of the wrong type.
     InvalidKey = "invalid_key",
-    /// The item is over the database's size limit.
+    /// The item exceeds DynamoDB's size limit.
     ItemTooLarge = "item_too_large",
-    /// The record cannot be an item for another reason: nesting, an attribute name, its time to live or version.
+    /// The record cannot be an item for another reason: nesting, an attribute name, its time to live or its version.
     InvalidItem = "invalid_item",
-    /// The database refused this very item.
+    /// DynamoDB refused this particular item.
     RefusedByTable = "refused_by_table",
 }
 
-/// The figures of an invocation. Each message is in exactly one of the last four.
+/// The numbers of messages of an invocation. Each message counts in exactly one of `stored`, `superseded`, `quarantined`
+/// and `returned`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Ledger {
-    /// Messages in the event.
+    /// Number of messages in the event.
     pub received: usize,
     /// See [`Outcome::Stored`].
     pub stored: usize,
@@ -133,13 +138,13 @@ pub struct Ledger {
     pub quarantined: usize,
     /// See [`Outcome::Returned`].
     pub returned: usize,
-    /// Messages whose outcome said that they are durable and whose [`Evidence`] did not. They are returned.
+    /// Number of messages whose outcome was durable although their [`Evidence`] did not confirm it. They are returned.
     pub unproven: usize,
 }
 
 impl Ledger {
-    /// Holds the outcomes against the evidence and counts them. An outcome that acknowledges a message without evidence is
-    /// taken back first.
+    /// Checks the outcomes against the evidence and counts them. An outcome that would acknowledge a message without
+    /// evidence is first changed to [`Outcome::Returned`].
     pub fn settle(evidence: &Evidence, outcomes: &mut [Outcome]) -> Self {
         let mut ledger = Self { received: evidence.0.len(), ..Self::default() };
         for (outcome, evidence) in outcomes.iter_mut().zip(&evidence.0) {
@@ -157,47 +162,47 @@ impl Ledger {
         ledger
     }
 
-    /// Messages that are durable.
+    /// Returns the number of durable messages.
     pub fn durable(&self) -> usize {
         self.stored + self.superseded + self.quarantined
     }
 
-    /// By how many messages the two counts differ. Anything but 0 is a mistake of this program.
+    /// Returns the difference between the two counts. Any value other than 0 is a bug in this program.
     pub fn imbalance(&self) -> usize {
         self.unproven + self.received.abs_diff(self.durable() + self.returned)
     }
 }
 
-/// What is known to be durable, counted where it became so: by the ends of items and the quarantine queue's answers. It knows
-/// nothing of outcomes, so that the one can be held against the other.
+/// The messages that are proven to be durable. They are counted where the proof arises: when items complete, and when the
+/// quarantine queue responds. The evidence is independent of the outcomes, so that the two can be compared.
 #[derive(Debug)]
 pub struct Evidence(Vec<MessageEvidence>);
 
 #[derive(Debug, Clone, Copy, Default)]
 struct MessageEvidence {
-    /// Records decoded, if it could be.
+    /// Number of decoded records, or `None` if the message could not be decoded.
     records: Option<usize>,
     durable_items: usize,
     quarantined: bool,
 }
 
 impl Evidence {
-    /// Nothing is known yet of so many messages.
+    /// Creates empty evidence for `messages` messages.
     pub fn of(messages: usize) -> Self {
         Self(vec![MessageEvidence::default(); messages])
     }
 
-    /// The message at `position` holds so many records.
+    /// Records that the message at `position` contains `records` records.
     pub fn decoded(&mut self, position: usize, records: usize) {
         self.at(position, |message| message.records = Some(records));
     }
 
-    /// Sets how many items of the message at `position` are written or superseded.
+    /// Sets the number of items of the message at `position` that were written or superseded.
     pub fn items_are_durable(&mut self, position: usize, items: usize) {
         self.at(position, |message| message.durable_items = items);
     }
 
-    /// The quarantine queue has the message at `position`.
+    /// Records that the quarantine queue accepted the message at `position`.
     pub fn quarantined(&mut self, position: usize) {
         self.at(position, |message| message.quarantined = true);
     }
@@ -210,7 +215,7 @@ impl Evidence {
 }
 
 impl MessageEvidence {
-    /// Whether nothing of the message is lost if this is its outcome.
+    /// Returns whether the evidence confirms that this outcome loses no data.
     fn proves(self, outcome: &Outcome) -> bool {
         match outcome {
             Outcome::Stored | Outcome::Superseded => self.records == Some(self.durable_items),

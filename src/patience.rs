@@ -1,18 +1,20 @@
-//! A time limit that counts only against what has not come: a runtime that is late itself reads first what is there.
+//! A timeout that tolerates delays of the runtime itself: a late runtime first reads the responses that have already
+//! arrived.
 
 use crate::clock;
 use std::pin::pin;
 use std::time::Duration;
 use tokio::time::{Instant, timeout, timeout_at};
 
-/// How late a timer may be on a runtime that keeps up.
+/// Maximum delay of a timer on a runtime that is not overloaded.
 const ON_TIME: Duration = Duration::from_millis(10);
-/// How long a runtime that was late may take to read what has arrived.
+/// Additional time for a delayed runtime to read the responses that have arrived.
 const CATCH_UP: Duration = Duration::from_millis(100);
 
-/// Waits for `response` until `deadline`. `None` if it did not come in time.
+/// Waits for `response` until `deadline`. Returns `None` if it did not arrive in time.
 ///
-/// If the timer is late, so was everything else: a response may be in the buffer of its connection, whose task has not been run yet.
+/// If the timer itself is late, other tasks were delayed too. The response may already be in the buffer of its connection,
+/// whose task has not run yet.
 pub(crate) async fn in_time<F: Future>(deadline: Instant, response: F) -> Option<F::Output> {
     let mut response = pin!(response);
     if let Ok(response) = timeout_at(deadline, response.as_mut()).await {
@@ -34,17 +36,18 @@ mod tests {
         let deadline = clock::now() + Duration::from_secs(2);
         assert_eq!(in_time(deadline, pending::<()>()).await, None);
         assert!(clock::now() - deadline <= Duration::from_millis(1));
-        assert_eq!(in_time(deadline, async { 7 }).await, Some(7), "and what is there is taken, however late");
+        assert_eq!(in_time(deadline, async { 7 }).await, Some(7), "a response that has arrived is returned");
     }
 
     #[tokio::test]
     async fn a_response_that_arrived_while_the_runtime_was_late_is_read() {
         let deadline = clock::now() + Duration::from_millis(20);
         let response = async {
-            // what another task does to the thread; meanwhile the response comes, and some tasks have to be run until it is here
+            // simulates another task that blocks the thread; the response arrives meanwhile, and several tasks must run
+            // before it can be read
             std::thread::sleep(Duration::from_millis(200));
             for _ in 0..5 {
-                // longer than the resolution of a timer in all
+                // longer in total than the resolution of a timer
                 std::thread::sleep(Duration::from_millis(1));
                 yield_now().await;
             }

@@ -1,6 +1,6 @@
-//! The connections of the process, over which all calls to AWS go: opened when they are needed, kept, and used again.
+//! The connection pool of the process, used by all calls to AWS. Connections are opened on demand, kept alive, and reused.
 //!
-//! HTTP/1.1 alone: many calls at once are as many connections, and the code of HTTP/2 would be for nothing.
+//! Only HTTP/1.1 is supported. Concurrent calls use one connection each, so HTTP/2 would only add code.
 
 mod connections;
 mod trust;
@@ -25,47 +25,48 @@ use std::time::Duration;
 use tokio::time::timeout;
 use trust::Moment;
 
-/// The longest response to a request without a body: a stored item of 400 KB that made a condition fail, each of whose
-/// characters may be an escape. Many may come at once, and must fit in the memory that the event leaves.
+/// Maximum size of a response to a request without a body, in bytes. It fits a stored item of 400 KB that made a condition
+/// fail, even if every character is escaped. Many responses may arrive at once and must fit into the memory that the event
+/// leaves free.
 const MAX_RESPONSE_BYTES: usize = 4 * 1024 * 1024;
-/// How many bytes each byte of a request may add to its response. DynamoDB hands back at most all that was sent to it, and may
-/// escape it otherwise than we do.
+/// Maximum number of bytes by which each byte of a request may increase the size of its response. DynamoDB returns at most
+/// everything that it received, but may escape it differently.
 const MAX_ECHO: usize = 4;
-/// How long a connection may take until it can be used: name resolution, TCP and TLS. Within a region it is milliseconds; a
-/// stuck one must not cost the deadline.
+/// Timeout for opening a connection, including name resolution, TCP and TLS. Within a region this takes milliseconds. A
+/// connection attempt that hangs must not use up the time until the deadline.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long a response may take, from the request's first byte to the response's last. A limit for callers that have none
-/// of their own; the writes and the quarantine queue have shorter ones.
+/// Default timeout of a response, from sending the first byte of the request to receiving the last byte of the response.
+/// The writes and the quarantine queue have shorter timeouts of their own.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What carries a request to its response.
+/// Sends an HTTP request and returns its response.
 pub trait HttpTransport: fmt::Debug + Send + Sync {
     /// Sends `request` and reads the whole response.
     fn send(&self, request: Request<Bytes>) -> ResponseFuture;
 }
 
-/// A response that is under way.
+/// A future that resolves to a response.
 pub type ResponseFuture = Pin<Box<dyn Future<Output = Result<Response<Bytes>, TransportError>> + Send>>;
 
-/// Why there is no response to a request.
+/// The reason why a request got no response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TransportError {
-    /// What may have become of the request.
+    /// Whether the request was sent, and may still take effect.
     pub kind: TransportErrorKind,
-    /// What happened, and with which host. It comes from below HTTP and holds nothing of the request.
+    /// Description of the error, including the host. It comes from the network layers and contains no data of the request.
     pub cause: Box<str>,
 }
 
-/// What may have become of a request that has no response.
+/// Whether a request without a response was sent, and may still take effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TransportErrorKind {
-    /// There was no connection: it was not sent.
+    /// The request was not sent, because there was no connection.
     NotSent,
-    /// The connection broke before a whole response was there, as one does that died while the environment was frozen; or the
-    /// response is too long. The request may have arrived, and may still be carried out: what there is of the response does not
-    /// say who gave it.
+    /// The connection broke before the response was complete, for example because it died while the environment was frozen.
+    /// Or the response was too long. The request may have arrived and may still take effect, because an incomplete response
+    /// does not show who sent it.
     Broken,
-    /// A response came to no end in time. It may still be carried out.
+    /// The response was not complete before the timeout. The request may still take effect.
     TimedOut,
 }
 
@@ -77,7 +78,7 @@ impl fmt::Display for TransportError {
 
 impl Error for TransportError {}
 
-/// The connections.
+/// A pool of connections.
 #[derive(Debug, Clone)]
 pub struct ConnectionPool {
     connections: Connections,
@@ -86,15 +87,16 @@ pub struct ConnectionPool {
 }
 
 impl ConnectionPool {
-    /// Keeps up to `kept` connections to a host that are not in use.
+    /// Creates a pool that keeps up to `kept` idle connections to each host.
     ///
     /// # Errors
-    /// If there are no certificates to trust.
+    /// Returns an error if no trusted certificates are available.
     pub fn new(kept: usize) -> io::Result<Self> {
         Self::with_clock(kept, CONNECT_TIMEOUT, Moment::now)
     }
 
-    /// The same for calls that are not the function's: whose responses may come later and, for an empty request, be longer.
+    /// Sets the limits of responses: the timeout, and the maximum size in bytes of a response to an empty request. For
+    /// programs other than the function, whose responses may be slower or larger.
     #[must_use]
     pub fn with_responses(self, timeout: Duration, max_bytes: usize) -> Self {
         Self { response_timeout: timeout, max_response_bytes: max_bytes, ..self }
@@ -132,11 +134,11 @@ impl HttpTransport for ConnectionPool {
     }
 }
 
-/// What an error of the network and its causes say.
+/// Returns the texts of a network error and its sources.
 fn chain(error: &(dyn Error + 'static)) -> String {
     let mut texts: Vec<String> = Vec::new();
     for text in std::iter::successors(Some(error), |&error| error.source()).map(ToString::to_string) {
-        // some repeat what is below them
+        // some errors already contain the text of their source
         if texts.last().is_none_or(|last| !last.contains(&text)) {
             texts.push(text);
         }
@@ -144,7 +146,7 @@ fn chain(error: &(dyn Error + 'static)) -> String {
     texts.join(": ")
 }
 
-/// The same connections for the SDK's own clients.
+/// Creates an HTTP client for the SDK's clients that uses the same connections.
 pub fn sdk_http_client(transport: Arc<dyn HttpTransport>) -> SharedHttpClient {
     let connector = SharedHttpConnector::new(SdkConnector(transport));
     http_client_fn(move |_, _| connector.clone())
@@ -167,7 +169,7 @@ impl HttpConnector for SdkConnector {
     }
 }
 
-/// For tests: no response ever comes.
+/// A transport for tests that never responds.
 #[cfg(test)]
 #[derive(Debug)]
 pub(crate) struct Silent;
@@ -194,12 +196,14 @@ mod tests {
         pool.send(Request::get(url).body(Bytes::from_static(b"payload")).unwrap()).await
     }
 
-    /// A server that reads a request and sends `response`, then nothing more.
+    /// Starts a server that reads one request per connection, sends `response`, and keeps the connection open. Returns its
+    /// address.
     async fn server(response: &'static str) -> String {
         serve(response, true).await
     }
 
-    /// A server that reads a request, sends `response` and closes the connection.
+    /// Starts a server that reads one request per connection, sends `response`, and closes the connection. Returns its
+    /// address.
     async fn closing(response: &'static str) -> String {
         serve(response, false).await
     }
@@ -253,7 +257,8 @@ mod tests {
         }
     }
 
-    /// A server each of whose connections answers so many requests and is silent then, and how many there were.
+    /// Starts a server that responds to `requests` requests on each connection and then stops responding. Returns its URL
+    /// and the number of connections.
     async fn answering(requests: usize) -> (String, Arc<AtomicUsize>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
@@ -294,7 +299,7 @@ mod tests {
         assert!(before > 1, "{before}");
         assert_eq!(pool.send(empty(&url)).await.unwrap_err().kind, TransportErrorKind::TimedOut);
         for later in 1..=3 {
-            // each new connection has answered its one request then, and the next call finds no other
+            // each new connection has already used up its one response, and the next call finds no other connection
             assert!(later == 1 || pool.send(empty(&url)).await.is_err());
             pool.send(empty(&url)).await.unwrap();
             assert_eq!(opened.load(Ordering::Relaxed), before + later);

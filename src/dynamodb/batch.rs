@@ -1,15 +1,16 @@
-//! The bytes of a BatchWriteItem, and which of its items come back unprocessed. Pure.
+//! Bodies of BatchWriteItem requests, and the identification of unprocessed items. Pure: no I/O, clock or randomness.
 
 use super::item::ItemRef;
 use crate::json;
 
-/// The most items of one BatchWriteItem call.
+/// Maximum number of items of one BatchWriteItem call.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html>
 pub const MAX_BATCH_ITEMS: usize = 25;
-/// The most bytes of one BatchWriteItem call, as sent. Same source.
+/// Maximum size of one BatchWriteItem request, in bytes.
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html>
 pub const MAX_BATCH_BYTES: usize = 16 * 1024 * 1024;
 
-/// What stands around each item in the body: `{"DeleteRequest":{"Key":` … `}},`.
+/// Maximum number of bytes around each item in the body: `{"DeleteRequest":{"Key":` … `}},`.
 pub(crate) const ITEM_OVERHEAD: usize = 32;
 
 /// Returns the body of a BatchWriteItem that writes `items` to `table`.
@@ -35,8 +36,8 @@ pub(crate) fn batch_body(items: &[ItemRef], table: &str) -> Vec<u8> {
     body
 }
 
-/// Returns which items of a call were handed back, by their places in it. If a key that was handed back is not among them, all
-/// count as handed back.
+/// Returns the indexes of the unprocessed items of a call, given their `keys`. If a key does not belong to any item of the
+/// call, all items count as unprocessed.
 pub(crate) fn unprocessed_items(sent: &[ItemRef], keys: &[Vec<u8>]) -> Vec<usize> {
     let is_handed_back = |item: &ItemRef| keys.iter().any(|key| key == item.key());
     let handed_back: Vec<usize> =
@@ -44,7 +45,7 @@ pub(crate) fn unprocessed_items(sent: &[ItemRef], keys: &[Vec<u8>]) -> Vec<usize
     if handed_back.len() == keys.len() { handed_back } else { (0..sent.len()).collect() }
 }
 
-/// Room for what stands before and after the items, the table's name (at most 255 characters) included.
+/// Maximum number of bytes before and after the items, including the table's name of at most 255 characters.
 pub(crate) const PREFIX_ROOM: usize = 512;
 
 #[cfg(test)]
@@ -58,7 +59,7 @@ mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
-    /// One item for each key, and the bytes of its padding. The messages ask for these operations.
+    /// Returns one item for each key, with padding of the given number of bytes, from a message with the given operation.
     fn items(of: &[(&str, usize, Operation)]) -> Vec<ItemRef> {
         let property = json!({"partitionKey": "id"});
         let mappings = [(TableId::new(0), Mapping::parse(Some(&property), "orders", &SampleFields).unwrap())];
@@ -71,7 +72,7 @@ mod tests {
             record.tracked_field(PARTITION_KEY).unwrap();
             record.string(id).unwrap();
             record.field(&Name::new("padding")).unwrap();
-            // a control character is one byte in the table and six on the way there
+            // a control character takes one byte in the table and six bytes in JSON
             record.string(&"\u{1}".repeat(*padding)).unwrap();
             record.record_end().unwrap();
             record.finish().unwrap();

@@ -1,7 +1,8 @@
-//! The calls. The SDK loads the credentials and knows the endpoints; a call through its client would cost
-//! more than all else that is done for one, so the three operations there are go out from here. The body is the writer's own bytes.
+//! The DynamoDB client. The SDK provides credentials and endpoints, but a call through the SDK's client would cost more CPU
+//! time than all our other work for the call. So this module sends the three write operations itself, with bodies that the
+//! writer has already encoded.
 //!
-//! Nothing here retries: the writer owns the loop, and `CallError` says what it needs to decide.
+//! This module never retries a write. The writer owns retries, and decides by the `CallError`.
 
 use super::credentials::{CredentialsCache, NoCredentials};
 use super::mapping::Mapping;
@@ -23,31 +24,31 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
-/// The service's name in a signature.
+/// Name of the service in a signature.
 const SERVICE: &str = "dynamodb";
 const USER_AGENT: &str = concat!("avro-ingest/", env!("CARGO_PKG_VERSION"));
-/// How many seconds our clock may differ from DynamoDB's before a refused signature is put down to it. AWS itself refuses
-/// what is signed more than five minutes before or after its own time; the SDK draws the line here too.
+/// Minimum difference between our clock and DynamoDB's, in seconds, at which a refused signature is attributed to clock
+/// skew. AWS refuses signatures that are more than five minutes off. The SDK uses the same threshold.
 const CLOCK_TOLERANCE: u64 = 4 * 60;
-/// How long a response may take. One later than this is worth less than another try.
+/// Timeout of a response. Beyond it, a retry is more likely to succeed than waiting.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// DynamoDB, as this function may call it. Clones share connections and credentials.
+/// A client for the DynamoDB operations of this function. Clones share connections and credentials.
 #[derive(Clone)]
 pub struct Client(Arc<ClientState>);
 
 struct ClientState {
     transport: Arc<dyn HttpTransport>,
     credentials: CredentialsCache,
-    /// The signer that was made last, and of which credentials.
+    /// The most recent signer, and the credentials that it was made from.
     signer: Mutex<Option<(Arc<Credentials>, Arc<Signer>)>>,
-    /// How many seconds DynamoDB's clock is before ours.
+    /// Offset of DynamoDB's clock relative to ours, in seconds.
     clock_offset: AtomicI64,
     region: String,
     url: Uri,
 }
 
-/// A request that was answered, and what it was signed with.
+/// A response, together with the credentials and the clock offset that its request was signed with.
 struct Attempt {
     response: Response<Bytes>,
     credentials: Arc<Credentials>,
@@ -55,10 +56,10 @@ struct Attempt {
 }
 
 impl Client {
-    /// Calls `url` of `region` over `transport`, signed with `credentials`.
+    /// Creates a client that sends requests for `region` to `url` over `transport`, signed with `credentials`.
     ///
     /// # Errors
-    /// If `url` is none.
+    /// Returns an error if `url` is not a valid URI.
     pub fn new(
         transport: Arc<dyn HttpTransport>,
         credentials: SharedCredentialsProvider,
@@ -75,7 +76,7 @@ impl Client {
         })))
     }
 
-    /// Sends a BatchWriteItem whose body is `body`. Its items are all of the table of `mappings`.
+    /// Sends a BatchWriteItem with the given body. All its items must be in the table of `mappings`.
     pub(crate) async fn batch_write(
         &self,
         body: Bytes,
@@ -85,17 +86,18 @@ impl Client {
         response::of_batch(&self.post("DynamoDB_20120810.BatchWriteItem", body, deadline).await?, mappings)
     }
 
-    /// Sends a PutItem whose body is `body`.
+    /// Sends a PutItem with the given body.
     pub(crate) async fn put(&self, body: Bytes, deadline: Instant) -> Result<WriteResponse, CallError> {
         response::of_item(&self.post("DynamoDB_20120810.PutItem", body, deadline).await?)
     }
 
-    /// Sends a DeleteItem whose body is `body`.
+    /// Sends a DeleteItem with the given body.
     pub(crate) async fn delete(&self, body: Bytes, deadline: Instant) -> Result<WriteResponse, CallError> {
         response::of_item(&self.post("DynamoDB_20120810.DeleteItem", body, deadline).await?)
     }
 
-    /// Opens a connection and loads the credentials by a call that writes nothing: DynamoDB refuses it as empty.
+    /// Opens a connection and loads the credentials by a call that writes nothing: DynamoDB refuses it because it has no
+    /// items.
     pub(crate) async fn warm_up(&self) -> Result<(), CallError> {
         let deadline = clock::now() + RESPONSE_TIMEOUT;
         match self.batch_write(Bytes::from_static(b"{\"RequestItems\":{}}"), &[], deadline).await {
@@ -105,7 +107,7 @@ impl Client {
         }
     }
 
-    /// Loads credentials, if there are none that last. A call has them then, and its time is its own.
+    /// Loads credentials unless valid ones are cached. The time for this then does not count as latency of the next call.
     pub(crate) async fn ready(&self, deadline: Instant) -> Result<(), CallError> {
         let now = shifted(clock::since_epoch(), self.0.clock_offset.load(Ordering::Relaxed));
         self.credentials(now, deadline).await.map(|_| ())
@@ -116,8 +118,8 @@ impl Client {
         Ok(timeout_at(deadline, self.0.credentials.provide(now)).await.map_err(late)??)
     }
 
-    /// Sends a signed request and returns what a success says. One whose signature is refused is sent once more, if there
-    /// are other credentials by then or our clock was wrong.
+    /// Sends a signed request and returns the body of a successful response. If the signature is refused because of clock
+    /// skew or outdated credentials, corrects the cause and sends the request once more.
     async fn post(&self, target: &'static str, body: Bytes, deadline: Instant) -> Result<Bytes, CallError> {
         let mut attempt = self.attempt(target, body.clone(), deadline).await?;
         if is_signature_refused(&attempt.response) && self.would_sign_otherwise(&attempt, deadline).await? {
@@ -135,7 +137,7 @@ impl Client {
         let now = shifted(clock::since_epoch(), clock_offset);
         let credentials = self.credentials(now, deadline).await?;
         let signer = self.signer(&credentials, now);
-        // nothing was sent
+        // an error here means that nothing was sent
         let request =
             self.request(target, body, &signer, now).map_err(|error| CallError::Fatal(error.to_string().into()))?;
         let until = deadline.min(clock::now() + RESPONSE_TIMEOUT);
@@ -144,7 +146,8 @@ impl Client {
         Ok(Attempt { response, credentials, clock_offset })
     }
 
-    /// Sets right what may have had the signature of `attempt` refused, and says whether the next will be another.
+    /// Corrects clock skew or reloads credentials after the signature of `attempt` was refused. Returns whether the next
+    /// signature will differ.
     async fn would_sign_otherwise(&self, attempt: &Attempt, deadline: Instant) -> Result<bool, CallError> {
         let now = clock::since_epoch();
         if let Some(theirs) = date(&attempt.response) {
@@ -175,7 +178,7 @@ impl Client {
         *request.method_mut() = Method::POST;
         *request.uri_mut() = url.clone();
         let headers = request.headers_mut();
-        // as it is signed, even where the port could be left out
+        // exactly the value that is signed, even if the port is the default port
         headers.insert("host", host.try_into()?);
         headers.insert("content-type", HeaderValue::from_static(CONTENT_TYPE));
         headers.insert("user-agent", HeaderValue::from_static(USER_AGENT));
@@ -188,7 +191,8 @@ impl Client {
         Ok(request)
     }
 
-    /// What signs at `now` with `credentials`: its key is good for a day.
+    /// Returns a signer for `credentials` that is valid at `now`. Reuses the previous signer if possible, because a signing
+    /// key is valid for a day.
     fn signer(&self, credentials: &Arc<Credentials>, now: Duration) -> Arc<Signer> {
         let mut known = self.0.signer.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((of, signer)) = &*known
@@ -212,7 +216,7 @@ fn error_type(response: &Response<Bytes>) -> Option<&str> {
     response.headers().get("x-amzn-errortype")?.to_str().ok()
 }
 
-/// The response's own time, in seconds since the Unix epoch.
+/// Returns the time in the response's `date` header, in seconds since the Unix epoch.
 fn date(response: &Response<Bytes>) -> Option<i64> {
     let text = response.headers().get("date")?.to_str().ok()?;
     DateTime::from_str(text, Format::HttpDate).ok().map(|date| date.secs())
@@ -257,7 +261,7 @@ mod tests {
 
     type Answering = Arc<dyn Fn(&HashMap<String, String>) -> Response<Bytes> + Send + Sync>;
 
-    /// Responds by the request's headers, and keeps those.
+    /// A transport that computes each response from the request's headers, and records those headers.
     #[derive(Clone)]
     struct Fake {
         respond: Answering,
@@ -311,7 +315,8 @@ mod tests {
             .unwrap()
     }
 
-    /// Credentials that last for so long and are others at each load; the loads after the first few hang or fail.
+    /// A provider whose credentials are valid for a fixed duration and differ with each load. All loads after the first few
+    /// hang or fail.
     #[derive(Debug)]
     struct Lasting {
         time: Duration,
@@ -383,7 +388,7 @@ mod tests {
             let client = transport.client(Lasting { hangs, ..Lasting::new(REFRESH_BEFORE / 2, 1) });
             for _ in 0..3 {
                 let call = timeout(Duration::from_secs(1), client.delete(Bytes::new(), soon()));
-                call.await.expect("no waiting for the source").unwrap();
+                call.await.expect("a call does not wait for the source").unwrap();
                 tokio::task::yield_now().await;
             }
         }
@@ -410,9 +415,9 @@ mod tests {
                 let client = client.clone();
                 calls.spawn(async move { client.put(Bytes::new(), soon()).await });
             }
-            let ends = timeout(RESPONSE_TIMEOUT, calls.join_all()).await.expect("one wait for all");
+            let ends = timeout(RESPONSE_TIMEOUT, calls.join_all()).await.expect("all calls share one timeout");
             assert!(ends.iter().all(|end| matches!(end, Err(CallError::NotSent(_)))), "{ends:?}");
-            assert_eq!(loads.load(Ordering::Relaxed), round, "who comes later tries again");
+            assert_eq!(loads.load(Ordering::Relaxed), round, "a later call starts another load");
         }
     }
 
@@ -422,7 +427,7 @@ mod tests {
         let credentials = SharedCredentialsProvider::new(Credentials::new("AKID", "secret", None, None, "test"));
         let client = Client::new(transport, credentials, "eu-central-1".into(), "https://dynamodb.example/").unwrap();
         let call = timeout(RESPONSE_TIMEOUT + Duration::from_millis(10), client.put(Bytes::new(), soon()));
-        assert!(matches!(call.await.expect("in time"), Err(CallError::TimedOut(_))));
+        assert!(matches!(call.await.expect("the call ends before the deadline"), Err(CallError::TimedOut(_))));
     }
 
     #[tokio::test]
@@ -499,7 +504,7 @@ mod tests {
             let client = transport.client(Credentials::new("AKID", "secret", None, None, "test"));
             client.put(Bytes::new(), soon()).await.unwrap();
             client.put(Bytes::new(), soon()).await.unwrap();
-            assert_eq!(transport.requests().len(), 3, "it stays corrected");
+            assert_eq!(transport.requests().len(), 3, "the correction persists");
         }
     }
 

@@ -1,37 +1,40 @@
-//! The error codes that are DynamoDB's own, and what each says of the write that it refuses. Pure.
+//! DynamoDB's error codes, and what each of them means for the refused write. Pure: no I/O, clock or randomness.
 //!
-//! A code of this table settles a call: the write was not applied, or it was applied before the response. Anything else that
-//! comes as a response was said by something between us and DynamoDB, such as a gateway, a proxy or a firewall. It settles
-//! nothing, whatever its status: the request may be on its way, and may be applied after a write that is sent later.
+//! A code in this table is conclusive: the write was not applied, or it was applied before the response. Any other error
+//! response comes from an intermediary between us and DynamoDB, such as a gateway, a proxy or a firewall. Such a response
+//! is inconclusive whatever its status: the request may still be in transit, and may take effect after a later write.
 
 use aws_runtime::retries::classifiers::{THROTTLING_ERRORS, TRANSIENT_ERRORS};
 
-/// What DynamoDB says of a write that it refuses.
+/// The meaning of an error code for the refused write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Meaning {
-    /// It was not applied: a limit was reached, of DynamoDB or of a service behind it.
+    /// The write was not applied, because a limit of DynamoDB or of a service behind it was reached.
     Throttled,
-    /// It was not applied: its condition failed.
+    /// The write was not applied, because its condition failed.
     ConditionFailed,
-    /// It was not applied: the call, or an item of it, can never be written.
+    /// The write was not applied, because the call or one of its items can never be written.
     Invalid,
-    /// It was not applied, or it was before the response: DynamoDB failed, or another write of the item was under way.
+    /// The write was not applied, or it was applied before the response. DynamoDB failed, or another write of the item was
+    /// in progress.
     Failed,
-    /// It was not applied: the credentials or the time of the signature are wrong.
+    /// The write was not applied, because the credentials or the time of the signature are wrong.
     SignatureRefused,
-    /// It was not applied: the table is not there.
+    /// The write was not applied, because the table does not exist.
     NoTable,
-    /// It was not applied: access to something in it is denied, or the cause is not known here.
+    /// The write was not applied, because access is denied or for an unknown reason.
     Refused,
 }
 
-/// The codes, without their namespace. The ending `Exception` may be missing in a response. The codes that the SDK counts as
-/// throttling or transient for every service come besides.
+/// Error codes without their namespaces. A response may omit the suffix `Exception`. The codes that the SDK classifies as
+/// throttling or transient for every service are handled separately.
 ///
-/// - DynamoDB's operations: the errors of BatchWriteItem, PutItem and DeleteItem, and
+/// - Errors of BatchWriteItem, PutItem and DeleteItem:
 ///   <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html>
-/// - all services of AWS: <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/CommonErrors.html>
-/// - KMS, which has a table's key: <https://docs.aws.amazon.com/kms/latest/APIReference/CommonErrors.html>
+/// - Errors of all AWS services:
+///   <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/CommonErrors.html>
+/// - Errors of KMS, which stores the encryption key of a table:
+///   <https://docs.aws.amazon.com/kms/latest/APIReference/CommonErrors.html>
 const CODES: [(&str, Meaning); 45] = [
     ("KMSThrottledException", Meaning::Throttled),
     ("KMSThrottlingException", Meaning::Throttled),
@@ -80,17 +83,19 @@ const CODES: [(&str, Meaning); 45] = [
     ("UnknownOperationException", Meaning::Refused),
 ];
 
-/// The namespaces of DynamoDB's own errors and of its front end's. A new error of theirs is theirs without being in the table.
+/// Namespaces of the errors of DynamoDB and of its front end. An unknown code in one of these namespaces also comes from
+/// DynamoDB.
 const NAMESPACES: [&str; 2] = ["com.amazonaws.dynamodb.", "com.amazon.coral."];
 
-/// Returns what the error `named` says, with or without its namespace. `None` if it is not DynamoDB's own.
+/// Returns the meaning of an error, given its name with or without namespace. Returns `None` if the error does not come
+/// from DynamoDB.
 pub(super) fn meaning(status: u16, named: &str) -> Option<Meaning> {
     let code = bare(named);
     let is_code = |listed: &str| listed.eq_ignore_ascii_case(code) || stem(listed).eq_ignore_ascii_case(code);
     let listed = || CODES.iter().find(|(listed, _)| is_code(listed)).map(|&(_, meaning)| meaning);
     match code {
         "" => None,
-        // a gateway that has lost sight of the call, whatever it calls that
+        // a gateway that lost track of the call, whatever error code it returns
         _ if matches!(status, 502 | 504) => None,
         _ if THROTTLING_ERRORS.contains(&code) => Some(Meaning::Throttled),
         _ if TRANSIENT_ERRORS.contains(&code) => Some(Meaning::Failed),
@@ -101,7 +106,7 @@ pub(super) fn meaning(status: u16, named: &str) -> Option<Meaning> {
     }
 }
 
-/// Returns an error's name without the namespace before and the address behind it.
+/// Returns the code in an error's name, without the namespace before it and the URL after it.
 pub(super) fn bare(named: &str) -> &str {
     let code = named.split(':').next().unwrap_or(named);
     code.rsplit('#').next().unwrap_or(code)
@@ -126,7 +131,7 @@ mod tests {
 
     #[test]
     fn every_error_that_the_model_gives_a_write_says_something() {
-        // BatchWriteItem, PutItem, DeleteItem and UpdateItem in DynamoDB's model of 2012-08-10
+        // the errors of BatchWriteItem, PutItem, DeleteItem and UpdateItem in DynamoDB's API model of 2012-08-10
         for (code, expected) in [
             ("ConditionalCheckFailedException", Meaning::ConditionFailed),
             ("InternalServerError", Meaning::Failed),
@@ -166,7 +171,7 @@ mod tests {
             assert_eq!(meaning(400, &format!("{namespace}#UnheardException")), Some(Meaning::Refused));
             assert_eq!(meaning(500, &format!("{namespace}#UnheardException")), Some(Meaning::Failed));
             for status in [502, 504] {
-                assert_eq!(meaning(status, &format!("{namespace}#InternalServerError")), None, "a gateway's");
+                assert_eq!(meaning(status, &format!("{namespace}#InternalServerError")), None, "sent by a gateway");
             }
         }
     }

@@ -1,7 +1,7 @@
-//! Writes under a condition: PutItem and DeleteItem that never touch an item with a newer version, or never one that is there
-//! at all. Pure.
+//! Conditional writes: PutItem and DeleteItem calls that never replace or delete an item with a newer version, and PutItem
+//! calls that never replace an existing item. Pure: no I/O, clock or randomness.
 //!
-//! A deletion leaves nothing behind that remembers its version: an older put that comes after it is written.
+//! A deletion leaves no version behind in the table. An older put that arrives after the deletion is therefore written.
 
 use super::batch::PREFIX_ROOM;
 use super::item::ItemRef;
@@ -11,11 +11,12 @@ use crate::json;
 use crate::write::WriteKind;
 use serde_json::Value;
 
-/// The body of a PutItem or DeleteItem that DynamoDB refuses if the item there has a newer version, or, of an item that is
-/// only created, if there is one.
+/// Returns the body of a PutItem or DeleteItem whose condition fails if the table has a newer version of the item. For a
+/// `Create`, the condition fails if the table has the item at all.
 ///
-/// A comparison of two types is false, so a stored version of another type is overwritten by the third clause: else it would
-/// keep its item as it is for ever. A refusal carries the stored item, which [`is_superseded`] reads.
+/// In a condition, a comparison of values of different types is false. The third clause therefore overwrites a stored
+/// version of another type, because otherwise such an item could never be updated. If the condition fails, the response
+/// contains the stored item, which [`is_superseded`] examines.
 pub(crate) fn conditional_body(item: &ItemRef, mapping: &Mapping) -> Vec<u8> {
     let (attributes, kind) = (item.attributes(), item.item().kind);
     let mut body = Vec::with_capacity(attributes.len() + PREFIX_ROOM);
@@ -54,8 +55,8 @@ pub(crate) fn conditional_body(item: &ItemRef, mapping: &Mapping) -> Vec<u8> {
     body
 }
 
-/// A failed condition is a newer version only if the stored item proves it. Of an item that is only created, it says itself
-/// that one is there.
+/// Converts a failed condition to `Superseded` if the stored item proves that the table has a newer version. For a
+/// `Create`, the failed condition itself proves that the table has an item.
 pub(crate) fn proven(
     result: Result<WriteResponse, CallError>,
     item: &ItemRef,
@@ -70,8 +71,9 @@ pub(crate) fn proven(
     }
 }
 
-/// Whether `stored`, the item that made the condition fail, proves that a newer version is there: its version has the type of
-/// ours and another value. That it is the greater one, DynamoDB has said by refusing.
+/// Returns whether `stored`, the item that made the condition fail, proves that the table has a newer version. This is the
+/// case if its version has the same type as ours and a different value. The failed condition already proves that it is not
+/// smaller.
 fn is_superseded(item: &ItemRef, mapping: &Mapping, stored: &Value) -> bool {
     let (Some(version), Some(mut path)) = (item.version(), mapping.version_path()) else { return false };
     let (Some(kind), Some(first)) = (type_of(version), path.next()) else { return false };
@@ -80,7 +82,7 @@ fn is_superseded(item: &ItemRef, mapping: &Mapping, stored: &Value) -> bool {
     attribute.is_some_and(|stored| stored.get(kind).is_some() && Some(stored) != ours.as_ref())
 }
 
-/// The type in a DynamoDB JSON value: `N` of `{"N":"1"}`.
+/// Returns the type of a DynamoDB JSON value, such as `N` for `{"N":"1"}`.
 fn type_of(value: &[u8]) -> Option<&str> {
     let name = value.strip_prefix(b"{\"")?.split(|&byte| byte == b'"').next()?;
     std::str::from_utf8(name).ok()
@@ -102,7 +104,7 @@ mod tests {
         vec![(TableId::new(0), Mapping::parse(Some(&property), "orders", &SampleFields).unwrap())]
     }
 
-    /// One item of version 7.
+    /// Returns an item of version 7.
     fn item(mappings: &[(TableId, Mapping)]) -> ItemRef {
         let mut encoder = ItemEncoder::new(mappings, Duration::ZERO, 0);
         encoder.start_message(0, "m", Operation::Put);

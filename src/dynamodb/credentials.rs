@@ -1,5 +1,5 @@
-//! The credentials in use. They are loaded for the first call, again before they expire, and again when a service has refused
-//! them; one load at a time, and none of them holds up a call whose credentials are still good.
+//! A cache of AWS credentials. It loads them for the first call, before they expire, and after a service has refused them.
+//! Only one load runs at a time, and a refresh never delays a call whose credentials are still valid.
 
 use crate::clock;
 use crate::error_text;
@@ -12,39 +12,39 @@ use std::time::{Duration, UNIX_EPOCH};
 use tokio::sync;
 use tokio::time::{Instant, timeout};
 
-/// How long before their end credentials are loaded anew, while calls go on with the old ones.
+/// Remaining lifetime at which credentials are refreshed. Calls continue to use the old credentials meanwhile.
 pub(super) const REFRESH_BEFORE: Duration = Duration::from_secs(60);
-/// How long a refresh that failed is not tried again.
+/// Minimum time between two refreshes, so that a failed refresh is not repeated at once.
 const REFRESH_PAUSE: Duration = Duration::from_secs(5);
-/// Default timeout of a load. Lambda's own sources respond in milliseconds.
+/// Default timeout of a load. Lambda's own credential sources respond within milliseconds.
 const LOAD_TIMEOUT: Duration = Duration::from_millis(1_500);
 
-/// Where a call's credentials come from. Clones share them.
+/// A cache of credentials. Clones share the same cache.
 #[derive(Clone)]
 pub struct CredentialsCache {
     provider: SharedCredentialsProvider,
     load_timeout: Duration,
     loaded: Arc<Mutex<Option<Arc<Credentials>>>>,
-    /// Held while they are loaded.
+    /// Ensures that only one load runs at a time. Contains the result of the last load, if it failed.
     loading: Arc<sync::Mutex<LastFailure>>,
-    /// When the last refresh began, in seconds since the Unix epoch.
+    /// Start of the last refresh, in seconds since the Unix epoch.
     refreshed: Arc<AtomicU64>,
 }
 
-/// When the last load failed, and why. None if it did not.
+/// Time and error of the last load, or `None` if it succeeded.
 type LastFailure = Option<(Instant, NoCredentials)>;
 
-/// Why there are no credentials.
+/// The reason why no credentials are available.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NoCredentials {
-    /// Their source could not be asked, and may be the next time.
+    /// Whether a retry may help, because the source of the credentials could not be reached.
     pub transient: bool,
-    /// Error of the source, without a secret.
+    /// Error text of the source, without secrets.
     pub cause: Box<str>,
 }
 
 impl CredentialsCache {
-    /// Creates an empty cache of what `provider` gives.
+    /// Creates an empty cache that loads credentials from `provider`.
     pub fn new(provider: SharedCredentialsProvider) -> Self {
         Self {
             provider,
@@ -55,7 +55,7 @@ impl CredentialsCache {
         }
     }
 
-    /// Sets how long a load may take.
+    /// Sets the timeout of a load.
     #[must_use]
     pub fn with_load_timeout(self, load_timeout: Duration) -> Self {
         Self { load_timeout, ..self }
@@ -64,7 +64,7 @@ impl CredentialsCache {
     /// Returns the credentials for a call at `now`, the time since the Unix epoch.
     ///
     /// # Errors
-    /// If their source gives no credentials in time.
+    /// Returns an error if the source provides no credentials before the timeout.
     pub async fn provide(&self, now: Duration) -> Result<Arc<Credentials>, NoCredentials> {
         if let Some(credentials) = self.lasting(now) {
             if ends_by(&credentials, now + REFRESH_BEFORE) {
@@ -77,7 +77,8 @@ impl CredentialsCache {
         if let Some(credentials) = self.lasting(now) {
             return Ok(credentials);
         }
-        // whoever waited for a load that failed does not wait for another: a source that hangs costs all of them one wait
+        // a caller that waited for a load that failed does not start another, so a source that hangs delays all callers by
+        // only one timeout
         if let Some((at, error)) = &*failed
             && *at > asked
         {
@@ -86,7 +87,7 @@ impl CredentialsCache {
         self.load(&mut failed).await
     }
 
-    /// Gives up `refused` credentials.
+    /// Removes credentials that a service has refused from the cache.
     pub fn discard(&self, refused: &Arc<Credentials>) {
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         if loaded.as_ref().is_some_and(|loaded| Arc::ptr_eq(loaded, refused)) {
@@ -99,7 +100,7 @@ impl CredentialsCache {
         loaded.filter(|credentials| !ends_by(credentials, now))
     }
 
-    /// Loads new credentials beside the calls, unless that is under way.
+    /// Starts a load in the background, unless one is in progress.
     fn refresh(&self, now: Duration) {
         let due = self.refreshed.load(Ordering::Relaxed) + REFRESH_PAUSE.as_secs() <= now.as_secs();
         if due && let Ok(mut failed) = Arc::clone(&self.loading).try_lock_owned() {

@@ -1,6 +1,6 @@
-//! Records out: how they become items and how items are written.
+//! DynamoDB output: the encoding of records as items, and the calls that write the items.
 //!
-//! [`mapping`], [`item`], [`signature`], `batch` and `response` are pure; [`client`] talks to DynamoDB.
+//! [`mapping`], [`item`], [`signature`], `batch` and `response` are pure. [`client`] sends the requests.
 
 pub(crate) mod batch;
 pub mod client;

@@ -1,13 +1,16 @@
-//! Numbers as DynamoDB writes and compares them: exact, in plain text, within its range. Appends, never allocates a value.
+//! Numbers as DynamoDB writes and compares them: exact, in plain notation, and within its range. All functions append to a
+//! buffer.
 
 use crate::record::ItemError;
 
-/// Most significant digits of a number.
+/// Maximum number of significant digits of a number.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html#HowItWorks.DataTypes.Number>
 pub const MAX_NUMBER_DIGITS: usize = 38;
-/// Largest decimal exponent of a number, as in 9.99E+125. Same source.
+/// Maximum decimal exponent of a number, as in 9.99E+125.
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html#HowItWorks.DataTypes.Number>
 pub const MAX_NUMBER_EXPONENT: i64 = 125;
-/// Smallest decimal exponent of a number, as in 1E-130. Same source.
+/// Minimum decimal exponent of a number, as in 1E-130.
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html#HowItWorks.DataTypes.Number>
 pub const MIN_NUMBER_EXPONENT: i64 = -130;
 
 const NOT_FINITE: ItemError = ItemError::Number("the number is NaN or infinite");
@@ -19,7 +22,7 @@ pub(crate) fn push_long(out: &mut Vec<u8>, value: i64) {
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
-/// Appends the shortest text that reads back to the same `double`.
+/// Appends the shortest text that parses back to the same `double`.
 pub(crate) fn push_double(out: &mut Vec<u8>, value: f64) -> Result<(), ItemError> {
     if !value.is_finite() {
         return Err(NOT_FINITE);
@@ -29,7 +32,7 @@ pub(crate) fn push_double(out: &mut Vec<u8>, value: f64) -> Result<(), ItemError
         return Ok(());
     }
     let magnitude = value.abs();
-    // 17 digits are the most a double needs, so only the range is left to check
+    // a double never needs more than 17 digits, so only the range must be checked
     if magnitude != 0.0 && !(1e-130..1e126).contains(&magnitude) {
         return Err(OUT_OF_RANGE);
     }
@@ -37,13 +40,15 @@ pub(crate) fn push_double(out: &mut Vec<u8>, value: f64) -> Result<(), ItemError
     Ok(())
 }
 
-/// How many hundredths `value` is, if it is that and no more, as prices are. No two texts of at most 15 digits stand for one
-/// `double`, so a text of hundredths that reads back to it is its shortest.
+/// Returns `value` in hundredths, if it has at most two decimal places, as prices do. Different texts of at most 15 digits
+/// never parse to the same `double`, so a text with two decimal places that parses back to `value` is also its shortest
+/// text.
 fn hundredths(value: f64) -> Option<i64> {
     const MOST: f64 = 1e13;
     #[expect(clippy::cast_possible_truncation, reason = "it is below 1e15")]
     let count = (value.abs() < MOST).then(|| (value * 100.0 + 0.5_f64.copysign(value)) as i64)?;
-    // both are exact, so the quotient is the number nearest to the text, which is what reading it gives
+    // both operands are exact, so the quotient is the double nearest to the text, which is also the result of parsing the
+    // text
     (count as f64 / 100.0 == value).then_some(count)
 }
 
@@ -61,7 +66,7 @@ fn push_hundredths(out: &mut Vec<u8>, hundredths: i64) {
     }
 }
 
-/// Appends the shortest text that reads back to the same `float`.
+/// Appends the shortest text that parses back to the same `float`.
 pub(crate) fn push_float(out: &mut Vec<u8>, value: f32) -> Result<(), ItemError> {
     if !value.is_finite() {
         return Err(NOT_FINITE);
@@ -72,11 +77,12 @@ pub(crate) fn push_float(out: &mut Vec<u8>, value: f32) -> Result<(), ItemError>
 
 fn push_shortest(out: &mut Vec<u8>, text: &str) {
     let text = text.strip_suffix(".0").unwrap_or(text);
-    // the database has no negative zero
+    // DynamoDB has no negative zero
     out.extend_from_slice(if text == "-0" { b"0" } else { text.as_bytes() });
 }
 
-/// Appends `unscaled * 10^-scale` exactly. `unscaled` is big-endian two's complement; no bytes mean zero.
+/// Appends `unscaled * 10^-scale` exactly. `unscaled` is a big-endian two's complement integer, and an empty slice means
+/// zero.
 pub(crate) fn push_decimal(out: &mut Vec<u8>, unscaled: &[u8], scale: u32) -> Result<(), ItemError> {
     let mut buffer = itoa::Buffer::new();
     let wide;
@@ -107,7 +113,7 @@ pub(crate) fn push_decimal(out: &mut Vec<u8>, unscaled: &[u8], scale: u32) -> Re
     Ok(())
 }
 
-/// Appends `digits * 10^exponent` without an exponent: at most 38 digits and, by the range, 130 zeros.
+/// Appends `digits * 10^exponent` in plain notation. The range limits the output to 38 digits and 130 zeros.
 fn push_plain(out: &mut Vec<u8>, digits: &[u8], exponent: i64) {
     let zeros = |out: &mut Vec<u8>, count: usize| out.resize(out.len() + count, b'0');
     let shift = usize::try_from(exponent.unsigned_abs()).unwrap_or_default();
@@ -129,9 +135,11 @@ fn is_negative(bytes: &[u8]) -> bool {
     bytes.first().is_some_and(|byte| byte & 0x80 != 0)
 }
 
-/// The decimal digits of a magnitude that 128 bits do not hold: few significant digits may still have many zeros behind.
+/// Returns the decimal digits of an integer that does not fit into 128 bits. Such an integer may still have few significant
+/// digits, followed by many zeros.
 fn wide_digits(bytes: &[u8]) -> Result<String, ItemError> {
-    /// More than any number in range needs, whose exponent is at most 125, with as many digits behind the point.
+    /// Maximum length of an integer, in bytes. No number in range needs more, because its exponent is at most 125, with as
+    /// many digits after the decimal point.
     const MAX_BYTES: usize = 128;
     const GROUP: u64 = 1_000_000_000;
     if bytes.len() > MAX_BYTES {
@@ -139,7 +147,7 @@ fn wide_digits(bytes: &[u8]) -> Result<String, ItemError> {
     }
     let mut magnitude = bytes.to_vec();
     if is_negative(bytes) {
-        // two's complement: all bits turned, plus one
+        // two's complement: invert all bits and add one
         let mut carry = true;
         for byte in magnitude.iter_mut().rev() {
             (*byte, carry) = (!*byte).overflowing_add(u8::from(carry));
@@ -150,7 +158,7 @@ fn wide_digits(bytes: &[u8]) -> Result<String, ItemError> {
         let mut remainder = 0;
         for byte in &mut magnitude {
             let value = remainder << 8 | u64::from(*byte);
-            // the remainder is below the group, so the quotient is below 256
+            // the remainder is less than the divisor, so the quotient is less than 256
             *byte = u8::try_from(value / GROUP).unwrap_or(u8::MAX);
             remainder = value % GROUP;
         }
@@ -160,7 +168,7 @@ fn wide_digits(bytes: &[u8]) -> Result<String, ItemError> {
     Ok(digits.trim_start_matches('0').to_owned())
 }
 
-/// Reads two's complement of any length, if the value fits 128 bits.
+/// Reads a two's complement integer of any length, if its value fits into 128 bits.
 fn integer(bytes: &[u8]) -> Option<i128> {
     let negative = is_negative(bytes);
     let filler = if negative { 0xFF } else { 0 };
@@ -172,8 +180,8 @@ fn integer(bytes: &[u8]) -> Option<i128> {
     ((value < 0) == negative).then_some(value)
 }
 
-/// Appends the one spelling of the number in `text`, so that numbers compare as the database compares them: `1`, `1.0` and
-/// `10e-1` are one key. `text` is a number as this module or the database writes it.
+/// Appends the canonical form of the number in `text`, so that numbers that DynamoDB considers equal become equal bytes:
+/// `1`, `1.0` and `10e-1` are the same key. `text` must be a number as written by this module or by DynamoDB.
 pub(crate) fn push_canonical_number(out: &mut Vec<u8>, text: &str) {
     let (is_negative, text) = text.strip_prefix('-').map_or((false, text), |text| (true, text));
     let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
@@ -296,7 +304,7 @@ mod tests {
         let bytes = [0x1D, 0x63, 0x29, 0xF1, 0xC3, 0x5C, 0xA4, 0xBF, 0xAB, 0xB9, 0xF5, 0x61, 0, 0, 0, 0, 0];
         assert_eq!(text(|out| push_decimal(out, &bytes, 38).unwrap()), "100");
         let mut negative = bytes.map(|byte| !byte);
-        // the five zero bytes became 0xFF, so that adding one carries through them
+        // the five trailing zero bytes became 0xFF, so that the carry of the addition passes through them
         negative[11] += 1;
         negative[12..].fill(0);
         assert_eq!(text(|out| push_decimal(out, &negative, 41).unwrap()), "-0.1");

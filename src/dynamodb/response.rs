@@ -1,4 +1,4 @@
-//! What DynamoDB says to a call, and what that means for the items of it. Pure.
+//! DynamoDB's responses, and their meaning for the items of a call. Pure: no I/O, clock or randomness.
 //! <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html>
 
 use super::codes::{self, Meaning};
@@ -10,36 +10,39 @@ use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-/// What came of a call that DynamoDB took.
+/// The result of a call that DynamoDB accepted.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct WriteResponse {
-    /// The canonical keys of the items it hands back.
+    /// Canonical keys of the unprocessed items.
     pub(crate) unprocessed: Vec<Vec<u8>>,
-    /// Write request units the call cost.
+    /// Write request units consumed by the call.
     pub(crate) write_units: f64,
 }
 
-/// Why a call failed, by what to do next.
+/// The reason why a call failed. There is one variant for each way to continue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum CallError {
-    /// Slow down and try again.
+    /// The call was throttled. Retry at a lower rate.
     Throttled(Throttle),
-    /// Try again: there was no connection or there were no credentials, which is neither the items' fault nor the table's.
+    /// The call was not sent, because no connection or no credentials were available. Retry. Neither the items nor the
+    /// table are at fault.
     NotSent(Box<str>),
-    /// The connection broke before a response, as one does that died while the environment was frozen: it may be applied yet,
-    /// even after what is sent later.
+    /// The connection broke before a response, for example because it died while the environment was frozen. The write is
+    /// ambiguous: it may still take effect, even after a later write.
     Broken(Box<str>),
-    /// There was no response in time, or none that DynamoDB has given: it may be applied yet, even after what is sent later.
+    /// There was no response before the timeout, or the response did not come from DynamoDB. The write is ambiguous: it may
+    /// still take effect, even after a later write.
     TimedOut(Cow<'static, str>),
-    /// Try again. DynamoDB has said that it failed: whether it was applied is unknown, but it will not be from now on.
+    /// DynamoDB reported a failure of its own. Retry. It is unknown whether the write was applied, but it will not be
+    /// applied later.
     Transient(Box<str>),
-    /// Something in it is refused, by a response that does not name the item.
+    /// Something in the call was refused. The response does not name the item.
     Refused(Refusal),
-    /// The write takes no effect: the table has a newer version, or has an item already that was only to be created.
+    /// The write had no effect, because the table has a newer version or, for a `Create`, already has the item.
     Superseded,
-    /// The condition failed, because of the item that DynamoDB says is stored.
+    /// The condition failed because of the item `stored`, if the response contains it.
     ConditionFailed { stored: Option<Box<Value>> },
-    /// An operator must fix it: a missing table, wrong credentials.
+    /// An operator must fix the cause, such as a missing table or wrong credentials.
     Fatal(Box<str>),
 }
 
@@ -48,7 +51,7 @@ impl CallError {
         Self::Transient(cause.into())
     }
 
-    /// Returns the cause as a text.
+    /// Returns the cause as text.
     pub(crate) fn into_cause(self) -> Box<str> {
         match self {
             Self::NotSent(cause)
@@ -62,40 +65,40 @@ impl CallError {
         }
     }
 
-    /// What came as a response is none of DynamoDB's.
+    /// Returns the error for a response that did not come from DynamoDB.
     fn not_dynamodbs(cause: impl Into<Cow<'static, str>>) -> Self {
         Self::TimedOut(cause.into())
     }
 }
 
-/// A refusal to write something in a call.
+/// The refusal of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refusal {
-    /// Party that may be at fault.
+    /// The party that may be at fault.
     pub(crate) blame: Blame,
-    /// DynamoDB's own words, as far as a log line may hold them.
+    /// DynamoDB's error text, reduced to the parts that are safe to log.
     pub(crate) said: Box<str>,
 }
 
-/// Who may be at fault for a refusal.
+/// The party that may be at fault for a refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Blame {
-    /// The item alone, whatever becomes of others: it is too large or too deep, or has a number that is out of range or an
-    /// empty key.
+    /// The item alone, regardless of other items: it is too large or too deeply nested, has a number out of range, or has
+    /// an empty key.
     Item,
-    /// The item, or the mapping if it meets every item: a value does not fit an index, or the refusal is not known here.
+    /// The item, or its mapping if all its items are refused. A value does not fit an index, or the reason is unknown.
     ItemOrMapping,
-    /// The mapping, unless the table has taken an item of it: a key has another name or type than the table's, and all items of a
-    /// mapping have the same names and types of keys.
+    /// The mapping, unless the table has accepted one of its items. A key has a different name or type than in the table,
+    /// and all items of a mapping have the same key names and types.
     Key,
-    /// An operator, because access is denied or the cause is not known here. It may concern one key or the whole table, and
-    /// rejects no item.
+    /// An operator, because access is denied or the reason is unknown. The problem may affect one key or the whole table.
+    /// No item is rejected.
     Operator,
 }
 
 impl Blame {
-    /// Texts of the refusals that are always the item's, in lower case. AWS documents the limits and not the texts, so these
-    /// are what DynamoDB and AWS's own DynamoDB Local say.
+    /// Texts of refusals that are always the item's fault, in lower case. AWS documents the limits but not the texts. These
+    /// are the texts of DynamoDB and of DynamoDB Local.
     /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html>
     const OF_ITEMS: [&str; 10] = [
         "item size",
@@ -107,17 +110,17 @@ impl Blame {
         "significant digits",
         "converted to a numeric value",
         "nesting levels",
-        // of a key: `cannot contain an empty string value`, `... empty binary value`
+        // empty keys: `cannot contain an empty string value`, `... empty binary value`
         "contain an empty ",
     ];
 
-    /// Errors of a size, without their ending.
+    /// Codes of errors about a size, without the suffix `Exception`.
     const CODES_OF_SIZES: [&str; 2] = ["ItemCollectionSizeLimitExceeded", "RequestEntityTooLarge"];
 
-    /// Texts of the refusals of a key that is absent, of another type, or has an attribute too many, in lower case.
+    /// Texts of refusals of a key that is missing, has the wrong type, or has an additional attribute, in lower case.
     const OF_KEYS: [&str; 3] = ["does not match the schema", "missing the key", "type mismatch for key"];
 
-    /// Returns who may be at fault if a call is invalid by an error of this `code`, with DynamoDB's own `message`.
+    /// Returns who may be at fault for an invalid call, given the error's `code` and DynamoDB's `message`.
     fn of_invalid(code: &str, message: &str) -> Self {
         let message = message.to_lowercase();
         let says_any = |texts: &[&str]| texts.iter().any(|text| message.contains(text));
@@ -131,7 +134,7 @@ impl Blame {
     }
 }
 
-/// What limit a throttled write ran into.
+/// The limit that caused the throttling of a write.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/throttling-diagnosing-workflow.html>
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Throttle {
@@ -143,7 +146,7 @@ pub(crate) enum Throttle {
 }
 
 impl Throttle {
-    /// How it is called in a log line.
+    /// Returns the description for log lines.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Table => "throttled by the table's throughput",
@@ -165,7 +168,7 @@ impl Throttle {
     }
 }
 
-/// What a successful BatchWriteItem says.
+/// The body of a successful BatchWriteItem response.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct BatchResponseBody<'a> {
@@ -197,7 +200,7 @@ struct DeleteRequest<'a> {
     key: HashMap<Cow<'a, str>, KeyValue<'a>>,
 }
 
-/// A value of a type that a key may have. Of any other, nothing.
+/// A value whose type is allowed in a key. For other types, all fields are `None`.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct KeyValue<'a> {
@@ -209,7 +212,7 @@ struct KeyValue<'a> {
     b: Option<Cow<'a, str>>,
 }
 
-/// What a successful PutItem or DeleteItem says.
+/// The body of a successful PutItem or DeleteItem response.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct ItemResponseBody {
@@ -223,11 +226,11 @@ struct Consumed {
     capacity_units: f64,
 }
 
-/// Reads the response to a successful BatchWriteItem. Its items were all of the table of `mappings`, whose key attributes
-/// tell unprocessed items apart.
+/// Parses the response to a successful BatchWriteItem. All its items must be in the table of `mappings`, because the
+/// mappings' key attributes identify the unprocessed items.
 pub(super) fn of_batch(body: &[u8], mappings: &[&Mapping]) -> Result<WriteResponse, CallError> {
     let response: BatchResponseBody<'_> = read(body)?;
-    // a response without the list is no response of DynamoDB's: it names the list even when it is empty
+    // DynamoDB always includes the list, even if it is empty, so a response without it comes from something else
     let unprocessed = response
         .unprocessed_items
         .ok_or_else(|| CallError::not_dynamodbs("the response has no list of unprocessed items"))?;
@@ -237,8 +240,8 @@ pub(super) fn of_batch(body: &[u8], mappings: &[&Mapping]) -> Result<WriteRespon
     })
 }
 
-/// Reads the response to a successful write of one item. It was asked for the capacity it consumed, so one that does not say
-/// is no response of DynamoDB's.
+/// Parses the response to a successful write of one item. The request asks for the consumed capacity, so a response without
+/// it did not come from DynamoDB.
 pub(super) fn of_item(body: &[u8]) -> Result<WriteResponse, CallError> {
     let response: ItemResponseBody = read(body)?;
     let consumed =
@@ -252,8 +255,8 @@ fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, CallError> {
     })
 }
 
-/// The key of an item that was handed back, spelled as the encoder spells it. Empty, and so equal to none, if it is not one
-/// of ours.
+/// Returns the canonical key of an unprocessed item. Returns an empty key, which equals no other, if the item does not
+/// match any of our mappings.
 fn canonical_key(request: &WriteRequest<'_>, mappings: &[&Mapping]) -> Vec<u8> {
     let attributes = match request {
         WriteRequest { put_request: Some(put), .. } => &put.item,
@@ -270,7 +273,7 @@ fn canonical_key(request: &WriteRequest<'_>, mappings: &[&Mapping]) -> Vec<u8> {
     mappings.iter().find_map(spell).unwrap_or_default()
 }
 
-/// A key's value as the encoder writes it.
+/// Returns a key's value as the encoder writes it.
 fn written(value: &KeyValue<'_>) -> Option<Vec<u8>> {
     let (name, text) = match value {
         KeyValue { s: Some(text), .. } => ("S", text),
@@ -287,23 +290,24 @@ fn written(value: &KeyValue<'_>) -> Option<Vec<u8>> {
     Some(out)
 }
 
-/// Whether DynamoDB refused a call for its signature: other credentials, or another clock, may help.
+/// Returns whether DynamoDB refused the signature of a call. Reloading the credentials or correcting clock skew may help.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/CommonErrors.html>
 pub(super) fn refuses_signature(status: u16, error_type: Option<&str>, body: &[u8]) -> bool {
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
     codes::meaning(status, error_name(error_type, &body)) == Some(Meaning::SignatureRefused)
 }
 
-/// The error that the header names, or else the body. Empty if neither does.
+/// Returns the error's name from the header or, if the header is missing, from the body. Returns an empty string if neither
+/// has one.
 fn error_name<'a>(error_type: Option<&'a str>, body: &'a Value) -> &'a str {
     let named = |name| body.get(name).and_then(Value::as_str);
     error_type.or_else(|| named("code")).or_else(|| named("__type")).unwrap_or_default()
 }
 
-/// Why DynamoDB refused a call, or that something else has answered for it: by the status, the error that the header names, and
-/// the body.
+/// Converts an error response into the reason why the call failed. It is derived from the status, the error type in the
+/// header, and the body.
 pub(super) fn refusal(status: u16, error_type: Option<&str>, body: &[u8]) -> CallError {
-    // what is no JSON has no code, and was not said by DynamoDB
+    // a body that is not JSON has no error code, and does not come from DynamoDB
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
     let name = error_name(error_type, &body);
     let code = codes::bare(name);
@@ -317,7 +321,7 @@ pub(super) fn refusal(status: u16, error_type: Option<&str>, body: &[u8]) -> Cal
     };
     match meaning {
         Meaning::Throttled => {
-            // the model spells the member of one of these errors in lower case
+            // the API model spells this member of one error in lower case
             let reasons = body.get("ThrottlingReasons").or_else(|| body.get("throttlingReasons"));
             let reason = reasons.and_then(|reasons| reasons.get(0)?.get("reason")?.as_str());
             CallError::Throttled(Throttle::of(reason.unwrap_or_default()))
@@ -333,7 +337,7 @@ pub(super) fn refusal(status: u16, error_type: Option<&str>, body: &[u8]) -> Cal
     }
 }
 
-/// The item that made a condition fail, as JSON. It comes only if it was asked for and is there.
+/// Returns the item that made a condition fail. DynamoDB only returns it if the request asked for it and the item exists.
 fn stored_item(body: &Value) -> Option<Box<Value>> {
     body.get("Item").filter(|item| item.is_object()).cloned().map(Box::new)
 }
@@ -387,7 +391,7 @@ mod tests {
             ]},
             "ConsumedCapacity": [{"TableName": "orders", "CapacityUnits": 1.5}, {"CapacityUnits": 2}],
         });
-        // every character may be escaped on the way back
+        // the response may escape any character
         let body = body.to_string().replace('\u{e9}', "\\u00e9");
         let response = of_batch(body.as_bytes(), &[&mapping("id", "n")]).unwrap();
         let keys =
@@ -477,7 +481,7 @@ mod tests {
             r#"{"code":503,"message":"upstream connect error"}"#,
             r#"{"__type":"ForbiddenException","message":"the payload"}"#,
             r#"{"__type":"the payload"}"#,
-            // cut off
+            // truncated
             r#"{"__type":"com.amazon.coral.service#ThrottlingExc"#,
         ];
         for status in [301, 400, 401, 403, 404, 407, 408, 413, 421, 429, 500, 501, 502, 503, 504, 520] {

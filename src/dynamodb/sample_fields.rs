@@ -3,7 +3,7 @@
 use super::mapping::Fields;
 use crate::record::{FieldKind, Quantity};
 
-/// A text `id` and a number `at`.
+/// The fields `id` (text) and `at` (number).
 pub(super) struct SampleFields;
 
 impl Fields for SampleFields {

@@ -1,6 +1,7 @@
-//! AWS Signature Version 4 for the one kind of request there is: a POST of JSON to a service's root. The key that is derived
-//! from the credentials is good for a day, so it is derived once a day; the canonical request is put together here, because
-//! the SDK's own way to it costs more than all else that is done for a call. Pure.
+//! AWS Signature Version 4, for POST requests with a JSON body to the root path of a service. The signing key derived from
+//! the credentials is valid for one day, so it is derived once per day. This module builds the canonical request itself,
+//! because the SDK's generic code for it would cost more CPU time than all our other work for a call. Pure: no I/O, clock
+//! or randomness.
 //! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>
 
 use aws_credential_types::Credentials;
@@ -12,44 +13,44 @@ use std::time::{Duration, UNIX_EPOCH};
 
 const SECONDS_A_DAY: u64 = 86_400;
 
-/// Credentials, made ready for a region, a service and a day.
+/// Credentials with the signing key for one region, service and day.
 pub struct Signer {
     access_key_id: String,
     session_token: Option<String>,
-    /// Days since the Unix epoch.
+    /// The day, in days since the Unix epoch.
     day: u64,
-    /// The day as the signature spells it: `20240115`.
+    /// The day in the format of the signature, such as `20240115`.
     date: String,
-    /// The day, the region and the service, as the signature names them.
+    /// The credential scope: day, region and service.
     scope: String,
     key: Vec<u8>,
 }
 
-/// What of a request is signed besides what all have in common.
+/// The parts of a request that are signed and differ between requests.
 pub struct SignableRequest<'a> {
-    /// The header `host`.
+    /// The `host` header.
     pub host: &'a str,
-    /// The URL's path.
+    /// The path of the URL.
     pub path: &'a str,
-    /// The header `x-amz-target`: the operation.
+    /// The `x-amz-target` header, which contains the operation.
     pub target: &'a str,
-    /// The whole body.
+    /// The complete body.
     pub body: &'a [u8],
 }
 
 /// The headers that sign a request.
 pub struct Signature {
-    /// `x-amz-date`
+    /// Value of the `x-amz-date` header.
     pub date: String,
-    /// `authorization`
+    /// Value of the `authorization` header.
     pub authorization: String,
 }
 
-/// The media type of every request. Part of what is signed.
+/// Value of the `content-type` header of every request. It is signed.
 pub const CONTENT_TYPE: &str = "application/x-amz-json-1.0";
 
 impl Signer {
-    /// Derives the key. `now` is the time since the Unix epoch.
+    /// Derives the signing key. `now` is the time since the Unix epoch.
     pub fn new(credentials: &Credentials, region: &str, service: &str, now: Duration) -> Self {
         let date = date(now);
         Self {
@@ -64,12 +65,12 @@ impl Signer {
         }
     }
 
-    /// Whether it may sign at `now`.
+    /// Returns whether the signing key is valid at `now`.
     pub fn is_valid_at(&self, now: Duration) -> bool {
         self.day == now.as_secs() / SECONDS_A_DAY
     }
 
-    /// The token that must go along.
+    /// Returns the session token, which must be sent with the request if there is one.
     pub fn session_token(&self) -> Option<&str> {
         self.session_token.as_deref()
     }
@@ -99,10 +100,10 @@ impl Signer {
     }
 }
 
-/// The day of `now` as `20240115`.
+/// Returns the day of `now` in the format `20240115`.
 fn date(now: Duration) -> String {
     let seconds = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-    // as RFC 3339 spells it, up to the time; only years that are no four digits cannot be spelled so
+    // the date part of RFC 3339; formatting fails only for years that do not have four digits
     let text = DateTime::from_secs(seconds).fmt(Format::DateTime).unwrap_or_default();
     text.chars().take_while(|char| *char != 'T').filter(char::is_ascii_digit).collect()
 }
@@ -113,7 +114,7 @@ mod tests {
     use aws_sigv4::http_request::{self, SignableBody, SigningSettings, sign};
     use aws_sigv4::sign::v4::SigningParams;
 
-    /// The authorization that the SDK's signer gives.
+    /// Returns the `authorization` header that the SDK's signer generates.
     fn sdk_signature(credentials: &Credentials, url: &str, body: &[u8], now: Duration) -> String {
         let identity = credentials.clone().into();
         let params = SigningParams::builder()

@@ -1,32 +1,32 @@
-//! Every instant of an invocation, computed once. Pure.
+//! The deadlines of an invocation, computed once at its start. Pure: no I/O, clock or randomness.
 
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Maximum time that the writes leave to the quarantine of messages that the table has refused.
+/// Maximum time reserved for quarantining messages that the table refuses. The writes end this much earlier.
 const QUARANTINE_TIME: Duration = Duration::from_secs(2);
 
-/// When the parts of an invocation end.
+/// The deadlines of the steps of an invocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Deadlines {
-    /// End of decoding and writing. Nothing starts after it.
+    /// End of decoding and writing. No work starts after it.
     pub(crate) writes: Instant,
     /// End of the calls to the quarantine queue.
     pub(crate) quarantine: Instant,
-    /// End of the calls that change the visibility of returned messages: the response is sent then.
+    /// End of the calls that change the visibility of returned messages. The response is sent at this time.
     pub(crate) response: Instant,
 }
 
-/// What an invocation has to do besides writing, which needs time of its own.
+/// The steps after the writes for which time is reserved.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Reserved {
-    /// Time for the visibility of returned messages.
+    /// Time reserved for changing the visibility of returned messages.
     pub(crate) visibility: Duration,
     pub(crate) has_quarantine: bool,
 }
 
 impl Deadlines {
-    /// Returns the deadlines of an invocation that has `left` from `now` on.
+    /// Returns the deadlines of an invocation that has the time `left` from `now` on.
     pub(crate) fn new(now: Instant, left: Duration, reserved: Reserved) -> Self {
         let before_response = left.saturating_sub(reserved.visibility);
         let for_quarantine =
@@ -55,7 +55,7 @@ mod tests {
         assert_eq!(seconds(20, 0, false), [20, 20, 20]);
         assert_eq!(seconds(20, 1, false), [19, 19, 20]);
         assert_eq!(seconds(20, 1, true), [17, 19, 20]);
-        assert_eq!(seconds(4, 0, true), [3, 4, 4], "a quarter of a short time");
+        assert_eq!(seconds(4, 0, true), [3, 4, 4], "at most a quarter of a short time");
         assert_eq!(seconds(1, 5, true), [0, 0, 1]);
     }
 }

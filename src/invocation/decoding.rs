@@ -1,5 +1,5 @@
-//! Decodes an event message by message, while earlier messages are being written: a slice at a time, so that the runtime gets
-//! its turn, and as far as the memory allows.
+//! Decodes an event message by message, while earlier messages are being written. Decoding proceeds in short slices, so
+//! that the runtime can run other tasks in between, and only as far as the memory allows.
 
 use super::memory::Memory;
 use super::progress::Progress;
@@ -18,41 +18,43 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Longest time that decoding keeps the runtime from its other tasks, if no single message takes longer.
+/// Target duration of a slice, during which the runtime's other tasks must wait. Only a single slow message makes a slice
+/// longer.
 const SLICE_TIME: Duration = Duration::from_millis(1);
-/// Number of slices that the memory holds at least. A slice gives its memory back as a whole, so that one message that is not
-/// written must not hold much of it.
+/// Minimum number of slices that fit into the memory budget. The memory of a slice is released as a whole, so a single
+/// message that cannot be written must not occupy much of the budget.
 const SLICES_OF_BUDGET: usize = 16;
-/// Largest buffer that a slice begins with. It grows for larger messages.
+/// Maximum initial size of a slice's buffer, in bytes. The buffer grows for larger messages.
 const SLICE_BYTES: usize = 256 << 10;
 
-/// How far the messages of an event are decoded.
+/// The state of decoding one event.
 pub(crate) struct Decoding<'e> {
     transcoder: &'e Transcoder,
     event: &'e Event<'e>,
     memory: &'e Memory,
-    /// Time of the invocation, since the Unix epoch.
+    /// Time of the invocation since the Unix epoch.
     at: Duration,
     payload_bytes: usize,
-    /// Maximum size of the items of messages that are not complete.
+    /// Maximum size of the items of incomplete messages, in bytes.
     budget: usize,
     deadline: Instant,
-    /// The next message.
+    /// Position of the next message.
     next: usize,
-    /// Whether the next message had no room beside others, so that it waits until it has all of it.
+    /// Whether the next message did not fit into the memory left by other messages. It then waits until it can use the
+    /// whole budget.
     needs_all_memory: bool,
     buffers: DecodeBuffers,
     groups: HashMap<Option<&'e str>, GroupId>,
 }
 
-/// What decoding can do next.
+/// The next step of decoding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Next {
     /// Decode another slice.
     Slice,
-    /// Wait until messages are complete and give their memory back.
+    /// Wait until messages complete and release their memory.
     WaitForMemory,
-    /// Every message is decoded.
+    /// All messages are decoded.
     Done,
 }
 
@@ -80,7 +82,7 @@ impl<'e> Decoding<'e> {
         }
     }
 
-    /// Returns what to do, given the size of the items of messages that are not complete.
+    /// Returns the next step, given the size of the items of incomplete messages in bytes.
     pub(crate) fn next(&self, held_bytes: usize) -> Next {
         if self.next >= self.event.messages.len() {
             Next::Done
@@ -91,8 +93,8 @@ impl<'e> Decoding<'e> {
         }
     }
 
-    /// Decodes messages until the slice's time is over or the memory is full, and adds them to the writes. Returns whether the next
-    /// slice can be expected to add messages soon.
+    /// Decodes messages until the slice's time is used up or the memory budget is exhausted, and adds them to the writes.
+    /// Returns whether the next slice is expected to add messages soon.
     pub(crate) fn slice(&mut self, writes: &mut EventWrites<'_>, progress: &mut Progress) -> bool {
         let started = clock::now();
         let (held_bytes, deadline, budget) = (writes.held_bytes(), self.deadline, self.budget);
@@ -103,7 +105,7 @@ impl<'e> Decoding<'e> {
         let (transcoder, event) = (self.transcoder, self.event);
         let mut buffers = std::mem::take(&mut self.buffers);
         let decode = |message, position, encoder: &mut _| {
-            // a panic leaves new buffers behind
+            // a panic in `decode_message` leaves fresh buffers in place
             let mut own = std::mem::replace(&mut buffers, DecodeBuffers::bounded(budget));
             let decoded = decode_message(transcoder, message, position, encoder, &mut own);
             buffers = own;
@@ -130,7 +132,7 @@ impl<'e> Decoding<'e> {
         }
         self.needs_all_memory = slice.has_overflowed;
         if slice.has_overflowed && held_bytes == 0 && messages.is_empty() {
-            // it had all the memory there is
+            // the message did not fit although the whole budget was free
             let position = self.next;
             let cause = event.messages.get(position).map(|message| self.too_large(message, position));
             if matches!(cause, Some(Cause::Failed(_))) {
@@ -145,14 +147,14 @@ impl<'e> Decoding<'e> {
         !messages.is_empty() && took < 2 * SLICE_TIME
     }
 
-    /// The FIFO group of the message at `position`.
+    /// Returns the FIFO group of the message at `position`.
     fn group(&mut self, position: usize) -> Option<GroupId> {
         let message = self.event.messages.get(position).filter(|_| self.event.fifo)?;
         let next = GroupId(self.groups.len());
         Some(*self.groups.entry(message.group.as_deref()).or_insert(next))
     }
 
-    /// Why a message is returned that has no room even if no other message is in memory.
+    /// Returns the cause for a message that exceeds the memory budget even if no other message is in memory.
     fn too_large(&self, message: &'e Message<'e>, position: usize) -> Cause {
         let (most, memory) = (self.budget >> 20, self.memory.megabytes());
         let detail = format!(
@@ -165,8 +167,8 @@ impl<'e> Decoding<'e> {
         Cause::Rejected(Rejection { reason: Reason::LimitExceeded, detail: detail.into() })
     }
 
-    /// Returns whether a message would have room if the payload had no other message. A message of a FIFO group is never
-    /// delivered without those of its group.
+    /// Returns whether a message would fit into memory if it were the only message of its event. A message of a FIFO group
+    /// is always delivered together with the other messages of its group.
     fn fits_alone(&self, message: &'e Message<'e>, position: usize) -> bool {
         let is_of_its_group = |other: &&Message<'_>| other.group == message.group;
         if self.event.fifo && self.event.messages.iter().filter(is_of_its_group).count() > 1 {
@@ -183,21 +185,22 @@ impl<'e> Decoding<'e> {
     }
 }
 
-/// What came of decoding several messages.
+/// The result of decoding several messages.
 #[derive(Debug, Default)]
 struct Slice {
-    /// The message that is decoded next.
+    /// Position of the message to decode next.
     next: usize,
-    /// The messages that were decoded, by position.
+    /// The decoded messages, by position.
     decoded: Vec<(usize, Decoded)>,
-    /// The messages that were not: behind how many of the decoded ones, the position, and why.
+    /// The messages that could not be decoded: the number of decoded messages before each, its position, and the cause.
     undecoded: Vec<(usize, usize, Cause)>,
-    /// Whether the next message has no room in memory beside the others.
+    /// Whether the next message does not fit into the memory left by the other messages.
     has_overflowed: bool,
 }
 
-/// Decodes messages from the one at `from` on into `encoder`, until the time is over or a message has no room. `is_over_before` is
-/// told how many messages and bytes the slice has so far. A message that panics is returned, and takes no other with it.
+/// Decodes messages into `encoder`, starting at `from`, until the time is used up or a message does not fit into memory.
+/// `is_over_before` receives the number of messages and bytes of the slice so far. A message whose decoding panics is
+/// returned and does not affect other messages.
 fn decode_each<'e>(
     messages: &'e [Message<'e>],
     from: usize,
@@ -253,7 +256,7 @@ mod tests {
         }
     }
 
-    /// What stands for decoding a message.
+    /// The simulated result of decoding a message.
     #[derive(Clone, Copy)]
     enum Fake {
         Items(usize),
@@ -271,7 +274,7 @@ mod tests {
         Ok(())
     }
 
-    /// Leaves the panics that the tests here plan out of the output, and no other.
+    /// Suppresses the output of the panics that these tests cause on purpose, but not of other panics.
     fn silence_planned_panics() {
         static SILENCED: std::sync::Once = std::sync::Once::new();
         SILENCED.call_once(|| {
@@ -284,7 +287,7 @@ mod tests {
         });
     }
 
-    /// Returns the messages whose items are kept, and those that were not decoded.
+    /// Returns the messages whose items remain, and the messages that could not be decoded.
     fn decode(fakes: &[Fake]) -> (Vec<usize>, Vec<usize>) {
         silence_planned_panics();
         let mappings = [(TableId::new(0), Mapping::parse(None, "table", &Empty).unwrap())];

@@ -1,22 +1,24 @@
-//! How much memory the items of an invocation may take.
+//! The memory budget for the items of an invocation.
 //!
-//! An event of 6 MB may become any number of bytes: a container inflates, a default stands for a field that takes none, a
-//! control character is six bytes in JSON. So the memory is divided before it is used: the items of messages that are not complete
-//! get a share of what the function has, and the rest of the event waits until they are written.
+//! An event of at most 6 MB can grow without bound when it is decoded: a container is decompressed, a default value is
+//! added for a field that takes no bytes, or a control character becomes six bytes of JSON. Therefore the memory is divided
+//! in advance. The items of incomplete messages get a fixed share of the function's memory. The rest of the event is
+//! decoded only after they are written.
 
-/// What the process takes before its first event: code, schemas, plans, connections.
+/// Memory of the process before its first event, in bytes: code, schemas, plans, connections.
 const PROCESS_BYTES: usize = 48 << 20;
-/// Each byte of an item may be there so many times: in its segment, in the memory that a growing buffer leaves behind (two),
-/// in the body of its call, and in the response that returns it as unprocessed.
+/// Maximum number of copies of each item byte in memory: one in its segment, two in memory left behind by a growing buffer,
+/// one in the body of its call, and one in the response that returns it as unprocessed.
 const COPIES: usize = 5;
-/// The payload is there as it came in and, where a body has escapes, once more.
+/// Maximum number of copies of each payload byte in memory: the payload itself, and a copy of each body that contains JSON
+/// escapes.
 const PAYLOAD_COPIES: usize = 2;
-/// The least that items may take: one item of 400 KB, each of whose characters is an escape, fits.
+/// Minimum budget for items, in bytes. It fits one item of 400 KB in which every character is escaped.
 const LEAST_BYTES: usize = 4 << 20;
-/// The memory of a function that does not know its own.
+/// Memory of the function in MB, if the function does not know its actual memory.
 const DEFAULT_MEGABYTES: usize = 512;
 
-/// The memory of the function, shared by the invocations that run side by side.
+/// The memory of the function, shared by its concurrent invocations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Memory {
     megabytes: usize,
@@ -24,18 +26,20 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// A function of so many `megabytes` of memory that works on so many invocations at once.
+    /// Creates the description of a function with `megabytes` of memory that handles `concurrent_invocations` at the same
+    /// time.
     pub fn new(megabytes: Option<usize>, concurrent_invocations: usize) -> Self {
         let megabytes = megabytes.unwrap_or(DEFAULT_MEGABYTES);
         Self { megabytes, concurrent_invocations: concurrent_invocations.max(1) }
     }
 
-    /// The memory of the function.
+    /// Returns the memory of the function, in MB.
     pub(crate) fn megabytes(&self) -> usize {
         self.megabytes
     }
 
-    /// Maximum total size of the items of messages that are not complete, in an invocation whose payload has `payload` bytes.
+    /// Returns the maximum total size of the items of incomplete messages, in bytes. `payload` is the size of the
+    /// invocation's payload, in bytes.
     pub(crate) fn item_bytes(&self, payload: usize) -> usize {
         let shared = (self.megabytes << 20).saturating_sub(PROCESS_BYTES);
         let own = (shared / self.concurrent_invocations).saturating_sub(PAYLOAD_COPIES * payload);

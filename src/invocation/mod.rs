@@ -1,8 +1,8 @@
 //! One invocation, from the payload to the response.
 //!
-//! [`Handler::handle`] is the list of its steps. Messages are decoded (`decoding`) while earlier ones are written
-//! ([`write`](crate::write)) and rejected ones are sent to the quarantine queue. `progress` keeps the outcome of each message,
-//! `deadlines` every instant, and `report` says what is logged and measured.
+//! [`Handler::handle`] lists its steps. Messages are decoded (`decoding`) while earlier messages are written
+//! ([`write`](crate::write)) and rejected messages are sent to the quarantine queue. `progress` records the outcome of each
+//! message, `deadlines` computes all deadlines, and `report` creates the log lines and metrics.
 
 mod deadlines;
 mod decoding;
@@ -34,7 +34,7 @@ use std::time::Duration;
 use tokio::task::yield_now;
 use tokio::time::Instant;
 
-/// The function. One for the process; invocations may run side by side.
+/// The handler of invocations. There is one handler per process, and invocations may run concurrently.
 pub struct Handler {
     transcoder: Transcoder,
     writer: Writer,
@@ -46,32 +46,32 @@ pub struct Handler {
     warm: AtomicBool,
 }
 
-/// What Lambda says of an invocation besides its payload.
+/// The metadata that Lambda provides with an invocation.
 #[derive(Debug, Clone, Default)]
 pub struct Context {
-    /// Names the invocation in the logs.
+    /// Identifies the invocation in the logs.
     pub request_id: String,
-    /// When Lambda ends the invocation, since the Unix epoch.
+    /// Time at which Lambda ends the invocation, since the Unix epoch.
     pub deadline: Duration,
-    /// The X-Ray header.
+    /// The X-Ray tracing header.
     pub trace_id: Option<String>,
 }
 
-/// What came of an invocation.
+/// The result of an invocation.
 #[derive(Debug)]
 pub struct InvocationResult {
-    /// The response, or why Lambda must return the whole batch.
+    /// The response, or the reason why Lambda must return the whole batch.
     pub response: Result<Response, InvocationError>,
-    /// Lines of EMF for the standard output.
+    /// Lines of EMF to write to standard output.
     pub metrics: Vec<u8>,
 }
 
-/// Why a whole invocation fails, so that Lambda's own error metric rises.
+/// The reason why a whole invocation fails. Lambda then counts it in its own error metric.
 #[derive(Debug)]
 pub enum InvocationError {
-    /// The event is no batch of messages.
+    /// The event is not a batch of SQS messages.
     Malformed(MalformedEvent),
-    /// Nothing could be stored, for a cause an operator must fix.
+    /// Nothing could be stored, for a reason that an operator must fix.
     Fatal(Box<str>),
 }
 
@@ -94,7 +94,7 @@ impl std::error::Error for InvocationError {
 }
 
 impl Handler {
-    /// A handler of these parts. `deadline_margin` is subtracted from Lambda's deadline.
+    /// Creates a handler. `deadline_margin` is subtracted from Lambda's deadline.
     pub fn new(
         transcoder: Transcoder,
         writer: Writer,
@@ -106,20 +106,19 @@ impl Handler {
         Self { transcoder, writer, quarantine, visibility: None, metrics, deadline_margin, memory, warm }
     }
 
-    /// The same, changing the visibility of what it returns.
+    /// Enables changes to the visibility timeout of returned messages.
     #[must_use]
     pub fn with_visibility(self, visibility: Visibility) -> Self {
         Self { visibility: Some(visibility), ..self }
     }
 
-    /// The same, for a function of this memory.
+    /// Sets the memory of the function.
     #[must_use]
     pub fn with_memory(self, memory: Memory) -> Self {
         Self { memory, ..self }
     }
 
-    /// Handles one event: every message gets one outcome, and the response returns to the queue those that must be delivered
-    /// again.
+    /// Handles one event. Every message gets exactly one outcome. The response lists the messages that SQS must redeliver.
     pub async fn handle(&self, payload: &[u8], context: &Context) -> InvocationResult {
         let (started, at) = (clock::now(), clock::since_epoch());
         let cold_start = !self.warm.swap(true, Ordering::Relaxed);
@@ -153,7 +152,7 @@ impl Handler {
         InvocationResult { response, metrics: self.metrics.lines(&invocation) }
     }
 
-    /// The result of an event that is no batch of messages.
+    /// Returns the result for an event that is not a batch of messages.
     fn malformed(&self, error: MalformedEvent, at: Duration, cold_start: bool, context: &Context) -> InvocationResult {
         let invocation = Invocation { at, request_id: context.request_id.clone(), cold_start, ..Invocation::default() };
         InvocationResult { response: Err(InvocationError::Malformed(error)), metrics: self.metrics.lines(&invocation) }
@@ -165,7 +164,7 @@ impl Handler {
         Deadlines::new(now, left, Reserved { visibility, has_quarantine: self.quarantine.is_some() })
     }
 
-    /// Decodes and writes every message, and quarantines those that are rejected, as far as the time allows.
+    /// Decodes and writes all messages, and quarantines the rejected ones, as far as the time allows.
     async fn write(
         &self,
         event: &Event<'_>,
@@ -183,7 +182,7 @@ impl Handler {
             self.reject(event, &mut progress, quarantine.as_mut());
             let next = decoding.next(writes.held_bytes());
             let is_fast = next == Next::Slice && place.run(|| decoding.slice(&mut writes, &mut progress));
-            // a batch that is not full waits only for messages that are decoded soon
+            // a batch that is not full waits only for messages that will be decoded soon
             writes.set_decoding(match decoding.next(writes.held_bytes()) {
                 Next::Slice if is_fast => scheduler::Decoding::Running,
                 Next::Slice | Next::WaitForMemory => scheduler::Decoding::Paused,
@@ -218,7 +217,7 @@ impl Handler {
         progress
     }
 
-    /// Adds the messages that were rejected since the last time to the quarantine.
+    /// Adds the messages that were rejected since the previous call to the quarantine.
     fn reject(&self, event: &Event<'_>, progress: &mut Progress, quarantine: Option<&mut EventQuarantine>) {
         let Some(quarantine) = quarantine else { return };
         for position in progress.take_rejected() {
@@ -230,8 +229,9 @@ impl Handler {
         }
     }
 
-    /// Shortens the visibility timeout of returned messages. What an operator must fix keeps it: that takes longer than the
-    /// receives would last.
+    /// Shortens the visibility timeout of returned messages. If the invocation failed because an operator must fix a
+    /// problem, the timeout is left unchanged. Frequent redeliveries would use up the messages' receives before the problem
+    /// is fixed.
     async fn change_visibility(
         &self,
         event: &Event<'_>,
@@ -248,7 +248,7 @@ impl Handler {
     }
 }
 
-/// Waits until a call has ended, another may start, or `wake_at` is there.
+/// Waits until a call ends, another call can start, or `wake_at` is reached.
 async fn wait(writes: &mut EventWrites<'_>, quarantine: Option<&mut EventQuarantine>, wake_at: Option<Instant>) {
     match quarantine.filter(|quarantine| quarantine.has_calls()) {
         Some(quarantine) => tokio::select! {
@@ -259,15 +259,15 @@ async fn wait(writes: &mut EventWrites<'_>, quarantine: Option<&mut EventQuarant
     }
 }
 
-/// Gives each message that is complete its outcome.
+/// Records the outcomes of the messages that are complete.
 fn take_completed(writes: &mut EventWrites<'_>, progress: &mut Progress) {
     for message in writes.take_completed() {
         progress.written(writes.position(message).0, writes.outcomes(message));
     }
 }
 
-/// Names the causes of returned messages again. That a write of a key may still take effect can become known after another item
-/// of the key was blocked.
+/// Updates the causes of returned messages. After an item was blocked, a write to its key may have turned out to be
+/// ambiguous.
 fn reconsider(writes: &EventWrites<'_>, progress: &mut Progress) {
     for message in writes.messages() {
         let position = writes.position(message).0;
@@ -277,7 +277,7 @@ fn reconsider(writes: &EventWrites<'_>, progress: &mut Progress) {
     }
 }
 
-/// Sends what is left to the quarantine queue, and takes in what it has accepted.
+/// Sends the remaining messages to the quarantine queue, and records which messages it accepted.
 async fn end_quarantine(mut quarantine: EventQuarantine, progress: &mut Progress, deadline: Instant) {
     quarantine.start_calls(false, deadline);
     while quarantine.has_calls() {
@@ -288,7 +288,7 @@ async fn end_quarantine(mut quarantine: EventQuarantine, progress: &mut Progress
     quarantine.log();
 }
 
-/// The response: whatever is not stored, superseded or quarantined goes back, each id once.
+/// Returns the response. It lists each message that is not stored, superseded or quarantined, and each id only once.
 fn respond(event: &Event<'_>, outcomes: &[Outcome]) -> Response {
     let returned = event.messages.iter().zip(outcomes).filter(|(_, outcome)| matches!(outcome, Outcome::Returned(_)));
     let mut seen = HashSet::new();

@@ -1,6 +1,8 @@
-//! An event under way: the outcome of each message so far, and what it took. Pure.
+//! The progress of an event: the outcome of each message so far, and figures about the work. Pure: no I/O, clock or
+//! randomness.
 //!
-//! An outcome starts as [`Outcome::Returned`]; only the outcomes of a message's items or the quarantine queue make it a success.
+//! Every outcome starts as [`Outcome::Returned`]. Only the outcomes of a message's items, or the quarantine queue, can
+//! change it to a success.
 
 use crate::avro::Decoded;
 use crate::outcome::{Cause, Evidence, Ledger, Outcome, Reason, Rejection};
@@ -9,25 +11,25 @@ use crate::write::{Blocker, ItemOutcome, WriteFigures};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Why a message is returned that nothing has touched.
+/// Cause of a message that was never decoded.
 const NOT_REACHED: &str = "the deadline came before it was decoded";
-/// Why an item is not written that waited for another of its key.
+/// Cause of an item that was blocked by an earlier item of its key.
 const NOT_DONE: &str = "the write of its key before it is not done";
 
-/// An event under way.
+/// The progress of an event.
 pub(crate) struct Progress {
-    /// By position of the message.
+    /// Outcome of each message, by position.
     pub(crate) outcomes: Vec<Outcome>,
-    /// What each message's records are, as far as it could be decoded.
+    /// Subject of each message's records, if the message could be decoded.
     pub(crate) subjects: Vec<Option<SubjectId>>,
-    /// Decoded records by subject.
+    /// Number of decoded records of each subject.
     pub(crate) records: Vec<usize>,
     pub(crate) figures: WriteFigures,
-    /// A cause an operator must fix, if there was one.
+    /// A problem that an operator must fix, if there was one.
     pub(crate) fatal: Option<Box<str>>,
     pub(crate) decode_time: Duration,
     pub(crate) write_time: Duration,
-    /// Messages that were rejected and not taken yet, by position.
+    /// Positions of rejected messages that [`take_rejected`](Self::take_rejected) has not returned yet.
     rejected: Vec<usize>,
     evidence: Evidence,
 }
@@ -71,8 +73,8 @@ impl Progress {
         self.set(position, Outcome::Returned(Cause::Failed("the deadline came before it was written".into())));
     }
 
-    /// Gives the message at `position` the outcome that its items add up to. `None` stands for a message without items whose group is
-    /// blocked.
+    /// Sets the outcome of the message at `position` from the outcomes of its items. `None` means that the message has no
+    /// items and its group is blocked.
     pub(crate) fn written<'o>(&mut self, position: usize, items: Option<impl Iterator<Item = &'o ItemOutcome>>) {
         let outcome = match items {
             Some(items) => {
@@ -86,18 +88,18 @@ impl Progress {
         self.set(position, outcome);
     }
 
-    /// Takes the positions of the messages that were rejected since the last time.
+    /// Takes the positions of the messages that were rejected since the previous call.
     pub(crate) fn take_rejected(&mut self) -> Vec<usize> {
         std::mem::take(&mut self.rejected)
     }
 
-    /// Takes in what the writes took, and the first cause that an operator must fix.
+    /// Records the figures of the writes, and the first problem that an operator must fix.
     pub(crate) fn take_report(&mut self, (figures, fatal): (WriteFigures, Option<Box<str>>)) {
         self.figures = figures;
         self.fatal = self.fatal.take().or(fatal);
     }
 
-    /// The quarantine queue has these.
+    /// Records that the quarantine queue accepted the messages at `positions`.
     pub(crate) fn quarantined(&mut self, positions: impl IntoIterator<Item = usize>) {
         for position in positions {
             if let Some(outcome) = self.outcomes.get_mut(position)
@@ -109,12 +111,12 @@ impl Progress {
         }
     }
 
-    /// Holds the outcomes against the evidence and counts them.
+    /// Checks the outcomes against the evidence and counts them.
     pub(crate) fn settle(&mut self) -> Ledger {
         Ledger::settle(&self.evidence, &mut self.outcomes)
     }
 
-    /// Why the rejected messages are rejected, whether quarantined or returned.
+    /// Returns the rejections of all rejected messages, whether quarantined or returned.
     pub(crate) fn rejections(&self) -> impl Iterator<Item = &Rejection> {
         self.outcomes.iter().filter_map(|outcome| match outcome {
             Outcome::Quarantined(rejection) | Outcome::Returned(Cause::Rejected(rejection)) => Some(rejection),
@@ -123,14 +125,15 @@ impl Progress {
     }
 }
 
-/// Adds up the outcomes of a message's items. A message is stored only if all its items are, and is rejected only if no retry of
-/// any other item can help.
+/// Combines the outcomes of a message's items. A message is stored only if all its items are stored. It is rejected only if
+/// no retry can help any other item either.
 fn add_up<'o>(items: impl Iterator<Item = &'o ItemOutcome>) -> Outcome {
     let (mut is_superseded, mut rejection, mut denial, mut failure) = (false, None, None, None);
     let mut is_written = false;
     for outcome in items {
         match outcome {
-            // what may still take effect must not be forgotten beside what has only failed
+            // an ambiguous write takes precedence over a failed one, because an ambiguous message must stay invisible for
+            // longer
             ItemOutcome::Ambiguous(cause) => failure = Some(Cause::Ambiguous(text(cause))),
             ItemOutcome::Blocked { by: Blocker::Key, is_ambiguous: true } => {
                 failure = Some(Cause::Ambiguous(NOT_DONE.into()));
@@ -158,7 +161,7 @@ fn add_up<'o>(items: impl Iterator<Item = &'o ItemOutcome>) -> Outcome {
             Outcome::Returned(Cause::Rejected(Rejection { reason: Reason::RefusedByTable, detail }))
         }
         _ if is_superseded && !is_written => Outcome::Superseded,
-        // a container without records has nothing left to store
+        // a container without records is complete
         _ => Outcome::Stored,
     }
 }

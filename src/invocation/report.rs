@@ -1,5 +1,5 @@
-//! What an invocation says of itself: one line in the log for each rejected message and for each cause that returned others,
-//! and its metrics. Never a part of a payload.
+//! The report of an invocation: its metrics, one log line for each rejected message, and one for each cause of returned
+//! messages. It never contains parts of a payload.
 
 use super::Context;
 use super::progress::Progress;
@@ -9,20 +9,20 @@ use crate::sqs::{Event, Message};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// How many messages of one cause are named in its line.
+/// Maximum number of messages listed in the log line of a cause.
 const NAMED_MESSAGES: usize = 10;
-/// How many causes have a line of their own. The rest share one.
+/// Maximum number of causes with a log line of their own. All further causes share one line.
 const MAX_CAUSES: usize = 20;
 
-/// When an invocation reached its stages.
+/// Start time and durations of the stages of an invocation.
 pub(crate) struct Stages {
-    /// When it began, since the Unix epoch.
+    /// Start time of the invocation since the Unix epoch.
     pub(crate) at: Duration,
     pub(crate) parse_time: Duration,
     pub(crate) handler_time: Duration,
 }
 
-/// The metrics of an invocation that has ended.
+/// Returns the metrics of a completed invocation.
 pub(crate) fn metrics<'n>(
     event: &Event<'_>,
     progress: &Progress,
@@ -53,8 +53,9 @@ pub(crate) fn metrics<'n>(
     }
 }
 
-/// Warns of messages that are not stored: which and why. A rejected message has a line of its own, because each is a mistake
-/// to fix; others are many at once, just when the table is in trouble, and share a line for each cause.
+/// Logs a warning for messages that are not stored, with the cause. Each rejected message has its own line, because it is a
+/// mistake to be fixed. Returned messages share one line for each cause, because they are numerous when the table has a
+/// problem.
 pub(crate) fn log_failures(event: &Event<'_>, outcomes: &[Outcome], context: &Context) {
     let mut causes = Causes::default();
     for (message, outcome) in event.messages.iter().zip(outcomes) {
@@ -99,7 +100,8 @@ fn log_rejected(message: &Message<'_>, outcome: &str, rejection: &Rejection, con
     );
 }
 
-/// Returns whether `text`, which a producer sends along, is an X-Ray tracing header and so holds nothing but ids.
+/// Returns whether `text` is a valid X-Ray tracing header and therefore contains only ids. The producer of the message
+/// controls it, so it must be checked before it is logged.
 /// <https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader>
 fn is_trace_header(text: &str) -> bool {
     const KEYS: [&str; 5] = ["Root", "Parent", "Sampled", "Self", "Lineage"];
@@ -110,10 +112,10 @@ fn is_trace_header(text: &str) -> bool {
             .all(|part| part.split_once('=').is_some_and(|(key, value)| KEYS.contains(&key) && is_id(value)))
 }
 
-/// Maximum length of an X-Ray tracing header in a log line, in bytes. One with all its parts has some 150.
+/// Maximum length of an X-Ray tracing header in a log line, in bytes. A complete header has about 150.
 const MAX_TRACE_BYTES: usize = 256;
 
-/// The messages that are returned, by reason and detail.
+/// The returned messages, by reason and detail.
 #[derive(Default)]
 struct Causes<'a>(BTreeMap<(&'static str, &'a str), Returned<'a>>);
 

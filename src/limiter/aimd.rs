@@ -1,71 +1,75 @@
-//! The control aimd: from how recent write calls ended to how many may be in flight. Pure, and free of allocation.
+//! The AIMD control loop: computes how many write calls may be in flight from the results of recent calls. Pure: no I/O,
+//! clock or randomness. It does not allocate.
 
 use std::time::Duration;
 use std::{error, fmt};
 
-/// The limit of a new process, within its bounds: a first event batch of a hundred messages leaves at once, while a thousand
-/// instances that start together send a hundred thousand items and not a million. Higher, and a cold fleet is a stampede;
-/// lower, and each cold start waits a few windows more.
+/// Initial limit of a new process, unless the configured bounds exclude it. A first event of 100 messages is sent without
+/// delay, and 1,000 instances that start together send 100,000 items rather than a million. With a higher value, cold
+/// starts of a whole fleet would overload the table. With a lower value, each cold start would need more windows to reach
+/// full speed.
 const START: usize = 4;
 
-/// The fewest calls a P95 is taken of: of twenty, one may be late. Fewer, and one straggler is a verdict; more, and the
-/// limit lags behind a link that changes.
+/// Minimum number of calls for determining the P95. Of 20 calls, one may be late. With fewer, a single straggler would
+/// decide. With more, the limit would react too slowly to changes.
 const MIN_CALLS: usize = 20;
 
-/// The share of calls over a mark at which the P95 is over it, as a divisor.
+/// Divisor for the P95: it exceeds a threshold if more than one in `P95` calls exceeds that threshold.
 const P95: usize = 20;
 
-/// The share of refused items that is borne, as a divisor. A table over its capacity hands back the excess, a hot
-/// partition its own items however few calls are in flight. Larger shares borne, and a table is kept overloaded; smaller
-/// ones, and a hot key brings all writes to a halt.
+/// Divisor for the tolerated share of refused items: one in `REFUSED` items may be refused without a decrease of the limit.
+/// A table over its capacity returns the excess as unprocessed. A hot partition refuses its own items no matter how few
+/// calls are in flight. With a larger tolerated share, a table would be kept overloaded. With a smaller share, a hot key
+/// would stop all writes.
 const REFUSED: usize = 10;
 
-/// Windows that must allow it before the limit grows to where it last went wrong. More, and capacity that returned is
-/// found late; fewer, and the tries alone are more than one call in twenty.
+/// Number of good windows before the limit grows again to the value that was last found too high. With more, recovered
+/// capacity would be used late. With fewer, these attempts alone would make more than one call in 20 late.
 const PATIENCE: u32 = 5;
 
-/// The age at which calls that did not make up a window are forgotten. Longer, and another time's calls steer; shorter, and
-/// a function invoked every few seconds never has a window.
+/// Maximum age of a window. Calls of an older, incomplete window are discarded. With a longer time, outdated calls would
+/// influence the limit. With a shorter time, a function that is invoked every few seconds would never complete a window.
 const WINDOW: Duration = Duration::from_secs(10);
 
-/// Without a call for so long, what was learned under load is no longer held against the table. Much shorter is a pause
-/// under load; longer, and an invocation after a freeze pays for the trouble of one before it.
+/// Time without calls after which a lowered limit is lifted to the initial limit. A much shorter time would mistake a pause
+/// under load for idleness. With a longer time, an invocation after a freeze would suffer from the problems of an earlier
+/// one.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// How a write call ended, as far as it tells anything about load.
+/// The result of a write call, as far as it reveals anything about the load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CallOutcome {
-    /// The table took the call: all of its items, or all but the unprocessed ones.
+    /// The table accepted the call: all its items, or all except the unprocessed ones.
     ///
-    /// Best counted are items on their first attempt. Those of a hot partition come back with every attempt, and counted
-    /// each time they would make a small share look like a large one.
+    /// It is best to count only items on their first attempt. Items of a hot partition are refused at every attempt. If
+    /// they were counted each time, a small share of refused items would look like a large one.
     Served {
-        /// Items in the call.
+        /// Number of items in the call.
         items: usize,
-        /// Items handed back for want of throughput.
+        /// Number of items returned unprocessed because of insufficient throughput.
         unprocessed: usize,
     },
-    /// The table refused the call for want of throughput, however quickly.
+    /// The table refused the call because of insufficient throughput. The latency is ignored.
     Throttled {
-        /// Items in the call.
+        /// Number of items in the call.
         items: usize,
     },
-    /// No usable outcome: a timeout, a 5xx. It counts as later than any target.
+    /// No usable result, such as a timeout or a 5xx response. It counts as later than any target.
     Failed,
 }
 
-/// One finished write call.
+/// One completed write call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sample {
-    /// From its start to its end, without the wait for a permit.
+    /// Time from the start to the end of the call, without the wait for a permit.
     pub latency: Duration,
-    /// How it ended.
+    /// The result of the call.
     pub outcome: CallOutcome,
-    /// Calls in flight when it started, itself included.
+    /// Number of calls in flight when it started, including itself.
     pub in_flight: usize,
 }
 
-/// The limit's settings, which are valid by construction.
+/// The settings of the limit. They are valid by construction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AimdLimit {
     low: Duration,
@@ -75,11 +79,11 @@ pub struct AimdLimit {
 }
 
 impl AimdLimit {
-    /// Steers the P95 of write calls to `target` with `min` to `max` calls in flight.
+    /// Creates a control loop that keeps the P95 of write calls near `target`, with `min` to `max` calls in flight.
     ///
     /// # Errors
     ///
-    /// When the target or `min` is zero, or `min` over `max`.
+    /// Returns an error if the target or `min` is zero, or if `min` exceeds `max`.
     pub fn new(target: Duration, min: usize, max: usize) -> Result<Self, InvalidLimit> {
         if target.is_zero() {
             Err(InvalidLimit::ZeroTarget)
@@ -93,7 +97,7 @@ impl AimdLimit {
         }
     }
 
-    /// The state before the first call.
+    /// Returns the initial state.
     pub fn start(&self) -> State {
         State {
             limit: START.clamp(self.min, self.max),
@@ -106,7 +110,7 @@ impl AimdLimit {
         }
     }
 
-    /// The state after `sample`, which ended at `now`: time since an origin that is the same for all calls of one state.
+    /// Returns the state after `sample`, which ended at `now`. All times of one state must be relative to the same origin.
     #[must_use]
     pub fn next(&self, state: State, sample: Sample, now: Duration) -> State {
         let started = now.saturating_sub(sample.latency);
@@ -116,9 +120,9 @@ impl AimdLimit {
         if window.refused_too_much(size) {
             self.cut(state, state.limit / 2, now)
         } else if window.late > size / P95 {
-            // latency alone never takes the limit below where it starts: a healthy table may simply be far away
+            // latency alone never lowers the limit below its initial value, because a healthy table may simply be far away
             let floor = if window.failed > size / P95 { self.min } else { state.limit.min(self.start().limit) };
-            // The doubling that went too far is undone; later steps are small, and so are their corrections.
+            // Undo a doubling that went too far. Later increases are small, and so are their corrections.
             let to = if state.doubling { state.limit / 2 } else { state.limit.saturating_mul(4) / 5 };
             self.cut(state, to.max(floor), now)
         } else if window.calls < size {
@@ -132,13 +136,13 @@ impl AimdLimit {
         }
     }
 
-    /// After a silence, at least what a new process would have.
+    /// Lifts the limit to its initial value if there was no call for [`IDLE`].
     fn woken(&self, state: State, started: Duration) -> State {
         if started.saturating_sub(state.heard_at) < IDLE {
             return state;
         }
         let start = self.start().limit;
-        // a new window, so that the calls from before the pause do not lift the limit once more
+        // start a new window, so that calls from before the pause cannot lift the limit again
         if state.limit < start { State { limit: start, window: Window::open(started), ..state } } else { state }
     }
 
@@ -154,8 +158,8 @@ impl AimdLimit {
             CallOutcome::Failed => (0, 0, true, true),
         };
         window.strained += usize::from(strained);
-        // A call that was in flight at the last cut is no reason for another. It may only speak against growth, and must:
-        // the calls that end soon after a cut are the quick ones.
+        // A call that was already in flight at the last decrease must not cause another decrease. It can only prevent
+        // growth, and it must be able to, because the calls that end soon after a decrease are the fast ones.
         if started >= cut_at {
             window.calls += 1;
             window.late += usize::from(late);
@@ -184,15 +188,15 @@ impl AimdLimit {
     }
 }
 
-/// What is remembered between calls. It outlives an invocation and its size is fixed.
+/// The state of the control loop between calls. It has a fixed size and outlives the invocations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct State {
     limit: usize,
-    /// Growth is exponential until the first sign of strain.
+    /// Whether the limit still grows exponentially. It does until the first sign of strain.
     doubling: bool,
     /// The limit that was last found too high.
     ceiling: Option<usize>,
-    /// Windows since the last change of the limit that allowed growth.
+    /// Number of windows that allowed growth since the last change of the limit.
     calm: u32,
     cut_at: Duration,
     heard_at: Duration,
@@ -200,27 +204,27 @@ pub struct State {
 }
 
 impl State {
-    /// The most calls that may be in flight, at least 1.
+    /// Returns the maximum number of calls in flight, which is at least 1.
     pub fn limit(&self) -> usize {
         self.limit
     }
 }
 
-/// The calls since the last decision, counted against the marks. Whether a P95 is over a mark is a matter of how many
-/// calls are, so no latency is kept and nothing is sorted.
+/// Counters of the calls since the last decision. Whether the P95 exceeds a threshold only depends on how many calls exceed
+/// it, so no latencies need to be stored or sorted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Window {
     opened_at: Duration,
     calls: usize,
-    /// Not served in less than 0.8 of the target.
+    /// Number of calls that failed or took at least 80 % of the target.
     strained: usize,
-    /// Served in more than 1.2 of the target, or failed.
+    /// Number of calls that failed or took more than 120 % of the target.
     late: usize,
-    /// Failed.
+    /// Number of calls that failed.
     failed: usize,
     items: usize,
     refused: usize,
-    /// A call found the limit reached.
+    /// Whether a call started while the limit was reached.
     reached: bool,
 }
 
@@ -229,20 +233,21 @@ impl Window {
         Self { opened_at: now, ..Self::default() }
     }
 
-    /// Whether too many of the items are refused, or will be when the window has `size` calls even if no further item is.
+    /// Returns whether too many items were refused, or would be at the end of a window of `size` calls even if no further
+    /// item were refused.
     fn refused_too_much(&self, size: usize) -> bool {
         self.refused.saturating_mul(self.calls).saturating_mul(REFUSED) > self.items.saturating_mul(size)
     }
 }
 
-/// Why settings are invalid.
+/// The reason why settings are invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InvalidLimit {
-    /// No call takes no time.
+    /// The target latency is zero, which no call can reach.
     ZeroTarget,
-    /// With no call in flight nothing would ever be written.
+    /// The minimum is zero, so that no call could ever start.
     ZeroMin,
-    /// The bounds are the wrong way round.
+    /// The minimum exceeds the maximum.
     MinOverMax {
         /// The lower bound.
         min: usize,
@@ -274,7 +279,7 @@ mod tests {
     const SERVED: CallOutcome = CallOutcome::Served { items: 25, unprocessed: 0 };
     const THROTTLED: CallOutcome = CallOutcome::Throttled { items: 25 };
 
-    /// A limit fed with calls that end one after the other.
+    /// A limit that receives calls one after the other.
     struct Link {
         aimd: AimdLimit,
         state: State,
@@ -287,14 +292,14 @@ mod tests {
             Self { aimd, state: aimd.start(), now: Duration::ZERO }
         }
 
-        /// With a limit that no longer doubles.
+        /// Creates a link whose limit no longer doubles.
         fn at(limit: usize) -> Self {
             let mut link = Self::new(1, 1000);
             link.state = State { limit, doubling: false, ..link.state };
             link
         }
 
-        /// A call that starts now, with the limit reached.
+        /// Completes a call that starts now and reaches the limit.
         fn call(&mut self, outcome: CallOutcome, latency: Duration) -> usize {
             self.now += latency;
             self.ended(outcome, latency, self.state.limit)
@@ -327,7 +332,7 @@ mod tests {
         assert_eq!(link.calls(19, SERVED, QUICK), 4);
         assert_eq!(link.calls(1, SERVED, QUICK), 8);
         assert_eq!(link.calls(20, SERVED, QUICK), 16);
-        assert_eq!(link.calls(20, SERVED, Duration::from_millis(50)), 16, "between the marks it holds");
+        assert_eq!(link.calls(20, SERVED, Duration::from_millis(50)), 16, "stays between the thresholds");
         assert_eq!(link.calls(20, SERVED, QUICK), 17);
     }
 
@@ -335,11 +340,11 @@ mod tests {
     fn latency_alone_never_takes_the_limit_below_where_it_starts() {
         for limit in [4, 5, 30] {
             let mut link = Link::at(limit);
-            assert_eq!(link.calls(2_000, SERVED, Duration::from_millis(75)), 4, "a healthy table far away");
+            assert_eq!(link.calls(2_000, SERVED, Duration::from_millis(75)), 4, "the table is healthy but far away");
         }
-        assert_eq!(Link::at(2).calls(500, SERVED, SLOW), 2, "nor any lower");
-        assert_eq!(Link::new(1, 50).calls(500, CallOutcome::Failed, QUICK), 1, "failures may");
-        assert_eq!(Link::new(1, 50).calls(500, THROTTLED, QUICK), 1, "throttles may");
+        assert_eq!(Link::at(2).calls(500, SERVED, SLOW), 2, "a lower limit does not fall either");
+        assert_eq!(Link::new(1, 50).calls(500, CallOutcome::Failed, QUICK), 1, "failures lower it");
+        assert_eq!(Link::new(1, 50).calls(500, THROTTLED, QUICK), 1, "throttles lower it");
     }
 
     #[test]
@@ -401,7 +406,7 @@ mod tests {
             assert_eq!(link.calls(borne, SERVED, SLOW), limit);
             assert_eq!(link.calls(limit.max(20) - borne, SERVED, QUICK), limit + 1);
             let late = Link::at(limit).calls(borne + 1, SERVED, SLOW);
-            assert_eq!(late, limit * 4 / 5, "cut as soon as it is certain");
+            assert_eq!(late, limit * 4 / 5, "decreases as soon as it is certain");
         }
     }
 
@@ -421,7 +426,7 @@ mod tests {
         assert_eq!(
             Link::at(10).calls(3, CallOutcome::Throttled { items: 1 }, QUICK),
             5,
-            "single items are as good evidence"
+            "calls with a single item count equally"
         );
     }
 
@@ -453,7 +458,7 @@ mod tests {
         link.now = Duration::from_secs(1);
         let limits: Vec<usize> = (0..40).map(|_| link.ended(THROTTLED, QUICK, 40)).collect();
         assert!(limits.ends_with(&[20]) && !limits.contains(&10), "{limits:?}");
-        assert_eq!(link.calls(3, THROTTLED, QUICK), 10, "those that started after it are the next");
+        assert_eq!(link.calls(3, THROTTLED, QUICK), 10, "later calls cause the next decrease");
     }
 
     #[test]
@@ -474,7 +479,7 @@ mod tests {
         assert_eq!(link.calls(20, SERVED, QUICK), 9);
         assert_eq!(link.calls(99, SERVED, QUICK), 9);
         assert_eq!(link.calls(1, SERVED, QUICK), 10);
-        assert_eq!(link.calls(20, SERVED, QUICK), 11, "and then goes on");
+        assert_eq!(link.calls(20, SERVED, QUICK), 11, "then it grows further");
     }
 
     #[test]
@@ -536,7 +541,7 @@ mod tests {
             let max = min + spread;
             let mut link = Link::new(min, max);
             for (outcome, latency_ms, in_flight, now_ms, calls) in runs {
-                // Ends are reported by many threads, so time may even run backwards.
+                // Calls are reported by many threads, so the time may even go backwards.
                 link.now = Duration::from_millis(now_ms);
                 for _ in 0..calls {
                     let before = link.state.limit();

@@ -1,7 +1,8 @@
-//! Permits for write calls, up to the limit, divided fairly among the invocations ([`Shares`] says whose turn it is).
+//! Permits for write calls. The limit is divided fairly among the invocations: [`Shares`] decides whose turn it is.
 //!
-//! A waiter asks for its place when it is polled, and no place is granted ahead. So a waiter that is dropped keeps no place, and
-//! a limit that shrinks below what is in flight needs no bookkeeping. Every change wakes those that may start a call now.
+//! A waiter requests its permit each time it is polled, and no permit is assigned in advance. Therefore a dropped waiter
+//! holds no permit, and a limit below the number of calls in flight needs no bookkeeping. Every change wakes the waiters
+//! that may start a call now.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -14,7 +15,7 @@ use tokio::time::Instant;
 use super::aimd::{AimdLimit, CallOutcome, Sample, State};
 use super::shares::{HolderId, Shares, Ticket};
 
-/// Admits write calls of all invocations of the process. Clones share one limit, and a clone's calls count as those of the
+/// Limits the write calls of all invocations of the process. Clones share the limit, and their calls count as calls of the
 /// same invocation.
 #[derive(Debug, Clone)]
 pub struct ConcurrencyLimiter {
@@ -37,14 +38,14 @@ struct Load {
 }
 
 impl ConcurrencyLimiter {
-    /// A limiter without a call in flight. `now` is any instant before the first call.
+    /// Creates a limiter without calls in flight. `now` is any instant before the first call.
     pub fn new(aimd: AimdLimit, now: Instant) -> Self {
         let load = Load { state: aimd.start(), shares: Shares::default(), next_holder: 1 };
         let shared = Arc::new(LimiterState { aimd, origin: now, load: Mutex::new(load) });
         Self { shared, holder: HolderId(0) }
     }
 
-    /// The same limit for another invocation, which gets its own share of it.
+    /// Returns a limiter for another invocation. It shares the limit, and gets its own share of it.
     #[must_use]
     pub fn for_invocation(&self) -> Self {
         let mut load = self.shared.load();
@@ -54,12 +55,12 @@ impl ConcurrencyLimiter {
         Self { shared: Arc::clone(&self.shared), holder }
     }
 
-    /// Waits until a call may start. May be dropped at any point: that costs nobody a place.
+    /// Waits until a call may start. It is cancel safe: a dropped waiter does not delay any other.
     pub fn acquire(&self) -> impl Future<Output = Permit> + Unpin + '_ {
         Acquire { limiter: self, ticket: None }
     }
 
-    /// A permit, if a call may start now and nobody whose turn is before waits for one.
+    /// Returns a permit if a call may start now and no other waiter has precedence.
     pub fn try_acquire(&self) -> Option<Permit> {
         let mut acquire = Acquire { limiter: self, ticket: None };
         match Pin::new(&mut acquire).poll(&mut Context::from_waker(Waker::noop())) {
@@ -68,21 +69,22 @@ impl ConcurrencyLimiter {
         }
     }
 
-    /// The most calls that may be in flight now, besides a first one of each invocation.
+    /// Returns the maximum number of calls in flight. In addition, each invocation may always have a first call in flight.
     pub fn limit(&self) -> usize {
         self.shared.load().state.limit()
     }
 
-    /// Calls in flight now. Over the limit for a while after it shrank, or by the first calls of invocations.
+    /// Returns the number of calls in flight. It may exceed the limit temporarily after a decrease, or because of the first
+    /// calls of invocations.
     pub fn in_flight(&self) -> usize {
         self.shared.load().shares.in_flight()
     }
 }
 
-/// The wait for a permit.
+/// A future that waits for a permit.
 struct Acquire<'l> {
     limiter: &'l ConcurrencyLimiter,
-    /// The place in the queue, once there is one.
+    /// The position in the queue, after the first poll.
     ticket: Option<Ticket>,
 }
 
@@ -116,7 +118,8 @@ impl Drop for Acquire<'_> {
     }
 }
 
-/// Waits until a call may start at one of `limiters`, and says by its key at which. Waits for ever if there is none.
+/// Waits until a call may start at one of `limiters`. Returns the key of that limiter and the permit. Never completes if
+/// `limiters` is empty.
 pub(crate) async fn any_permit<'l, K: Copy>(
     limiters: impl Iterator<Item = (K, &'l ConcurrencyLimiter)>,
 ) -> (K, Permit) {
@@ -138,14 +141,15 @@ impl LimiterState {
 }
 
 impl Load {
-    /// Wakes those that may start a call now. A waker only marks its task, so that it may be called under the lock.
+    /// Wakes the waiters that may start a call now. Waking only marks a task as ready, so it is safe while the lock is
+    /// locked.
     fn wake(&mut self) {
         self.shares.wakers(self.state.limit()).into_iter().for_each(Waker::wake);
     }
 }
 
-/// The right to one call. Dropped, it frees its place and says nothing: right for a call that was never sent, was
-/// cancelled by us, or lost its connection before the table could respond.
+/// The permission for one call. If it is dropped without [`record`](Self::record), the call has no influence on the limit.
+/// This is right for a call that was never sent, that we cancelled, or that lost its connection before a response.
 #[derive(Debug)]
 #[must_use = "a permit that is dropped lets the next call start"]
 pub struct Permit {
@@ -155,13 +159,14 @@ pub struct Permit {
 }
 
 impl Permit {
-    /// Ends the call at `now` and steers the limit by it. `latency` is the call's own, without the wait for the permit.
+    /// Ends the call at `now` and adjusts the limit by its result. `latency` is the duration of the call itself, without
+    /// the wait for the permit.
     pub fn record(self, outcome: CallOutcome, latency: Duration, now: Instant) {
         let sample = Sample { latency, outcome, in_flight: self.in_flight };
         let now = now.saturating_duration_since(self.shared.origin);
         let mut load = self.shared.load();
         load.state = self.shared.aimd.next(load.state, sample, now);
-        // The lock goes before `self`, whose drop takes it again.
+        // Release the lock before `self` is dropped, because the drop acquires it again.
         drop(load);
     }
 }
@@ -193,7 +198,7 @@ mod tests {
         ConcurrencyLimiter::new(AimdLimit::new(Duration::from_millis(50), min, max).unwrap(), now())
     }
 
-    /// A task that waits, run only when it was woken, as a runtime does.
+    /// A waiting task that is polled only after it was woken, as in a runtime.
     struct Waiter {
         woken: Arc<Woken>,
         acquire: Pin<Box<dyn Future<Output = Permit>>>,
@@ -264,11 +269,11 @@ mod tests {
         let limiter = limiter(2, 2);
         let others: Vec<ConcurrencyLimiter> = (0..3).map(|_| limiter.for_invocation()).collect();
         let held: Vec<Permit> = others.iter().flat_map(|other| std::iter::from_fn(|| other.try_acquire())).collect();
-        assert_eq!(held.len(), 2 + 1 + 1, "the limit, and one for each");
+        assert_eq!(held.len(), 2 + 1 + 1, "the limit, and one per invocation");
         let healthy = limiter.for_invocation();
         for _ in 0..10 {
             let permit = Waiter::new(&healthy).run().unwrap();
-            assert!(healthy.try_acquire().is_none(), "one of its own while the limit is reached");
+            assert!(healthy.try_acquire().is_none(), "only one call beyond the limit");
             permit.record(SERVED, Duration::from_millis(1), now());
         }
         drop(held);
@@ -298,7 +303,7 @@ mod tests {
         assert!(second.run().is_some());
     }
 
-    /// Three invocations hold every permit for two seconds each, for ever; a fourth has a hundred quick calls to make.
+    /// Three invocations hold every permit for two seconds at a time, forever. A fourth one has 100 fast calls to make.
     #[tokio::test(start_paused = true)]
     async fn invocations_that_get_no_response_do_not_slow_down_a_healthy_one() {
         let limiter = limiter(1, 8);
@@ -314,7 +319,7 @@ mod tests {
         };
         let silent: Vec<_> = (0..3).map(|_| tokio::spawn(silent(limiter.for_invocation()))).collect();
         tokio::time::sleep(Duration::from_secs(20)).await;
-        assert_eq!(limiter.limit(), 1, "failures have taken it down");
+        assert_eq!(limiter.limit(), 1, "failures have lowered the limit");
         let (healthy, started) = (limiter.for_invocation(), now());
         for _ in 0..100 {
             let permit = healthy.acquire().await;
@@ -363,7 +368,7 @@ mod tests {
         assert_eq!((limiter.limit(), limiter.in_flight()), (4, 5));
         assert!(waiter.run().is_none());
         drop(permits.pop());
-        assert!(waiter.run().is_none(), "as many as the limit are still in flight");
+        assert!(waiter.run().is_none(), "the limit is still reached");
         drop(permits.pop());
         assert!(waiter.run().is_some());
     }
@@ -373,10 +378,10 @@ mod tests {
         Arrive,
         /// The nth waiter from the front gives up.
         GiveUp(usize),
-        /// The nth permit ends.
+        /// The nth permit is dropped.
         Drop(usize),
         Record(usize, bool),
-        /// Those who were woken run, beginning with the nth.
+        /// The woken waiters are polled, starting with the nth.
         Run(usize),
     }
 
@@ -391,7 +396,7 @@ mod tests {
         ]
     }
 
-    /// Runs woken waiters once around, beginning with the nth; whoever is admitted must be the first.
+    /// Polls each woken waiter once, starting with the nth. Each waiter that gets a permit must be the first in the queue.
     fn run(
         limiter: &ConcurrencyLimiter,
         waiters: &mut VecDeque<(usize, Waiter)>,
@@ -408,9 +413,9 @@ mod tests {
             let place = waiters.iter().position(|(other, _)| *other == id).unwrap();
             ran |= waiters[place].1.woken.0.load(Ordering::SeqCst);
             if let Some(permit) = waiters[place].1.run() {
-                assert_eq!(place, 0, "admitted before those who came earlier");
+                assert_eq!(place, 0, "admitted before earlier waiters");
                 permits.push(permit);
-                assert!(permits.len() <= limiter.limit(), "admitted over the limit");
+                assert!(permits.len() <= limiter.limit(), "admitted beyond the limit");
                 waiters.pop_front();
             }
         }
@@ -432,7 +437,7 @@ mod tests {
                             Some(permit) => {
                                 prop_assert!(waiters.is_empty(), "admitted past the line");
                                 permits.push(permit);
-                                prop_assert!(permits.len() <= limiter.limit(), "admitted over the limit");
+                                prop_assert!(permits.len() <= limiter.limit(), "admitted beyond the limit");
                             }
                             None => waiters.push_back((id, waiter)),
                         }
@@ -456,11 +461,11 @@ mod tests {
     #[test]
     fn under_contention_every_caller_ends_and_every_place_comes_back() {
         contend(6, 5);
-        // With one place and nobody who gives up, nothing would make up for a lost wake-up.
+        // With a single permit, and if no waiter gives up, nothing would repair a lost wake-up.
         contend(1, 1);
     }
 
-    /// One caller in `patience` waits for as long as it takes.
+    /// One caller in `patience` waits without giving up.
     fn contend(most: usize, patience: usize) {
         const CALLERS: usize = 16;
         const CALLS: usize = 2000;
@@ -493,19 +498,19 @@ mod tests {
         runtime.block_on(async {
             let callers: Vec<_> = (0..CALLERS).map(|id| tokio::spawn(caller(id))).collect();
             for caller in callers {
-                // Takes a fraction of a second, or for ever.
-                tokio::time::timeout(Duration::from_secs(60), caller).await.expect("nobody is stuck").unwrap();
+                // Takes a fraction of a second, or never completes.
+                tokio::time::timeout(Duration::from_secs(60), caller).await.expect("no caller waits forever").unwrap();
             }
         });
         assert!(
             admitted.load(Ordering::SeqCst) >= CALLERS * CALLS / patience,
-            "those who do not give up are all admitted"
+            "every caller that does not give up is admitted"
         );
         assert_eq!(limiter.in_flight(), 0);
         assert!(Waiter::new(&limiter).run().is_some());
     }
 
-    /// Ends after `turns` turns of the scheduler; never if there is none.
+    /// Completes after `turns` turns of the scheduler, or never if `turns` is zero.
     async fn give_up_after(turns: usize) {
         if turns == 0 {
             std::future::pending::<()>().await;

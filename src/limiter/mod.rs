@@ -1,67 +1,75 @@
-//! How many write calls may be in flight to a table: [`ConcurrencyLimiter`] grants permits, [`AimdLimit`] says how many.
+//! Limits how many write calls to a table may be in flight. [`ConcurrencyLimiter`] grants permits, and [`AimdLimit`]
+//! computes the limit.
 //!
-//! One limiter serves all invocations of the process, and its state outlives them. It limits calls, not items or bytes, because
-//! calls in flight are what queues at the table. It owns the limit, the count of calls in flight and the queue of waiters;
-//! when a call starts, what it carries and whether it is tried again are the writer's.
+//! One limiter serves all invocations of the process, and its state outlives them. It limits calls rather than items or
+//! bytes, because the calls in flight are what queues up at the table. It owns the limit, the number of calls in flight,
+//! and the queue of waiters. The writer decides when a call starts, which items it contains, and whether it is retried.
 //!
 //! # Invariants
 //!
-//! - No call starts while as many as the limit are in flight, but the first of an invocation that has none. A limit that shrinks
-//!   ends no call; it lets none start.
-//! - Permits go to the invocation with the fewest calls in flight, and within it in the order they were asked for (`shares`). A
-//!   waiter may be dropped at any time and costs nobody a place.
-//! - A permit is returned when it is dropped, whether it was recorded, forgotten or lost to a panic.
-//! - The limit stays between the bounds. No sample does more than halve or double it, but the first after a pause, which
-//!   lifts it to the starting limit.
-//! - Latency alone never takes the limit below the starting limit. Throttles and failures may.
-//! - A sample costs a few additions: nothing is allocated, kept or sorted.
+//! - No call starts while the number of calls in flight is at or above the limit. The exception is an invocation without a
+//!   call in flight, which may always start one. A decrease of the limit never cancels a call.
+//! - Permits go to the invocation with the fewest calls in flight, and within an invocation in the order of requests
+//!   (`shares`). A waiter may be dropped at any time without delaying any other.
+//! - A permit is returned when it is dropped, whether it was recorded, forgotten or lost in a panic.
+//! - The limit stays between its bounds. No sample does more than halve or double it, except the first sample after a
+//!   pause, which lifts it to the initial limit.
+//! - Latency alone never lowers the limit below the initial limit. Throttles and failures may.
+//! - A sample costs a few additions. Nothing is allocated, stored or sorted.
 //!
-//! # How the limit moves
+//! # How the limit changes
 //!
-//! Additive increase, multiplicative decrease, decided a window at a time: as many calls as the limit, at least twenty, at
-//! most ten seconds old. A P95 is over a mark when more than one call in twenty is, so a window is a few counters.
+//! The limit uses additive increase and multiplicative decrease. Each decision is based on a window of recent calls. A
+//! window is complete after as many calls as the limit, but at least 20 calls. It is at most ten seconds old. The P95
+//! exceeds a threshold if more than one call in 20 does, so a window only consists of a few counters.
 //!
 //! | in the window | the limit |
 //! | --- | --- |
-//! | more than a tenth of the items throttled | is halved, at once |
-//! | P95 over 1.2 of the target; failed calls count as over | loses a fifth, at once; down to the starting limit unless calls failed |
-//! | P95 from 0.8 to 1.2 of the target | stays |
-//! | P95 under 0.8 of the target, limit reached | grows by one; doubles until the first window that is not under 0.8 |
-//! | P95 under 0.8 of the target, limit not reached | stays |
+//! | more than 10 % of the items throttled | is halved immediately |
+//! | P95 above 120 % of the target, where failed calls count as above | decreases by 20 % immediately, but not below the initial limit unless calls failed |
+//! | P95 from 80 % to 120 % of the target | stays |
+//! | P95 below 80 % of the target, limit reached | grows by one; doubles until the first window that is not below 80 % |
+//! | P95 below 80 % of the target, limit not reached | stays |
 //!
-//! - *One decrease a round trip.* A call that was in flight at the last decrease causes no other, so a burst of throttles is
-//!   one event. Slow ones among them still forbid growth, since the calls that end soon after a decrease are the quick ones.
-//! - *Slow return.* Growth to the limit that was last found too high takes five good windows instead of one. With small limits a
-//!   step is a large part of the whole, and trying at every window would by itself put the P95 over the target.
-//! - *Restart after idle.* A frozen function learns nothing. When no call has run for a second, the limit is lifted to the
-//!   starting limit with a new window. A higher limit is kept, with the calls of the last ten seconds: were it wrong, one window
-//!   would tell.
+//! - *One decrease per round trip.* A call that was in flight at the last decrease cannot cause another one, so a burst of
+//!   throttles counts as one event. If such a call is slow, it still prevents growth, because the calls that end soon after
+//!   a decrease are the fast ones.
+//! - *Slow recovery.* Growth to the limit that was last found too high takes five good windows instead of one. With small
+//!   limits one step is a large relative change, and trying it in every window would by itself raise the P95 above the
+//!   target.
+//! - *Restart after idleness.* A frozen function gets no information about the table. If there was no call for a second, the
+//!   limit is lifted to the initial limit, with a new window. A higher limit stays, and so do the calls of the last
+//!   ten seconds. If it is too high, a single window will show it.
 //!
 //! # Sources
 //!
-//! - TCP and QUIC (RFC 5681, 6928, 9002): doubling at the start from a small first window; one reduction a round trip, told
-//!   by when the packet was sent; a new start after idleness; and from CUBIC (RFC 9438) the pause under the last maximum.
-//! - Netflix concurrency-limits: windows with a least number of samples, so that no single call steers. Not its gradient:
-//!   that compares latency with its own long mean, which follows a table that slows down, and our target is absolute.
-//! - Vector's adaptive request concurrency: growth only when the limit was reached, else an idle process drifts to the upper
-//!   bound and floods the table when its load returns. Not its mean latency, which cannot keep a P95.
-//! - Flink's DynamoDB sink: halving on throttling. Not a cut for each failed call, which turns one burst into many cuts, nor
-//!   growth with each success. It has no latency signal.
+//! - TCP and QUIC (RFC 5681, 6928, 9002): doubling at the start from a small initial window; one reduction per round trip,
+//!   determined by when a packet was sent; a restart after idleness. From CUBIC (RFC 9438): the pause below the last
+//!   maximum.
+//! - Netflix concurrency-limits: windows with a minimum number of samples, so that no single call decides. We do not use
+//!   its gradient, because it compares the latency with a long-term mean that follows a slowing table, while our target is
+//!   absolute.
+//! - Vector's adaptive request concurrency: growth only if the limit was reached. Otherwise an idle process would drift to
+//!   the upper bound and flood the table when its load returns. We do not use its mean latency, because it cannot control a
+//!   P95.
+//! - Flink's DynamoDB sink: halving on throttling. We do not decrease for each failed call, because that turns one burst
+//!   into many decreases, and do not increase for each success. Flink uses no latency signal.
 //!
-//! Whether a cut helped is not asked. With a thousand processes on a table the share refused does not depend on the cuts of
-//! one, so each would learn that its own are useless, and the fleet would stop yielding.
+//! The loop does not check whether a decrease helped. With 1,000 processes on one table, the share of refused items does
+//! not depend on the decreases of a single process. Each process would conclude that its own decreases are useless, and the
+//! whole fleet would stop backing off.
 //!
 //! # Settings
 //!
-//! | setting | range | low | high |
+//! | setting | range | if low | if high |
 //! | --- | --- | --- | --- |
-//! | target latency | over 0 | under what the idle table takes, nothing meets it and the limit stays at the starting limit | latency is traded for throughput, until only throttles limit |
-//! | least in flight | 1 to the most | backs off the most | keeps sending to a throttled table |
-//! | most in flight | the least or more | throughput ends at `most / latency` calls a second | more connections, memory and harm before the first window |
+//! | target latency | above 0 | below the latency of the idle table, no call meets it, and the limit stays at the initial limit | latency is traded for throughput, until only throttles limit it |
+//! | minimum in flight | 1 to the maximum | backs off the most | keeps sending to a throttled table |
+//! | maximum in flight | the minimum or more | throughput is limited to `maximum / latency` calls per second | more connections and memory, and more harm before the first window ends |
 //!
-//! A hot partition that refuses more than a tenth of all items looks like a table at its capacity, and the limit follows it
-//! down. Where that is the rule, raise the least in flight, or better, spread the key. A call refused for a hot key alone, as
-//! its throttling reasons say, is best not recorded: drop its permit.
+//! A hot partition that causes more than 10 % of all items to be refused looks like a table at its capacity, so the limit
+//! decreases. If this is common, raise the minimum in flight or, better, distribute the key. If a call was refused only
+//! because of a hot key, as its throttling reasons show, drop its permit without recording the call.
 
 mod aimd;
 mod concurrency;

@@ -1,42 +1,43 @@
-//! Whose call may start next: the places of one limit, divided among the invocations that want them. Pure.
+//! Fair division of one limit among the invocations: decides whose call may start next. Pure: no I/O, clock or randomness.
 //!
 //! # Rules
 //!
-//! - An invocation without a call in flight may start one, whatever the limit. So no invocation waits for the calls of another,
-//!   however long those take, and the calls in flight are never more than the limit or one for each invocation.
-//! - Beyond that a call may start while fewer calls than the limit are in flight.
-//! - Of several invocations the one with the fewest calls in flight comes first. Of equal ones it is the one whose last call
-//!   started longest ago, and within an invocation the waiter that came first.
+//! - An invocation without a call in flight may start one, whatever the limit. So no invocation waits for the calls of
+//!   another, no matter how long those take. The number of calls in flight never exceeds the limit or the number of
+//!   invocations, whichever is larger.
+//! - Otherwise a call may start while fewer calls than the limit are in flight.
+//! - Among several invocations, the one with the fewest calls in flight goes first. If the numbers are equal, it is the
+//!   invocation whose last call started earliest. Within an invocation, waiters go in the order in which they arrived.
 //!
-//! An invocation that waits alone may take all places. It gives them back call by call to those that come later, because each
-//! has fewer calls in flight.
+//! An invocation that waits alone may use the whole limit. It gives up its share call by call to invocations that arrive
+//! later, because those have fewer calls in flight.
 
 use std::collections::{BTreeMap, HashMap};
 
-/// An invocation, as far as the limiter tells them apart.
+/// Identifies an invocation within the limiter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct HolderId(pub(super) u64);
 
-/// One that waits for a place. A later one has a larger number.
+/// Identifies a waiter. A later waiter has a larger number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Ticket(u64);
 
-/// The calls in flight and those that wait, by invocation. `W` is what a waiter is woken by.
+/// The calls in flight and the waiters, by invocation. `W` is the type of a waiter's waker.
 #[derive(Debug)]
 pub(super) struct Shares<W> {
     in_flight: usize,
-    /// Invocations with calls in flight.
+    /// The invocations with calls in flight.
     holders: HashMap<HolderId, Holding>,
     waiting: BTreeMap<Ticket, (HolderId, Option<W>)>,
     next_ticket: u64,
-    /// Number of calls that have started so far.
+    /// Number of calls started so far.
     started: u64,
 }
 
 #[derive(Debug, Default)]
 struct Holding {
     in_flight: usize,
-    /// Number of the call that it started last.
+    /// Number of the call that the invocation started last.
     last_start: u64,
 }
 
@@ -47,7 +48,7 @@ impl<W> Default for Shares<W> {
 }
 
 impl<W> Shares<W> {
-    /// Number of calls in flight.
+    /// Returns the number of calls in flight.
     pub(super) fn in_flight(&self) -> usize {
         self.in_flight
     }
@@ -60,7 +61,7 @@ impl<W> Shares<W> {
         ticket
     }
 
-    /// Remembers what wakes the waiter with `ticket`.
+    /// Stores the waker of the waiter with `ticket`.
     pub(super) fn wake_by(&mut self, ticket: Ticket, waker: W) {
         if let Some((_, slot)) = self.waiting.get_mut(&ticket) {
             *slot = Some(waker);
@@ -72,7 +73,7 @@ impl<W> Shares<W> {
         self.waiting.remove(&ticket);
     }
 
-    /// Starts a call of the waiter with `ticket` and removes it, if it is its turn.
+    /// Starts a call of the waiter with `ticket` and removes the waiter, if it is its turn. Returns whether it was.
     pub(super) fn start(&mut self, ticket: Ticket, limit: usize) -> bool {
         let Some((holder, _)) = self.waiting.get(&ticket) else { return false };
         let holder = *holder;
@@ -101,8 +102,8 @@ impl<W> Shares<W> {
         }
     }
 
-    /// Takes what wakes the waiters that may start a call now. One call may start at a time, so that the next is woken when it
-    /// has.
+    /// Takes the wakers of the waiters that may start a call now. Only one call starts at a time: when it has started, it
+    /// wakes the next waiter.
     pub(super) fn wakers(&mut self, limit: usize) -> Vec<W> {
         let mut ready: Vec<Ticket> =
             if self.in_flight < limit { self.first(|_| true).into_iter().collect() } else { Vec::new() };
@@ -116,7 +117,7 @@ impl<W> Shares<W> {
         self.holders.get(&holder).map_or(0, |holding| holding.in_flight)
     }
 
-    /// The waiter of those holders whose turn is next.
+    /// Returns the next waiter among the holders for which `of` returns true.
     fn first(&self, of: impl Fn(HolderId) -> bool) -> Option<Ticket> {
         let of_them = self.waiting.iter().filter(|(_, (holder, _))| of(*holder));
         let turn = |(ticket, (holder, _)): (&Ticket, &(HolderId, Option<W>))| {
@@ -140,7 +141,7 @@ mod tests {
     struct Scene(Shares<()>);
 
     impl Scene {
-        /// Starts as many calls as may start of those that wait, and says whose they are.
+        /// Starts as many of the waiting calls as possible, and returns their holders.
         fn run(&mut self, limit: usize) -> Vec<HolderId> {
             let mut started = Vec::new();
             loop {
@@ -173,9 +174,9 @@ mod tests {
         scene.run(4);
         scene.enter(B, 3);
         assert_eq!(scene.run(1), [B]);
-        assert_eq!(scene.run(1), [], "and no second one");
+        assert_eq!(scene.run(1), [], "no second call starts");
         scene.0.end(B);
-        assert_eq!(scene.run(1), [B], "the calls of another may take as long as they will");
+        assert_eq!(scene.run(1), [B], "slow calls of another invocation do not matter");
         scene.enter(C, 1);
         assert_eq!(scene.run(1), [C]);
         assert_eq!(scene.0.in_flight(), 6);
@@ -193,7 +194,7 @@ mod tests {
             scene.0.end(A);
             started.extend(scene.run(6));
         }
-        // seven are in flight at first, one more than the limit; then B comes up to three as A comes down
+        // seven calls are in flight at first, one more than the limit; then B rises to three while A falls to three
         assert_eq!(started, [B, B, A]);
         assert_eq!([scene.0.held(A), scene.0.held(B)], [3, 3]);
     }

@@ -1,22 +1,22 @@
-//! A record as a line of the embedded metric format.
+//! Serialization of a record as one line of the CloudWatch embedded metric format (EMF).
 
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
-/// A value and how often it came.
+/// A value and the number of its occurrences.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Sample {
     pub(super) value: f64,
     pub(super) count: u64,
 }
 
-/// One record: metrics that have the same dimensions and the same time.
+/// One EMF record: metrics with the same dimensions and the same time.
 pub(super) struct Record<'a> {
     pub(super) namespace: &'a str,
     /// Milliseconds since the Unix epoch.
     pub(super) timestamp: u64,
     pub(super) dimensions: Vec<(&'static str, &'a str)>,
-    /// What can be searched for and is no metric.
+    /// Searchable fields that are not metrics.
     pub(super) properties: Vec<(&'static str, &'a str)>,
     pub(super) metrics: Vec<(&'static str, &'a [Sample])>,
 }
@@ -82,12 +82,12 @@ impl Distribution {
     }
 }
 
-/// A number without a fraction that is none.
+/// A number that is serialized without a decimal point if it is a whole number.
 struct Number(f64);
 
 impl Serialize for Number {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        /// Whole numbers up to this are exact.
+        /// Maximum value up to which every whole number can be represented exactly.
         const MOST: f64 = 9_007_199_254_740_992.0;
         #[expect(
             clippy::cast_possible_truncation,

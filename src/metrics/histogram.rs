@@ -1,17 +1,17 @@
-//! Latencies as metrics: few distinct values, each near the ones it stands for. Ours, since a library's histogram has buckets for
-//! values that never come, and EMF wants those that came.
+//! Histograms of latencies with few distinct values, each close to the measured ones. We do not use a library, because its
+//! histograms have fixed buckets, many of them empty, and EMF needs only the values that occurred.
 
 use super::emf::Sample;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Values and how often each came. A value is rounded to two significant digits: a percentile is off by 5 % at most, to either
-/// side, and a batch of 10,000 messages has few distinct ones.
+/// Distinct values with their numbers of occurrences. Each value is rounded to two significant digits. A percentile is
+/// therefore off by at most 5 % in either direction, and an event of 10,000 messages has few distinct values.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Histogram(BTreeMap<u64, u64>);
 
 impl Histogram {
-    /// Counts a latency. Below a millisecond it is kept to 10 microseconds.
+    /// Adds a latency. A latency below one millisecond is rounded to 10 microseconds.
     pub fn add(&mut self, latency: Duration) {
         let microseconds = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
         let mut step = 10;
@@ -35,7 +35,7 @@ impl FromIterator<Duration> for Histogram {
     }
 }
 
-/// A duration in milliseconds, to three significant digits.
+/// Converts a duration to milliseconds, rounded to three significant digits.
 pub(super) fn milliseconds(duration: Duration) -> f64 {
     let nanoseconds = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
     let mut step = 1;

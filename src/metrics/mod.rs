@@ -1,4 +1,4 @@
-//! Metrics in CloudWatch's embedded metric format, one record an invocation. `table` declares them.
+//! Metrics in the CloudWatch embedded metric format (EMF), with one record per invocation. `table` declares the metrics.
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
 
 mod emf;
@@ -16,46 +16,48 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use table::Values;
 
-/// The most values of one metric in one record. What is over goes into further records. Same specification.
+/// Maximum number of values of one metric in one record. Further values go into additional records.
+/// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
 pub const MAX_VALUES: usize = 100;
 
-/// What one invocation came to.
+/// The figures of one invocation.
 #[derive(Debug, Clone, Default)]
 pub struct Invocation {
     /// Time since the Unix epoch.
     pub at: Duration,
-    /// The request's id, a property to search for.
+    /// The id of the request, which is searchable in the logs.
     pub request_id: String,
-    /// Whether it is the process's first.
+    /// Whether it is the first invocation of the process.
     pub cold_start: bool,
-    /// The four figures.
+    /// The numbers of messages by outcome.
     pub ledger: Ledger,
-    /// Rejected messages by reason, whether quarantined or returned.
+    /// Number of rejected messages of each reason, whether quarantined or returned.
     pub rejected: BTreeMap<Reason, usize>,
-    /// Decoded records by subject.
+    /// Number of decoded records of each subject.
     pub records: BTreeMap<String, usize>,
-    /// Subjects of the schema directory.
+    /// Number of subjects in the schema directory.
     pub schemas: usize,
-    /// Time to read the event and turn its messages into items.
+    /// Time for parsing the event and converting its messages to items.
     pub decode_time: Duration,
-    /// Time to write the items and quarantine the rejected.
+    /// Time for writing the items and quarantining the rejected messages.
     pub write_time: Duration,
-    /// Time of the whole.
+    /// Total time of the invocation.
     pub handler_time: Duration,
-    /// What the writes took.
+    /// Figures about the writes.
     pub writes: WriteFigures,
-    /// Write calls the limiter allows at the end.
+    /// Limit of concurrent write calls at the end of the invocation.
     pub write_limit: usize,
-    /// What became of the visibility of returned messages.
+    /// Figures about visibility timeout changes of returned messages.
     pub visibility: VisibilityFigures,
-    /// From sent to received, of each message.
+    /// Time from sending a message to receiving it, for each message.
     pub delivery_latency: Histogram,
-    /// From sent to answered, of each message.
+    /// Time from sending a message to the response, for each message.
     pub end_to_end_latency: Histogram,
 }
 
 impl Invocation {
-    /// The records of `service` to write: the invocation's own, what does not fit it, and one for each value of a further dimension.
+    /// Returns the EMF records to write: the main record of the invocation, additional records for values that exceed its
+    /// limits, and one record for each value of an additional dimension.
     fn records<'a>(
         &'a self,
         namespace: &'a str,
@@ -88,19 +90,20 @@ impl Invocation {
     }
 }
 
-/// Writes invocations as lines of EMF.
+/// Formats the metrics of invocations as lines of EMF.
 pub struct Metrics {
     namespace: String,
     service: String,
 }
 
 impl Metrics {
-    /// Metrics of `service` in `namespace`.
+    /// Creates metrics with the dimension `service` in `namespace`.
     pub fn new(namespace: &str, service: &str) -> Self {
         Self { namespace: namespace.to_owned(), service: service.to_owned() }
     }
 
-    /// The lines of an invocation, each ended by a line feed. A metric that cannot be written is logged and left out.
+    /// Returns the lines of an invocation, each terminated by a line feed. A record that cannot be serialized is logged and
+    /// omitted.
     pub fn lines(&self, invocation: &Invocation) -> Vec<u8> {
         let values: Vec<_> = Metric::ALL.iter().map(|metric| (metric, (metric.value)(invocation))).collect();
         let mut lines = Vec::with_capacity(1024);
@@ -150,17 +153,17 @@ mod tests {
                 .count(),
             0
         );
-        assert_eq!(line.get("LedgerImbalance"), None, "a counter of nothing is left out");
+        assert_eq!(line.get("LedgerImbalance"), None, "a count of zero is omitted");
     }
 
-    /// An invocation of which no two figures are equal.
+    /// Returns an invocation whose figures are all different.
     fn distinct() -> Invocation {
         let milliseconds = Duration::from_millis;
         Invocation {
             at: Duration::from_secs(1_700_000_000),
             request_id: "r".into(),
             cold_start: true,
-            // 4 messages are in none of the last four figures
+            // 4 messages have no outcome at all
             ledger: Ledger { received: 114, stored: 50, superseded: 30, quarantined: 20, returned: 10, unproven: 0 },
             rejected: [(Reason::Truncated, 21), (Reason::InvalidKey, 3)].into(),
             records: [("order".to_owned(), 60), ("payment".to_owned(), 9)].into(),

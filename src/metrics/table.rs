@@ -1,51 +1,52 @@
-//! Every metric: its name, its unit, its meaning, its value. What is written, documented and known to the dashboard follows from
-//! this table; tests hold `docs/metrics.md` and `deploy/metrics.json` against it.
+//! The table of all metrics, with name, unit, meaning and value. It is the only source for the code. Tests compare
+//! `docs/metrics.md` and `deploy/metrics.json` with it.
 
 use super::Invocation;
 use super::emf::Sample;
 use super::histogram::{Histogram, milliseconds};
 
-/// One metric.
+/// The declaration of one metric.
 #[derive(Debug, Clone, Copy)]
 pub struct Metric {
-    /// Its name in CloudWatch.
+    /// Name in CloudWatch.
     pub name: &'static str,
-    /// Its unit. It is not written: CloudWatch does nothing with it, and it would be a tenth of a record.
+    /// Unit. It is not written to the logs, because CloudWatch makes no use of it and it would take a tenth of a record.
     pub unit: Unit,
-    /// Its dimension besides `Service`, if it has one.
+    /// Name of the additional dimension in addition to `Service`, if any.
     pub dimension: Option<&'static str>,
-    /// What it counts or measures.
+    /// Description of the counted or measured quantity.
     pub meaning: &'static str,
     pub(super) value: fn(&Invocation) -> Values,
 }
 
-/// What a metric's values are, by CloudWatch's names.
+/// The unit of a metric, with CloudWatch's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
-    /// Things.
+    /// A count.
     Count,
-    /// Time.
+    /// A duration.
     Milliseconds,
 }
 
-/// What an invocation says of a metric.
+/// The values of a metric in one invocation.
 pub(super) enum Values {
-    /// Its samples; none where there is nothing to count.
+    /// Samples without an additional dimension. Empty if there is nothing to count.
     Plain(Vec<Sample>),
-    /// One for each value of the dimension.
+    /// One sample for each value of the additional dimension.
     ByDimension(Vec<(String, Sample)>),
 }
 
-/// How many schemas have a series of their own. The rest share one, so that a large directory costs no large bill.
+/// Maximum number of schemas with a metric series of their own. All further schemas share one series, so that a large
+/// directory does not cause a large bill.
 pub const MAX_SCHEMAS: usize = 20;
-/// The dimension value of the schemas over [`MAX_SCHEMAS`].
+/// Dimension value of the schemas beyond [`MAX_SCHEMAS`].
 const OTHER_SCHEMAS: &str = "other";
 
-/// Declares the metrics from one table.
+/// Declares all metrics in one table.
 macro_rules! metrics {
     ($($name:ident: $unit:ident $(by $dimension:literal)? = $value:expr, $meaning:literal;)+) => {
         impl Metric {
-            /// Every metric, in the order in which they are written.
+            /// All metrics, in the order in which they are written.
             pub const ALL: &[Self] = &[$(Self {
                 name: stringify!($name),
                 unit: Unit::$unit,
@@ -111,7 +112,7 @@ fn by_reason(invocation: &Invocation) -> Values {
 }
 
 fn by_schema(invocation: &Invocation) -> Values {
-    // it would say again what `Records` says, in a record of its own
+    // with a single schema, a separate record would only repeat the metric `Records`
     if invocation.schemas == 1 {
         return Values::ByDimension(Vec::new());
     }
@@ -126,7 +127,7 @@ fn by_schema(invocation: &Invocation) -> Values {
     Values::ByDimension(values)
 }
 
-/// A count under a value of the dimension.
+/// Returns a count for one value of the dimension.
 fn sample(dimension: &str, count: usize) -> (String, Sample) {
     (dimension.to_owned(), Sample { value: count as f64, count: 1 })
 }

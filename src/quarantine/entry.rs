@@ -1,5 +1,5 @@
-//! A rejected message as an entry of SendMessageBatch: its body and attributes as they came, and ours beside them, so that it can
-//! be sent again unchanged. Pure.
+//! The conversion of a rejected message into an entry of SendMessageBatch. The entry has the original body and attributes
+//! in addition to ours, so that the message can later be resent unchanged. Pure: no I/O, clock or randomness.
 
 use super::Rejected;
 use crate::outcome::Reason;
@@ -8,26 +8,29 @@ use aws_sdk_sqs::primitives::Blob;
 use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-/// The most entries of one SendMessageBatch call.
+/// Maximum number of entries of one SendMessageBatch call.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html>
 pub const MAX_BATCH_ENTRIES: usize = 10;
-/// The most bytes of one SendMessageBatch call, and of one message: bodies and attributes together. Same source.
+/// Maximum size of one SendMessageBatch call and of one message, including bodies and attributes, in bytes.
+/// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html>
 pub const MAX_BATCH_BYTES: usize = 1024 * 1024;
-/// The most attributes of a message.
+/// Maximum number of attributes of a message.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-message-metadata.html>
 pub const MAX_ATTRIBUTES: usize = 10;
-/// The longest `detail` that is sent along, in bytes. Ours, so that a long one never costs the message its place.
+/// Maximum length of the attribute `detail`, in bytes. It is our own limit, so that a long text never makes the message too
+/// large for the queue.
 const MAX_DETAIL_BYTES: usize = 1024;
 
 const DETAIL: &str = "detail";
-/// What the function adds.
+/// The attributes that this function adds.
 const OURS: [&str; 5] = ["reason", DETAIL, "receive_count", "source_message_id", "subject"];
-/// What the function reads. These stay as they came, whatever else there is: without them a message means something else.
+/// The attributes that this function reads. They are always kept unchanged, because a message would have a different
+/// meaning without them.
 const READ: [&str; 4] = ["operation", "avro", "schema", "__value_schema_id"];
-/// The attribute that holds the other ones, as JSON, where they have no place beside ours.
+/// The attribute that contains the other original attributes as JSON, if they do not fit beside ours.
 const ORIGINAL_ATTRIBUTES: &str = "original_attributes";
 
-/// The entry of a message. `None` if its body is empty, which no queue takes.
+/// Returns the entry of a message, or `None` if its body is empty, because no queue accepts an empty body.
 pub(super) fn entry(rejected: &Rejected<'_>, to_fifo: bool) -> Option<SendMessageBatchRequestEntry> {
     let Rejected { position, message, .. } = rejected;
     let body = message.original_body().filter(|body| !body.is_empty())?;
@@ -35,7 +38,7 @@ pub(super) fn entry(rejected: &Rejected<'_>, to_fifo: bool) -> Option<SendMessag
         .id(position.to_string())
         .message_body(body)
         .set_message_attributes(Some(attributes(rejected)))
-        // a standard queue takes a group too
+        // standard queues accept a message group too
         .set_message_group_id(message.group.as_deref().map(str::to_owned));
     if to_fifo {
         entry = entry
@@ -45,15 +48,15 @@ pub(super) fn entry(rejected: &Rejected<'_>, to_fifo: bool) -> Option<SendMessag
     entry.build().ok()
 }
 
-/// The entry without what is only good to know. `None` if it has nothing of the kind.
+/// Returns the entry without the attribute `detail`, which is not essential, or `None` if it does not have that attribute.
 pub(super) fn without_detail(entry: &SendMessageBatchRequestEntry) -> Option<SendMessageBatchRequestEntry> {
     let mut entry = entry.clone();
     entry.message_attributes.as_mut()?.remove(DETAIL)?;
     Some(entry)
 }
 
-/// The original attributes and ours. Where all would be too many, or names clash, those that the function does not read become
-/// one.
+/// Returns the original attributes together with ours. If there are too many of them, or if names conflict, the original
+/// attributes that this function does not read are combined into a single one.
 fn attributes(rejected: &Rejected<'_>) -> HashMap<String, MessageAttributeValue> {
     let Rejected { message, rejection, subject, .. } = rejected;
     let detail = rejection.detail.get(..rejection.detail.floor_char_boundary(MAX_DETAIL_BYTES)).unwrap_or_default();
@@ -64,7 +67,8 @@ fn attributes(rejected: &Rejected<'_>) -> HashMap<String, MessageAttributeValue>
         ours.filter_map(|(name, value)| Some((name.to_owned(), string(&escaped(value))?))).collect();
 
     let mut originals: BTreeMap<String, OriginalAttribute> = message.original_attributes().into_iter().collect();
-    // one that comes back from a quarantine queue as it was there: within one another, they would grow each time
+    // a message from a quarantine queue first loses the attributes that were added there, because nested copies would grow
+    // each time
     if is_quarantined(&originals) {
         restore(&mut originals);
     }
@@ -80,17 +84,17 @@ fn attributes(rejected: &Rejected<'_>) -> HashMap<String, MessageAttributeValue>
     all
 }
 
-/// What the function added to a message that it quarantined.
+/// The information that this function added to a quarantined message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Addition {
-    /// The reason's code.
+    /// The code of the reason.
     pub reason: String,
-    /// The subject of its schema, if that was known.
+    /// The subject of its schema, if known.
     pub subject: Option<String>,
 }
 
-/// Takes what the function added to a quarantined message out of its `attributes`, which are then those it came with. `None`, and
-/// nothing changes, if the function has not quarantined it.
+/// Removes everything that this function added to a quarantined message from its `attributes`, which restores the original
+/// ones. Returns `None` without any change if this function did not quarantine the message.
 pub fn restore(attributes: &mut BTreeMap<String, OriginalAttribute>) -> Option<Addition> {
     if !is_quarantined(attributes) {
         return None;
@@ -104,7 +108,8 @@ pub fn restore(attributes: &mut BTreeMap<String, OriginalAttribute>) -> Option<A
     Some(Addition { reason, subject })
 }
 
-/// Whether these attributes are a message's in the quarantine queue. A producer's own `reason` alone does not make it one.
+/// Returns whether the attributes are those of a quarantined message. An attribute `reason` alone is not sufficient,
+/// because a producer may use that name too.
 fn is_quarantined(attributes: &BTreeMap<String, OriginalAttribute>) -> bool {
     let text = |name| attributes.get(name).and_then(|attribute: &OriginalAttribute| attribute.string_value.as_deref());
     let is_ours = |code| Reason::ALL.iter().any(|reason| reason.code() == code);
@@ -113,7 +118,7 @@ fn is_quarantined(attributes: &BTreeMap<String, OriginalAttribute>) -> bool {
         && text("source_message_id").is_some()
 }
 
-/// Escapes what SQS takes in no attribute: `U+FFFE` becomes `\u{fffe}`.
+/// Escapes the characters that SQS does not accept in an attribute, such as `U+FFFE`, which becomes `\u{fffe}`.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html>
 fn escaped(text: &str) -> String {
     let is_allowed = |character| matches!(character, '\t' | '\n' | '\r' | '\u{20}'..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..='\u{10FFFF}');
@@ -138,7 +143,7 @@ fn original_value(attribute: OriginalAttribute) -> Option<MessageAttributeValue>
         .ok()
 }
 
-/// Takes as many entries from the front as one call holds.
+/// Takes as many entries from the front as fit into one call.
 pub(super) fn next_batch(waiting: &mut VecDeque<SendMessageBatchRequestEntry>) -> Vec<SendMessageBatchRequestEntry> {
     let mut batch = Vec::new();
     let mut bytes = 0;
@@ -151,7 +156,7 @@ pub(super) fn next_batch(waiting: &mut VecDeque<SendMessageBatchRequestEntry>) -
     batch
 }
 
-/// A message's size as SQS counts it: the body and each attribute's name, type and value.
+/// Returns the size of a message as SQS counts it: the body, and the name, type and value of each attribute.
 pub(super) fn size(entry: &SendMessageBatchRequestEntry) -> usize {
     let attributes = entry.message_attributes().into_iter().flatten().map(|(name, value)| {
         let binary = value.binary_value().map_or(0, |blob| blob.as_ref().len());
@@ -227,7 +232,7 @@ mod tests {
         }
     }
 
-    /// What is sent of a message with these attributes, in this group.
+    /// Returns the entry that is sent for a message with these attributes and this group.
     fn sent(originals: &Value, group: Option<&str>, detail: &str) -> SendMessageBatchRequestEntry {
         let mut attributes = json!({"ApproximateReceiveCount": "3"});
         if let Some(group) = group {
@@ -299,7 +304,7 @@ mod tests {
         }
     }
 
-    /// The attributes of an entry, as they come in an event.
+    /// Returns the attributes of an entry in the form in which an event contains them.
     fn attributes_of(entry: &SendMessageBatchRequestEntry) -> BTreeMap<String, OriginalAttribute> {
         let attribute = |(name, value): (&String, &MessageAttributeValue)| {
             let attribute = OriginalAttribute {
@@ -351,7 +356,7 @@ mod tests {
             assert_eq!(addition, Addition { reason: "truncated".into(), subject: Some("order".into()) });
             let expected: BTreeMap<String, OriginalAttribute> = serde_json::from_value(originals).unwrap();
             assert_eq!(attributes, expected);
-            // one that was never quarantined, even if it has a reason of its own
+            // a message that was never quarantined, even if it has an attribute `reason`
             assert_eq!(restore(&mut attributes), None);
             assert_eq!(attributes, expected);
         }

@@ -1,5 +1,5 @@
-//! The quarantine queue: rejected messages go there with their reason, so that they are neither retried in vain nor lost.
-//! Only what the queue says it has taken counts as taken. `entry` says what is sent.
+//! The quarantine queue: rejected messages are sent to it together with the reason, so that they are neither retried in
+//! vain nor lost. A message counts as accepted only if the queue confirms it. `entry` defines the format of the messages.
 
 mod entry;
 
@@ -17,77 +17,81 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
-/// Calls in flight. Rejected messages are few unless a producer is broken, and then they must not take the time of the others.
+/// Maximum number of calls in flight. Rejected messages are rare unless a producer is broken. In that case they must not
+/// take time from other messages.
 const CALLS_IN_FLIGHT: usize = 4;
-/// How long a call takes at most before no other is started beside it: the queue may be silent, and each call would wait for it.
+/// Maximum duration of the oldest call in flight at which another call may start. If the queue does not respond, each
+/// further call would only wait as well.
 const SLOW_CALL: Duration = Duration::from_millis(500);
-/// How long one call may take, its retries included. A queue that is silent must not cost the whole invocation.
+/// Timeout of one call, including its retries. A queue that does not respond must not use up the whole invocation.
 const CALL_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// A queue for rejected messages.
+/// A client for the queue of rejected messages.
 #[derive(Clone)]
 pub struct Quarantine {
     client: Client,
     queue_url: String,
-    /// The X-Ray header of the invocation. By it Lambda knows a queue that leads back to the function.
+    /// The X-Ray tracing header of the invocation. Lambda uses it to detect a queue that leads back to the function.
     /// <https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html>
     trace_id: Option<String>,
 }
 
-/// A rejected message on its way.
+/// A rejected message to be quarantined.
 pub(crate) struct Rejected<'a> {
-    /// Its place in the event.
+    /// Position in the event.
     pub(crate) position: usize,
     pub(crate) message: &'a Message<'a>,
     pub(crate) rejection: &'a Rejection,
-    /// Its schema's subject, as far as it is known.
+    /// The subject of its schema, if known.
     pub(crate) subject: Option<&'a str>,
 }
 
-/// The quarantine of one event. It runs beside the writes: messages are added as they are rejected.
+/// The quarantine of one event. It runs concurrently with the writes, and messages are added as soon as they are rejected.
 pub(crate) struct EventQuarantine {
     quarantine: Quarantine,
     waiting: VecDeque<SendMessageBatchRequestEntry>,
-    /// Positions of the messages with each id. A standard queue may deliver one twice in an event, and it is sent once.
+    /// Positions of the messages with each id. A standard queue may deliver a message twice in one event, and it is sent
+    /// only once.
     positions: HashMap<String, Vec<usize>>,
-    /// The id of each message that is sent, by its position.
+    /// The id of each message to send, by position.
     ids: HashMap<usize, String>,
     calls: JoinSet<BatchEnd>,
-    /// When the first of the calls in flight was started.
+    /// Start of the oldest call in flight.
     started: Option<Instant>,
     accepted: Vec<usize>,
-    /// Whether the queue was reached by all calls so far. One that is silent costs the time of its calls once.
+    /// Whether all calls so far have reached the queue. After a call that did not, no further calls start, so that a queue
+    /// that does not respond causes only one timeout.
     is_reached: bool,
     refusals: Refusals,
 }
 
-/// What came of one call.
+/// The result of one call.
 enum Sent {
-    /// The queue has taken the messages at these positions.
+    /// The queue accepted the messages at these positions.
     Taken(HashSet<usize>),
-    /// The queue refused the call as a whole, for what is in it.
+    /// The queue refused the whole call because of its content.
     Refused,
-    /// The queue was not reached, or lets nothing in: further calls are in vain.
+    /// The queue was not reached or denies access, so further calls would fail too.
     NotReached,
-    /// The deadline came first, which says nothing of the queue.
+    /// The deadline was reached first, which is no evidence about the queue.
     OutOfTime,
 }
 
-/// What came of a batch.
+/// The result of one batch.
 struct BatchEnd {
-    /// The positions of the messages that the queue has taken.
+    /// The positions of the messages that the queue accepted.
     taken: HashSet<usize>,
-    /// Whether the queue was reached by each call.
+    /// Whether all calls reached the queue.
     is_reached: bool,
 }
 
 impl Quarantine {
-    /// `client` sends to the queue at `queue_url`.
+    /// Creates a quarantine that sends to the queue at `queue_url`.
     pub fn new(client: Client, queue_url: String) -> Self {
         Self { client, queue_url, trace_id: None }
     }
 
-    /// Begins the quarantine of one event, whose invocation has this X-Ray header.
+    /// Starts the quarantine of one event. `trace_id` is the X-Ray tracing header of its invocation.
     pub(crate) fn begin(&self, trace_id: Option<&str>) -> EventQuarantine {
         EventQuarantine {
             quarantine: Self { trace_id: trace_id.map(str::to_owned), ..self.clone() },
@@ -102,7 +106,8 @@ impl Quarantine {
         }
     }
 
-    /// Returns how many calls may be in flight. Those to a FIFO queue are made one after the other, to keep the order of a group.
+    /// Returns the maximum number of calls in flight. A FIFO queue gets one call at a time, to preserve the order of each
+    /// group.
     fn max_calls(&self) -> usize {
         if self.is_fifo() { 1 } else { CALLS_IN_FLIGHT }
     }
@@ -111,8 +116,8 @@ impl Quarantine {
         self.queue_url.ends_with(".fifo")
     }
 
-    /// Sends a batch, and its messages one by one if the queue refuses it as a whole: one too large for the queue must not keep
-    /// others out.
+    /// Sends a batch. If the queue refuses it as a whole, sends its messages one by one, so that a message that is too
+    /// large does not prevent others from being quarantined.
     async fn send_batch(
         self,
         batch: Vec<SendMessageBatchRequestEntry>,
@@ -155,7 +160,7 @@ impl Quarantine {
         let call = self.client.send_message_batch().queue_url(&self.queue_url).set_entries(Some(batch)).customize();
         let call = call.mutate_request(move |request| {
             if let Some(trace_id) = &trace_id {
-                // without it the call is as good
+                // the call works without this header too
                 let _ = request.headers_mut().try_insert("x-amzn-trace-id", trace_id.clone());
             }
         });
@@ -195,7 +200,7 @@ impl EventQuarantine {
         self.waiting.extend(entry::entry(rejected, self.quarantine.is_fifo()).and_then(fitting));
     }
 
-    /// Starts as many calls as may be in flight. While more messages are expected soon, a call waits until it is full.
+    /// Starts as many calls as allowed. While more messages are expected soon, a call waits until it is full.
     pub(crate) fn start_calls(&mut self, is_more_expected: bool, deadline: Instant) {
         loop {
             let now = clock::now();
@@ -218,9 +223,9 @@ impl EventQuarantine {
         !self.calls.is_empty()
     }
 
-    /// Waits until a call has ended. It may be dropped at any time.
+    /// Waits until a call ends. It is cancel safe.
     pub(crate) async fn progress(&mut self) {
-        // a call that panicked has sent nothing that is known
+        // it is unknown whether a call that panicked has sent anything
         if let Some(Ok(end)) = self.calls.join_next().await {
             let ids = end.taken.iter().filter_map(|position| self.ids.get(position));
             let positions = ids.filter_map(|id| self.positions.get(id)).flatten();
@@ -237,13 +242,13 @@ impl EventQuarantine {
         &self.accepted
     }
 
-    /// Logs what the queue did not accept.
+    /// Logs the messages that the queue did not accept.
     pub(crate) fn log(self) {
         self.refusals.log(|cause, count| tracing::warn!(cause, count, "quarantine queue did not take messages"));
     }
 }
 
-/// Whether a call was refused for what is in it, and smaller ones may be taken.
+/// Returns whether a call was refused because of its content, so that smaller calls may be accepted.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html#API_SendMessageBatch_Errors>
 fn concerns_content(code: &str) -> bool {
     let code = code.rsplit(['.', '#']).next().unwrap_or(code);
@@ -251,7 +256,8 @@ fn concerns_content(code: &str) -> bool {
         .contains(&code)
 }
 
-/// The entry, without its detail if it is too large for any queue otherwise. One that stays too large is returned, and said so.
+/// Returns the entry, without its detail if it would otherwise be too large for a queue. If it is still too large, logs a
+/// warning and returns `None`, and the message is returned.
 fn fitting(entry: SendMessageBatchRequestEntry) -> Option<SendMessageBatchRequestEntry> {
     if entry::size(&entry) <= MAX_BATCH_BYTES {
         return Some(entry);
@@ -300,7 +306,7 @@ mod tests {
         assert_eq!(fits(MAX_BATCH_BYTES - 100 - overhead), Some(MAX_BATCH_BYTES));
         assert_eq!(fits(MAX_BATCH_BYTES - 99 - overhead), Some(MAX_BATCH_BYTES - 99 - overhead), "without its detail");
         assert_eq!(fits(MAX_BATCH_BYTES), Some(MAX_BATCH_BYTES));
-        assert_eq!(fits(MAX_BATCH_BYTES + 1), None, "what no queue takes is returned");
+        assert_eq!(fits(MAX_BATCH_BYTES + 1), None, "too large for any queue");
     }
 
     #[tokio::test(start_paused = true)]
@@ -330,7 +336,7 @@ mod tests {
         }
     }
 
-    /// Keeps the X-Ray header of the last call, and answers none.
+    /// A transport that records the X-Ray tracing header of the last call and never responds.
     #[derive(Debug, Clone, Default)]
     struct TraceOf(Arc<Mutex<Option<String>>>);
 

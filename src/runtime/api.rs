@@ -1,4 +1,4 @@
-//! The Lambda runtime API: <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>
+//! A client for the Lambda runtime API: <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST, USER_AGENT};
@@ -16,38 +16,38 @@ use tokio::net::TcpStream;
 
 const VERSION_PATH: &str = "/2018-06-01/runtime";
 const OUR_NAME: &str = concat!("avro-ingest/", env!("CARGO_PKG_VERSION"));
-/// Size of the buffer for an event of up to 6 MB, in bytes.
+/// Size of the read buffer, in bytes. An event has up to 6 MB.
 const READ_BUFFER_BYTES: usize = 1024 * 1024;
 const REQUEST_ID: &str = "lambda-runtime-aws-request-id";
 const DEADLINE_MS: &str = "lambda-runtime-deadline-ms";
 const TRACE_ID: &str = "lambda-runtime-trace-id";
-/// Names one delivery of an invocation. A response carries it back.
+/// Identifies one delivery of an invocation. The response must contain the same value.
 const INVOCATION_ID: &str = "lambda-runtime-invocation-id";
 const ERROR_TYPE: &str = "lambda-runtime-function-error-type";
 
-/// Where the runtime API is.
+/// The address of the runtime API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RuntimeApi {
     authority: Authority,
-    /// Before the API's own paths. Empty but for an emulator's.
+    /// The path before the API's own paths. It is empty except for emulators.
     base_path: String,
 }
 
-/// Why the runtime API did not do what it was asked for.
+/// An error of a runtime API call.
 #[derive(Debug)]
 pub(super) struct ApiError {
     pub(super) kind: ApiErrorKind,
     cause: Box<str>,
 }
 
-/// What to do about it.
+/// The kind of error, which determines how to continue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ApiErrorKind {
-    /// Nothing listens there.
+    /// The connection was refused, because no process listens at the address.
     Refused,
-    /// It failed, or its response makes no sense: the next call may be better.
+    /// The call failed, or its response was invalid. A retry may succeed.
     Failed,
-    /// It does not want the request, and would not want it again.
+    /// The API rejected the request, and would reject it again.
     Rejected,
 }
 
@@ -57,22 +57,22 @@ impl fmt::Display for ApiError {
     }
 }
 
-/// An invocation, as the runtime API gives it.
+/// An invocation, as received from the runtime API.
 #[derive(Debug)]
 pub(super) struct Invocation {
     pub(super) payload: Bytes,
     pub(super) request_id: String,
-    /// `None` if it makes no sense.
+    /// The deadline, or `None` if it is missing or invalid.
     pub(super) deadline_ms: Option<u64>,
     pub(super) trace_id: Option<String>,
     pub(super) invocation_id: Option<HeaderValue>,
 }
 
 impl RuntimeApi {
-    /// Reads `AWS_LAMBDA_RUNTIME_API`: `host:port`, or a URL where an emulator has it so.
+    /// Parses the value of `AWS_LAMBDA_RUNTIME_API`. It is `host:port` on Lambda, and may be a URL with an emulator.
     ///
     /// # Errors
-    /// If it is neither.
+    /// Returns an error if the value is neither.
     pub fn parse(address: &str) -> Result<Self, Box<dyn Error + Send + Sync>> {
         let url: Uri = if address.contains("://") { address.parse() } else { format!("http://{address}").parse() }
             .map_err(|error| format!("AWS_LAMBDA_RUNTIME_API is no address: {error}"))?;
@@ -106,7 +106,7 @@ impl RuntimeApi {
         let mut builder = Builder::new();
         builder.max_buf_size(READ_BUFFER_BYTES);
         let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(|error| failed(&error))?;
-        // what ends it is an error of its calls too
+        // an error that ends the connection is also reported to its calls
         tokio::spawn(async move { drop(connection.await) });
         Ok(sender)
     }
@@ -116,11 +116,11 @@ fn failed(cause: &(impl fmt::Display + ?Sized)) -> ApiError {
     ApiError { kind: ApiErrorKind::Failed, cause: cause.to_string().into() }
 }
 
-/// The calls of one poller, over one connection.
+/// The calls of one poller, over a single connection.
 #[derive(Debug)]
 pub(super) struct Session {
     api: Arc<RuntimeApi>,
-    /// The connection, while it is good for another call.
+    /// The connection, if it can be reused.
     sender: Option<SendRequest<Full<Bytes>>>,
 }
 
@@ -129,7 +129,7 @@ impl Session {
         Self { api, sender: None }
     }
 
-    /// Waits for the next invocation. `None` if the API ends the wait without one.
+    /// Waits for the next invocation. Returns `None` if the API ends the wait without an invocation.
     pub(super) async fn next(&mut self) -> Result<Option<Invocation>, ApiError> {
         let request = self.api.request(Method::GET, "/invocation/next", Bytes::new())?;
         let (status, headers, payload) = self.call(request).await?;
@@ -140,7 +140,7 @@ impl Session {
         }
     }
 
-    /// Delivers `body` to `path`.
+    /// Sends `body` to `path`.
     pub(super) async fn post(
         &mut self,
         path: &str,
@@ -182,7 +182,7 @@ impl Session {
                     self.sender = Some(sender);
                     return Ok(response);
                 }
-                // closed while nobody used it
+                // the connection was closed while it was idle
                 Err(mut error) => match error.take_message() {
                     Some(unsent) => request = unsent,
                     None => return Err(failed(&error.into_error())),

@@ -1,7 +1,8 @@
-//! The loop around the handler: asks Lambda for an invocation, has it handled, and delivers the response.
+//! The main loop: requests invocations from Lambda, passes them to the handler, and delivers the responses.
 //!
-//! A failure of the runtime API concerns one call. The loop goes on with a backoff after it, and ends only when the API is gone:
-//! decision record 0014 says why it is our own. `api` is the protocol.
+//! A failure of the runtime API affects only one call. After a failure the loop continues with a backoff. It ends only when
+//! the API no longer exists. Decision record 0014 explains why we do not use an existing runtime. `api` implements the
+//! protocol.
 
 mod api;
 
@@ -23,19 +24,20 @@ use tokio::time::{Instant, sleep, timeout};
 
 pub use api::RuntimeApi;
 
-/// First pause after the runtime API failed. It is doubled with each failure that follows.
+/// Initial backoff after a failure of the runtime API. It doubles with each consecutive failure.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
-/// Longest such pause.
+/// Maximum backoff.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-/// How long the runtime API must refuse connections until it counts as gone, as an emulator's that has ended.
+/// Time for which the runtime API must refuse connections before it is considered gone, for example because an emulator has
+/// ended.
 const GONE_AFTER: Duration = Duration::from_secs(1);
-/// How often a response is sent that the runtime API has not taken, the first time included. Without it, Lambda waits for the
-/// function's timeout.
+/// Maximum number of attempts to deliver a response. If a response is not delivered, Lambda waits until the function times
+/// out.
 const DELIVERIES: usize = 2;
-/// How long Lambda is told why the function cannot start.
+/// Timeout for reporting a failed start to Lambda.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What Lambda is told of an invocation or a start that failed.
+/// The body of an error report to Lambda, for a failed invocation or start.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html#runtimes-api-invokeerror>
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -44,21 +46,21 @@ struct Diagnostic<'a> {
     error_message: &'a str,
 }
 
-/// Handles `concurrency` invocations at a time until the runtime API is gone. Lambda Managed Instances ask for several.
+/// Handles `concurrency` invocations at a time until the runtime API is gone. Lambda Managed Instances use more than one.
 pub async fn run(handler: Handler, api: RuntimeApi, concurrency: NonZero<usize>) {
     let (handler, api) = (Arc::new(handler), Arc::new(api));
     let poller = || poll(Arc::clone(&handler), Session::new(Arc::clone(&api)));
     let mut pollers: JoinSet<()> = (0..concurrency.get()).map(|_| poller()).collect();
     while let Some(ended) = pollers.join_next().await {
         if ended.is_err() {
-            // a panic outside of an invocation: the log says where
+            // a panic outside the handler; the panic hook has logged its location
             pollers.spawn(poller());
         }
     }
     tracing::info!("the runtime api has ended");
 }
 
-/// Handles one invocation after the other.
+/// Handles invocations one after the other.
 async fn poll(handler: Arc<Handler>, mut session: Session) {
     let mut trouble: Option<Trouble> = None;
     loop {
@@ -78,7 +80,7 @@ async fn poll(handler: Arc<Handler>, mut session: Session) {
     }
 }
 
-/// How the runtime API has failed in a row.
+/// Consecutive failures of the runtime API.
 #[derive(Debug, Default)]
 struct Trouble {
     pause: Duration,
@@ -86,7 +88,7 @@ struct Trouble {
 }
 
 impl Trouble {
-    /// Returns how long to wait after another failure at `now`. `None` if the API is gone.
+    /// Returns the backoff after another failure at `now`, or `None` if the API is gone.
     fn pause(&mut self, is_refused: bool, now: Instant) -> Option<Duration> {
         self.refused_since = if is_refused { self.refused_since.or(Some(now)) } else { None };
         if self.refused_since.is_some_and(|since| now.saturating_duration_since(since) >= GONE_AFTER) {
@@ -108,7 +110,7 @@ async fn handle(handler: &Handler, session: &mut Session, invocation: Invocation
     let result = unwinding(pin!(handler.handle(&payload, &context))).await;
     let response = match result {
         Ok(result) => {
-            // a line lost costs a metric, not a message
+            // if writing fails, only metrics are lost
             let _ = std::io::stdout().lock().write_all(&result.metrics);
             result.response
         }
@@ -128,7 +130,7 @@ async fn handle(handler: &Handler, session: &mut Session, invocation: Invocation
     }
 }
 
-/// Delivers an invocation's response or error. One that cannot be delivered concerns its invocation alone.
+/// Delivers the response or the error of an invocation. If the delivery fails, no other invocation is affected.
 async fn deliver(
     session: &mut Session,
     request_id: &str,
@@ -157,20 +159,21 @@ async fn deliver(
     }
 }
 
-/// The deadline, since the Unix epoch, that the runtime API gives in milliseconds. That of `cargo lambda watch` is how much
-/// time there is.
+/// Converts the deadline from the runtime API to a time since the Unix epoch. `cargo lambda watch` sends the remaining time
+/// instead of an instant, which is recognised by its small value.
 fn deadline(given_ms: u64, now: Duration) -> Duration {
-    /// In 2001.
+    /// Minimum value that counts as an instant: September 2001, in milliseconds since the Unix epoch.
     const EARLIEST_MS: u64 = 1_000_000_000_000;
     let given = Duration::from_millis(given_ms);
     if given_ms < EARLIEST_MS { now + given } else { given }
 }
 
-/// The invocation panicked. The panic's own message may quote a payload.
+/// The handler of an invocation panicked. The message of the panic is not included, because it may contain data from a
+/// payload.
 #[derive(Debug)]
 struct Panicked;
 
-/// Makes a panic an error of its invocation.
+/// Converts a panic into an error of its invocation.
 async fn unwinding<F: Future>(mut future: Pin<&mut F>) -> Result<F::Output, Panicked> {
     poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
         Ok(poll) => poll.map(Ok),
@@ -186,7 +189,8 @@ fn error_type(error: &InvocationError) -> &'static str {
     }
 }
 
-/// Tells Lambda why the function cannot start, so that the reason stands in the invoker's error and not only in the log.
+/// Reports to Lambda why the function cannot start, so that the reason is part of the invoker's error and not only in the
+/// log.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html#runtimes-api-initerror>
 pub async fn report_init_error(api: RuntimeApi, error: &(dyn Error + Send + Sync)) {
     let diagnostic = Diagnostic { error_type: "InvalidStart", error_message: &error.to_string() };
@@ -227,7 +231,7 @@ mod tests {
         assert_eq!((pauses[0], pauses[1], pauses[19]), (FIRST_PAUSE, 2 * FIRST_PAUSE, LONGEST_PAUSE));
         let mut trouble = Trouble::default();
         assert!(trouble.pause(true, start).is_some());
-        assert!(trouble.pause(false, start + GONE_AFTER / 2).is_some(), "it is there");
+        assert!(trouble.pause(false, start + GONE_AFTER / 2).is_some(), "the api still exists");
         assert!(trouble.pause(true, start + GONE_AFTER).is_some());
         assert!(trouble.pause(true, start + 2 * GONE_AFTER).is_none());
     }

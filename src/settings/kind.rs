@@ -1,4 +1,5 @@
-//! The kinds of settings: what a variable's text may be, and what it then is. Pure.
+//! The kinds of settings: the accepted texts of a variable, and their conversion to values. Pure: no I/O, clock or
+//! randomness.
 
 use crate::avro::{JsonEncoding, WireFormat};
 use crate::dynamodb::mapping::{self, is_account_id, is_region};
@@ -10,23 +11,23 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// What a setting's text may be.
+/// A kind of setting, which defines how its text is parsed and documented.
 pub(super) trait SettingKind {
     type Value;
 
-    /// Reads `text`, or says what it must be: the end of a sentence that begins with the variable's name.
+    /// Parses `text`. An error is the end of a sentence that starts with the name of the variable.
     fn read(&self, text: &str) -> Result<Self::Value, String>;
 
-    /// The range, as the documentation states it.
+    /// Returns the accepted range, as stated in the documentation.
     fn range(&self) -> String;
 
-    /// The names that the text may be or list, if they are a closed set.
+    /// Returns the accepted names, if they are a closed set.
     fn choices(&self) -> Vec<&'static str> {
         Vec::new()
     }
 }
 
-/// Where a setting's value comes from if its variable is not set.
+/// The source of a setting's value, including the case that its variable is not set.
 pub(super) trait Source {
     type Value;
 
@@ -39,11 +40,11 @@ pub(super) trait Source {
     fn choices(&self) -> Vec<&'static str>;
 }
 
-/// Without it the function does not start.
+/// A required setting. If it is not set, the function does not start.
 pub(super) struct Required<K>(pub(super) K);
-/// Without it there is none.
+/// An optional setting. If it is not set, it has no value.
 pub(super) struct Optional<K>(pub(super) K);
-/// Without it, it is the text.
+/// A setting with a default, which is parsed like the text of the variable.
 pub(super) struct Default<K>(pub(super) &'static str, pub(super) K);
 
 impl<K: SettingKind> Source for Required<K> {
@@ -121,7 +122,7 @@ impl SettingKind for AnyText {
     }
 }
 
-/// A directory.
+/// The path of a directory.
 pub(super) struct Directory;
 
 impl SettingKind for Directory {
@@ -136,7 +137,7 @@ impl SettingKind for Directory {
     }
 }
 
-/// A whole number of something.
+/// An integer between two bounds, inclusive.
 pub(super) struct Whole<T>(pub(super) T, pub(super) T);
 
 impl<T: FromStr + PartialOrd + fmt::Display> SettingKind for Whole<T> {
@@ -152,7 +153,7 @@ impl<T: FromStr + PartialOrd + fmt::Display> SettingKind for Whole<T> {
     }
 }
 
-/// A number of something, from 1 to this.
+/// An integer from 1 to the given maximum.
 pub(super) struct Count(pub(super) NonZeroUsize);
 
 impl SettingKind for Count {
@@ -167,7 +168,7 @@ impl SettingKind for Count {
     }
 }
 
-/// Milliseconds.
+/// A duration in milliseconds between two bounds, inclusive.
 pub(super) struct Milliseconds(pub(super) u64, pub(super) u64);
 
 impl SettingKind for Milliseconds {
@@ -182,7 +183,7 @@ impl SettingKind for Milliseconds {
     }
 }
 
-/// Seconds.
+/// A duration in seconds between two bounds, inclusive.
 pub(super) struct Seconds(pub(super) u64, pub(super) u64);
 
 impl SettingKind for Seconds {
@@ -220,7 +221,7 @@ impl SettingKind for Flag {
     }
 }
 
-/// One of several names.
+/// One name of a closed set.
 pub(super) struct OneOf<T>(pub(super) PhantomData<T>);
 
 impl SettingKind for OneOf<JsonEncoding> {
@@ -239,7 +240,7 @@ impl SettingKind for OneOf<JsonEncoding> {
     }
 }
 
-/// A list of distinct names.
+/// A comma-separated list of distinct names of a closed set.
 pub(super) struct ListOf<T>(pub(super) PhantomData<T>);
 
 impl SettingKind for ListOf<WireFormat> {
@@ -266,7 +267,7 @@ impl SettingKind for ListOf<WireFormat> {
     }
 }
 
-/// A table's name or ARN.
+/// The name or the ARN of a table.
 pub(super) struct TableName;
 
 impl SettingKind for TableName {
@@ -281,7 +282,7 @@ impl SettingKind for TableName {
     }
 }
 
-/// An AWS account's id.
+/// The id of an AWS account.
 pub(super) struct AccountId;
 
 impl SettingKind for AccountId {
@@ -319,21 +320,21 @@ impl SettingKind for Region {
     }
 }
 
-/// The URL of a server, `http://host:port` or `https://host`, or of something on it.
+/// The URL of a server, such as `http://host:port` or `https://host`, or of a resource on a server.
 pub(super) struct Url {
-    /// Whether it must name more than the server.
+    /// Whether the URL must have a path.
     pub(super) with_path: bool,
 }
 
 impl SettingKind for Url {
     type Value = String;
 
-    /// What is wrong is said without the URL, which may hold a password.
+    /// Parses a URL. Error texts do not contain the URL, because it may include a password.
     fn read(&self, text: &str) -> Result<String, String> {
         let url: Uri = text.parse().map_err(|_| format!("must be {}", self.range()))?;
         let is_http = matches!(url.scheme_str(), Some("http" | "https"));
         let host_only = url.authority().is_some_and(|authority| !authority.as_str().contains('@'));
-        // `http` takes port 99999 and tells nobody
+        // the `http` crate accepts port 99999 without an error
         let port = url
             .authority()
             .and_then(|authority| authority.as_str().rsplit_once(':'))

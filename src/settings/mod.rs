@@ -1,5 +1,6 @@
-//! The settings: environment variables, read once, every mistake reported together. One table is the source of names,
-//! defaults, ranges and meanings; `docs/settings.md` and `template.yaml` are tested against it.
+//! The settings of the function: environment variables, which are read once at the start. All mistakes are reported
+//! together. One table is the source of names, defaults, ranges and meanings, and tests compare `docs/settings.md` and
+//! `template.yaml` with it.
 
 mod kind;
 
@@ -14,37 +15,37 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The most write calls at once. A thousand is far over what one table's share of a function needs.
+/// Maximum value of the settings for concurrent write calls. It is far more than one function instance needs for a table.
 const MAX_CALLS: NonZeroUsize = NonZeroUsize::new(1_000).unwrap();
 
-/// One setting, as the documentation describes it.
+/// The description of one setting, for the documentation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Setting {
-    /// The environment variable.
+    /// Name of the environment variable.
     pub name: &'static str,
-    /// What holds if it is not set or empty: a text as it would be set, `none`, or `required`.
+    /// Value if the variable is unset or empty: a text, `none`, or `required`.
     pub default: &'static str,
-    /// What it may be.
+    /// The accepted values.
     pub range: String,
-    /// The names that it may be or list, if they are a closed set.
+    /// The accepted names, if they are a closed set.
     pub choices: Vec<&'static str>,
-    /// What it does.
+    /// The effect of the setting.
     pub meaning: &'static str,
-    /// What a low value does, where there is high and low.
+    /// The effect of a low value, if the setting is a number.
     pub low: &'static str,
-    /// What a high value does.
+    /// The effect of a high value, if the setting is a number.
     pub high: &'static str,
 }
 
-/// Declares the settings, how they are read and how they are described from one table.
+/// Declares in one table how each setting is parsed and described.
 macro_rules! settings {
     ($($name:literal => $field:ident: $type:ty = $source:expr, $meaning:literal $(, low $low:literal, high $high:literal)?;)+) => {
-        /// What the function was told.
+        /// The values of all settings.
         #[derive(Debug, Clone, PartialEq, Eq)]
         pub struct Settings { $(#[doc = $meaning] pub $field: $type,)+ }
 
         impl Settings {
-            /// Every setting, in the order of the documentation.
+            /// Returns the descriptions of all settings, in the order of the documentation.
             pub fn all() -> Vec<Setting> {
                 vec![$({
                     let source = $source;
@@ -54,14 +55,14 @@ macro_rules! settings {
                 },)+]
             }
 
-            /// Reads the one setting `name`. An empty `value` counts as none.
+            /// Checks the `value` of the setting `name`. An empty value counts as unset, and is always accepted.
             ///
             /// # Errors
-            /// What the value must be: the end of a sentence that begins with the name.
+            /// Returns a description of the accepted values, as the end of a sentence that starts with the name.
             pub fn check(name: &str, value: &str) -> Result<(), String> {
                 let value = text(&|_| Some(value.to_owned()), name);
                 match name {
-                    // a setting that is required may come from elsewhere
+                    // a required setting may be set elsewhere
                     _ if value.is_none() => Ok(()),
                     $($name => ($source).value(value).map(drop),)+
                     _ => Err("is no setting".to_owned()),
@@ -136,7 +137,7 @@ settings! {
         "Whether AWS's dual-stack endpoints, which IPv6 reaches, are called.";
 }
 
-/// The settings that are wrong, one sentence each.
+/// The invalid settings, with one sentence each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SettingsError(Vec<String>);
 
@@ -149,10 +150,11 @@ impl fmt::Display for SettingsError {
 impl std::error::Error for SettingsError {}
 
 impl Settings {
-    /// Reads each setting by its name. An empty value counts as none: a template cannot leave a variable out.
+    /// Parses all settings. `lookup` returns the value of a variable. An empty value counts as unset, because a template
+    /// cannot omit a variable.
     ///
     /// # Errors
-    /// Every setting that is missing or wrong.
+    /// Returns all settings that are missing or invalid.
     pub fn parse(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
         let mut problems = Vec::new();
         let settings = Self::read(&lookup, &mut problems);

@@ -1,4 +1,4 @@
-//! The body of a message: where it is, and what it is once base64 and envelopes are off.
+//! The body of a message: locates the payload, and removes base64 and envelopes.
 
 use super::event::{JsonText, Message, MessageAttributes};
 use super::misencoding::Misencoding;
@@ -8,30 +8,30 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
 
-/// What a body holds.
+/// The content of a body.
 #[derive(Debug, PartialEq, Eq)]
 pub enum BodyContent<'a> {
-    /// Bytes, in one of the wire formats.
+    /// Bytes in one of the binary wire formats.
     Binary(&'a [u8]),
     /// The text of a JSON object.
     Json(Cow<'a, str>),
 }
 
-/// A body with the attributes that apply to it: those of the message and, where it has none, of the SNS envelope.
+/// A decoded body with its attributes. An attribute of the message takes precedence over one of the SNS envelope.
 #[derive(Debug, PartialEq, Eq)]
 pub struct DecodedBody<'a> {
-    /// What it holds.
+    /// The content of the body.
     pub content: BodyContent<'a>,
-    /// The attribute that names the schema of a bare datum or a JSON body.
+    /// The attribute that specifies the schema of a bare datum or a JSON body.
     pub schema: Option<Cow<'a, str>>,
-    /// The attribute that says what to do with the records.
+    /// The attribute that specifies the operation for the records.
     pub operation: Option<Cow<'a, str>>,
-    /// The bytes of the attribute that carries a Confluent schema id.
+    /// The bytes of the attribute with a Confluent schema id.
     pub value_schema_id: Option<Vec<u8>>,
 }
 
 impl DecodedBody<'_> {
-    /// Returns the mistake in a body that is valid base64 only by chance, and that decodes to other bytes.
+    /// Returns the encoding mistake in a body that happens to be valid base64 but was encoded differently.
     pub fn misencoding(&self) -> Option<Misencoding> {
         match self.content {
             BodyContent::Binary(bytes) => Misencoding::is_hexadecimal_base64(bytes).then_some(Misencoding::Hexadecimal),
@@ -40,25 +40,25 @@ impl DecodedBody<'_> {
     }
 }
 
-/// Why a message has no usable body.
+/// The reason why a message has no usable body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyError {
-    /// There is none.
+    /// The message has no body.
     Missing,
-    /// It is not base64, but this.
+    /// The body is not base64, because of this mistake.
     Base64(Misencoding),
-    /// The attributes are not an object, or one of ours is there twice.
+    /// The attributes are not a JSON object, or contain one of the attributes that we read twice.
     Attributes,
-    /// The attribute of this name is not of data type String, or has no value.
+    /// The attribute with this name is not of data type String, or has no value.
     TextAttribute(&'static str),
-    /// The attribute of this name is not of data type Binary, or its value is not base64.
+    /// The attribute with this name is not of data type Binary, or its value is not base64.
     BinaryAttribute(&'static str),
-    /// The message in the SNS envelope is empty or no string.
+    /// The message in the SNS envelope is empty or not a string.
     Envelope,
 }
 
 impl BodyError {
-    /// The reason a message is rejected for.
+    /// Returns the reason for rejecting the message.
     pub fn reason(self) -> Reason {
         match self {
             Self::Missing => Reason::MissingBody,
@@ -86,7 +86,8 @@ impl fmt::Display for BodyError {
 
 impl std::error::Error for BodyError {}
 
-/// A message attribute: of a queue in lower case, within an SNS envelope in upper, where binary is base64 in `Value`.
+/// A message attribute. Its member names start with a lower case letter in an SQS message. In an SNS envelope they start
+/// with an upper case letter, and `Value` contains binary values as base64.
 #[derive(serde::Deserialize)]
 #[serde(bound(deserialize = "'de: 'a"))]
 struct Attribute<'a> {
@@ -101,7 +102,7 @@ struct Attribute<'a> {
 }
 
 impl<'a> Attribute<'a> {
-    /// The value of the attribute of this JSON, if it is of the data type `wanted`, which may have a label behind a dot.
+    /// Returns the value of an attribute, if its data type is `wanted`. A data type may have a custom label after a dot.
     fn value(json: &'a RawValue, wanted: &str) -> Option<Cow<'a, str>> {
         let Self { data_type, string, binary, value } = serde_json::from_str(json.get()).ok()?;
         let is_wanted = data_type.is_none_or(|data_type| data_type.0.split('.').next() == Some(wanted));
@@ -115,7 +116,7 @@ impl<'a> Attribute<'a> {
     }
 }
 
-/// The data types that our attributes have.
+/// The data types of the attributes that we read.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-message-metadata.html>
 const STRING: &str = "String";
 const BINARY: &str = "Binary";
@@ -148,7 +149,7 @@ fn binary_attribute(json: &RawValue, name: &'static str, out: &mut Vec<u8>) -> R
     value.and_then(|text| decode_base64(&text, out)).ok_or(BodyError::BinaryAttribute(name))
 }
 
-/// An SNS notification as it is delivered to a queue without raw delivery.
+/// An SNS notification as a queue receives it if raw message delivery is disabled.
 /// <https://docs.aws.amazon.com/sns/latest/dg/sns-large-payload-raw-message-delivery.html>
 #[derive(serde::Deserialize)]
 #[serde(rename_all = "PascalCase", bound(deserialize = "'de: 'a"))]
@@ -161,7 +162,7 @@ struct Envelope<'a> {
 }
 
 impl Message<'_> {
-    /// Takes base64 and envelopes off the body; decoded bytes go to `scratch`.
+    /// Removes base64 and envelopes from the body. Decoded bytes are written to `scratch`.
     pub fn decode_body<'s>(&'s self, scratch: &'s mut Vec<u8>) -> Result<DecodedBody<'s>, BodyError> {
         let text = self.body.as_deref().unwrap_or_default().trim_ascii();
         let attributes = self.known_attributes().ok_or(BodyError::Attributes)?;
@@ -194,7 +195,7 @@ fn json_body<'s>(text: Cow<'s, str>, attributes: &MessageAttributes<'s>) -> Resu
     decoded_body(BodyContent::Json(text), attributes)
 }
 
-/// Binary: the attribute `avro` if there is one, else the body's `text`.
+/// Decodes the attribute `avro` if it exists, or else the body's `text`.
 fn binary_body<'s>(
     text: &str,
     attributes: &MessageAttributes<'s>,
@@ -221,11 +222,12 @@ fn decoded_body<'s>(
     })
 }
 
-/// Appends what `text` stands for: the standard or the URL-safe alphabet, padded or not, in one line or several.
+/// Decodes base64 and appends the bytes. Accepts the standard and the URL-safe alphabet, with or without padding and line
+/// breaks.
 fn decode_base64(text: &str, out: &mut Vec<u8>) -> Option<()> {
     const LINE_BREAKS: [char; 2] = ['\r', '\n'];
     decode_line(text, out).or_else(|| {
-        // looked for only where decoding has failed, so that a body in one line costs nothing
+        // line breaks are removed only after decoding has failed, so that a body without line breaks takes no extra time
         let lines = text.contains(LINE_BREAKS).then(|| text.split(LINE_BREAKS).collect::<String>());
         decode_line(&lines?, out)
     })
@@ -248,7 +250,7 @@ mod tests {
     use crate::sqs::Event;
     use serde_json::{Value, json};
 
-    /// Opens a message of `fields` besides its id.
+    /// Decodes the body of a message with an id and these `fields`.
     fn open<T>(fields: Value, check: impl FnOnce(Result<DecodedBody<'_>, BodyError>) -> T) -> T {
         let mut record = fields;
         record["messageId"] = json!("m");

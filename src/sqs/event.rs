@@ -1,4 +1,5 @@
-//! The event of an invocation, borrowed from its payload: only what is used is taken, checksums and the like are skipped.
+//! The event of an invocation. It borrows from the payload and parses only the parts that are used. Checksums and similar
+//! fields are skipped.
 //! <https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html>
 
 use crate::json::{JsonReader, Unexpected};
@@ -11,61 +12,61 @@ use std::fmt;
 /// The messages of an invocation.
 #[derive(Debug)]
 pub struct Event<'a> {
-    /// Each with an id.
+    /// The messages. Each has an id.
     pub messages: Vec<Message<'a>>,
-    /// Whether they come from a FIFO queue, whose groups keep their order. A message group alone does not say so: fair
-    /// queues have them too.
+    /// Whether the messages come from a FIFO queue, which preserves the order of each message group. The existence of a
+    /// message group is not sufficient, because fair queues use groups too.
     pub fifo: bool,
-    /// The queue's name, with its region and account.
+    /// The ARN of the queue.
     source: Option<Cow<'a, str>>,
 }
 
 /// One SQS message.
 #[derive(Debug)]
 pub struct Message<'a> {
-    /// Never empty.
+    /// The message id. It is never empty.
     pub id: Cow<'a, str>,
-    /// Names this receive of it to the queue.
+    /// Identifies this receive of the message to the queue.
     pub receipt_handle: Option<Cow<'a, str>>,
     pub(super) body: Option<Cow<'a, str>>,
-    /// When the producer sent it, in milliseconds since the Unix epoch.
+    /// The time at which the producer sent the message, in milliseconds since the Unix epoch.
     pub sent_ms: Option<u64>,
-    /// The number that a FIFO queue gave it.
+    /// The sequence number that a FIFO queue assigned to the message.
     pub sequence_number: Option<u128>,
-    /// How often it was received, this time included.
+    /// Number of times that the message was received, including this time.
     pub receive_count: Option<u32>,
-    /// The message group of a FIFO queue, within which order is kept.
+    /// The message group. A FIFO queue preserves the order within a group.
     pub group: Option<Cow<'a, str>>,
-    /// The X-Ray header the producer sent along.
+    /// The X-Ray tracing header that the producer sent with the message.
     pub trace: Option<Cow<'a, str>>,
-    /// Every attribute, as JSON, if there is one.
+    /// All message attributes as JSON, if there are any.
     attributes: Option<&'a str>,
 }
 
-/// The message attributes that mean something here, each as it stands: read only when its message is decoded.
+/// The message attributes that we read, as raw JSON. They are parsed only when their message is decoded.
 #[derive(Debug, Clone, Copy, Default, serde::Deserialize)]
 #[serde(bound(deserialize = "'de: 'a"))]
 pub(super) struct MessageAttributes<'a> {
-    /// The framed Avro bytes, in place of the body.
+    /// The framed Avro bytes, which replace the body.
     #[serde(default, deserialize_with = "raw")]
     pub(super) avro: Option<&'a RawValue>,
-    /// Names the schema of a bare datum or a JSON body.
+    /// The schema of a bare datum or a JSON body.
     #[serde(default, deserialize_with = "raw")]
     pub(super) schema: Option<&'a RawValue>,
-    /// What to do with the records.
+    /// The operation for the records.
     #[serde(default, deserialize_with = "raw")]
     pub(super) operation: Option<&'a RawValue>,
     #[serde(default, rename = "__value_schema_id", deserialize_with = "raw")]
     pub(super) value_schema_id: Option<&'a RawValue>,
 }
 
-/// A value that is there, whatever it is: null too.
+/// Deserializes a value that is present, whatever it is. Null counts as present too.
 fn raw<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 impl MessageAttributes<'_> {
-    /// These, and where there are none those of `other`.
+    /// Returns these attributes, with missing ones taken from `other`.
     pub(super) fn or(self, other: Self) -> Self {
         Self {
             avro: self.avro.or(other.avro),
@@ -76,26 +77,27 @@ impl MessageAttributes<'_> {
     }
 }
 
-/// A message attribute as the producer sent it.
+/// A message attribute as sent by the producer.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OriginalAttribute {
-    /// `String`, `Number` or `Binary`, with an optional label behind a dot.
+    /// `String`, `Number` or `Binary`, optionally followed by a dot and a custom label.
     pub data_type: String,
-    /// The value of the first two.
+    /// The value of a `String` or `Number`.
     pub string_value: Option<String>,
-    /// The value of the last, in base64.
+    /// The value of a `Binary`, in base64.
     pub binary_value: Option<String>,
 }
 
-/// Why an event is no batch of SQS messages. The invocation fails: without ids nothing can be answered for.
+/// The reason why an event is not a batch of SQS messages. The invocation fails, because the response needs the ids of the
+/// messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MalformedEvent {
     /// The payload is not the JSON of an SQS event.
     Json(Unexpected),
     /// A message has no id.
     NoId {
-        /// Its place in the event, from zero.
+        /// Position in the event, starting at zero.
         position: usize,
     },
 }
@@ -124,11 +126,11 @@ impl From<Unexpected> for MalformedEvent {
     }
 }
 
-/// The least bytes of a message in an event, to guess how many there are.
+/// Minimum size of a message in an event, in bytes. It is used to estimate the number of messages.
 const LEAST_MESSAGE_BYTES: usize = 512;
 
 impl<'a> Event<'a> {
-    /// Reads the payload of an invocation.
+    /// Parses the payload of an invocation.
     pub fn parse(payload: &'a [u8]) -> Result<Self, MalformedEvent> {
         let text = std::str::from_utf8(payload)
             .map_err(|error| Unexpected { at: error.valid_up_to(), expected: "a UTF-8 character" })?;
@@ -142,7 +144,7 @@ impl<'a> Event<'a> {
                 reader.array(|reader| {
                     let record = EventRecord::read(reader)?;
                     fifo |= record.source.as_deref().is_some_and(|arn| arn.ends_with(".fifo"));
-                    // one event source mapping has one queue
+                    // an event source mapping has exactly one queue
                     source = source.take().or(record.source);
                     records.push(record.message);
                     Ok(())
@@ -160,7 +162,7 @@ impl<'a> Event<'a> {
         Ok(Self { messages, fifo, source })
     }
 
-    /// The path of the queue's URL, `account/name`, if the event names its queue.
+    /// Returns the path of the queue's URL, `account/name`, if the event contains the queue's ARN.
     pub(crate) fn queue_path(&self) -> Option<String> {
         let mut parts = self.source.as_deref()?.splitn(6, ':').skip(4);
         match (parts.next()?, parts.next()?) {
@@ -173,7 +175,7 @@ impl<'a> Event<'a> {
 /// One record of the event.
 struct EventRecord<'a> {
     message: Message<'a>,
-    /// The queue's name, with its region and account.
+    /// The ARN of the queue.
     source: Option<Cow<'a, str>>,
 }
 
@@ -231,23 +233,24 @@ impl<'a> Message<'a> {
         })
     }
 
-    /// The attributes that mean something here. `None` if they are not an object of one value a name.
+    /// Parses the attributes that we read. Returns `None` if they are not a JSON object with distinct names.
     pub(super) fn known_attributes(&self) -> Option<MessageAttributes<'a>> {
         self.attributes.map_or_else(|| Some(MessageAttributes::default()), |json| serde_json::from_str(json).ok())
     }
 
-    /// The body as it came, for sending it on.
+    /// Returns the original body, for resending the message.
     pub fn original_body(&self) -> Option<&str> {
         self.body.as_deref()
     }
 
-    /// Every message attribute as it came, for sending it on.
+    /// Returns all original message attributes, for resending the message.
     pub fn original_attributes(&self) -> HashMap<String, OriginalAttribute> {
         self.attributes.and_then(|raw| serde_json::from_str(raw).ok()).unwrap_or_default()
     }
 }
 
-/// A string borrowed from the payload unless it has escapes. Serde's own `Cow` borrows only where it stands bare.
+/// A string that is borrowed from the payload unless it contains escapes. Serde's `Cow` borrows only as a field of its own,
+/// not inside other types such as `Option`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct JsonText<'a>(pub(super) Cow<'a, str>);
 
@@ -352,16 +355,16 @@ mod tests {
         assert_eq!(error("{\"Records\":[{\"body\":\"a\nb\"}]}"), format!("{no_batch} no control character at byte 22"));
     }
 
-    /// What is read of a message: id, body, when sent, how often received, group, trace, attributes.
+    /// The parsed fields of a message: id, body, send time, receive count, group, trace, attributes.
     type Fields = (String, Option<String>, Option<u64>, Option<u32>, Option<String>, Option<String>, Option<Value>);
 
     fn some(attributes: Value) -> Option<Value> {
         (!attributes.is_null() && attributes != serde_json::json!({})).then_some(attributes)
     }
 
-    /// The messages as serde_json's values have them. None if they are none.
+    /// Parses the messages with serde_json. Returns `None` if the payload is not a valid event.
     fn as_values(payload: &[u8]) -> Option<Vec<Fields>> {
-        // a field that is absent is null
+        // an absent field counts as null
         let text = |value: &Value| match value {
             Value::String(text) => Some(Some(text.clone())),
             Value::Null => Some(None),
@@ -426,7 +429,7 @@ mod tests {
 
         #[test]
         fn a_damaged_event_is_read_as_serde_json_reads_it(at in 0..EVENT.len(), by in 0..EVENT.len(), insert in proptest::bool::ANY) {
-            // bytes of the event itself damage it more cleverly than any others
+            // bytes taken from the event itself cause more interesting errors than random bytes
             let mut payload = EVENT.as_bytes().to_vec();
             let byte = payload[by];
             if insert { payload.insert(at, byte) } else { payload[at] = byte }

@@ -1,30 +1,30 @@
-//! Bodies that a known tool or a common mistake wrote instead of base64. Each has a text of its own, because each has
-//! another remedy. Such a body is rejected all the same: nothing is guessed.
+//! Detection of bodies that are not base64 because of a known tool or a common mistake. Each mistake has its own error
+//! text, because each has a different remedy. Such a body is always rejected, because decoding it would be a guess.
 
 use base64_simd::STANDARD_NO_PAD;
 use std::fmt;
 
-/// Class names that begin a pointer of the SQS extended client library: the one of version 2, and the one of version 1.
+/// Class names at the start of a pointer of the SQS extended client library: of version 2 and of version 1.
 /// <https://github.com/awslabs/payload-offloading-java-common-lib-for-aws/blob/master/src/main/java/software/amazon/payloadoffloading/PayloadS3Pointer.java>
 const POINTER_CLASSES: [&str; 2] =
     ["software.amazon.payloadoffloading.PayloadS3Pointer", "com.amazon.sqs.javamessaging.MessageS3Pointer"];
 
-/// Number of hexadecimal digits from which on text that is valid base64, too, is called hexadecimal. Sixteen characters of
-/// base64 are all hexadecimal digits by chance once in 25 million times.
+/// Minimum number of hexadecimal digits for reporting valid base64 as hexadecimal. The probability that 16 characters of
+/// base64 are hexadecimal digits by chance is one in 25 million.
 const MIN_AMBIGUOUS_DIGITS: usize = 16;
 
-/// A known way in which a body is not base64.
+/// A known reason why a body is not base64.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Misencoding {
-    /// A pointer of the SQS extended client library, to an object in S3.
+    /// A pointer of the SQS extended client library to an object in S3.
     ExtendedClientPointer,
-    /// A string of JSON, with its quotes, as a rule of EventBridge sends a text.
+    /// A JSON string with its quotes, as sent by an EventBridge rule for a text.
     QuotedString,
-    /// The text `b'...'` that Python makes of bytes.
+    /// Python's text form of bytes, `b'...'`.
     PythonBytes,
     /// Hexadecimal digits.
     Hexadecimal,
-    /// None of these.
+    /// None of the above.
     Unknown,
 }
 
@@ -46,14 +46,14 @@ impl Misencoding {
         }
     }
 
-    /// Returns whether the base64 of `bytes` is text of hexadecimal digits, and too long to be that by chance.
+    /// Returns whether the base64 of `bytes` consists of hexadecimal digits, and is too long for that to be a coincidence.
     pub(super) fn is_hexadecimal_base64(bytes: &[u8]) -> bool {
         let text = STANDARD_NO_PAD.encode_to_string(bytes);
         text.len() >= MIN_AMBIGUOUS_DIGITS && is_hexadecimal(&text)
     }
 }
 
-/// Whether `text` is whole bytes in hexadecimal digits.
+/// Returns whether `text` consists of pairs of hexadecimal digits.
 fn is_hexadecimal(text: &str) -> bool {
     !text.is_empty() && text.len().is_multiple_of(2) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }

@@ -1,4 +1,4 @@
-//! Messages in and the answer out: what of SQS crosses the function's boundary. Pure.
+//! SQS messages: parsing of the event and its bodies, and the response. Pure: no I/O, clock or randomness.
 
 mod body;
 mod event;

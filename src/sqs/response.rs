@@ -1,9 +1,9 @@
-//! The partial batch response: which messages go back to the queue.
+//! The partial batch response: lists the messages to return to the queue.
 //! <https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html>
 
 use serde::Serialize;
 
-/// The function's answer. An empty list means that every message is dealt with.
+/// The response of the function. An empty list means that every message was processed successfully.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Response {
@@ -17,15 +17,15 @@ struct BatchItemFailure {
 }
 
 impl Response {
-    /// Returns the messages with these ids to the queue. The ids are those of the event, once each: an unknown or empty one
-    /// would return the whole batch.
+    /// Creates a response that returns the messages with these ids to the queue. The ids must be from the event, without
+    /// duplicates. SQS returns the whole batch if an id is unknown or empty.
     pub fn returning<'a>(ids: impl IntoIterator<Item = &'a str>) -> Self {
         let batch_item_failures =
             ids.into_iter().map(|id| BatchItemFailure { item_identifier: id.to_owned() }).collect();
         Self { batch_item_failures }
     }
 
-    /// The ids of the messages that go back.
+    /// Returns the ids of the messages that are returned to the queue.
     pub fn failures(&self) -> impl ExactSizeIterator<Item = &str> {
         self.batch_item_failures.iter().map(|failure| failure.item_identifier.as_str())
     }

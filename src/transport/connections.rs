@@ -1,6 +1,7 @@
-//! The connections to each host: opened when they are needed, kept while they are trusted, and used again.
+//! The connections to each host: opened on demand, kept while they are trusted, and reused.
 //!
-//! `hyper-util`'s pool cannot be told that its idle connections are dead; decision record 0013 says why this one is our own.
+//! The pool of `hyper-util` cannot be told that its idle connections are dead. Decision record 0013 explains why we have
+//! our own pool.
 
 use super::trust::{Moment, Trust};
 use bytes::Bytes;
@@ -21,31 +22,31 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 use tower_service::Service;
 
-/// How long a call that is given up must have waited to count as one without a response. One that its invocation's deadline
-/// cuts off sooner says nothing; a response of DynamoDB or SQS takes milliseconds.
+/// Minimum waiting time of a cancelled call before it counts as a call without a response. A response of DynamoDB or SQS
+/// takes milliseconds. A call that the invocation's deadline cuts off earlier is no evidence about the connection.
 const SILENCE: Duration = Duration::from_millis(500);
 
 type BoxError = Box<dyn Error + Send + Sync>;
-/// What a host is known by.
+/// Identifies a host.
 type Host = (Scheme, Authority);
 
-/// Why a call has no response.
+/// The reason why a call got no response.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// There was no connection, or it was closed before the request was written.
+    /// No connection was available, or it was closed before the request was written.
     NotSent(BoxError),
-    /// The connection broke after that.
+    /// The connection broke after the request was written.
     Broken(BoxError),
 }
 
-/// The connections to all hosts. Clones share them.
+/// The connections to all hosts. Clones share the same connections.
 #[derive(Clone)]
 pub(super) struct Connections(Arc<Shared>);
 
 struct Shared {
     connector: HttpsConnector<TcpConnector>,
     connect_timeout: Duration,
-    /// How many connections to a host are kept that are not in use.
+    /// Maximum number of idle connections to each host.
     kept: usize,
     hosts: Mutex<HashMap<Host, OfHost>>,
     clock: fn() -> Moment,
@@ -53,16 +54,16 @@ struct Shared {
 
 #[derive(Default)]
 struct OfHost {
-    /// Those not in use, by the time of their last proof.
+    /// Idle connections, in the order of their last proof that they work.
     idle: Vec<Connection>,
-    /// Calls that have a connection opened for them and would take another as well.
+    /// Calls for which a connection is being opened. They also accept a connection that becomes idle first.
     waiting: VecDeque<oneshot::Sender<Connection>>,
     trust: Trust,
 }
 
 struct Connection {
     sender: SendRequest<Full<Bytes>>,
-    /// When it was opened, or carried a response last.
+    /// Time at which it was opened or last carried a response.
     proven_at: Instant,
     is_new: bool,
 }
@@ -83,7 +84,7 @@ impl Connections {
         Self(Arc::new(Shared { connector, connect_timeout, kept, hosts: Mutex::default(), clock }))
     }
 
-    /// Sends a request and reads the whole response, of at most `most` bytes.
+    /// Sends a request and reads the whole response, which may have at most `most` bytes.
     pub(super) async fn exchange(self, request: Request<Bytes>, most: usize) -> Result<Response<Bytes>, Failure> {
         let not_sent = |error: BoxError| Failure::NotSent(error);
         let (host, mut request) = in_origin_form(request).map_err(not_sent)?;
@@ -93,7 +94,7 @@ impl Connections {
             let response = match sender.try_send_request(request).await {
                 Ok(response) => response,
                 Err(mut error) => match error.take_message() {
-                    // closed while it was idle
+                    // the connection was closed while it was idle
                     Some(unsent) if !is_new => {
                         call.end();
                         request = unsent;
@@ -124,7 +125,8 @@ impl Connections {
         }
     }
 
-    /// A trusted idle connection, or else whichever is there first: one that another call gives back, or a new one.
+    /// Returns a trusted idle connection. Otherwise returns the first available connection: a new one, or one that another
+    /// call has finished with.
     async fn connection(&self, host: &Host) -> Result<Connection, BoxError> {
         let (given_back, mut waiting) = oneshot::channel();
         {
@@ -141,7 +143,7 @@ impl Connections {
             biased;
             Ok(connection) = &mut waiting => {
                 let (connections, host) = (self.clone(), host.clone());
-                // the new one is kept for the next call
+                // keep the new connection for the next call
                 tokio::spawn(async move {
                     if let Ok(Ok(connection)) = opening.await {
                         connections.keep(&host, connection);
@@ -167,7 +169,7 @@ impl Connections {
             let mut connector = self.0.connector.clone();
             poll_fn(|context| connector.poll_ready(context)).await?;
             let (sender, connection) = handshake(connector.call(url).await?).await?;
-            // what ends it is an error of its calls too
+            // an error that ends the connection is also reported to its calls
             tokio::spawn(async move { drop(connection.await) });
             Ok::<_, BoxError>(sender)
         };
@@ -180,7 +182,7 @@ impl Connections {
         Ok(Connection { sender, proven_at: now.monotonic, is_new: true })
     }
 
-    /// Takes back a connection that has just carried a response.
+    /// Returns a connection to the pool after it has carried a response.
     fn return_proven(&self, host: &Host, mut sender: SendRequest<Full<Bytes>>) {
         let now = (self.0.clock)();
         if let Some(of_host) = self.hosts().get_mut(host) {
@@ -191,7 +193,7 @@ impl Connections {
         } else if !sender.is_closed() {
             let (connections, host) = (self.clone(), host.clone());
             tokio::spawn(async move {
-                // its own task has not seen yet that the response is at its end
+                // the connection's task has not noticed yet that the response is complete
                 if let Ok(Ok(())) = timeout(connections.0.connect_timeout, sender.ready()).await {
                     connections.keep(&host, Connection { sender, proven_at: now.monotonic, is_new: false });
                 }
@@ -199,7 +201,7 @@ impl Connections {
         }
     }
 
-    /// Gives a connection to a call that waits for one, or keeps it for the next.
+    /// Passes a connection to a waiting call, or keeps it for the next one.
     fn keep(&self, host: &Host, mut connection: Connection) {
         let mut hosts = self.hosts();
         let Some(of_host) = hosts.get_mut(host) else { return };
@@ -222,7 +224,8 @@ impl Connections {
 }
 
 impl OfHost {
-    /// The idle connection with the youngest proof, if it is trusted. The others are closed then: their proof is older.
+    /// Returns the idle connection with the most recent proof, if it is trusted. Otherwise closes all idle connections,
+    /// because their proofs are even older.
     fn take(&mut self) -> Option<Connection> {
         while let Some(connection) = self.idle.pop() {
             if self.trust.is_trusted(connection.proven_at) && connection.sender.is_ready() {
@@ -233,7 +236,7 @@ impl OfHost {
     }
 }
 
-/// A request that was given to a connection. If it is dropped before it has ended, nobody waits for its response any more.
+/// A request that was passed to a connection. If it is dropped before it has ended, its caller has stopped waiting.
 struct Call<'a> {
     connections: &'a Connections,
     host: &'a Host,
@@ -242,12 +245,12 @@ struct Call<'a> {
 }
 
 impl Call<'_> {
-    /// It got a response, or was not sent.
+    /// Ends the call after a response, or because it was not sent.
     fn end(mut self) {
         self.is_silent = false;
     }
 
-    /// Its connection broke before there was a whole response.
+    /// Ends the call because its connection broke before a complete response.
     fn broke(mut self) {
         self.is_silent = false;
         self.no_response();
@@ -269,7 +272,7 @@ impl Drop for Call<'_> {
     }
 }
 
-/// The host of a request, and the request as it is written on a connection to that host.
+/// Returns the host of a request, and the request in origin form, as it is sent over a connection to that host.
 fn in_origin_form(mut request: Request<Bytes>) -> Result<(Host, Request<Full<Bytes>>), BoxError> {
     let mut parts = std::mem::take(request.uri_mut()).into_parts();
     let (Some(scheme), Some(authority)) = (parts.scheme.take(), parts.authority.take()) else {
@@ -278,7 +281,7 @@ fn in_origin_form(mut request: Request<Bytes>) -> Result<(Host, Request<Full<Byt
     let path = parts.path_and_query.map_or_else(|| Ok(PathAndQuery::from_static("/")), Ok::<_, InvalidUri>)?;
     *request.uri_mut() = Uri::from(path);
     if !request.headers().contains_key(HOST) {
-        // as it is signed
+        // the header must equal the value that was signed
         let is_usual = matches!((scheme.as_str(), authority.port_u16()), ("http", Some(80)) | ("https", Some(443)));
         let name = if is_usual { authority.host() } else { authority.as_str() };
         request.headers_mut().insert(HOST, HeaderValue::from_str(name)?);

@@ -1,25 +1,28 @@
-//! Which of the idle connections to a host may carry the next call.
+//! Decides which idle connections to a host may be used for the next call.
 //!
-//! A connection can die without a word: a NAT gateway, a VPC endpoint or a load balancer fails over, or the environment is
-//! frozen for longer than they remember it. New connections work at once then, but each old one that is tried costs a timeout.
-//! So an idle connection is trusted only as far as there is proof, which is a response that came over it, or that it was opened:
+//! A connection can die unnoticed: a NAT gateway, a VPC endpoint or a load balancer fails over, or the environment is
+//! frozen until they have forgotten the connection. New connections then work at once, but each attempt to use an old one
+//! costs a timeout. Therefore an idle connection is trusted only if there is proof that it works. A proof is that it was
+//! opened or carried a response.
 //!
-//! - After a call without a response, those are trusted whose proof is younger than that call.
-//! - After a gap in which no connection to the host has proven anything, none is.
+//! - After a call without a response, connections are trusted only if their proof is more recent than the start of that
+//!   call.
+//! - If no connection to the host has had a proof for [`MAX_GAP`], no connection is trusted.
 
 use crate::clock;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Longest gap after which idle connections are still trusted. Lambda freezes an environment between invocations.
+/// Maximum time without a proof after which idle connections are still trusted. Lambda freezes an environment between
+/// invocations.
 pub(super) const MAX_GAP: Duration = Duration::from_secs(10);
 
-/// The time by both clocks. The monotonic one may stand still while the environment is frozen, and the other may be set back:
-/// a gap is as long as the clock says that saw more of it.
+/// A point in time, measured with two clocks. The monotonic clock may stop while the environment is frozen, and the wall
+/// clock may be set back. The longer of the two measured durations counts.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Moment {
     pub(super) monotonic: Instant,
-    /// Since the Unix epoch.
+    /// Time since the Unix epoch.
     pub(super) wall: Duration,
 }
 
@@ -34,34 +37,34 @@ impl Moment {
     }
 }
 
-/// What is known of the connections to one host.
+/// The evidence about the connections to one host.
 #[derive(Debug, Default)]
 pub(super) struct Trust {
-    /// When one of them proved last that it works.
+    /// Time of the last proof by any of the connections.
     proven_at: Option<Moment>,
-    /// Connections without a younger proof than this are not trusted.
+    /// Connections whose proof is not more recent than this are not trusted.
     needs_proof_since: Option<Instant>,
 }
 
 impl Trust {
-    /// Notes that a call looks for a connection at `now`.
+    /// Records that a call requests a connection at `now`.
     pub(super) fn begin(&mut self, now: Moment) {
         if self.proven_at.is_some_and(|proven_at| now.since(proven_at) > MAX_GAP) {
             self.no_response(now.monotonic);
         }
     }
 
-    /// Notes that a connection was opened, or has carried a response, at `now`.
+    /// Records that a connection was opened, or carried a response, at `now`.
     pub(super) fn proven(&mut self, now: Moment) {
         self.proven_at = Some(now);
     }
 
-    /// Notes that a call which began at `began` got no response.
+    /// Records that a call that started at `began` got no response.
     pub(super) fn no_response(&mut self, began: Instant) {
         self.needs_proof_since = self.needs_proof_since.max(Some(began));
     }
 
-    /// Whether a connection that proved at `proven_at` that it works may carry a call.
+    /// Returns whether a connection whose last proof was at `proven_at` may be used for a call.
     pub(super) fn is_trusted(&self, proven_at: Instant) -> bool {
         self.needs_proof_since.is_none_or(|since| proven_at > since)
     }
@@ -85,7 +88,7 @@ mod tests {
         trust.no_response(start + 5 * MS);
         assert!(!trust.is_trusted(start) && !trust.is_trusted(start + 5 * MS) && trust.is_trusted(start + 6 * MS));
         trust.no_response(start + 3 * MS);
-        assert!(!trust.is_trusted(start + 4 * MS), "an older one takes nothing back");
+        assert!(!trust.is_trusted(start + 4 * MS), "an older failure changes nothing");
     }
 
     #[test]
@@ -95,7 +98,7 @@ mod tests {
             (MAX_GAP, MAX_GAP, true),
             (over, over, false),
             (over, zero, false),
-            // a clock that stands still in the freeze
+            // the monotonic clock stops while the environment is frozen
             (zero, over, false),
         ] {
             let mut trust = Trust::default();

@@ -1,37 +1,44 @@
-//! How long each returned message stays out of sight. Pure: the jitter is an argument.
+//! Delays before the redelivery of returned messages. Pure: the jitter is an argument.
 
 use crate::outcome::{Cause, Outcome};
 use crate::sqs::{Event, Message};
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-/// The longest delay. A table that was down for a day is found again within it.
+/// Maximum delay. It limits how long messages remain invisible after a table has recovered.
 pub const MAX_DELAY: Duration = Duration::from_secs(15 * 60);
-/// How often a rejected message comes back at once: as often as queues let it before it is dead-lettered. A queue without a
-/// dead-letter queue would deliver it for ever, as fast as it can.
+/// Maximum number of receives after which a rejected message is redelivered without a delay. It covers the usual
+/// `maxReceiveCount` of a queue, after which a message is dead-lettered. A queue without a dead-letter queue would
+/// otherwise redeliver such a message forever without any pause.
 const RECEIVES_AT_ONCE: u32 = 12;
 
-/// How long the returned message at a position of the event stays out of sight from now on.
+/// The delay until the redelivery of the message at one position of the event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Delay {
     pub(super) position: usize,
-    /// SQS counts in seconds.
+    /// Delay in whole seconds, the unit of SQS.
     pub(super) seconds: u32,
 }
 
-/// The delay after so many receives: `first`, doubled with each, and of that half and what `jitter` draws of the other half. At
-/// least half, or chance could use up a message's receives while a table is down.
+/// Returns the delay after `receive_count` receives. It starts at `first` and doubles with each receive. Half of it is
+/// fixed, and `jitter` chooses a part of the other half. The fixed half prevents short random delays from using up a
+/// message's receives while a table is down.
 pub fn after(first: Duration, receive_count: u32, jitter: impl FnOnce(Duration) -> Duration) -> Duration {
     let doublings = receive_count.saturating_sub(1).min(31);
     let half = first.saturating_mul(1 << doublings).min(MAX_DELAY) / 2;
     half + jitter(half)
 }
 
-/// The delays of the returned messages of an event, in its order. What time may cure waits; what is rejected comes back at once,
-/// so that it is soon dead-lettered, unless a quarantine queue `quarantines` it as soon as that can be reached. The messages of
-/// a FIFO group wait as long as the first of them that time may cure: they are delivered together, in their order. Where a write
-/// got no response and something follows it, both have no delay here, but the queue's own visibility timeout, which outlasts
-/// any call: come back soon, they could be done before that write is applied.
+/// Returns the delays of the returned messages of an event, in the order of the event.
+///
+/// - A message that a retry may help gets a delay.
+/// - A rejected message is redelivered at once, so that it is dead-lettered soon. If `quarantines` is set, it gets a delay
+///   instead, because it will be quarantined once the quarantine queue is reachable.
+/// - All messages of a FIFO group get the delay of the first of them that has a delay, because they are redelivered
+///   together and in order.
+/// - An ambiguous message is not listed, and neither are the other messages of its FIFO group. They keep the queue's
+///   visibility timeout, which is longer than any call can take. If they were redelivered sooner, they could be written
+///   before the ambiguous write takes effect.
 pub(super) fn delays(
     event: &Event<'_>,
     outcomes: &[Outcome],
@@ -69,7 +76,7 @@ pub(super) fn delays(
     delays
 }
 
-/// Rounded up: no message comes back before its delay.
+/// Returns the delay in seconds, rounded up so that no message is redelivered before its delay.
 fn whole_seconds(delay: Duration) -> u32 {
     let seconds = delay.as_secs() + u64::from(delay.subsec_nanos() > 0);
     u32::try_from(seconds).unwrap_or(u32::MAX)
@@ -89,7 +96,7 @@ mod tests {
             let jitter = |half: Duration| half.mul_f64(share);
             [0, 1, 2, 3, 10, 11, u32::MAX].map(|n| whole_seconds(after(FIRST, n, jitter)))
         };
-        assert_eq!(seconds(0.0), [1, 1, 1, 2, 256, 450, 450], "half of it at least");
+        assert_eq!(seconds(0.0), [1, 1, 1, 2, 256, 450, 450], "at least half of the delay");
         assert_eq!(seconds(0.999_999), [1, 1, 2, 4, 512, 900, 900]);
         assert_eq!(after(Duration::from_secs(900), 1, |half| half / 2), Duration::from_secs(675));
     }
@@ -102,7 +109,7 @@ mod tests {
         Outcome::Returned(Cause::Failed("".into()))
     }
 
-    /// The delays, with the longest jitter, of messages given by group, receive count and outcome.
+    /// Returns the delays, with the maximum jitter, of messages given by group, receive count and outcome.
     fn delays_of(queue: &str, messages: &[(&str, u32, Outcome)], quarantines: bool) -> Vec<(usize, u32)> {
         let records: Vec<_> = messages
             .iter()
@@ -155,7 +162,7 @@ mod tests {
             ("b", 1, Outcome::Returned(Cause::Blocked)),
         ];
         assert_eq!(delays_of("orders.fifo", &messages, false), [(1, 1), (4, 1)]);
-        assert_eq!(delays_of("orders", &messages, false).len(), 4, "a queue without order has no groups");
+        assert_eq!(delays_of("orders", &messages, false).len(), 4, "a standard queue has no ordered groups");
     }
 
     #[test]

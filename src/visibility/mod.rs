@@ -1,7 +1,9 @@
-//! What is returned comes back soon: before the answer, the visibility of returned messages is changed from the queue's own
-//! timeout, which is made for the longest invocation, to a backoff by receive count. `delay` says how long.
+//! Shortens the time until returned messages are redelivered. Before the response is sent, their visibility timeout is
+//! changed from the queue's own, which must cover the longest invocation, to a backoff by receive count. `delay` computes
+//! the backoff.
 //!
-//! Nothing rests on it. A change that fails leaves the queue's own timeout as it is, and the message comes back after that.
+//! Correctness does not depend on it. If a change fails, the queue's own timeout applies, and the message is redelivered
+//! after that.
 //! <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibilityBatch.html>
 
 mod delay;
@@ -20,16 +22,17 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
-/// The most messages of one call. Same page.
+/// Maximum number of messages in one call.
+/// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibilityBatch.html>
 const MAX_CALL_ENTRIES: usize = 10;
-/// Calls in flight. A whole batch may be returned, and then a thousand calls have to fit the time that is left.
+/// Maximum number of calls in flight. If a whole batch is returned, up to 1,000 calls must fit into the remaining time.
 const CALLS_IN_FLIGHT: usize = 20;
-/// How long one call may take, its retries included.
+/// Timeout of one call, including its retries.
 const CALL_TIMEOUT: Duration = Duration::from_secs(1);
-/// The most that is kept back from the writes for it.
+/// Maximum time reserved for these calls after the writes.
 const RESERVED_TIME: Duration = Duration::from_secs(1);
 
-/// Changes the visibility of returned messages.
+/// Changes the visibility timeout of returned messages.
 pub struct Visibility {
     client: Client,
     endpoint_url: String,
@@ -37,29 +40,29 @@ pub struct Visibility {
     jitter: fn(Duration) -> Duration,
 }
 
-/// How many returned messages got another visibility timeout.
+/// Number of returned messages by the result of changing their visibility timeout.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct VisibilityFigures {
-    /// The queue has taken it.
+    /// The queue accepted the change.
     pub changed: usize,
-    /// The queue has not, or not in time.
+    /// The queue refused the change or did not respond in time.
     pub failed: usize,
 }
 
 impl Visibility {
-    /// `client` calls SQS at `endpoint_url`. A message is out of sight for `first_delay` after its first receive. `jitter` draws
-    /// a duration from nothing to what it is given.
+    /// Creates an instance. `client` sends requests to SQS at `endpoint_url`. `first_delay` is the delay after the first
+    /// receive of a message. `jitter` returns a random duration between zero and its argument.
     pub fn new(client: Client, endpoint_url: String, first_delay: Duration, jitter: fn(Duration) -> Duration) -> Self {
         Self { client, endpoint_url, first_delay, jitter }
     }
 
-    /// How much of the time that is left is kept back for the changes.
+    /// Returns the time to reserve for the changes, given the time left.
     pub(crate) fn reserved(left: Duration) -> Duration {
         RESERVED_TIME.min(left / 8)
     }
 
-    /// Changes the visibility of the messages that are returned, as far as the calls end before `deadline`. `quarantines` says
-    /// whether rejected messages wait for a quarantine queue.
+    /// Changes the visibility timeout of the returned messages, as far as the calls end before `deadline`. `quarantines` is
+    /// whether a quarantine queue will accept rejected messages.
     pub(crate) async fn change(
         &self,
         event: &Event<'_>,
@@ -89,7 +92,7 @@ impl Visibility {
                     figures.failed -= changed;
                 }
                 Some(Ok(Err(NotReached))) => waiting = [].chunks(1),
-                // a call that panicked has changed nothing that is known
+                // it is unknown whether a call that panicked has changed anything
                 Some(Err(_)) => {}
                 None => break,
             }
@@ -99,10 +102,10 @@ impl Visibility {
     }
 }
 
-/// The queue was not reached or refuses every change: further calls are in vain.
+/// The queue was not reached or refuses every change, so further calls would fail too.
 struct NotReached;
 
-/// The change of one message, if it can be named to the queue.
+/// Returns the request entry of one message, or `None` if the message has no receipt handle.
 fn entry(event: &Event<'_>, delay: Delay) -> Option<ChangeMessageVisibilityBatchRequestEntry> {
     let receipt_handle = event.messages.get(delay.position)?.receipt_handle.as_deref()?;
     ChangeMessageVisibilityBatchRequestEntry::builder()
@@ -113,7 +116,7 @@ fn entry(event: &Event<'_>, delay: Delay) -> Option<ChangeMessageVisibilityBatch
         .ok()
 }
 
-/// Makes one call and says how many messages it changed.
+/// Sends one call. Returns the number of messages that it changed.
 async fn call(
     client: Client,
     queue_url: String,

@@ -1,21 +1,21 @@
-//! How long a call waits before it is sent again. Pure: the jitter is an argument.
+//! The backoff before a retry. Pure: the jitter is an argument.
 
 use std::time::Duration;
 
-/// The longest backoff. A table that recovers is noticed within it.
+/// Maximum backoff. It limits how long a recovered table stays unused.
 pub(super) const MAX_BACKOFF: Duration = Duration::from_secs(1);
 
-/// An exponential backoff: a base that doubles with each attempt.
+/// An exponential backoff: a base duration that doubles with each attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Backoff(Duration);
 
 impl Backoff {
-    /// After a throttle. A table's capacity is refilled every second.
+    /// Backoff after a throttle. A table's capacity is replenished every second.
     pub(super) const THROTTLE: Self = Self(Duration::from_millis(50));
-    /// After any other error. Most of these are over at once.
+    /// Backoff after any other error. Most such errors are gone at once.
     pub(super) const TRANSIENT: Self = Self(Duration::from_millis(10));
 
-    /// Returns the longest backoff after `attempts` attempts. Full jitter draws from zero to this.
+    /// Returns the maximum backoff after `attempts` attempts. Full jitter chooses a duration between zero and this maximum.
     pub(super) fn longest(self, attempts: u8) -> Duration {
         let doublings = u32::from(attempts.saturating_sub(1)).min(16);
         self.0.saturating_mul(1 << doublings).min(MAX_BACKOFF)

@@ -1,4 +1,5 @@
-//! The calls of one event: which items of a lane share a call, which calls are in flight, and which back off. Pure.
+//! The calls of one event: which items of a lane share a call, which calls are in flight, and which calls back off. Pure:
+//! no I/O, clock or randomness.
 
 use super::entry::ItemState;
 use super::event::EventState;
@@ -8,7 +9,8 @@ use crate::dynamodb::batch::{ITEM_OVERHEAD, MAX_BATCH_BYTES, MAX_BATCH_ITEMS, PR
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Maximum size of the items in flight before a call starts: the size of one call. So there are never more than twice as many.
+/// Maximum total size of the calls in flight at which another call may start, in bytes. It is the maximum size of one call,
+/// so the total stays below twice this value.
 const MAX_BYTES_IN_FLIGHT: usize = MAX_BATCH_BYTES;
 
 /// A call in flight.
@@ -19,46 +21,46 @@ pub(super) struct Call {
     bytes: usize,
 }
 
-/// A call to make.
+/// A call to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct NextCall {
     pub(crate) id: CallId,
     pub(crate) table: TableId,
     pub(crate) items: Vec<ItemIndex>,
-    /// Whether the item is written by a call of its own kind and not by BatchWriteItem.
+    /// Whether the item is written by a PutItem or DeleteItem call instead of BatchWriteItem.
     pub(crate) is_single: bool,
-    /// Whether one of its items has failed before, so that another failure says nothing of the table.
+    /// Whether one of its items has failed before. Another failure then provides no evidence about the table.
     pub(crate) is_suspicious: bool,
 }
 
 /// DynamoDB's response to a call that it accepted.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Accepted {
-    /// The items that it handed back.
+    /// The items that DynamoDB returned unprocessed.
     pub(crate) unprocessed: Vec<ItemIndex>,
     pub(crate) write_units: f64,
 }
 
-/// Items that back off.
+/// Items that wait for the end of a backoff.
 #[derive(Debug, Clone)]
 pub(super) enum Delayed {
     Plan(Plan),
-    /// Items that join others of their table again.
+    /// Unprocessed items. After the backoff they may share calls with other items of their table.
     Unprocessed(Vec<ItemIndex>),
 }
 
-/// The calls in flight, and what is sent again later.
+/// The calls in flight, and the items that wait for a retry.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Calls {
     pub(super) in_flight: BTreeMap<CallId, Call>,
     pub(super) delayed: BTreeMap<(Duration, u64), (TableId, Delayed)>,
-    /// Numbers what is delayed, so that what is due at one time keeps its order.
+    /// Counter that keeps entries with the same due time in the order in which they were added.
     ticket: u64,
     next: usize,
 }
 
 impl Calls {
-    /// Starts a call of what is ready for `table`.
+    /// Starts a call with the items that are ready for `table`.
     pub(super) fn start(&mut self, event: &mut EventState, table: TableId, is_decoding: bool) -> Option<NextCall> {
         let id = CallId::new(self.next);
         let plan = take_plan(event, table, id, is_decoding)?;
@@ -70,17 +72,17 @@ impl Calls {
         Some(call)
     }
 
-    /// Returns whether no call is in flight and nothing waits for its backoff.
+    /// Returns whether no call is in flight and no item waits for the end of a backoff.
     pub(super) fn is_empty(&self) -> bool {
         self.in_flight.is_empty() && self.delayed.is_empty()
     }
 
-    /// Returns whether what is in flight leaves room for another call.
+    /// Returns whether the calls in flight are small enough for another call to start.
     pub(super) fn has_room(&self) -> bool {
         self.in_flight.values().map(|call| call.bytes).sum::<usize>() < MAX_BYTES_IN_FLIGHT
     }
 
-    /// Lets what has waited for its backoff go again.
+    /// Makes the items ready whose backoff has ended.
     pub(super) fn release_due(&mut self, event: &mut EventState) {
         while let Some(entry) = self.delayed.first_entry() {
             if entry.key().0 > event.now {
@@ -100,12 +102,12 @@ impl Calls {
         }
     }
 
-    /// Returns when a backoff is over next.
+    /// Returns when the next backoff ends.
     pub(super) fn next_wake_up(&self) -> Option<Duration> {
         self.delayed.first_key_value().map(|((due, _), _)| *due)
     }
 
-    /// Lets items wait for their backoff.
+    /// Starts a backoff for items.
     pub(super) fn delay(&mut self, event: &mut EventState, table: TableId, mut delayed: Delayed, until: Duration) {
         let (Delayed::Plan(Plan { items, .. }) | Delayed::Unprocessed(items)) = &mut delayed;
         event.deny_broken(items);
@@ -119,7 +121,7 @@ impl Calls {
     }
 }
 
-/// Takes the next call's items out of their lane: first attempts before retries.
+/// Takes the items of the next call from their lane. First attempts go before retries.
 fn take_plan(event: &mut EventState, table: TableId, call: CallId, is_decoding: bool) -> Option<Plan> {
     if event.lanes[table].ready(Lane::Batch) >= if is_decoding { MAX_BATCH_ITEMS } else { 1 }
         && let Some(plan) = take_batch(event, table, Lane::Batch, call)
@@ -150,7 +152,7 @@ fn take_plan(event: &mut EventState, table: TableId, call: CallId, is_decoding: 
     None
 }
 
-/// Takes as many items from the front of a lane as one call holds.
+/// Takes as many items from the front of a lane as fit into one call.
 fn take_batch(event: &mut EventState, table: TableId, lane: Lane, call: CallId) -> Option<Plan> {
     let mut items = Vec::new();
     let (mut bytes, mut message) = (0, None);
@@ -179,8 +181,8 @@ fn take_batch(event: &mut EventState, table: TableId, lane: Lane, call: CallId) 
     (!items.is_empty()).then(|| Plan::batch(items))
 }
 
-/// Makes a plan ready. Halves of a refused call go first, so that the item at fault is found before the next such call is
-/// bisected.
+/// Makes the items of a plan ready. The halves of a refused call go to the front, so that the item at fault is found before
+/// another refused call is bisected.
 fn release_plan(event: &mut EventState, table: TableId, mut plan: Plan, is_first: bool) {
     plan.items.retain(|index| event.items[*index].state.is_backing_off());
     for &index in &plan.items {
@@ -197,7 +199,7 @@ fn release_unprocessed(event: &mut EventState, table: TableId, index: ItemIndex)
     event.lanes[table].push(lane, message, index);
 }
 
-/// Makes the halves of a refused plan ready. Returns the item if it was alone.
+/// Makes the halves of a refused plan ready. Returns the item if the plan has only one.
 pub(super) fn bisect(event: &mut EventState, table: TableId, plan: &Plan) -> Option<ItemIndex> {
     match plan.halves() {
         Some(halves) => {

@@ -1,4 +1,5 @@
-//! What tests ask of a scheduler: whether its indexes agree with the states, and which states are alike.
+//! Test support for the scheduler: checks that its indexes agree with the states, and hashes states so that equivalent
+//! states are recognised.
 
 use super::calls::Delayed;
 use super::entry::{ItemEntry, ItemState};
@@ -10,7 +11,7 @@ use std::hash::Hash;
 use std::time::Duration;
 
 impl Scheduler {
-    /// Rebuilds each index from the states of the items, and compares.
+    /// Rebuilds each index from the states of the items, and compares it with the actual index.
     pub(super) fn check(&self) {
         let in_state = |is: &dyn Fn(&ItemState) -> bool| -> BTreeSet<ItemIndex> {
             self.event.items.iter().filter(|(_, entry)| is(&entry.state)).map(|(index, _)| index).collect()
@@ -21,8 +22,8 @@ impl Scheduler {
                 self.event.items.iter().filter(|(_, entry)| is(entry)).map(|(index, _)| index).collect::<BTreeSet<_>>()
             };
             let has = |lane, entries: BTreeSet<ItemIndex>| {
-                assert!(of(lane).is_subset(&entries), "{lane:?} of {table:?} misses an item");
-                assert_eq!(of(lane).len(), queue.ready(lane), "{lane:?} of {table:?} counts wrongly");
+                assert!(of(lane).is_subset(&entries), "{lane:?} of {table:?} lacks an item");
+                assert_eq!(of(lane).len(), queue.ready(lane), "{lane:?} of {table:?} has a wrong count");
             };
             has(Lane::Batch, queue.batch.iter().copied().collect());
             has(Lane::Message, queue.messages.iter().map(|(_, index)| *index).collect());
@@ -38,7 +39,7 @@ impl Scheduler {
             Delayed::Unprocessed(items) => items.clone(),
         });
         let backing_off = in_state(&|state| matches!(state, ItemState::BackingOff { .. }));
-        assert!(backing_off.is_subset(&delayed.collect()), "what backs off is sent again");
+        assert!(backing_off.is_subset(&delayed.collect()), "each item that backs off is retried");
         let suspects = in_state(&|state| matches!(state, ItemState::Suspect(_)));
         assert_eq!(suspects, self.refusals.digest(&self.event).0.into_iter().collect(), "suspects");
         let mut queues: BTreeMap<KeyId, BTreeSet<ItemIndex>> = BTreeMap::new();
@@ -77,7 +78,7 @@ impl Scheduler {
         }
     }
 
-    /// Hashes what decides how the scheduler goes on. Times, texts and numbers of calls are left out.
+    /// Hashes everything that determines the future behaviour of the scheduler. Omits times, texts and call numbers.
     pub(super) fn digest(&self, hasher: &mut impl std::hash::Hasher) {
         for (_, entry) in self.event.items.iter() {
             let state = match &entry.state {

@@ -1,4 +1,5 @@
-//! The only file of the write path with I/O: it makes the calls that the scheduler asks for, and holds permits, timers and bytes.
+//! The only file of the write path with I/O. It sends the calls that the scheduler requests, and owns the permits, the
+//! timers and the encoded items.
 
 use super::broken::Fatal;
 use super::calls::{Accepted, NextCall};
@@ -25,24 +26,24 @@ use std::time::Duration;
 use tokio::task::{self, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
-/// Writes items. There is one for the process; its limiters outlive the invocations.
+/// Writes items to DynamoDB. There is one writer per process, and its limiters outlive the invocations.
 #[derive(Clone)]
 pub struct Writer {
     client: Client,
     mappings: Arc<[(TableId, Mapping)]>,
-    /// By table.
+    /// The limiter of each table.
     limiters: Arc<[ConcurrencyLimiter]>,
-    /// What the process knows of its mappings.
+    /// Evidence about the mappings, shared by all invocations of the process.
     suspects: Arc<Mutex<Suspects>>,
-    /// Draws a random duration from zero to the one given.
+    /// Returns a random duration between zero and its argument.
     jitter: fn(Duration) -> Duration,
-    /// The halves of a key's hash.
+    /// The hashers for the two halves of a [`KeyId`].
     hashers: [RandomState; 2],
 }
 
 impl Writer {
-    /// Creates a writer. `mappings` are those of the encoder; `limit` steers how many calls to a table are in flight; `jitter` draws
-    /// a random duration from zero to the one given.
+    /// Creates a writer. `mappings` are the mappings of the encoder. `limit` controls the number of calls to a table in
+    /// flight. `jitter` returns a random duration between zero and its argument.
     pub fn new(
         client: Client,
         mappings: Arc<[(TableId, Mapping)]>,
@@ -61,15 +62,16 @@ impl Writer {
         }
     }
 
-    /// Returns how many calls the limiters allow in flight now, all tables together.
+    /// Returns the current total limit of calls in flight over all tables.
     pub fn limit(&self) -> usize {
         self.limiters.iter().map(ConcurrencyLimiter::limit).sum()
     }
 
-    /// Loads credentials and opens as many connections as calls are allowed at first, before the first event needs them.
+    /// Loads credentials and opens connections before the first event needs them. Opens as many connections as the initial
+    /// limit of one table allows calls.
     ///
     /// # Errors
-    /// Why DynamoDB could not be reached.
+    /// Returns an error if DynamoDB could not be reached.
     pub async fn warm_up(&self) -> Result<(), Box<str>> {
         let mut calls = JoinSet::new();
         for _ in 0..self.limiters.first().map_or(0, ConcurrencyLimiter::limit) {
@@ -79,7 +81,7 @@ impl Writer {
         calls.join_all().await.into_iter().collect::<Result<(), _>>().map_err(CallError::into_cause)
     }
 
-    /// Begins the writes of one event. No call outlives the deadline.
+    /// Starts the writes of one event. Every call ends at the deadline at the latest.
     pub(crate) fn begin(&self, is_fifo: bool, now: Instant, deadline: Instant) -> EventWrites<'_> {
         let evidence = self.suspects.lock().unwrap_or_else(PoisonError::into_inner).clone();
         EventWrites {
@@ -128,7 +130,7 @@ impl Writer {
         let now = clock::now();
         let latency = now - started;
         match call_outcome(&call, &response) {
-            // a call that the deadline cut short says nothing of the table
+            // a call that the deadline cut short provides no evidence about the load of the table
             Some(CallOutcome::Failed) if now >= deadline => drop(permit),
             Some(outcome) => permit.record(outcome, latency, now),
             None => drop(permit),
@@ -161,20 +163,20 @@ impl Writer {
     }
 }
 
-/// Returns what the end of a call tells the limiter about the load of the table. `None` if it tells nothing.
+/// Returns what the result of a call reveals about the load of the table, or `None` if it reveals nothing.
 fn call_outcome(call: &NextCall, response: &Result<Accepted, CallError>) -> Option<CallOutcome> {
     let items = call.items.len();
     match response {
         Ok(response) => Some(CallOutcome::Served { items, unprocessed: response.unprocessed.len() }),
-        // fewer calls would not cool a hot key, which refuses its own items only
+        // a hot partition refuses only its own items, so a lower limit for the whole table would not help
         Err(CallError::Throttled(Throttle::HotPartition)) => None,
         Err(CallError::Throttled(_)) => Some(CallOutcome::Throttled { items }),
-        // the network's, or that of the credentials' source
+        // the failure lies with the network or with the source of the credentials, not with the table
         Err(CallError::NotSent(_) | CallError::Broken(_)) => None,
-        // an item that fails by itself, again and again, says nothing of the table
+        // an item that keeps failing on its own provides no evidence about the load of the table
         Err(CallError::Transient(_) | CallError::TimedOut(_)) if call.is_suspicious => None,
         Err(CallError::Transient(_) | CallError::TimedOut(_)) => Some(CallOutcome::Failed),
-        // a refusal says nothing of the load, but its latency does
+        // a refusal does not depend on the load, but its latency does
         Err(
             CallError::Refused(_) | CallError::Superseded | CallError::ConditionFailed { .. } | CallError::Fatal(_),
         ) => Some(CallOutcome::Served { items, unprocessed: 0 }),
@@ -187,13 +189,13 @@ struct CallEnd {
     latency: Option<Duration>,
 }
 
-/// The items of messages that were decoded together, and the bytes they share.
+/// The items of messages that were decoded together, and the memory that they share.
 struct Segment {
-    /// `None` once all its items are done.
+    /// The items, or `None` once all their messages are complete.
     items: Option<Arc<Items>>,
-    /// Index of its first item.
+    /// Index of the first item.
     first: usize,
-    /// Number of its items whose messages are not complete.
+    /// Number of items whose messages are not complete.
     open: usize,
     bytes: usize,
 }
@@ -208,13 +210,13 @@ pub(crate) struct DecodedMessage {
 /// The writes of one event.
 pub(crate) struct EventWrites<'w> {
     writer: &'w Writer,
-    /// By table, this event's share of the limit.
+    /// The event's share of the limit of each table.
     limiters: Vec<ConcurrencyLimiter>,
     scheduler: Scheduler,
     segments: Vec<Segment>,
     held_bytes: usize,
     calls: JoinSet<CallEnd>,
-    /// Which call each task makes. A task that panics does not say.
+    /// The call that each task executes. It identifies the call of a task that panicked.
     running: HashMap<task::Id, CallId>,
     origin: Instant,
     deadline: Instant,
@@ -225,8 +227,8 @@ impl EventWrites<'_> {
         clock::now() - self.origin
     }
 
-    /// Adds messages in the order of the event, with all their items. Each of `blocking` is a FIFO group whose messages are blocked
-    /// behind the first so many of `messages`.
+    /// Adds messages in the order of the event, with all their items. Each entry of `blocking` is a number of messages and
+    /// a FIFO group: further messages of that group are blocked after that number of `messages` has been added.
     pub(crate) fn add(&mut self, items: Items, messages: &[DecodedMessage], blocking: &[(usize, GroupId)]) {
         let now = self.now();
         let items = Arc::new(items);
@@ -250,27 +252,28 @@ impl EventWrites<'_> {
         }
     }
 
-    /// Says whether more messages are added.
+    /// Sets whether more messages will be added.
     pub(crate) fn set_decoding(&mut self, decoding: Decoding) {
         self.scheduler.set_decoding(decoding);
     }
 
-    /// Returns the size of the items of messages that are not complete.
+    /// Returns the total size of the items of incomplete messages, in bytes.
     pub(crate) fn held_bytes(&self) -> usize {
         self.held_bytes
     }
 
-    /// Returns the message that has failed longest to the queue, if failing messages alone hold the memory.
+    /// Returns the message that has been failing longest to the queue, if only failing messages occupy the memory. Returns
+    /// whether there was such a message.
     pub(crate) fn evict(&mut self) -> bool {
         self.scheduler.evict(self.now())
     }
 
-    /// Returns when a message may be evicted at the earliest.
+    /// Returns the earliest time at which a message may be evicted.
     pub(crate) fn eviction_at(&self) -> Instant {
         self.origin + self.scheduler.eviction_at()
     }
 
-    /// Starts whatever may start now.
+    /// Starts every call that can start now.
     pub(crate) fn start_calls(&mut self) {
         loop {
             let (now, limiters) = (self.now(), &self.limiters);
@@ -296,8 +299,7 @@ impl EventWrites<'_> {
         ItemRef::new(segment.items.as_ref()?, index.get() - segment.first)
     }
 
-    /// Waits until a call has ended, another may start, or a backoff is over; at most until `wake_at`. It may be dropped at any
-    /// time.
+    /// Waits until a call ends, another call can start, or a backoff ends, but no longer than `wake_at`. It is cancel safe.
     pub(crate) async fn progress(&mut self, wake_at: Option<Instant>) {
         let due = self.scheduler.next_wake_up().map(|due| self.origin + due);
         let due = [due, wake_at].into_iter().flatten().min();
@@ -306,7 +308,7 @@ impl EventWrites<'_> {
         let permits = waiting.iter().filter_map(|&table| Some((table, limiters.get(table.index())?)));
         tokio::select! {
             biased;
-            // no call outlives the deadline, so while there is one it needs no timer of its own
+            // no call outlives the deadline, so the timer is only needed if no call is in flight
             () = sleep_until(self.deadline), if self.calls.is_empty() => {}
             Some(end) = self.calls.join_next_with_id() => self.on_end(end),
             (table, permit) = any_permit(permits), if !waiting.is_empty() => {
@@ -319,7 +321,7 @@ impl EventWrites<'_> {
         self.take_ended();
     }
 
-    /// Takes in the calls that have ended by now.
+    /// Handles the calls that have ended.
     pub(crate) fn take_ended(&mut self) {
         while let Some(end) = self.calls.try_join_next_with_id() {
             self.on_end(end);
@@ -332,7 +334,7 @@ impl EventWrites<'_> {
         let Some(id) = self.running.remove(&task) else { return };
         let (response, latency) = match end {
             Ok((_, CallEnd { response, latency, .. })) => (response, latency),
-            // nobody knows how far it came
+            // it is unknown whether the call was sent before the panic
             Err(_) => (Err(CallError::TimedOut("the call panicked".into())), None),
         };
         self.scheduler.on_response(id, response, latency, now, &mut jitter);
@@ -341,7 +343,8 @@ impl EventWrites<'_> {
             .share_evidence(|exchange| exchange(&mut suspects.lock().unwrap_or_else(PoisonError::into_inner)));
     }
 
-    /// Takes the messages that were completed since the last time, and frees the memory of those before.
+    /// Takes the messages that were completed since the previous call, and frees the memory of segments whose messages are
+    /// all complete.
     pub(crate) fn take_completed(&mut self) -> Vec<MessageIndex> {
         let completed = self.scheduler.take_completed();
         for &message in &completed {
@@ -361,30 +364,30 @@ impl EventWrites<'_> {
         self.scheduler.position(message)
     }
 
-    /// Returns the outcomes of a complete message's items. `None` if it has no items and an earlier message of its group was not
-    /// written.
+    /// Returns the outcomes of the items of a complete message, or `None` if the message has no items and an earlier
+    /// message of its group was not written.
     pub(crate) fn outcomes(&self, message: MessageIndex) -> Option<impl Iterator<Item = &ItemOutcome>> {
         self.scheduler.outcomes(message)
     }
 
-    /// Returns every message that was added.
+    /// Returns all messages added so far.
     pub(crate) fn messages(&self) -> impl Iterator<Item = MessageIndex> + use<> {
         self.scheduler.messages()
     }
 
-    /// Returns whether every message that was added is complete.
+    /// Returns whether every message added so far is complete.
     pub(crate) fn is_idle(&self) -> bool {
         self.scheduler.is_idle()
     }
 
-    /// Ends the writes: whatever is not written by now has failed.
+    /// Ends the writes. Every item that is not written yet fails.
     pub(crate) fn finish(&mut self) {
         self.take_ended();
         self.scheduler.finish(self.now());
         self.calls.abort_all();
     }
 
-    /// Takes what the writes took, and the first cause that an operator must fix.
+    /// Takes the figures of the writes, and the first problem that an operator must fix.
     pub(crate) fn take_report(&mut self) -> (WriteFigures, Option<Box<str>>) {
         let (figures, fatal) = self.scheduler.take_report();
         (figures, fatal.map(|fatal| self.describe(&fatal).into()))
@@ -427,11 +430,11 @@ mod tests {
         let silent = || CallError::TimedOut("no response in time".into());
         for error in [silent(), CallError::Transient("500".into())] {
             assert_eq!(failed(false, error.clone()), Some(CallOutcome::Failed));
-            assert_eq!(failed(true, error), None, "an item that fails by itself");
+            assert_eq!(failed(true, error), None, "an item that keeps failing on its own");
         }
-        assert_eq!(failed(false, CallError::Broken("reset".into())), None, "the network's");
-        assert_eq!(failed(false, CallError::NotSent("no credentials".into())), None, "their source's");
-        assert_eq!(failed(false, CallError::Throttled(Throttle::HotPartition)), None, "its own partition's");
+        assert_eq!(failed(false, CallError::Broken("reset".into())), None, "a network failure");
+        assert_eq!(failed(false, CallError::NotSent("no credentials".into())), None, "no credentials");
+        assert_eq!(failed(false, CallError::Throttled(Throttle::HotPartition)), None, "only one partition");
         let throttled = CallError::Throttled(Throttle::Table);
         assert_eq!(failed(true, throttled), Some(CallOutcome::Throttled { items: 1 }));
         let refused = CallError::Refused(Refusal { blame: Blame::Item, said: "too large".into() });

@@ -1,4 +1,4 @@
-//! The state of one item and of one message. No other part of the write path holds it.
+//! The state of one item and of one message. No other part of the write path stores it.
 
 use super::order::KeyItems;
 use super::queue::Lane;
@@ -8,32 +8,33 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The cause of an item that nothing stood in the way of but the time.
+/// Cause of failure for an item that was never tried before the deadline.
 const NO_TIME: &str = "there was no time to write it";
 
-/// The state of one item. The diagram is in [`super`].
+/// The state of one item. [`super`] has the state diagram.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum ItemState {
-    /// It waits for earlier items of its key, or for earlier messages of its FIFO group.
+    /// The item waits for earlier items of its key, or for earlier messages of its FIFO group.
     Waiting,
-    /// Another item of its key supersedes it. It shares that one's outcome.
+    /// The item at `by`, which has the same key, supersedes this item. This item shares its outcome.
     Superseded {
         by: ItemIndex,
     },
-    /// It waits in a lane of its table for a permit.
+    /// The item waits in a lane of its table for a permit.
     Ready(Lane),
     InFlight(CallId),
-    /// It is sent again at `until`.
+    /// The item is retried at `until`.
     BackingOff {
         until: Duration,
     },
-    /// It was refused alone, and it is not known yet who is at fault.
+    /// The item was refused alone in its call. It is still undecided whether the item, its mapping or its table is at
+    /// fault.
     Suspect(Blame),
     Done(ItemOutcome),
 }
 
 impl ItemState {
-    /// Returns whether the item may be sent, was sent, or is sent again.
+    /// Returns whether the item is ready to be sent, in flight, or waiting for a retry.
     pub(super) fn is_under_way(&self) -> bool {
         matches!(self, Self::Ready(_) | Self::InFlight(_) | Self::BackingOff { .. })
     }
@@ -43,25 +44,25 @@ impl ItemState {
     }
 }
 
-/// One item.
+/// An item and its state.
 #[derive(Debug, Clone)]
 pub(super) struct ItemEntry {
     pub(super) write: Write,
     pub(super) message: MessageIndex,
     pub(super) state: ItemState,
-    /// Number of times it was sent.
+    /// Number of attempts to send it.
     pub(super) attempts: u8,
-    /// Whether a response, or its absence, has said anything about it.
+    /// Whether an attempt has had a result: a response, or a timeout.
     pub(super) is_tried: bool,
-    /// Whether an attempt got no response: it may still take effect.
+    /// Whether an attempt got no response and may still take effect.
     pub(super) is_ambiguous: bool,
     /// Whether another item is blocked because this one is ambiguous.
     pub(super) holds_back: bool,
     /// Cause of its last failure.
     pub(super) cause: Option<Arc<str>>,
-    /// When it failed first without others in its call, which may have been at fault.
+    /// Time at which it first failed as the only item of its call, when no other item can have caused the failure.
     pub(super) failed_at: Option<Duration>,
-    /// The items whose states say that this one supersedes them.
+    /// The items that this one supersedes.
     pub(super) losers: KeyItems,
 }
 
@@ -81,13 +82,13 @@ impl ItemEntry {
         }
     }
 
-    /// Returns why the last attempt failed.
+    /// Returns the cause of the last failure.
     pub(super) fn cause(&self) -> Arc<str> {
         self.cause.clone().unwrap_or_else(|| NO_TIME.into())
     }
 }
 
-/// One message.
+/// A message and its state.
 #[derive(Debug, Clone)]
 pub(super) struct MessageEntry {
     pub(super) position: MessagePosition,
@@ -95,12 +96,13 @@ pub(super) struct MessageEntry {
     pub(super) items: Range<usize>,
     /// Number of its items that are not done.
     pub(super) open: usize,
-    /// Whether it waits for nothing but its own items.
+    /// Whether its items have joined the queues of their keys, so that it no longer waits for its FIFO group.
     pub(super) has_joined: bool,
-    /// Whether it is complete: all its items are done, and its turn in its group has come.
+    /// Whether it is complete: all its items are done, and all earlier messages of its group are complete.
     pub(super) is_complete: bool,
-    /// Set if an earlier message of its group was not written: whether that one's write may still take effect.
+    /// Set if an earlier message of its group was not written. The value is whether a write of that message may still take
+    /// effect.
     pub(super) blocked: Option<bool>,
-    /// Whether it gives its memory back as soon as none of its items is in flight.
+    /// Whether it is evicted: it releases its memory as soon as none of its items is in flight.
     pub(super) is_evicted: bool,
 }

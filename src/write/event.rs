@@ -1,7 +1,8 @@
-//! The items and messages of one event: their states, and the effect of an outcome on those that wait. Pure.
+//! The items and messages of one event: their states, and the effect of an outcome on the items that wait for it. Pure: no
+//! I/O, clock or randomness.
 //!
-//! The state of an item lives in its [`ItemEntry`] and nowhere else. Lanes, key queues and plans hold indexes and speed up a
-//! lookup; `check` rebuilds them from the states in tests.
+//! The state of an item is stored in its [`ItemEntry`] and nowhere else. Lanes, key queues and plans only hold indexes that
+//! speed up lookups. In tests, `check` rebuilds them from the states and compares.
 
 use super::backoff::MAX_BACKOFF;
 use super::broken::Broken;
@@ -16,14 +17,15 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The consequences of a step that are still to be drawn.
+/// Consequences of a step that are not carried out yet.
 #[derive(Debug, Default)]
 pub(super) struct Work {
-    /// Items to complete, with their outcomes. They go first: an item that is about to be blocked must not proceed.
+    /// Items to complete, with their outcomes. They go first, because an item that is about to be blocked must not become
+    /// ready.
     completions: VecDeque<(ItemIndex, ItemOutcome)>,
     /// Messages whose turn in their group has come.
     turns: Vec<MessageIndex>,
-    /// Keys whose waiting items may proceed.
+    /// Keys whose waiting items may have become ready.
     keys: Vec<KeyId>,
 }
 
@@ -45,10 +47,10 @@ pub(super) struct EventState {
     pub(super) broken: Broken,
     /// Number of messages that are not complete.
     pub(super) open_messages: usize,
-    /// Whether an item was blocked by its key, so that its outcome may change.
+    /// Whether any item was blocked by its key. The outcome of such an item may still become ambiguous.
     has_blocked_keys: bool,
     completed: Vec<MessageIndex>,
-    /// When a message was completed last, and not by an eviction.
+    /// Time of the last completion of a message, not counting evictions.
     completed_at: Duration,
     /// Time of the current step.
     pub(super) now: Duration,
@@ -78,7 +80,7 @@ impl EventState {
 
     // ---- messages ------------------------------------------------------------------------------------------------------
 
-    /// Adds a message whose records are all decoded. Messages are added in the order of the event.
+    /// Adds a message after all its records are decoded. Messages must be added in the order of the event.
     pub(super) fn add_message(
         &mut self,
         position: MessagePosition,
@@ -114,19 +116,19 @@ impl EventState {
         message
     }
 
-    /// Blocks the messages of a FIFO group that are added from now on, because one of the group could not be decoded.
+    /// Blocks all messages of a FIFO group that are added from now on, because a message of the group could not be decoded.
     pub(super) fn block_group(&mut self, group: GroupId) {
         if self.is_fifo {
             self.groups.block(group);
         }
     }
 
-    /// Takes the messages that were completed since the last time.
+    /// Takes the messages that were completed since the previous call.
     pub(super) fn take_completed(&mut self) -> Vec<MessageIndex> {
         std::mem::take(&mut self.completed)
     }
 
-    /// Returns the outcomes of a complete message's items. `None` if the message has no items and is blocked.
+    /// Returns the outcomes of the items of a complete message, or `None` if the message has no items and is blocked.
     pub(super) fn outcomes(&self, message: MessageIndex) -> Option<impl Iterator<Item = &ItemOutcome>> {
         let entry = &self.messages[message];
         let is_blocked = entry.items.is_empty() && entry.blocked.is_some();
@@ -137,7 +139,7 @@ impl EventState {
         (!is_blocked).then_some(outcomes)
     }
 
-    /// Lets the items of a message take their places in the queues of their keys.
+    /// Adds the items of a message to the queues of their keys.
     fn join(&mut self, message: MessageIndex, work: &mut Work) {
         let entry = &mut self.messages[message];
         entry.has_joined = true;
@@ -168,7 +170,7 @@ impl EventState {
         work.completions.extend(items.map(|index| (ItemIndex::new(index), outcome.clone())));
     }
 
-    /// Completes a message, and returns the next of its group whose turn has come.
+    /// Completes a message. Returns the next message of its group, whose turn it is now.
     fn complete_message(&mut self, message: MessageIndex) -> Option<MessageIndex> {
         let entry = &mut self.messages[message];
         entry.is_complete = true;
@@ -183,7 +185,7 @@ impl EventState {
 
     // ---- order ---------------------------------------------------------------------------------------------------------
 
-    /// Lets the waiting items of a key proceed as far as its queue allows.
+    /// Advances the waiting items of a key as far as its queue allows.
     fn advance(&mut self, key: KeyId, work: &mut Work) {
         let queue: KeyItems = self.keys.items(key).iter().copied().collect();
         let is_overwritable = self.keys.is_overwritable(key);
@@ -211,7 +213,7 @@ impl EventState {
                 }
                 Turn::Waits => continue,
             }
-            // which lane it is, depends on the states of those behind it
+            // `enqueue` chooses the actual lane later, because that depends on the states of the items behind this one
             self.set_state(index, ItemState::Ready(Lane::Batch));
             ready.push(index);
         }
@@ -222,14 +224,15 @@ impl EventState {
         }
     }
 
-    /// Lets `winner` be written in the place of `loser`.
+    /// Marks `loser` as superseded by `winner`.
     fn supersede(&mut self, loser: ItemIndex, winner: ItemIndex) {
         self.keys.leave(self.items[loser].write.key, loser, &[]);
         self.set_state(loser, ItemState::Superseded { by: winner });
         self.items[winner].losers.push(loser);
     }
 
-    /// Blocks an item because of an earlier one of its key. Those whose late effect it must not overtake are marked.
+    /// Blocks an item because of an earlier item of its key. If the reason is an ambiguous write, marks the ambiguous items
+    /// of the key as holding back another item.
     fn block_by_key(&mut self, index: ItemIndex, is_ambiguous: bool, work: &mut Work) {
         work.complete(index, ItemOutcome::Blocked { by: Blocker::Key, is_ambiguous });
         self.has_blocked_keys = true;
@@ -242,7 +245,7 @@ impl EventState {
         }
     }
 
-    /// Returns what later items of its key need to know of an unfinished one.
+    /// Returns the properties of an unfinished item that later items of its key depend on.
     fn earlier(&self, index: ItemIndex) -> Earlier {
         let entry = &self.items[index];
         let phase = match entry.state {
@@ -254,7 +257,7 @@ impl EventState {
         Earlier { index, write: entry.write, phase }
     }
 
-    /// Puts a ready item into its lane.
+    /// Moves a ready item to its lane.
     fn enqueue(&mut self, index: ItemIndex, work: &mut Work) {
         let (write, message) = (self.items[index].write, self.items[index].message);
         if let Some(cause) = self.broken.cause(&write) {
@@ -272,8 +275,9 @@ impl EventState {
         self.lanes[write.table].push(lane, message, index);
     }
 
-    /// Returns whether an item is sent without others, because later items of its key wait for it: a neighbour that gets no response
-    /// would leave it ambiguous, and block them in each delivery.
+    /// Returns whether an item must be sent in a call of its own, because later items of its key wait for it. If it shared
+    /// a call, a neighbour that causes a timeout would make it ambiguous and block the later items, and the same would
+    /// happen after each redelivery.
     pub(super) fn goes_alone(&self, index: ItemIndex) -> bool {
         let items = self.keys.items(self.items[index].write.key);
         items.len() > 1 && items.iter().any(|other| self.items[*other].state == ItemState::Waiting)
@@ -290,7 +294,7 @@ impl EventState {
         self.work_off(Work { completions, ..Work::default() });
     }
 
-    /// Draws the consequences of a step, and theirs.
+    /// Carries out the consequences of a step, and the consequences of those.
     pub(super) fn work_off(&mut self, mut work: Work) {
         loop {
             if let Some((index, outcome)) = work.completions.pop_front() {
@@ -316,7 +320,7 @@ impl EventState {
         for loser in std::mem::take(&mut self.items[index].losers) {
             match &outcome {
                 ItemOutcome::Written | ItemOutcome::Superseded => work.complete(loser, ItemOutcome::Superseded),
-                // it is written as if the winner had not been there
+                // the loser is written as if the winner had never existed
                 _ if self.is_revived(index, loser, &outcome) => match self.failure_of(loser) {
                     Some(is_ambiguous) => {
                         work.complete(loser, ItemOutcome::Blocked { by: Blocker::Key, is_ambiguous });
@@ -344,14 +348,15 @@ impl EventState {
         }
     }
 
-    /// Returns whether an item that `winner` superseded is written itself, given the winner's outcome.
+    /// Returns whether a superseded item must be written after all, given the outcome of its `winner`.
     fn is_revived(&self, winner: ItemIndex, loser: ItemIndex, outcome: &ItemOutcome) -> bool {
         let is_invalid = matches!(outcome, ItemOutcome::Invalid(_)) && !self.has(Flaw::RevivesNothing);
         is_invalid || self.is_unrelated(winner, loser)
     }
 
-    /// Returns whether the write of another item of the same message of a FIFO queue may still take effect, if that item was not
-    /// written. The message is returned then, and its unsent items must not overtake that write.
+    /// Returns whether another item of the same message of a FIFO queue was not written. If so, the message is returned.
+    /// The value is whether a write of that other item may still take effect, in which case the unsent items of the message
+    /// must not overtake it.
     fn failure_of(&self, index: ItemIndex) -> Option<bool> {
         let items = self.messages[self.items[index].message].items.clone().filter(|_| self.is_fifo);
         let failures = items.filter_map(|item| match &self.items[ItemIndex::new(item)].state {
@@ -361,8 +366,8 @@ impl EventState {
         failures.reduce(|one, other| one | other)
     }
 
-    /// Returns whether the failure of `failed` does not concern `other`, an item of the same key: SQS gives FIFO groups no order
-    /// among themselves, and nothing else orders writes without versions.
+    /// Returns whether the failure of `failed` does not affect `other`, an item of the same key. This is the case if they
+    /// belong to different messages of a FIFO queue and have no versions, because SQS defines no order between groups.
     fn is_unrelated(&self, failed: ItemIndex, other: ItemIndex) -> bool {
         let (failed, other) = (&self.items[failed], &self.items[other]);
         self.is_fifo && !failed.write.kind.has_version() && failed.message != other.message
@@ -392,8 +397,8 @@ impl EventState {
         }
     }
 
-    /// Makes items ambiguous that an earlier failure of their key has blocked: another write of the key, which went beside that
-    /// one, may still take effect.
+    /// Marks the blocked items of a key as ambiguous, because a write to the key may still take effect. They were blocked
+    /// by an earlier failure of another write, which was in flight at the same time.
     fn note_ambiguity(&mut self, key: KeyId) {
         if !self.has_blocked_keys {
             return;
@@ -429,12 +434,12 @@ impl EventState {
         after.into_iter().for_each(|lane| queue.count(lane, 1));
     }
 
-    /// Returns when a message may be evicted at the earliest.
+    /// Returns the earliest time at which a message may be evicted.
     pub(super) fn eviction_at(&self) -> Duration {
         self.completed_at + MAX_BACKOFF
     }
 
-    /// Returns whether a test has given the scheduler this flaw.
+    /// Returns whether a test has enabled this flaw.
     #[cfg_attr(not(test), expect(clippy::unused_self, reason = "only a test gives the scheduler a flaw"))]
     pub(super) fn has(&self, flaw: Flaw) -> bool {
         #[cfg(test)]

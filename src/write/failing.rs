@@ -1,4 +1,5 @@
-//! The consequences of a failed attempt for its items: notes, ambiguity, and giving up. Pure.
+//! The consequences of a failed attempt for its items: recording the cause, ambiguity, and giving up. Pure: no I/O, clock
+//! or randomness.
 
 use super::entry::{ItemEntry, ItemState};
 use super::event::{EventState, Work};
@@ -9,7 +10,7 @@ use super::{ItemIndex, ItemOutcome, TableId, Write};
 use std::sync::Arc;
 
 impl EventState {
-    /// Notes why the last attempt of items failed.
+    /// Records the cause of the last failure of `items`.
     pub(super) fn note(&mut self, items: &[ItemIndex], cause: &str) {
         let cause: Arc<str> = cause.into();
         for &index in items {
@@ -21,12 +22,12 @@ impl EventState {
         }
     }
 
-    /// Returns the largest number of attempts of any of the items.
+    /// Returns the maximum number of attempts among the items.
     pub(super) fn attempts_of(&self, items: &[ItemIndex]) -> u8 {
         items.iter().map(|index| self.items[*index].attempts).max().unwrap_or_default()
     }
 
-    /// Takes in that a call got no response: any of its items may still take effect. Returns the part that is sent again.
+    /// Handles a call without a response: each of its items may still take effect. Returns the part of the plan to retry.
     pub(super) fn on_no_response(&mut self, mut plan: Plan, cause: &str) -> Option<Plan> {
         self.note(&plan.items, cause);
         if self.has(Flaw::HidesAmbiguity) {
@@ -36,8 +37,9 @@ impl EventState {
             self.items[index].is_ambiguous = true;
         }
         if self.is_fifo {
-            // Nothing guards it: the next message of the group may delete the item, or have the same version. So the group stops
-            // here, and comes back when the write can no longer take effect.
+            // A retry is unsafe in a FIFO queue: the next message of the group may delete the item or have the same
+            // version, and the first attempt could then take effect after it. So the group stops here, and is redelivered
+            // after the write can no longer take effect.
             if !self.has(Flaw::RetriesAmbiguousInGroups) {
                 self.complete_each(&plan.items, &ItemOutcome::Ambiguous(cause.into()));
                 return None;
@@ -49,26 +51,26 @@ impl EventState {
             self.spread(index, true, &mut work);
         }
         self.work_off(work);
-        // what was blocked was waiting, so the plan itself is as it was
+        // only waiting items were blocked, so the plan normally keeps all its items
         plan.items.retain(|index| matches!(self.items[*index].state, ItemState::InFlight(_)));
         Some(plan)
     }
 
-    /// Denies what is not in flight of a table, because an operator must fix it.
+    /// Denies all items of a table that are not in flight, because an operator must fix the table.
     pub(super) fn break_table(&mut self, table: TableId, cause: &Arc<str>) {
         if self.broken.add_table(table, cause) {
             self.deny(|write| write.table == table, cause);
         }
     }
 
-    /// Denies what is not in flight of a mapping, because an operator must fix it.
+    /// Denies all items of a mapping that are not in flight, because an operator must fix the mapping.
     pub(super) fn break_mapping(&mut self, table: TableId, origin: Origin, cause: &Arc<str>) {
         if self.broken.add_mapping(table, origin, cause) {
             self.deny(|write| Origin::from(write) == origin, cause);
         }
     }
 
-    /// Completes what is not in flight of the writes for which `is` holds.
+    /// Denies the ready and backing-off items for whose writes `is` returns true.
     fn deny(&mut self, is: impl Fn(&Write) -> bool, cause: &Arc<str>) {
         let is_affected = |entry: &ItemEntry| {
             is(&entry.write) && matches!(entry.state, ItemState::Ready(_) | ItemState::BackingOff { .. })
@@ -78,7 +80,8 @@ impl EventState {
         self.complete_each(&affected, &ItemOutcome::Denied(Arc::clone(cause)));
     }
 
-    /// Completes those of the items whose table or mapping was found broken while they were in flight, and removes them.
+    /// Denies those of the items whose table or mapping turned out to be broken while they were in flight, and removes them
+    /// from `items`.
     pub(super) fn deny_broken(&mut self, items: &mut Vec<ItemIndex>) {
         let mut work = Work::default();
         items.retain(|&index| match self.broken.cause(&self.items[index].write) {
@@ -91,8 +94,9 @@ impl EventState {
         self.work_off(work);
     }
 
-    /// Returns the message that has failed longest, so that its memory is free for others, if every message that is not
-    /// complete has failed or waits for one that has, and none was completed for the longest backoff. Returns whether there was one.
+    /// Returns the message that has been failing longest to the queue, to free its memory for other messages. This happens
+    /// only if every incomplete message has failed or waits for one that has, and if no message was completed during the
+    /// last [`MAX_BACKOFF`](super::backoff::MAX_BACKOFF). Returns whether there was such a message.
     pub(super) fn evict(&mut self) -> bool {
         let may_be_written = |entry: &ItemEntry| entry.state.is_under_way() && entry.failed_at.is_none();
         if self.now < self.eviction_at() || self.items.iter().any(|(_, entry)| may_be_written(entry)) {
@@ -112,7 +116,7 @@ impl EventState {
         true
     }
 
-    /// Gives up the items of evicted messages. Returns the rest of the plan.
+    /// Gives up the items of evicted messages, and returns the rest of the plan, if any.
     pub(super) fn without_evicted(&mut self, mut plan: Plan) -> Option<Plan> {
         let is_evicted = |index: &ItemIndex| self.messages[self.items[*index].message].is_evicted;
         let evicted: Vec<ItemIndex> = plan.items.iter().copied().filter(is_evicted).collect();
@@ -123,7 +127,7 @@ impl EventState {
         (!plan.items.is_empty()).then_some(plan)
     }
 
-    /// Completes an item for which there is no further attempt.
+    /// Completes an item that gets no further attempt.
     pub(super) fn give_up(&mut self, index: ItemIndex) {
         let mut work = Work::default();
         if matches!(self.items[index].state, ItemState::InFlight(_)) {

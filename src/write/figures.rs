@@ -1,30 +1,30 @@
-//! What the writes of an event took.
+//! Figures about the writes of an event.
 
 use crate::dynamodb::response::Throttle;
 use std::time::Duration;
 
-/// What the writes of an event took.
+/// Figures about the writes of an event.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct WriteFigures {
-    /// Latency of each call that was sent, in the order in which they ended.
+    /// Latency of each call that was sent, in the order of completion.
     pub latencies: Vec<Duration>,
-    /// Number of items that were sent again, counted for each attempt.
+    /// Number of retried items. An item counts once for each retry.
     pub retried_items: usize,
-    /// Number of items that DynamoDB handed back unprocessed, counted for each time.
+    /// Number of items that DynamoDB returned unprocessed. An item counts each time.
     pub unprocessed_items: usize,
     /// Write request units consumed.
     pub write_units: f64,
-    /// Number of calls throttled by the table's own throughput, and of items handed back unprocessed.
+    /// Number of calls throttled by the throughput of the table, plus number of items returned unprocessed.
     pub throttles_table: usize,
-    /// Number of calls throttled by an index's throughput.
+    /// Number of calls throttled by the throughput of an index.
     pub throttles_index: usize,
-    /// Number of calls throttled by one partition's throughput.
+    /// Number of calls throttled by the throughput of a single partition.
     pub throttles_hot_partition: usize,
     /// Number of calls throttled by the account's quota.
     pub throttles_account: usize,
-    /// Number of calls throttled for a reason that was not given.
+    /// Number of calls throttled without a stated reason.
     pub throttles_unknown: usize,
-    /// Maximum number of calls in flight at once.
+    /// Maximum number of calls that were in flight at the same time.
     pub most_in_flight: usize,
 }
 
@@ -39,7 +39,7 @@ impl WriteFigures {
         } += count;
     }
 
-    /// Returns the number of throttles of every kind.
+    /// Returns the number of throttles of all kinds.
     pub fn throttles(&self) -> usize {
         self.throttles_table
             + self.throttles_index

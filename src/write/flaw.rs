@@ -1,38 +1,38 @@
-//! Deliberate mistakes of the scheduler. The model checker must catch each of them, or its promises prove nothing. A release has
-//! none: only a test sets one.
+//! Deliberate bugs of the scheduler. The model checker must detect each of them, which proves that its promises are strong
+//! enough. Only tests can enable a flaw.
 
-/// A mistake that a test gives the scheduler.
+/// A deliberate bug that a test enables in the scheduler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Flaw {
-    /// A key stays open after a write that may still take effect, or will be delivered again.
+    /// A key stays open after a write that may still take effect or will be redelivered.
     ClosesNoKey,
-    /// A failure blocks nothing behind it in its key.
+    /// A failure does not block the later items of its key.
     SpreadsNothing,
-    /// A failure blocks nothing behind it in its FIFO group.
+    /// A failure does not block the later messages of its FIFO group.
     GroupGoesOn,
-    /// Items that are handed back unprocessed count as written.
+    /// Unprocessed items count as written.
     ForgetsUnprocessed,
-    /// An ambiguous write of a FIFO group is sent again and acknowledged.
+    /// An ambiguous write of a FIFO group is retried and acknowledged.
     RetriesAmbiguousInGroups,
-    /// A later write supersedes one that was sent.
+    /// A later write supersedes a write that was already sent.
     SupersedesSent,
-    /// Two writes of one key are in flight at once.
+    /// Two writes to one key are in flight at the same time.
     IgnoresKeys,
-    /// What an invalid item superseded stays superseded.
+    /// An item that was superseded by an invalid item is not revived.
     RevivesNothing,
-    /// A message of a FIFO group does not wait for the one before it.
+    /// A message of a FIFO group does not wait for the previous message of the group.
     IgnoresGroups,
-    /// An ambiguous item does not say so: it comes back at once.
+    /// An ambiguous item is not marked as ambiguous, so its message is redelivered at once.
     HidesAmbiguity,
-    /// An item whose call could not be sent is forgotten.
+    /// An item whose call could not be sent is never retried.
     ForgetsUnsent,
-    /// A refused batch is not bisected: all its items are invalid.
+    /// A refused batch is not bisected, and all its items are marked as invalid.
     BisectsNothing,
 }
 
 #[cfg(test)]
 impl Flaw {
-    /// Every mistake.
+    /// All flaws.
     pub(super) const ALL: [Self; 12] = [
         Self::ClosesNoKey,
         Self::SpreadsNothing,

@@ -1,10 +1,11 @@
-//! A vector that is indexed by a type of its own, so that an index of one thing cannot be used for another. Pure.
+//! A vector with its own index type, so that an index cannot be used with the wrong vector. Pure: no I/O, clock or
+//! randomness.
 
 use super::TableId;
 use std::marker::PhantomData;
 use std::ops::{Index, IndexMut};
 
-/// An index into an [`Indexed`] vector of its own type.
+/// An index into an [`Indexed`] vector.
 pub(super) trait IndexType: Copy {
     fn new(index: usize) -> Self;
     fn get(self) -> usize;
@@ -18,13 +19,13 @@ macro_rules! index_type {
         pub(crate) struct $name(u32);
 
         impl $name {
-            /// Returns the index of the element at `index`.
+            /// Converts a position into an index.
             pub(crate) fn new(index: usize) -> Self {
-                // an event has at most 10,000 messages of at most 100,000 records each
+                // an event has at most 10,000 messages with at most 100,000 records each
                 Self(u32::try_from(index).unwrap_or(u32::MAX))
             }
 
-            /// Returns the position of the element.
+            /// Returns the position as a number.
             pub(crate) fn get(self) -> usize {
                 self.0 as usize
             }
@@ -53,8 +54,8 @@ impl IndexType for TableId {
     }
 }
 
-/// A vector indexed by `I`. An index comes from [`push`](Self::push) and stays valid, because nothing is ever removed. One that
-/// comes from elsewhere is a bug, and panics: the invocation fails, and its messages are returned.
+/// A vector indexed by `I`. An index returned by [`push`](Self::push) stays valid, because elements are never removed. Any
+/// other index is a bug and causes a panic: the invocation fails, and its messages are redelivered.
 #[derive(Debug, Clone)]
 pub(super) struct Indexed<I, T> {
     elements: Vec<T>,

@@ -1,29 +1,29 @@
-//! What a write does to the item of its key. Pure.
+//! The kinds of writes. Pure: no I/O, clock or randomness.
 
-/// The kind of a write. It is chosen once, when a record is decoded: from the message's `operation`, the mapping's `write`
-/// property, and whether the record has a version.
+/// The effect of a write on the item with its key. The kind is chosen once, when the record is decoded. It depends on the
+/// message's `operation`, on the mapping's `write` property, and on whether the record has a version.
 ///
-/// Every kind is idempotent: a write that is sent twice leaves what one would have left.
+/// Every kind is idempotent: sending a write twice has the same effect as sending it once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum WriteKind {
-    /// Writes the item, whatever the table has.
+    /// Writes the item unconditionally.
     Put,
-    /// Writes the item unless the table has one of a newer version.
+    /// Writes the item unless the table has a newer version of it.
     PutIfNewer,
-    /// Writes the item unless the table has one with its key.
+    /// Writes the item unless the table already has an item with its key.
     Create,
-    /// Deletes the item, whatever the table has.
+    /// Deletes the item unconditionally.
     Delete,
-    /// Deletes the item unless the table has one of a newer version.
+    /// Deletes the item unless the table has a newer version of it.
     DeleteIfNewer,
 }
 
 impl WriteKind {
-    /// Every kind.
+    /// All kinds.
     pub const ALL: [Self; 5] = [Self::Put, Self::PutIfNewer, Self::Create, Self::Delete, Self::DeleteIfNewer];
 
-    /// Returns whether a condition decides about the write. BatchWriteItem has no conditions, so such a write is a call of its
-    /// own.
+    /// Returns whether the write has a condition. BatchWriteItem supports no conditions, so each conditional write needs a
+    /// call of its own.
     pub(crate) fn is_conditional(self) -> bool {
         match self {
             Self::Put | Self::Delete => false,
@@ -31,7 +31,7 @@ impl WriteKind {
         }
     }
 
-    /// Returns whether the write compares versions.
+    /// Returns whether the condition of the write compares versions.
     pub(crate) fn has_version(self) -> bool {
         match self {
             Self::PutIfNewer | Self::DeleteIfNewer => true,
@@ -39,7 +39,7 @@ impl WriteKind {
         }
     }
 
-    /// Returns whether the write carries a key and no other attribute.
+    /// Returns whether the write consists of a key without other attributes.
     pub(crate) fn is_deletion(self) -> bool {
         match self {
             Self::Delete | Self::DeleteIfNewer => true,

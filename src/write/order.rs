@@ -1,35 +1,39 @@
-//! The order of writes. Pure.
+//! The order of writes. Pure: no I/O, clock or randomness.
 //!
-//! Two kinds of order exist, and every rule about them is in this file:
+//! There are two kinds of order, and this file holds every rule about them:
 //!
 //! - **Per key.** The unfinished items of one key form a queue ([`KeyQueue`]), in the order in which they joined it.
-//!   [`turn`] decides what the next one does.
-//! - **Per FIFO group.** The messages of one group form a queue ([`GroupQueues`]). The items of a message join the queues of
-//!   their keys once every earlier message of the group has completed.
+//!   [`turn`] decides what the next item does.
+//! - **Per FIFO group.** The messages of one group form a queue ([`GroupQueues`]). The items of a message join the queues
+//!   of their keys after every earlier message of the group has completed.
 //!
-//! An item waits only for items that joined before it, so waiting never goes round in a circle. In a standard queue a message
-//! joins when it is decoded, and the order of joining is the order of the event.
+//! An item waits only for items that joined before it, so a deadlock is impossible. In a standard queue the items of a
+//! message join as soon as it is decoded, so they join in the order of the event.
 //!
 //! # Rules of a key
 //!
-//! 1. *The later record of a key wins.* An unconditional write supersedes the earlier ones that were not sent. It waits for
-//!    one that was sent, because two calls in flight may be applied in either order, and for one that has a version: a newer
-//!    version may be written already, and only that keeps the older one from being written after it.
-//! 2. *Of items that are only created, the first wins.* A later `Create` shares the outcome of an unfinished earlier one.
-//! 3. *Versions go side by side*, because the condition decides in the table. Three exceptions go one after the other:
-//!    a deletion, which leaves no version behind to compare with; equal versions, where the later one must win; and versions
-//!    of a key whose item an unconditional write may still replace or delete, because the version to compare with goes too.
+//! 1. *The later record of a key wins.* An unconditional write supersedes earlier items of its key that were not sent yet.
+//!    It waits for an earlier item that was sent, because two calls in flight may be applied in either order. It also waits
+//!    for an earlier item with a version, even if that item was not sent. The table may already have a newer version, which
+//!    makes the condition of the earlier item fail. If the unconditional write removed that newer version first, the
+//!    outdated item would be written after it.
+//! 2. *The first of several `Create` writes wins.* A later `Create` shares the outcome of an unfinished earlier one.
+//! 3. *Writes with different versions may be in flight at the same time*, because the condition in the table decides
+//!    between them. Three exceptions are sent one after the other: a deletion, because it leaves no version in the table to
+//!    compare with; equal versions, because the later write must win; and any versions of a key while an unconditional
+//!    write may still replace or delete the item, because that removes the version to compare with.
 //! 4. *Versions that come from the message* (a sequence number or a timestamp) are compared here, and only the newest is
 //!    written.
-//! 5. *A closed key admits nothing more.* A key is closed while a write of it may still take effect, or will be delivered
-//!    again: a later item that is written now would be overwritten by an older one. The exception is a `PutIfNewer` beside
-//!    others of different versions, which its condition guards.
+//! 5. *A closed key admits no further items.* A key is closed if a write to it may still take effect, or will be
+//!    redelivered. A later item that was written now would then be overwritten by an older one. The exception is a
+//!    `PutIfNewer` if all writes that closed the key are `PutIfNewer` with other versions, because their conditions protect
+//!    the newest version.
 //!
 //! # Rules of a FIFO group
 //!
-//! 6. A message whose item is not written blocks the rest of its group and no other group.
-//! 7. SQS gives groups no order among themselves. If two of them write one key without versions, the failure of one does not
-//!    hold up the other. Versions keep their order whatever their groups.
+//! 6. If an item of a message is not written, the rest of its group is blocked. Other groups are not affected.
+//! 7. SQS defines no order between groups. If two groups write to the same key without versions, the failure of one does
+//!    not block the other. Writes with versions keep their order even across groups.
 
 use super::{GroupId, ItemIndex, KeyId, MessageIndex, TableId, VersionId, Write, WriteKind};
 use smallvec::SmallVec;
@@ -38,16 +42,16 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::hash::{BuildHasherDefault, Hasher};
 
-/// Maximum number of closed keys of one table that are told apart, which take about three megabytes. A table with more takes
-/// next to nothing, and is closed as a whole.
+/// Maximum number of closed keys that are recorded individually for each table. They take about 3 MB. Beyond that number
+/// the whole table is closed, which takes no further memory.
 pub(super) const MAX_CLOSED_KEYS: usize = 50_000;
-/// Maximum number of versions that a closed key remembers. A key with more admits nothing.
+/// Maximum number of versions that are recorded for a closed key. Beyond that number the key admits no further items.
 const MAX_CLOSED_VERSIONS: usize = 8;
 
-/// What an earlier, unfinished item of a key is doing.
+/// The progress of an earlier, unfinished item of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// It could be sent and was not sent yet.
+    /// It is ready, but was never sent.
     Unsent,
     /// It waits for a predecessor.
     Waiting,
@@ -63,21 +67,21 @@ pub(super) struct Earlier {
     pub(super) phase: Phase,
 }
 
-/// What an item may do, given the earlier items of its key.
+/// The decision about an item, given the earlier items of its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Turn {
     /// It may be sent.
     Ready,
-    /// It may be sent, and the earlier ones need not be.
+    /// It may be sent, and it supersedes the earlier items.
     Supersedes,
-    /// It shares the outcome of an earlier one.
+    /// It shares the outcome of an earlier item.
     SupersededBy(ItemIndex),
-    /// It waits.
+    /// It waits for the earlier items.
     Waits,
 }
 
-/// Decides what `next` does while the items `before` it are unfinished. Items that are superseded are not among them.
-/// `is_overwritable` says whether an unconditional write of the key may still take effect.
+/// Decides what `next` does while the items in `before` are unfinished. `before` must not contain superseded items.
+/// `is_overwritable` is whether an unconditional write to the key may still take effect.
 pub(super) fn turn(next: &Write, before: &[Earlier], is_overwritable: bool) -> Turn {
     let Some(last) = before.last() else { return Turn::Ready };
     if next.kind == WriteKind::Create && last.write.kind == WriteKind::Create {
@@ -100,28 +104,29 @@ pub(super) fn turn(next: &Write, before: &[Earlier], is_overwritable: bool) -> T
     if is_guarded { Turn::Ready } else { Turn::Waits }
 }
 
-/// Returns whether two writes of one key may be in flight at once: the table's condition decides between their versions.
+/// Returns whether two writes to one key may be in flight at the same time, because the condition in the table decides
+/// between their versions.
 fn are_side_by_side(one: &Write, other: &Write) -> bool {
     one.kind == WriteKind::PutIfNewer && other.kind == WriteKind::PutIfNewer && one.version != other.version
 }
 
-/// Why a key admits no further item.
+/// The reason why a key admits no further items.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Closure {
-    /// Whether a write of the key may still take effect.
+    /// Whether a write to the key may still take effect.
     pub(super) is_ambiguous: bool,
-    /// The versions of the writes that closed it, if all of them are [`WriteKind::PutIfNewer`].
+    /// The versions of the writes that closed the key, if all of them are [`WriteKind::PutIfNewer`].
     versions: Option<SmallVec<[VersionId; 2]>>,
 }
 
 impl Closure {
-    /// Returns the closure of a key by `write`.
+    /// Returns the closure of the key of `write`.
     fn by(write: &Write, is_ambiguous: bool) -> Self {
         let guarded = if write.kind == WriteKind::PutIfNewer { write.version } else { None };
         Self { is_ambiguous, versions: guarded.map(|version| SmallVec::from_slice(&[version])) }
     }
 
-    /// Adds another closure of the same key.
+    /// Merges another closure of the same key into this one.
     fn merge(&mut self, other: Self) {
         self.is_ambiguous |= other.is_ambiguous;
         self.versions = match (self.versions.take(), other.versions) {
@@ -135,7 +140,8 @@ impl Closure {
         };
     }
 
-    /// Returns whether `write` may be sent all the same: conditions decide between it and what closed the key.
+    /// Returns whether `write` may be sent although the key is closed, because conditions decide between it and the writes
+    /// that closed the key.
     pub(super) fn admits(&self, write: &Write) -> bool {
         match (&self.versions, write.version) {
             (Some(versions), Some(version)) => write.kind == WriteKind::PutIfNewer && !versions.contains(&version),
@@ -144,28 +150,29 @@ impl Closure {
     }
 }
 
-/// Items of one key. Nearly every key has one item.
+/// Items of one key. Most keys have only one item.
 pub(super) type KeyItems = SmallVec<[ItemIndex; 2]>;
 
-/// The unfinished items of one key that are not superseded, and whether the key is closed.
+/// The unfinished items of one key that are not superseded, and the closure of the key.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub(super) struct KeyQueue {
-    /// In the order in which they joined.
+    /// The items, in the order in which they joined.
     pub(super) items: KeyItems,
     pub(super) closure: Option<Closure>,
-    /// Whether an unconditional write of the key that has ended may still take effect, although the key is not closed.
+    /// Whether an unconditional write to the key may still take effect, although its item is complete and the key is not
+    /// closed.
     pub(super) is_overwritable: bool,
 }
 
-/// The queues of all keys of an event. A key without unfinished items has a queue only as its tombstone: if it is closed, or
-/// if a write may still replace its item.
+/// The queues of all keys of an event. A key without unfinished items keeps a queue only as a tombstone: if the key is
+/// closed, or if an unconditional write to it may still take effect.
 #[derive(Debug, Clone, Default)]
 pub(super) struct KeyQueues {
     queues: HashMap<KeyId, KeyQueue, BuildHasherDefault<KeyHasher>>,
     closed: HashMap<TableId, ClosedKeys>,
 }
 
-/// How many keys of a table are closed.
+/// Number of closed keys of a table.
 #[derive(Debug, Clone, Copy, Default)]
 struct ClosedKeys {
     count: usize,
@@ -173,7 +180,7 @@ struct ClosedKeys {
 }
 
 impl KeyQueues {
-    /// Returns why the key of `write` admits it no more. `None` if it may join.
+    /// Returns the closure that refuses `write`, or `None` if it may join the queue of its key.
     pub(super) fn refuses(&self, write: &Write) -> Option<Closure> {
         if let Some(closed) = self.closed.get(&write.table)
             && closed.count >= MAX_CLOSED_KEYS
@@ -189,7 +196,8 @@ impl KeyQueues {
         self.queues.entry(write.key).or_default().items.push(index);
     }
 
-    /// Removes an item that is done or superseded from the queue of its key, and puts `revived` in its place.
+    /// Removes an item that is done or superseded from the queue of its key, and inserts the items `revived` at the same
+    /// position.
     pub(super) fn leave(&mut self, key: KeyId, index: ItemIndex, revived: &[ItemIndex]) {
         let queue = self.queues.entry(key).or_default();
         let place = queue.items.iter().position(|other| *other == index);
@@ -202,12 +210,12 @@ impl KeyQueues {
         }
     }
 
-    /// Notes that an unconditional write of a key may still take effect, although its item is complete.
+    /// Records that an unconditional write to a key may still take effect, although its item is complete.
     pub(super) fn note_overwritable(&mut self, key: KeyId) {
         self.queues.entry(key).or_default().is_overwritable = true;
     }
 
-    /// Returns whether an unconditional write of a key may still take effect, although its item is complete.
+    /// Returns whether an unconditional write to a key may still take effect, although its item is complete.
     pub(super) fn is_overwritable(&self, key: KeyId) -> bool {
         self.queues.get(&key).is_some_and(|queue| queue.is_overwritable)
     }
@@ -216,7 +224,7 @@ impl KeyQueues {
     pub(super) fn close(&mut self, write: &Write, is_ambiguous: bool) {
         let closed = self.closed.entry(write.table).or_default();
         closed.is_any_ambiguous |= is_ambiguous;
-        // a table that is closed as a whole keeps no further tombstones
+        // a table that is closed as a whole needs no further tombstones
         if closed.count >= MAX_CLOSED_KEYS && !self.queues.contains_key(&write.key) {
             return;
         }
@@ -235,7 +243,7 @@ impl KeyQueues {
         self.queues.get(&key).map_or(&[], |queue| &queue.items)
     }
 
-    /// Returns why a key is closed.
+    /// Returns the closure of a key, if the key is closed.
     pub(super) fn closure(&self, key: KeyId) -> Option<&Closure> {
         self.queues.get(&key)?.closure.as_ref()
     }
@@ -246,16 +254,16 @@ impl KeyQueues {
     }
 }
 
-/// The place that a message finds when it is added to its FIFO group.
+/// The result of adding a message to its FIFO group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Arrival {
     /// Its items join the queues of their keys.
     Joins,
-    /// It waits for the messages before it.
+    /// It waits for the earlier messages of the group.
     Waits,
-    /// An earlier message of the group is returned, so that it is returned too.
+    /// It is blocked, because an earlier message of the group is returned.
     Blocked {
-        /// Whether a write of that message may still take effect.
+        /// Whether a write of that earlier message may still take effect.
         is_ambiguous: bool,
     },
 }
@@ -265,9 +273,9 @@ pub(super) enum Arrival {
 struct GroupQueue {
     /// The message whose items have joined the queues of their keys.
     current: Option<MessageIndex>,
-    /// Messages that wait for it.
+    /// The messages that wait for `current`.
     waiting: VecDeque<MessageIndex>,
-    /// Set once a message of the group is returned: whether a write of it may still take effect.
+    /// Set once a message of the group is returned. The value is whether a write of that message may still take effect.
     blocked: Option<bool>,
 }
 
@@ -276,7 +284,7 @@ struct GroupQueue {
 pub(super) struct GroupQueues(HashMap<GroupId, GroupQueue>);
 
 impl GroupQueues {
-    /// Adds a message behind the others of its group.
+    /// Adds a message to the end of its group.
     pub(super) fn add(&mut self, group: GroupId, message: MessageIndex) -> Arrival {
         let queue = self.0.entry(group).or_default();
         if let Some(is_ambiguous) = queue.blocked {
@@ -290,21 +298,22 @@ impl GroupQueues {
         Arrival::Joins
     }
 
-    /// Blocks the messages that are added to a group from now on. Those that were added before are not behind the one at fault.
+    /// Blocks all messages of a group that are added from now on. Messages that were added before precede the message at
+    /// fault, so they are not blocked.
     pub(super) fn block(&mut self, group: GroupId) {
         self.0.entry(group).or_default().blocked.get_or_insert(false);
     }
 
-    /// Ends the turn of a message, and returns the next one whose items may join. A blocked group has none: what waited was
-    /// blocked with the first item that failed.
+    /// Ends the turn of a message, and returns the next message whose items may join. A blocked group has no next message,
+    /// because its waiting messages were blocked when its first item failed.
     pub(super) fn complete(&mut self, group: GroupId, message: MessageIndex) -> Option<MessageIndex> {
         let queue = self.0.get_mut(&group).filter(|queue| queue.current == Some(message))?;
         queue.current = queue.waiting.pop_front();
         queue.current
     }
 
-    /// Blocks the messages that wait for `message`, because an item of it was not written. Returns them, and whether a write of
-    /// the group may still take effect. `None` if it is not the message's turn.
+    /// Blocks the messages that wait for `message`, because one of its items was not written. Returns the blocked messages,
+    /// and whether a write of the group may still take effect. Returns `None` if it is not the turn of `message`.
     pub(super) fn fail(
         &mut self,
         group: GroupId,
@@ -323,7 +332,7 @@ impl GroupQueues {
     }
 }
 
-/// Passes a key through: [`KeyId`] is a hash already.
+/// A hasher that passes the key through unchanged, because [`KeyId`] is already a hash.
 #[derive(Debug, Clone, Default)]
 pub(super) struct KeyHasher(u64);
 
@@ -341,7 +350,7 @@ impl Hasher for KeyHasher {
     }
 
     fn write_u128(&mut self, key: u128) {
-        // half of it is as random as all of it
+        // any half of a random hash is equally random
         self.0 = (key >> 64) as u64;
     }
 }

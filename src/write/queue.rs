@@ -1,31 +1,33 @@
-//! What is ready to be sent to one table, in lanes: first attempts go before retries. Pure.
+//! Queues of the items that are ready to be sent to one table. The queues are called lanes, and first attempts go before
+//! retries. Pure: no I/O, clock or randomness.
 //!
-//! A lane holds indexes and decides nothing: an item is in a lane if its state says so. An entry whose item has another state
-//! by now is skipped.
+//! A lane holds indexes and decides nothing. The items of a lane are those with the state `Ready` and that lane. An index
+//! whose item has since changed its state is skipped.
 
 use super::{ItemIndex, MessageIndex};
 use crate::dynamodb::batch::MAX_BATCH_ITEMS;
 use std::collections::VecDeque;
 
-/// Failures in a row after which a call is bisected: one of its items may be what fails, and its neighbours must not wait.
+/// Number of consecutive failures after which a call is bisected. One of its items may cause the failures, and the others
+/// must not wait for it.
 const FAILURES_BEFORE_BISECTION: u8 = 2;
-/// Throttles in a row after which a call is bisected. Smaller calls help a throttled table little, but the throttle of one
-/// item's partition may look like the table's.
+/// Number of consecutive throttles after which a call is bisected. Smaller calls hardly help a throttled table, but the
+/// throttling of a single item's partition may look like that of the whole table.
 const THROTTLES_BEFORE_BISECTION: u8 = 4;
 
-/// Where a ready item waits to be sent.
+/// The queue in which a ready item waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Lane {
     /// First attempts of unconditional writes.
     Batch,
-    /// First attempts of unconditional writes of a FIFO queue, which share a call only with those of their own message. One of
-    /// them that is not written returns the message anyway, and must not return others with it.
+    /// First attempts of unconditional writes of a FIFO queue. Only items of the same message share a call. If one of them
+    /// is not written, the message is returned anyway, and it must not cause the return of other messages.
     Message,
-    /// First attempts of conditional writes, which are a call each.
+    /// First attempts of conditional writes. Each is a call of its own.
     Single,
-    /// Items that DynamoDB handed back unprocessed.
+    /// Items that DynamoDB returned unprocessed.
     Unprocessed,
-    /// Calls that failed.
+    /// Calls that failed and are retried.
     Retry,
 }
 
@@ -33,27 +35,27 @@ impl Lane {
     pub(super) const COUNT: usize = 5;
 }
 
-/// Items that go out together, and how their calls ended so far.
+/// The items of one call, and the failures of the call so far.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Plan {
     pub(super) items: Vec<ItemIndex>,
     pub(super) is_single: bool,
-    /// How often it failed in a row.
+    /// Number of consecutive failures.
     pub(super) failures: u8,
     /// Whether it is a part of a call that failed.
     pub(super) is_part: bool,
-    /// How often it could not be sent.
+    /// Number of times that it could not be sent.
     pub(super) unsent: u8,
 }
 
-/// How a call failed that may be tried again.
+/// The kind of a retryable failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Failure {
     /// The table, an index or the account is throttled as a whole.
     Throttle,
-    /// There was no response in time, which costs long.
+    /// No response arrived before the timeout. No other failure takes as long.
     Timeout,
-    /// Anything else.
+    /// Any other failure.
     Other,
 }
 
@@ -66,14 +68,14 @@ impl Plan {
         Self { is_single: true, ..Self::batch(vec![item]) }
     }
 
-    /// Splits the plan into halves. `None` if it has one item.
+    /// Splits the plan into halves. Returns `None` if it has only one item.
     pub(super) fn halves(&self) -> Option<[Self; 2]> {
         let (first, second) = self.items.split_at_checked(self.items.len().div_ceil(2))?;
         let half = |items: &[ItemIndex]| Self { is_part: true, ..Self::batch(items.to_vec()) };
         (!second.is_empty()).then(|| [half(first), half(second)])
     }
 
-    /// Returns what to send after the plan failed once more: itself, or its halves.
+    /// Returns the plans to send after the plan has failed once more: the plan itself, or its halves.
     pub(super) fn after(mut self, failure: Failure) -> Vec<Self> {
         self.failures = self.failures.saturating_add(1);
         let patience = match failure {
@@ -88,7 +90,7 @@ impl Plan {
     }
 }
 
-/// What is ready to be sent to one table.
+/// The items that are ready to be sent to one table.
 #[derive(Debug, Clone, Default)]
 pub(super) struct TableQueue {
     pub(super) batch: VecDeque<ItemIndex>,
@@ -96,20 +98,19 @@ pub(super) struct TableQueue {
     pub(super) single: VecDeque<ItemIndex>,
     pub(super) unprocessed: VecDeque<ItemIndex>,
     pub(super) retries: VecDeque<Plan>,
-    /// Number of items whose state says that they are in each lane.
+    /// Number of items in each lane, by the items' states.
     pub(super) ready: [usize; Lane::COUNT],
 }
 
 impl TableQueue {
-    /// Returns whether a call can be made of what is ready. While messages are still being decoded, a batch waits until it is
-    /// full.
+    /// Returns whether a call is ready to be sent. While messages are still being decoded, a batch waits until it is full.
     pub(super) fn has_call(&self, is_decoding: bool) -> bool {
         let batch = self.ready(Lane::Batch);
         let others: usize = self.ready.iter().sum::<usize>() - batch;
         others > 0 || batch >= if is_decoding { MAX_BATCH_ITEMS } else { 1 }
     }
 
-    /// Appends an item of `message` to the end of a lane. Calls that failed are queued whole.
+    /// Appends an item of `message` to a lane. Has no effect on [`Lane::Retry`], which queues whole calls.
     pub(super) fn push(&mut self, lane: Lane, message: MessageIndex, index: ItemIndex) {
         match lane {
             Lane::Batch => self.batch.push_back(index),
@@ -120,7 +121,8 @@ impl TableQueue {
         }
     }
 
-    /// Returns the first entry of a lane whose items share a call, with its message where only items of one message may.
+    /// Returns the first entry of a lane whose items share calls. The entry includes its message if only items of one
+    /// message may share a call.
     pub(super) fn front(&self, lane: Lane) -> Option<(Option<MessageIndex>, ItemIndex)> {
         match lane {
             Lane::Message => self.messages.front().map(|(message, index)| (Some(*message), *index)),
@@ -130,7 +132,7 @@ impl TableQueue {
         }
     }
 
-    /// Removes the first entry of a lane whose items share a call.
+    /// Removes the first entry of a lane whose items share calls.
     pub(super) fn pop(&mut self, lane: Lane) {
         match lane {
             Lane::Message => drop(self.messages.pop_front()),
@@ -144,7 +146,7 @@ impl TableQueue {
         self.ready.get(lane as usize).copied().unwrap_or_default()
     }
 
-    /// Counts an item into a lane (`1`) or out of it (`-1`).
+    /// Adds `change` (`1` or `-1`) to the number of items in a lane.
     pub(super) fn count(&mut self, lane: Lane, change: isize) {
         if let Some(count) = self.ready.get_mut(lane as usize) {
             *count = count.saturating_add_signed(change);
@@ -169,12 +171,12 @@ mod tests {
         for is_part in [false, true] {
             assert_eq!(sizes(0, is_part, Failure::Other), [4]);
             assert_eq!(sizes(1, is_part, Failure::Other), [2, 2]);
-            assert_eq!(sizes(2, is_part, Failure::Throttle), [4], "smaller calls help a throttled table little");
+            assert_eq!(sizes(2, is_part, Failure::Throttle), [4], "smaller calls hardly help a throttled table");
             assert_eq!(sizes(3, is_part, Failure::Throttle), [2, 2]);
         }
         assert_eq!(sizes(0, false, Failure::Timeout), [4]);
         assert_eq!(sizes(1, false, Failure::Timeout), [2, 2]);
-        assert_eq!(sizes(0, true, Failure::Timeout), [2, 2], "it costs two seconds each time");
+        assert_eq!(sizes(0, true, Failure::Timeout), [2, 2], "each further timeout costs two seconds");
     }
 
     #[test]
@@ -197,6 +199,6 @@ mod tests {
         queue.count(Lane::Batch, -25);
         assert!(!queue.has_call(false));
         queue.count(Lane::Single, 1);
-        assert!(queue.has_call(true), "a conditional write is a call of its own");
+        assert!(queue.has_call(true), "a conditional write is sent in a call of its own");
     }
 }

@@ -1,4 +1,5 @@
-//! The items of one event that were refused alone, until it is known who is at fault: the item, its mapping or its table. Pure.
+//! The items of one event that were refused alone in their calls, until it is decided who is at fault: the item, its
+//! mapping or its table. Pure: no I/O, clock or randomness.
 
 use super::calls::Accepted;
 use super::entry::{ItemEntry, ItemState};
@@ -9,30 +10,30 @@ use super::{ItemIndex, ItemOutcome, TableId, Write};
 use crate::dynamodb::response::{Blame, CallError, Refusal};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The refusals of one event that are not judged, and its knowledge of tables and mappings.
+/// The undecided refusals of one event, and the evidence about tables and mappings.
 #[derive(Debug, Clone)]
 pub(super) struct Refusals {
-    /// Items that were refused alone. Those that are judged have another state by now.
+    /// Items that were refused alone. An item that has since been judged is no longer in the state `Suspect`.
     refused: Vec<ItemIndex>,
     /// The tables that have accepted a call.
     accepting: BTreeSet<TableId>,
     evidence: Suspects,
-    /// Whether the evidence holds more than the process knows.
+    /// Whether the evidence contains facts that the process does not have yet.
     has_news: bool,
 }
 
 impl Refusals {
-    /// Starts with what the process knows.
+    /// Creates an instance that starts with the evidence of the process.
     pub(super) fn new(evidence: Suspects) -> Self {
         Self { refused: Vec::new(), accepting: BTreeSet::new(), evidence, has_news: false }
     }
 
-    /// Returns whether no item waits to be judged.
+    /// Returns whether no suspects are left.
     pub(super) fn is_empty(&self, event: &EventState) -> bool {
         self.suspects_of(event, |_, _| true).is_empty()
     }
 
-    /// Notes the evidence that a response gives about the table and the mappings.
+    /// Records the evidence that a response provides about the table and the mappings.
     pub(super) fn note_response(
         &mut self,
         event: &mut EventState,
@@ -53,21 +54,21 @@ impl Refusals {
         let mut last = None;
         for index in plan.items.iter().filter(|index| !unprocessed.contains(index)) {
             let mut origin = Origin::from(&event.items[*index].write);
-            // whose condition failed, its key has been compared and no other attribute
+            // a failed condition proves that the key fits the table, but proves nothing about the other attributes
             origin.is_deletion |= response.is_err();
             if last.replace(origin) != Some(origin) {
                 self.has_news |= self.evidence.accept(origin);
             }
         }
         if self.accepting.insert(table) {
-            // only those that are denied alone are denied
+            // the table accepts other calls, so an access error concerns only the refused items
             for index in self.suspects_of(event, |write, blame| blame == Blame::Operator && write.table == table) {
                 event.complete(index, ItemOutcome::Denied(event.items[index].cause()));
             }
         }
     }
 
-    /// Returns the suspects for which `is` holds.
+    /// Returns the suspects for which `is` returns true.
     fn suspects_of(&self, event: &EventState, is: impl Fn(&Write, Blame) -> bool) -> Vec<ItemIndex> {
         let is = |index: &&ItemIndex| match &event.items[**index] {
             ItemEntry { write, state: ItemState::Suspect(blame), .. } => is(write, *blame),
@@ -76,8 +77,8 @@ impl Refusals {
         self.refused.iter().filter(is).copied().collect()
     }
 
-    /// Judges the items that were refused alone, where it can be said who is at fault. `all_tried` says that nothing
-    /// else of the event is under way, and `is_decoded` that no item is added any more.
+    /// Judges the suspects for which it can be decided who is at fault. `all_tried` is whether no other item of the event
+    /// is in progress. `is_decoded` is whether no more items will be added.
     pub(super) fn judge(&mut self, event: &mut EventState, all_tried: bool, is_decoded: bool) {
         self.refused.retain(|index| matches!(event.items[*index].state, ItemState::Suspect(_)));
         let mut refused: BTreeMap<Origin, (usize, usize)> = BTreeMap::new();
@@ -108,7 +109,8 @@ impl Refusals {
         }
     }
 
-    /// Completes the items to which a table denies access while it accepts none: an operator must fix it, and no item is to blame.
+    /// Denies the items that were refused with an access error by a table that has accepted no call. An operator must fix
+    /// the table, and no item is at fault.
     pub(super) fn blame_table(&self, event: &mut EventState, table: TableId) {
         for index in self.suspects_of(event, |write, blame| blame == Blame::Operator && write.table == table) {
             let cause = event.items[index].cause();
@@ -122,7 +124,7 @@ impl Refusals {
         denied.into_iter().map(|index| event.items[index].write.table).collect()
     }
 
-    /// Exchanges what is known of the mappings with the rest of the process.
+    /// Exchanges evidence about the mappings with the rest of the process.
     pub(super) fn share_evidence(&mut self, process: impl FnOnce(&mut dyn FnMut(&mut Suspects))) {
         if self.has_news {
             process(&mut |known| {
@@ -133,7 +135,7 @@ impl Refusals {
         }
     }
 
-    /// Takes in that the item at `index` was refused alone.
+    /// Handles an item that was refused alone in its call.
     pub(super) fn on_refused_alone(
         &mut self,
         event: &mut EventState,
@@ -164,14 +166,14 @@ impl Refusals {
         }
     }
 
-    /// Returns the suspects, and whether a table has accepted a call.
+    /// Returns the suspects and the tables that have accepted a call.
     #[cfg(test)]
     pub(super) fn digest(&self, event: &EventState) -> (Vec<ItemIndex>, BTreeSet<TableId>) {
         (self.suspects_of(event, |_, _| true), self.accepting.clone())
     }
 }
 
-/// Returns whether an item of `origin` may be sent of which no response has said anything yet.
+/// Returns whether an item of `origin` is in progress and no attempt to write it has had a result yet.
 fn has_untried(event: &EventState, origin: Origin) -> bool {
     let is_untried = |entry: &ItemEntry| entry.state.is_under_way() && !entry.is_tried;
     event.items.iter().any(|(_, entry)| is_untried(entry) && Origin::from(&entry.write) == origin)

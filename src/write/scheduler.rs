@@ -1,8 +1,8 @@
-//! The scheduler: decides which write is sent when, and what each response means. Pure: time and jitter are arguments, and the
-//! calls are made by [`drive`](super::drive).
+//! The scheduler: decides which write is sent when, and what each response means. It is pure: time and jitter are
+//! arguments, and [`drive`](super::drive) sends the calls.
 //!
-//! It puts three parts together: [`EventState`] has the states and the order, [`Calls`] what is sent together and when, and
-//! [`Refusals`] decides who is at fault.
+//! It combines three parts. [`EventState`] holds the states and the order of the items. [`Calls`] decides which items share
+//! a call, and when it is sent. [`Refusals`] decides who is at fault for a refusal.
 
 use super::backoff::Backoff;
 use super::broken::Fatal;
@@ -20,34 +20,35 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Draws a random duration from zero to the one given.
+/// Function that returns a random duration between zero and its argument.
 pub(crate) type Jitter<'j> = &'j mut dyn FnMut(Duration) -> Duration;
 
-/// Whether more messages are added.
+/// Whether more messages will be added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Decoding {
-    /// Soon. Batches that are not full wait for them.
+    /// More messages will be added soon. Batches that are not full wait for them.
     Running,
-    /// When there is room in memory.
+    /// Decoding waits until memory is free.
     Paused,
-    /// No.
+    /// No more messages will be added.
     Ended,
 }
 
-/// The writes of one event. Its clock starts with the event.
+/// The writes of one event. All times are durations since the start of the event.
 #[derive(Debug, Clone)]
 pub(crate) struct Scheduler {
     pub(super) event: EventState,
     pub(super) calls: Calls,
     pub(super) refusals: Refusals,
     pub(super) decoding: Decoding,
-    /// Table whose turn is next.
+    /// Index of the table whose turn is next.
     turn: usize,
     figures: WriteFigures,
 }
 
 impl Scheduler {
-    /// Creates the scheduler of one event that writes `tables` tables. `evidence` is what the process knows of its mappings.
+    /// Creates the scheduler of one event that writes to `tables` tables. `evidence` is what the process knows about its
+    /// mappings.
     pub(crate) fn new(tables: usize, is_fifo: bool, evidence: Suspects) -> Self {
         Self {
             event: EventState::new(tables, is_fifo),
@@ -61,7 +62,7 @@ impl Scheduler {
 
     // ---- messages -------------------------------------------------------------------------------------------------------
 
-    /// Adds a message whose records are all decoded. Messages are added in the order of the event.
+    /// Adds a message after all its records are decoded. Messages must be added in the order of the event.
     pub(crate) fn add_message(
         &mut self,
         position: MessagePosition,
@@ -73,12 +74,12 @@ impl Scheduler {
         self.event.add_message(position, group, writes)
     }
 
-    /// Blocks the messages of a FIFO group that are added from now on, because one of the group could not be decoded.
+    /// Blocks all messages of a FIFO group that are added from now on, because a message of the group could not be decoded.
     pub(crate) fn block_group(&mut self, group: GroupId) {
         self.event.block_group(group);
     }
 
-    /// Says whether more messages are added.
+    /// Sets whether more messages will be added.
     pub(crate) fn set_decoding(&mut self, decoding: Decoding) {
         self.decoding = decoding;
     }
@@ -87,7 +88,7 @@ impl Scheduler {
         self.decoding == Decoding::Running
     }
 
-    /// Takes the messages that were completed since the last time.
+    /// Takes the messages that were completed since the previous call.
     pub(crate) fn take_completed(&mut self) -> Vec<MessageIndex> {
         self.event.take_completed()
     }
@@ -97,17 +98,17 @@ impl Scheduler {
         self.event.messages[message].position
     }
 
-    /// Returns the outcomes of a complete message's items. `None` if the message has no items and is blocked.
+    /// Returns the outcomes of the items of a complete message, or `None` if the message has no items and is blocked.
     pub(crate) fn outcomes(&self, message: MessageIndex) -> Option<impl Iterator<Item = &ItemOutcome>> {
         self.event.outcomes(message)
     }
 
-    /// Returns the number of items that were added.
+    /// Returns the number of items added so far.
     pub(crate) fn item_count(&self) -> usize {
         self.event.items.len()
     }
 
-    /// Returns every message that was added.
+    /// Returns all messages added so far.
     pub(crate) fn messages(&self) -> impl Iterator<Item = MessageIndex> + use<> {
         self.event.messages.indexes()
     }
@@ -117,14 +118,14 @@ impl Scheduler {
         self.event.messages[message].items.clone()
     }
 
-    /// Returns whether every message that was added is complete. No call is in flight then.
+    /// Returns whether every message added so far is complete and no call is in flight.
     pub(crate) fn is_idle(&self) -> bool {
         self.calls.in_flight.is_empty() && self.event.open_messages == 0
     }
 
     // ---- calls ----------------------------------------------------------------------------------------------------------
 
-    /// Starts the next call, if one can start and `permit` grants one for its table. Tables take turns.
+    /// Starts the next call, if a table has a call ready and `permit` grants a permit for that table. Tables take turns.
     pub(crate) fn next_call<P>(
         &mut self,
         now: Duration,
@@ -156,7 +157,7 @@ impl Scheduler {
         tables.filter(move |(_, lanes)| has_room && lanes.has_call(self.is_decoding())).map(|(table, _)| table)
     }
 
-    /// Starts a call of what is ready for `table`.
+    /// Starts a call with the items that are ready for `table`.
     pub(crate) fn start(&mut self, table: TableId, now: Duration) -> Option<NextCall> {
         self.event.now = now;
         let is_decoding = self.is_decoding();
@@ -170,14 +171,14 @@ impl Scheduler {
         Some(call)
     }
 
-    /// Returns when a backoff is over next.
+    /// Returns when the next backoff ends.
     pub(crate) fn next_wake_up(&self) -> Option<Duration> {
         self.calls.next_wake_up()
     }
 
     // ---- responses ------------------------------------------------------------------------------------------------------
 
-    /// Takes the response to a call, or that there was none. `latency` is `None` if nothing was sent.
+    /// Handles the result of a call: its response, or the failure to get one. `latency` is `None` if nothing was sent.
     pub(crate) fn on_response(
         &mut self,
         call: CallId,
@@ -209,7 +210,8 @@ impl Scheduler {
             Err(CallError::NotSent(cause)) => self.send_later(table, plan, &cause, jitter),
             Err(CallError::Broken(cause)) => {
                 let Some(plan) = self.event.on_no_response(plan, &cause) else { return };
-                // a connection that died while the environment was frozen fails at once and costs one attempt
+                // a connection that died while the environment was frozen fails at once, so the first such failure is
+                // retried without a backoff
                 if self.event.attempts_of(&plan.items) <= 1 {
                     self.event.note(&plan.items, &cause);
                     let now = self.event.now;
@@ -240,7 +242,7 @@ impl Scheduler {
         let unprocessed = &accepted.unprocessed;
         self.figures.write_units += accepted.write_units;
         self.figures.unprocessed_items += unprocessed.len();
-        // DynamoDB hands items back for want of the table's throughput, and names no other limit
+        // DynamoDB returns unprocessed items when the table's throughput is exceeded, and names no other limit
         self.figures.count_throttle(Throttle::Table, unprocessed.len());
         let written: Vec<ItemIndex> = plan.items.iter().copied().filter(|index| !unprocessed.contains(index)).collect();
         self.event.complete_each(&written, &ItemOutcome::Written);
@@ -255,7 +257,7 @@ impl Scheduler {
         self.calls.delay(&mut self.event, table, Delayed::Unprocessed(again.items), due);
     }
 
-    /// Sends a plan again after a backoff, bisected if it has failed often.
+    /// Retries a plan after a backoff. A plan that has failed repeatedly is bisected.
     fn retry(&mut self, table: TableId, plan: Plan, failure: Failure, cause: &str, jitter: Jitter<'_>) {
         self.event.note(&plan.items, cause);
         let Some(plan) = self.event.without_evicted(plan) else { return };
@@ -266,7 +268,7 @@ impl Scheduler {
         }
     }
 
-    /// Sends a plan later that could not be sent: it was no attempt, and is not bisected.
+    /// Retries a plan that could not be sent. This does not count as an attempt, and the plan is not bisected.
     fn send_later(&mut self, table: TableId, mut plan: Plan, cause: &str, jitter: Jitter<'_>) {
         if self.event.has(Flaw::ForgetsUnsent) {
             return;
@@ -283,7 +285,8 @@ impl Scheduler {
         self.calls.delay(&mut self.event, table, Delayed::Plan(plan), due);
     }
 
-    /// Bisects a call that was refused by a response that does not name the item. Returns an item to the refusals that was alone.
+    /// Bisects a refused call, because the response does not name the item at fault. If the call had a single item, passes
+    /// that item to the refusals.
     fn on_refused(&mut self, table: TableId, mut plan: Plan, refusal: Refusal) {
         if self.event.has(Flaw::BisectsNothing) {
             return self.event.complete_each(&plan.items, &ItemOutcome::Invalid(refusal.said.into()));
@@ -294,7 +297,8 @@ impl Scheduler {
         }
     }
 
-    /// Judges the suspects once nothing else is under way that could prove them at fault. Returns whether there were any.
+    /// Judges the suspects once nothing else is in progress that could provide evidence about them. Returns whether there
+    /// were any suspects.
     pub(crate) fn settle(&mut self) -> bool {
         let is_quiet = !self.is_decoding()
             && self.calls.is_empty()
@@ -309,25 +313,26 @@ impl Scheduler {
         true
     }
 
-    /// Exchanges what is known of the mappings with the rest of the process.
+    /// Exchanges evidence about the mappings with the rest of the process.
     pub(crate) fn share_evidence(&mut self, process: impl FnOnce(&mut dyn FnMut(&mut Suspects))) {
         self.refusals.share_evidence(process);
     }
 
     // ---- memory and the end ---------------------------------------------------------------------------------------------
 
-    /// Returns the message that has failed longest, as [`EventState::evict`] says. Returns whether there was one.
+    /// Returns the message that has been failing longest to the queue; see [`EventState::evict`]. Returns whether there was
+    /// such a message.
     pub(crate) fn evict(&mut self, now: Duration) -> bool {
         self.event.now = now;
         self.event.evict()
     }
 
-    /// Returns when a message may be evicted at the earliest.
+    /// Returns the earliest time at which a message may be evicted.
     pub(crate) fn eviction_at(&self) -> Duration {
         self.event.eviction_at()
     }
 
-    /// Ends the writes: whatever is not done has failed. A call in flight may still take effect.
+    /// Ends the writes. Every item that is not done fails. A call that is in flight may still take effect.
     pub(crate) fn finish(&mut self, now: Duration) {
         self.event.now = now;
         self.decoding = Decoding::Ended;
@@ -337,7 +342,7 @@ impl Scheduler {
                 let is_judged = matches!(entry.state, ItemState::Done(_) | ItemState::Suspect(_));
                 entry.write.table == table && is_tried(entry) && !is_judged
             };
-            // what else was tried there could have proved the table right
+            // other attempts at this table could still have shown that the table accepts writes
             if !self.event.items.iter().any(|(_, entry)| is_open(entry)) {
                 self.refusals.blame_table(&mut self.event, table);
             }
@@ -356,7 +361,7 @@ impl Scheduler {
         self.calls = Calls::default();
     }
 
-    /// Takes what the writes took, and the first cause that an operator must fix.
+    /// Takes the figures of the writes, and the first problem that an operator must fix.
     pub(crate) fn take_report(&mut self) -> (WriteFigures, Option<Fatal>) {
         (std::mem::take(&mut self.figures), self.event.broken.take_fatal())
     }

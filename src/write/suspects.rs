@@ -1,25 +1,26 @@
-//! Whether a refused item is at fault itself, or the mapping that made it. Pure.
+//! Decides whether a refused item or its mapping is at fault. Pure: no I/O, clock or randomness.
 //!
-//! Some refusals may be the fault of either, as [`Blame`](crate::dynamodb::response::Blame) says: an index whose key has another
-//! type than the schema's field refuses every item, and so does one item of a union's wrong branch for itself. One process
-//! decides by what it has seen:
+//! Some refusals may be the fault of either, as described at [`Blame`](crate::dynamodb::response::Blame). For example, an
+//! index may require another type of key than the schema's field has. Then the table refuses every item of the mapping. But
+//! if the field is a union and only some of its branches have the wrong type, only the items with those branches are at
+//! fault. A process decides by the following rules:
 //!
-//! - Once a mapping has had an item accepted, it fits its table. What is refused from then on is the item's own fault.
-//! - Until then, a refusal that meets [`CERTAIN_REFUSALS`] distinct items, all there are, is the mapping's fault. An operator
+//! - If an item of a mapping was ever accepted, the mapping fits its table. Every later refusal is the fault of the item.
+//! - If no item was accepted and [`CERTAIN_REFUSALS`] distinct items were refused, the mapping is at fault. An operator
 //!   must change the schema or the table, and no item is rejected.
-//! - What meets fewer is the items' own fault. A key that does not fit the table is an exception: all items of a mapping have
-//!   the same names and types of keys, so that one refusal is enough.
+//! - If fewer items were refused, the items are at fault. The exception is a key that does not fit the table. All items of
+//!   a mapping have the same key attributes with the same types, so a single refusal is sufficient evidence.
 //!
-//! Deletions carry a key and nothing else. So an accepted deletion proves nothing of the mapping's puts.
+//! A deletion consists of a key only, so an accepted deletion is no evidence about the puts of its mapping.
 
 use super::{KeyId, Write};
 use crate::record::SubjectId;
 use std::collections::BTreeMap;
 
-/// Number of distinct refused items that make a mapping's mistake certain: as many as a call has.
+/// Number of distinct refused items that prove a mapping to be at fault: the maximum number of items of one call.
 pub(super) const CERTAIN_REFUSALS: usize = crate::dynamodb::batch::MAX_BATCH_ITEMS;
 
-/// What may be at fault: the puts of a mapping, or its deletions.
+/// The unit that may be at fault: the puts of a mapping, or its deletions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Origin {
     pub(super) subject: SubjectId,
@@ -32,18 +33,18 @@ impl From<&Write> for Origin {
     }
 }
 
-/// Whose fault a refusal is.
+/// The decision about who is at fault for a refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// The item can never be written.
     Item,
     /// The mapping does not fit its table, and an operator must fix it.
     Mapping,
-    /// Other items of the mapping have to be tried first.
+    /// Undecided: other items of the mapping must be tried first.
     Open,
 }
 
-/// What is known of each mapping: by one process, or by an event that began with what its process knew.
+/// The evidence about each mapping that a process has collected. Each event starts with a copy and adds its own evidence.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Suspects(BTreeMap<Origin, Evidence>);
 
@@ -51,14 +52,14 @@ pub(crate) struct Suspects(BTreeMap<Origin, Evidence>);
 enum Evidence {
     /// An item was accepted.
     Fits,
-    /// None was accepted, and items with these keys were refused: at most as many as are certain.
+    /// No item was accepted, and items with these keys were refused. Holds at most [`CERTAIN_REFUSALS`] keys.
     Refused(Vec<KeyId>),
 }
 
 impl Suspects {
-    /// Notes that an item of `origin` was accepted. Returns whether that is news.
+    /// Records that an item of `origin` was accepted. Returns whether that was unknown before.
     pub(super) fn accept(&mut self, origin: Origin) -> bool {
-        // a put needs all that a deletion needs
+        // a deletion requires nothing that a put does not require
         let deletions = Origin { is_deletion: true, ..origin };
         let is_news = self.0.get(&origin) != Some(&Evidence::Fits) || self.0.get(&deletions) != Some(&Evidence::Fits);
         if is_news {
@@ -68,7 +69,7 @@ impl Suspects {
         is_news
     }
 
-    /// Notes that the item of `origin` with this key was refused, alone in its call. An item that is delivered again counts once.
+    /// Records that the item of `origin` with this key was refused alone in its call. A redelivered item counts only once.
     pub(super) fn refuse(&mut self, origin: Origin, key: KeyId) {
         if let Evidence::Refused(keys) = self.0.entry(origin).or_insert_with(|| Evidence::Refused(Vec::new()))
             && keys.len() < CERTAIN_REFUSALS
@@ -78,7 +79,7 @@ impl Suspects {
         }
     }
 
-    /// Adds what others know.
+    /// Merges other evidence into this one.
     pub(super) fn learn(&mut self, others: &Self) {
         for (origin, evidence) in &others.0 {
             match evidence {
@@ -88,11 +89,12 @@ impl Suspects {
         }
     }
 
-    /// Judges the refusals of `origin`, of which one event has `refused` that are undecided. `certain` refusals prove the mapping's
-    /// fault. `all_tried` says that the event has no item of `origin` left whose first attempt might still be accepted.
+    /// Decides about the refusals of `origin`. `refused` is the number of undecided refusals in one event. `certain` is the
+    /// number of known refusals that prove the mapping to be at fault. `all_tried` is whether the event has no further item
+    /// of `origin` whose first attempt might still be accepted.
     ///
-    /// An event decides before all its items are tried only by refusals of its own: the mistake of an earlier one may have
-    /// been fixed.
+    /// Before all items have been tried, only the refusals of the event itself count. The cause of refusals in earlier
+    /// events may have been fixed since.
     pub(super) fn judge(&self, origin: Origin, refused: usize, certain: usize, all_tried: bool) -> Verdict {
         let known = match self.0.get(&origin) {
             Some(Evidence::Fits) => return Verdict::Item,
@@ -116,7 +118,7 @@ mod tests {
     const DELETIONS: Origin = Origin { subject: SubjectId(0), is_deletion: true };
     const OTHERS: Origin = Origin { subject: SubjectId(3), is_deletion: false };
 
-    /// Evidence of so many distinct refused items.
+    /// Returns the evidence of `items` distinct refused items.
     fn refused(origin: Origin, items: usize) -> Suspects {
         let mut suspects = Suspects::default();
         (0..items).for_each(|item| suspects.refuse(origin, KeyId(item as u128)));
@@ -173,7 +175,7 @@ mod tests {
     #[test]
     fn nothing_is_decided_while_items_may_still_be_accepted_unless_the_event_itself_makes_it_certain() {
         assert_eq!(refused(PUTS, 24).judge(PUTS, 24, CERTAIN_REFUSALS, false), Verdict::Open);
-        // what earlier events met may have been fixed
+        // the cause of the refusals in earlier events may have been fixed
         assert_eq!(refused(PUTS, 300).judge(PUTS, 24, CERTAIN_REFUSALS, false), Verdict::Open);
         assert_eq!(refused(PUTS, 25).judge(PUTS, 25, CERTAIN_REFUSALS, false), Verdict::Mapping);
     }

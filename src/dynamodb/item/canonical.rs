@@ -1,9 +1,9 @@
-//! The spelling of keys by which equal keys are equal bytes.
+//! The canonical form of keys. Equal keys have equal bytes.
 
 use crate::dynamodb::number;
 
-/// Appends the key `value`, a DynamoDB JSON value, so that keys the database takes for equal become equal bytes and no two
-/// others do: the type, the length, the value.
+/// Appends the canonical form of the key `value`, a DynamoDB JSON value: its type, its length and its value. Two keys have
+/// the same bytes if and only if DynamoDB considers them equal.
 pub(crate) fn push_canonical(keys: &mut Vec<u8>, value: &[u8]) {
     let number = value.strip_prefix(b"{\"N\":\"").and_then(|rest| rest.strip_suffix(b"\"}"));
     keys.push(if number.is_some() { b'N' } else { b'V' });

@@ -1,8 +1,8 @@
-//! The encoder of an event: its records become DynamoDB JSON as they are decoded, appended to one buffer.
+//! The encoder of one event. It converts records to DynamoDB JSON as they are decoded, and appends them to a single buffer.
 //!
-//! State is split by its lifetime. [`ItemEncoder`] lives as long as the event, and owns the memory that is reused. [`Message`] is
-//! replaced with each message. [`RecordEncoder`] is built for each record and borrows that memory, so that nothing of one
-//! record can reach the next.
+//! State is split by its lifetime. [`ItemEncoder`] lives as long as the event and owns the reused memory. [`Message`] is
+//! replaced with each message. [`RecordEncoder`] is created for each record and borrows the reused memory, so that no state
+//! of one record can affect the next.
 
 use super::super::mapping::{Mapping, PROCESSED_AT, TableId};
 use super::items::{DraftLimits, Items};
@@ -13,16 +13,16 @@ use super::tracked::TrackedBuffers;
 use crate::record::{Interruption, ItemError, RecordSink, SubjectId};
 use std::time::Duration;
 
-/// Writes records as items. Set the message first, then let a decoder drive it.
+/// Encodes records as items. Call [`start_message`](Self::start_message) first, then pass it to a decoder.
 pub struct ItemEncoder<'a> {
     mappings: &'a [(TableId, Mapping)],
     time: WriteTime,
     items: Items,
-    /// Maximum memory of all items.
+    /// Maximum total memory of all items, in bytes.
     budget: usize,
-    /// Whether the deadline has passed.
+    /// Returns whether the deadline has passed.
     is_over: Option<&'a dyn Fn() -> bool>,
-    /// The stamps of the message that is started next.
+    /// The stamps of the next message.
     stamps: MessageStamps,
     message: Message<'a>,
     tracked: TrackedBuffers,
@@ -30,8 +30,8 @@ pub struct ItemEncoder<'a> {
 }
 
 impl<'a> ItemEncoder<'a> {
-    /// `mappings` are those of the decoder's subjects, in their order; `now` is the time since the Unix epoch;
-    /// `capacity` is a guess of the bytes to come.
+    /// Creates an encoder. `mappings` are the mappings of the decoder's subjects, in the same order. `now` is the time
+    /// since the Unix epoch. `capacity` is the expected size of the output, in bytes.
     pub fn new(mappings: &'a [(TableId, Mapping)], now: Duration, capacity: usize) -> Self {
         let attribute = format!("\"{PROCESSED_AT}\":{{\"N\":\"{}.{:03}\"}},", now.as_secs(), now.subsec_millis());
         Self {
@@ -47,34 +47,35 @@ impl<'a> ItemEncoder<'a> {
         }
     }
 
-    /// The message to start next has these stamps.
+    /// Sets the stamps of the next message.
     pub fn stamp_message(&mut self, stamps: MessageStamps) {
         self.stamps = stamps;
     }
 
-    /// Interrupts the message with which all items would take more than `bytes`.
+    /// Sets the memory limit. The message that would exceed a total of `bytes` is interrupted.
     #[must_use]
     pub fn within(self, bytes: usize) -> Self {
         Self { budget: bytes, ..self }
     }
 
-    /// Interrupts a message of several records when `is_over` says so.
+    /// Sets the deadline. A message with several records is interrupted once `is_over` returns true.
     #[must_use]
     pub fn until(self, is_over: &'a dyn Fn() -> bool) -> Self {
         Self { is_over: Some(is_over), ..self }
     }
 
-    /// The records to come are those of the message at `position` in the event.
+    /// Starts the message at `position` in the event. The following records belong to it.
     pub fn start_message(&mut self, position: usize, id: &'a str, operation: Operation) {
         self.message = Message { position, id, operation, stamps: self.stamps };
     }
 
-    /// Takes back whatever the message at `position`, the last one, has written: it is stored only if all its records are.
+    /// Discards all items of the message at `position`, which must be the last one. A message is stored only if all its
+    /// records are valid.
     pub fn discard_message(&mut self, position: usize) {
         self.items.discard_message(position);
     }
 
-    /// Returns the size of what was written so far.
+    /// Returns the number of bytes written so far.
     pub(crate) fn bytes(&self) -> usize {
         self.items.written()
     }
@@ -84,13 +85,13 @@ impl<'a> ItemEncoder<'a> {
         self.items.capacity()
     }
 
-    /// All that was written.
+    /// Returns all items written.
     pub fn finish_event(self) -> Items {
         self.items
     }
 
-    /// Prepares for a record: whatever an earlier reading of the message has written is void, and a later record of a container
-    /// is not begun after the deadline.
+    /// Prepares for a record. For the first record of a message, discards the items of an earlier attempt to decode the
+    /// same message. For a later record of a container, checks the deadline.
     fn prepare(&mut self, index: Option<usize>) -> Result<(), ItemError> {
         let position = self.message.position;
         match index {
@@ -113,7 +114,7 @@ impl RecordSink for ItemEncoder<'_> {
 
     fn begin(&mut self, subject: SubjectId, index: Option<usize>) -> Result<RecordEncoder<'_>, ItemError> {
         self.prepare(index)?;
-        // the decoder's subjects and the mappings are made from one schema set
+        // the decoder's subjects and the mappings come from the same schema set
         let mapping = self.mappings.get(usize::from(subject.0));
         let (table, mapping) = mapping.ok_or(ItemError::Name("the record's subject has no mapping"))?;
         let limits = DraftLimits { memory: self.budget, size: self.message.operation.max_record_bytes() };

@@ -1,4 +1,4 @@
-//! The last steps of a record: what its item has beside its values.
+//! The final steps of a record: adds the attributes that are not fields of the record.
 
 use super::super::mapping::{self, Mapping, PARTITION_KEY, PROCESSED_AT, SORT_KEY, VERSION, Version};
 use super::items::{Draft, Item};
@@ -11,7 +11,7 @@ use crate::record::{ItemError, Name};
 use crate::write::WriteKind;
 use std::ops::Range;
 
-/// Completes the item in `draft`, whose record has the values `tracked`.
+/// Completes the item in `draft`, using the tracked values of its record.
 pub(super) fn finish(mut origin: Origin<'_>, mut draft: Draft<'_>, mut tracked: Tracked<'_>) -> Result<(), ItemError> {
     let (mapping, message) = (origin.mapping, origin.message);
     if let Some(ttl) = &mapping.ttl
@@ -31,7 +31,7 @@ pub(super) fn finish(mut origin: Origin<'_>, mut draft: Draft<'_>, mut tracked: 
                 push_order(draft.out(), order);
                 start..draft.position()
             });
-            // the record stays before the item, because its key is copied out of it
+            // the record's bytes stay before the item, because the key is copied from them
             draft.restart();
             written
         }
@@ -56,7 +56,8 @@ pub(super) fn finish(mut origin: Origin<'_>, mut draft: Draft<'_>, mut tracked: 
     })
 }
 
-/// Returns the place of the message among others, and the attribute for it, if that is the version.
+/// Returns the position of the message in the message order and the attribute that stores it, if the version comes from the
+/// message.
 fn message_order<'m>(mapping: &'m Mapping, message: &Message<'_>) -> Result<Option<(&'m Name, u128)>, ItemError> {
     match &mapping.version {
         Some(Version::Message { attribute, order }) => {
@@ -77,8 +78,8 @@ fn push_order(out: &mut Vec<u8>, order: u128) {
     out.extend_from_slice(b"\"}");
 }
 
-/// Returns where the version is, which the record has in the field at `path`. A deletion may lack it, because its record may
-/// be the key alone.
+/// Returns the range of the version's value, given that the version is the field at `path`. The record of a deletion may
+/// lack it, because it may consist of the key only.
 fn version_of_field(
     path: &str,
     operation: Operation,
@@ -93,7 +94,7 @@ fn version_of_field(
     }
 }
 
-/// Returns the kind of a write.
+/// Returns the kind of the write.
 fn kind(operation: Operation, write: mapping::Write, has_version: bool) -> WriteKind {
     match (operation, write) {
         (Operation::Put, mapping::Write::Create) => WriteKind::Create,

@@ -1,4 +1,5 @@
-//! The writes of an event and the bytes they share, of which the last are the draft of the item under way.
+//! The writes of an event, and the buffer that holds their bytes. The draft of the current item is at the end of the
+//! buffer.
 
 use super::super::mapping::TableId;
 use super::canonical::push_canonical;
@@ -7,13 +8,13 @@ use crate::write::WriteKind;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Memory of an item beside its bytes, for its entry here and its state in the scheduler.
+/// Memory of an item in addition to its encoded bytes: its entry in this module and its state in the scheduler, in bytes.
 pub(super) const ITEM_OVERHEAD_BYTES: usize = 320;
 
-/// Minimum growth of an item, in bytes, between two checks of its limits.
+/// Minimum growth of an item between two checks of its limits, in bytes.
 const CHECK_STEP_BYTES: usize = 4 * 1024;
 
-/// One write: where its bytes are, and what is to be done with them.
+/// One write: the location of its bytes, and the operation.
 #[derive(Debug, Clone)]
 pub struct Item {
     /// Position of its message in the event.
@@ -21,23 +22,24 @@ pub struct Item {
     pub(crate) table: TableId,
     pub(crate) kind: WriteKind,
     pub(super) place: Place,
-    /// The version, where it is the order of the messages.
+    /// The version, if it comes from the order of the messages.
     pub(crate) order: Option<u128>,
     pub(crate) subject: SubjectId,
 }
 
-/// The bytes of one write among those of its event.
+/// The location of one write's bytes.
 #[derive(Debug, Clone)]
 pub(super) struct Place {
-    /// Its attributes as a JSON object; of a deletion, its key's.
+    /// The attributes as a JSON object. For a deletion, only the key attributes.
     attributes: Range<usize>,
-    /// Its key, spelled so that equal keys are equal bytes.
+    /// The key in canonical form.
     key: Range<usize>,
-    /// The version's value, if its mapping has one: then only a condition may decide between two writes of its key.
+    /// The value of the version, if the mapping has one. In that case only a condition may decide between two writes of the
+    /// same key.
     version: Option<Range<usize>>,
 }
 
-/// The writes of an event and the bytes they share.
+/// The writes of an event, and the buffers that hold their bytes.
 #[derive(Debug, Default)]
 pub struct Items {
     bytes: Vec<u8>,
@@ -46,12 +48,12 @@ pub struct Items {
 }
 
 impl Items {
-    /// The writes, in the order of their messages.
+    /// Returns the writes, in the order of their messages.
     pub fn as_slice(&self) -> &[Item] {
         &self.items
     }
 
-    /// The attributes of one of them as a JSON object; of a deletion, its key's.
+    /// Returns the attributes of an item as a JSON object. For a deletion, these are only the key attributes.
     pub fn attributes(&self, item: &Item) -> &[u8] {
         self.bytes.get(item.place.attributes.clone()).unwrap_or_default()
     }
@@ -64,17 +66,17 @@ impl Items {
         self.bytes.get(item.place.version.clone()?)
     }
 
-    /// Returns about how much memory the items take.
+    /// Returns the approximate memory used by the items, in bytes.
     pub(crate) fn memory(&self) -> usize {
         self.bytes.len() + self.keys.len() + self.items.len() * ITEM_OVERHEAD_BYTES
     }
 
-    /// Returns no items, with room for `bytes`.
+    /// Creates an empty collection with a capacity of `bytes`.
     pub(super) fn with_capacity(bytes: usize) -> Self {
         Self { bytes: Vec::with_capacity(bytes), ..Self::default() }
     }
 
-    /// Returns the number of bytes written so far, those of a draft included.
+    /// Returns the number of bytes written so far, including a draft.
     pub(super) fn written(&self) -> usize {
         self.bytes.len()
     }
@@ -84,12 +86,12 @@ impl Items {
         self.bytes.capacity()
     }
 
-    /// Whether the last item is one of the message at `position`.
+    /// Returns whether the last item belongs to the message at `position`.
     pub(super) fn end_with(&self, position: usize) -> bool {
         self.items.last().is_some_and(|item| item.message == position)
     }
 
-    /// Removes the items of the message at `position`, the last one, and its draft.
+    /// Removes the draft and the items of the message at `position`, which must be the last one.
     pub(super) fn discard_message(&mut self, position: usize) {
         let first = self.items.partition_point(|item| item.message < position);
         self.items.truncate(first);
@@ -103,10 +105,10 @@ impl Items {
     }
 }
 
-/// A point in a draft that it can be taken back to.
+/// A position in a draft to which the draft can be reset.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Mark {
-    /// Position of the first byte after it.
+    /// Length of the buffer at this point, in bytes.
     pub(super) at: usize,
     size: usize,
 }
@@ -114,27 +116,27 @@ pub(super) struct Mark {
 /// The limits of a draft.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct DraftLimits {
-    /// Maximum memory of all items of the event.
+    /// Maximum total memory of all items of the event, in bytes.
     pub(super) memory: usize,
-    /// Maximum size of the draft, as the database counts it.
+    /// Maximum size of the draft, in bytes as DynamoDB counts them.
     pub(super) size: usize,
 }
 
-/// The item under way. It is void until it is finished: the next draft begins where this one began.
+/// The current item. If it is dropped before [`finish`](Self::finish), the next draft overwrites it.
 #[derive(Debug)]
 pub(super) struct Draft<'r> {
     items: &'r mut Items,
     start: usize,
     keys_start: usize,
-    /// The size so far, as the database counts it.
+    /// Current size, in bytes as DynamoDB counts them.
     size: usize,
     limits: DraftLimits,
-    /// The number of bytes at which the limits are checked again.
+    /// Length of the buffer at which the limits are checked again, in bytes.
     check_at: usize,
 }
 
 impl<'r> Draft<'r> {
-    /// Begins an item behind those of `items`.
+    /// Starts an item after those of `items`.
     pub(super) fn new(items: &'r mut Items, limits: DraftLimits) -> Self {
         items.discard_draft();
         let (start, keys_start) = (items.bytes.len(), items.keys.len());
@@ -142,18 +144,18 @@ impl<'r> Draft<'r> {
         Self { items, start, keys_start, size: 0, limits, check_at: 0 }
     }
 
-    /// Begins anew behind the bytes written so far, which stay for values to be copied from.
+    /// Starts the item again after the bytes written so far. Those bytes stay, so that values can be copied from them.
     pub(super) fn restart(&mut self) {
         self.start = self.items.bytes.len();
         self.items.bytes.push(b'{');
     }
 
-    /// Returns the event's bytes, the draft being the last of them.
+    /// Returns the bytes of the event. The draft is at the end.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.items.bytes
     }
 
-    /// Returns the event's bytes to append to.
+    /// Returns the buffer of the event, for appending.
     #[inline]
     pub(super) fn out(&mut self) -> &mut Vec<u8> {
         &mut self.items.bytes
@@ -165,7 +167,7 @@ impl<'r> Draft<'r> {
         self.items.bytes.len()
     }
 
-    /// Returns the size so far, as the database counts it.
+    /// Returns the current size, in bytes as DynamoDB counts them.
     #[cfg(test)]
     pub(super) fn size(&self) -> usize {
         self.size
@@ -182,13 +184,14 @@ impl<'r> Draft<'r> {
         Mark { at: self.position(), size: self.size }
     }
 
-    /// Takes back everything written and counted since `mark`.
+    /// Undoes everything written and counted since `mark`.
     pub(super) fn return_to(&mut self, mark: Mark) {
         self.items.bytes.truncate(mark.at);
         self.size = mark.size;
     }
 
-    /// Checks the limits if `len` more bytes may exceed one. Called while the item grows, so that it never grows far beyond.
+    /// Checks the limits if `len` more bytes might exceed one. Must be called before each write, so that an item that is
+    /// too large is detected early.
     #[inline]
     pub(super) fn reserve(&mut self, len: usize) -> Result<(), ItemError> {
         if self.position() + len <= self.check_at { Ok(()) } else { self.check_limits(len) }
@@ -202,7 +205,7 @@ impl<'r> Draft<'r> {
         if bytes > budget {
             return Err(ItemError::Interrupted(Interruption::Memory));
         }
-        // the JSON of a value has at least as many bytes as the database counts
+        // a value in JSON takes at least as many bytes as DynamoDB counts for it
         let Some(left) = self.limits.size.checked_sub(self.size + len) else {
             return Err(ItemError::TooLarge { bytes: self.size + len, limit: self.limits.size });
         };
@@ -210,7 +213,7 @@ impl<'r> Draft<'r> {
         Ok(())
     }
 
-    /// Adds an attribute, whose value has `len` bytes as the database counts them. Returns where the value is.
+    /// Adds an attribute whose value has `len` bytes as DynamoDB counts them. Returns the range of the value.
     pub(super) fn attribute(&mut self, name: &Name, len: usize, write: impl FnOnce(&mut Vec<u8>)) -> Range<usize> {
         self.size += name.text().len() + len;
         let out = &mut self.items.bytes;
@@ -222,7 +225,7 @@ impl<'r> Draft<'r> {
         start..end
     }
 
-    /// Removes the comma behind the last value of a collection.
+    /// Removes the comma after the last value of a collection.
     #[inline]
     pub(super) fn take_comma(&mut self) {
         if self.items.bytes.last() == Some(&b',') {
@@ -230,13 +233,14 @@ impl<'r> Draft<'r> {
         }
     }
 
-    /// Adds to the item's key a value in DynamoDB JSON, which `value` finds, given the event's bytes.
+    /// Appends a value to the item's key. `value` returns it in DynamoDB JSON, given the bytes of the event.
     pub(super) fn push_key<'b>(&'b mut self, value: impl FnOnce(&'b [u8]) -> &'b [u8]) {
         let Items { bytes, keys, .. } = &mut *self.items;
         push_canonical(keys, value(bytes));
     }
 
-    /// Completes the item, whose version is at `version`: `item` describes it, given the place of its bytes.
+    /// Completes the item. `version` is the range of its version. `item` creates its entry, given the location of its
+    /// bytes.
     pub(super) fn finish(
         mut self,
         version: Option<Range<usize>>,
@@ -254,7 +258,7 @@ impl<'r> Draft<'r> {
     }
 }
 
-/// One item among those it shares its bytes with.
+/// A reference to one item of an event.
 #[derive(Debug, Clone)]
 pub(crate) struct ItemRef {
     items: Arc<Items>,
@@ -262,7 +266,7 @@ pub(crate) struct ItemRef {
 }
 
 impl ItemRef {
-    /// Refers to the item at `index`. `None` if there are fewer items.
+    /// Creates a reference to the item at `index`, or returns `None` if there is no such item.
     pub(crate) fn new(items: &Arc<Items>, index: usize) -> Option<Self> {
         (index < items.items.len()).then(|| Self { items: Arc::clone(items), index })
     }
@@ -272,7 +276,7 @@ impl ItemRef {
         &self.items.items[self.index]
     }
 
-    /// Returns its attributes as a JSON object; of a deletion, its key's.
+    /// Returns the attributes as a JSON object. For a deletion, these are only the key attributes.
     pub(crate) fn attributes(&self) -> &[u8] {
         self.items.attributes(self.item())
     }

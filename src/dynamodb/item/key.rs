@@ -1,4 +1,4 @@
-//! The key attributes of an item: made of a field, of a template, or of the message's id.
+//! The key attributes of an item, made from a field, from a template, or from the message's id.
 
 use super::super::mapping::{Key, KeySource, Part, Template};
 use super::items::Draft;
@@ -9,12 +9,13 @@ use crate::json;
 use crate::record::{ItemError, TrackedField};
 use std::fmt::Write;
 
-/// The bytes before the text of a value in DynamoDB JSON, `{"S":"` or `{"N":"`, and behind it, `"}`.
+/// Number of bytes before the text of a value in DynamoDB JSON, `{"S":"` or `{"N":"`. [`BEHIND_TEXT`] is the number of
+/// bytes after it, `"}`.
 const BEFORE_TEXT: usize = 6;
 const BEHIND_TEXT: usize = 2;
 
-/// Checks the key in `field`, which has at most `limit` bytes. Adds its canonical spelling to the item's key and, where the item
-/// lacks it, its attribute to the item.
+/// Checks the key in `field`, whose maximum length is `limit` bytes. Appends its canonical form to the item's key. Also
+/// adds its attribute to the item, if the item does not contain it yet.
 pub(super) fn write(
     key: &Key,
     (field, limit): (TrackedField, usize),
@@ -58,13 +59,13 @@ fn write_field(
     Ok(())
 }
 
-/// Writes the key that is the message's id and, in a container, the record's index.
+/// Writes a key made from the message's id and, in a container, from the index of the record.
 fn write_message_id(key: &Key, origin: &mut Origin<'_>, draft: &mut Draft<'_>) {
     let id = &mut *origin.id;
     id.clear();
     id.push_str(origin.message.id);
     if let Some(index) = origin.index {
-        // writing to memory does not fail
+        // writing to memory cannot fail
         let _ = write!(id, "#{index}");
     }
     let written = draft.attribute(&key.attribute, id.len(), |out| {
@@ -104,7 +105,7 @@ fn write_template(
     Ok(())
 }
 
-/// Returns the length of the key that `template` makes, as the database counts it.
+/// Returns the length of the key that `template` generates, in bytes as DynamoDB counts them.
 fn template_len(template: &Template, tracked: &Tracked<'_>) -> Result<usize, &'static str> {
     let mut sum = 0;
     for part in template.parts() {

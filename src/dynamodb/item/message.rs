@@ -1,4 +1,4 @@
-//! The state of one message: its place in the event, its order among others, the operation it asks for.
+//! The state of one message: its position in the event, its order among other messages, and its operation.
 
 use super::super::mapping::MessageOrder;
 use super::limits::MAX_ITEM_BYTES;
@@ -7,16 +7,16 @@ use crate::record::ItemError;
 /// The operation that a message requests for its records.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Operation {
-    /// Write each as an item.
+    /// Write each record as an item.
     #[default]
     Put,
-    /// Delete the item that has each one's key.
+    /// Delete the item with the key of each record.
     Delete,
 }
 
 impl Operation {
-    /// Returns the maximum size of a record, as the database counts it. A deletion sends the key alone, so that its record may
-    /// have any size.
+    /// Returns the maximum size of a record, in bytes as DynamoDB counts them. A deletion sends only the key, so its record
+    /// may have any size.
     pub(super) fn max_record_bytes(self) -> usize {
         match self {
             Self::Put => MAX_ITEM_BYTES,
@@ -25,19 +25,19 @@ impl Operation {
     }
 }
 
-/// The order of a message among others, as its queue reports it.
+/// The properties of a message that define its order among other messages, as reported by the queue.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct MessageStamps {
-    /// The number that a FIFO queue gave it.
+    /// The sequence number that a FIFO queue assigned to the message.
     pub sequence_number: Option<u128>,
-    /// When it was sent, in milliseconds since the Unix epoch.
+    /// The time at which the message was sent, in milliseconds since the Unix epoch.
     pub sent_ms: Option<u64>,
 }
 
 /// The message whose records are being encoded.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Message<'a> {
-    /// Position in the event.
+    /// Position of the message in the event.
     pub(super) position: usize,
     pub(super) id: &'a str,
     pub(super) operation: Operation,
@@ -45,7 +45,7 @@ pub(super) struct Message<'a> {
 }
 
 impl Message<'_> {
-    /// Returns the message's place in `order`, which is the version in the attribute `attribute`.
+    /// Returns the position of the message in `order`, which is the version stored in `attribute`.
     pub(super) fn place_in(&self, order: MessageOrder, attribute: &str) -> Result<u128, ItemError> {
         let (stamp, problem) = match order {
             MessageOrder::SequenceNumber => (

@@ -1,7 +1,8 @@
-//! Items: the writes of an event and the bytes they share.
+//! Items: the writes of an event, and the encoder that creates them.
 //!
-//! `encoder` is the state of an event, `message` that of a message, `record` that of a record. At the end of a record, `finish` adds the
-//! attributes beside its values: `key`, `ttl`, the version, the time.
+//! The state of an event is in `encoder`, of a message in `message`, and of a record in `record`. At the end of each
+//! record, `finish` adds the attributes that are not fields of the record: keys (`key`), time to live (`ttl`), version and
+//! write time.
 
 mod canonical;
 mod encoder;

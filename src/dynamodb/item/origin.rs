@@ -8,9 +8,9 @@ use std::time::Duration;
 /// The time at which the items of an event are written.
 #[derive(Debug)]
 pub(super) struct WriteTime {
-    /// Since the Unix epoch.
+    /// The time since the Unix epoch.
     pub(super) now: Duration,
-    /// The attribute that stores it, with a comma behind it.
+    /// The attribute with this time, as JSON with a trailing comma.
     pub(super) attribute: String,
 }
 
@@ -18,12 +18,12 @@ pub(super) struct WriteTime {
 #[derive(Debug)]
 pub(super) struct Origin<'r> {
     pub(super) subject: SubjectId,
-    /// Its place in its container. `None` if the message is the record.
+    /// Index of the record in its container, or `None` if the message is a single record.
     pub(super) index: Option<usize>,
     pub(super) table: TableId,
     pub(super) mapping: &'r Mapping,
     pub(super) message: &'r Message<'r>,
     pub(super) time: &'r WriteTime,
-    /// Memory for a key that is made of the message's id, reused from record to record.
+    /// Memory for a key made from the message's id, reused for all records.
     pub(super) id: &'r mut String,
 }

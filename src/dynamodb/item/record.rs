@@ -1,7 +1,7 @@
-//! The encoder of a record: each value that a decoder reports, as DynamoDB JSON.
+//! The encoder of a record: writes each value that a decoder reports as DynamoDB JSON.
 //!
-//! Every value is written with a comma behind it, and the end of a collection takes the last one back, because no level then
-//! needs a state of its own.
+//! Each value is written with a trailing comma, and the end of a collection removes the last comma. This way no nesting
+//! level needs its own state.
 
 use super::super::mapping::{DATA, Layout, Nulls};
 use super::super::number;
@@ -14,33 +14,33 @@ use crate::record::{ItemError, Name, RecordVisitor, TrackedField};
 use crate::{calendar, json};
 use uuid::Uuid;
 
-/// A field that the item omits, from where it began.
+/// A field that is omitted from the item, and its start.
 #[derive(Debug, Clone, Copy)]
 struct Omission {
     begin: Mark,
     depth: usize,
 }
 
-/// Writes one record as an item. Dropped before it is finished, it leaves no item.
+/// Encodes one record as an item. If it is dropped before it is finished, it leaves no item behind.
 #[derive(Debug)]
 pub struct RecordEncoder<'r> {
     origin: Origin<'r>,
     draft: Draft<'r>,
     tracked: Tracked<'r>,
-    /// Levels of lists and maps that are open. The item itself is not one.
+    /// Number of open lists and maps, not counting the item itself.
     depth: usize,
-    /// Whether the outermost record, whose fields are the item's attributes, is open.
+    /// Whether the outermost record is open and its fields are the attributes of the item.
     is_in_item: bool,
-    /// Whether fields that are null are left out.
+    /// Whether fields that are null are omitted.
     omits_nulls: bool,
     /// Start of the field whose value comes next.
     member: Option<Mark>,
-    /// The outermost open field that the item omits.
+    /// The outermost open field that is omitted from the item.
     omission: Option<Omission>,
 }
 
 impl<'r> RecordEncoder<'r> {
-    /// Begins the item of a record behind those of `items`.
+    /// Starts the item of a record after those of `items`.
     pub(super) fn new(
         origin: Origin<'r>,
         (items, limits): (&'r mut Items, DraftLimits),
@@ -64,13 +64,13 @@ impl<'r> RecordEncoder<'r> {
         })
     }
 
-    /// Returns the size of the item so far, as the database counts it.
+    /// Returns the current size of the item, in bytes as DynamoDB counts them.
     #[cfg(test)]
     pub(super) fn size(&self) -> usize {
         self.draft.size()
     }
 
-    /// Writes a value that holds no other, with a comma behind it, and remembers it if it is tracked.
+    /// Writes a value without nested values, with a trailing comma. Records its location if the field is tracked.
     fn scalar(
         &mut self,
         kind: TrackedKind,
@@ -114,7 +114,8 @@ impl<'r> RecordEncoder<'r> {
         Ok(())
     }
 
-    /// A value at this place is one level below its list or map.
+    /// Checks that a value at the current position does not exceed the maximum nesting depth. A value is one level below
+    /// its list or map.
     fn check_depth(&self) -> Result<(), ItemError> {
         if self.depth < MAX_DEPTH { Ok(()) } else { Err(ItemError::TooDeep { limit: MAX_DEPTH }) }
     }
@@ -126,12 +127,12 @@ impl<'r> RecordEncoder<'r> {
         Ok(())
     }
 
-    /// Whether the innermost open level is the item itself, so that a field is an attribute.
+    /// Returns whether the current level is the item itself, so that a field is an attribute.
     fn is_at_attributes(&self) -> bool {
         self.is_in_item && self.depth == 0
     }
 
-    /// Takes back the omitted field if its value is complete, and keeps the tracked values in it.
+    /// Removes the omitted field from the item once its value is complete. Keeps the tracked values in it.
     fn end_omission(&mut self) {
         if let Some(omission) = self.omission
             && omission.depth == self.depth
@@ -187,7 +188,7 @@ impl RecordVisitor for RecordEncoder<'_> {
     }
 
     fn date(&mut self, days: i32) -> Result<(), ItemError> {
-        // ten bytes are the least a date has
+        // 10 is the minimum length of a date, in bytes
         self.scalar(TrackedKind::Text, 10, |out| {
             out.extend_from_slice(b"{\"S\":\"");
             calendar::push_date(out, days);
@@ -256,7 +257,7 @@ impl RecordVisitor for RecordEncoder<'_> {
 
     fn record_start(&mut self) -> Result<(), ItemError> {
         if self.origin.mapping.layout == Layout::Attributes && self.depth == 0 && !self.is_in_item {
-            // the item's own braces are the record's
+            // the braces of the item are also those of the record
             self.is_in_item = true;
             return Ok(());
         }

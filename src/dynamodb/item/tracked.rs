@@ -1,10 +1,10 @@
-//! The values of a record that its mapping asks for: keys, a time to live, a version. Each is remembered as the range it was
-//! written to, so that its use is a copy of bytes.
+//! The values of a record that its mapping uses: keys, time to live, version. Each is stored as the range of bytes to which
+//! it was written, so that using it only copies bytes.
 
 use crate::record::TrackedField;
 use std::ops::Range;
 
-/// The kind of value that was written in a tracked field.
+/// The kind of a tracked field's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TrackedKind {
     Text,
@@ -17,14 +17,14 @@ pub(super) enum TrackedKind {
 #[derive(Debug, Clone)]
 pub(super) struct TrackedValue {
     pub(super) kind: TrackedKind,
-    /// Bytes of the value itself, before escapes and base64.
+    /// Length of the value in bytes, before escaping and base64 encoding.
     pub(super) len: usize,
-    /// Where it was written: in the items' bytes, or in those kept of fields that the item omits.
+    /// The range to which it was written: in the buffer of the items or, if the item omits the field, in `kept`.
     pub(super) written: Range<usize>,
     is_kept: bool,
 }
 
-/// Memory that is reused from record to record.
+/// Memory that is reused for all records.
 #[derive(Debug, Default)]
 pub(super) struct TrackedBuffers {
     values: Vec<Option<TrackedValue>>,
@@ -35,14 +35,14 @@ pub(super) struct TrackedBuffers {
 #[derive(Debug)]
 pub(super) struct Tracked<'r> {
     values: &'r mut [Option<TrackedValue>],
-    /// The bytes of values in fields that the item omits.
+    /// The values of tracked fields that the item omits.
     kept: &'r mut Vec<u8>,
-    /// A bit for each field whose value comes next.
+    /// A bit for each tracked field whose value comes next.
     pending: u32,
 }
 
 impl<'r> Tracked<'r> {
-    /// Expects the values of `places` fields.
+    /// Prepares for the values of `places` fields.
     pub(super) fn new(buffers: &'r mut TrackedBuffers, places: usize) -> Self {
         let TrackedBuffers { values, kept } = buffers;
         values.clear();
@@ -51,18 +51,18 @@ impl<'r> Tracked<'r> {
         Self { values, kept, pending: 0 }
     }
 
-    /// The next value is that of `field`.
+    /// Marks the next value as the value of `field`.
     pub(super) fn expect(&mut self, field: TrackedField) {
         self.pending |= 1 << field.0;
     }
 
-    /// Whether the next value is that of a tracked field.
+    /// Returns whether the next value belongs to a tracked field.
     #[inline]
     pub(super) fn is_pending(&self) -> bool {
         self.pending != 0
     }
 
-    /// Remembers the value of `len` bytes at `written` for the fields that expect one.
+    /// Records the value of `len` bytes at `written` for all pending fields.
     #[cold]
     pub(super) fn remember(&mut self, kind: TrackedKind, len: usize, written: Range<usize>) {
         for (field, slot) in self.values.iter_mut().enumerate() {
@@ -77,13 +77,13 @@ impl<'r> Tracked<'r> {
         self.values.get(usize::from(field.0))?.as_ref()
     }
 
-    /// Returns the DynamoDB JSON of `value`, whose item is in `item_bytes`.
+    /// Returns the DynamoDB JSON of `value`. `item_bytes` is the buffer of the items.
     pub(super) fn json<'b>(&'b self, value: &TrackedValue, item_bytes: &'b [u8]) -> &'b [u8] {
         let bytes = if value.is_kept { &*self.kept } else { item_bytes };
         bytes.get(value.written.clone()).unwrap_or_default()
     }
 
-    /// Appends the part `range` of what `value` was written to.
+    /// Appends `range` of the buffer that contains `value`.
     pub(super) fn copy(&self, value: &TrackedValue, range: Range<usize>, out: &mut Vec<u8>) {
         if value.is_kept {
             out.extend_from_slice(self.kept.get(range).unwrap_or_default());
@@ -92,7 +92,8 @@ impl<'r> Tracked<'r> {
         }
     }
 
-    /// Keeps the values written from `start` on, whose field is about to be taken out of `item_bytes`.
+    /// Copies the values written at or after `start` to `kept`, because their field is about to be removed from
+    /// `item_bytes`.
     pub(super) fn keep_from(&mut self, start: usize, item_bytes: &[u8]) {
         for value in self.values.iter_mut().flatten() {
             if !value.is_kept && value.written.start >= start {
@@ -103,7 +104,7 @@ impl<'r> Tracked<'r> {
         }
     }
 
-    /// Adjusts the values behind `replaced`, which `len` bytes have replaced.
+    /// Moves the ranges of the values after `replaced`, which was replaced by `len` bytes.
     pub(super) fn shift(&mut self, replaced: &Range<usize>, len: usize) {
         let Range { start, end } = *replaced;
         for value in self.values.iter_mut().flatten().filter(|value| !value.is_kept) {

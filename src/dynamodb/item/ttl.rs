@@ -10,7 +10,7 @@ use std::time::Duration;
 
 const SECONDS_A_DAY: i64 = 86_400;
 
-/// Writes the time to live of the item, which is stored at `now`: in place of its field, or as an attribute of its own.
+/// Writes the time to live of an item that is stored at `now`. It replaces its field or becomes an attribute of its own.
 pub(super) fn write(
     ttl: &Ttl,
     now: Duration,
@@ -34,7 +34,8 @@ pub(super) fn write(
     Ok(())
 }
 
-/// Returns when the item expires, in seconds since the Unix epoch. `None` if its field has no time: then it never does.
+/// Returns the expiry time in seconds since the Unix epoch, or `None` if its field is missing or null, so that the item
+/// never expires.
 fn seconds(ttl: &Ttl, now: Duration, tracked: &Tracked<'_>) -> Result<Option<i64>, ItemError> {
     match ttl.source {
         TtlSource::Days(days) => {

@@ -1,4 +1,5 @@
-//! Names and keys of a mapping that are over DynamoDB's limits whatever a record holds, so that every record is rejected.
+//! Detection of names and keys in a mapping that exceed DynamoDB's limits regardless of the record, so that every record
+//! would be rejected.
 
 use super::super::item::{MAX_NAME_BYTES, MAX_PARTITION_KEY_BYTES, MAX_SORT_KEY_BYTES};
 use super::{Key, KeySource, Layout, Mapping, PARTITION_KEY, Part, SORT_KEY, Version};
@@ -7,12 +8,12 @@ use super::{Key, KeySource, Layout, Mapping, PARTITION_KEY, Part, SORT_KEY, Vers
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html>
 pub const MAX_KEY_NAME_BYTES: usize = 255;
 
-/// Maximum length of a name in a text for people, in characters.
+/// Maximum length of a name in an error text, in characters. Longer names are cut.
 const SHOWN_CHARS: usize = 64;
 
 impl Mapping {
-    /// Returns the limits that the mapping's own names and keys exceed. `fixed_size` tells the bytes of a field that is a
-    /// fixed.
+    /// Returns a description of each limit that the mapping's own names and keys exceed. `fixed_size` returns the size in
+    /// bytes of a field whose type is `fixed`.
     pub fn excesses(&self, fixed_size: impl Fn(&str) -> Option<usize>) -> Vec<String> {
         let roles = [
             ("partitionKey", PARTITION_KEY, Some(&self.partition_key), MAX_PARTITION_KEY_BYTES),
@@ -54,7 +55,8 @@ impl Mapping {
         excesses
     }
 
-    /// Returns the levels of an item whose record has this many, itself included.
+    /// Returns the number of nesting levels of an item, given the number of levels of its record. Both counts include the
+    /// outermost level.
     pub fn item_levels(&self, record_levels: usize) -> usize {
         match self.layout {
             Layout::Document => record_levels,
@@ -63,7 +65,7 @@ impl Mapping {
     }
 }
 
-/// Returns how the attribute that is `owner`'s exceeds `limit`, if its name does.
+/// Returns a description of the problem if `name`, the attribute of `owner`, is longer than `limit` bytes.
 pub fn name_excess(owner: &str, name: &str, limit: usize) -> Option<String> {
     let shown: String = name.chars().take(SHOWN_CHARS).collect();
     let bytes = name.len();

@@ -1,5 +1,5 @@
-//! Where a record goes: the reader schema's `dynamodb` property, parsed and checked against the schema's own fields once,
-//! so that a mapping that exists can be carried out.
+//! The mapping of records to items: the reader schema's `dynamodb` property. It is parsed once and checked against the
+//! fields of the schema, so that every existing [`Mapping`] is valid.
 
 mod excess;
 mod parse;
@@ -17,24 +17,25 @@ pub(crate) use template::{Part, Template};
 use crate::record::{FieldKind, Name, TrackedField};
 use serde::Deserialize;
 
-/// The attribute that says when an item was written.
+/// Name of the attribute with the time at which an item was written.
 pub const PROCESSED_AT: &str = "processed_at";
 /// The attribute that holds the record in the `document` layout.
 pub const DATA: &str = "data";
-/// The key attribute of a record whose schema names none, and the field it is taken from if the record has it.
+/// Name of the key attribute for schemas without a `partitionKey`. It is also the name of the field that provides its
+/// value, if the record has that field.
 pub const MESSAGE_ID: &str = "message_id";
 
-/// The field that is the partition key.
+/// The field with the partition key.
 pub(crate) const PARTITION_KEY: TrackedField = TrackedField(0);
-/// The field that is the sort key.
+/// The field with the sort key.
 pub(crate) const SORT_KEY: TrackedField = TrackedField(1);
-/// The field that is the time to live.
+/// The field with the time to live.
 pub(crate) const TTL: TrackedField = TrackedField(2);
-/// The field that is the version.
+/// The field with the version.
 pub(crate) const VERSION: TrackedField = TrackedField(3);
-/// The first of the fields that key templates name.
+/// Number of the first tracked field that is used by key templates.
 pub(crate) const FIRST_OF_TEMPLATES: u8 = 4;
-/// The most tracked fields of a mapping: the encoder keeps a bit for each.
+/// Maximum number of tracked fields of a mapping. The encoder stores one bit for each in a `u32`.
 pub(crate) const MAX_TRACKED_FIELDS: u8 = 32;
 
 /// Index of a table within the function's tables.
@@ -42,7 +43,7 @@ pub(crate) const MAX_TRACKED_FIELDS: u8 = 32;
 pub struct TableId(usize);
 
 impl TableId {
-    /// The table at `index`.
+    /// Creates the identifier of the table at `index`.
     pub(crate) fn new(index: usize) -> Self {
         Self(index)
     }
@@ -52,10 +53,10 @@ impl TableId {
     }
 }
 
-/// How a record becomes an item. Built by [`Mapping::parse`] only.
+/// The mapping of the records of one subject to items. It can only be created by [`Mapping::parse`].
 #[derive(Debug, Clone)]
 pub struct Mapping {
-    /// The table.
+    /// The table that the items are written to.
     pub table: TableName,
     pub(crate) layout: Layout,
     pub(crate) nulls: Nulls,
@@ -67,7 +68,7 @@ pub struct Mapping {
     tracked: Vec<(TrackedField, String)>,
 }
 
-/// Whether the record is one attribute or each of its fields is.
+/// The layout of an item: the whole record in one attribute, or each field in an attribute of its own.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Layout {
@@ -76,7 +77,7 @@ pub(crate) enum Layout {
     Attributes,
 }
 
-/// What becomes of a record's fields that are null.
+/// The treatment of fields that are null.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Nulls {
@@ -85,7 +86,7 @@ pub(crate) enum Nulls {
     Omit,
 }
 
-/// Whether a write replaces an item that is there.
+/// Whether a write replaces an existing item.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Write {
@@ -113,13 +114,13 @@ pub(crate) struct Key {
     pub(crate) source: KeySource,
 }
 
-/// What a key's value is made of.
+/// The source of a key's value.
 #[derive(Debug, Clone)]
 pub(crate) enum KeySource {
-    /// The message's id.
+    /// The id of the message.
     MessageId,
     Field {
-        /// The record's own field is the attribute already.
+        /// Whether the field itself is stored under the key attribute, so that no separate attribute is needed.
         in_place: bool,
     },
     Template(Template),
@@ -134,73 +135,74 @@ pub(crate) struct Ttl {
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum TtlSource {
-    /// A field that counts seconds or, by its logical type, fractions of one.
+    /// A field that counts seconds or, depending on its logical type, fractions of a second.
     Field { per_second: i64 },
-    /// Days after the item is written.
+    /// A number of days after the item is written.
     Days(u32),
 }
 
-/// What orders an item's versions.
+/// The source of an item's version.
 #[derive(Debug, Clone)]
 pub(crate) enum Version {
-    /// A field of the record: its path, and the attribute names on the way to it in the item.
+    /// A field of the record: its path in the record, and the attribute names on the path to it in the item.
     Field { path: String, attributes: Vec<String> },
-    /// The order of the messages, kept in an attribute of its own.
+    /// The order of the messages, stored in an attribute of its own.
     Message { attribute: Name, order: MessageOrder },
 }
 
-/// What orders messages.
+/// The property that defines the order of the messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum MessageOrder {
-    /// The number that a FIFO queue gives each message.
+    /// The sequence number that a FIFO queue assigns to each message.
     SequenceNumber,
-    /// When the message was sent, in milliseconds.
+    /// The time at which the message was sent, in milliseconds.
     SentTimestamp,
 }
 
-/// What a schema says of its fields: the answer to a path such as `customer.id`.
+/// The fields of a schema, looked up by paths such as `customer.id`.
 pub trait Fields {
-    /// What the field at `path` holds, or why there is none.
+    /// Returns the kind of the field at `path`, or the reason why no such field exists.
     fn kind(&self, path: &str) -> Result<FieldKind, String>;
-    /// The attributes that the outermost fields become.
+    /// Returns the names of the attributes that the outermost fields become.
     fn names(&self) -> Vec<&str>;
 
-    /// The attribute names on the way to the field at `path`. `None` if it is left out of the item.
+    /// Returns the attribute names on the path to the field at `path`, or `None` if the item omits the field.
     fn attributes(&self, path: &str) -> Option<Vec<String>> {
         Some(path.split('.').map(str::to_owned).collect())
     }
 
-    /// What is wrong with the attribute names of fields.
+    /// Returns a description of each problem with the fields' attribute names.
     fn problems(&self) -> Vec<String> {
         Vec::new()
     }
 }
 
 impl Mapping {
-    /// The fields the encoder must be told of, by path.
+    /// Returns the fields whose values the encoder must track, with their paths.
     pub fn tracked_fields(&self) -> &[(TrackedField, String)] {
         &self.tracked
     }
 
-    /// How many places there must be for tracked fields.
+    /// Returns the number of slots that the encoder needs for tracked fields.
     pub(crate) fn tracked_places(&self) -> usize {
         self.tracked.iter().map(|(field, _)| usize::from(field.0) + 1).max().unwrap_or_default()
     }
 
-    /// The name and type of the partition key and, if there is one, the sort key: what the table must be keyed by.
+    /// Returns the names and types of the partition key and of the sort key, if any. They must match the key schema of the
+    /// table.
     pub fn key_schema(&self) -> impl Iterator<Item = (&str, KeyType)> {
         self.keys().map(|key| (key.attribute.text(), key.key_type))
     }
 
-    /// The paths of the fields that the keys are made of.
+    /// Returns the paths of the fields that the keys are made of.
     pub fn key_fields(&self) -> impl Iterator<Item = &str> {
         let is_of_a_key =
             |field: &TrackedField| [PARTITION_KEY, SORT_KEY].contains(field) || field.0 >= FIRST_OF_TEMPLATES;
         self.tracked.iter().filter(move |(field, _)| is_of_a_key(field)).map(|(_, path)| path.as_str())
     }
 
-    /// The layout, as the property names it.
+    /// Returns the name of the layout, as in the `dynamodb` property.
     pub fn layout(&self) -> &'static str {
         match self.layout {
             Layout::Document => "document",
@@ -208,7 +210,7 @@ impl Mapping {
         }
     }
 
-    /// The attribute that says when an item expires, if one does.
+    /// Returns the name of the attribute with the expiry time, if the mapping has a time to live.
     pub fn ttl_attribute(&self) -> Option<&str> {
         self.ttl.as_ref().map(|ttl| ttl.attribute.text())
     }
@@ -217,7 +219,7 @@ impl Mapping {
         [Some(&self.partition_key), self.sort_key.as_ref()].into_iter().flatten()
     }
 
-    /// What orders an item's versions, if something does: a field's path or the messages' order.
+    /// Returns the source of the version, if the mapping has one: the path of a field, or the name of a message property.
     pub fn version(&self) -> Option<&str> {
         Some(match self.version.as_ref()? {
             Version::Field { path, .. } => path,
@@ -226,7 +228,7 @@ impl Mapping {
         })
     }
 
-    /// The names on the way to the version's value within the item.
+    /// Returns the attribute names on the path to the version's value in the item.
     pub(crate) fn version_path(&self) -> Option<Box<dyn Iterator<Item = &str> + '_>> {
         Some(match self.version.as_ref()? {
             Version::Field { attributes, .. } => {

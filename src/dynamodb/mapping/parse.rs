@@ -1,4 +1,4 @@
-//! The `dynamodb` property as it is written, and what makes a mapping of it or says everything that is wrong with it.
+//! Parsing of the `dynamodb` property into a mapping. All problems are reported together.
 
 use super::{
     DATA, FIRST_OF_TEMPLATES, Fields, Key, KeySource, KeyType, Layout, MAX_TRACKED_FIELDS, MESSAGE_ID, Mapping,
@@ -9,12 +9,12 @@ use crate::record::{FieldKind, Name, Quantity, TrackedField};
 use serde::Deserialize;
 use std::fmt;
 
-/// Everything wrong with a mapping.
+/// All problems of a mapping.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MappingError(Vec<String>);
 
 impl MappingError {
-    /// One sentence a problem.
+    /// Returns the problems, one sentence each.
     pub fn problems(&self) -> &[String] {
         &self.0
     }
@@ -28,7 +28,7 @@ impl fmt::Display for MappingError {
 
 impl std::error::Error for MappingError {}
 
-/// The property as it is written.
+/// The `dynamodb` property as written in the schema.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Property {
@@ -90,7 +90,7 @@ struct MessageVersion {
 }
 
 impl Mapping {
-    /// Reads the `dynamodb` property of a reader schema whose fields are `fields`.
+    /// Parses the `dynamodb` property of a reader schema with the given fields.
     pub fn parse(
         property: Option<&serde_json::Value>,
         default_table: &str,
@@ -135,13 +135,14 @@ struct Parser<'a, F> {
     fields: &'a F,
     layout: Layout,
     tracked: Vec<(TrackedField, String)>,
-    /// The attributes the item has so far besides the record's own.
+    /// The attributes that the item has so far in addition to the fields of the record.
     taken: Vec<String>,
     problems: Vec<String>,
 }
 
 impl<F: Fields> Parser<'_, F> {
-    /// Reserves an attribute and says whether the record's own field is it already, which only `in_place` allows.
+    /// Reserves an attribute name. Returns whether a field of the record has that name, which is an error unless `in_place`
+    /// is set.
     fn take(&mut self, attribute: &str, in_place: bool) -> bool {
         if attribute.is_empty() {
             self.problems.push("an attribute name is empty".into());
@@ -158,7 +159,7 @@ impl<F: Fields> Parser<'_, F> {
         is_field
     }
 
-    /// Whether the field at `path` is the item's own `attribute` where each field is one.
+    /// Returns whether the field at `path` is stored as the item's top-level attribute `attribute`.
     fn is_at(&self, path: &str, attribute: &str) -> bool {
         self.fields.attributes(path).is_some_and(|path| path == [attribute])
     }
@@ -210,7 +211,7 @@ impl<F: Fields> Parser<'_, F> {
         Key { attribute: Name::new(attribute), key_type: KeyType::S, source: KeySource::Template(template) }
     }
 
-    /// The place of a template's field among the tracked ones.
+    /// Returns the tracked field for a field of a template.
     fn track_for_template(&mut self, role: &str, path: &str) -> Option<TrackedField> {
         let next = self.tracked.iter().map(|(field, _)| field.0 + 1).max().unwrap_or_default().max(FIRST_OF_TEMPLATES);
         if next >= MAX_TRACKED_FIELDS {
@@ -221,7 +222,8 @@ impl<F: Fields> Parser<'_, F> {
         Some(TrackedField(next))
     }
 
-    /// The key of a record whose schema names none: its own string `message_id`, or else the message's.
+    /// Returns the key for a schema without a `partitionKey`: the record's own string field `message_id` if it exists, or
+    /// else the SQS message id.
     fn message_id(&mut self) -> Key {
         let from_field = matches!(self.fields.kind(MESSAGE_ID), Ok(FieldKind::Text));
         if from_field {
@@ -256,7 +258,8 @@ impl<F: Fields> Parser<'_, F> {
         Some(Ttl { attribute: Name::new(&attribute), in_place, source })
     }
 
-    /// A time to live that is converted to seconds where its field stands is no longer what a key or a version means.
+    /// Reports an error if a time to live is converted to seconds in place and its field is also part of a key or the
+    /// version. The conversion would change the value of that key or version.
     fn converted_in_place(&mut self, ttl: &Ttl) {
         let TtlSource::Field { per_second: 2.. } = ttl.source else { return };
         let Some((_, converted)) = self.tracked.iter().find(|(field, _)| *field == TTL) else { return };

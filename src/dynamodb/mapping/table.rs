@@ -1,23 +1,23 @@
-//! Names of tables: which ones are legal, and which two of them name one table.
+//! Names of tables: which names are legal, and whether two names mean the same table.
 
 use std::fmt;
 use std::ops::RangeInclusive;
 
-/// The shortest and the longest name of a table.
+/// Minimum and maximum length of a table's name, in bytes.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html>
 const TABLE_NAME_BYTES: RangeInclusive<usize> = 3..=255;
-/// Number of digits of an account's id.
+/// Number of digits of an AWS account id.
 /// <https://docs.aws.amazon.com/accounts/latest/reference/manage-acct-identifiers.html>
 const ACCOUNT_ID_DIGITS: usize = 12;
 
-/// A table as a schema or a setting names it: by its name, or by its ARN. Either is a valid `TableName` of a call.
+/// The table of a schema or a setting, as a name or as an ARN. Requests accept either as their `TableName`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableName {
-    /// The text as it was given.
+    /// The original text.
     text: String,
-    /// Index of the name's first byte within the text.
+    /// Index of the first byte of the name within the text.
     name_start: usize,
-    /// The region and the account, which only an ARN says.
+    /// The region and the account. Only an ARN contains them.
     owner: Option<Owner>,
 }
 
@@ -28,10 +28,10 @@ struct Owner {
 }
 
 impl TableName {
-    /// Reads a name or an ARN.
+    /// Parses a name or an ARN.
     ///
     /// # Errors
-    /// What is wrong with it, as the end of a sentence.
+    /// Returns a description of the problem, to be used as the end of a sentence.
     pub fn parse(text: &str) -> Result<Self, String> {
         let parsed = if text.starts_with("arn:") { Self::of_arn(text) } else { Self::of_name(text) };
         parsed.ok_or_else(|| {
@@ -43,8 +43,8 @@ impl TableName {
         is_legal_name(text).then(|| Self { text: text.to_owned(), name_start: 0, owner: None })
     }
 
-    /// Reads `arn:PARTITION:dynamodb:REGION:ACCOUNT:table/NAME`. The ARN of an index, a stream, a backup or a global table
-    /// names no table that a call can write to.
+    /// Parses `arn:PARTITION:dynamodb:REGION:ACCOUNT:table/NAME`. The ARN of an index, a stream, a backup or a global table
+    /// is refused, because no call can write to it.
     /// <https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazondynamodb.html>
     fn of_arn(text: &str) -> Option<Self> {
         let mut parts = text.splitn(6, ':').skip(1);
@@ -63,17 +63,17 @@ impl TableName {
         })
     }
 
-    /// The text as it was given, which calls name the table by.
+    /// Returns the original text, which requests use to identify the table.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The region, which only an ARN has.
+    /// Returns the region, which only an ARN has.
     pub fn region(&self) -> Option<&str> {
         self.owner.as_ref().map(|owner| owner.region.as_str())
     }
 
-    /// The bare name, which an ARN ends with.
+    /// Returns the table's name without the rest of the ARN.
     pub fn name(&self) -> &str {
         self.text.get(self.name_start..).unwrap_or_default()
     }
@@ -85,20 +85,21 @@ impl fmt::Display for TableName {
     }
 }
 
-/// The region and the account in which a call looks for a table that it names without ARN.
+/// The region and the account that a request addresses if it identifies a table by name only.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct TableScope<'s> {
-    /// The region that the client calls.
+    /// The region of the client.
     pub region: Option<&'s str>,
     /// The account of the client's credentials.
     pub account: Option<&'s str>,
 }
 
 impl TableScope<'_> {
-    /// Whether both names are of one table, or `None` if the scope knows too little to tell.
+    /// Returns whether both names mean the same table, or `None` if this cannot be determined because the region or the
+    /// account is unknown.
     ///
-    /// A table's identity is its region, its account and its name. Partitions need no comparison, because no two of them
-    /// have a region of the same name.
+    /// A table is identified by its region, its account and its name. Partitions need not be compared, because region names
+    /// are unique across partitions.
     pub fn is_one_table(&self, one: &TableName, other: &TableName) -> Option<bool> {
         if one.name() != other.name() {
             return Some(false);
@@ -122,18 +123,18 @@ fn is_legal_name(name: &str) -> bool {
     TABLE_NAME_BYTES.contains(&name.len()) && name.bytes().all(is_legal)
 }
 
-/// Whether `text` may be a partition: `aws`, `aws-cn`, `aws-us-gov`, `aws-iso-b`, `aws-eusc` and those to come.
+/// Returns whether `text` may be a partition: `aws`, `aws-cn`, `aws-us-gov`, `aws-iso-b`, `aws-eusc`, or a future one.
 /// <https://docs.aws.amazon.com/whitepapers/latest/aws-fault-isolation-boundaries/partitions.html>
 fn is_partition(text: &str) -> bool {
     text.strip_prefix("aws").is_some_and(|rest| rest.is_empty() || rest.starts_with('-')) && is_label(text)
 }
 
-/// Whether `text` may be a region: it becomes a part of a host's name.
+/// Returns whether `text` may be a region. A region becomes part of a host name.
 pub(crate) fn is_region(text: &str) -> bool {
     is_label(text)
 }
 
-/// Whether `text` may be an account's id.
+/// Returns whether `text` has the format of an account id.
 pub(crate) fn is_account_id(text: &str) -> bool {
     text.len() == ACCOUNT_ID_DIGITS && text.bytes().all(|byte| byte.is_ascii_digit())
 }
@@ -226,7 +227,7 @@ mod tests {
         for other in [&region, &account, &table("others")] {
             assert!(!is_one(&name, other) && !is_one(&arn, other), "{other}");
         }
-        // another spelling of the partition is no other table
+        // a different partition in the ARN does not mean a different table
         assert!(is_one(&arn, &table(&ARN.replace("arn:aws:", "arn:aws-iso:"))));
     }
 
@@ -239,7 +240,7 @@ mod tests {
         assert_eq!(scope(None, Some("123456789012")), None);
         assert_eq!(scope(Some("us-east-1"), None), Some(false));
         assert_eq!(scope(None, Some("999999999999")), Some(false));
-        // names or ARNs among themselves need no scope
+        // two names, or two ARNs, can be compared without a scope
         let nothing = TableScope::default();
         assert_eq!(nothing.is_one_table(&name, &name), Some(true));
         assert_eq!(nothing.is_one_table(&arn, &arn), Some(true));

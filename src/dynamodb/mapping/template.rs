@@ -1,26 +1,26 @@
-//! Key templates: `TENANT#{tenant}` is a text with fields in braces.
+//! Key templates such as `TENANT#{tenant}`: text with field names in braces.
 
 use crate::json;
 use crate::record::TrackedField;
 
-/// A key's value that is put together from text and fields.
+/// A template that builds a key's value from text and fields.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Template(Vec<Part>);
 
 /// A piece of a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Part {
-    /// Text, as it stands within a JSON string, and how many bytes the database counts for it.
+    /// Text in JSON-escaped form, and its length in bytes before escaping, which is what DynamoDB counts.
     Text { escaped: Vec<u8>, len: usize },
-    /// The value of a field, a string or a number.
+    /// The value of a field, which is a string or a number.
     Field(TrackedField),
 }
 
 impl Template {
-    /// Reads `text`. `track` is told each field's path and gives what it is tracked as.
+    /// Parses a template. Calls `track` with the path of each field, which returns the tracked field for it.
     ///
     /// # Errors
-    /// What is wrong with the braces.
+    /// Returns a description of what is wrong with the braces.
     pub(super) fn parse(text: &str, mut track: impl FnMut(&str) -> Option<TrackedField>) -> Result<Self, &'static str> {
         let mut parts = Vec::new();
         let mut rest = text;
@@ -49,7 +49,7 @@ impl Template {
         &self.0
     }
 
-    /// Whether each record has the same value.
+    /// Returns whether the value is the same for all records.
     pub(super) fn is_constant(&self) -> bool {
         self.0.iter().all(|part| matches!(part, Part::Text { .. }))
     }

@@ -1,4 +1,4 @@
-//! Mappings: what is taken, and everything that is said of what is not.
+//! Mappings: the accepted properties, and the error text for each refused one.
 
 use super::*;
 use crate::record::{Quantity, Unit};
@@ -68,7 +68,7 @@ fn a_time_to_live_converted_in_place_is_neither_key_nor_version() {
         assert!(error.contains(&format!("ttl: field at is also the {role}, ")), "{error}");
         parse(property(role, &json!({"attribute": "expires", "field": "at"}))).unwrap();
     }
-    // seconds stay what they are
+    // a field that already counts seconds is not converted
     let property =
         json!({"layout": "attributes", "ttl": {"attribute": "seconds", "field": "seconds"}, "version": "seconds"});
     parse(property).unwrap();
@@ -184,7 +184,7 @@ fn a_version_may_be_the_order_of_the_messages() {
     {
         let mapping = parse(json!({"version": {"attribute": "_version", "from": from}})).unwrap();
         assert!(matches!(&mapping.version, Some(Version::Message { order: known, .. }) if *known == order));
-        assert_eq!(mapping.version_path().unwrap().collect::<Vec<_>>(), ["_version"], "beside the document");
+        assert_eq!(mapping.version_path().unwrap().collect::<Vec<_>>(), ["_version"], "outside the document");
     }
     for property in [
         json!({"version": {"attribute": "_version", "from": "clock"}}),

@@ -1,20 +1,20 @@
-//! The events that are explored.
+//! The events to explore.
 
 use crate::write::WriteKind;
 
-/// One record on its way to the table.
+/// One record of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Sent {
     pub(super) table: usize,
     pub(super) key: u8,
     pub(super) kind: WriteKind,
-    /// The version, where the kind compares versions.
+    /// The version, if the kind compares versions.
     pub(super) version: u8,
-    /// Whether its version is the order of the messages, so that the scheduler may compare it.
+    /// Whether the version follows the order of the messages, so that the scheduler may compare it.
     pub(super) is_ordered: bool,
-    /// DynamoDB refuses it as invalid.
+    /// Whether DynamoDB refuses the record as invalid.
     pub(super) is_invalid: bool,
-    /// DynamoDB denies access to it.
+    /// Whether DynamoDB denies access to the record.
     pub(super) is_denied: bool,
 }
 
@@ -48,18 +48,18 @@ impl Sent {
     }
 }
 
-/// One event.
+/// One event to explore.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Configuration {
     /// The records of each message.
     pub(super) messages: Vec<Vec<Sent>>,
     /// The FIFO group of each message. Empty for a standard queue.
     pub(super) groups: Vec<usize>,
-    /// The version of an item with key 0 that the table has before.
+    /// Version of the item with key 0 that is in the table before the event.
     pub(super) stored: Option<u8>,
-    /// Number of faults that may happen.
+    /// Maximum number of faults.
     pub(super) faults: u8,
-    /// Whether the deadline may come at any point.
+    /// Whether the deadline may be reached at any point.
     pub(super) has_deadline: bool,
 }
 
@@ -76,7 +76,7 @@ impl Configuration {
         !self.groups.is_empty()
     }
 
-    /// Every record, with the index of its message.
+    /// Returns all records, each with the index of its message.
     pub(super) fn records(&self) -> impl Iterator<Item = (usize, &Sent)> {
         self.messages
             .iter()
@@ -85,7 +85,7 @@ impl Configuration {
     }
 }
 
-/// Events that once went wrong or are near to what did, and events of four items with three faults.
+/// Returns events that failed once, events similar to those, and events of four items with three faults.
 pub(super) fn named() -> Vec<Configuration> {
     use WriteKind::{Create, Delete, DeleteIfNewer};
     let (put, newer) = (Sent::put, Sent::newer);
@@ -133,7 +133,8 @@ pub(super) fn named() -> Vec<Configuration> {
     all
 }
 
-/// Every event of up to three items over two keys, two groups, two tables and every kind, once of those that only differ in names.
+/// Returns all events of up to three items over two keys, two groups, two tables and every kind. Events that are equal
+/// except for names are listed once.
 pub(super) fn all() -> Vec<Configuration> {
     let mut all = Vec::new();
     for count in 1..=3 {
@@ -178,7 +179,7 @@ fn alone(records: &[Sent]) -> Vec<Vec<Sent>> {
     records.iter().map(|record| vec![*record]).collect()
 }
 
-/// Every tuple of `count` numbers below `below`.
+/// Returns all tuples of `count` numbers below `below`.
 fn tuples(below: usize, count: usize) -> Vec<Vec<usize>> {
     (0..count).fold(vec![Vec::new()], |tuples, _| {
         let longer = |tuple: &Vec<usize>| (0..below).map(|last| [&tuple[..], &[last]].concat()).collect::<Vec<_>>();
@@ -186,7 +187,8 @@ fn tuples(below: usize, count: usize) -> Vec<Vec<usize>> {
     })
 }
 
-/// Tuples that differ in more than the names of their numbers: each first occurrence is the least number that is not taken.
+/// Returns the tuples that differ in more than the naming of their numbers. In each of them, the first occurrence of a
+/// number is the smallest number not used so far.
 fn patterns(count: usize, below: usize) -> Vec<Vec<usize>> {
     let is_first_named = |tuple: &Vec<usize>| {
         let mut next = 0;
@@ -199,7 +201,7 @@ fn patterns(count: usize, below: usize) -> Vec<Vec<usize>> {
     tuples(below, count).into_iter().filter(is_first_named).collect()
 }
 
-/// The orders that the versions of these kinds may have. A kind without a version has none.
+/// Returns the possible orders of the versions of these kinds. A kind without versions has the version 0.
 fn versions(kinds: &[usize]) -> Vec<Vec<u8>> {
     let has_version = |kind: usize| WriteKind::ALL[kind].has_version();
     let versioned: Vec<usize> = (0..kinds.len()).filter(|place| has_version(kinds[*place])).collect();
@@ -217,7 +219,7 @@ fn versions(kinds: &[usize]) -> Vec<Vec<u8>> {
     orders.iter().map(spread).collect()
 }
 
-/// Every division of the records into messages that follow one another.
+/// Returns all ways to divide the records into consecutive messages.
 fn partitions(records: &[Sent]) -> Vec<Vec<Vec<Sent>>> {
     let Some((first, rest)) = records.split_first() else { return vec![Vec::new()] };
     if rest.is_empty() {

@@ -1,4 +1,4 @@
-//! Visits every state that can be reached from an event.
+//! Visits every state that is reachable from an event.
 
 use super::configuration::Configuration;
 use super::promise;
@@ -7,12 +7,12 @@ use crate::write::flaw::Flaw;
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// What came of an exploration.
+/// The result of an exploration.
 #[derive(Debug)]
 pub(super) enum Explored {
-    /// Every promise holds in each of so many states.
+    /// Every promise holds in all `states` states.
     Holds { states: usize },
-    /// A promise is broken after these steps.
+    /// The promise is broken after the steps of `trace`.
     Broken { promise: String, trace: Vec<String> },
 }
 
@@ -45,7 +45,7 @@ pub(super) fn explore(configuration: &Configuration, flaw: Option<Flaw>) -> Expl
 /// Takes one step from `world`.
 ///
 /// # Errors
-/// The promise that the step itself breaks.
+/// Returns the promise that the step itself breaks.
 pub(super) fn step<'c>(world: &World<'c>, action: Action) -> Result<World<'c>, String> {
     let stepped = catch_unwind(AssertUnwindSafe(|| {
         let mut next = world.clone();

@@ -1,8 +1,10 @@
 //! Model checking: explores every interleaving of small events together with a model of DynamoDB and SQS.
 //!
-//! [`world`] is one state: the scheduler, the table, the calls in flight, and writes that may still take effect. [`explore`]
-//! visits every state that can be reached from an event. [`promise`] says what must hold in each of them. [`configuration`]
-//! lists the events. [`walk`] takes random ways through larger ones.
+//! - [`world`] is one state: the scheduler, the table, the calls in flight, and the writes that may still take effect.
+//! - [`explore`] visits every state that is reachable from an event.
+//! - [`promise`] states the invariants that must hold in each state.
+//! - [`configuration`] lists the events.
+//! - [`walk`] takes random walks through larger events.
 
 mod configuration;
 mod explore;
@@ -18,16 +20,16 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Number of states that the test explores at least.
+/// Minimum number of states that the test explores.
 const MIN_STATES: usize = 1_000_000;
 
-/// Number of random ways that the tests take.
+/// Number of random walks in each test.
 const SEEDS: u64 = 2_000;
-/// A way that broke a promise once: a `Create` that an earlier message's had superseded was revived and sent after a deletion of its
-/// own message that had got no response.
+/// Seed of a walk that once broke a promise. A `Create` was superseded by one of an earlier message and then revived. It
+/// was sent after a deletion of its own message had got no response, although that deletion could still take effect.
 const ONCE_BROKEN: u64 = 1_276_165;
 
-/// Runs `work` once on each core at the same time.
+/// Runs `work` once on each core in parallel.
 fn on_each_core(work: impl Fn() + Sync) {
     thread::scope(|scope| {
         for _ in 0..thread::available_parallelism().map_or(1, NonZero::get) {
@@ -36,8 +38,8 @@ fn on_each_core(work: impl Fn() + Sync) {
     });
 }
 
-/// Explores configurations on all cores until `is_enough` says so of the number of states. Returns the states and how many
-/// configurations they are of.
+/// Explores configurations on all cores until `is_enough` returns true for the number of states. Returns the number of
+/// states and the number of explored configurations.
 fn explore_each(configurations: &[Configuration], is_enough: impl Fn(usize) -> bool + Sync) -> (usize, usize) {
     let (next, states) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let work = || {
@@ -72,13 +74,13 @@ fn every_promise_holds_in_a_million_states_of_small_events() {
     assert!(states + more >= MIN_STATES);
 }
 
-/// A number that the caller gives.
+/// Reads a number from an environment variable.
 #[expect(clippy::disallowed_methods, reason = "only for the runs that take as long as they are given")]
 fn given(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap())
 }
 
-/// `make model` explores for `MODEL_SECONDS`, or every configuration.
+/// `make model` explores for `MODEL_SECONDS` seconds. If the variable is unset, it explores every configuration.
 #[test]
 #[ignore = "takes as long as it is given"]
 #[expect(clippy::disallowed_methods, reason = "the time that it is given is the caller's")]
@@ -92,7 +94,7 @@ fn model() {
     println!("{states} states of {explored} out of {} events", all.len());
 }
 
-/// Returns whether the checker catches a flaw in one of the named configurations: a promise is broken, or an index is wrong.
+/// Returns whether the checker detects a flaw in one of the named configurations, by a broken promise or a wrong index.
 fn is_caught(flaw: Flaw) -> bool {
     let is_broken =
         |configuration: &Configuration| matches!(explore(configuration, Some(flaw)), Explored::Broken { .. });
@@ -114,7 +116,7 @@ fn an_event_without_faults_is_stored_whole() {
     assert!(states > 5, "{states}");
 }
 
-/// Walks through the events of `seeds` on all cores. Returns the number of steps.
+/// Walks through the events of `seeds` on all cores. Returns the total number of steps.
 fn walk_each(seeds: std::ops::Range<u64>) -> usize {
     let (next, steps) = (AtomicU64::new(seeds.start), AtomicUsize::new(0));
     let work = || {
@@ -139,7 +141,7 @@ fn every_promise_holds_on_random_ways_through_larger_events() {
     assert!(walk_each(ONCE_BROKEN..ONCE_BROKEN + 1) > 0);
 }
 
-/// `make simulate` walks through `SIMULATE_SCENES` events, from `SIMULATE_SEED` on.
+/// `make simulate` walks through `SIMULATE_SCENES` events, starting with the seed `SIMULATE_SEED`.
 #[test]
 #[ignore = "takes minutes"]
 fn simulate() {

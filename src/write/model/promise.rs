@@ -1,4 +1,4 @@
-//! What must hold in every state.
+//! The invariants that must hold in every state.
 
 use super::configuration::Sent;
 use super::world::{Action, Table, World, apply, stored};
@@ -6,18 +6,18 @@ use crate::write::calls::NextCall;
 use crate::write::{ItemIndex, ItemOutcome, MessageIndex};
 use std::collections::{BTreeSet, HashSet};
 
-/// What became of one message.
+/// The outcome of one message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Acknowledged,
-    /// No retry can help: it goes to the quarantine queue.
+    /// No retry can help, so the message goes to the quarantine queue.
     Rejected,
     Returned,
-    /// It is returned, and stays out of sight until no write can take effect any more.
+    /// The message is returned, and stays invisible until none of its writes can take effect any more.
     ReturnedLate,
 }
 
-/// Checks a state, given the steps that are possible in it.
+/// Checks the promises in a state, given the steps that are possible in it.
 pub(super) fn check(world: &World<'_>, actions: &[Action]) -> Result<(), String> {
     if !world.is_over {
         let is_stuck = actions.iter().all(|action| matches!(action, Action::Deadline | Action::ApplyLate(_)));
@@ -29,7 +29,8 @@ pub(super) fn check(world: &World<'_>, actions: &[Action]) -> Result<(), String>
     redelivery(world, &fates)
 }
 
-/// A call has items of one table with distinct keys, and in a FIFO queue nothing is sent before what precedes it.
+/// Checks that a call has items of one table with distinct keys, and that in a FIFO queue nothing is sent before its
+/// predecessors.
 pub(super) fn call_is_allowed(world: &World<'_>, call: &NextCall) -> Result<(), String> {
     let records: Vec<_> = call.items.iter().map(|item| world.records[item.get()]).collect();
     let keys: HashSet<_> = records.iter().map(|(_, record)| (record.table, record.key)).collect();
@@ -55,7 +56,7 @@ pub(super) fn call_is_allowed(world: &World<'_>, call: &NextCall) -> Result<(), 
     Ok(())
 }
 
-/// The fate of a message. `None` while it is under way.
+/// Returns the fate of a message, or `None` while it is in progress.
 fn fate(world: &World<'_>, message: usize) -> Option<Fate> {
     if message >= world.scheduler.message_count() || !world.scheduler.is_complete(MessageIndex::new(message)) {
         return None;
@@ -76,12 +77,12 @@ fn fate(world: &World<'_>, message: usize) -> Option<Fate> {
     })
 }
 
-/// Every item has an outcome, and every message a fate.
+/// Checks that every message has a fate, and returns the fates.
 fn fates(world: &World<'_>) -> Result<Vec<Fate>, String> {
     let messages = 0..world.configuration.messages.len();
     let fates = messages.map(|message| fate(world, message).ok_or_else(|| format!("message {message} has no outcome")));
     let fates = fates.collect::<Result<Vec<Fate>, String>>()?;
-    // the messages of a FIFO group come back together, when the last of them may
+    // the messages of a FIFO group are redelivered together, at the time of the latest of them
     let groups = &world.configuration.groups;
     let is_late = |of: &usize| (0..fates.len()).any(|other| groups[other] == *of && fates[other] == Fate::ReturnedLate);
     let together = |(message, fate): (usize, &Fate)| match fate {
@@ -91,7 +92,7 @@ fn fates(world: &World<'_>) -> Result<Vec<Fate>, String> {
     Ok(fates.iter().enumerate().map(together).collect())
 }
 
-/// A message that shares nothing with a fault is stored.
+/// Checks that a message is stored if no fault affects it, directly or through a shared key, message or group.
 fn isolation(world: &World<'_>, fates: &[Fate]) -> Result<(), String> {
     if world.was_cut_off {
         return Ok(());
@@ -132,8 +133,8 @@ fn isolation(world: &World<'_>, fates: &[Fate]) -> Result<(), String> {
     Ok(())
 }
 
-/// What is acknowledged is in the table: the table is as if the acknowledged records, and perhaps some others, had been applied
-/// one after the other.
+/// Checks that every acknowledged record is in the table. The table must look as if the acknowledged records, and possibly
+/// some others, had been applied one after the other.
 fn durability(world: &World<'_>, fates: &[Fate]) -> Result<(), String> {
     let is_optional = |record: usize| fates[world.records[record].0] != Fate::Acknowledged;
     let applicable: Vec<usize> =
@@ -151,12 +152,13 @@ fn durability(world: &World<'_>, fates: &[Fate]) -> Result<(), String> {
     Err(format!("the table does not have what was acknowledged: {:?}, {fates:?}", world.table))
 }
 
-/// What is returned is delivered again, in its order. Once all is delivered, the table is as if each record had been applied in
-/// order, whenever the late writes take effect.
+/// Checks redelivery: returned messages are delivered again in their order. After that, the table must look as if each
+/// record had been applied in order, no matter when the ambiguous writes take effect.
 ///
-/// A returned message of several records brings those again that were written already. Their order with what was written after
-/// them is not promised: to hold it, every later message of their keys would have to wait for the whole message. So the promise
-/// holds if it holds with them or without them.
+/// If a returned message has several records, some of them may already be written, and redelivery writes them again. Their
+/// order relative to writes that came after them is not promised, because every later message with one of their keys would
+/// otherwise have to wait for the whole message. So it is sufficient if the promise holds either with these records or
+/// without them.
 fn redelivery(world: &World<'_>, fates: &[Fate]) -> Result<(), String> {
     let deliver = |table: &mut Table, fate: Fate, is_whole: bool| {
         for (record, (message, sent)) in world.records.iter().enumerate() {
@@ -166,7 +168,7 @@ fn redelivery(world: &World<'_>, fates: &[Fate]) -> Result<(), String> {
             }
         }
     };
-    // Messages of a standard queue, or of two groups, that come back at different times have no order.
+    // messages of a standard queue or of different groups have no order if they are redelivered at different times
     let returned = |fate| fates.contains(&fate);
     if returned(Fate::Returned) && returned(Fate::ReturnedLate) {
         return Ok(());
@@ -207,7 +209,7 @@ fn redelivery(world: &World<'_>, fates: &[Fate]) -> Result<(), String> {
     Ok(())
 }
 
-/// The tables that records leave which are applied one after the other, in an order that is allowed.
+/// Returns the tables that result from applying `records` one after the other, in each order that is allowed.
 fn sequential(world: &World<'_>, records: &[usize]) -> Vec<Table> {
     let start = stored(world.configuration);
     let has_choice = world.configuration.is_fifo() || world.records.iter().any(|(_, record)| record.is_ordered);
@@ -227,14 +229,15 @@ fn sequential(world: &World<'_>, records: &[usize]) -> Vec<Table> {
     tables
 }
 
-/// Returns whether records may be applied in this order: that of the event, but for two of different FIFO groups, which have no
-/// order, and for two whose version is the order of the messages. The older of these two may go first.
+/// Returns whether records may be applied in this order. It must be the order of the event, with two exceptions. Records of
+/// different FIFO groups have no order. If the versions of two records follow the order of the messages, the older may be
+/// applied first.
 fn is_allowed(world: &World<'_>, order: &[usize]) -> bool {
     let may_go_first = |later: usize, earlier: usize| {
         let [(message, one), (other_message, other)] = [later, earlier].map(|record| world.records[record]);
         let groups = &world.configuration.groups;
         let is_older = one.is_ordered && other.is_ordered && one.version < other.version;
-        // the order of two keys makes no difference
+        // records with different keys may be applied in either order
         is_older || (one.table, one.key) != (other.table, other.key) || groups.get(message) != groups.get(other_message)
     };
     order
@@ -243,7 +246,7 @@ fn is_allowed(world: &World<'_>, order: &[usize]) -> bool {
         .all(|(place, &one)| order[place..].iter().all(|&other| other >= one || may_go_first(one, other)))
 }
 
-/// Every order of every subset.
+/// Returns all permutations of all subsets.
 fn orders(of: &[usize]) -> Vec<Vec<usize>> {
     let mut all = vec![Vec::new()];
     for place in 0..of.len() {

@@ -1,4 +1,4 @@
-//! Seeded simulation: random walks through events that are too large to be explored whole.
+//! Seeded simulation: random walks through events that are too large for exhaustive exploration.
 
 use super::configuration::{Configuration, Sent};
 use super::explore::step;
@@ -8,14 +8,15 @@ use crate::write::WriteKind;
 use crate::write::flaw::Flaw;
 use fastrand::Rng;
 
-/// Maximum number of records of an event. The promises compare the table with every order that is allowed.
+/// Maximum number of records of an event. It is small, because checking a promise compares the table with every allowed
+/// order of the records.
 const MAX_RECORDS: usize = 6;
 const MAX_FAULTS: u8 = 3;
 
-/// Walks through the event that `seed` makes. Returns the number of steps.
+/// Walks through the event that `seed` generates. Returns the number of steps.
 ///
 /// # Errors
-/// The promise that is broken, the event and the steps.
+/// Returns the broken promise with the event and the steps.
 pub(super) fn walk(seed: u64, flaw: Option<Flaw>) -> Result<usize, String> {
     let mut random = Rng::with_seed(seed);
     let configuration = event(&mut random);
@@ -38,7 +39,7 @@ fn describe(seed: u64, promise: &str, configuration: &Configuration, trace: &[Ac
     format!("seed {seed}: {promise}\n{configuration:?}\n{}", steps.join("\n"))
 }
 
-/// Chooses a step. Most calls are answered, and the deadline comes seldom, so that events come far.
+/// Chooses a step. Responses are much more likely than faults, and the deadline is unlikely, so that walks get far.
 fn choose(random: &mut Rng, actions: &[Action]) -> Action {
     let weight = |action: &Action| match action {
         Action::Deadline => 1,

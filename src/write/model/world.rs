@@ -1,4 +1,4 @@
-//! One state of the model: the scheduler and what is around it.
+//! One state of the model: the scheduler and its environment.
 
 use super::configuration::{Configuration, Sent};
 use crate::dynamodb::response::{Blame, CallError, Refusal, Throttle};
@@ -13,20 +13,21 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Time stands still: every backoff is over at once. The deadline is an action of its own.
+/// The constant time of the model. Every backoff ends at once, and the deadline is a separate action.
 const NOW: Duration = Duration::ZERO;
 /// Maximum number of calls in flight.
 const MAX_CALLS: usize = 2;
 /// Number of tables.
 const TABLES: usize = 2;
 
-/// What the model's table has for one key: the record that was applied last. A deletion leaves none.
+/// The items of the model's tables, by table and key. Each item is the result of the last record applied to it, and a
+/// deletion removes it.
 pub(super) type Table = BTreeMap<(usize, u8), Item>;
 
 /// An item of the model's table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Item {
-    /// The record that wrote it. `None` if it was there before.
+    /// The record that wrote the item, or `None` if the item was there before the event.
     pub(super) record: Option<usize>,
     pub(super) version: Option<u8>,
 }
@@ -34,46 +35,46 @@ pub(super) struct Item {
 /// A step from one state to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Action {
-    /// The next message is decoded.
+    /// Decode the next message.
     Decode,
-    /// The next call of a table is made.
+    /// Send the next call to this table.
     Call(usize),
-    /// A call in flight ends.
+    /// End the call in flight at this position.
     End(usize, End),
-    /// A write that got no response takes effect.
+    /// Apply the ambiguous write at this position of `late`.
     ApplyLate(usize),
-    /// The deadline comes.
+    /// Reach the deadline.
     Deadline,
 }
 
-/// How a call ends.
+/// The result of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum End {
-    /// DynamoDB does what it is told and responds.
+    /// DynamoDB processes the call as specified and responds.
     Responds,
-    /// It is applied, and the response is lost.
+    /// The call is applied, but the response is lost.
     ResponseLost,
-    /// There is no response. It may be applied late.
+    /// There is no response. The call may be applied late.
     NoResponse,
-    /// It is applied, the response is lost, and it may be applied again, late.
+    /// The call is applied and the response is lost. The call may be applied again later.
     AppliedTwice,
-    /// The connection breaks. It may be applied late.
+    /// The connection breaks. The call may be applied late.
     Broken,
-    /// It cannot be sent.
+    /// The call cannot be sent.
     NotSent,
-    /// One item is handed back.
+    /// The item at this position is returned unprocessed.
     HandsBack(usize),
     Throttled,
-    /// An internal error. It was applied or not.
+    /// An internal error.
     Error {
         is_applied: bool,
     },
-    /// The table is gone.
+    /// The table does not exist any more.
     Fatal,
 }
 
 impl End {
-    /// Whether it is a fault, of which there are only so many.
+    /// Returns whether the result counts against the maximum number of faults.
     fn is_fault(self) -> bool {
         self != Self::Responds
     }
@@ -83,23 +84,24 @@ impl End {
     }
 }
 
-/// A state.
+/// A state of the model.
 #[derive(Clone)]
 pub(super) struct World<'c> {
     pub(super) configuration: &'c Configuration,
-    /// Every record, with the index of its message.
+    /// All records, each with the index of its message.
     pub(super) records: Arc<[(usize, Sent)]>,
     pub(super) scheduler: Scheduler,
     decoded: usize,
     pub(super) table: Table,
     flights: Vec<(CallId, Vec<ItemIndex>)>,
-    /// Records whose write may still take effect.
+    /// Records whose writes may still take effect.
     pub(super) late: Vec<usize>,
     faults: u8,
     pub(super) is_over: bool,
-    /// Whether the deadline has ended it.
+    /// Whether the deadline ended the event.
     pub(super) was_cut_off: bool,
-    /// Records of calls that got no response, or were denied.
+    /// Records that are affected by a fault: they belong to a call that got no response or was denied, or to a broken
+    /// table.
     pub(super) touched: Vec<usize>,
 }
 
@@ -124,7 +126,7 @@ impl<'c> World<'c> {
         world
     }
 
-    /// Every step that is possible.
+    /// Returns all possible steps.
     pub(super) fn actions(&self) -> Vec<Action> {
         let mut actions: Vec<Action> = (0..self.late.len()).map(Action::ApplyLate).collect();
         actions.dedup_by_key(|action| match action {
@@ -165,7 +167,7 @@ impl<'c> World<'c> {
         actions
     }
 
-    /// Takes one step. Returns the call that it made.
+    /// Takes one step. Returns the call that it started, if any.
     pub(super) fn step(&mut self, action: Action) -> Option<NextCall> {
         let mut made = None;
         match action {
@@ -181,7 +183,7 @@ impl<'c> World<'c> {
                 apply(&mut self.table, &self.records, record);
             }
             Action::Deadline => {
-                // whatever is in flight may still take effect
+                // every call in flight may still take effect
                 for (_, items) in std::mem::take(&mut self.flights) {
                     if !self.is_refused(&items) {
                         self.late.extend(items.iter().map(|item| item.get()));
@@ -210,12 +212,12 @@ impl<'c> World<'c> {
         self.scheduler.set_decoding(if has_more { Decoding::Running } else { Decoding::Ended });
     }
 
-    /// Judges suspects and notices the end, which need no choice.
+    /// Takes the steps that involve no choice: ends backoffs, judges suspects, and detects that the event is complete.
     fn settle(&mut self) {
-        // every backoff is over
+        // ends every backoff
         self.scheduler.next_call(NOW, |_| None::<()>);
         while self.scheduler.settle() {}
-        // an operator's matter concerns whatever goes to the table
+        // a broken table affects every record that is written to it
         for (index, (_, record)) in self.records.iter().enumerate() {
             if self.scheduler.event.broken.has_table(TableId::new(record.table)) {
                 self.touched.push(index);
@@ -231,7 +233,7 @@ impl<'c> World<'c> {
         self.records[index.get()].1
     }
 
-    /// Returns whether DynamoDB refuses a call, which then takes no effect.
+    /// Returns whether DynamoDB refuses a call. A refused call has no effect.
     fn is_refused(&self, items: &[ItemIndex]) -> bool {
         items.iter().map(|index| self.record(*index)).any(|record| record.is_invalid || record.is_denied)
     }
@@ -259,7 +261,7 @@ impl<'c> World<'c> {
                 let applied = self.apply_all(&records);
                 if applied { accepted(Vec::new()) } else { Err(CallError::Superseded) }
             }
-            // what DynamoDB refuses takes no effect, whatever becomes of the response
+            // a refused call has no effect, whether or not the response arrives
             End::ResponseLost | End::AppliedTwice if is_refused => Err(no_response()),
             End::NoResponse if is_refused => Err(no_response()),
             End::Broken if is_refused => Err(CallError::Broken("reset".into())),
@@ -300,13 +302,13 @@ impl<'c> World<'c> {
         self.scheduler.on_response(call, response, None, NOW, &mut |_| Duration::ZERO);
     }
 
-    /// Applies records, and returns whether their conditions held.
+    /// Applies records. Returns whether all their conditions held.
     fn apply_all(&mut self, records: &[usize]) -> bool {
         let refused = records.iter().filter(|record| !apply(&mut self.table, &self.records, **record));
         refused.count() == 0
     }
 
-    /// A number that two states share if they behave alike.
+    /// Returns a hash that is equal for two states if they behave identically from now on.
     pub(super) fn digest(&self) -> u128 {
         let mut hasher = Mixer::default();
         self.scheduler.digest(&mut hasher);
@@ -318,13 +320,13 @@ impl<'c> World<'c> {
     }
 }
 
-/// Hashes into 128 bits, fast rather than against an attacker.
+/// A fast 128-bit hasher without protection against attackers.
 #[derive(Default)]
 struct Mixer(u128);
 
 impl Mixer {
     fn mix(&mut self, word: u64) {
-        /// An odd number without a pattern.
+        /// A random odd number.
         const FACTOR: u128 = 0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835;
         self.0 = (self.0 ^ u128::from(word)).wrapping_mul(FACTOR);
         self.0 ^= self.0 >> 61;
@@ -333,7 +335,7 @@ impl Mixer {
 
 impl Hasher for Mixer {
     fn finish(&self) -> u64 {
-        // only its whole is asked for
+        // only the full 128-bit value is used
         u64::MAX
     }
 
@@ -358,13 +360,13 @@ impl Hasher for Mixer {
     }
 }
 
-/// What the table has before the event.
+/// Returns the table before the event.
 pub(super) fn stored(configuration: &Configuration) -> Table {
     let item = configuration.stored.map(|version| ((0, 0), Item { record: None, version: Some(version) }));
     item.into_iter().collect()
 }
 
-/// What the scheduler knows of a record.
+/// Returns the write that the scheduler sees for a record.
 fn write(record: &Sent) -> Write {
     Write {
         table: TableId::new(record.table),
@@ -377,7 +379,7 @@ fn write(record: &Sent) -> Write {
     }
 }
 
-/// Applies a record as DynamoDB does, and returns whether its condition held.
+/// Applies a record as DynamoDB does. Returns whether its condition held.
 pub(super) fn apply(table: &mut Table, records: &[(usize, Sent)], record: usize) -> bool {
     let Sent { table: of, key, kind, version, .. } = records[record].1;
     let stored = table.get(&(of, key));

@@ -1,4 +1,4 @@
-//! Interruption: memory and time of the event.
+//! Interruption of a message by the memory limit or the deadline of the event.
 
 use super::super::items::ITEM_OVERHEAD_BYTES;
 use super::super::{ItemEncoder, MAX_ITEM_BYTES, Operation, RecordEncoder};
@@ -7,7 +7,7 @@ use crate::record::{Interruption, ItemError, Name, RecordSink, RecordVisitor, Su
 use serde_json::json;
 use std::time::Duration;
 
-/// A list of `count` nulls, which is far longer in JSON than the database counts.
+/// Writes a list of `count` nulls, whose JSON is far longer than the size that DynamoDB counts.
 fn nulls(record: &mut RecordEncoder<'_>, count: usize) -> Result<(), ItemError> {
     record.array_start()?;
     for _ in 0..count {
@@ -26,13 +26,13 @@ fn an_item_is_refused_while_it_grows_and_not_when_it_is_finished() {
     record.record_start().unwrap();
     record.field(&Name::new("tags")).unwrap();
     assert!(matches!(nulls(&mut record, 10_000_000), Err(ItemError::TooLarge { .. })));
-    // a null has two bytes in the database and 14 in JSON
+    // DynamoDB counts two bytes for a null, and its JSON has 14
     assert!(encoder.bytes() < 8 * MAX_ITEM_BYTES, "{}", encoder.bytes());
     let capacity = encoder.capacity();
     let mut record = encoder.begin(SubjectId(0), None).unwrap();
     record.record_start().unwrap();
     assert!(matches!(record.string(&"\u{1}".repeat(10_000_000)), Err(ItemError::TooLarge { .. })));
-    assert_eq!(encoder.capacity(), capacity, "nothing of it is written");
+    assert_eq!(encoder.capacity(), capacity, "none of its bytes are written");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The key attributes, of fields and of the message's id, and the canonical spelling of the key.
+//! Keys from fields and from the message's id, and the canonical form of keys.
 
 use super::super::{
     ItemEncoder, MAX_PARTITION_KEY_BYTES, MAX_SORT_KEY_BYTES, Operation, RecordEncoder, push_canonical,
@@ -25,7 +25,7 @@ fn without_a_key_the_messages_id_is_it_and_a_containers_records_are_counted() {
     assert_eq!([id(0), id(1), id(2)], ["m1", "m2#0", "m2#1"]);
     let mut key = Vec::new();
     push_canonical(&mut key, br#"{"S":"m2#1"}"#);
-    assert_eq!(items.key(&items.as_slice()[2]), key, "by which it is known when it comes back unprocessed");
+    assert_eq!(items.key(&items.as_slice()[2]), key, "identifies an unprocessed item");
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn keys_are_checked_before_they_are_sent() {
     let key = |limit_name: &str, length: usize| {
         let (partition, sort) = if limit_name == "sort" { (1, length) } else { (length, 1) };
         let property = json!({"partitionKey": "id", "sortKey": "note"});
-        // two bytes each, as far as they fit
+        // as many characters of two bytes as fit
         let id = "é".repeat(partition / 2) + &"k".repeat(partition % 2);
         encode(property, Operation::Put, &[("id", &|e| e.string(&id)), ("note", &|e| e.string(&"k".repeat(sort)))])
             .is_ok()
@@ -64,7 +64,7 @@ fn keys_are_checked_before_they_are_sent() {
     let property = json!({"partitionKey": "id"});
     let list: Step<'_> = &|e| {
         e.array_start()?;
-        // what it holds is no key either
+        // the elements of a list cannot be a key either
         e.string("k")?;
         e.array_end()
     };
@@ -88,6 +88,6 @@ fn keys_are_equal_where_the_database_finds_them_equal() {
     };
     assert_eq!(key(&|e| e.long(1)), key(&|e| e.double(1.0)));
     assert_eq!(key(&|e| e.long(1)), key(&|e| e.decimal(&[100], 2)));
-    assert_ne!(key(&|e| e.long(1)), key(&|e| e.string("1")), "types never mix");
+    assert_ne!(key(&|e| e.long(1)), key(&|e| e.string("1")), "keys of different types never match");
     assert_ne!(key(&|e| e.string("AQI=")), key(&|e| e.bytes(&[1, 2])));
 }

@@ -1,4 +1,4 @@
-//! The items of a message among those of its event.
+//! The items of several messages in one event.
 
 use super::super::super::mapping::PARTITION_KEY;
 use super::super::{ItemEncoder, Operation};
@@ -50,7 +50,7 @@ fn a_message_that_has_written_nothing_takes_nothing_back() {
     let mut encoder = ItemEncoder::new(&mappings, Duration::ZERO, 0);
     encoder.start_message(0, "m", Operation::Put);
     record(&mut encoder, &mappings[0].1, None, &[("id", &|e| e.string("x"))]).unwrap();
-    // it has failed before it was started
+    // the second message failed before it was started
     encoder.discard_message(1);
     assert_eq!(encoder.finish_event().as_slice().len(), 1);
 }

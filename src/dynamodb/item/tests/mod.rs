@@ -1,4 +1,4 @@
-//! Records as items, one file a subject.
+//! Encoding of records as items, with one test file per topic.
 
 mod budget;
 mod keys;
@@ -16,7 +16,7 @@ use crate::record::{FieldKind, ItemError, Name, Quantity, RecordSink, RecordVisi
 use serde_json::Value;
 use std::time::Duration;
 
-/// A record of `id` (text), `at` (milliseconds), `n` (plain number), `note` (text), `tags` (other).
+/// The fields `id` (text), `at` (milliseconds), `n` (plain number), `note` (text), `raw` (binary) and `tags` (other).
 struct Sample;
 
 impl Fields for Sample {
@@ -43,7 +43,7 @@ fn mapping(property: Value) -> Vec<(TableId, Mapping)> {
 
 type Step<'s> = &'s dyn Fn(&mut RecordEncoder<'_>) -> Result<(), ItemError>;
 
-/// Encodes one record of `fields`, told of the tracked fields of its mapping.
+/// Encodes one record with `fields`, and tracks the fields that its mapping uses.
 fn encode(property: Value, operation: Operation, fields: &[(&str, Step<'_>)]) -> Result<Items, ItemError> {
     let mappings = mapping(property);
     let mut encoder = ItemEncoder::new(&mappings, Duration::from_millis(1_700_000_000_123), 0);

@@ -1,4 +1,4 @@
-//! Nulls and fields that the item omits.
+//! Omission of nulls and of fields.
 
 use super::super::{ItemEncoder, Operation};
 use super::{Step, attributes, encode, mapping, put, write_values};
@@ -33,7 +33,7 @@ fn nulls_of_fields_are_left_out_where_that_is_asked() {
         let record = if layout == "document" { &item["data"]["M"] } else { &item };
         assert_eq!((record.get("note"), record.get("raw")), (None, None));
         let nested = json!({"M": {"list": {"L": [{"NULL": true}]}, "map": {"M": {"k": {"NULL": true}}}}});
-        assert_eq!(record["tags"], nested, "what is no field stays");
+        assert_eq!(record["tags"], nested, "only fields are omitted");
     }
     let null_key = encode(json!({"partitionKey": "id", "nulls": "omit"}), Operation::Put, &[("id", &|e| e.null())]);
     assert!(matches!(null_key, Err(ItemError::Key { problem: "is null", .. })));

@@ -1,4 +1,4 @@
-//! The size of an item, as the database counts it.
+//! The size of an item as DynamoDB counts it.
 
 use super::super::limits::{COLLECTION_OVERHEAD, ELEMENT_OVERHEAD, LEAST_NUMBER_BYTES};
 use super::super::{MAX_ITEM_BYTES, Operation};

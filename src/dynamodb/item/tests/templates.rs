@@ -1,4 +1,4 @@
-//! Keys that are made by a template.
+//! Keys from templates.
 
 use super::super::{MAX_PARTITION_KEY_BYTES, Operation};
 use super::{Step, attributes, encode};

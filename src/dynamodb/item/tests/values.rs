@@ -71,7 +71,7 @@ fn empty_collections_stay_empty() {
 
 #[test]
 fn values_are_nested_at_most_32_deep() {
-    // the innermost value is a level too, and so is a document's own map
+    // the innermost value counts as a level, and so does the map of the `document` layout
     let nested = |layout: &str, levels: usize| {
         let property = json!({"layout": layout, "partitionKey": "id"});
         let lists: Step<'_> = &|e| {

@@ -1,4 +1,4 @@
-//! The version, of a field and of the message's order.
+//! Versions from a field and from the order of the messages.
 
 use super::super::{ItemEncoder, MessageStamps, Operation, RecordEncoder};
 use super::{Step, attributes, encode, mapping, record};
