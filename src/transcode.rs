@@ -80,7 +80,10 @@ impl Transcoder {
                     );
                     problems.extend(tables.add(subject.name(), mapping));
                 }
-                Err(error) => problems.push(format!("subject {}: {error}", subject.name())),
+                Err(error) => {
+                    let (name, path) = (subject.name(), subject.newest().path());
+                    problems.push(format!("subject {name}: {path}: {error}"));
+                }
             }
         }
         let default_table = TableName::parse(&settings.table_name).ok().and_then(|table| tables.id_of(&table));
@@ -403,7 +406,7 @@ mod tests {
             ),
         ] {
             let problems = mapped(&dynamodb, &fields).unwrap_err();
-            assert!(problems.contains(problem) && problems.contains("subject s: "), "{problems}");
+            assert!(problems.contains(problem) && problems.contains("subject s: s/1.avsc: "), "{problems}");
         }
     }
 

@@ -79,7 +79,7 @@ impl HasNames for SchemaProblem {
             Self::Name(name) | Self::UnknownType(name) | Self::Duplicate(name) | Self::EnumDefault(name) => {
                 rename(name);
             }
-            Self::Json(_) | Self::NotASchema | Self::Attribute(_) | Self::NestedUnion | Self::TooManyTypes => {}
+            Self::Json { .. } | Self::NotASchema | Self::Attribute(_) | Self::NestedUnion | Self::TooManyTypes => {}
         }
     }
 }

@@ -23,7 +23,14 @@ pub type SchemaError = WithPath<SchemaProblem>;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SchemaProblem {
     /// The text is not JSON.
-    Json(JsonError),
+    Json {
+        /// Cause.
+        error: JsonError,
+        /// Line, from 1.
+        line: usize,
+        /// Character within the line, from 1.
+        column: usize,
+    },
     /// Neither a name, nor an object with a type, nor a union.
     NotASchema,
     /// A required attribute is missing or of the wrong kind.
@@ -45,7 +52,13 @@ pub enum SchemaProblem {
 impl fmt::Display for SchemaProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Json(error) => error.fmt(f),
+            Self::Json { error: JsonError::Syntax { .. }, line, column } => {
+                write!(f, "not json at line {line}, column {column}")
+            }
+            Self::Json { error: JsonError::DuplicateKey { .. }, line, column } => {
+                write!(f, "a key occurs twice in the json object that ends at line {line}, column {column}")
+            }
+            Self::Json { error: JsonError::TooDeep, .. } => JsonError::TooDeep.fmt(f),
             Self::NotASchema => f.write_str("neither a type name, nor an object with a type, nor a union"),
             Self::Attribute(name) => write!(f, "attribute \"{name}\" is missing or of the wrong kind"),
             Self::Name(name) => write!(f, "\"{name}\" is not a legal name"),
@@ -69,7 +82,18 @@ impl Schema {
     /// Parses `text` as JSON, with the limits and rules that apply to a schema.
     pub(crate) fn json(text: &str) -> Result<Json<'_>, Box<SchemaError>> {
         let json = Json::parse_with(text, MAX_JSON_DEPTH, Repeated::SameDropped);
-        json.map_err(|error| WithPath::here(SchemaProblem::Json(error)))
+        json.map_err(|error| {
+            let before = match error {
+                JsonError::Syntax { offset } | JsonError::DuplicateKey { offset } => text.as_bytes().get(..offset),
+                JsonError::TooDeep => None,
+            };
+            let before = before.unwrap_or_default();
+            let line = before.split(|byte| *byte == b'\n').next_back().unwrap_or_default();
+            // of a character of several bytes the first one counts
+            let characters = line.iter().filter(|byte| (**byte & 0b1100_0000) != 0b1000_0000).count();
+            let lines = before.iter().filter(|byte| **byte == b'\n').count();
+            WithPath::here(SchemaProblem::Json { error, line: lines + 1, column: characters + 1 })
+        })
     }
 
     /// Returns the schema that `json` describes.

@@ -34,7 +34,7 @@ fn every_problem_of_every_file_is_reported_together() {
             &format!("a/0.avsc: {version}"),
             &format!("a/01.avsc: {version}"),
             &format!("a/latest.avsc: {version}"),
-            "b/1.avsc: not json at byte 1",
+            "b/1.avsc: not json at line 1, column 2",
             "c/1.avsc: the schema is not a record",
             "d/1.avsc: schemaIds is not a list of four-byte integers and uuids",
             "e/1.avsc: schemaIds is not a list of four-byte integers and uuids",
@@ -73,7 +73,7 @@ fn a_broken_file_hides_no_problem_of_other_subjects_and_makes_none_up() {
     let incompatible = |subject: &str| {
         format!("subject {subject}: version 1 cannot be read by version 2: f: int cannot be read as string")
     };
-    let broken = |version: &str| format!("{version}.avsc: not json at byte 1");
+    let broken = |version: &str| format!("{version}.avsc: not json at line 1, column 2");
     let found = errors(&[("a/1", &int), ("a/2", &text), ("b/1", &int), ("b/2", &text), ("b/3", "{")]);
     assert_eq!(found, [broken("b/3"), incompatible("a")], "b is not checked, because its newest version is invalid");
     let found = errors(&[("a/1", &int), ("a/2", &text), ("a/x", "{")]);

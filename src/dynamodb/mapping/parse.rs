@@ -98,7 +98,7 @@ impl Mapping {
     ) -> Result<Self, MappingError> {
         let property = match property {
             None => Property::default(),
-            Some(value) => Property::deserialize(value).map_err(|error| MappingError(vec![error.to_string()]))?,
+            Some(value) => Property::deserialize(value).map_err(|error| MappingError(shape_problems(value, &error)))?,
         };
         let Property { table, partition_key, sort_key, layout, nulls, write, ttl, version } = property;
         let mut parser = Parser { fields, layout, tracked: Vec::new(), taken: Vec::new(), problems: fields.problems() };
@@ -129,6 +129,18 @@ impl Mapping {
             _ => Err(MappingError(problems)),
         }
     }
+}
+
+/// Returns what is wrong with the shape of the `dynamodb` property, each with the name of its own property. `error` is about the whole.
+fn shape_problems(property: &serde_json::Value, error: &serde_json::Error) -> Vec<String> {
+    let problem = |(name, value): (&String, &serde_json::Value)| {
+        let alone = serde_json::Value::Object([(name.clone(), value.clone())].into_iter().collect());
+        let error = Property::deserialize(alone).err()?.to_string();
+        let is_known = !error.starts_with(&format!("unknown field `{name}`"));
+        Some(if is_known { format!("dynamodb.{name}: {error}") } else { format!("dynamodb: {error}") })
+    };
+    let problems: Vec<String> = property.as_object().into_iter().flatten().filter_map(problem).collect();
+    if problems.is_empty() { vec![format!("dynamodb: {error}")] } else { problems }
 }
 
 struct Parser<'a, F> {

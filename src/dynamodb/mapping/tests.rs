@@ -199,3 +199,26 @@ fn a_version_may_be_the_order_of_the_messages() {
         assert!(parse(property.clone()).is_err(), "{property}");
     }
 }
+
+#[test]
+fn a_property_that_is_not_as_it_should_be_is_named_and_so_is_the_next_one() {
+    let property = json!({
+        "version": {"attribute": "v", "field": "at"},
+        "partitionKey": {"attribute": "pk"},
+        "ttl": {"attribute": "t", "hours": 3},
+        "layout": "flat",
+        "sortkey": "at",
+    });
+    let problems = parse(property).unwrap_err().problems().to_vec();
+    for (property, problem) in [
+        ("version", "dynamodb.version: a field name, or an object of `attribute` and `from`"),
+        ("partitionKey", "dynamodb.partitionKey: a field name, or an object of `attribute` and `field` or `template`"),
+        ("ttl", "dynamodb.ttl: unknown field `hours`, expected one of `attribute`, `field`, `days`"),
+        ("layout", "dynamodb.layout: unknown variant `flat`"),
+        ("sortkey", "dynamodb: unknown field `sortkey`"),
+    ] {
+        assert!(problems.iter().any(|found| found.starts_with(problem)), "{property}: {problems:#?}");
+    }
+    assert_eq!(problems.len(), 5, "{problems:#?}");
+    assert!(parse(json!("order_id")).unwrap_err().to_string().starts_with("dynamodb: "));
+}
