@@ -457,6 +457,18 @@ async fn once_waits_for_messages_that_a_receive_without_a_response_has_hidden() 
     assert_eq!((scene.queue.left(), scene.items().await), ((0, 0), 5), "{}", scene.log());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn once_ends_although_receives_keep_losing_their_responses() {
+    let lost = script(|operation, number| {
+        (operation == "ReceiveMessage" && number.is_multiple_of(2)).then_some(Fault::LostResponse)
+    });
+    let arguments = ["--once", "--visibility-timeout", "15"];
+    let mut scene = Scene::new("losing", Served::new(many(5), lost), &arguments).await;
+    // two visibility timeouts, and what a busy machine adds
+    assert_eq!(Running::start(&mut scene.command).ended(120), Some(0), "{}", scene.log());
+    assert_eq!((scene.queue.left(), scene.items().await), ((0, 0), 5), "{}", scene.log());
+}
+
 /// A source of credentials that counts its calls and fails at chosen ones.
 struct Source(PathBuf);
 

@@ -235,18 +235,24 @@ impl Consumer {
     /// true if it reports nothing.
     pub(super) async fn report(&self) -> bool {
         let Some(unsettled) = &self.unsettled else { return true };
-        if unsettled.report(now()) {
+        let is_settled = unsettled.report(now());
+        let may_hide = unsettled.may_hide(now());
+        if is_settled && !may_hide {
             return true;
         }
         match in_time(self.queue.counts()).await {
+            Ok(Counts { in_flight: 0, .. }) if is_settled => return true,
             Ok(Counts { visible, in_flight }) => {
+                if may_hide {
+                    tracing::error!("a receive got no response, and may keep messages out of sight");
+                }
                 tracing::error!(
                     visible,
                     hidden = in_flight,
                     "messages are left in the queue, by its own approximate count"
                 );
             }
-            Err(error) => tracing::warn!(%error, "messages left in the queue not counted"),
+            Err(error) => tracing::error!(%error, "messages left in the queue not counted"),
         }
         false
     }

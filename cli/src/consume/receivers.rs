@@ -94,7 +94,7 @@ impl Receivers {
             let received = queue.receive_once(MAX_CALL_MESSAGES, visibility_seconds, SHORT_POLL_SECONDS, None).await;
             let received = received.inspect_err(|error| {
                 if error.is_ambiguous() {
-                    unsettled.receive_unknown(now() + Duration::from_secs(visibility_seconds.into()));
+                    unsettled.receive_unknown(now(), Duration::from_secs(visibility_seconds.into()));
                 }
             })?;
             unsettled.receive(received.iter().map(|message| message.id.as_str()));

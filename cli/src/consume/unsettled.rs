@@ -13,12 +13,17 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// Maximum number of message ids in the log.
 const MAX_NAMED: usize = 10;
 /// Maximum number of failures of a message for which the run waits, because it would never end otherwise.
 const MAX_FAILURES: u32 = 2;
+
+/// Number of visibility timeouts after which a receive without a response no longer keeps the run from ending: one for its messages to come back, one to
+/// receive them.
+const UNKNOWN_VISIBILITIES: u32 = 2;
 
 /// The messages that were received and are not deleted so far.
 #[derive(Default)]
@@ -29,6 +34,9 @@ struct State {
     messages: BTreeMap<String, Message>,
     /// Instant until which a receive without a response may keep messages out of sight.
     unknown_until: Option<Instant>,
+    /// Instant after which no such receive is waited for, unless a receive has brought messages since. A network that loses one response after the
+    /// other would keep the run from ending.
+    unknown_limit: Option<Instant>,
     /// Number of changes so far.
     changes: u64,
     /// Cause of the last batch that was not stored as a whole.
@@ -81,15 +89,18 @@ impl Unsettled {
         let mut state = self.state();
         for id in ids {
             state.changes += 1;
+            state.unknown_limit = None;
             let message = state.messages.entry(id.to_owned());
             let message = message.or_insert(Message { place: Place::InProgress, is_stored: false, failures: 0 });
             message.place = Place::InProgress;
         }
     }
 
-    /// Notes that a receive got no response, so that messages may be out of sight until `until`.
-    pub(super) fn receive_unknown(&self, until: Instant) {
-        self.change().unknown_until = Some(until);
+    /// Notes at `now` that a receive got no response, so that messages may be out of sight for `visibility`.
+    pub(super) fn receive_unknown(&self, now: Instant, visibility: Duration) {
+        let mut state = self.change();
+        state.unknown_limit.get_or_insert(now + visibility * UNKNOWN_VISIBILITIES);
+        state.unknown_until = Some(now + visibility);
     }
 
     /// Notes that a batch has ended, and that its messages without an outcome are out of sight until `until` at the latest.
@@ -152,8 +163,14 @@ impl Unsettled {
             Place::Hidden(until) => now < until,
             Place::Left(_) => false,
         };
-        let is_quiet = state.unknown_until.is_none_or(|until| until <= now) && !state.messages.values().any(is_here);
+        let unknown = state.unknown_until.min(state.unknown_limit.or(state.unknown_until));
+        let is_quiet = unknown.is_none_or(|until| until <= now) && !state.messages.values().any(is_here);
         is_quiet.then_some(Quiet(state.changes))
+    }
+
+    /// Returns whether a receive without a response may keep messages out of sight at `now`.
+    pub(super) fn may_hide(&self, now: Instant) -> bool {
+        self.state().unknown_until.is_some_and(|until| now < until)
     }
 
     /// Returns whether a message that is stored could not be deleted again and again.
@@ -206,7 +223,6 @@ impl State {
 mod tests {
     use super::*;
     use local::clock::now;
-    use std::time::Duration;
 
     const HIDDEN: Duration = Duration::from_secs(90);
 
@@ -230,9 +246,29 @@ mod tests {
         unsettled.receive(["b"].into_iter());
         unsettled.forget(["b"].into_iter());
         assert!(unsettled.quiet(start).is_some_and(|now| now != quiet));
-        unsettled.receive_unknown(start + HIDDEN);
+        unsettled.receive_unknown(start, HIDDEN);
         assert_eq!(unsettled.quiet(start), None, "a receive without a response may hide messages");
         assert!(unsettled.quiet(start + HIDDEN).is_some() && unsettled.report(start));
+    }
+
+    #[test]
+    fn a_network_that_keeps_losing_responses_does_not_keep_the_run_from_ending() {
+        let start = now();
+        let unsettled = Unsettled::default();
+        let lose = |seconds: u64| {
+            let now = start + Duration::from_secs(seconds);
+            unsettled.receive_unknown(now, HIDDEN);
+            (unsettled.quiet(now).is_some(), unsettled.may_hide(now))
+        };
+        assert_eq!(
+            [0, 60, 120, 179, 180, 200].map(lose),
+            [(false, true), (false, true), (false, true), (false, true), (true, true), (true, true)]
+        );
+        // a message shows that receives get through, and that there were some to wait for
+        unsettled.receive(["a"].into_iter());
+        unsettled.forget(["a"].into_iter());
+        assert_eq!(lose(201), (false, true));
+        assert!(!unsettled.may_hide(start + Duration::from_secs(201) + HIDDEN));
     }
 
     #[test]
