@@ -225,3 +225,33 @@ fn an_event_with_a_message_that_is_not_stored_ends_with_1() {
     let (code, last) = of("mixed.json");
     assert!(code == Some(1) && last.ends_with("messages are not stored"), "{code:?}: {last}");
 }
+
+#[test]
+fn an_old_event_is_sent_now_and_every_metrics_line_of_a_run_goes_to_the_file() {
+    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    let folder = Schemas::new("metrics");
+    let file = folder.0.join("metrics.jsonl");
+    let latencies = |arguments: &[&str], schemas: &Path| -> Vec<f64> {
+        let output = local(schemas, &[arguments, &["--metrics", file.to_str().unwrap()]].concat(), b"");
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let lines = fs::read_to_string(&file).unwrap();
+        let latency = |line: &str| -> f64 {
+            let metrics: serde_json::Value = serde_json::from_str(line).unwrap();
+            let latency = &metrics["DeliveryLatency"];
+            let values = latency.as_array().or_else(|| latency["Values"].as_array()).cloned().unwrap_or_default();
+            let values = values.iter().filter_map(serde_json::Value::as_f64);
+            values.chain(latency.as_f64()).fold(0.0, f64::max)
+        };
+        lines.lines().map(latency).collect()
+    };
+    let event = root.join("events/orders.json");
+    let event = ["--event", event.to_str().unwrap()];
+    let now = latencies(&event, &root.join("schemas"));
+    assert!(now.len() == 1 && now[0] < 60_000.0, "{now:?}");
+    let recorded = latencies(&[&event[..], &["--keep-send-times"]].concat(), &root.join("schemas"));
+    assert!(recorded[0] > 1e9, "{recorded:?}");
+    // five invocations
+    assert_eq!(latencies(&["--sample", "50"], &folder.0).len(), 5);
+    let output = local(&folder.0, &["--sample", "1", "--metrics", "/no/such/folder/file"], b"");
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+}

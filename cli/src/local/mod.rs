@@ -3,6 +3,7 @@
 pub(crate) mod launcher;
 mod orders;
 mod records;
+mod send_times;
 mod show;
 mod summary;
 mod tables;
@@ -27,7 +28,7 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
-use summary::{Figures, Summary};
+use summary::{Figures, Metrics, Summary};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Feeds the real bootstrap records of yours, made-up ones or one event, on this machine. Exit code 1 if one of them is not stored.
@@ -49,6 +50,12 @@ pub(crate) struct Arguments {
     /// Send this event instead of orders
     #[arg(long, value_name = "FILE", conflicts_with_all = ["records", "sample"])]
     event: Option<PathBuf>,
+    /// Leave the send times of the event as they are: by default an event that no queue would still have is sent now
+    #[arg(long, requires = "event", conflicts_with_all = ["records", "sample"])]
+    keep_send_times: bool,
+    /// Write every metrics line of the function to this file, for ingest report
+    #[arg(long, value_name = "FILE")]
+    metrics: Option<PathBuf>,
     /// Send the records of this file instead, a line of JSON each; - is standard input
     #[arg(long, value_name = "FILE", group = "of_schema")]
     records: Option<PathBuf>,
@@ -133,11 +140,12 @@ pub(crate) async fn run(arguments: Arguments) -> Outcome {
     let mut settings = lambda::Settings::new(bootstrap);
     settings.launcher = launcher::command_line()?;
     settings.environment = environment;
+    let metrics = Metrics::create(arguments.metrics.as_deref())?;
     let start = Function::start(settings);
 
     let client = database.client();
     let all_is_well = if let Some(event) = &arguments.event {
-        one_event(start.await?, event, client, &tables).await?
+        one_event(start.await?, (event, arguments.keep_send_times), metrics, client, &tables).await?
     } else if arguments.records.is_some() || arguments.sample.is_some() {
         let records = Records::of(&transcoder, arguments.schema.as_deref(), &config)?;
         let (samples, mistakes) = match (&arguments.records, arguments.sample) {
@@ -148,7 +156,7 @@ pub(crate) async fn run(arguments: Arguments) -> Outcome {
             errln!("{mistake}");
         }
         let sent = samples.len();
-        let are_stored = feed(start.await?, &mut queue, samples, batch_size, client, &tables).await?;
+        let are_stored = feed(start.await?, &mut queue, samples, batch_size, metrics, client, &tables).await?;
         if !mistakes.is_empty() {
             errln!("{} of {} records were not sent", mistakes.len(), mistakes.len() + sent);
         }
@@ -156,7 +164,7 @@ pub(crate) async fn run(arguments: Arguments) -> Outcome {
     } else {
         let encoder = orders::encoder(&arguments.schemas)?;
         let samples = orders::samples(&encoder, usize::try_from(arguments.messages)?)?;
-        let are_stored = feed(start.await?, &mut queue, samples, batch_size, client, &tables).await?;
+        let are_stored = feed(start.await?, &mut queue, samples, batch_size, metrics, client, &tables).await?;
         are_stored && items_in(client, &tables).await? == u64::from(arguments.messages)
     };
     if arguments.keep {
@@ -209,6 +217,7 @@ async fn feed(
     queue: &mut Queue,
     samples: Vec<Sample>,
     batch_size: u32,
+    mut metrics: Metrics,
     client: &Client,
     tables: &[String],
 ) -> Outcome {
@@ -234,6 +243,7 @@ async fn feed(
     for function in functions {
         summary.read(function.stop().await);
     }
+    metrics.write(&summary)?;
     let items = items_in(client, tables).await?;
     outln!("\n{}", Figures { summary: &summary, totals: &totals, sent, items })?;
     let dead = queue.dead_letters();
@@ -254,8 +264,18 @@ async fn feed(
     Ok(balances && only_poison_is_dead)
 }
 
-async fn one_event(function: Function, event: &Path, client: &Client, tables: &[String]) -> Outcome {
-    let payload = fs::read(event).map_err(|error| format!("cannot read {}: {error}", event.display()))?;
+/// Has the function handle one event, and prints what came of it. True if every message of it is stored.
+async fn one_event(
+    function: Function,
+    (event, keeps_send_times): (&Path, bool),
+    mut metrics: Metrics,
+    client: &Client,
+    tables: &[String],
+) -> Outcome {
+    let mut payload = fs::read(event).map_err(|error| format!("cannot read {}: {error}", event.display()))?;
+    if !keeps_send_times {
+        payload = send_times::sent_now(&payload, local::clock::since_epoch()).unwrap_or(payload);
+    }
     let invocation = function.invoke(Bytes::from(payload), TIMEOUT).await;
     let lines = function.stop().await;
     for line in &lines {
@@ -263,6 +283,7 @@ async fn one_event(function: Function, event: &Path, client: &Client, tables: &[
     }
     let mut summary = Summary::default();
     summary.read(lines);
+    metrics.write(&summary)?;
     let answered = match invocation.outcome {
         lambda::Outcome::Response(answer) => {
             outln!("\nanswer  {}", String::from_utf8_lossy(&answer))?;

@@ -5,6 +5,9 @@ use local::mapping::Totals;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Sums over the function's output.
@@ -14,6 +17,35 @@ pub(super) struct Summary {
     /// The last reason the log gives for each message that was not stored.
     reasons: BTreeMap<String, String>,
     last_metrics: Option<String>,
+    /// Every line of metrics.
+    metrics: Vec<String>,
+}
+
+/// The file that `--metrics` names, if it is given.
+pub(super) struct Metrics(Option<(PathBuf, File)>);
+
+impl Metrics {
+    /// Creates the file.
+    ///
+    /// # Errors
+    /// If it cannot be created.
+    pub(super) fn create(path: Option<&Path>) -> Result<Self, String> {
+        let create = |path: &Path| {
+            let file = File::create(path).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+            Ok::<_, String>((path.to_owned(), file))
+        };
+        path.map(create).transpose().map(Self)
+    }
+
+    /// Writes every line of metrics that `summary` has read.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub(super) fn write(&mut self, summary: &Summary) -> Result<(), String> {
+        let Some((path, file)) = &mut self.0 else { return Ok(()) };
+        let lines: String = summary.metrics.iter().flat_map(|line| [line, "\n"]).collect();
+        file.write_all(lines.as_bytes()).map_err(|error| format!("cannot write {}: {error}", path.display()))
+    }
 }
 
 const SUMMED: [&str; 7] = [
@@ -40,6 +72,9 @@ impl Summary {
             if let (Some(id), Some(reason)) = (text_of("message_id"), text_of("reason")) {
                 let detail = text_of("detail").unwrap_or_default();
                 self.reasons.insert(id.to_owned(), format!("{reason}: {detail}"));
+            }
+            if stream == Stream::Stdout && line.get("_aws").is_some() {
+                self.metrics.push(text.clone());
             }
             if stream == Stream::Stdout && line.get("MessagesReceived").is_some() {
                 self.last_metrics = Some(text);
