@@ -1,9 +1,9 @@
-"""Checks every profile of samconfig.toml, and a few combinations no profile uses, as AWS would see them:
+"""Checks every profile of samconfig.toml, and some parameter combinations that no profile uses, as AWS would process them.
 
     .venv/bin/python -m deploy.check
 
-Each is transformed by SAM and resolved (stack.py), held against what AWS refuses (rules.py), against the metrics that
-exist (watching.py), and linted by cfn-lint, which sees values there that it can not see in the template."""
+Each is transformed by SAM and resolved (stack.py). The result is checked against the rules of AWS (rules.py) and against the
+existing metrics (watching.py), and linted by cfn-lint, which finds more in the resolved values than in the template."""
 
 import json
 import sys
@@ -15,7 +15,7 @@ from deploy.stack import Refused, Stack, profiles, read_template, resolve
 
 _ACCOUNT = "us-east-1:123456789012"
 
-# Parameters no profile sets, so that every branch of the template is checked once.
+# Parameter values that no profile uses, so that every branch of the template is checked at least once.
 COMBINATIONS = {
     "fifo": {"QueueType": "fifo", "Quarantine": "true"},
     "encrypted": {"KmsKeyArn": f"arn:aws:kms:{_ACCOUNT}:key/k", "Quarantine": "true", "Tracing": "Active"},
@@ -78,7 +78,7 @@ def _problems(template: dict, overrides: dict) -> list[str]:
 
 
 def lint(stack: Stack) -> list[str]:
-    """What cfn-lint says about a resolved stack."""
+    """Returns the findings of cfn-lint for a resolved stack."""
     matches = cfnlint.api.lint(json.dumps(stack.as_template()), config=cfnlint.api.ManualArgs(regions=["us-east-1"]))
     return [f"{match.rule.id} at {'/'.join(map(str, match.path or []))}: {match.message}" for match in matches]
 

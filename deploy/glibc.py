@@ -11,7 +11,7 @@ AMAZON_LINUX_2023 = (2, 34)
 
 
 def newest(executable: bytes) -> tuple:
-    """The newest version of glibc's symbols that an executable names, (0, 0) if it names none."""
+    """Returns the newest version of glibc's symbols that an executable references, or (0, 0) if it references none."""
     named = re.findall(rb"GLIBC_(\d+)\.(\d+)", executable)
     return max(((int(major), int(minor)) for major, minor in named), default=(0, 0))
 

@@ -1,4 +1,4 @@
-"""Every number AWS sets and the deployment must respect: one place, each with its unit and where AWS says so."""
+"""Limits that AWS sets and the deployment must respect, each with its unit and the page that documents it."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ _DYNAMODB = "https://docs.aws.amazon.com/amazondynamodb/latest/developerguide"
 
 @dataclass(frozen=True)
 class Range:
-    """Values AWS accepts, both ends included."""
+    """An inclusive range of values that AWS accepts."""
 
     least: int
     most: int
@@ -26,7 +26,7 @@ class Range:
 
 @dataclass(frozen=True)
 class Limit:
-    """One number AWS sets: a floor, a ceiling, a factor or a capacity, as the name says."""
+    """A number that AWS sets. The name of the constant says whether it is a minimum, a maximum, a factor or a capacity."""
 
     value: int
     unit: str
@@ -53,7 +53,7 @@ INVOCATIONS_PER_INSTANCE = Limit(10, "invocations a second", f"{_LAMBDA}/lambda-
 VISIBILITY_PER_TIMEOUT = Limit(6, "function timeouts", f"{_LAMBDA}/services-sqs-configure.html")
 VISIBILITY = Range(0, 43_200, "seconds", f"{_SQS}/sqs-visibility-timeout.html")
 RECEIVE_COUNT = Range(5, 1_000, "deliveries", f"{_LAMBDA}/services-sqs-configure.html")
-# What a good message must outlive in the queue without being dead-lettered, while its table is away.
+# Duration of a table outage that must not cause valid messages to be dead-lettered.
 OUTAGE_SECONDS = 300
 IN_FLIGHT = Limit(120_000, "messages", f"{_SQS}/quotas-queues.html")
 

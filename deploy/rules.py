@@ -1,5 +1,5 @@
-"""What AWS refuses, or accepts and then breaks on, and no validator catches: one function a rule, each reading a
-resolved stack and yielding what is wrong in a sentence."""
+"""Rules for errors that AWS reports only during or after a deployment, and that no validator detects. Each rule is a function
+that takes a resolved stack and yields a sentence for each problem."""
 
 import json
 
@@ -11,7 +11,7 @@ _FUNCTION = "AWS::Lambda::Function"
 _QUEUE = "AWS::SQS::Queue"
 _TABLE = "AWS::DynamoDB::Table"
 
-# What the poller, the function itself, its log and its traces call.
+# Actions that the poller, the function, its logs and its traces use.
 _POLL = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ChangeMessageVisibility"}
 _DELIVER = "sns.amazonaws.com"
 _NETWORK = {
@@ -28,7 +28,7 @@ _TRACE = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
 
 
 def violations(stack: Stack) -> list[str]:
-    """Every rule a stack breaks, in the order of RULES."""
+    """Returns every violation of a stack, in the order of RULES."""
     return [f"{rule.__name__}: {problem}" for rule in RULES for problem in rule(stack)]
 
 
@@ -114,7 +114,8 @@ def dead_lettering_outlasts_an_outage(stack):
 
 
 def _wait(visibility: int, backoff: int, delivery: int) -> float:
-    """Seconds from a delivery to the next of a returned message: doubled each time, with jitter half of it at least."""
+    """Returns the seconds between a delivery of a returned message and the next. The backoff doubles each time, and jitter
+    shortens it by at most half."""
     return min(900, backoff * 2 ** (delivery - 1)) / 2 if backoff else visibility
 
 
@@ -127,7 +128,8 @@ def fifo_queues_are_named_so(stack):
 
 
 def messages_in_flight_fit_the_queue(stack):
-    # What an invocation returned is still in flight, not yet visible again, while the next one has its batch.
+    # Messages that an invocation returned are still in flight until they become visible, while the next invocation has its own
+    # batch.
     reach = 2 * _reach(stack) * stack.only(_MAPPING)["BatchSize"]
     if reach > limits.IN_FLIGHT.value:
         yield f"{reach} messages can be in flight, a queue holds {limits.IN_FLIGHT}: {limits.IN_FLIGHT.link}"
@@ -224,7 +226,7 @@ RULES = (
 
 
 def _source(stack) -> dict:
-    """The properties of the queue that is read, empty if it is an existing one."""
+    """Returns the properties of the source queue, or an empty dict for an existing queue."""
     return stack.target(stack.only(_MAPPING)["EventSourceArn"])
 
 
@@ -233,7 +235,7 @@ def _is_fifo(stack) -> bool:
 
 
 def _reach(stack) -> int:
-    """Concurrent invocations the mapping can reach at most."""
+    """Returns the maximum number of concurrent invocations of the event source mapping."""
     mapping = stack.only(_MAPPING)
     if pollers := mapping.get("ProvisionedPollerConfig"):
         return pollers["MaximumPollers"] * limits.INVOCATIONS_PER_POLLER.value
@@ -246,7 +248,7 @@ def _warm(stack) -> int:
 
 
 def _allowed(stack):
-    """Actions and the resource they may touch, as this stack's own features ask for."""
+    """Yields the actions and the resource that each feature of this stack needs."""
     function = stack.only(_FUNCTION)
     environment = function["Environment"]["Variables"]
     quarantine = logical_id(environment["QUARANTINE_QUEUE_URL"])

@@ -1,5 +1,5 @@
-"""One profile's stack as CloudFormation would make it: the template transformed by SAM, then every parameter,
-condition, mapping and rule resolved. What stays open is what only AWS knows: references from resource to resource."""
+"""Resolves one profile's stack as CloudFormation would. SAM transforms the template, then every parameter, condition, mapping
+and rule is resolved. Only references between resources remain, because only AWS knows their values."""
 
 import json
 import logging
@@ -14,7 +14,7 @@ os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
 from samtranslator.translator.transform import transform  # noqa: E402  (reads the region when imported)
 from samtranslator.yaml_helper import yaml_parse  # noqa: E402
 
-# It warns of each transformation that its own usage metrics were not sent.
+# It logs a warning for each transformation because its usage metrics cannot be sent.
 logging.getLogger("samtranslator").setLevel(logging.ERROR)
 
 ROOT = Path(__file__).parent.parent
@@ -32,7 +32,7 @@ _REFERENCE = re.compile(r"\$\{([A-Za-z0-9:.]+)\}")
 
 
 class Refused(Exception):
-    """CloudFormation would not begin: a parameter out of range, unknown or against a rule."""
+    """CloudFormation would refuse to start: a parameter is unknown or out of range, or violates a rule."""
 
 
 @dataclass(frozen=True)
@@ -45,25 +45,25 @@ class Stack:
     outputs: dict
 
     def of_type(self, kind: str) -> dict:
-        """The properties of every resource of a type, by logical id."""
+        """Returns the properties of every resource of a type, by logical id."""
         return {name: r.get("Properties", {}) for name, r in self.resources.items() if r["Type"] == kind}
 
     def only(self, kind: str) -> dict:
-        """The properties of the one resource of a type."""
+        """Returns the properties of the only resource of a type."""
         (properties,) = self.of_type(kind).values()
         return properties
 
     def target(self, reference) -> dict:
-        """The properties of the resource a Ref or GetAtt points at; empty for anything else."""
+        """Returns the properties of the resource that a Ref or GetAtt refers to, or an empty dict for anything else."""
         return self.resources.get(logical_id(reference), {}).get("Properties", {})
 
     def as_template(self) -> dict:
-        """The stack as a plain CloudFormation template."""
+        """Returns the stack as a plain CloudFormation template."""
         return {"AWSTemplateFormatVersion": "2010-09-09", "Resources": self.resources, "Outputs": self.outputs}
 
 
 def logical_id(reference):
-    """The logical id a Ref or GetAtt names, None for anything else."""
+    """Returns the logical id that a Ref or GetAtt refers to, or None for anything else."""
     match reference:
         case {"Ref": name}:
             return name
@@ -73,7 +73,7 @@ def logical_id(reference):
 
 
 def profiles(samconfig: Path = ROOT / "samconfig.toml") -> dict:
-    """Parameter overrides of each profile of samconfig.toml that deploys."""
+    """Returns the parameter overrides of each profile in samconfig.toml that deploys."""
     tables = tomllib.loads(samconfig.read_text())
     return {
         name: dict(pair.split("=", 1) for pair in table["deploy"]["parameters"].get("parameter_overrides", []))
@@ -83,7 +83,7 @@ def profiles(samconfig: Path = ROOT / "samconfig.toml") -> dict:
 
 
 def read_template(path: Path = ROOT / "template.yaml") -> dict:
-    """The template as written, with local folders replaced by where sam package would have put them."""
+    """Returns the template with local folders replaced by the locations to which sam package would upload them."""
     template = yaml_parse(path.read_text())
     for resource in template["Resources"].values():
         for key in ("CodeUri", "ContentUri"):
@@ -93,7 +93,7 @@ def read_template(path: Path = ROOT / "template.yaml") -> dict:
 
 
 def resolve(template: dict, overrides: dict) -> Stack:
-    """The stack a template and a profile's overrides make. Raises Refused for what CloudFormation refuses at once."""
+    """Resolves a template with a profile's overrides. Raises Refused if CloudFormation would refuse to start."""
     parameters = _parameters(template, overrides)
     transformed = transform(
         json.loads(json.dumps(template)), {name: str(value) for name, value in overrides.items()}, _NoManagedPolicies()
@@ -105,7 +105,7 @@ def resolve(template: dict, overrides: dict) -> Stack:
 
 
 class _NoManagedPolicies:
-    """The role is written out in the template, so SAM has no managed policy to look up."""
+    """Stub loader. The template defines the role itself, so SAM has no managed policies to look up."""
 
     def load(self) -> dict:
         return {}
@@ -119,7 +119,7 @@ def _parameters(template: dict, overrides: dict) -> dict:
 
 
 def _parameter(name: str, spec: dict, value):
-    """A parameter's value in its type. Raises Refused where CloudFormation would."""
+    """Converts a parameter's value to its type. Raises Refused if CloudFormation would refuse the value."""
     text = str(value)
     allowed = [str(a) for a in spec.get("AllowedValues", [text])]
     if value is None or text not in allowed:
@@ -142,7 +142,7 @@ class _Resolver:
         self._values = {**_PSEUDO, **parameters, "AWS::NoValue": _ABSENT}
 
     def section(self, name: str) -> dict:
-        """A section without what its conditions leave out."""
+        """Returns a section without the entries whose condition is false."""
         return {
             key: self.value({k: v for k, v in entry.items() if k != "Condition"})
             for key, entry in self._template.get(name, {}).items()
@@ -158,11 +158,11 @@ class _Resolver:
                     raise Refused(f"{name}: {assertion['AssertDescription']}")
 
     def condition(self, name: str) -> bool:
-        """Whether a condition of the template holds."""
+        """Returns whether a condition of the template is true."""
         return self.value(self._template["Conditions"][name])
 
     def value(self, node):
-        """A node with everything resolved that does not wait for a resource to exist."""
+        """Returns a node with everything resolved except references to resources."""
         if isinstance(node, list):
             return [v for v in map(self.value, node) if v is not _ABSENT]
         if not isinstance(node, dict):
@@ -210,7 +210,7 @@ class _Resolver:
 
 
 def _written(value) -> str:
-    """A value inside a text: references stay in ${...} form."""
+    """Returns a value inside a text. References remain in ${...} form."""
     match value:
         case {"Ref": name}:
             return f"${{{name}}}"

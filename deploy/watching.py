@@ -1,5 +1,5 @@
-"""Whether dashboard and alarms watch metrics that exist. A misspelt metric is no error to CloudWatch: its graph stays
-empty and its alarm never goes off."""
+"""Checks that the dashboard and the alarms use metrics that exist. CloudWatch does not report a misspelt metric: its graph is
+empty and its alarm never starts."""
 
 import json
 import re
@@ -7,10 +7,10 @@ from pathlib import Path
 
 from deploy.stack import Stack
 
-# Names, units and dimensions the function emits; the function's own test compares it with the code.
+# Names, units and dimensions of the function's metrics. A test of the function compares them with the code.
 OWN = {metric["name"]: metric for metric in json.loads((Path(__file__).parent / "metrics.json").read_text())}
 
-# What AWS emits and the template uses, with the dimensions it is used by.
+# AWS metrics that the template uses, and the dimensions with which it uses them.
 _SQS = ("QueueName",)
 _FUNCTION = ("FunctionName",)
 _LOG_GROUP = ("LogGroupName",)
@@ -40,7 +40,7 @@ _METRIC_ID = re.compile(r"\b[a-z]\w*\b")
 
 
 def violations(stack: Stack) -> list[str]:
-    """Every metric, expression or alarm of a stack that watches nothing."""
+    """Returns every metric, expression or alarm of a stack that refers to nothing."""
     namespace = stack.parameters["MetricsNamespace"]
     return [
         *(problem for place, *metric in watched(stack) for problem in _unknown(place, namespace, *metric)),
@@ -51,7 +51,7 @@ def violations(stack: Stack) -> list[str]:
 
 
 def watched(stack: Stack):
-    """Every metric in use: where, its namespace, name and dimension names."""
+    """Yields every metric in use: its location, namespace, name and dimension names."""
     for name, alarm in stack.of_type("AWS::CloudWatch::Alarm").items():
         single = [alarm] if "MetricName" in alarm else []
         for metric in single + [m["MetricStat"]["Metric"] for m in alarm.get("Metrics", []) if "MetricStat" in m]:
@@ -69,12 +69,12 @@ def watched(stack: Stack):
 
 
 def widgets(stack: Stack) -> list[dict]:
-    """The dashboard's widgets. Raises ValueError if its body is not JSON."""
+    """Returns the dashboard's widgets. Raises ValueError if the body is not JSON."""
     return json.loads(dashboard_body(stack))["widgets"]
 
 
 def dashboard_body(stack: Stack) -> str:
-    """The dashboard's body, with references to other resources left as ${...}."""
+    """Returns the dashboard's body. References to other resources remain in ${...} form."""
     body = stack.only("AWS::CloudWatch::Dashboard")["DashboardBody"]
     return body["Fn::Sub"] if isinstance(body, dict) else body
 
@@ -100,7 +100,7 @@ def _dangling_expressions(stack):
 
 
 def _dangling(place, expressions: dict):
-    """`expressions` maps each metric id of one graph to its expression, or to None for a plain metric."""
+    """Checks one graph. `expressions` maps each metric id to its expression, or to None for a plain metric."""
     for expression in expressions.values():
         if expression and not _SEARCH.match(expression):
             for missing in sorted(set(_METRIC_ID.findall(expression)) - expressions.keys()):
@@ -117,7 +117,7 @@ def _alarms_outside_the_dashboard(stack):
 def _alarms_without_advice(stack):
     topic = stack.parameters["AlarmTopicArn"]
     for name, alarm in stack.of_type("AWS::CloudWatch::Alarm").items():
-        # A sentence for what happened and one for what to do about it.
+        # The first sentence describes the problem, the second the remedy.
         if alarm.get("AlarmDescription", "").count(". ") < 1:
             yield f"{name} does not say what to do"
         if alarm.get("AlarmActions") != ([topic] if topic else []):

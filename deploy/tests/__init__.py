@@ -1,4 +1,4 @@
-"""The checks' own tests: each rule broken once and seen to be caught."""
+"""Tests of the checks: each rule must detect a violation."""
 
 import copy
 import dataclasses
@@ -13,10 +13,10 @@ def template() -> dict:
 
 
 def stack(**overrides) -> Stack:
-    """The stack of some parameters, free to be changed."""
+    """Returns a modifiable copy of the stack for some parameters."""
     return copy.deepcopy(resolve(template(), {name: str(value) for name, value in overrides.items()}))
 
 
 def without(stack: Stack, logical_id: str) -> Stack:
-    """A stack less one resource."""
+    """Returns a stack without one resource."""
     return dataclasses.replace(stack, resources={k: v for k, v in stack.resources.items() if k != logical_id})

@@ -18,7 +18,7 @@ class RulesTest(unittest.TestCase):
         self.assertRegex("\n".join(rule(subject)), saying)
 
     def assert_bounds(self, rule, cases, change, **parameters):
-        """Each case is a value and whether it is allowed; `change` puts it into a stack."""
+        """Checks each case, a value and whether it is allowed. `change` applies the value to a stack."""
         for value, allowed in cases:
             with self.subTest(value=value):
                 subject = stack(**parameters)
@@ -161,7 +161,7 @@ class RulesTest(unittest.TestCase):
 
     def test_dead_lettering_everything_in_an_outage_of_five_minutes_is_caught(self):
         rule = rules.dead_lettering_outlasts_an_outage
-        # 10 s of timeout make 60 s of visibility, and the last delivery is not waited for.
+        # A timeout of 10 s results in a visibility timeout of 60 s. There is no wait after the last delivery.
         for count, allowed in [(5, False), (6, True), (7, True)]:
             with self.subTest(count=count):
                 subject = stack(TimeoutSeconds=10, MaxReceiveCount=count)

@@ -11,10 +11,10 @@ MAPPING = "AWS::Lambda::EventSourceMapping"
 FUNCTION = "AWS::Lambda::Function"
 VERSION = "AWS::Lambda::Version"
 
-# Read by `sam local` alone, where there are no versions.
+# Parameters that only `sam local` uses, where there are no versions.
 LOCAL = ("DynamoDbEndpointUrl", "SqsEndpointUrl")
 
-# A value other than the default, where one step up from it will not do.
+# Values to use instead of the default incremented by one, for parameters where that is not valid.
 _ACCOUNT = "us-east-1:123456789012"
 OTHER = {
     "AdditionalKmsKeyArns": f"arn:aws:kms:{_ACCOUNT}:key/k",
@@ -48,7 +48,7 @@ def other(name: str, spec: dict) -> str:
     return str(spec["Default"] + 1)
 
 
-# What a parameter means something only together with.
+# Parameters that have an effect only in combination.
 TOGETHER = {
     "ExistingDeadLetterQueueName": {"ExistingQueueArn": OTHER["ExistingQueueArn"], "ExistingDeadLetterQueueName": "dead"},
     "SecurityGroupIds": {"SubnetIds": "subnet-01234567", "SecurityGroupIds": "sg-01234568"},
@@ -68,11 +68,12 @@ class VisibilityTest(unittest.TestCase):
 
 class PublishingTest(unittest.TestCase):
     def versioned(self, subject):
-        # Reserved concurrency is of the function, not of a version of it.
+        # Reserved concurrency belongs to the function, not to a version.
         return {k: v for k, v in subject.only(FUNCTION).items() if k != "ReservedConcurrentExecutions"}
 
     def version(self, subject):
-        """What makes a version another: its own resource, and the layer whose version its description begins with."""
+        """Returns what makes a version differ: its resource, and the description of the layer whose version its own description
+        starts with."""
         layers = subject.of_type("AWS::Lambda::LayerVersion")
         versions = [(name, r) for name, r in subject.resources.items() if r["Type"] == VERSION]
         text = str(versions[0][1]["Properties"]["Description"])
@@ -283,7 +284,7 @@ class ProfilesTest(unittest.TestCase):
 
 class BuildTest(unittest.TestCase):
     def test_panics_unwind_in_the_built_function(self):
-        # cargo-lambda turns a profile that does not say so into one that aborts.
+        # cargo-lambda changes a profile without this setting to abort on panics.
         profile = tomllib.loads((ROOT / "Cargo.toml").read_text())["profile"]["release"]
         self.assertEqual(profile["panic"], "unwind")
 

@@ -105,12 +105,12 @@ class WatchingTest(unittest.TestCase):
             ("Dollars per million messages (us-east-1, estimate)", 1),
         }
         self.assertLessEqual(required, targets)
-        # One team's queue is not the fleet that these targets are for.
+        # The queue of a single team is not the fleet for which these targets are defined.
         self.assertFalse({100_000, 500_000, 10_000} & {value for _, value in targets})
 
 
 class SeriesTest(unittest.TestCase):
-    """The alarms on what the function writes in a minute: a counter of nothing is not there."""
+    """Tests the alarms on the function's metrics of one minute. Counters that are zero are not written."""
 
     HEALTHY = {"MessagesReceived": 100, "MessagesStored": 100, "EndToEndLatency": 20}
     TROUBLE = {
@@ -129,7 +129,7 @@ class SeriesTest(unittest.TestCase):
     }
 
     def alarms(self):
-        """The alarms that look at metrics of the function alone."""
+        """Yields the alarms that use only metrics of the function."""
         for name, alarm in stack().resources.items():
             if alarm["Type"] != "AWS::CloudWatch::Alarm":
                 continue

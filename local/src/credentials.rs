@@ -1,4 +1,4 @@
-//! The endpoint that gives a container its credentials, which expire.
+//! An endpoint that issues container credentials that expire.
 //! <https://docs.aws.amazon.com/sdkref/latest/guide/feature-container-credentials.html>
 
 use std::convert::Infallible;
@@ -18,8 +18,8 @@ use crate::clock;
 use crate::http::{Closing, serve};
 use crate::service_thread::ServiceThread;
 
-/// Gives other credentials each time it is asked. A [`Proxy`](crate::faults::Proxy) can be told to accept only those that
-/// are still good.
+/// Issues new credentials for each request. A [`Proxy`](crate::faults::Proxy) can be configured to accept only those that have
+/// not expired.
 #[derive(Debug)]
 pub struct CredentialsEndpoint {
     address: SocketAddr,
@@ -28,11 +28,12 @@ pub struct CredentialsEndpoint {
 }
 
 impl CredentialsEndpoint {
-    /// Starts an endpoint at `port` of loopback, 0 being any free port, whose credentials last for `lifetime`. Its clock is so
-    /// many seconds ahead of this machine's, or behind it if negative, as that of the services that take the credentials.
+    /// Starts an endpoint on loopback `port` (0 picks a free port) whose credentials are valid for `lifetime`. Its clock is
+    /// `clock_ahead_seconds` ahead of this machine's, or behind it if negative. The services that accept the credentials must
+    /// have the same clock.
     ///
     /// # Errors
-    /// When the port is taken.
+    /// Returns an error if the port is already in use.
     pub fn start(port: u16, lifetime: Duration, clock_ahead_seconds: i64) -> io::Result<Self> {
         let thread = ServiceThread::start("credentials")?;
         let (listener, address) = thread.listen(port)?;
@@ -45,22 +46,22 @@ impl CredentialsEndpoint {
         Ok(Self { address, issuer, _thread: thread })
     }
 
-    /// Where it listens.
+    /// Returns the address that it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Its URL, for `AWS_CONTAINER_CREDENTIALS_FULL_URI`.
+    /// Returns its URL, for `AWS_CONTAINER_CREDENTIALS_FULL_URI`.
     pub fn url(&self) -> String {
         format!("http://{}/credentials", self.address)
     }
 
-    /// How many credentials it has given.
+    /// Returns the number of credentials issued so far.
     pub fn issued(&self) -> usize {
         self.issuer.state().ends.len()
     }
 
-    /// From now on everything given so far counts as expired, whatever it said of its end.
+    /// Expires all credentials issued so far, whatever their expiration time.
     pub fn revoke(&self) {
         let mut state = self.issuer.state();
         state.revoked = state.ends.len();
@@ -71,7 +72,7 @@ impl CredentialsEndpoint {
     }
 }
 
-/// What the service knows of the credentials that were given.
+/// State shared between the endpoint and the services that check its credentials.
 #[derive(Debug)]
 pub(crate) struct Issuer {
     lifetime: Duration,
@@ -81,13 +82,13 @@ pub(crate) struct Issuer {
 
 #[derive(Debug, Default)]
 struct CredentialsState {
-    /// When each of them ends, since the Unix epoch.
+    /// Expiration time of each set of credentials, since the Unix epoch.
     ends: Vec<Duration>,
-    /// How many of them, from the first, no longer count.
+    /// Number of revoked credentials, counted from the first issued.
     revoked: usize,
 }
 
-/// What a session token is worth.
+/// Validity of a session token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Token {
     Valid,
@@ -100,7 +101,7 @@ impl Issuer {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The time since the Unix epoch by the services' clock.
+    /// Returns the time since the Unix epoch by the services' clock.
     fn now(&self) -> Duration {
         let ahead = Duration::from_secs(self.clock_ahead_seconds.unsigned_abs());
         if self.clock_ahead_seconds < 0 { clock::since_epoch() - ahead } else { clock::since_epoch() + ahead }
@@ -121,7 +122,7 @@ impl Issuer {
         credentials.to_string().into()
     }
 
-    /// What `token` is worth now.
+    /// Returns the current validity of `token`.
     pub(crate) fn check(&self, token: &str) -> Token {
         let state = self.state();
         let number = token.strip_prefix(TOKEN_PREFIX).and_then(|number| number.parse::<usize>().ok());

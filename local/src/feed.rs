@@ -1,4 +1,4 @@
-//! An SQS endpoint whose queue never ends and keeps nothing, for measuring what receives from it.
+//! An SQS endpoint with an endless queue that stores nothing. Benchmarks of message consumers read from it.
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,10 +15,10 @@ use crate::clock;
 use crate::http::{Closing, serve};
 use crate::service_thread::ServiceThread;
 
-/// The most messages of a call.
+/// Maximum number of messages in a call.
 const MAX_CALL_MESSAGES: u64 = 10;
 
-/// Gives ten messages to each call that receives, and takes every deletion. On a thread of its own.
+/// Returns ten messages for each receive call and accepts every deletion. Runs on its own thread.
 #[derive(Debug)]
 pub struct Feed {
     address: SocketAddr,
@@ -33,10 +33,10 @@ struct Counters {
 }
 
 impl Feed {
-    /// Starts a feed of `bodies`, one after the other and again, at any free port of loopback.
+    /// Starts a feed that cycles through `bodies`, on a free loopback port.
     ///
     /// # Errors
-    /// When no port is free.
+    /// Returns an error if no port is free.
     pub fn start(bodies: Vec<String>) -> io::Result<Self> {
         let thread = ServiceThread::start("feed")?;
         let (listener, address) = thread.listen(0)?;
@@ -58,17 +58,17 @@ impl Feed {
         Ok(Self { address, counters, _thread: thread })
     }
 
-    /// The endpoint's URL, for `AWS_ENDPOINT_URL_SQS`.
+    /// Returns the endpoint's URL, for `AWS_ENDPOINT_URL_SQS`.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// The queue's URL.
+    /// Returns the queue's URL.
     pub fn queue_url(&self) -> String {
         format!("{}/123456789012/feed", self.url())
     }
 
-    /// How many messages were deleted.
+    /// Returns the number of messages deleted.
     pub fn deleted(&self) -> u64 {
         self.counters.deleted.load(Ordering::Relaxed)
     }

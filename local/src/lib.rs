@@ -1,8 +1,8 @@
-//! AWS on one machine, for tests, `make run`, chaos and benchmarks: an embedded DynamoDB, the Lambda Runtime
-//! API around a real bootstrap process, a queue with SQS's semantics, and the event source mapping between them.
+//! AWS emulators for tests, `make run`, chaos tests and benchmarks: an embedded DynamoDB, the Lambda Runtime API around a real
+//! bootstrap process, a queue with SQS semantics, and the event source mapping between them.
 //!
-//! Everything listens on 127.0.0.1 only, at a port of the caller's choice or any free one (0), on a thread of its own, and
-//! is gone when its value is dropped. Every start is cheap (milliseconds), so each test has its own machine.
+//! Everything listens on 127.0.0.1 only, on a port that the caller chooses or on any free one (0). Each service runs on its own
+//! thread and stops when its value is dropped. Starting one takes milliseconds, so each test has its own services.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {

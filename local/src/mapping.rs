@@ -1,4 +1,4 @@
-//! The event source mapping: it delivers a queue's messages to functions and deletes what their responses acknowledge.
+//! The event source mapping, which delivers a queue's messages to functions and deletes those their responses acknowledge.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,53 +9,54 @@ use crate::clock;
 use crate::lambda::{Function, Invocation, Outcome};
 use crate::sqs::{Delivery, Queue, Receipt, failed_messages};
 
-/// How a mapping is configured. Partial batch responses (`ReportBatchItemFailures`) are always on.
+/// Configuration of a mapping. Partial batch responses (`ReportBatchItemFailures`) are always enabled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mapping {
-    /// Messages per event, 1 to 10,000.
+    /// Maximum number of messages per event, 1 to 10,000.
     pub batch_size: usize,
     /// The function's timeout.
     pub timeout: Duration,
 }
 
-/// What a mapping has done so far.
+/// Counters of a mapping.
 #[derive(Debug, Clone, Default)]
 pub struct Totals {
-    /// Messages in all events together: each message counts as often as it was delivered.
+    /// Number of deliveries of messages, including redeliveries.
     pub delivered: usize,
-    /// Those of them that were not a message's first.
+    /// Number of redeliveries.
     pub redelivered: usize,
-    /// Messages acknowledged and so deleted.
+    /// Number of messages acknowledged and therefore deleted.
     pub acknowledged: usize,
-    /// Messages that a response acknowledges although they have been delivered again or are gone since: it deletes nothing.
+    /// Number of acknowledgements that deleted nothing, because the message had been redelivered or was already gone.
     pub outdated: usize,
-    /// Messages that moved to the dead-letter queue; [`Queue::dead_letters`] has them.
+    /// Number of messages moved to the dead-letter queue. [`Queue::dead_letters`] returns them.
     pub dead_lettered: usize,
-    /// Messages still in the queue.
+    /// Number of messages still in the queue.
     pub remaining: usize,
-    /// Invocations that failed all their messages, by cause: `function_error`, `timed_out`, `crashed`, or the
+    /// Number of invocations that failed all their messages, by cause: `function_error`, `timed_out`, `crashed`, or the
     /// [code](crate::sqs::CompleteFailure::code) of a response that Lambda does not accept.
     pub failed_invocations: BTreeMap<&'static str, usize>,
-    /// The duration of each invocation, in the order they ended.
+    /// Duration of each invocation, in the order in which they ended.
     pub durations: Vec<Duration>,
-    /// From first receive to deletion of each message that was acknowledged, with the waiting to become visible.
+    /// Time from first receive to deletion of each acknowledged message, including the time it was invisible.
     pub latencies: Vec<Duration>,
-    /// Time spent, without the waiting for messages to become visible, which is skipped.
+    /// Elapsed time. It excludes waiting for messages to become visible, because that time is skipped.
     pub elapsed: Duration,
 }
 
 impl Totals {
-    /// How many invocations have ended.
+    /// Returns the number of completed invocations.
     pub fn invocations(&self) -> usize {
         self.durations.len()
     }
 
-    /// The duration that `percent` of the invocations, 1 to 100, did not exceed. None before the first.
+    /// Returns the given percentile of the invocation durations, 1 to 100. `None` before the first invocation has completed.
     pub fn percentile(&self, percent: usize) -> Option<Duration> {
         percentile(&self.durations, percent)
     }
 
-    /// The time from first receive to deletion that `percent` of the acknowledged messages, 1 to 100, did not exceed. None before the first.
+    /// Returns the given percentile, 1 to 100, of the time from first receive to deletion of the acknowledged messages. `None`
+    /// before the first acknowledgement.
     pub fn latency(&self, percent: usize) -> Option<Duration> {
         percentile(&self.latencies, percent)
     }
@@ -69,11 +70,12 @@ fn percentile(values: &[Duration], percent: usize) -> Option<Duration> {
 }
 
 impl Mapping {
-    /// Delivers until the queue is empty: every message is acknowledged or a dead letter. Each function gets as many
-    /// events at once as it [can take](Function::max_concurrency). `progress` sees each invocation that has ended.
+    /// Delivers messages until the queue is empty, that is, until each one is acknowledged or a dead letter. Each function
+    /// receives up to [`max_concurrency`](Function::max_concurrency) events at once. `progress` is called after each
+    /// invocation.
     ///
-    /// What was sent in the past is visible now. When only messages out of sight are left, the time until they come back
-    /// is skipped: from then on the queue gets a later time.
+    /// Messages sent in the past are visible immediately. When only invisible messages are left, the mapping does not wait for
+    /// them: it passes a later time to the queue from then on.
     pub async fn drain(
         &self,
         queue: &mut Queue,
@@ -111,7 +113,7 @@ impl Mapping {
                     totals.elapsed = clock::now() - started;
                     progress(&totals, &invocation);
                 }
-                // only this runtime's end can keep a task from waiting for its invocation
+                // a task fails to wait for its invocation only if this runtime is shutting down
                 Some(Err(_)) => return totals,
                 None => match queue.next_visible() {
                     Some(visible) if !free.is_empty() => {
@@ -130,7 +132,7 @@ impl Totals {
         self.redelivered += receipts.iter().filter(|receipt| receipt.receive_count > 1).count();
     }
 
-    /// Deletes what the invocation acknowledges.
+    /// Deletes the messages that the invocation acknowledges.
     fn apply(&mut self, queue: &mut Queue, receipts: &[Receipt], invocation: &Invocation, now: Duration) {
         self.durations.push(invocation.duration);
         let failed = match &invocation.outcome {

@@ -1,20 +1,20 @@
-//! Numbers that look random and are a pure function of where they are asked for. No state, so that request 4711 of seed 7
-//! meets the same fault whatever happened before it.
+//! Pseudorandom numbers as a pure function of seed and index. There is no state, so request 4711 of seed 7 meets the same fault
+//! whatever happened before it.
 
 use fastrand::Rng;
 
-/// The number of `seed` at `index`.
+/// Returns the number of `seed` at `index`.
 pub(crate) fn number(seed: u64, index: u64) -> u64 {
     let of = |seed| Rng::with_seed(seed).u64(..);
     of(of(seed).wrapping_add(index))
 }
 
-/// The number of `seed` at `index`, from 0 to just under 1.
+/// Returns the number of `seed` at `index`, scaled to the range from 0 (inclusive) to 1 (exclusive).
 pub(crate) fn share(seed: u64, index: u64) -> f64 {
     (number(seed, index) >> 11) as f64 / (1_u64 << 53) as f64
 }
 
-/// Version 4 UUID text made of the `index`-th numbers of `seed`.
+/// Returns the text of a version 4 UUID made from the numbers of `seed` at `index`.
 pub(crate) fn uuid(seed: u64, index: u64) -> String {
     let (high, low) = (number(seed, index), number(!seed, index));
     let (a, b, c) = (high >> 32, (high >> 16) & 0xFFFF, high & 0x0FFF);

@@ -1,4 +1,4 @@
-//! A thread with a runtime of its own, so that what is served on it neither slows down nor is slowed down by its user.
+//! A thread with its own runtime, so that an emulator and its user do not slow each other down.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -8,8 +8,8 @@ use tokio::net::TcpListener;
 use tokio::runtime;
 use tokio::sync::oneshot;
 
-/// Runs what is spawned on it until it is dropped. Dropping waits until every task on it is gone, and so every process
-/// and every connection the tasks held.
+/// Runs the tasks spawned on it until it is dropped. Dropping waits until every task is dropped, together with the processes
+/// and connections it owns.
 #[derive(Debug)]
 pub(crate) struct ServiceThread {
     runtime: runtime::Handle,
@@ -18,35 +18,35 @@ pub(crate) struct ServiceThread {
 }
 
 impl ServiceThread {
-    /// Starts a thread called `name`.
+    /// Starts a thread named `name`.
     pub(crate) fn start(name: &str) -> io::Result<Self> {
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
         let handle = runtime.handle().clone();
         let (stop, stopped) = oneshot::channel();
         let thread = Builder::new().name(name.to_owned()).spawn(move || {
-            // an error means that the sender is gone, which is a reason to stop as well
+            // an error means that the sender was dropped, which also stops the thread
             let _ = runtime.block_on(stopped);
         })?;
         Ok(Self { runtime: handle, thread: Some(thread), stop: Some(stop) })
     }
 
-    /// The runtime of the thread.
+    /// Returns the thread's runtime.
     pub(crate) fn runtime(&self) -> &runtime::Handle {
         &self.runtime
     }
 
-    /// A listener on loopback whose connections this thread serves. Port 0 is any free one.
+    /// Returns a loopback listener whose connections this thread serves, and its address. Port 0 picks a free port.
     pub(crate) fn listen(&self, port: u16) -> io::Result<(TcpListener, SocketAddr)> {
         listen(&self.runtime, port)
     }
 
-    /// A listener at `address`, and where this machine reaches it.
+    /// Returns a listener at `address`, and the address at which this machine can reach it.
     pub(crate) fn listen_at(&self, address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
         listen_at(&self.runtime, address)
     }
 }
 
-/// A listener on loopback that belongs to `runtime`.
+/// Returns a loopback listener registered with `runtime`, and its address.
 pub(crate) fn listen(runtime: &runtime::Handle, port: u16) -> io::Result<(TcpListener, SocketAddr)> {
     listen_at(runtime, (Ipv4Addr::LOCALHOST, port).into())
 }
@@ -68,7 +68,7 @@ impl Drop for ServiceThread {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // a panic on the thread has been reported by the thread
+            // a panic of the thread has already been reported
             let _ = thread.join();
         }
     }

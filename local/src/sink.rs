@@ -1,4 +1,4 @@
-//! A DynamoDB endpoint that takes everything and keeps nothing, for measuring what stands in front of it.
+//! A DynamoDB endpoint that accepts everything and stores nothing, for benchmarks of its clients.
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,14 +16,14 @@ use crate::http::{Closing, serve};
 use crate::random;
 use crate::service_thread::ServiceThread;
 
-/// What a sink has received since its start.
+/// Counters of a sink since its start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Received {
-    /// Requests of any kind, those that only warm a connection included.
+    /// Number of requests of any kind, including those that only warm a connection.
     pub calls: u64,
-    /// Put requests in them, counted by the text `"PutRequest"`: an item that holds this text counts more than once.
+    /// Number of put requests, counted by the text `"PutRequest"`. An item that contains this text counts more than once.
     pub items: u64,
-    /// Bytes of the requests' bodies.
+    /// Total size of the request bodies, in bytes.
     pub bytes: u64,
 }
 
@@ -34,23 +34,23 @@ struct Counters {
     bytes: AtomicU64,
 }
 
-/// How long an answer takes.
+/// Response latency.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Latency {
-    /// Always the same; none answers at once.
+    /// A constant latency. Zero responds immediately.
     Constant(Duration),
-    /// Drawn for each call, by its number: the logarithm is normally distributed, as that of most services nearly is.
+    /// A log-normal latency, which is a good model of most services. It is derived from the number of the call.
     LogNormal {
-        /// Half of the answers take longer.
+        /// Median latency.
         median: Duration,
-        /// One in a hundred takes longer.
+        /// 99th percentile of the latency.
         p99: Duration,
     },
 }
 
 /// The 99th percentile of the standard normal distribution.
 const NORMAL_P99: f64 = 2.326_347_874_041;
-/// What draws latencies: the same for everyone who is measured.
+/// Seed of the latencies. It is fixed so that all programs are measured with the same latencies.
 const SEED: u64 = 2_026;
 
 impl From<Duration> for Latency {
@@ -60,7 +60,7 @@ impl From<Duration> for Latency {
 }
 
 impl Latency {
-    /// That of a call.
+    /// Returns the latency of the call with this number.
     fn of(self, call: u64) -> Duration {
         match self {
             Self::Constant(latency) => latency,
@@ -74,8 +74,8 @@ impl Latency {
     }
 }
 
-/// Answers each request with HTTP 200, a `BatchWriteItem` with no unprocessed items and, if asked for it, with the consumed
-/// capacity of its first table. On a thread of its own.
+/// Responds to each request with HTTP 200. The response to a `BatchWriteItem` has no unprocessed items and reports the consumed
+/// capacity of its first table, if the request asks for it. Runs on its own thread.
 #[derive(Debug)]
 pub struct Sink {
     address: SocketAddr,
@@ -84,11 +84,12 @@ pub struct Sink {
 }
 
 impl Sink {
-    /// Starts a sink at `port` of loopback; 0 is any free port. Each answer leaves its latency after its request has come in,
-    /// rounded up to whole milliseconds, however many are waiting; a latency of zero answers at once.
+    /// Starts a sink on loopback `port`. Port 0 picks a free port. Each response is sent one latency after its request has
+    /// arrived, rounded up to whole milliseconds, regardless of how many requests are waiting. A latency of zero responds
+    /// immediately.
     ///
     /// # Errors
-    /// When the port is taken.
+    /// Returns an error if the port is already in use.
     pub fn start(port: u16, latency: impl Into<Latency>) -> io::Result<Self> {
         let latency = latency.into();
         let thread = ServiceThread::start("sink")?;
@@ -115,17 +116,17 @@ impl Sink {
         Ok(Self { address, counters, _thread: thread })
     }
 
-    /// Where it listens.
+    /// Returns the address that it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The endpoint's URL, for `AWS_ENDPOINT_URL_DYNAMODB`: `http://127.0.0.1:<port>`.
+    /// Returns the endpoint's URL, for `AWS_ENDPOINT_URL_DYNAMODB`: `http://127.0.0.1:<port>`.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// What it has received so far.
+    /// Returns the counters so far.
     pub fn received(&self) -> Received {
         let Counters { calls, items, bytes } = &*self.counters;
         let [calls, items, bytes] = [calls, items, bytes].map(|counter| counter.load(Ordering::Relaxed));
@@ -134,7 +135,7 @@ impl Sink {
 }
 
 impl Counters {
-    /// Gives the call's number and that of its items.
+    /// Counts a call. Returns its number and the number of its items.
     fn count(&self, body: &[u8]) -> (u64, u64) {
         let items = memmem::find_iter(body, br#""PutRequest""#).count() as u64;
         let call = self.calls.fetch_add(1, Ordering::Relaxed);
@@ -147,7 +148,8 @@ impl Counters {
 const BATCH_WRITE_ITEM: &str = "DynamoDB_20120810.BatchWriteItem";
 const NOTHING: Bytes = Bytes::from_static(b"{}");
 
-/// Everything is processed, for one unit of capacity an item, which is said if it was asked for.
+/// Returns a response without unprocessed items. It reports one capacity unit per item if the request asks for the consumed
+/// capacity.
 fn batch_answer(body: &[u8], items: u64) -> Bytes {
     let asked_for = [&br#""ReturnConsumedCapacity":"TOTAL""#[..], br#""ReturnConsumedCapacity":"INDEXES""#];
     match table(body) {
@@ -159,7 +161,7 @@ fn batch_answer(body: &[u8], items: u64) -> Bytes {
     }
 }
 
-/// The first table of a batch that is spelled as SDKs do, without white space.
+/// Returns the first table of a batch. The JSON must be compact (without white space), as the SDKs write it.
 fn table(body: &[u8]) -> Option<&str> {
     let start = br#""RequestItems":{""#;
     let name = body.get(memmem::find(body, start)? + start.len()..)?;

@@ -1,4 +1,4 @@
-//! TLS in front of a plain endpoint, under a certificate of its own.
+//! A TLS endpoint with a self-signed certificate that forwards to a plain endpoint.
 
 use std::error::Error;
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::service_thread::ServiceThread;
 
-/// Takes TLS connections for `localhost` and hands on what comes in.
+/// Accepts TLS connections for `localhost` and forwards their data to a plain endpoint.
 #[derive(Debug)]
 pub struct TlsEndpoint {
     address: SocketAddr,
@@ -23,10 +23,10 @@ pub struct TlsEndpoint {
 }
 
 impl TlsEndpoint {
-    /// Starts one at any free port of loopback, in front of `plain`, that offers `protocols` (`h2`, `http/1.1`) in this order.
+    /// Starts a TLS endpoint for `plain` on a free loopback port. It offers `protocols` (`h2`, `http/1.1`) in this order.
     ///
     /// # Errors
-    /// When there is no port, or no certificate can be made.
+    /// Returns an error if no port is free or the certificate cannot be created.
     pub fn start(plain: SocketAddr, protocols: &[&str]) -> Result<Self, Box<dyn Error + Send + Sync>> {
         let CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
         let key = PrivateKeyDer::try_from(signing_key.serialize_der())?;
@@ -41,12 +41,12 @@ impl TlsEndpoint {
         Ok(Self { address, certificate: cert.pem(), _thread: thread })
     }
 
-    /// Its URL, by the name that stands in its certificate.
+    /// Returns its URL, with the host name that its certificate contains.
     pub fn url(&self) -> String {
         format!("https://localhost:{}", self.address.port())
     }
 
-    /// The certificate to trust, as PEM: the content of a file for `SSL_CERT_FILE`.
+    /// Returns its certificate as PEM, the content of a file for `SSL_CERT_FILE`.
     pub fn certificate(&self) -> &str {
         &self.certificate
     }
@@ -56,7 +56,7 @@ async fn serve(listener: TcpListener, acceptor: TlsAcceptor, plain: SocketAddr) 
     while let Ok((connection, _)) = listener.accept().await {
         let acceptor = acceptor.clone();
         tokio::spawn(async move {
-            // how a connection ends is its client's business
+            // errors of a connection concern its client only
             let _ = connection.set_nodelay(true);
             let mut outer = acceptor.accept(connection).await.ok()?;
             let mut inner = TcpStream::connect(plain).await.ok()?;

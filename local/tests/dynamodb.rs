@@ -1,4 +1,4 @@
-//! The embedded database, seen through its own client.
+//! Tests of the embedded database through its own client.
 #![expect(clippy::panic, reason = "a test may fail")]
 
 use local::dynamodb::{CallError, Embedded, Key, KeyKind, Table};

@@ -1,4 +1,5 @@
-//! Faults between a client and the embedded database: what the client sees, and what the table holds.
+//! Tests of fault injection between a client and the embedded database: the response that the client gets, and the table's
+//! contents.
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
 use std::collections::BTreeMap;
@@ -84,7 +85,7 @@ async fn a_throttle_says_what_is_throttled_in_the_member_of_its_error() {
     }
 }
 
-/// The whole answer as it came over the wire, to the end of the connection.
+/// Returns the raw response, read until the connection closes.
 async fn raw_post(address: std::net::SocketAddr, body: &str) -> std::io::Result<String> {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let mut stream = tokio::net::TcpStream::connect(address).await?;
@@ -107,7 +108,7 @@ async fn what_comes_back_unprocessed_is_not_applied_and_everything_else_is() {
         assert_eq!(scene.database.client().get("orders", &key).await.unwrap(), None);
     }
     scene.put("single").await.unwrap();
-    assert_eq!(scene.proxy.injected(), BTreeMap::from([("unprocessed", 1)]), "a call that is no batch passes unharmed");
+    assert_eq!(scene.proxy.injected(), BTreeMap::from([("unprocessed", 1)]), "a call that is not a batch is unaffected");
 
     let all = Scene::with(Fault::Unprocessed { share: 1.0 }).await;
     assert_eq!(all.put_batch(0..25).await.unwrap()["UnprocessedItems"]["orders"].as_array().unwrap().len(), 25);
@@ -159,7 +160,7 @@ async fn who_hangs_up_during_a_stall_is_not_applied_before_and_is_after() {
         let scene = Scene::with(fault.clone()).await;
         tokio::select! {
             answer = scene.put("a") => panic!("{answer:?}"),
-            // until the call has come where it stalls
+            // until the call has reached the point where it stalls
             () = until(async || scene.proxy.requests() == 1 && scene.stored().await == stored) => {}
         }
         assert_eq!(scene.stored().await, stored, "{fault:?}");
@@ -234,7 +235,7 @@ async fn credentials_of_nobody_are_refused() {
     let credentials = CredentialsEndpoint::start(0, Duration::from_secs(60), 0).unwrap();
     scene.proxy.set_plan(Plan::none());
     scene.proxy.require_credentials_of(&credentials);
-    // the client of these tests has none, and signs for a day long ago
+    // this test's client has no credentials, and its signature has an old date
     let CallError::Refused { code, .. } = scene.put("a").await.unwrap_err() else { panic!("not refused") };
     assert_eq!(code, "InvalidSignatureException");
     assert_eq!(scene.stored().await, 0);

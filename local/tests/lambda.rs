@@ -1,4 +1,4 @@
-//! The Lambda of this machine, with a real process in it.
+//! Tests of the Lambda emulator with a real process.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail")]
 
 use std::num::NonZero;
@@ -8,7 +8,7 @@ use bytes::Bytes;
 use local::lambda::{Function, InitError, Invocation, Outcome, Settings, Stream};
 use serde_json::{Value, json};
 
-/// Longer than anything here takes.
+/// Longer than any call in these tests takes.
 const LONG: Duration = Duration::from_secs(60);
 
 fn settings() -> Settings {
@@ -87,7 +87,7 @@ async fn an_error_is_reported_and_the_process_serves_on() {
 async fn a_response_over_six_megabytes_is_an_error() {
     let function = Function::start(settings()).await.unwrap();
     let invocation = function.invoke(event(&json!({"do": "large"})), LONG).await;
-    let Outcome::Error { error_type, .. } = invocation.outcome else { panic!("too large an answer was taken") };
+    let Outcome::Error { error_type, .. } = invocation.outcome else { panic!("a response that is too large was accepted") };
     assert_eq!(error_type, "Function.ResponseSizeTooLarge");
 }
 

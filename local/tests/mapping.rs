@@ -1,4 +1,4 @@
-//! The event source mapping between a queue and a real process.
+//! Tests of the event source mapping with a queue and a real process.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail")]
 
 use std::collections::BTreeMap;
@@ -50,7 +50,7 @@ async fn a_crash_fails_its_whole_batch_and_costs_nothing_else() {
     assert_eq!(
         (totals.acknowledged, totals.dead_lettered),
         (1, 2),
-        "the message that shares the batch shares its fate"
+        "a crash fails all messages of its batch"
     );
     assert_eq!(totals.failed_invocations, BTreeMap::from([("crashed", 5)]));
     assert_eq!(seen, [3, 2, 2, 2, 2, 2]);
@@ -66,7 +66,7 @@ async fn several_functions_and_concurrent_ones_share_the_work() {
     assert_eq!((totals.delivered, totals.acknowledged, totals.redelivered), (500, 500, 0));
     assert_eq!(totals.invocations(), 50);
     for function in functions {
-        assert!(!function.stop().await.is_empty(), "each got some of it");
+        assert!(!function.stop().await.is_empty(), "each function received messages");
     }
 }
 

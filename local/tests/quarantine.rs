@@ -1,4 +1,4 @@
-//! The SQS endpoint, spoken to as the SDK does.
+//! Tests of the SQS endpoint with requests like those of the SDK.
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
 use std::io::{Read, Write};
@@ -8,7 +8,7 @@ use local::faults::{ErrorCode, Fault, Plan, Proxy};
 use local::sqs::{Attribute, Endpoint, EntryRefusal, Message};
 use serde_json::{Value, json};
 
-/// The head and the body of the answer.
+/// Sends a request and returns the head and the body of the response.
 fn post(address: std::net::SocketAddr, operation: &str, request: &Value) -> (String, Value) {
     let body = request.to_string();
     let mut stream = TcpStream::connect(address).unwrap();

@@ -1,4 +1,4 @@
-//! The queue's semantics, with a clock that the test sets.
+//! Tests of the queue's semantics with simulated time.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail")]
 
 use std::time::Duration;
@@ -117,7 +117,7 @@ fn a_receipt_outlives_the_visibility_timeout_on_a_standard_queue_only() {
     let mut standard = queue_of(&["a", "b"]);
     let late = standard.receive(1, NOW).unwrap();
     assert_eq!(bodies(standard.receive(1, NOW).as_ref()), ["b"]);
-    // a receive of nothing makes both visible again
+    // receiving zero messages makes both visible again
     assert!(standard.receive(0, NOW + VISIBILITY).is_none());
     assert!(standard.delete(&late.receipts[0]));
     assert_eq!(bodies(standard.receive(10, NOW + VISIBILITY).as_ref()), ["b"]);
@@ -169,12 +169,12 @@ fn an_event_stays_within_six_megabytes_and_loses_nothing_of_what_does_not_fit() 
 fn a_group_with_a_message_out_of_sight_waits_and_the_others_do_not() {
     let mut queue = fifo_of(&[("one", "a"), ("two", "b"), ("one", "c"), ("one", "d"), ("two", "e")]);
     let first = queue.receive(2, NOW).unwrap();
-    assert_eq!(bodies(Some(&first)), ["a", "c"], "one group is taken as far as it goes");
+    assert_eq!(bodies(Some(&first)), ["a", "c"], "as many messages of one group as possible");
     let second = queue.receive(10, NOW).unwrap();
     assert_eq!(bodies(Some(&second)), ["b", "e"]);
     assert!(queue.receive(10, NOW).is_none());
 
-    // c failed, so d stays behind it
+    // c failed, so d must wait for it
     assert!(queue.delete(&first.receipts[0]));
     assert!(queue.receive(10, NOW).is_none());
     assert_eq!(bodies(queue.receive(10, NOW + VISIBILITY).as_ref()), ["b", "e", "c", "d"]);
@@ -242,7 +242,7 @@ fn a_standard_queue_may_deliver_twice_and_out_of_order_and_loses_nothing() {
     }
     let mut delivered = Vec::new();
     let mut received = Vec::new();
-    // every event is acknowledged after the next has been received
+    // each event is acknowledged only after the next one has been received
     while let Some(delivery) = queue.receive(10, NOW) {
         delivered.extend(bodies(Some(&delivery)).iter().map(|body| body.parse::<i64>().unwrap()));
         received.push(delivery.receipts);
@@ -266,7 +266,7 @@ fn a_standard_queue_may_deliver_twice_and_out_of_order_and_loses_nothing() {
 
 fn acknowledge(queue: &mut Queue, receipts: &[Receipt]) {
     for receipt in receipts {
-        // false where the message has been delivered again, which counts then
+        // false if the message has been redelivered since, in which case the later receipt deletes it
         queue.delete(receipt);
     }
 }

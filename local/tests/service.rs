@@ -1,4 +1,4 @@
-//! SQS as its documentation describes it, spoken to as a client does.
+//! Tests of the SQS service with requests like those of an SDK.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail")]
 
 use std::io::{Read, Write};
@@ -9,7 +9,7 @@ use local::credentials::CredentialsEndpoint;
 use local::sqs::{Attribute, Call, EntryRefusal, ErrorCode, Fault, Message, Service, Settings, seeded};
 use serde_json::{Value, json};
 
-/// A service with one queue whose long polls end at once.
+/// A service with one queue, whose long polls return immediately.
 struct Served {
     service: Service,
     name: &'static str,
@@ -36,7 +36,7 @@ impl Served {
             .unwrap();
     }
 
-    /// The status and the body of the response. `None` if the connection ends without one.
+    /// Returns the status and the body of the response. `None` if the connection closes without one.
     fn try_call(&self, operation: &str, more: &Value, token: &str) -> Option<(u16, Value)> {
         let mut request = more.clone();
         request["QueueUrl"] = json!(format!("{}/000000000000/{}", self.service.url(), self.name));
@@ -62,7 +62,7 @@ impl Served {
         body
     }
 
-    /// Status and code of a call that is refused.
+    /// Returns the status and the code of a call that is refused.
     fn refused(&self, operation: &str, more: &Value) -> (u16, String) {
         let (status, body) = self.try_call(operation, more, "").unwrap();
         (status, body["__type"].as_str().unwrap_or_default().rsplit('#').next().unwrap().to_owned())
@@ -74,7 +74,7 @@ impl Served {
         self.call("ReceiveMessage", &request)["Messages"].as_array().cloned().unwrap_or_default()
     }
 
-    /// The codes of the entries of a batch: `ok`, or why one failed.
+    /// Sends a batch and returns the result of each entry: `ok` or its error code.
     fn batch(&self, operation: &str, entries: &[Value]) -> Vec<String> {
         let with_id = |(id, entry): (usize, &Value)| {
             let mut entry = entry.clone();
@@ -127,7 +127,7 @@ fn a_received_message_is_hidden_for_the_calls_timeout_and_then_comes_back() {
 fn visibility_is_extended_for_twelve_hours_from_the_receive_and_no_longer() {
     let served = Served::filled("orders", 1);
     let message = &served.receive(60)[0];
-    assert_eq!(served.change(message, 43_200), ["InvalidParameterValue"], "the call comes later than the receive");
+    assert_eq!(served.change(message, 43_200), ["InvalidParameterValue"], "12 hours count from the receive");
     assert_eq!(served.change(message, 43_190), ["ok"]);
     assert_eq!(served.change(message, 43_201), ["InvalidParameterValue"]);
     served.service.advance(seconds(40_000));
@@ -135,7 +135,7 @@ fn visibility_is_extended_for_twelve_hours_from_the_receive_and_no_longer() {
     assert_eq!(served.change(message, 3_100), ["ok"]);
     assert_eq!(served.change(message, 0), ["ok"]);
     assert_eq!(served.change(message, 60), ["MessageNotInflight"]);
-    assert_eq!(served.receive(60).len(), 1, "released messages are visible at once");
+    assert_eq!(served.receive(60).len(), 1, "released messages are visible immediately");
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn a_handle_that_is_old_does_nothing_in_a_standard_queue_and_is_refused_by_a_fif
         assert_eq!(served.change(&old, 0), [code], "{name}");
         assert_eq!(served.service.counts(name), (0, 1));
         assert_eq!((served.delete(&new), served.delete(&new)), (vec!["ok".to_owned()], vec!["ok".to_owned()]));
-        assert_eq!(served.change(&new, 0), ["InvalidParameterValue"], "it is gone");
+        assert_eq!(served.change(&new, 0), ["InvalidParameterValue"], "it is deleted");
         assert_eq!(served.delete(&json!({"ReceiptHandle": "nonsense"})), ["ReceiptHandleIsInvalid"]);
     }
 }
@@ -200,7 +200,7 @@ fn a_fifo_queue_accepts_a_deduplication_id_once_in_five_minutes() {
     };
     let first = send("one", "a");
     served.service.advance(seconds(290));
-    assert_eq!(send("one", "b"), first, "the first message's id");
+    assert_eq!(send("one", "b"), first, "the id of the first message");
     assert_ne!(send("two", "c"), first);
     served.service.advance(seconds(11));
     assert_ne!(send("one", "d"), first);
@@ -219,7 +219,7 @@ fn a_receive_that_is_repeated_by_its_attempt_id_returns_the_same_messages() {
     served.service.advance(seconds(30));
     assert_eq!(served.call("ReceiveMessage", &request("one")), first);
     served.service.advance(seconds(40));
-    assert_eq!(served.service.counts("orders.fifo"), (1, 2), "hidden anew by the repetition");
+    assert_eq!(served.service.counts("orders.fifo"), (1, 2), "the repeated receive restarts the visibility timeout");
     assert_eq!(served.call("ReceiveMessage", &request("two")), json!({}), "the group is locked");
     assert_eq!(served.delete(&first["Messages"][0]), ["ok"]);
     assert_eq!(served.call("ReceiveMessage", &request("one")), json!({}), "one of them was deleted");
@@ -291,7 +291,7 @@ fn errors_have_the_status_and_the_code_of_sqs() {
         let served = Served::filled("orders", 1);
         served.service.inject(move |_: &Call| Some(Fault::Error(code)));
         assert_eq!(served.refused("ReceiveMessage", &json!({})), (status, code.name().to_owned()));
-        assert_eq!(served.service.counts("orders"), (1, 0), "nothing is applied");
+        assert_eq!(served.service.counts("orders"), (1, 0), "a refused call is not applied");
     }
     let served = Served::start("orders");
     let elsewhere = Served { service: Service::start(0).unwrap(), name: "nothing" };

@@ -1,4 +1,4 @@
-//! The sink.
+//! Tests of the DynamoDB sink.
 
 use std::sync::Arc;
 use std::time::Duration;

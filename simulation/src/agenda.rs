@@ -1,10 +1,10 @@
-//! What happens, and when.
+//! The future events of the simulation.
 
 use crate::queue::Group;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// Something that happens at a time.
+/// An event that happens at a point in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Event {
     Poll { poller: usize, ticket: u32 },
@@ -14,7 +14,7 @@ pub(crate) enum Event {
     Visible(Group),
 }
 
-/// The events to come, by their time in microseconds.
+/// Future events, ordered by time in microseconds.
 #[derive(Default)]
 pub(crate) struct Agenda(BinaryHeap<Reverse<(u64, Event)>>);
 
@@ -23,7 +23,7 @@ impl Agenda {
         self.0.push(Reverse((at, event)));
     }
 
-    /// Takes the next event that happens until `now`, with its time.
+    /// Removes the next event that happens no later than `now`, and returns it with its time.
     pub(crate) fn next_until(&mut self, now: u64) -> Option<(u64, Event)> {
         let Reverse((at, _)) = self.0.peek()?;
         if *at > now {

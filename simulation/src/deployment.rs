@@ -1,4 +1,4 @@
-//! The template's parameters that a plan decides on or depends on.
+//! The template's parameters that a plan chooses or depends on.
 
 use crate::limits::{
     BATCH_SIZE, MAX_BATCH_WITHOUT_WINDOW, MAXIMUM_CONCURRENCY, MAXIMUM_POLLERS, MEMORY_MEGABYTES, MINIMUM_POLLERS,
@@ -8,7 +8,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-/// A deployment, as far as it matters for throughput, latency and cost. The default is the template's.
+/// The properties of a deployment that determine its throughput, latency and cost. The defaults are those of the template.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Deployment {
     pub batch_size: u32,
@@ -29,9 +29,9 @@ pub struct Deployment {
     pub alarm_metrics: u32,
 }
 
-/// Metrics of the dimension Service, each a series of its own; deploy/metrics.json lists them.
+/// Number of metrics with the dimension Service. Each is a separate series. deploy/metrics.json lists them.
 const METRICS_SERIES: u32 = 29;
-/// Metrics of the template's alarms.
+/// Number of metrics that the template's alarms use.
 const ALARM_METRICS: u32 = 13;
 
 impl Default for Deployment {
@@ -58,7 +58,7 @@ impl Default for Deployment {
 }
 
 impl Deployment {
-    /// The deployment that `parameters` of the template make; what they leave out has the template's default.
+    /// Creates a deployment from the template's `parameters`. Missing ones have the template's defaults.
     pub fn new(parameters: &BTreeMap<String, String>) -> Result<Self, String> {
         let default = Self::default();
         let number = |name: &str, default: u32| match parameters.get(name) {
@@ -98,7 +98,7 @@ impl Deployment {
         Ok(deployment)
     }
 
-    /// Refuses parameters that have no effect in the scaling mode or the kind of queue that others choose.
+    /// Rejects parameters that have no effect in the selected scaling mode or queue type.
     fn check_mode(&self, parameters: &BTreeMap<String, String>) -> Result<(), String> {
         if matches!(self.scaling, Scaling::Standard { .. }) {
             for name in ["MinimumPollers", "MaximumPollers"] {
@@ -109,7 +109,7 @@ impl Deployment {
                 }
             }
         }
-        // with pollers MaxInstances is where warm instances end, and none is known unless it is set
+        // with pollers, MaxInstances limits the warm instances, but only if it is set
         let most = match self.scaling {
             Scaling::Standard { max_instances } => Some(max_instances),
             Scaling::Pollers { .. } => parameters.get("MaxInstances").and_then(|most| most.parse().ok()),
@@ -132,7 +132,7 @@ impl Deployment {
         Ok(())
     }
 
-    /// What AWS or the template would refuse.
+    /// Rejects values that AWS or the template would refuse.
     fn check(&self) -> Result<(), String> {
         within("BatchSize", self.batch_size, &BATCH_SIZE)?;
         within("MemoryMegabytes", self.memory_mb, &MEMORY_MEGABYTES)?;
@@ -170,7 +170,7 @@ impl Deployment {
         Ok(())
     }
 
-    /// What has to be given to `sam deploy --parameter-overrides`; defaults are left out.
+    /// Returns the parameters for `sam deploy --parameter-overrides`. Those with default values are omitted.
     pub fn parameters(&self) -> Vec<(&'static str, String)> {
         let default = Self::default();
         let mut parameters = Vec::new();
@@ -200,7 +200,7 @@ impl Deployment {
         set("EndToEndTargetMs", self.end_to_end_target_ms, default.end_to_end_target_ms);
         if matches!(self.scaling, Scaling::Pollers { .. }) {
             parameters.insert(0, ("ScalingMode", "pollers".to_owned()));
-            // warm instances follow the load up to MaxInstances, and its default of 10 would hold them back
+            // warm instances scale with the load up to MaxInstances, whose default of 10 would be too low
             if self.min_instances > 10 {
                 parameters.push(("MaxInstances", self.min_instances.to_string()));
             }

@@ -2,16 +2,16 @@
 
 use crate::queue::Group;
 
-/// Seconds that an idle instance is kept.
+/// Time for which an idle instance is retained, in seconds.
 const KEPT_SECONDS: u64 = 600;
 
-/// How many instances there are. An invocation takes an idle one, or a new one, whose start is cold.
+/// Counts instances. An invocation uses an idle instance or starts a new one, which is a cold start.
 pub(crate) struct Instances {
     count: u64,
-    /// Those that are kept without load.
+    /// Number of instances retained without load.
     minimum: u64,
     running: u64,
-    /// The most of them since instances were last counted.
+    /// Maximum of `running` since instances were last counted.
     most_running: u64,
 }
 
@@ -20,7 +20,7 @@ impl Instances {
         Self { count: minimum.into(), minimum: minimum.into(), running: 0, most_running: 0 }
     }
 
-    /// Begins an invocation. Returns whether its start is cold.
+    /// Starts an invocation. Returns whether it is a cold start.
     pub(crate) fn begin(&mut self) -> bool {
         self.running += 1;
         self.most_running = self.most_running.max(self.running);
@@ -33,7 +33,7 @@ impl Instances {
         self.running -= 1;
     }
 
-    /// Ends the instances that were idle for as long as an idle one is kept.
+    /// Removes the instances that have been idle for the whole retention time.
     pub(crate) fn second_ends(&mut self, second: u64) {
         if (second + 1).is_multiple_of(KEPT_SECONDS) {
             self.count = std::mem::replace(&mut self.most_running, self.running).max(self.minimum);
@@ -49,7 +49,7 @@ impl Instances {
     }
 }
 
-/// An invocation that has not ended.
+/// An invocation that has not ended yet.
 pub(crate) struct RunningInvocation {
     pub(crate) poller: usize,
     pub(crate) groups: Vec<Group>,
@@ -60,7 +60,7 @@ pub(crate) struct RunningInvocation {
     pub(crate) units_left: f64,
 }
 
-/// The invocations that run, each in a slot.
+/// The running invocations, each in a slot.
 #[derive(Default)]
 pub(crate) struct Invocations {
     slots: Vec<RunningInvocation>,
@@ -68,7 +68,7 @@ pub(crate) struct Invocations {
 }
 
 impl Invocations {
-    /// Returns the slot of the invocation.
+    /// Adds an invocation and returns its slot.
     pub(crate) fn add(&mut self, invocation: RunningInvocation) -> usize {
         if let Some(slot) = self.free.pop()
             && let Some(free) = self.slots.get_mut(slot)
@@ -84,7 +84,7 @@ impl Invocations {
         self.slots.get_mut(slot)
     }
 
-    /// Gives the slot to the next invocation.
+    /// Releases a slot for reuse.
     pub(crate) fn free(&mut self, slot: usize) {
         self.free.push(slot);
     }

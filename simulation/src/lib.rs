@@ -1,11 +1,11 @@
-//! A discrete-event simulation of the queue, what reads it, the instances and the table. Seeded and pure: the same scenario
-//! gives the same outcome.
+//! A discrete-event simulation of the queue, its consumers, the instances and the table. The outcome depends only on the
+//! scenario, including its seed.
 //!
-//! Messages arrive as a Poisson process in steps of a millisecond. Pollers take them as AWS documents it: long polls, batches
-//! and windows, a fixed pace, more pollers while messages wait. An invocation takes an instance, a cold one if none is idle,
-//! and the time that was measured for its size. The table has so many write units a second and no burst; items over it wait for
-//! a backoff with full jitter, as the function's do, and are returned to the queue at the deadline. Everything that AWS does not
-//! document is listed in docs/plan.md.
+//! Messages arrive as a Poisson process in steps of a millisecond. Pollers receive them as AWS documents it: with long polls,
+//! batches and windows, at a fixed pace, and with more pollers while messages wait. An invocation uses an instance, which
+//! starts cold if none is idle, and takes the time that was measured for its size. The table has a fixed number of write units
+//! per second and no burst capacity. Items beyond it wait for a backoff with full jitter, like those of the function, and are
+//! returned to the queue at the deadline. docs/plan.md lists every assumption about behaviour that AWS does not document.
 
 #![expect(missing_docs, reason = "the tool is its one user, and most names say it all")]
 
@@ -36,43 +36,43 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::SeedableRng;
 use std::time::Duration;
 
-/// Microseconds of a step.
+/// Length of a step, in microseconds.
 const STEP_US: u64 = 1_000;
 const SECOND_US: u64 = 1_000_000;
-/// The function's backoff after a throttle: the first, and the longest.
+/// Initial and maximum backoff of the function after a throttle, in microseconds.
 const THROTTLE_BACKOFF_US: f64 = 50e3;
 const MAX_BACKOFF_US: f64 = 1e6;
-/// The template's visibility timeout in timeouts of the function, beside the window.
+/// The template's visibility timeout, without the window, as a multiple of the function's timeout.
 const VISIBILITY_FACTOR: u64 = 6;
 
-/// What is simulated.
+/// The system and the load to simulate.
 pub struct Scenario<'a> {
-    /// Messages that arrive in a second, by the second.
+    /// Number of messages that arrive per second, as a function of the second.
     pub rate: &'a dyn Fn(u64) -> f64,
     pub seconds: u64,
-    /// Seconds at the beginning that are not counted.
+    /// Number of seconds at the beginning that are not counted.
     pub warm_up: u64,
     pub deployment: &'a Deployment,
     pub service: &'a ServiceTimes,
     pub records_per_message: f64,
-    /// Write units of a message's records.
+    /// Write units of all records of a message.
     pub units_per_message: f64,
-    /// Write units that the table takes in a second.
+    /// Write capacity of the table, in units per second.
     pub table_units: f64,
-    /// Pollers at the beginning.
+    /// Number of pollers at the beginning.
     pub pollers: u32,
-    /// Whether AWS's pace of ten a second holds. Without it the simulation is a plain M/M/c queue.
+    /// Whether AWS's limit of ten per second applies. Without it, the simulation is a plain M/M/c queue.
     pub paced: bool,
-    /// What SQS and Lambda take for a message beside all this.
+    /// Additional latency of SQS and Lambda per message, in microseconds.
     pub overhead_us: u64,
     pub seed: u64,
 }
 
-/// A run: the owners of its state, and what happens between them.
+/// A simulation run: the parts that own its state, and the interaction between them.
 struct Simulation<'a> {
     scenario: &'a Scenario<'a>,
     random: Xoshiro256PlusPlus,
-    /// Times of an invocation by its messages, from 0 on.
+    /// Duration of an invocation, indexed by its number of messages from 0.
     times: Vec<Time>,
     agenda: Agenda,
     queue: Queue,
@@ -83,7 +83,7 @@ struct Simulation<'a> {
     recorder: Recorder,
 }
 
-/// Runs `scenario` to its end.
+/// Runs `scenario` to completion.
 pub fn run(scenario: &Scenario<'_>) -> SimulationOutcome {
     let deployment = scenario.deployment;
     let times = (0..=deployment.batch_size)
@@ -128,7 +128,7 @@ impl Simulation<'_> {
         }
         self.pollers.scale(self.queue.visible() > 0, (second + 1) * SECOND_US, &mut self.agenda);
         self.instances.second_ends(second);
-        // a long poll that nothing answers is a call too
+        // a long poll that returns no messages is billed as a call too
         self.recorder.polls(second * SECOND_US, self.pollers.waiting() as f64 / LONG_POLL_SECONDS);
         let (running, instances) = (self.instances.running(), self.instances.count());
         self.recorder.second(second, rate, self.pollers.open(), running, instances, self.queue.visible());
@@ -155,7 +155,7 @@ impl Simulation<'_> {
 
     // ---- pollers ----
 
-    /// Microseconds from one poll, or in standard mode from one batch, to the next.
+    /// Returns the minimum time between two polls, or between two batches in standard mode, in microseconds.
     fn pace_us(&self) -> u64 {
         if !self.scenario.paced {
             return 0;
@@ -187,7 +187,8 @@ impl Simulation<'_> {
         }
     }
 
-    /// Messages that wait go to pollers that wait: one by one, as they arrive, or ten by ten where a batch gathers anyway.
+    /// Distributes visible messages to waiting pollers: one at a time as they arrive, or ten at a time if a batch is gathered
+    /// anyway.
     fn serve_long_polls(&mut self, now: u64) {
         if self.queue.visible() == 0 || self.pollers.waiting() == 0 {
             return;
@@ -203,7 +204,7 @@ impl Simulation<'_> {
         }
     }
 
-    /// Takes at most `most` messages into the poller's batch.
+    /// Receives at most `most` messages into the poller's batch.
     fn receive(&mut self, index: usize, most: u32, now: u64) {
         let pace = self.pace_us();
         let deployment = self.scenario.deployment;
@@ -272,7 +273,7 @@ impl Simulation<'_> {
         }
     }
 
-    /// Takes write units of the table: all that are needed, or what there is and a backoff.
+    /// Consumes write units of the table. If fewer are available than needed, consumes those and schedules a backoff.
     fn write(&mut self, slot: usize, now: u64) {
         let Some(invocation) = self.invocations.get_mut(slot) else { return };
         let taken = self.table.take(invocation.units_left, now);
@@ -336,7 +337,8 @@ impl Simulation<'_> {
         }
     }
 
-    /// How long a returned message stays out of sight: the function's backoff, or the queue's visibility timeout without it.
+    /// Returns the time until a returned message becomes visible: the function's backoff or, without it, the queue's visibility
+    /// timeout.
     fn return_delay_us(&mut self, receives: u32) -> u64 {
         let Deployment { return_backoff_seconds, timeout_seconds, window_seconds, .. } = *self.scenario.deployment;
         if return_backoff_seconds == 0 {
@@ -345,11 +347,11 @@ impl Simulation<'_> {
         let first = Duration::from_secs(return_backoff_seconds.into());
         let share: f64 = StandardUniform.sample(&mut self.random);
         let delay = visibility::after(first, receives, |half| half.mul_f64(share));
-        // SQS counts in whole seconds
+        // visibility timeouts are whole seconds
         micros(delay.as_secs_f64().ceil())
     }
 
-    /// What still waits is as late as it is by now; left out, an overloaded queue would look fast.
+    /// Records the current age of messages that still wait. Without them, an overloaded queue would seem fast.
     fn finish(mut self) -> SimulationOutcome {
         let end = self.scenario.seconds * SECOND_US;
         for group in self.queue.into_waiting() {
@@ -369,7 +371,7 @@ fn micros(seconds: f64) -> u64 {
     micros
 }
 
-/// A count without its fraction.
+/// Truncates a count to a whole number.
 pub fn whole(count: f64) -> u32 {
     #[expect(
         clippy::cast_possible_truncation,

@@ -1,14 +1,14 @@
-//! What a simulation came to.
+//! The results of a simulation.
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-/// Points of a series at most: more would not show in a plot.
+/// Maximum number of points in a series. More would not be visible in a plot.
 const MAX_POINTS: u64 = 720;
-/// The longest latency that is told apart, in microseconds.
+/// Maximum latency that the histograms can record, in microseconds.
 const LONGEST_US: u64 = 24 * 3_600 * 1_000_000;
 
-/// Percentiles in milliseconds.
+/// Percentiles of a latency, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Percentiles {
     pub p50_ms: f64,
@@ -23,49 +23,49 @@ impl Percentiles {
     }
 }
 
-/// A stretch of a simulation.
+/// A period of a simulation.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Point {
     pub second: u64,
-    /// Messages sent in a second.
+    /// Number of messages sent per second.
     pub rate: f64,
     pub stored_per_second: f64,
-    /// Processes that read batches in standard mode, dedicated pollers in the other.
+    /// Number of batch-reading processes in standard mode, or of dedicated pollers.
     pub pollers: u32,
-    /// Invocations under way.
+    /// Number of running invocations.
     pub running: u64,
     pub instances: u64,
-    /// Messages that wait in the queue.
+    /// Number of messages that wait in the queue.
     pub waiting: u64,
     pub end_to_end_p95_ms: f64,
 }
 
-/// Everything that was counted.
+/// Results of a simulation.
 #[derive(Debug, Clone)]
 pub struct SimulationOutcome {
-    /// Seconds that were counted.
+    /// Number of seconds counted.
     pub seconds: f64,
     pub sent: u64,
     pub stored: u64,
-    /// Those of all messages that were stored in the counted seconds, sent before them or in them.
+    /// Number of messages stored within the counted seconds, whether they were sent in them or before.
     pub stored_in_time: u64,
     pub returned: u64,
     pub dead_lettered: u64,
-    /// Messages that still wait at the end.
+    /// Number of messages that still wait at the end.
     pub left: u64,
     pub delivery: Percentiles,
     pub end_to_end: Percentiles,
     pub mean_delivery_seconds: f64,
-    /// From being received to being deleted or visible again.
+    /// Mean number of messages that are received but neither deleted nor visible again.
     pub mean_in_flight: f64,
     pub most_in_flight: u64,
     pub invocations: u64,
     pub cold_starts: u64,
-    /// Seconds of all invocations together.
+    /// Total duration of all invocations, in seconds.
     pub invocation_seconds: f64,
-    /// Calls to receive messages, empty ones included.
+    /// Number of receive calls, including empty ones.
     pub polls: f64,
-    /// Calls to delete messages.
+    /// Number of delete calls.
     pub deletes: f64,
     pub write_units: f64,
     pub throttles: u64,
@@ -81,10 +81,10 @@ impl SimulationOutcome {
     }
 }
 
-/// Takes down what happens.
+/// Collects the statistics of a simulation.
 pub(crate) struct Recorder {
     warm_up_us: u64,
-    /// Seconds of a point of the series.
+    /// Length of a period of the series, in seconds.
     stretch: u64,
     delivery: Histogram<u64>,
     end_to_end: Histogram<u64>,
@@ -96,7 +96,7 @@ pub(crate) struct Recorder {
 }
 
 fn histogram() -> Histogram<u64> {
-    // three significant digits up to a day are bounds that the library accepts
+    // the library accepts three significant digits up to a day
     Histogram::new_with_bounds(1, LONGEST_US, 3).unwrap_or_else(|_| unreachable!("constant bounds"))
 }
 

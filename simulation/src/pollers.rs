@@ -1,4 +1,4 @@
-//! What reads the queue: the processes of standard mode, or dedicated pollers.
+//! The consumers of the queue: the processes of standard mode, or dedicated pollers.
 
 use crate::agenda::{Agenda, Event};
 use crate::queue::Group;
@@ -8,20 +8,20 @@ use std::collections::VecDeque;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
-    /// Not running; not yet, or no more.
+    /// Not running: not started yet, or stopped.
     Off,
     /// In a long poll.
     Waiting,
-    /// Until its pace allows the next poll.
+    /// Waiting until its pace allows the next poll.
     Scheduled,
-    /// With as many invocations as it may run.
+    /// Running as many invocations as it may.
     Busy,
 }
 
-/// A process that reads batches (standard mode), or a dedicated poller.
+/// A process that reads batches in standard mode, or a dedicated poller.
 pub(crate) struct Poller {
     pub(crate) state: State,
-    /// Grows with every change of state, so that an old event is known as old.
+    /// Incremented with every change of state, so that outdated events can be recognized.
     ticket: u32,
     pub(crate) running: u32,
     pub(crate) next_poll_us: u64,
@@ -40,19 +40,19 @@ impl Poller {
     }
 }
 
-/// All pollers, and how many there may be.
+/// All pollers, and the number allowed.
 pub(crate) struct Pollers {
     all: Vec<Poller>,
-    /// Those in a long poll, in the order in which they began it, and some that have left it meanwhile.
+    /// Pollers in a long poll, in the order in which they started it. Some of them may have left it since.
     waiting: VecDeque<(usize, u32)>,
     waiting_count: usize,
     scaling: Scaling,
-    /// How many pollers there may be; a fraction is on its way.
+    /// Number of pollers allowed. The fraction accumulates until it allows another one.
     allowed: f64,
 }
 
 impl Pollers {
-    /// Returns `count` pollers, of which none polls yet.
+    /// Creates `count` pollers, none of which polls yet.
     pub(crate) fn new(scaling: Scaling, count: u32) -> Self {
         let allowed = f64::from(count.clamp(scaling.least(), scaling.most()));
         Self { all: Vec::new(), waiting: VecDeque::new(), waiting_count: 0, scaling, allowed }
@@ -62,17 +62,17 @@ impl Pollers {
         self.all.get_mut(index)
     }
 
-    /// Number of pollers that there may be.
+    /// Returns the number of pollers allowed.
     pub(crate) fn open(&self) -> u32 {
         whole(self.allowed)
     }
 
-    /// Number of pollers in a long poll.
+    /// Returns the number of pollers in a long poll.
     pub(crate) fn waiting(&self) -> usize {
         self.waiting_count
     }
 
-    /// Starts the pollers that are allowed, each after a wait of its own within `pace`, so that they do not poll in step.
+    /// Starts the allowed pollers. Their first polls are spread over `pace`, so that they do not poll in lockstep.
     pub(crate) fn start(&mut self, pace: u64, agenda: &mut Agenda) {
         let count = self.open() as usize;
         self.all.resize_with(count, Poller::off);
@@ -81,7 +81,7 @@ impl Pollers {
         }
     }
 
-    /// Allows more pollers while messages wait and none of the pollers is idle, fewer while more than half are idle.
+    /// Allows more pollers while messages wait and no poller is idle, and fewer while more than half of the pollers are idle.
     pub(crate) fn scale(&mut self, has_messages: bool, now: u64, agenda: &mut Agenda) {
         let idle = self.all.iter().filter(|poller| poller.is_idle()).count();
         let step = self.scaling.added_per_second();
@@ -106,7 +106,7 @@ impl Pollers {
         }
     }
 
-    /// Ends the idle pollers above the allowed number. The others end when they would poll again.
+    /// Stops the idle pollers above the allowed number. The others stop when they would poll next.
     fn close_idle(&mut self) {
         for poller in self.open() as usize..self.all.len() {
             if self.all.get(poller).is_some_and(Poller::is_idle) {
@@ -115,12 +115,12 @@ impl Pollers {
         }
     }
 
-    /// Returns whether a poller has been in `state` since it got its ticket.
+    /// Returns whether a poller has remained in `state` since it received `ticket`.
     pub(crate) fn is(&self, poller: usize, state: State, ticket: u32) -> bool {
         self.all.get(poller).is_some_and(|poller| poller.state == state && poller.ticket == ticket)
     }
 
-    /// Changes the state of a poller. Returns its ticket.
+    /// Changes the state of a poller and returns its new ticket.
     pub(crate) fn set(&mut self, index: usize, state: State) -> u32 {
         let Some(poller) = self.all.get_mut(index) else { return 0 };
         match (poller.state, state) {
@@ -134,19 +134,19 @@ impl Pollers {
         poller.ticket
     }
 
-    /// Lets a poller poll at a time.
+    /// Schedules a poll.
     pub(crate) fn schedule(&mut self, poller: usize, at: u64, agenda: &mut Agenda) {
         let ticket = self.set(poller, State::Scheduled);
         agenda.push(at, Event::Poll { poller, ticket });
     }
 
-    /// Begins a long poll.
+    /// Starts a long poll.
     pub(crate) fn wait(&mut self, poller: usize) {
         let ticket = self.set(poller, State::Waiting);
         self.waiting.push_back((poller, ticket));
     }
 
-    /// Returns the poller that has waited longest.
+    /// Removes the poller that has waited longest, and returns it.
     pub(crate) fn next_waiting(&mut self) -> Option<usize> {
         while let Some((index, ticket)) = self.waiting.pop_front() {
             if self.is(index, State::Waiting, ticket) {

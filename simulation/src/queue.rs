@@ -1,4 +1,4 @@
-//! The queue: messages that wait, and how many are in flight.
+//! The queue: waiting messages and the number of messages in flight.
 
 use crate::limits::MAX_IN_FLIGHT_MESSAGES;
 use std::collections::VecDeque;
@@ -25,18 +25,18 @@ impl Queue {
         self.waiting.push_back(group);
     }
 
-    /// Returns messages that were received to the end of the queue.
+    /// Returns received messages to the end of the queue.
     pub(crate) fn give_back(&mut self, group: Group) {
         self.in_flight -= u64::from(group.messages);
         self.send(group);
     }
 
-    /// Deletes messages that were received.
+    /// Deletes received messages.
     pub(crate) fn delete(&mut self, messages: u32) {
         self.in_flight -= u64::from(messages);
     }
 
-    /// Receives at most `most` messages, which go to the end of `batch`. Returns how many.
+    /// Receives at most `most` messages and appends them to `batch`. Returns their number.
     pub(crate) fn receive(&mut self, most: u32, batch: &mut Vec<Group>) -> u32 {
         let mut taken = 0;
         while taken < most {
@@ -54,22 +54,22 @@ impl Queue {
         taken
     }
 
-    /// Returns whether a receive gets messages.
+    /// Returns whether a receive would return messages.
     pub(crate) fn has_messages(&self) -> bool {
         self.visible > 0 && self.in_flight < MAX_IN_FLIGHT_MESSAGES
     }
 
-    /// Number of messages that wait.
+    /// Returns the number of visible messages.
     pub(crate) fn visible(&self) -> u64 {
         self.visible
     }
 
-    /// Number of messages that were received and neither deleted nor given back.
+    /// Returns the number of messages that are received and neither deleted nor returned.
     pub(crate) fn in_flight(&self) -> u64 {
         self.in_flight
     }
 
-    /// Returns the messages that wait.
+    /// Returns the waiting messages.
     pub(crate) fn into_waiting(self) -> impl Iterator<Item = Group> {
         self.waiting.into_iter()
     }

@@ -1,4 +1,4 @@
-//! How many processes read the queue, as AWS documents its event source mappings. Pure.
+//! The number of processes that read the queue, as AWS documents it for event source mappings.
 
 use crate::limits::{
     BYTES_PER_POLLER_SECOND, INVOCATIONS_PER_POLLER, INVOCATIONS_PER_SECOND, MESSAGES_PER_CALL,
@@ -6,18 +6,18 @@ use crate::limits::{
 };
 use serde::Serialize;
 
-/// The template's ScalingMode with the parameters that belong to it.
+/// The template's ScalingMode and the parameters that belong to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(tag = "mode", rename_all = "lowercase")]
 pub enum Scaling {
-    /// Lambda reads with as many processes as it finds right; each runs one invocation.
+    /// Lambda chooses the number of processes that read the queue. Each runs one invocation at a time.
     Standard { max_instances: u32 },
-    /// Dedicated pollers; each polls at a fixed pace and runs several invocations.
+    /// Dedicated pollers. Each polls at a fixed pace and runs several invocations concurrently.
     Pollers { minimum: u32, maximum: u32 },
 }
 
 impl Scaling {
-    /// Invocations that one process or poller runs at once.
+    /// Returns the maximum number of concurrent invocations of one process or poller.
     pub fn invocations_each(self) -> u32 {
         match self {
             Self::Standard { .. } => 1,
@@ -39,8 +39,8 @@ impl Scaling {
         }
     }
 
-    /// Processes or pollers that come in a second while messages wait. AWS says how many come in a minute; that they come evenly
-    /// is assumed, and that they go as fast as they came.
+    /// Returns the number of processes or pollers added per second while messages wait. AWS documents the number per minute.
+    /// The simulation assumes that they are added evenly, and removed at the same rate.
     pub fn added_per_second(self) -> f64 {
         match self {
             Self::Standard { .. } => STANDARD_PER_MINUTE / 60.0,
@@ -48,14 +48,14 @@ impl Scaling {
         }
     }
 
-    /// How many there are after `seconds` of messages waiting, `from` so many.
+    /// Returns the number of processes or pollers after `seconds` with messages waiting, starting at `from`.
     #[cfg(test)]
     fn after(self, from: u32, seconds: f64) -> f64 {
         (f64::from(from) + seconds * self.added_per_second()).min(f64::from(self.most()))
     }
 
-    /// Messages of `message_bytes` that one of them takes in a second at most, in invocations of `batch` messages that last
-    /// `invocation_seconds`.
+    /// Returns the maximum number of messages of `message_bytes` that one process or poller handles per second, in invocations
+    /// of `batch` messages that take `invocation_seconds`.
     pub fn messages_per_second(self, batch: f64, invocation_seconds: f64, message_bytes: f64) -> f64 {
         let by_time = batch * f64::from(self.invocations_each()) / invocation_seconds;
         match self {

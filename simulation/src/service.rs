@@ -1,4 +1,4 @@
-//! How long an invocation takes: from a measurement of the function, or from one figure of the operator's.
+//! Durations of invocations, from a benchmark of the function or from a single figure given by the user.
 
 use crate::limits::MEMORY_PER_PROCESSOR_MB;
 use rand_distr::{Distribution, Exp1, StandardNormal};
@@ -7,14 +7,14 @@ use serde::Deserialize;
 use std::error::Error;
 use std::path::Path;
 
-/// The part of `make bench`'s results.json that a plan needs. Everything else in it is ignored.
+/// The part of results.json, written by `make bench`, that a plan needs. Other fields are ignored.
 #[derive(Debug, Clone, Deserialize)]
 struct Results {
     revision: String,
     date: String,
     machine: Machine,
     start: Start,
-    /// Times with a DynamoDB that takes `delay_ms`, by messages of an invocation.
+    /// Durations with a DynamoDB latency of `delay_ms`, by messages per invocation.
     delayed: Vec<Comparison>,
     delay_ms: f64,
 }
@@ -44,27 +44,27 @@ struct MeasuredSize {
     log_bytes: f64,
 }
 
-/// Invocations of one size.
+/// Measurements of invocations of one size.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct MeasuredInvocation {
-    /// Records of the invocation.
+    /// Number of records in an invocation.
     records: f64,
-    /// The median on a whole processor.
+    /// Median duration with a whole processor.
     median_seconds: f64,
-    /// Of the logarithm of the time, its standard deviation; none if the time is exponential.
+    /// Standard deviation of the logarithm of the duration. `None` if the duration is exponentially distributed.
     deviation: Option<f64>,
     processor_seconds: f64,
     pub resident_mb: f64,
     pub log_bytes: f64,
 }
 
-/// What is known of the time of invocations.
+/// Durations of invocations by their size.
 #[derive(Debug, Clone)]
 pub struct ServiceTimes {
-    /// By records, ascending; one or more.
+    /// Measurements, in ascending order of records. There is at least one.
     sizes: Vec<MeasuredInvocation>,
     pub cold_start_seconds: f64,
-    /// In people's words, where this is from.
+    /// Description of the source, for people.
     pub source: String,
 }
 
@@ -72,7 +72,7 @@ pub struct ServiceTimes {
 const NORMAL_P95: f64 = 1.644_853_626_951;
 
 impl ServiceTimes {
-    /// From the file that `make bench` writes.
+    /// Reads the file that `make bench` writes.
     pub fn read(path: &Path) -> Result<Self, Box<dyn Error>> {
         let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
         Self::parse(&text)
@@ -97,7 +97,8 @@ impl ServiceTimes {
         })
     }
 
-    /// Every invocation takes `milliseconds` on average, exponentially distributed: the cautious end of what is likely.
+    /// Creates service times that are exponentially distributed with a mean of `milliseconds` for every size. This is a
+    /// pessimistic assumption.
     pub fn constant(milliseconds: f64) -> Self {
         let mean = milliseconds / 1e3;
         let size = MeasuredInvocation {
@@ -117,12 +118,13 @@ impl ServiceTimes {
         }
     }
 
-    /// Whether the time of an invocation is known by its size.
+    /// Returns whether the duration depends on the size.
     pub fn knows_sizes(&self) -> bool {
         self.sizes.len() > 1
     }
 
-    /// Invocations of `records`: between two measured sizes along the line through them, and outside along the nearest one.
+    /// Returns an estimate for invocations of `records`. It is interpolated linearly between two measured sizes, and
+    /// extrapolated along the nearest line outside of them.
     pub fn of(&self, records: f64) -> MeasuredInvocation {
         let after = self.sizes.partition_point(|size| size.records < records).clamp(1, self.sizes.len().max(2) - 1);
         match (self.sizes.get(after - 1), self.sizes.get(after)) {
@@ -151,7 +153,7 @@ impl Comparison {
 impl MeasuredInvocation {
     fn towards(&self, other: &Self, records: f64) -> Self {
         let part = (records - self.records) / (other.records - self.records);
-        // no time, and no size of anything, goes below half of the smallest measured one
+        // extrapolated values do not go below half of the smaller measurement
         let between = |one: f64, other: f64| (one + part * (other - one)).max(one.min(other) / 2.0);
         Self {
             records,
@@ -163,7 +165,8 @@ impl MeasuredInvocation {
         }
     }
 
-    /// The median with so much memory: processor time takes longer on the share of a processor that it buys.
+    /// Returns the median duration with `memory_mb` of memory. CPU time is longer if the memory provides only a share of a
+    /// processor.
     pub fn median_seconds(&self, memory_mb: u32) -> f64 {
         let share = (f64::from(memory_mb) / MEMORY_PER_PROCESSOR_MB).min(1.0);
         self.median_seconds + self.processor_seconds * (1.0 / share - 1.0)
@@ -177,13 +180,13 @@ impl MeasuredInvocation {
         }
     }
 
-    /// The share of its processors that an instance at work uses.
+    /// Returns the share of its processors that a busy instance uses.
     pub fn processor_utilisation(&self, memory_mb: u32) -> f64 {
         let processors = (f64::from(memory_mb) / MEMORY_PER_PROCESSOR_MB).min(1.0);
         self.processor_seconds / processors / self.median_seconds(memory_mb)
     }
 
-    /// One invocation's time.
+    /// Returns a random duration of one invocation.
     pub fn sample(&self, memory_mb: u32, random: &mut Xoshiro256PlusPlus) -> f64 {
         match self.deviation {
             Some(deviation) => {
@@ -203,14 +206,14 @@ mod tests {
     use super::*;
     use rand_xoshiro::rand_core::SeedableRng;
 
-    /// The committed measurement.
+    /// The committed benchmark results.
     const RESULTS: &str = include_str!("../../benches/results.json");
 
     fn measured() -> ServiceTimes {
         ServiceTimes::parse(RESULTS).unwrap()
     }
 
-    /// A percentile of its invocations of so many messages, in seconds.
+    /// Returns a percentile of the measured durations of invocations with this number of messages, in seconds.
     fn seconds(messages: u64, percentile: &str) -> f64 {
         let results: serde_json::Value = serde_json::from_str(RESULTS).unwrap();
         let row = results["delayed"].as_array().unwrap().iter().find(|row| row["messages"] == messages).unwrap();
@@ -223,7 +226,7 @@ mod tests {
         let [ten, hundred] = [10.0, 100.0].map(|records| times.of(records).median_seconds(1_769));
         assert!((ten - seconds(10, "p50_ms")).abs() < 1e-9 && (hundred - seconds(100, "p50_ms")).abs() < 1e-9);
         assert!(ten < times.of(50.0).median_seconds(1_769) && times.of(50.0).median_seconds(1_769) < hundred);
-        assert!(times.of(1.0).median_seconds(1_769) > 0.005, "DynamoDB's own time stays");
+        assert!(times.of(1.0).median_seconds(1_769) > 0.005, "DynamoDB's latency remains");
         assert!(times.of(10_000.0).median_seconds(1_769) > times.of(5_000.0).median_seconds(1_769));
     }
 

@@ -1,10 +1,10 @@
-//! The table: so many write units a second, and no burst.
+//! The table: a fixed number of write units per second, without burst capacity.
 
-/// The write units that are left.
+/// The write units that are available.
 pub(crate) struct Table {
     per_second: f64,
     left: f64,
-    /// When `left` was true, in microseconds.
+    /// Time to which `left` refers, in microseconds.
     at_us: u64,
 }
 
@@ -13,7 +13,7 @@ impl Table {
         Self { per_second, left: per_second, at_us: 0 }
     }
 
-    /// Takes whole units, as many of `wanted` as there are at `now`.
+    /// Consumes up to `wanted` whole units, as far as they are available at `now`. Returns their number.
     pub(crate) fn take(&mut self, wanted: f64, now: u64) -> f64 {
         let refill = now.saturating_sub(self.at_us) as f64 / crate::SECOND_US as f64 * self.per_second;
         self.left = (self.left + refill).min(self.per_second);

@@ -57,7 +57,7 @@ public class Bodies {
       case "single-object" -> new BinaryMessageEncoder<>(GenericData.get(), writer).encode(records.get(0), out);
       case "container" -> container(request, writer, records, out);
       case "blocks" -> {
-        // The smallest buffer the library takes: whatever exceeds it goes out in blocks that tell their size.
+        // Uses the smallest buffer that the library allows. Collections that exceed it are written in blocks with a byte size.
         Encoder encoder = new EncoderFactory().configureBlockSize(64).blockingBinaryEncoder(out, null);
         datum(writer, records.get(0), encoder);
       }

@@ -1,4 +1,4 @@
-"""The bodies that must be read, each with the items it must become."""
+"""Message bodies that must be decoded, each with its expected items."""
 
 import base64
 import json
@@ -19,7 +19,7 @@ from schema import Version, parse
 
 HAND = "hand"
 CODECS = ["null", "deflate", "snappy", "zstandard", "bzip2", "xz"]
-# Python's avro has no xz.
+# Python's avro does not support xz.
 PYTHON_CODECS = CODECS[:-1]
 ORDER = Version("order", 1)
 CUSTOMERS = [Version("customer", number) for number in (1, 2, 3)]
@@ -27,7 +27,7 @@ CUSTOMERS = [Version("customer", number) for number in (1, 2, 3)]
 
 @dataclass
 class Case:
-    """One line of bodies.jsonl; `body` is the text of the message, or the number of the request to Java that makes it."""
+    """One line of bodies.jsonl. `body` is the text of the message, or the number of the Java request that creates it."""
 
     name: str
     made_by: str
@@ -37,7 +37,7 @@ class Case:
     more: dict[str, Any] = field(default_factory=dict)
 
     def line(self, java: Java | None, committed: dict[str, str]) -> dict[str, Any]:
-        """The line; without Java its bodies are those committed before."""
+        """Returns the line. Without Java, the committed body is used."""
         body = self.body
         if isinstance(body, int):
             body = encoded(java.body(body)) if java else committed[self.name]
@@ -60,7 +60,7 @@ def all_cases(samples: list[Sample], java: Java | None) -> list[Case]:
 
 
 def firsts(samples: list[Sample]) -> list[Sample]:
-    """The first sample of each version."""
+    """Returns the first sample of each version."""
     return list({sample.version: sample for sample in reversed(samples)}.values())[::-1]
 
 
@@ -77,18 +77,18 @@ def single_object_cases(samples: list[Sample], java: Java | None) -> Iterator[Ca
         framed = single_object(sample.version.json, sample.datum)
         yield Case(f"single-object/{sample}", FASTAVRO, "single-object", encoded(framed), [sample.item], written(sample))
     for sample in firsts(samples):
-        # Java alone has a writer of the frame itself; the entries of its maps come in an order of their own.
+        # Only the Java library writes the single-object header itself. It writes the entries of maps in its own order.
         number = asked(java, java_request("single-object", sample.version.json, [sample.datum]))
         yield Case(f"single-object/{sample}/java", JAVA, "single-object", number, [sample.item], written(sample))
     for sample in samples:
-        # Collections in blocks that tell their size in bytes, which Python's writers never make.
+        # Collections in blocks with a byte size, which the Python libraries never write.
         if str(sample) in IN_BLOCKS:
             number = asked(java, java_request("blocks", sample.version.json, [sample.datum]))
             more = written(sample) | {"schema_attribute": str(sample.version)}
             yield Case(f"datum/{sample}/java-blocks", JAVA, "datum", number, [sample.item], more)
 
 
-# Large records, each of which stands in the single-object bodies and nowhere without need.
+# Large records. To keep the files small, they appear only in the single-object bodies and in the block bodies below.
 LARGE = {"primitive-1/long_string", "complex-1/many", "order-1/many_items"}
 IN_BLOCKS = {
     "order-1/many_items", "complex-1/many", "complex-1/every_branch", "tree-1/family", "tree-2/family", "customer-1/plain",
@@ -101,7 +101,7 @@ def container_cases(samples: list[Sample], java: Java | None) -> Iterator[Case]:
     blocks = [orders[:2], orders[2:4], orders[4:]]
     items = [expected_item(ORDER, value) for value in orders]
     more = {"subject": "order", "version": 1}
-    # Behind the stream of each deflated block both Python implementations leave three of the four bytes of zlib's checksum.
+    # Both Python libraries leave three of the four bytes of zlib's checksum after the stream of each deflated block.
     for codec in CODECS:
         framed = fastavro_container(ORDER.json, codec, blocks)
         yield Case(f"container/{codec}/orders", FASTAVRO, "container", encoded(framed), items, more | {"codec": codec})
@@ -181,7 +181,8 @@ FOREIGN: dict[str, tuple[str, Any, list[Any]]] = {
 
 
 def foreign_cases() -> Iterator[Case]:
-    """Containers whose writer schema is not in the directory, but is readable by the reader schema of its name."""
+    """Yields containers whose writer schema is not in the schema directory, but can be resolved to the reader schema of the
+    same name."""
     for name, (subject, schema, values) in FOREIGN.items():
         newest = Version(subject, 1).newest
         items = [attribute_value(newest.type, read_by(parse(schema), newest.type, value)) for value in values]
@@ -192,7 +193,8 @@ def foreign_cases() -> Iterator[Case]:
 
 
 def odd_container_cases() -> Iterator[Case]:
-    """What the specification allows and writers seldom do; put together by hand around datums of fastavro."""
+    """Yields containers that the specification allows and writers rarely produce. They are assembled by hand from datums
+    written by fastavro."""
     orders = [order(200), order(201)]
     datums = [datum_of(ORDER, value) for value in orders]
     schema = json.dumps(ORDER.json).encode()
@@ -212,7 +214,7 @@ def odd_container_cases() -> Iterator[Case]:
     }
     items = [expected_item(ORDER, value) for value in orders]
     for name, framed in odd.items():
-        # fastavro takes the values of the metadata for text, which only those it knows need be.
+        # fastavro decodes all metadata values as text, although the specification requires it only for its own keys.
         assert name == "more_metadata" or len(fastavro_records(framed)) == len(orders), name
         yield Case(f"container/odd/{name}", HAND, "container", encoded(framed), items, {"codec": "null", "subject": "order", "version": 1})
 
@@ -248,7 +250,7 @@ def datum_cases(samples: list[Sample]) -> Iterator[Case]:
             yield Case(name, PYTHON, "datum", encoded(datum), [sample.item], more)
 
 
-# Subjects whose JSON is the same in everybody's reading: no decimals, dates or durations among them.
+# Subjects whose JSON is unambiguous, because they have no decimals, dates or durations.
 IN_JSON = ["order", "primitive", "tree", "union", "enum", "alias", "dropped", "reordered", "optional", "names"]
 
 
@@ -272,7 +274,7 @@ def json_cases(samples: list[Sample]) -> Iterator[Case]:
         yield Case(f"json/{name}", HAND, "json", body, items, {"subject": subject, "version": version.number, "schema_attribute": subject})
 
 
-# Values that have one branch only: no text that could be base64 too, no whole number that could be a float.
+# Values that match exactly one branch: no text that is also valid base64, no whole number that could be a float.
 UNAMBIGUOUS = {
     "any": [
         ("null", None), ("boolean", True), ("int", -1), ("float", 0.1), ("string", "no base64!"), ("array", [1, 2, 3]), ("map", {"k": "v"}),

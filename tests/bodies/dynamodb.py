@@ -1,4 +1,4 @@
-"""The mapping of Avro values to DynamoDB JSON, and to the plain JSON of the wire format `json`."""
+"""Mapping of Avro values to DynamoDB JSON, and to the plain JSON of the wire format `json`."""
 
 import base64
 import math
@@ -18,11 +18,11 @@ MOST_DIGITS = 38
 
 
 class ItemError(Exception):
-    """A number that DynamoDB cannot hold."""
+    """The number is outside the range or precision of DynamoDB numbers."""
 
 
 def attribute_value(type: Type, value: Any) -> dict[str, Any]:
-    """The DynamoDB JSON of an Avro value, as `resolution.lower` and `resolution.resolve` give it."""
+    """Returns the DynamoDB JSON of an Avro value that `resolution.lower` or `resolution.resolve` returned."""
     match type.logical:
         case "decimal":
             with localcontext(Context(prec=1000)):
@@ -58,7 +58,7 @@ def attribute_value(type: Type, value: Any) -> dict[str, Any]:
 
 
 def number(value: Decimal) -> str:
-    """The text of a number, without superfluous zeros; DynamoDB counts digits after dropping those on either end."""
+    """Returns the text of a number without superfluous zeros. DynamoDB counts its digits without leading and trailing zeros."""
     if not value.is_finite():
         raise ItemError("not finite")
     if value == 0:
@@ -76,7 +76,7 @@ def shortest_float64(value: float) -> Decimal:
 
 
 def shortest_float32(value: float) -> Decimal:
-    """The decimal of fewest digits that reads back to `value`; of several the closest, of two as close the even one."""
+    """Returns the shortest decimal that parses back to `value`. Ties go to the closest decimal, then to an even last digit."""
     if value == 0 or not math.isfinite(value):
         return Decimal(value)
     exact = Fraction(value)
@@ -87,7 +87,7 @@ def shortest_float32(value: float) -> Decimal:
     low, high = (abs(exact) + below) / 2, (abs(exact) + above) / 2
     for digits in range(1, 10):
         candidates = [Context(prec=digits, rounding=rounding).create_decimal(Decimal(value)) for rounding in (ROUND_DOWN, ROUND_UP)]
-        # The ends of the interval round to the even significand.
+        # The ends of the interval round to `value` only if its significand is even.
         inside = [near for near in candidates if low < abs(Fraction(near)) < high or (bits % 2 == 0 and abs(Fraction(near)) in (low, high))]
         if inside:
             return min(inside, key=lambda near: (abs(Fraction(near) - exact), near.as_tuple().digits[-1] % 2))
@@ -95,7 +95,7 @@ def shortest_float32(value: float) -> Decimal:
 
 
 def plain_json(type: Type, value: Any) -> Any:
-    """The value as a JSON producer writes it: unions untagged, bytes in base64."""
+    """Returns the value as a JSON producer writes it: union values without a tag, bytes in base64."""
     match type.kind:
         case "bytes" | "fixed":
             return base64.b64encode(value).decode()

@@ -1,4 +1,4 @@
-"""One order in all the spellings that the body of a message may have."""
+"""One order in every encoding that a message body can have."""
 
 import base64
 import json
@@ -13,7 +13,7 @@ from schema import Version
 
 def all_envelopes() -> list[dict[str, Any]]:
     version = Version("order", 1)
-    # An order whose base64 differs between the two alphabets and ends with padding.
+    # Choose an order whose base64 differs between the two alphabets and ends with padding.
     candidates = [order(1) | {"customer_id": "~~~???" + "x" * length} for length in range(3)]
     value = next(value for value in candidates if needs_both(single_object(version.json, datum_of(version, value))))
     framed = single_object(version.json, datum_of(version, value))

@@ -1,4 +1,4 @@
-"""The records of the schemas that change: what each old version wrote."""
+"""Records of subjects whose schema changes, by the version that wrote them."""
 
 from datetime import date
 from decimal import Decimal
@@ -55,7 +55,7 @@ def promotion_1(**values: Any) -> dict[str, Any]:
 
 PROMOTION_1: Records = {
     "plain": promotion_1(),
-    # Rounds up from the integer itself, but down by way of a double.
+    # Rounds up if converted directly from the integer, but down if converted through a double.
     "one_rounding": promotion_1(long_to_float=2**60 + 2**36 + 1, long_to_double=2**53 + 1, int_to_float=16_777_217, chain=-1),
     "ties_to_even": promotion_1(long_to_float=-(2**24 + 3), long_to_double=-(2**54 + 2), int_to_float=-16_777_219, optional=None),
     "empty": promotion_1(string_to_bytes="", bytes_to_string=b"", array=[], map={}, nested_array=[], chain=0, int_to_float=0),
@@ -106,7 +106,7 @@ DROPPED_1: Records = {
         "union": ("bodies.Side", "LEFT"), "record": gone(3), "decimal": Decimal("-99.99"),
         "kept": [{"a": 1, "dropped": {"g": gone(2)}, "b": "b1"}, {"a": 2, "dropped": {}, "b": ""}], "last": -1,
     },
-    # Values that would be rejected if they were kept.
+    # Values that DynamoDB cannot store, in fields that the reader's schema drops.
     "unstorable": {
         "first": "", "null": None, "boolean": False, "int": 0, "long": 0, "float": float("nan"), "double": float("-inf"), "bytes": b"",
         "string": "", "enum": "LEFT", "fixed": b"\0\0\0", "array": [], "map": {}, "union": ("null", None), "record": gone(0),

@@ -1,4 +1,4 @@
-"""Samples, their datums and the items they must become; and that fastavro and Java read them as we expect."""
+"""Samples, their datums and expected items. Checks that fastavro and Java decode them to the same values."""
 
 import json
 import math
@@ -47,15 +47,15 @@ SAMPLES: dict[str, s.Records] = {
     "hostile/1": {"plain": s.HOSTILE},
 }
 
-# Fields that an implementation reads otherwise than we expect. All others it must read as we expect, and these it must not,
-# or the line has to go.
+# Fields that a library reads differently from what this module expects. It must read all other fields as expected. If it reads
+# one of these as expected too, the line must be removed.
 FASTAVRO_DEVIATES = {
-    # Promoting to float keeps the digits that a float has not.
+    # Promotes integers to float without rounding them to a float's precision.
     ("promotion/1", "int_to_float"),
     ("promotion/1", "long_to_float"),
-    # A timestamp keeps its number where the reader's unit is another.
+    # Keeps the number of a timestamp although the reader's unit differs.
     ("promotion/1", "millis_to_micros"),
-    # Defaults are taken as they stand in the schema: a float's with a double's digits, those of bytes and fixed as text.
+    # Uses defaults exactly as written in the schema: floats with the precision of a double, bytes and fixed as text.
     ("defaults/1", "float"),
     ("defaults/1", "bytes"),
     ("defaults/1", "fixed"),
@@ -64,13 +64,13 @@ FASTAVRO_DEVIATES = {
     ("defaults/1", "duration"),
     ("defaults/1", "nested"),
     ("defaults/1", "list"),
-    # A record's default need not repeat what the defaults of its own fields say.
+    # Does not fill in the defaults of nested fields that are missing from a record's default.
     ("defaults/1", "partial_record"),
 }
 JAVA_DEVIATES = {
-    # Items of an array pass through a float on their way from int to double.
+    # Promotes the items of an array from int to double through float.
     ("promotion/1", "array"),
-    # A timestamp keeps its number where the reader's unit is another.
+    # Keeps the number of a timestamp although the reader's unit differs.
     ("promotion/1", "millis_to_micros"),
 }
 
@@ -101,7 +101,7 @@ def all_samples() -> list[Sample]:
 
 
 def datum_of(version: Version, value: Any) -> bytes:
-    """The datum that both Python implementations write."""
+    """Returns the datum that both Python libraries write."""
     datum = fastavro_datum(version.json, value)
     assert python_datum(version.json, value) == datum, str(version)
     return datum
@@ -112,17 +112,18 @@ def read_by(writer: Type, reader: Type, value: Any) -> Any:
 
 
 def expected_item(version: Version, value: Any) -> dict[str, Any]:
-    """What the function must make of `value`, written with `version` and read with the subject's newest."""
+    """Returns the expected item for `value`, written with `version` and read with the subject's newest version."""
     writer = version.type
     if version == version.newest:
-        # Equal schemas need no resolution: by its letter, a long in the union [float, long] would become a float.
+        # Equal schemas need no resolution. By the letter of the specification, a long in the union [float, long] would be
+        # resolved to float.
         return attribute_value(writer, lower(writer, value))
     reader = version.newest.type
     return attribute_value(reader, read_by(writer, reader, value))
 
 
 def check_agreement(samples: list[Sample], java: Java | None) -> None:
-    """Holds what we expect against what fastavro, and Java if at hand, read from the same datums."""
+    """Compares the expected values with those that fastavro, and Java if available, read from the same datums."""
     deviating: dict[str, set[tuple[str, str]]] = {"fastavro": set(), "java": set()}
     pending = []
     for sample in samples:
@@ -155,7 +156,7 @@ def different(expected: dict[str, Any], found: dict[str, Any]) -> Iterator[str]:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Equality of underlying values, NaN with itself and minus zero with zero."""
+    """Returns whether two underlying values are equal. NaN equals itself, and minus zero equals zero."""
     if isinstance(one, float) and isinstance(other, (int, float)):
         return one == other or (math.isnan(one) and math.isnan(other))
     if isinstance(one, list) and isinstance(other, list):

@@ -1,4 +1,4 @@
-"""The frames around a datum, and the few bytes of Avro that a crafted datum is made of."""
+"""Message framing around a datum, and the primitives for crafting datums by hand."""
 
 import zlib
 from typing import Any
@@ -10,7 +10,7 @@ EMPTY = 0xC15D213AA4D7A795
 
 
 def crc64(data: bytes) -> int:
-    """CRC-64-AVRO, as the specification gives it."""
+    """Returns the CRC-64-AVRO checksum, implemented as in the specification."""
     table = []
     for index in range(256):
         for _ in range(8):
@@ -23,10 +23,11 @@ def crc64(data: bytes) -> int:
 
 
 def fingerprint(schema: Any) -> bytes:
-    """The eight bytes of the single-object header.
+    """Returns the eight-byte fingerprint of the single-object header.
 
-    The canonical form is fastavro's, equal to the Java implementation's. Python's avro and Rust's apache-avro 0.22 keep what the
-    specification strips, `{"type":"long"}` for a timestamp, and so come to another fingerprint.
+    The canonical form is the one of fastavro, which equals that of the Java library. Python's avro and Rust's apache-avro 0.22
+    do not strip everything that the specification says to strip, for example `{"type":"long"}` for a timestamp, and therefore
+    compute a different fingerprint.
     """
     canonical = fastavro.schema.to_parsing_canonical_form(schema)
     return crc64(canonical.encode("utf-8")).to_bytes(8, "little")
@@ -44,7 +45,7 @@ def confluent(schema_id: int, datum: bytes) -> bytes:
 
 
 def confluent_v1(schema_id: int | str) -> bytes:
-    """The value of the message attribute `__value_schema_id`."""
+    """Returns the value of the message attribute `__value_schema_id`."""
     return b"\x00" + schema_id.to_bytes(4, "big") if isinstance(schema_id, int) else b"\x01" + UUID(schema_id).bytes
 
 
@@ -54,7 +55,7 @@ def glue(version_id: str, datum: bytes, compressed: bool) -> bytes:
 
 
 def zigzag(value: int) -> bytes:
-    """An int or long; beyond 64 bits it is what no implementation writes."""
+    """Encodes an int or long. Beyond 64 bits, the result is a varint that no library writes."""
     rest = (value << 1) ^ (value >> 63)
     return varint(rest)
 
@@ -74,7 +75,7 @@ def text(value: str | bytes) -> bytes:
 
 
 def container(metadata: dict[str, bytes], blocks: list[tuple[int, bytes]], sync: bytes, magic: bytes = b"Obj\x01") -> bytes:
-    """A container file from its parts; the data of the blocks is already compressed."""
+    """Assembles a container file. The data of the blocks must already be compressed."""
     entries = b"".join(text(key) + text(value) for key, value in metadata.items())
     out = magic + (zigzag(len(metadata)) + entries if metadata else b"") + zigzag(0) + sync
     return out + b"".join(zigzag(count) + text(data) + sync for count, data in blocks)

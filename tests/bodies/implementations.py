@@ -1,4 +1,4 @@
-"""The implementations that make the bodies: fastavro, the reference Python one and, if at hand, the reference Java one."""
+"""The libraries that create the bodies: fastavro, Apache Avro for Python and, if available, Apache Avro for Java."""
 
 import base64
 import glob
@@ -24,7 +24,7 @@ PYTHON = f"avro {version('avro')}"
 JAVA = "avro-java 1.12.0"
 SYNC = bytes(range(0xA0, 0xB0))
 
-# Underlying values are compared, not the datetimes and decimals some of them stand for.
+# Compare underlying values instead of the datetimes and decimals that fastavro converts them to.
 fastavro.read.LOGICAL_READERS.clear()
 warnings.simplefilter("ignore", avro.errors.IgnoredLogicalType)
 
@@ -57,14 +57,14 @@ def fastavro_records(framed: bytes) -> list[Any]:
 
 
 class TaggedWriter(avro.io.DatumWriter):
-    """Takes `(branch name, value)` for the values of unions, which the library would guess from the value's Python type."""
+    """Accepts `(branch name, value)` for union values, whose branch the library would otherwise guess from the Python type."""
 
     def write(self, datum: Any, encoder: avro.io.BinaryEncoder) -> None:
         self.write_data(self.writers_schema, datum, encoder)
 
     def write_data(self, writers_schema: Any, datum: Any, encoder: avro.io.BinaryEncoder) -> None:
         if isinstance(datum, Decimal) and writers_schema.type != "union":
-            # The library writes the digits as they are, whatever the scale of the number.
+            # The library writes the digits unchanged, without adjusting them to the scale.
             datum = datum.quantize(Decimal(1).scaleb(-writers_schema.get_prop("scale")), context=Context(prec=1000))
         super().write_data(writers_schema, datum, encoder)
 
@@ -99,7 +99,7 @@ def python_container(schema: Any, codec: str, blocks: list[list[Any]]) -> bytes:
 
 
 class Java:
-    """Requests to the reference Java implementation, answered together by one run of it."""
+    """Collects requests to Apache Avro for Java and runs them all in one process."""
 
     def __init__(self, jars: str) -> None:
         self.jars = jars
@@ -107,7 +107,7 @@ class Java:
         self.answers: list[dict[str, Any]] = []
 
     def ask(self, request: dict[str, Any]) -> int:
-        """Files a request and returns its number."""
+        """Adds a request and returns its number."""
         self.requests.append(request)
         return len(self.requests) - 1
 

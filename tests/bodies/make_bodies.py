@@ -1,44 +1,44 @@
 #!/usr/bin/env python3
-"""Makes the message bodies that other Avro implementations write, and what the function must make of them.
+"""Creates message bodies with other Avro libraries, and the items that the function must decode them to.
 
     python3 -m venv venv && venv/bin/pip install -r requirements.txt
     venv/bin/python make_bodies.py            writes the files
-    venv/bin/python make_bodies.py --check    fails if they differ from what would be written
-    ... --java DIRECTORY                      makes and checks those of the Java implementation too
+    venv/bin/python make_bodies.py --check    fails if the files differ from what would be written
+    ... --java DIRECTORY                      also creates or checks the bodies of the Java library
 
-Without `--java` the Java bodies stay the committed ones. DIRECTORY holds avro 1.12.0 and what it needs (jackson, slf4j-api,
-commons-compress, commons-codec, commons-io, snappy-java, zstd-jni, xz): the source package of PyPI's pyspark 4.0.1 has them
-in deps/jars. Bodies compressed by deflate, bzip2 and xz are those of the zlib, libbz2 and liblzma that Python was built
-with; another version of these may compress otherwise.
+Without `--java`, the committed Java bodies are retained. DIRECTORY contains avro 1.12.0 and its dependencies (jackson, slf4j-api,
+commons-compress, commons-codec, commons-io, snappy-java, zstd-jni, xz). The source package of PyPI's pyspark 4.0.1 has them
+in deps/jars. Bodies compressed with deflate, bzip2 and xz depend on the versions of zlib, libbz2 and liblzma that Python was
+built with. Other versions may produce other bytes.
 
-Input: `schemas/<subject>/<version>.avsc`, a directory as the function loads it, and the values in samples.py and
-evolution.py. Output, one JSON object a line:
+Input: `schemas/<subject>/<version>.avsc`, a schema directory of the function, and the values in samples.py and evolution.py.
+Output: files with one JSON object per line.
 
-bodies.jsonl, what must be read
-    name             unique
-    made_by          who wrote the datum or container: "fastavro 1.13.1", "avro 1.12.2" (Python), "avro-java 1.12.0", "python"
-                     for JSON, or "hand" for a frame put together by hand around a datum of fastavro
-    wire_format      the only one the function should allow
-    codec            of a container
-    subject          whose newest version reads the record
-    version          the writer's; absent for a container whose schema is not in the directory
+bodies.jsonl contains bodies that must be decoded:
+    name             unique name
+    made_by          library that wrote the datum or container: "fastavro 1.13.1", "avro 1.12.2" (Python), "avro-java 1.12.0",
+                     "python" for JSON, or "hand" for framing assembled by hand around a datum of fastavro
+    wire_format      the only wire format that the function should allow
+    codec            codec of a container
+    subject          subject whose newest version reads the record
+    version          the writer's version; absent for a container whose schema is not in the directory
     schema_attribute the message attribute `schema`
     value_schema_id  the message attribute `__value_schema_id`, base64 of its bytes
-    body             the message's body as it stands: base64, or JSON for the wire format `json`
-    items            the record as DynamoDB JSON, `{"M": ...}`, for each record the body holds
+    body             the message's body: base64, or JSON for the wire format `json`
+    items            DynamoDB JSON, `{"M": ...}`, of each record in the body
 
-envelopes.jsonl, the same fields: one order in all the spellings that a body may have
+envelopes.jsonl has the same fields and contains one order in every encoding that a body can have.
 
-rejected.jsonl, what must be rejected: name, made_by, wire_format (the value of WIRE_FORMATS), schema_attribute,
-value_schema_id, body, and
-    reasons          the reason codes that are right; where there are several, opinions may differ
+rejected.jsonl contains bodies that must be rejected, with the fields name, made_by, wire_format (the value of WIRE_FORMATS),
+schema_attribute, value_schema_id, body, and
+    reasons          the correct reason codes; any one of them is accepted
 
-Numbers (`N`) are to be compared as numbers, since 1E+2 and 100 are the same; everything else exactly. The numbers are exact:
-a float is the shortest decimal that reads back to it, a zero has no sign.
+Numbers (`N`) must be compared by value, because 1E+2 and 100 are equal. Everything else must be compared exactly. The numbers
+are exact: a float is the shortest decimal that parses back to it, and a zero has no sign.
 
-The expected values are computed from the specification (schema.py, resolution.py, dynamodb.py), and times are converted to the
-reader's unit, of which it says nothing. Then they are held against what fastavro and Java read from the same bytes. Where these
-deviate is listed in expected.py.
+The expected values are computed from the specification (schema.py, resolution.py, dynamodb.py). In addition, times are converted
+to the reader's unit, which the specification does not define. The values are then compared with those that fastavro and Java
+read from the same bytes. expected.py lists the known differences.
 """
 
 import argparse
@@ -86,7 +86,7 @@ def json_lines(lines: list[dict[str, Any]]) -> str:
 
 
 def publish(files: dict[Path, str], check: bool) -> int:
-    """Writes the files, or tells which of them differ; the exit code."""
+    """Writes the files or, with `check`, reports those that differ. Returns the exit code."""
     stale = [path for path, content in files.items() if not path.exists() or path.read_text(encoding="utf-8") != content]
     for path in stale:
         if check:

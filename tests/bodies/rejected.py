@@ -1,4 +1,4 @@
-"""The bodies that must be rejected: broken frames, and what is unfit before any frame is looked at."""
+"""Message bodies that must be rejected: broken framing, and bodies that are rejected before any framing is parsed."""
 
 import base64
 import json
@@ -49,7 +49,7 @@ def body_cases() -> Iterator[Line]:
     yield case("body/one_byte", default, b"\xc3", "unrecognized_format", "invalid_header")
     yield case("body/text", default, b"hello, world", "unrecognized_format")
     envelope = {"Type": "Notification", "MessageId": "m", "TopicArn": "arn:aws:sns:us-east-1:123456789012:orders"}
-    # Without a message it may as well be taken for a record in JSON, which is not allowed here.
+    # Without a message, it may also be taken for a JSON record, which is not allowed here.
     broken = ("invalid_envelope", "unrecognized_format")
     yield case("envelope/no_message", default, json.dumps(envelope), *broken)
     yield case("envelope/message_is_a_number", default, json.dumps(envelope | {"Message": 1}), *broken)
@@ -109,7 +109,7 @@ def glue_cases() -> Iterator[Line]:
         return case(f"glue/{name}", "glue", framed, *reasons)
 
     plain, packed = glue(KNOWN_GUID, GOOD, False), glue(KNOWN_GUID, GOOD, True)
-    # Nobody has decided whether a broken stream is a frame's fault or a datum's.
+    # It is unspecified whether a broken stream is a fault of the framing or of the datum, so all these reasons are accepted.
     broken = ("malformed_datum", "invalid_header", "truncated")
     yield rejected("version_four", b"\x04" + plain[1:], "unrecognized_format", "invalid_header")
     yield rejected("unknown_compression", b"\x03\x01" + plain[2:], "invalid_header")

@@ -1,4 +1,4 @@
-"""Containers that must be rejected: broken frames, foreign schemas, crafted blocks and decompression bombs."""
+"""Containers that must be rejected: broken framing, incompatible schemas, crafted blocks and decompression bombs."""
 
 import bz2
 import json
@@ -77,7 +77,7 @@ def block_cases() -> Iterator[Part]:
     yield "datum_malformed", framed(1, zigzag(-1) + GOOD), ("malformed_datum",)
     nothing = json.dumps({"type": "record", "name": "bodies.Optional", "fields": []}).encode()
     for name, count in (("huge", HUGE), ("a_billion", 10**9)):
-        # Records without bytes: nothing of the input bounds their number.
+        # Records of zero bytes: the size of the input does not limit their number.
         yield f"empty_records_{name}", container({"avro.schema": nothing}, [(count, b"")], SYNC), ("limit_exceeded",)
 
 
@@ -134,7 +134,7 @@ def codec_cases() -> Iterator[Part]:
         yield f"{codec}_more_data", framed(codec, pack(GOOD + b"\0")), (BROKEN, "trailing_bytes")
         yield f"{codec}_less_data", framed(codec, pack(GOOD[:-1])), (BROKEN, "truncated")
         if codec in ("snappy", "bzip2", "xz"):
-            # The others carry no checksum.
+            # The other codecs have no checksum.
             at = -1 if codec == "snappy" else len(packed) // 2
             flipped = bytearray(packed)
             flipped[at] ^= 0x10
@@ -144,7 +144,7 @@ def codec_cases() -> Iterator[Part]:
 
 
 def bomb_cases() -> Iterator[Part]:
-    """Blocks of a few bytes that would unpack to many: a good record whose string takes them all."""
+    """Yields small blocks that decompress to a huge size: a valid record with one very long string."""
     schema = {"type": "record", "name": "bodies.Optional", "fields": [{"name": "note", "type": "string"}]}
 
     def framed(codec: str, data: bytes) -> bytes:
@@ -158,13 +158,13 @@ def bomb_cases() -> Iterator[Part]:
     yield "bomb_zstandard", framed("zstandard", zstandard.ZstdCompressor(level=19).compress(record(64 * MIB))), limit
     yield "bomb_bzip2", framed("bzip2", bz2.compress(record(256 * MIB))), limit
     yield "bomb_xz", framed("xz", lzma.compress(record(32 * MIB), preset=6)), limit
-    # Says that it unpacks to 4 GiB less one byte, with the largest copies that fit in what follows.
+    # Declares an uncompressed size of 4 GiB minus one byte, followed by the longest possible copies.
     copies = b"\x00a" + bytes([0xFE, 0x01, 0x00]) * 1000
     yield "bomb_snappy", framed("snappy", varint(2**32 - 1) + copies + bytes(4)), (*limit, BROKEN)
-    # A zstandard frame that declares an exabyte and a window of 2 GiB.
+    # A zstandard frame that declares a content size of an exabyte and a window of 2 GiB.
     declared = bytes.fromhex("28b52ffd") + bytes([0xC0, 0xA8]) + HUGE.to_bytes(8, "little") + bytes.fromhex("010000")
     yield "bomb_zstandard_declared", framed("zstandard", declared), (*limit, BROKEN, "truncated")
-    # A bomb in every block, each small enough alone.
+    # Many blocks, each of which decompresses to an acceptable size on its own.
     one = zstandard.ZstdCompressor(level=19).compress(record(MIB))
     blocks = container({"avro.codec": b"zstandard", "avro.schema": json.dumps(schema).encode()}, [(1, one)] * 40, SYNC)
     yield "bomb_in_blocks", blocks, (*limit, "item_too_large")

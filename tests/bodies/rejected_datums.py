@@ -1,4 +1,5 @@
-"""Datums that must be rejected: malformed ones, values no item can hold, values the reader's schema has no place for."""
+"""Datums that must be rejected: malformed datums, values that DynamoDB cannot store, and values that the reader schema does not
+allow."""
 
 import math
 import struct
@@ -29,9 +30,9 @@ assert fastavro_read(HOSTILE.json, HOSTILE.json, hostile()[10:]) == s.HOSTILE
 
 
 def malformed_cases() -> Iterator[Line]:
-    """Each is a good datum but for one value."""
+    """Yields datums that are valid except for one value."""
     malformed = "malformed_datum"
-    # A length beyond the input is a lie, an end come too soon or a bound exceeded, as one looks at it.
+    # A length beyond the input may be reported as malformed, as truncated or as a limit exceeded.
     too_long = ("truncated", "limit_exceeded", malformed)
     table: dict[str, tuple[dict[str, bytes], tuple[str, ...]]] = {
         "boolean_two": ({"flag": b"\x02"}, (malformed,)),
@@ -64,7 +65,7 @@ def malformed_cases() -> Iterator[Line]:
         "union_index_two": ({"union": zigzag(2)}, (malformed,)),
         "union_index_minus_one": ({"union": zigzag(-1)}, (malformed,)),
         "union_index_huge": ({"union": zigzag(HUGE)}, (malformed,)),
-        # Zero in its low 32 bits.
+        # The low 32 bits are zero.
         "union_index_wraps": ({"union": zigzag(2**32)}, (malformed,)),
         "list_count_huge": ({"list": zigzag(HUGE)}, too_long),
         "list_count_highest": ({"list": zigzag(2**63 - 1)}, too_long),
@@ -74,7 +75,7 @@ def malformed_cases() -> Iterator[Line]:
         "list_size_huge": ({"list": zigzag(-1) + zigzag(HUGE) + text("a") + zigzag(0)}, too_long),
         "map_count_huge": ({"map": zigzag(HUGE)}, too_long),
         "map_count_lowest": ({"map": zigzag(-(2**63)) + zigzag(0)}, too_long),
-        # Items without bytes: nothing of the input bounds them.
+        # Array items of zero bytes: the size of the input does not limit their number.
         "nulls_huge": ({"nulls": zigzag(HUGE) + zigzag(0)}, ("limit_exceeded",)),
         "nulls_sized_huge": ({"nulls": zigzag(-HUGE) + zigzag(0) + zigzag(0)}, ("limit_exceeded",)),
         "nulls_a_billion": ({"nulls": zigzag(10**9) + zigzag(0)}, ("limit_exceeded",)),
@@ -88,11 +89,12 @@ def malformed_cases() -> Iterator[Line]:
     node, leaf = zigzag(0) + zigzag(1), zigzag(0) * 4
     tree = Version("tree", 1)
     yield case("malformed/ten_thousand_levels", "single-object", single_object(tree.json, node * 10_000), "limit_exceeded", "invalid_item")
-    # Closed properly, and deeper than the database nests.
+    # Well-formed, but nested deeper than DynamoDB allows.
     forty = single_object(tree.json, node * 40 + leaf + zigzag(0) * 2 * 40)
     yield case("malformed/forty_levels", "single-object", forty, "invalid_item", "limit_exceeded")
     skipped = datum_of(Version("dropped", 1), e.DROPPED_1["unstorable"])
-    # Behind an empty string, a boolean, an int, a long, float, double, empty bytes and string, an enum and a fixed of three.
+    # The array is preceded by an empty string, a boolean, an int, a long, a float, a double, empty bytes, an empty string, an
+    # enum and a fixed of three bytes.
     array_at = 4 + 4 + 8 + 3 + 3
     assert skipped[array_at - 3 : array_at + 2] == bytes(5), "the fixed, an empty array and an empty map"
     for name, block in {
@@ -107,7 +109,7 @@ def malformed_cases() -> Iterator[Line]:
 
 
 def value_cases() -> Iterator[Line]:
-    """Well-formed records that no item can hold."""
+    """Yields well-formed records that DynamoDB cannot store."""
 
     def rejected(name: str, subject: str, value: Any, reason: str) -> Line:
         version = Version(subject, 1)
@@ -138,7 +140,7 @@ def value_cases() -> Iterator[Line]:
 
 
 def evolution_cases() -> Iterator[Line]:
-    """Values of an old version that have no place in the newest."""
+    """Yields values of an old version that the newest version does not allow."""
     for version, name, value in (
         (Version("customer", 1), "reference_int", e.client_1(reference=("int", 5))),
         (Version("union", 1), "narrowed_int", e.union_1(narrowed=("int", 5))),
@@ -156,7 +158,8 @@ def evolution_cases() -> Iterator[Line]:
     yield case("evolution/bytes_are_no_string", "single-object", framed, "malformed_datum", "unresolvable", made_by=FASTAVRO)
     known = datum_of(Version("enum", 1), e.ENUM_1["known"])
     framed = single_object(Version("enum", 1).json, zigzag(4) + known[1:])
-    # A default stands in for a symbol that the reader does not know, not for one that the writer has not.
+    # The enum default replaces symbols that the reader does not know. It does not replace an index that the writer does not
+    # have.
     yield case("evolution/enum_index_despite_default", "single-object", framed, "malformed_datum")
 
 

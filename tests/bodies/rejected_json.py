@@ -1,4 +1,4 @@
-"""JSON bodies that must be rejected: no JSON, or no object of their schema."""
+"""JSON bodies that must be rejected: invalid JSON, or JSON that does not match the schema."""
 
 import json
 from collections.abc import Iterator

@@ -1,10 +1,10 @@
-"""Schema resolution on values, as the specification 1.12 words it; and times in the reader's unit.
+"""Schema resolution of values as specified by Avro 1.12, and conversion of time units.
 
-About units of time the specification says nothing. Other implementations keep the number, which then means another time.
-The function converts it: so does this.
+The specification does not define conversion between time units. Other libraries keep the number, which then denotes a different
+time. The function converts it, and so does this module.
 
-A value is what Python would write: None, bool, int, float, bytes, str, list, dict, Decimal and date. `lower` turns it into
-the underlying Avro value, in which each value of a union is a `Branch`; `resolve` reads that by another schema.
+A value has the type that Python would use: None, bool, int, float, bytes, str, list, dict, Decimal or date. `lower` converts it
+to the underlying Avro value, in which each union value is a `Branch`. `resolve` reads the result with another schema.
 """
 
 import struct
@@ -28,11 +28,12 @@ class Branch(NamedTuple):
 
 
 class Unresolvable(Exception):
-    """The value has no place in the reader's schema."""
+    """The value cannot be represented in the reader's schema."""
 
 
 def lower(type: Type, value: Any) -> Any:
-    """The underlying Avro value; a union takes `(branch name, value)`, or the bare value if only one branch is not null."""
+    """Returns the underlying Avro value. For a union, `value` is `(branch name, value)`, or the bare value if only one branch
+    is not null."""
     match type.kind:
         case "union":
             index = branch_of(type, value)
@@ -53,7 +54,7 @@ def lower(type: Type, value: Any) -> Any:
             return (value - EPOCH).days
         case "bytes" | "fixed" if isinstance(value, Decimal):
             unscaled = int(value.scaleb(type.scale, context=Context(prec=1000)))
-            # Both Python implementations spend a byte more than needed on -128, -32768 and so on.
+            # Both Python libraries use one byte more than necessary for -128, -32768 and so on.
             size = type.size or unscaled.bit_length() // 8 + 1
             return unscaled.to_bytes(size, "big", signed=True)
         case _:
@@ -71,7 +72,7 @@ def branch_of(type: Type, value: Any) -> int:
 
 
 def untagged(value: Any) -> Any:
-    """The value without the branches of its unions, as other implementations return it."""
+    """Returns the value without union branches, in the form that other libraries return."""
     match value:
         case Branch(_, inner):
             return untagged(inner)
@@ -97,7 +98,7 @@ def matches(writer: Type, reader: Type) -> bool:
 
 
 def resolve(writer: Type, reader: Type, value: Any) -> Any:
-    """What `value`, written by `writer`, is to a reader with the schema `reader`."""
+    """Resolves `value`, written with the schema `writer`, to the schema `reader`."""
     if writer.kind == "union":
         writer, value = writer.branches[value.index], value.value
     if reader.kind == "union":
@@ -148,7 +149,8 @@ def promote(writer: str, reader: str, value: Any) -> Any:
 
 
 def in_unit_of(reader: Type, writer: Type, value: Any) -> Any:
-    """A time in the reader's unit if both are of one kind, such as timestamps; else the value."""
+    """Converts a time to the reader's unit if both types are of the same kind, such as timestamps. Returns other values
+    unchanged."""
     kind, _, unit = (writer.logical or "").rpartition("-")
     reader_kind, _, reader_unit = (reader.logical or "").rpartition("-")
     if not kind or kind != reader_kind:
@@ -160,7 +162,7 @@ def in_unit_of(reader: Type, writer: Type, value: Any) -> Any:
 
 
 def nearest_float32(value: int) -> float:
-    """One rounding, from the integer: going through a double would round twice."""
+    """Rounds an integer directly to a float. Conversion through a double would round twice."""
     surplus = max(abs(value).bit_length() - 24, 0)
     whole, rest = divmod(abs(value), 1 << surplus)
     half = (1 << surplus) / 2
@@ -169,7 +171,7 @@ def nearest_float32(value: int) -> float:
 
 
 def default(type: Type, value: Any) -> Any:
-    """The Avro value of a field's default, which is JSON."""
+    """Converts a field's default, which is JSON, to an Avro value."""
     match type.kind:
         case "union":
             index = next(index for index, branch in enumerate(type.branches) if default_fits(branch, value))

@@ -1,4 +1,4 @@
-"""The records that the bodies hold: by schema version, by the name of what each is about."""
+"""The records in the bodies, by schema version and by sample name."""
 
 from datetime import date
 from decimal import Decimal
@@ -17,7 +17,7 @@ UUID = "f81d4fae-7dec-11d0-a765-00a0c91e6bf6"
 
 
 def order(number: int, lines: int = 2) -> dict[str, Any]:
-    """An order like any other; the same number is always the same order."""
+    """Returns an ordinary order. The result depends only on the arguments."""
     items = [
         {"product_id": f"sku-{(number * 31 + line * 7) % 1000:03}", "quantity": 1 + (number + line) % 4, "price": 4.99 + 5 * line}
         for line in range(lines)
@@ -145,7 +145,7 @@ LOGICAL: Records = {
     "sign_bytes": logical(
         decimal_whole=Decimal(127), decimal_bytes=Decimal("-0.0000000128"), optional_decimal=Decimal("-0.129"),
     ),
-    # More bytes than the value needs, as a writer with fixed buffers leaves them.
+    # More bytes than the value needs, as writers with fixed-size buffers produce them.
     "padded_decimals": logical(decimal_bytes=b"\0" * 20 + b"\x05", decimal_whole=b"\xff" * 9 + b"\x85", optional_decimal=b"\0\0\0"),
     "upper_case_uuid": logical(uuid_string=UUID.upper()),
 }  # fmt: skip
@@ -239,7 +239,7 @@ def chain(length: int) -> dict[str, Any]:
 
 
 def recolored(tree: dict[str, Any]) -> dict[str, Any]:
-    """A node of version 1 as version 2 writes it."""
+    """Converts a node of version 1 to the form that version 2 writes."""
     return {
         "color": "RED" if tree["value"] % 2 else "BLACK", "named": {key: recolored(child) for key, child in tree["named"].items()},
         "children": [recolored(child) for child in tree["children"]], "weight": tree["value"] / 8,

@@ -1,6 +1,6 @@
-"""Avro schemas as the specification reads them: names, namespaces, aliases, logical types.
+"""Parses Avro schemas according to the specification: names, namespaces, aliases, logical types.
 
-Written from the specification alone, so that the expected results share no code with any implementation under test.
+It is written from the specification alone, so that the expected results share no code with any implementation under test.
 """
 
 import json
@@ -50,7 +50,7 @@ class Type:
 
     @property
     def branch_name(self) -> str:
-        """What a union calls this branch: the full name of a named type, else the kind."""
+        """Returns the name of this type as a union branch: the full name of a named type, or the kind."""
         return self.name or self.kind
 
     @property
@@ -63,7 +63,7 @@ def full_name(name: str, namespace: str) -> str:
 
 
 def parse(schema: Any, names: dict[str, Type] | None = None, namespace: str = "") -> Type:
-    """Parses the JSON value of a schema; `names` collects the named types by full name."""
+    """Parses the JSON value of a schema. `names` collects the named types by full name."""
     names = {} if names is None else names
     if isinstance(schema, list):
         return Type("union", branches=[parse(branch, names, namespace) for branch in schema])
@@ -94,7 +94,7 @@ def parse(schema: Any, names: dict[str, Type] | None = None, namespace: str = ""
 
 
 def with_logical(result: Type, schema: dict[str, Any]) -> Type:
-    """Adds the logical type, unless it is unknown or means nothing on its underlying type."""
+    """Adds the logical type, unless it is unknown or not valid for its underlying type."""
     name, kind = schema.get("logicalType"), result.kind
     if name == "decimal" and kind in ("bytes", "fixed"):
         precision, scale = schema.get("precision", 0), schema.get("scale", 0)
@@ -112,7 +112,7 @@ def with_logical(result: Type, schema: dict[str, Any]) -> Type:
 
 @dataclass(frozen=True)
 class Version:
-    """One `.avsc` file of the directory."""
+    """One `.avsc` file of the schema directory."""
 
     subject: str
     number: int

@@ -1,1 +1,2 @@
-"""Runs the built function where AWS is not: under the Runtime Interface Emulator, in a container by sam local, by cargo-lambda."""
+"""Runs the built function outside AWS: under the Runtime Interface Emulator, in a container with sam local, and with
+cargo-lambda."""

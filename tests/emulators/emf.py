@@ -1,5 +1,5 @@
-"""Holds lines of CloudWatch's embedded metric format against the specification: its JSON schema, and the limits and
-references that a JSON schema cannot say."""
+"""Validates lines of CloudWatch's embedded metric format against its JSON schema, and against the limits and references that a
+JSON schema cannot express."""
 
 import json
 from pathlib import Path
@@ -12,12 +12,12 @@ _MAX_VALUES = 100
 
 
 def lines(log: bytes) -> list:
-    """The lines of metrics in a function's output."""
+    """Returns the metric lines in a function's output."""
     return [line for line in log.decode(errors="replace").splitlines() if line.startswith('{"_aws"')]
 
 
 def problems(line: str) -> list:
-    """What is wrong with a line of metrics, in sentences."""
+    """Returns the problems of a metric line, as sentences."""
     if len(line.encode()) > _MAX_EVENT_BYTES:
         return [f"the event has {len(line.encode())} bytes"]
     event = json.loads(line)

@@ -1,5 +1,5 @@
-"""Runs a built bootstrap under AWS's own Runtime Interface Emulator, the one inside the SAM package, and holds its
-answer to one event against the expected one."""
+"""Runs a built bootstrap under AWS's Runtime Interface Emulator, which is part of the SAM package. Compares its response to one
+event with the expected one."""
 
 import argparse
 import http.client
@@ -16,7 +16,7 @@ from tests.emulators.processes import DidNotStart, expected, free_port, running,
 _PATH = "/2015-03-31/functions/function/invocations"
 _ANSWER_SECONDS = 60
 
-# What Lambda sets; the credentials are needed to sign requests to a local endpoint, which reads none of them.
+# Variables that Lambda sets. The credentials are needed to sign requests to a local endpoint, which ignores them.
 _LAMBDA_ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "local",
     "AWS_SECRET_ACCESS_KEY": "local",
@@ -31,7 +31,7 @@ _LAMBDA_ENVIRONMENT = {
 
 
 def emulator_path() -> Path:
-    """The emulator for this machine's processor, from the installed SAM package."""
+    """Returns the path of the emulator for this machine's processor, from the installed SAM package."""
     import samcli
 
     name = "arm64" if platform.machine() in ("aarch64", "arm64") else "x86_64"
@@ -39,8 +39,8 @@ def emulator_path() -> Path:
 
 
 def invoke(bootstrap: Path, event: bytes, environment: dict, log):
-    """The answer of a bootstrap to one event, with what it and the emulator print going to the file `log`. Raises
-    DidNotStart, or ValueError if the answer is no JSON."""
+    """Returns a bootstrap's response to one event. Output of the bootstrap and the emulator is written to the file `log`.
+    Raises DidNotStart, or ValueError if the response is not valid JSON."""
     port = free_port()
     command = [
         str(emulator_path()),

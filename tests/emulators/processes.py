@@ -1,4 +1,4 @@
-"""Programs and ports opened for a check and surely closed with it."""
+"""Starts programs and opens ports for the duration of a check."""
 
 import contextlib
 import json
@@ -19,12 +19,13 @@ _GRACE_SECONDS = 5
 
 
 class DidNotStart(Exception):
-    """A program ended, or stayed silent, before it could be used."""
+    """A program ended, or did not become ready, before it could be used."""
 
 
 @contextlib.contextmanager
 def running(command: list, **options):
-    """A program, and all it starts, for the length of a with block. Options are those of subprocess.Popen."""
+    """Context manager that runs a program and stops it with all its child processes. Accepts the options of
+    subprocess.Popen."""
     with subprocess.Popen(command, start_new_session=True, **options) as process:
         try:
             yield process
@@ -39,8 +40,8 @@ def running(command: list, **options):
 
 @contextlib.contextmanager
 def endpoint(command: str):
-    """The first http://127.0.0.1 address a command prints, for the length of a with block, the command kept running.
-    Raises DidNotStart if it ends without one."""
+    """Context manager that runs a command and yields the first http://127.0.0.1 address that it prints. Raises DidNotStart if
+    the command ends without printing one."""
     with running(shlex.split(command), stdout=subprocess.PIPE, text=True) as process:
         for line in process.stdout:
             if found := re.search(r"http://127\.0\.0\.1:\d+", line):
@@ -50,27 +51,29 @@ def endpoint(command: str):
 
 
 def served(options):
-    """The address that the options name or whose command they name, for the length of a with block."""
+    """Context manager that yields the address given by the options, or the address printed by the command given by the
+    options."""
     if options.endpoint_command:
         return endpoint(options.endpoint_command)
     return contextlib.nullcontext(options.endpoint)
 
 
 def expected(event: Path):
-    """The right answer to an event: EVENT.response.json, else that no message comes back."""
+    """Returns the expected response to an event: the content of EVENT.response.json, or a response without failures if there is
+    no such file."""
     response = event.with_suffix(".response.json")
     return json.loads(response.read_text()) if response.exists() else {"batchItemFailures": []}
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 nobody listens on."""
+    """Returns a free port of 127.0.0.1."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
 
 
 def wait_for_port(process: subprocess.Popen, port: int, seconds: float = _PATIENCE_SECONDS) -> None:
-    """Returns once a program listens on a port of 127.0.0.1. Raises DidNotStart if it ends first or takes too long."""
+    """Waits until a program listens on a port of 127.0.0.1. Raises DidNotStart if it ends first or takes too long."""
     for _ in range(int(seconds * 20)):
         if process.poll() is not None:
             raise DidNotStart(f"{process.args[0]} ended with {process.returncode} before it listened")
@@ -82,8 +85,8 @@ def wait_for_port(process: subprocess.Popen, port: int, seconds: float = _PATIEN
 
 @contextlib.contextmanager
 def forwarded(address: str, url: str):
-    """A second URL for what listens at `url`, on another of this machine's addresses, for the length of a with block:
-    a container reaches the address of its bridge, and not 127.0.0.1."""
+    """Context manager that makes the server at `url` available on another address of this machine and yields its URL.
+    Containers can reach the address of their bridge, but not 127.0.0.1."""
     with socketserver.ThreadingTCPServer((address, 0), _Forward) as server:
         server.daemon_threads = True
         server.target = (urlsplit(url).hostname, urlsplit(url).port)

@@ -1,7 +1,7 @@
-"""Runs the built function in a container through `sam local invoke`, against a DynamoDB on this machine, and holds its
-answer to an event against the expected one.
+"""Runs the built function in a container with `sam local invoke`, against a local DynamoDB. Compares its response to an event
+with the expected one.
 
-Needs a container engine and the base image, and says so in one sentence where there is none."""
+Requires a container engine and the base image. If one is missing, it is reported in one sentence."""
 
 import argparse
 import ipaddress
@@ -41,14 +41,14 @@ def _invoke(options, event: Path, url: str) -> int:
             *("--skip-pull-image", "--parameter-overrides", f"Architecture={_ARCHITECTURE}", "--env-vars", file.name),
         ]
         done = subprocess.run(command, stdout=subprocess.PIPE, check=False)
-    # sam ends with 0 even if the function failed; the answer tells.
+    # sam exits with 0 even if the function failed, so the response must be checked.
     right = json.loads(done.stdout or "null") == expected(event)
     print(f"{event}: {done.stdout.decode().strip()}, {'as expected' if right else f'expected {json.dumps(expected(event))}'}")
     return done.returncode or int(not right)
 
 
 def _missing(options) -> str:
-    """What is needed and lacking, empty if nothing."""
+    """Returns the first requirement that is missing, or an empty string if none is."""
     try:
         engine = subprocess.run(["docker", "info"], capture_output=True, text=True, check=False)
     except FileNotFoundError:
@@ -63,7 +63,7 @@ def _missing(options) -> str:
 
 
 def _bridge_address() -> str:
-    """This machine's address on the engine's default bridge, where containers reach it."""
+    """Returns this machine's address on the engine's default bridge, which containers can reach."""
     inspect = ["docker", "network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Subnet}}"]
     subnet = subprocess.run(inspect, capture_output=True, text=True, check=True).stdout.strip()
     return str(next(ipaddress.ip_network(subnet).hosts()))

@@ -1,10 +1,10 @@
-//! The architecture, read from its `use` lines and its dependency tree.
+//! Tests of the architecture, based on `use` lines and the dependency tree.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Every source file of the function, as a path below `src/` and its text without tests.
+/// Returns every source file of the function: its path relative to `src/`, and its text without tests.
 fn sources() -> Vec<(String, String)> {
     fn walk(directory: &Path, found: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(directory).unwrap() {
@@ -23,7 +23,7 @@ fn sources() -> Vec<(String, String)> {
     found.iter().map(|path| (name(path), text(path))).collect()
 }
 
-/// The paths a file names, comments left out.
+/// Returns whether the code mentions `path` outside of comments.
 fn mentions(text: &str, path: &str) -> bool {
     text.lines().filter(|line| !line.trim_start().starts_with("//")).any(|line| line.contains(path))
 }
@@ -134,7 +134,7 @@ fn nothing_of_local_or_the_tool_reaches_the_function() {
     let arguments = ["tree", "--offline", "--package", "avro-ingest", "--edges", "normal", "--prefix", "none"];
     let output = Command::new(env!("CARGO")).args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
     let tree = String::from_utf8(output.stdout).unwrap();
-    assert!(tree.contains("aws-sdk-sqs "), "the tree is there: {tree}");
+    assert!(tree.contains("aws-sdk-sqs "), "no dependency tree: {tree}");
     for foreign in [
         "local ",
         "simulation ",

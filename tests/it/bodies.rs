@@ -1,4 +1,5 @@
-//! Bodies that other Avro implementations made, and what they made of them themselves: `tests/bodies/make_bodies.py`.
+//! Tests with bodies that other Avro libraries encoded, and the values that they decode from them.
+//! `tests/bodies/make_bodies.py` creates the files.
 
 use avro_ingest::avro::Undecoded;
 use avro_ingest::decode::{DecodeBuffers, decode_message};
@@ -21,7 +22,7 @@ fn cases(file: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// A transcoder for each value of WIRE_FORMATS.
+/// Transcoders by value of WIRE_FORMATS.
 #[derive(Default)]
 struct Transcoders(BTreeMap<String, Transcoder>);
 
@@ -39,7 +40,7 @@ impl Transcoders {
     }
 }
 
-/// The items a body becomes.
+/// Decodes a body and returns its items.
 fn read(transcoder: &Transcoder, case: &Value) -> Result<Vec<Value>, Rejection> {
     let mut attributes = serde_json::Map::new();
     if let Some(schema) = case.get("schema_attribute") {
@@ -62,7 +63,7 @@ fn read(transcoder: &Transcoder, case: &Value) -> Result<Vec<Value>, Rejection> 
     Ok(items.as_slice().iter().map(|item| serde_json::from_slice(items.attributes(item)).unwrap()).collect())
 }
 
-/// Numbers compare as numbers: 1E+2 and 100 are the same.
+/// Makes numbers comparable by value: 1E+2 and 100 are equal.
 fn with_canonical_numbers(value: Value) -> Value {
     match value {
         Value::Object(map) => match map.get("N").and_then(Value::as_str) {
@@ -74,7 +75,7 @@ fn with_canonical_numbers(value: Value) -> Value {
     }
 }
 
-/// Sign, digits and exponent of a number, none of which has a zero to spare.
+/// Returns sign, digits and exponent of a number, with neither leading nor trailing zeros in the digits.
 fn canonical(number: &str) -> (bool, String, i64) {
     let (mantissa, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
     let unsigned = mantissa.trim_start_matches(['-', '+']);
@@ -92,7 +93,7 @@ fn canonical(number: &str) -> (bool, String, i64) {
 fn check(file: &str, least: usize) {
     let mut transcoders = Transcoders::default();
     let cases = cases(file);
-    assert!(cases.len() >= least, "{file} is there");
+    assert!(cases.len() >= least, "{file} has too few cases");
     let mut wrong = Vec::new();
     for case in &cases {
         let name = &case["name"];
@@ -143,7 +144,7 @@ fn a_body_may_be_spelled_in_many_ways() {
 fn bad_bodies_are_rejected_for_the_right_reason() {
     let mut transcoders = Transcoders::default();
     let cases = cases("rejected.jsonl");
-    assert!(cases.len() >= 200, "rejected.jsonl is there");
+    assert!(cases.len() >= 200, "rejected.jsonl has too few cases");
     let mut wrong = Vec::new();
     for case in &cases {
         let allowed: Vec<&str> =

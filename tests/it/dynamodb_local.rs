@@ -1,5 +1,6 @@
-//! What the encoder lets through, a DynamoDB takes, and one step further it refuses: every limit at its edge. Against the
-//! embedded database, or against the endpoint `DYNAMODB_ENDPOINT`: `make test-dynamodb-local` runs it with AWS's own.
+//! Tests that the encoder's limits are those of DynamoDB: it accepts an item exactly at the limit, and refuses one just beyond.
+//! They run against the embedded database or the endpoint in `DYNAMODB_ENDPOINT`. `make test-dynamodb-local` runs them with
+//! AWS's DynamoDB Local.
 use avro_ingest::avro::SchemaFile;
 use avro_ingest::avro::Undecoded;
 use avro_ingest::decode::{DecodeBuffers, decode_message};
@@ -33,7 +34,7 @@ struct Probe {
 }
 
 impl Probe {
-    /// A table of the test's own.
+    /// Creates a table for one test.
     async fn start(table: &str) -> Self {
         let lookup = |name: &str| match name {
             "TABLE_NAME" => Some(table.to_owned()),
@@ -60,7 +61,7 @@ impl Probe {
         Self { transcoder, client, table: table.to_owned(), _embedded: embedded }
     }
 
-    /// The item that a record becomes.
+    /// Encodes a record and returns its item.
     fn encode(&self, record: &Value) -> Result<Value, Undecoded<Rejection>> {
         let event = json!({"Records": [{"messageId": "m", "body": record.to_string()}]}).to_string();
         let event = Event::parse(event.as_bytes()).unwrap();
@@ -83,13 +84,14 @@ impl Probe {
         }
     }
 
-    /// The record is let through and taken; the item that `step` makes of it is refused, and so is the record `further`.
+    /// Checks a limit. `record` is at the limit: the encoder and the table must accept it. `step` moves its item beyond the
+    /// limit, which the table must refuse. `further` is a record beyond the limit, which the encoder must refuse.
     async fn edge(&self, what: &str, record: Value, step: impl FnOnce(&mut Value), further: Value) {
         let mut item = self.encode(&record).unwrap_or_else(|undecoded| panic!("{what}: {undecoded:?}"));
-        self.put(&item).await.unwrap_or_else(|error| panic!("{what}: let through, and refused: {error:?}"));
+        self.put(&item).await.unwrap_or_else(|error| panic!("{what}: encoded, but refused by the table: {error:?}"));
         step(&mut item);
-        assert!(Self::is_refused(&self.put(&item).await), "{what}: one step further is taken");
-        assert!(self.encode(&further).is_err(), "{what}: one step further is let through");
+        assert!(Self::is_refused(&self.put(&item).await), "{what}: the table accepts an item beyond the limit");
+        assert!(self.encode(&further).is_err(), "{what}: the encoder accepts a record beyond the limit");
     }
 }
 
@@ -118,7 +120,8 @@ async fn keys_at_their_longest() {
 async fn an_item_at_its_largest() {
     let probe = Probe::start("sizes").await;
     let record = |length: usize| json!({"id": "i", "note": "x".repeat(length)});
-    // numbers are counted at their least, so the largest that is let through may be some bytes over: the table decides then
+    // the encoder underestimates the size of numbers, so the largest item that it accepts may exceed the limit by a few bytes,
+    // and the table decides
     let largest =
         (MAX_ITEM_BYTES - 200..MAX_ITEM_BYTES).rev().find(|length| probe.encode(&record(*length)).is_ok()).unwrap();
     let taken = (largest - 20..=largest).rev();
@@ -129,7 +132,7 @@ async fn an_item_at_its_largest() {
             Err(_) => refused += 1,
         }
     }
-    assert!(refused < 20, "the count is off by {refused} bytes at least");
+    assert!(refused < 20, "the encoder underestimates the size by {refused} bytes or more");
     let larger = |item: &mut Value| item["note"] = json!({"S": "x".repeat(largest + 1)});
     probe.edge("item", record(largest - refused), larger, record(largest + 1)).await;
 }
@@ -142,7 +145,7 @@ async fn values_at_their_deepest() {
         let lists = (0..MAX_DEPTH).fold(json!({"NULL": true}), |inner, _| json!({"L": [inner]}));
         item["tree"] = lists;
     };
-    // a list and a map a level, and the null in the innermost
+    // each level has a list and a map; the innermost holds a null
     probe.edge("depth", record((MAX_DEPTH - 1) / 2), deeper, record(MAX_DEPTH.div_ceil(2))).await;
 }
 
@@ -170,7 +173,7 @@ async fn a_batch_at_its_fullest() {
     assert!(Probe::is_refused(&probe.client.call("BatchWriteItem", &batch(MAX_BATCH_ITEMS + 1)).await));
 }
 
-/// What decision record 0010 rests on: PartiQL has no statement that puts an item whole, whether one is there or not.
+/// Checks the claim of decision record 0010: PartiQL has no statement that puts a whole item regardless of whether one exists.
 #[tokio::test]
 async fn a_partiql_batch_cannot_put_an_item_whole() {
     let probe = Probe::start("partiql").await;
@@ -192,10 +195,10 @@ async fn a_partiql_batch_cannot_put_an_item_whole() {
         let responses = said["Responses"].as_array().unwrap().clone();
         responses.iter().map(|each| each["Error"]["Code"].as_str().map(str::to_owned)).collect::<Vec<_>>()
     };
-    // the wrong one of the two is refused, and a refused write consumes write units too
+    // one of the two statements is always refused, and a refused write consumes write units too
     let refused = codes(&[insert("there"), update("absent")]).await;
     assert_eq!(refused, ["DuplicateItem", "ConditionalCheckFailed"].map(|code| Some(code.to_owned())));
-    // the right one leaves what it does not name: here the time to live of an older item
+    // an update leaves attributes that it does not name, such as the time to live of an older item
     assert_eq!(codes(&[insert("absent"), update("there")]).await, [None, None]);
     let there = json!({"TableName": "partiql", "Key": {"id": {"S": "there"}, "sort": {"S": "s"}}});
     let there = probe.client.call("GetItem", &there).await.unwrap();

@@ -1,9 +1,8 @@
-//! The function's tests from outside, in one binary: what is linked once is linked fast.
+//! Integration tests of the function, in one binary to save linking time.
 //!
-//! In the process: [`bodies`], [`reasons`], [`guarantee`], [`memory`],
-//! [`no_payload`], [`limiter`]. As a process under a Lambda runtime API:
-//! [`bootstrap`] and [`chaos`]. Against AWS's own DynamoDB Local: [`dynamodb_local`]. Of the repository itself:
-//! [`architecture`] and [`readme`].
+//! [`bodies`], [`reasons`], [`guarantee`], [`memory`], [`no_payload`] and [`limiter`] run in the test process. [`bootstrap`]
+//! and [`chaos`] run the function as a process under a Lambda Runtime API. [`dynamodb_local`] runs against AWS's DynamoDB
+//! Local. [`architecture`] and [`readme`] check the repository itself.
 
 #![allow(
     clippy::cast_possible_truncation,

@@ -1,4 +1,5 @@
-//! The memory of an event is bounded: what does not fit beside others waits for them, and nothing else changes.
+//! Tests that the memory of an event is bounded. Messages that do not fit wait for others to complete, and nothing else
+//! changes.
 
 use crate::support::fake_dynamodb::{FakeDynamoDb, Faults};
 use crate::support::figures;
@@ -22,7 +23,7 @@ use std::time::Duration;
 
 const TABLE: &str = "notes";
 
-/// A note whose reader fills it up: what a message does not say is a text of `filler` bytes.
+/// A schema whose reader adds a field: messages omit it, and its default is a text of `filler` bytes.
 fn schema(filler: usize) -> Value {
     json!({"type": "record", "name": "Note", "dynamodb": {"partitionKey": "id"}, "fields": [
         {"name": "id", "type": "string"},
@@ -47,7 +48,7 @@ fn handler(table: &FakeDynamoDb, megabytes: usize) -> Handler {
         .with_memory(Memory::new(Some(megabytes), 1))
 }
 
-/// Containers of notes with few keys, a few of which no table takes, and bodies that are none.
+/// An event of containers with notes that share few keys. The table refuses a few of the notes, and some bodies are not Avro.
 fn event(random: &mut Random, encoder: &Encoder) -> String {
     let record = |number: usize, body: String| {
         let attributes = json!({"MessageGroupId": format!("g{}", number % 3)});
@@ -61,12 +62,12 @@ fn event(random: &mut Random, encoder: &Encoder) -> String {
         }
         let notes: Vec<Value> = (0..random.below(8))
             .map(|_| {
-                // what no table takes has a key of its own: a later item of its chunk with its key would stand in for it
+                // a refused note has a unique key, because a later item with its key in the same chunk would supersede it
                 if random.percent(3) {
                     return json!({"id": format!("poison of {number}"), "note": "poison", "filler": ""});
                 }
                 let note = "n".repeat(random.below(300_000) as usize);
-                // two groups of a FIFO queue have no order between them, so each has keys of its own
+                // different FIFO groups have no order, so each has distinct keys
                 json!({"id": format!("k{}", number % 3 + 3 * random.below(7) as usize), "note": note, "filler": ""})
             })
             .collect();
@@ -77,7 +78,7 @@ fn event(random: &mut Random, encoder: &Encoder) -> String {
     json!({"Records": records}).to_string()
 }
 
-/// What came of an event: the ids that go back, the figures that must not change, and the table.
+/// Handles an event. Returns the returned ids, the metrics that must not change, and the table's contents.
 async fn outcome(event: &str, megabytes: usize) -> (Vec<String>, Vec<Value>, Vec<Option<Value>>, usize) {
     let table = FakeDynamoDb::new(&["id"], Faults::default(), 1);
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
@@ -137,7 +138,7 @@ async fn a_message_that_fits_alone_is_not_rejected_beside_large_ones() {
     let notes: Vec<Value> = (0..70).map(note).collect();
     let body = STANDARD.encode_to_string(encoder.container(&notes, Codec::Deflate).unwrap());
     let large = json!({"messageId": "large", "body": body});
-    // bodies that are no Avro, but take memory
+    // bodies that are not Avro but use memory
     let others = (0..24).map(|id| json!({"messageId": format!("other{id}"), "body": "A".repeat(245_000)}));
     let beside: Vec<Value> = std::iter::once(large.clone()).chain(others).collect();
     let table = FakeDynamoDb::new(&["id"], Faults::default(), 1);
@@ -149,11 +150,11 @@ async fn a_message_that_fits_alone_is_not_rejected_beside_large_ones() {
         let figures = figures(String::from_utf8(result.metrics).unwrap().lines().next().unwrap());
         (result.response.unwrap().failures().count(), figures["MessagesRejected"].as_u64().unwrap())
     };
-    assert_eq!(handle(&beside).await, (25, 24), "it is returned, and not for ever");
+    assert_eq!(handle(&beside).await, (25, 24), "it is returned, but not rejected");
     assert_eq!((handle(&[large]).await, table.count()), ((0, 0), 70));
 }
 
-/// A schema directory of the test's own, removed with the value.
+/// A temporary schema directory, removed when the value is dropped.
 struct Schemas(PathBuf);
 
 impl Schemas {
@@ -175,7 +176,7 @@ impl Drop for Schemas {
     }
 }
 
-/// The real binary's peak resident memory in bytes after an event, and the ids it gave back.
+/// Returns the peak resident memory of the real binary after an event, in bytes, and the number of messages that it returned.
 async fn peak(schemas: &Schemas, megabytes: u32, event: &Value) -> (u64, usize) {
     let sink = Sink::start(0, Duration::from_millis(5)).unwrap();
     let mut settings = lambda::Settings::new(env!("CARGO_BIN_EXE_avro-ingest"));
@@ -239,16 +240,16 @@ async fn containers_of_control_characters_fit_the_functions_memory() {
     let schemas = Schemas::with("memory-controls", 0);
     let encoder = Encoder::of_subject(&schemas.0, "note").unwrap();
     let container = |number: usize, notes: usize| {
-        // a text of one character would inflate more than is allowed
+        // a text that repeats one character would exceed the allowed expansion of decompression
         let mut random = Random::new(number as u64);
         let controls: String = (0..2_000).map(|_| char::from(14 + random.below(18) as u8)).collect();
         let note = |index| json!({"id": format!("{number}-{index}"), "note": controls.clone() + &"\u{1}".repeat(388_000), "filler": ""});
         encoder.container(&(0..notes).map(note).collect::<Vec<_>>(), Codec::Deflate).unwrap()
     };
-    // a container of six is 14 MB of JSON
+    // a container of six notes is 14 MB of JSON
     let event = records((0..10).map(|number| container(number, 6)).collect());
     assert_peak_within(&schemas, &event, 0).await;
-    // one of 25 is 59 MB, which 512 MB of memory hold and 128 MB do not
+    // one of 25 is 59 MB, which fits into 512 MB of memory but not into 128 MB
     let event = records((0..3).map(|number| container(number, 25)).collect());
     let (peak_of_large, returned) = peak(&schemas, 512, &event).await;
     assert_eq!((returned, peak_of_large < 512 << 20), (0, true), "{} MiB", peak_of_large >> 20);

@@ -1,5 +1,5 @@
-//! No error text, log line or metric holds anything of a message. Hostile messages carry a marker in every place: in names,
-//! symbols, defaults, codecs, metadata, attributes, keys and values.
+//! Tests that error texts, log lines and metrics contain no part of a message. Hostile messages contain a marker everywhere: in
+//! names, symbols, defaults, codecs, metadata, attributes, keys and values.
 
 use crate::support::fake_dynamodb::{FakeDynamoDb, Faults};
 use crate::support::random::Random;
@@ -17,9 +17,9 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// Stands in every text of a hostile message. It is a legal name, and no word of the schemas or of an error.
+/// Appears in every text of a hostile message. It is a valid name, and occurs in no schema and no error text.
 const MARKER: &str = "Zq7secret";
-/// Events, each of [`MESSAGES`] messages.
+/// Number of events, each with [`MESSAGES`] messages.
 const EVENTS: u64 = 60;
 const MESSAGES: usize = 40;
 
@@ -34,7 +34,7 @@ fn own_schema(symbols: &[&str]) -> Value {
     ]})
 }
 
-/// A text with the marker in it.
+/// Returns a text that contains the marker.
 fn marked(random: &mut Random) -> String {
     match random.below(10) {
         0..4 => MARKER.to_owned(),
@@ -51,12 +51,12 @@ fn one_of<T: Clone>(random: &mut Random, of: &[T]) -> T {
     of[usize::try_from(random.below(of.len() as u64)).unwrap()].clone()
 }
 
-/// A name of the schema directory, or a marked one.
+/// Returns a name of the schema directory, or one with the marker.
 fn name(random: &mut Random, own: &str) -> Value {
     if random.percent(50) { json!(own) } else { json!(marked(random)) }
 }
 
-/// A type, which is often none.
+/// Returns a type, which is often invalid.
 fn ty(random: &mut Random, depth: usize) -> Value {
     let deeper = |random: &mut Random| if depth == 0 { json!("int") } else { ty(random, depth - 1) };
     match random.below(12) {
@@ -106,7 +106,7 @@ fn push_bytes(bytes: &mut Vec<u8>, value: &[u8]) {
 
 fn container(random: &mut Random) -> Vec<u8> {
     let schema = match random.below(6) {
-        // another field or type in the directory's own schema, so that the datum is looked at
+        // the directory's schema with an additional field or type, so that the datum is decoded
         0 => {
             let mut schema = own_schema(&["S"]);
             let extra = json!({"name": MARKER, "type": "string", "dynamodb": {"attribute": MARKER}});
@@ -143,7 +143,7 @@ fn container(random: &mut Random) -> Vec<u8> {
     bytes
 }
 
-/// A body in JSON that is a record but for one thing.
+/// Returns a JSON body that is a valid record except for one change.
 fn json_body(random: &mut Random) -> String {
     let mut body =
         json!({"id": MARKER, "note": MARKER, "price": 1, "tags": {MARKER: MARKER}, "parts": [{"size": "S"}]});
@@ -160,7 +160,7 @@ fn json_body(random: &mut Random) -> String {
     body.to_string()
 }
 
-/// A body that is not Avro at all.
+/// Returns a body that is not Avro.
 fn text_body(random: &mut Random) -> String {
     match random.below(6) {
         0 => marked(random),
@@ -195,7 +195,7 @@ fn message(random: &mut Random, id: usize) -> Value {
         "attributes": {"AWSTraceHeader": format!("Root={MARKER}"), "ApproximateReceiveCount": "1", "SenderId": MARKER}})
 }
 
-/// The lines that are logged.
+/// Buffer of the logged lines.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -254,7 +254,7 @@ async fn no_error_text_and_no_log_line_holds_anything_of_a_message() {
             |line: &str| serde_json::from_str::<Value>(line).unwrap()["fields"]["reason"].as_str().map(str::to_owned);
         reasons.extend(lines.lines().filter_map(reason));
     }
-    // the messages reached what they are for
+    // checks that the messages reached the code for each of these reasons
     for reason in [
         "incompatible_schema",
         "invalid_attribute",

@@ -1,4 +1,4 @@
-//! The tables of README and docs name what there is, all of it and nothing else; so does the template.
+//! Tests that the tables in README and docs, and the template, list exactly what exists.
 
 use avro_ingest::avro::WireFormat;
 use avro_ingest::metrics::Metric;
@@ -12,7 +12,7 @@ fn read(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
 }
 
-/// The names in the first column of the table under `heading`.
+/// Returns the names in the first column of the table under `heading`.
 fn first_column(file: &str, heading: &str) -> BTreeSet<String> {
     let page = read(file);
     let section = page.split(&format!("{heading}\n")).nth(1).unwrap_or_else(|| panic!("no section {heading}"));
@@ -39,7 +39,7 @@ fn every_wire_format_is_explained() {
     assert_eq!(first_column("README.md", "### What may be in the queue"), names(WireFormat::ALL));
 }
 
-/// The words of a page in backticks that are written as `CamelCase`.
+/// Returns the words of a page that are in backticks and in `CamelCase`.
 fn camel_case_words(page: &str) -> BTreeSet<String> {
     let is_camel_case = |word: &&str| {
         word.starts_with(|first: char| first.is_ascii_uppercase())
@@ -85,7 +85,7 @@ fn every_term_of_the_glossary_links_to_its_type() {
     }
 }
 
-/// The row of a setting in `docs/settings.md`.
+/// Returns the row of a setting in `docs/settings.md`.
 fn row(setting: &Setting) -> String {
     let Setting { name, default, range, meaning, low, high, .. } = setting;
     let effect = if low.is_empty() { String::new() } else { format!(" Low: {low}. High: {high}.") };
@@ -93,7 +93,7 @@ fn row(setting: &Setting) -> String {
     format!("| `{name}` | {default} | {range} | {meaning}{effect} |")
 }
 
-/// `UPDATE_DOCS=1 cargo test --test it readme` writes generated text anew.
+/// Checks generated text. With `UPDATE_DOCS=1 cargo test --test it readme`, writes it instead.
 fn is_or_becomes(file: &str, is: &str, should_be: &str) {
     if std::env::var_os("UPDATE_DOCS").is_some() {
         fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join(file), should_be).unwrap();
@@ -102,7 +102,7 @@ fn is_or_becomes(file: &str, is: &str, should_be: &str) {
     }
 }
 
-/// Holds the one table of a page against `rows`.
+/// Checks that the only table of a page consists of `rows`.
 fn table_is(file: &str, rows: &[String]) {
     let text = read(file);
     let lines: Vec<&str> = text.lines().collect();
@@ -112,7 +112,7 @@ fn table_is(file: &str, rows: &[String]) {
     is_or_becomes(file, &text, &([&lines[..first], &rows, &lines[end..]].concat().join("\n") + "\n"));
 }
 
-/// Holds the first table under `heading` against `rows`.
+/// Checks that the first table under `heading` consists of `rows`.
 fn table_under_heading_is(file: &str, heading: &str, rows: &[String]) {
     let text = read(file);
     let lines: Vec<&str> = text.lines().collect();
@@ -123,7 +123,7 @@ fn table_under_heading_is(file: &str, heading: &str, rows: &[String]) {
     is_or_becomes(file, &text, &([&lines[..first], &rows, &lines[end..]].concat().join("\n") + "\n"));
 }
 
-/// The rows of what `make bench` measured.
+/// Returns the rows of the table of results of `make bench`.
 fn measured(results: &serde_json::Value) -> Vec<String> {
     let number = |value: &serde_json::Value| value.as_f64().unwrap();
     let list = |name: &str| results[name].as_array().unwrap().clone();
@@ -243,11 +243,11 @@ fn what_observing_costs_is_documented_as_the_template_has_it() {
         month(count("Type: AWS::CloudWatch::Dashboard"), "cloudwatch_per_dashboard_month"),
         format!("| {:.3} per million messages |", 900.0 / 10.0 * 1e6 / 1e9 * price("cloudwatch_logs_per_gb")),
     ] {
-        assert!(page.contains(&row), "docs/metrics.md has not: {row}");
+        assert!(page.contains(&row), "docs/metrics.md lacks: {row}");
     }
 }
 
-/// The parameter's block in the template.
+/// Returns the parameter's block in the template.
 fn parameter(template: &str, name: &str) -> String {
     let block = template.split(&format!("\n  {name}:\n")).nth(1).unwrap_or_else(|| panic!("no parameter {name}"));
     block.lines().take_while(|line| line.starts_with("    ")).collect::<Vec<_>>().join("\n")
@@ -259,16 +259,16 @@ fn every_setting_can_be_set_in_the_template_and_has_its_default_there() {
     for setting in Settings::all() {
         let Setting { name, default, .. } = &setting;
         match *name {
-            // Lambda's own
+            // set by Lambda itself
             "AWS_REGION" => continue,
-            // AWS knows it
+            // the template takes it from AWS
             "ACCOUNT_ID" => {
                 assert!(template.contains("\n          ACCOUNT_ID: !Ref AWS::AccountId\n"));
                 continue;
             }
-            // where the layer is
+            // fixed by the layer
             "SCHEMA_DIR" => continue,
-            // there is one for each service
+            // the template has one for each service instead
             "AWS_ENDPOINT_URL" => continue,
             _ => {}
         }

@@ -1,4 +1,5 @@
-//! Every reason a message may be rejected for: a message that has it, the code that is told, and a neighbour that is stored.
+//! Tests every rejection reason: a message that causes it is rejected with its code, and the other message of the event is
+//! stored.
 
 use crate::support::fake_dynamodb::{FakeDynamoDb, Faults};
 use apache_avro::types::Value as Avro;
@@ -14,7 +15,7 @@ use base64_simd::STANDARD;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// A thing that comes in the sizes `symbols`.
+/// A schema of a record with an enum field whose symbols are `symbols`.
 fn schema(symbols: &[&str]) -> String {
     json!({"type": "record", "name": "Thing", "dynamodb": {"partitionKey": "id"}, "fields": [
         {"name": "id", "type": "string"},
@@ -30,7 +31,7 @@ fn parsed(symbols: &[&str]) -> apache_avro::Schema {
     apache_avro::Schema::parse_str(&schema(symbols)).unwrap()
 }
 
-/// The sizes of the older version, one of which the newest no longer knows, and those of the newest.
+/// Symbols of the enum in the older version, one of which the newest version has dropped, and those of the newest.
 const OLD: &[&str] = &["S", "L"];
 const NEW: &[&str] = &["S"];
 
@@ -81,7 +82,7 @@ fn container(schema: &str, records: &[Avro]) -> Vec<u8> {
     writer.into_inner().unwrap()
 }
 
-/// A message, and what of the settings it needs.
+/// A message and the value of `WIRE_FORMATS` that it needs.
 struct Case {
     record: Value,
     wire_formats: &'static str,
@@ -106,7 +107,7 @@ fn thing(change: impl FnOnce(&mut Thing<'_>)) -> Case {
     bytes(thing.framed())
 }
 
-/// A message that is rejected for `reason`. A reason without one does not compile.
+/// Returns a message that is rejected for `reason`. The exhaustive match makes a new reason without a message a compile error.
 fn bad(reason: Reason) -> Case {
     match reason {
         Reason::MissingBody => text(""),
@@ -123,7 +124,7 @@ fn bad(reason: Reason) -> Case {
         }
         Reason::InvalidContainer => {
             let mut container = container(&schema(NEW), &[GOOD.value()]);
-            // the last byte of the sync marker
+            // corrupt the last byte of the sync marker
             *container.last_mut().unwrap() ^= 1;
             bytes(container)
         }
@@ -133,7 +134,7 @@ fn bad(reason: Reason) -> Case {
             bytes(framed)
         }
         Reason::TrailingBytes => bytes([GOOD.framed(), vec![0]].concat()),
-        // a string of a negative length
+        // a string of negative length
         Reason::MalformedDatum => bytes(framed(NEW, vec![0x01])),
         Reason::Unresolvable => {
             let mut datum = GOOD.datum();
@@ -141,7 +142,7 @@ fn bad(reason: Reason) -> Case {
             bytes(framed(OLD, datum))
         }
         Reason::InvalidJson => attribute(text(r#"{"id": 7}"#), "schema", "thing"),
-        // two records where one is allowed
+        // two records, where one is allowed
         Reason::LimitExceeded => bytes(container(&schema(NEW), &[GOOD.value(), GOOD.value()])),
         Reason::NumberOutOfRange => thing(|thing| thing.price = f64::NAN),
         Reason::InvalidKey => thing(|thing| thing.id = ""),
@@ -190,7 +191,7 @@ async fn each_reason_is_told_and_costs_no_neighbour() {
         let answer = handler(&table, wire_formats).handle(event.as_bytes(), &context).await;
 
         assert_eq!(answer.response.unwrap().failures().collect::<Vec<_>>(), ["bad"], "{reason:?}");
-        assert!(table.item("things", r#"{"id":{"S":"good"}}"#).is_some(), "{reason:?} has cost its neighbour");
+        assert!(table.item("things", r#"{"id":{"S":"good"}}"#).is_some(), "{reason:?}: the valid message is not stored");
         let metrics = String::from_utf8(answer.metrics).unwrap();
         let lines = metrics.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
         let told: Vec<Value> = lines.filter_map(|line| line.get("Reason").cloned()).collect();

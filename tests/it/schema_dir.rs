@@ -1,4 +1,4 @@
-//! Which files of a schema directory are read.
+//! Tests of which files in a schema directory are read.
 
 use avro_ingest::schema_dir;
 use std::fs;

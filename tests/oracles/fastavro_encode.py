@@ -1,5 +1,5 @@
-"""Holds `ingest encode` against fastavro: the same random schemas, the same records, the same bytes, of records in plain
-JSON and in the JSON that fastavro writes, which is Avro's own.
+"""Checks that `ingest encode` and fastavro encode random records of random schemas to the same bytes. The records are passed to
+`ingest encode` in plain JSON and in Avro's own JSON encoding, as fastavro writes it.
 
     python3 -m tests.oracles.fastavro_encode target/debug/ingest [--seed N]
 """
@@ -21,12 +21,12 @@ import fastavro
 SCHEMAS = 150
 RECORDS = 4
 MAX_DEPTH = 4
-# a test of nothing would pass too
+# Minimum size of the output, because a run without data would pass too.
 LEAST_BYTES = {"plain": 50_000, "avro": 40_000}
 
 
 class Generator:
-    """Schemas and values of them, once as fastavro takes them and once as JSON."""
+    """Generates schemas and values, both in the form that fastavro accepts and as JSON."""
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
@@ -56,7 +56,7 @@ class Generator:
                 return self.record(depth + 1)
             case "optional":
                 inner = self.schema(depth + 1)
-                # a union may hold neither a union nor null twice
+                # A union may contain neither another union nor null twice.
                 while inner == "null" or isinstance(inner, list):
                     inner = self.schema(depth + 1)
                 return ["null", inner] if self.random.random() < 0.5 else [inner, "null"]
@@ -69,7 +69,7 @@ class Generator:
         return {"type": "record", "name": self.name("Record"), "fields": fields}
 
     def value(self, schema):
-        """A value for fastavro, and the same for JSON."""
+        """Returns a value for fastavro and the same value for JSON."""
         if isinstance(schema, list):
             branch = self.random.choice(schema)
             return (None, None) if branch == "null" else self.value(branch)
@@ -117,7 +117,7 @@ def datum(schema, value) -> bytes:
 
 
 def avro_json(schema, values) -> list[str] | None:
-    """Records in Avro's own JSON encoding. None where fastavro's writer fails, as it does for some nested
+    """Returns the records in Avro's own JSON encoding. None if fastavro's writer fails, as it does for some nested
     collections."""
     out = io.StringIO()
     try:

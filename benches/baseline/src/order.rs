@@ -1,4 +1,4 @@
-//! The order, as the schema has it and as the table has it.
+//! The order, as defined by the schema and as stored in the table.
 
 use apache_avro::headers::{HeaderBuilder, RabinFingerprintHeader};
 use apache_avro::{Error, GenericSingleObjectReader, Schema};
@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 /// The schema of [`Order`].
 const SCHEMA: &str = include_str!("../../../schemas/order/1.avsc");
 
-/// A reader of orders in single-object encoding.
+/// Returns a reader of orders in single-object encoding.
 pub(crate) fn reader() -> Result<GenericSingleObjectReader, Error> {
-    // apache-avro leaves an object around the base of a logical type in the canonical form, where the specification wants
-    // the bare name, so the fingerprint is taken of a schema without one
+    // In the canonical form, apache-avro keeps an object around the underlying type of a logical type, where the specification
+    // requires the bare name. The fingerprint is therefore computed from a schema without logical types.
     let plain = SCHEMA.replace(r#"{"type": "long", "logicalType": "timestamp-millis"}"#, r#""long""#);
     let header = RabinFingerprintHeader::from_schema(&Schema::parse_str(&plain)?).build_header();
     GenericSingleObjectReader::builder().schema(Schema::parse_str(SCHEMA)?).header(header).build()
@@ -33,7 +33,7 @@ struct OrderItem {
     price: f64,
 }
 
-/// What is stored of an order.
+/// The item stored for an order.
 #[derive(Debug, Serialize)]
 pub(crate) struct Item {
     pub(crate) message_id: String,

@@ -1,4 +1,4 @@
-//! The table: batches of 25, several at once, unprocessed items again.
+//! Writes to the table in concurrent batches of 25 and retries unprocessed items.
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::WriteRequest;
@@ -8,14 +8,14 @@ use std::collections::HashMap;
 use std::iter;
 use std::time::Duration;
 
-/// The most items of one BatchWriteItem call.
+/// Maximum number of items in a BatchWriteItem call.
 const BATCH_ITEMS: usize = 25;
-/// Calls at once.
+/// Number of concurrent calls.
 const CONCURRENCY: usize = 10;
-/// How often what is left unprocessed is sent.
+/// Maximum number of attempts to write unprocessed items.
 const ATTEMPTS: u32 = 5;
 
-/// An item to put and the messages it stands for.
+/// An item to put, and the messages that are stored with it.
 pub(crate) struct Put {
     pub(crate) request: WriteRequest,
     pub(crate) message_ids: Vec<String>,
@@ -31,7 +31,7 @@ impl Store {
         Self { client, table }
     }
 
-    /// Puts the items. Gives the ids of the messages that could not be stored.
+    /// Puts the items. Returns the ids of the messages that could not be stored.
     pub(crate) async fn write(&self, puts: impl IntoIterator<Item = Put>) -> Vec<String> {
         let mut puts = puts.into_iter();
         let batches = iter::from_fn(|| {

@@ -1,29 +1,29 @@
-//! One kept HTTP/1.1 connection with blocking reads and writes.
+//! A persistent HTTP/1.1 connection with blocking reads and writes.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::str;
 
-/// A connection and the response it read last.
+/// A connection and the last response read from it.
 pub(crate) struct Connection {
     stream: TcpStream,
     host: String,
     request: Vec<u8>,
     response: Vec<u8>,
     head_bytes: usize,
-    /// Bytes of `response` that are the response; the rest is room for the next.
+    /// Number of bytes of `response` that are valid. The rest is reused for the next response.
     filled: usize,
 }
 
 impl Connection {
-    /// Connects to `host`, a name or address with its port.
+    /// Connects to `host`, a name or an address, with its port.
     pub(crate) fn open(host: &str) -> io::Result<Self> {
         let stream = TcpStream::connect(host)?;
         stream.set_nodelay(true)?;
         Ok(Self { stream, host: host.to_owned(), request: Vec::new(), response: Vec::new(), head_bytes: 0, filled: 0 })
     }
 
-    /// Sends a request in one write. `headers` are lines that end with CRLF.
+    /// Sends a request with a single write. Each line of `headers` ends with CRLF.
     pub(crate) fn send(&mut self, method_and_path: &str, headers: &str, body: &[u8]) -> io::Result<()> {
         self.request.clear();
         write!(self.request, "{method_and_path} HTTP/1.1\r\nhost: {}\r\n{headers}", self.host)?;
@@ -32,7 +32,7 @@ impl Connection {
         self.stream.write_all(&self.request)
     }
 
-    /// Reads the response to its end.
+    /// Reads a complete response.
     pub(crate) fn receive(&mut self) -> io::Result<&Self> {
         const READ_BYTES: usize = 64 * 1024;
         let mut read = 0;
@@ -60,14 +60,14 @@ impl Connection {
         Ok(self)
     }
 
-    /// A header of the response.
+    /// Returns a header of the response.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let head = str::from_utf8(self.response.get(..self.head_bytes)?).ok()?;
         let lines = head.lines().filter_map(|line| line.split_once(':'));
         lines.into_iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
     }
 
-    /// The body of the response.
+    /// Returns the body of the response.
     pub(crate) fn body(&self) -> &[u8] {
         self.response.get(self.head_bytes..self.filled).unwrap_or_default()
     }

@@ -1,7 +1,8 @@
-//! The least that any handler must do: take the event, send as many requests of the same size, write one line of the same
-//! length, respond. It decodes and signs nothing; with `FLOOR_HASHES=1` it decodes the base64 and hashes the requests.
+//! The minimum work of any handler: receive the event, send the same number of requests of the same size, write one log line of
+//! the same length, and respond. It neither decodes nor signs anything. With `FLOOR_HASHES=1`, it decodes the base64 and hashes
+//! the requests.
 //!
-//! Blocking sockets and fixed buffers: whatever avro-ingest costs above this is its own.
+//! It uses blocking sockets and fixed buffers. The difference between this cost and that of avro-ingest is avro-ingest's own.
 
 mod connection;
 
@@ -12,9 +13,9 @@ use std::error::Error;
 use std::hint::black_box;
 use std::io::{self, Write};
 
-/// The most items of one call. <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html>
+/// Maximum number of items in a call. <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html>
 const MAX_BATCH_ITEMS: usize = 25;
-/// Calls in flight, as many as avro-ingest's limiter starts with.
+/// Number of calls in flight, which is the initial limit of avro-ingest.
 const CONNECTIONS: usize = 4;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -58,7 +59,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// One put request of `bytes` bytes.
+/// Returns a put request of `bytes` bytes.
 fn item(bytes: usize) -> Vec<u8> {
     let (start, end) = (br#"{"PutRequest":{"Item":{"pad":{"S":""#, br#""}}}}"#);
     let padding = vec![b'x'; bytes.saturating_sub(start.len() + end.len())];

@@ -1,4 +1,4 @@
-//! `cargo bench --package micro`: every step, its candidates side by side; the time of a thousand records or calls.
+//! `cargo bench --package micro` compares the candidates for every step. It reports the time per thousand records or calls.
 #![allow(clippy::unwrap_used, reason = "a benchmark or test may panic")]
 
 use divan::Bencher;
@@ -25,7 +25,7 @@ const SDK: &str = "SDK";
 const SIGV4: &str = "aws-sigv4";
 const OWNED: &str = "aws_lambda_events, serde_path_to_error";
 
-/// Times the candidate of `candidates` that is called `name`.
+/// Measures the candidate named `name`.
 fn time(bencher: Bencher<'_, '_>, candidates: Result<Vec<Candidate>, Box<dyn Error>>, name: &str) {
     let mut candidate = candidates.unwrap().into_iter().find(|candidate| candidate.name == name).unwrap();
     bencher.counter(ItemsCount::new(RECORDS)).bench_local(|| candidate.run());

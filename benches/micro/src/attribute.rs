@@ -1,11 +1,11 @@
-//! From apache-avro's values to the SDK's, by hand.
+//! Hand-written conversion of apache-avro's values to the SDK's.
 
 use apache_avro::types::Value;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use std::collections::HashMap;
 
-/// The attribute value of `value`. None of the logical types that no [shape](crate::shape) has.
+/// Returns the attribute value of `value`, or `None` for logical types that no [shape](crate::shape) uses.
 pub(crate) fn attribute(value: Value) -> Option<AttributeValue> {
     Some(match value {
         Value::Null => AttributeValue::Null(true),

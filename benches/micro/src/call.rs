@@ -1,4 +1,4 @@
-//! What a call costs besides its items: its signature, and the whole way of one that carries none.
+//! The cost of a call apart from its items: its signature, and a complete call without items.
 
 use crate::shape::Order;
 use crate::steps::{self, Candidate, RECORDS};
@@ -27,14 +27,14 @@ const URL: &str = "https://dynamodb.us-east-1.amazonaws.com/";
 const HOST: &str = "dynamodb.us-east-1.amazonaws.com";
 const TARGET: &str = "DynamoDB_20120810.BatchWriteItem";
 const NOW: Duration = Duration::from_secs(1_700_000_000);
-/// Bytes of a call's body: ten orders.
+/// Size of a call's body in bytes, for ten orders.
 const BODY_BYTES: usize = 4_000;
 
 fn credentials() -> Credentials {
     Credentials::new("AKIDEXAMPLE", "secret", Some("t".repeat(800)), None, "bench")
 }
 
-/// The signature of [`RECORDS`] calls.
+/// Returns the candidates that sign [`RECORDS`] calls.
 pub fn sign() -> Result<Vec<Candidate>, Box<dyn Error>> {
     sdk_signature(&[])?;
     let signer = Signer::new(&credentials(), REGION, "dynamodb", NOW);
@@ -55,7 +55,7 @@ pub fn sign() -> Result<Vec<Candidate>, Box<dyn Error>> {
     ])
 }
 
-/// The headers that the SDK's signer adds.
+/// Returns the headers that the SDK's signer adds.
 fn sdk_signature(body: &[u8]) -> Result<usize, Box<dyn Error>> {
     let identity = credentials().into();
     let params = SigningParams::builder()
@@ -71,7 +71,7 @@ fn sdk_signature(body: &[u8]) -> Result<usize, Box<dyn Error>> {
     Ok(instructions.into_parts().0.len())
 }
 
-/// Responds at once that all is written.
+/// Responds immediately that everything is written.
 #[derive(Debug)]
 struct NoNetwork;
 
@@ -85,7 +85,7 @@ fn runtime() -> std::io::Result<Runtime> {
     Builder::new_current_thread().enable_time().build()
 }
 
-/// [`RECORDS`] calls of BatchWriteItem without an item.
+/// Returns the candidates that make [`RECORDS`] BatchWriteItem calls without items.
 pub fn call() -> Result<Vec<Candidate>, Box<dyn Error>> {
     let provider = SharedCredentialsProvider::new(credentials());
     let client = Client::new(Arc::new(NoNetwork), provider, REGION.to_owned(), URL)?;

@@ -1,8 +1,8 @@
-//! What is compared step by step, and the messages it is compared on.
+//! Benchmarks that compare implementations step by step, and the messages they use.
 //!
-//! [`shape`] has the records and [`event`] the events of them, which the whole-process bench sends as well. [`steps`] has,
-//! for each step of handling a message, the implementations: those of the ordinary crates beside avro-ingest's; [`call`]
-//! the same of what a call costs besides its items.
+//! [`shape`] defines the records. [`event`] creates events from them, which the whole-process benchmark uses too. [`steps`] has
+//! the candidates for each step of handling a message: avro-ingest's implementation and those with widely used crates. [`call`]
+//! has the candidates for the cost of a call apart from its items.
 
 mod attribute;
 pub mod call;

@@ -1,4 +1,4 @@
-//! The SDK up to the bytes of a request, and no further.
+//! Serialization with the SDK, up to the bytes of the request.
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::interceptors::BeforeTransmitInterceptorContextRef;
@@ -12,17 +12,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::runtime::{Builder, Runtime};
 
-/// The most items of one call.
+/// Maximum number of items in a call.
 const BATCH_ITEMS: usize = 25;
 
-/// A client that stops where it would sign.
+/// A client that stops before it signs a request.
 pub(crate) struct Sdk {
     client: Client,
     runtime: Runtime,
     stop: Stop,
 }
 
-/// Counts the bytes of a request and ends its call.
+/// Counts the bytes of a request and aborts its call.
 #[derive(Debug, Clone, Default)]
 struct Stop(Arc<AtomicUsize>);
 
@@ -61,7 +61,7 @@ impl Sdk {
         })
     }
 
-    /// Makes the requests that put `items`, and gives the bytes of their bodies.
+    /// Serializes the requests that put `items`. Returns the total size of their bodies, in bytes.
     pub(crate) fn serialize(&self, items: impl Iterator<Item = HashMap<String, AttributeValue>>) -> usize {
         self.stop.0.store(0, Ordering::Relaxed);
         let mut requests = items.filter_map(|item| {
@@ -73,7 +73,7 @@ impl Sdk {
             if batch.is_empty() {
                 return self.stop.0.load(Ordering::Relaxed);
             }
-            // an error, as the interceptor wants it
+            // the interceptor aborts the call with an error
             let _ = self.runtime.block_on(self.client.batch_write_item().request_items("orders", batch).send());
         }
     }

@@ -1,4 +1,4 @@
-//! Records of several shapes, as structs and as schemas, always the same for a number.
+//! Records of several shapes, as structs and as schemas. The content of a record depends only on its number.
 
 use apache_avro::{Schema, writer::datum::GenericDatumWriter};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -6,17 +6,17 @@ use std::collections::BTreeMap;
 
 /// A kind of record.
 pub trait Shape: Serialize + DeserializeOwned + 'static {
-    /// What people call it.
+    /// Name of the shape in reports.
     const NAME: &'static str;
-    /// The subject its schema is under.
+    /// Subject of its schema.
     const SUBJECT: &'static str;
-    /// The text of its schema.
+    /// JSON text of its schema.
     const SCHEMA: &'static str;
 
-    /// Record number `number`.
+    /// Returns record number `number`.
     fn sample(number: u32) -> Self;
 
-    /// Its schema, parsed.
+    /// Returns the parsed schema.
     ///
     /// # Panics
     /// Never: the schema is a file of this package.
@@ -25,23 +25,23 @@ pub trait Shape: Serialize + DeserializeOwned + 'static {
         Schema::parse_str(Self::SCHEMA).expect("the schema is valid")
     }
 
-    /// Its datum.
+    /// Returns the record's datum.
     ///
     /// # Panics
-    /// Never: the struct is the schema's.
+    /// Never: the struct matches the schema.
     #[expect(clippy::expect_used, reason = "the struct is the schema's")]
     fn datum(&self, schema: &Schema) -> Vec<u8> {
         let writer = GenericDatumWriter::builder(schema).build().expect("the schema is complete");
         writer.write_ser_to_vec(self).expect("the record is one of the schema")
     }
 
-    /// What precedes a datum in the wire format `single-object`.
+    /// Returns the bytes that precede a datum in the wire format `single-object`.
     ///
     /// # Panics
     /// Never: the schema is a file of this package.
     #[expect(clippy::expect_used, reason = "the schema is a file of this package")]
     fn header() -> Vec<u8> {
-        // apache-avro's own fingerprint is not the specification's where there is a logical type
+        // apache-avro's fingerprint differs from the specification's if the schema has a logical type
         let schema: serde_avro_fast::Schema = Self::SCHEMA.parse().expect("the schema is valid");
         [&[0xC3, 0x01][..], schema.rabin_fingerprint()].concat()
     }
@@ -88,7 +88,7 @@ impl Shape for Order {
     }
 }
 
-/// Twenty numbers.
+/// A record of twenty numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Flat {
     count_0: i32,
@@ -147,7 +147,7 @@ impl Shape for Flat {
     }
 }
 
-/// Mostly text.
+/// A record of mostly text.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Article {
     slug: String,
@@ -180,7 +180,7 @@ impl Shape for Article {
     }
 }
 
-/// Records in records, a map, optional fields.
+/// Nested records, a map, and optional fields.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Shipment {
     shipment_id: String,
@@ -243,7 +243,7 @@ impl Shape for Shipment {
     }
 }
 
-/// A number far below any bound of `i32`.
+/// Converts a number that is far below the maximum of `i32`.
 fn small(number: u32) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
 }

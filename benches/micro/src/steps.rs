@@ -1,4 +1,4 @@
-//! The steps from a message to an item, each with the candidates that do it.
+//! The steps from a message to an item, each with its candidates.
 
 use crate::attribute::attribute;
 use crate::event;
@@ -20,12 +20,12 @@ use std::error::Error;
 use std::hint::black_box;
 use std::time::Duration;
 
-/// How many records a step does in one go.
+/// Number of records that a step processes in one run.
 pub const RECORDS: u32 = 1_000;
 
 /// One implementation of a step.
 pub struct Candidate {
-    /// What does it.
+    /// Name of the implementation.
     pub name: &'static str,
     run: Box<dyn FnMut()>,
 }
@@ -35,13 +35,13 @@ impl Candidate {
         Self { name, run: Box::new(run) }
     }
 
-    /// Does the step for [`RECORDS`] records.
+    /// Runs the step for [`RECORDS`] records.
     pub fn run(&mut self) {
         (self.run)();
     }
 }
 
-/// The transcoder of a schema directory with one schema, that of `S`, in the wire formats `single-object` and `json`.
+/// Returns a transcoder for the schema of `S` and the wire formats `single-object` and `json`.
 pub fn transcoder<S: Shape>() -> Result<Transcoder, Box<dyn Error>> {
     let config = Settings::parse(|name| match name {
         "TABLE_NAME" => Some("orders".to_owned()),
@@ -58,18 +58,18 @@ pub fn transcoder<S: Shape>() -> Result<Transcoder, Box<dyn Error>> {
     Ok(Transcoder::new(&config, vec![file])?)
 }
 
-/// [`RECORDS`] framed records.
+/// Returns [`RECORDS`] framed records.
 pub fn bodies<S: Shape>() -> Vec<Vec<u8>> {
     let (schema, header) = (S::schema(), S::header());
     (0..RECORDS).map(|number| [header.clone(), S::sample(number).datum(&schema)].concat()).collect()
 }
 
-/// [`RECORDS`] records as JSON text.
+/// Returns [`RECORDS`] records as JSON text.
 fn texts<S: Shape>() -> Result<Vec<String>, serde_json::Error> {
     (0..RECORDS).map(|number| serde_json::to_string(&S::sample(number))).collect()
 }
 
-/// Transcodes bodies of [`RECORDS`] records, and gives how many bytes their items have: none if one is no record.
+/// Transcodes the bodies of [`RECORDS`] records. Returns the size of their items in bytes, or 0 if a body is invalid.
 pub fn transcode<'b>(transcoder: &Transcoder, bodies: impl Iterator<Item = Body<'b>>, scratch: &mut Scratch) -> usize {
     let mut encoder = transcoder.encoder(NOW, ROOM);
     for (position, body) in bodies.enumerate() {
@@ -82,17 +82,17 @@ pub fn transcode<'b>(transcoder: &Transcoder, bodies: impl Iterator<Item = Body<
     items.as_slice().iter().map(|item| items.attributes(item).len()).sum()
 }
 
-/// Framed records, each a body.
+/// Wraps framed records as message bodies.
 pub fn binary(bodies: &[Vec<u8>]) -> impl Iterator<Item = Body<'_>> {
     bodies.iter().map(|body| Body::Binary(body))
 }
 
-/// When everything happens.
+/// Time passed to the encoder.
 const NOW: Duration = Duration::from_secs(1_700_000_000);
-/// Bytes that items of [`RECORDS`] records have room in.
+/// Capacity for the items of [`RECORDS`] records, in bytes.
 const ROOM: usize = 2 << 20;
 
-/// From framed records to the items' JSON as DynamoDB reads it.
+/// Returns the candidates that transcode framed records to DynamoDB JSON.
 pub fn to_items<S: Shape>() -> Result<Vec<Candidate>, Box<dyn Error>> {
     let (ours, mut scratch) = (transcoder::<S>()?, Scratch::default());
     let bodies = bodies::<S>();
@@ -138,7 +138,7 @@ fn item(data: AttributeValue) -> Option<HashMap<String, AttributeValue>> {
     )
 }
 
-/// From an invocation's payload of [`RECORDS`] orders to messages.
+/// Returns the candidates that parse an event of [`RECORDS`] orders.
 pub fn parse() -> Result<Vec<Candidate>, Box<dyn Error>> {
     let payload = event::of_orders(0, RECORDS).ok_or("the event is too large")?;
     let same = payload.clone();
@@ -147,18 +147,18 @@ pub fn parse() -> Result<Vec<Candidate>, Box<dyn Error>> {
             black_box(Event::parse(&payload).ok());
         }),
         Candidate::new("aws_lambda_events, serde_path_to_error", move || {
-            // as lambda_runtime does
+            // as `lambda_runtime` does
             let mut deserializer = serde_json::Deserializer::from_slice(&same);
             black_box(serde_path_to_error::deserialize::<_, SqsEvent>(&mut deserializer).ok());
         }),
     ])
 }
 
-/// From structs to bytes.
+/// Returns the candidates that serialize structs.
 pub fn encode<S: Shape>() -> Result<Vec<Candidate>, Box<dyn Error>> {
     let records = || (0..RECORDS).map(S::sample).collect::<Vec<_>>();
     let [of_json, of_avro, of_fast] = [(); 3].map(|()| records());
-    // as long as the program, which borrowing one from the other takes
+    // leaked, because the writer borrows from the schema
     let schema = Box::leak(Box::new(S::schema()));
     let writer = GenericDatumWriter::builder(schema).build()?;
     let fast: &serde_avro_fast::Schema = Box::leak(Box::new(S::SCHEMA.parse()?));
@@ -182,7 +182,7 @@ pub fn encode<S: Shape>() -> Result<Vec<Candidate>, Box<dyn Error>> {
     ])
 }
 
-/// From bytes to structs, and by avro-ingest from bytes to items.
+/// Returns the candidates that deserialize to structs. The one of avro-ingest transcodes to items.
 pub fn decode<S: Shape>() -> Result<Vec<Candidate>, Box<dyn Error>> {
     let schema = Box::leak(Box::new(S::schema()));
     let datums: Vec<_> = (0..RECORDS).map(|number| S::sample(number).datum(schema)).collect();
@@ -217,20 +217,20 @@ pub fn decode<S: Shape>() -> Result<Vec<Candidate>, Box<dyn Error>> {
     ])
 }
 
-/// Bytes of a record, on average over [`RECORDS`] of them.
+/// Mean size of a record in bytes, over [`RECORDS`] records.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Sizes {
-    /// As JSON text.
+    /// Size as JSON text.
     pub json: f64,
-    /// As a datum.
+    /// Size as a datum.
     pub datum: f64,
-    /// As the body of a message in the wire format `single-object`, base64 included.
+    /// Size as the body of a message in the wire format `single-object`, including base64.
     pub body: f64,
-    /// As an item, in DynamoDB's JSON.
+    /// Size as an item, in DynamoDB JSON.
     pub item: f64,
 }
 
-/// How large a record is.
+/// Returns the mean sizes of records.
 pub fn sizes<S: Shape>() -> Result<Sizes, Box<dyn Error>> {
     let schema = S::schema();
     let bodies = bodies::<S>();

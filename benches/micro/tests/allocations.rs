@@ -1,4 +1,4 @@
-//! How often the function asks for memory, counted by an allocator.
+//! Tests of the number of memory allocations, counted by an allocator.
 #![allow(clippy::unwrap_used, reason = "a benchmark or test may panic")]
 
 use allocation_counter::{AllocationInfo, measure};
@@ -9,8 +9,8 @@ use micro::shape::{Article, Flat, Order, Shape, Shipment};
 use micro::{event, steps};
 use std::time::Duration;
 
-/// What an event's items share grows by doubling: that many times at most for a thousand of them, in each of their three
-/// vectors, and twice for the encoder itself.
+/// Maximum number of allocations for the buffers that an event's items share. Each of their three vectors doubles at most ten
+/// times for a thousand items, and the encoder allocates twice.
 const GROWTH: u64 = 3 * 10 + 2;
 
 #[test]

@@ -1,5 +1,5 @@
-//! A bootstrap that does as its event says: what the Lambda of this crate is tested with. The standard library's sockets
-//! are all it needs.
+//! A bootstrap process whose behavior is chosen by the event. It serves as the function in the tests of this crate's Lambda
+//! emulator and needs nothing but the standard library's sockets.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -72,7 +72,7 @@ fn serve(mut api: Api, environment: &Map<String, Value>) -> io::Result<()> {
     }
 }
 
-/// Reports the messages whose body is `poison`, and all others as consumed.
+/// Reports messages whose body is `poison` as failed and all others as consumed.
 fn consume(event: &Value) -> Value {
     let records = event.get("Records").and_then(Value::as_array).into_iter().flatten();
     let mut failures = Vec::new();
@@ -100,7 +100,7 @@ impl Api {
         Ok(Self(BufReader::new(stream)))
     }
 
-    /// The answer's headers, names in lower case, and its body.
+    /// Sends a request and returns the response's headers, with lower-case names, and its body.
     fn call(&mut self, method: &str, path: &str, body: &[u8]) -> io::Result<(Map<String, Value>, Vec<u8>)> {
         let head = format!(
             "{method} /2018-06-01/runtime/{path} HTTP/1.1\r\nhost: runtime\r\ncontent-length: {}\r\n\r\n",

@@ -1,4 +1,4 @@
-//! DynamoDB's JSON over HTTP, without the SDK: tests read tables with it.
+//! A DynamoDB client that speaks JSON over HTTP without the SDK. Tests read tables with it.
 
 use std::error::Error;
 use std::fmt;
@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use crate::http;
 
-/// What a key attribute holds.
+/// Type of a key attribute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyKind {
     /// `S`
@@ -34,13 +34,13 @@ pub struct Key {
 }
 
 impl Key {
-    /// A key attribute `attribute` of type `kind`.
+    /// Creates a key attribute `attribute` of type `kind`.
     pub fn new(attribute: &str, kind: KeyKind) -> Self {
         Self { attribute: attribute.to_owned(), kind }
     }
 }
 
-/// A table to create: on demand, without indexes.
+/// A table to create, in on-demand mode and without indexes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table {
     /// The table's name.
@@ -52,12 +52,12 @@ pub struct Table {
 }
 
 impl Table {
-    /// A table `name` with the string `attribute` as its whole key.
+    /// Creates a table `name` whose primary key is the string attribute `attribute`.
     pub fn keyed_by(name: &str, attribute: &str) -> Self {
         Self { name: name.to_owned(), partition_key: Key::new(attribute, KeyKind::String), sort_key: None }
     }
 
-    /// The same table with a sort key.
+    /// Adds a sort key.
     #[must_use]
     pub fn sorted_by(self, sort_key: Key) -> Self {
         Self { sort_key: Some(sort_key), ..self }
@@ -81,12 +81,12 @@ impl Table {
     }
 }
 
-/// Why a call failed.
+/// Reason why a call failed.
 #[derive(Debug)]
 pub enum CallError {
-    /// No connection, or it broke.
+    /// The connection could not be opened, or it broke.
     Unreachable(Box<dyn Error + Send + Sync>),
-    /// The answer is no JSON.
+    /// The response is not valid JSON.
     Unreadable(serde_json::Error),
     /// The endpoint refused the call.
     Refused {
@@ -94,7 +94,7 @@ pub enum CallError {
         status: StatusCode,
         /// The error's code without its namespace, such as `ResourceNotFoundException`.
         code: String,
-        /// What the endpoint says about it.
+        /// The endpoint's error message.
         message: String,
     },
 }
@@ -121,7 +121,7 @@ impl Error for CallError {
     }
 }
 
-/// A client of one DynamoDB endpoint. Signs nothing that anyone would check.
+/// A client for one DynamoDB endpoint. Its signatures are placeholders.
 #[derive(Debug)]
 pub struct Client {
     address: SocketAddr,
@@ -129,20 +129,20 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client of the endpoint at `address`. Connects when it is first used.
+    /// Creates a client for the endpoint at `address`. It connects on first use.
     pub fn new(address: SocketAddr) -> Self {
         Self { address, http: http::client() }
     }
 
-    /// The endpoint's address.
+    /// Returns the endpoint's address.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Calls `operation`, such as `PutItem`, with its request as DynamoDB JSON, and gives the answer as DynamoDB JSON.
+    /// Calls `operation`, such as `PutItem`, with `request` as DynamoDB JSON, and returns the response as DynamoDB JSON.
     ///
     /// # Errors
-    /// When the endpoint cannot be reached, refuses, or answers with something else than JSON.
+    /// Returns an error if the endpoint cannot be reached, refuses the call, or responds with something other than JSON.
     pub async fn call(&self, operation: &str, request: &Value) -> Result<Value, CallError> {
         let request = Request::post(format!("http://{}/", self.address))
             .header("content-type", "application/x-amz-json-1.0")
@@ -163,18 +163,18 @@ impl Client {
         Err(CallError::Refused { status, code, message: text("message").to_owned() })
     }
 
-    /// Creates `table`; it is ready when this returns.
+    /// Creates `table`, which is ready for use when this returns.
     ///
     /// # Errors
-    /// As [`call`](Self::call).
+    /// Returns the errors of [`call`](Self::call).
     pub async fn create_table(&self, table: &Table) -> Result<(), CallError> {
         self.call("CreateTable", &table.request()).await.map(drop)
     }
 
-    /// The item of `table` with the key `key`, such as `json!({"message_id": {"S": "m1"}})`.
+    /// Returns the item of `table` with the key `key`, such as `json!({"message_id": {"S": "m1"}})`.
     ///
     /// # Errors
-    /// As [`call`](Self::call).
+    /// Returns the errors of [`call`](Self::call).
     pub async fn get(&self, table: &str, key: &Value) -> Result<Option<Map<String, Value>>, CallError> {
         let request = json!({"TableName": table, "Key": key, "ConsistentRead": true});
         match self.call("GetItem", &request).await? {
@@ -183,10 +183,10 @@ impl Client {
         }
     }
 
-    /// Every item of `table`, in no order that means anything.
+    /// Returns every item of `table`, in unspecified order.
     ///
     /// # Errors
-    /// As [`call`](Self::call).
+    /// Returns the errors of [`call`](Self::call).
     pub async fn scan(&self, table: &str) -> Result<Vec<Map<String, Value>>, CallError> {
         let mut items = Vec::new();
         self.pages(table, "ALL_ATTRIBUTES", |page| {
@@ -198,10 +198,10 @@ impl Client {
         Ok(items)
     }
 
-    /// How many items `table` holds.
+    /// Returns the number of items in `table`.
     ///
     /// # Errors
-    /// As [`call`](Self::call).
+    /// Returns the errors of [`call`](Self::call).
     pub async fn count(&self, table: &str) -> Result<u64, CallError> {
         let mut count = 0;
         self.pages(table, "COUNT", |page| count += page.get("Count").and_then(Value::as_u64).unwrap_or_default())
@@ -227,7 +227,7 @@ impl Client {
     }
 }
 
-/// Complete in form, which is all that is looked at.
+/// A well-formed header with a placeholder signature. The endpoints here check its form only.
 const AUTHORIZATION: &str = "AWS4-HMAC-SHA256 Credential=local/20240101/us-east-1/dynamodb/aws4_request, \
      SignedHeaders=host;x-amz-date;x-amz-target, Signature=0000000000000000000000000000000000000000000000000000000000000000";
 

@@ -1,4 +1,4 @@
-//! DynamoDB on loopback: the database itself, and a plain client for looking into it or into any other endpoint.
+//! DynamoDB on loopback: an embedded database, and a plain client for it or for any other endpoint.
 
 mod client;
 
@@ -9,10 +9,10 @@ pub use client::{CallError, Client, Key, KeyKind, Table};
 
 use crate::service_thread::ServiceThread;
 
-/// An empty database in memory, served over HTTP until it is dropped.
+/// An empty in-memory database, served over HTTP until it is dropped.
 ///
-/// It accepts and refuses what DynamoDB does (25 items, duplicate keys, 400 KB, key types, 38 digits), but it never
-/// throttles, never leaves items unprocessed and looks at no credentials. One call at a time is worked on.
+/// It enforces DynamoDB's rules (25 items per batch, no duplicate keys, 400 KB per item, key types, 38 digits). It never
+/// throttles, never returns unprocessed items and does not check credentials. It processes one call at a time.
 #[derive(Debug)]
 pub struct Embedded {
     client: Client,
@@ -20,18 +20,18 @@ pub struct Embedded {
 }
 
 impl Embedded {
-    /// Starts a database at `port` of loopback; 0 is any free port.
+    /// Starts a database on loopback `port`. Port 0 picks a free port.
     ///
     /// # Errors
-    /// When the port is taken, or the database cannot be opened.
+    /// Returns an error if the port is already in use, or if the database cannot be opened.
     pub fn start(port: u16) -> io::Result<Self> {
         Self::start_at((Ipv4Addr::LOCALHOST, port).into())
     }
 
-    /// Starts a database at `address`, which may be one that other machines and containers reach.
+    /// Starts a database at `address`, which other machines and containers may be able to reach.
     ///
     /// # Errors
-    /// As of [`start`](Self::start).
+    /// Returns the errors of [`start`](Self::start).
     pub fn start_at(address: SocketAddr) -> io::Result<Self> {
         let database = dynoxide::Database::memory().map_err(|error| io::Error::other(error.to_string()))?;
         let thread = ServiceThread::start("dynamodb")?;
@@ -40,17 +40,17 @@ impl Embedded {
         Ok(Self { client: Client::new(address), _thread: thread })
     }
 
-    /// Where it listens.
+    /// Returns the address that it listens on.
     pub fn address(&self) -> SocketAddr {
         self.client.address()
     }
 
-    /// The endpoint's URL, for `AWS_ENDPOINT_URL_DYNAMODB`: `http://127.0.0.1:<port>`.
+    /// Returns the endpoint's URL, for `AWS_ENDPOINT_URL_DYNAMODB`: `http://127.0.0.1:<port>`.
     pub fn url(&self) -> String {
         format!("http://{}", self.address())
     }
 
-    /// A client that looks straight into the database, past whatever stands in front of it.
+    /// Returns a client that connects to the database directly, bypassing any proxy.
     pub fn client(&self) -> &Client {
         &self.client
     }

@@ -1,4 +1,4 @@
-//! A response body that is sent slowly or not to its end.
+//! A response body that is sent slowly or incompletely.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -10,26 +10,26 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::time::{Sleep, sleep};
 
-/// How many pieces a slow answer comes in, bytes permitting.
+/// Number of pieces into which a slow response is split, if it has at least that many bytes.
 const PIECES: usize = 16;
 
-/// Bytes that leave one piece after the other, with a pause in between.
+/// A body that is sent piece by piece, with a pause between pieces.
 #[derive(Debug)]
 pub(super) struct Paced {
     pieces: VecDeque<Bytes>,
     pause: Duration,
-    /// Bytes that are announced and never come.
+    /// Number of bytes that are announced and never sent.
     missing: u64,
     pausing: Option<Pin<Box<Sleep>>>,
 }
 
 impl Paced {
-    /// All of `bytes` at once.
+    /// Sends all of `bytes` at once.
     pub(super) fn at_once(bytes: Bytes) -> Self {
         Self { pieces: VecDeque::from([bytes]), pause: Duration::ZERO, missing: 0, pausing: None }
     }
 
-    /// `bytes` in pieces, of which the last leaves `duration` after the first.
+    /// Sends `bytes` in pieces over `duration`, measured from the first piece to the last.
     pub(super) fn spread(mut bytes: Bytes, duration: Duration) -> Self {
         let length = bytes.len().div_ceil(PIECES).max(1);
         let mut pieces = VecDeque::new();
@@ -41,7 +41,7 @@ impl Paced {
         Self { pieces, pause: duration / pauses, missing: 0, pausing: None }
     }
 
-    /// The first half of `bytes`, and then nothing, but no end either.
+    /// Sends the first half of `bytes` and then stalls without ending the body.
     pub(super) fn half(mut bytes: Bytes) -> Self {
         let rest = bytes.split_off(bytes.len() / 2);
         Self { missing: rest.len() as u64, ..Self::at_once(bytes) }
@@ -59,7 +59,7 @@ impl Body for Paced {
         self.pausing = (self.pause > Duration::ZERO).then(|| Box::pin(sleep(self.pause)));
         match self.pieces.pop_front() {
             Some(piece) => Poll::Ready(Some(Ok(Frame::data(piece)))),
-            // the rest never comes: the client has to give up
+            // the second half is never sent, so the client must time out
             None if self.missing > 0 => Poll::Pending,
             None => Poll::Ready(None),
         }

@@ -1,4 +1,4 @@
-//! What AWS checks before it looks at a call: the date of its signature and the session it belongs to.
+//! Checks that AWS makes before it processes a call: the date of its signature and its session token.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -10,17 +10,17 @@ use time::format_description::well_known::Rfc3339;
 use super::plan::ErrorCode;
 use crate::credentials::{Issuer, Token};
 
-/// How far a signature's date may be from the service's clock.
+/// Maximum difference between a signature's date and the service's clock.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/signature-v4-troubleshooting.html>
 const MAX_SKEW: Duration = Duration::from_secs(5 * 60);
 
-/// The service's clock at `now` of this machine, when it is so many seconds ahead.
+/// Returns the time by the service's clock, which is `ahead_seconds` ahead of this machine's `now`.
 pub(super) fn service_time(now: SystemTime, ahead_seconds: i64) -> SystemTime {
     let ahead = Duration::from_secs(ahead_seconds.unsigned_abs());
     if ahead_seconds < 0 { now - ahead } else { now + ahead }
 }
 
-/// The error of a request with these headers, if it has no right to be looked at.
+/// Returns the error for a request with these headers, or `None` if the request is authenticated.
 pub(super) fn refusal(
     headers: &HeaderMap,
     service_time: SystemTime,
@@ -41,7 +41,7 @@ pub(super) fn refusal(
     }
 }
 
-/// `20240131T235959Z` as a time.
+/// Parses a date of the form `20240131T235959Z`.
 fn parse_date(text: &str) -> Option<SystemTime> {
     let (day, time) = text.strip_suffix('Z')?.split_once('T')?;
     let part = |text: &str, from: usize, to: usize| text.get(from..to).map(str::to_owned);

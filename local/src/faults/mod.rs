@@ -1,4 +1,4 @@
-//! Faults in front of any endpoint, as AWS shows them, decided by a seed.
+//! A proxy that injects the faults AWS endpoints can show. A seed decides which requests are affected.
 
 mod body;
 mod identity;

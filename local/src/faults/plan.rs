@@ -1,4 +1,4 @@
-//! Which fault a request meets: a pure function of the plan, its seed and the request's number.
+//! Decides which fault a request meets, as a pure function of the plan, its seed and the request's number.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -8,60 +8,63 @@ use serde::{Deserialize, Serialize};
 use super::target::{RequestFacts, Target};
 use crate::random;
 
-/// A fault. In a plan file its name is in snake case: `"reset_after"`, `{"stall_before": {"milliseconds": 500}}`.
+/// A fault. Plan files spell its name in snake case: `"reset_after"`, `{"stall_before": {"milliseconds": 500}}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Fault {
-    /// The call is refused with an error; nothing is applied.
+    /// The call is refused with an error and is not applied.
     Error {
-        /// Which error.
+        /// The error's code.
         code: ErrorCode,
-        /// Why, for the throttling errors. Default: none given.
+        /// Reasons that a throttling error reports. Default: none.
         #[serde(default)]
         reasons: Vec<ThrottlingReason>,
     },
-    /// Part of a `BatchWriteItem` comes back as unprocessed items; the rest is applied. Other calls pass unharmed. Items held
-    /// back are not looked at: an invalid one is refused only when it is forwarded.
+    /// The proxy holds back some items of a `BatchWriteItem` and returns them as unprocessed. The others are applied. Other
+    /// operations are unaffected. The endpoint does not see the items held back, so an invalid one is refused only when it is
+    /// forwarded.
     Unprocessed {
-        /// The share of items held back, 0 to 1. Each is drawn by itself: a call none of whose items is drawn passes unharmed.
+        /// Probability, 0 to 1, of holding back each item, independently of the others. A call none of whose items is
+        /// selected is unaffected.
         share: f64,
     },
-    /// The connection is reset before the call was applied.
+    /// The connection is reset before the call is applied.
     ResetBefore,
-    /// The connection is reset after the call was applied.
+    /// The connection is reset after the call is applied.
     ResetAfter,
-    /// The call waits before it is applied; it never is if the client hangs up first.
+    /// The call waits before it is applied. If the client disconnects first, it is not applied.
     StallBefore {
-        /// For how long.
+        /// Length of the wait.
         milliseconds: u64,
     },
-    /// The call is applied at once, but its answer waits.
+    /// The call is applied at once, but its response is delayed.
     StallAfter {
-        /// For how long.
+        /// Length of the delay.
         milliseconds: u64,
     },
-    /// The connection stays open, but the call is neither applied nor answered.
+    /// The connection stays open, but the call is not applied and gets no response.
     Silent,
-    /// The call is applied; half of its answer comes, then nothing more, and the connection stays open.
+    /// The call is applied. The first half of its response is sent, then nothing more, and the connection stays open.
     HalfAnswer,
-    /// A gateway in front of the service refuses the call with a page of HTML; nothing is applied.
+    /// A gateway between client and service refuses the call with an HTML page. The call is not applied.
     GatewayError {
         /// The HTTP status, such as 413 or 502.
         status: u16,
     },
-    /// The answer comes in pieces.
+    /// The response is sent slowly, in pieces.
     SlowBytes {
-        /// How long it takes from the first to the last.
+        /// Time from the first piece to the last.
         milliseconds: u64,
     },
-    /// The call is applied; its answer is the first half of the JSON, with HTTP 200 and a content length to match.
+    /// The call is applied. Its response is HTTP 200 with the first half of the JSON and a matching content length.
     Truncated,
-    /// The call is applied; its answer is HTTP 200 and a page of HTML.
+    /// The call is applied. Its response is HTTP 200 with an HTML page.
     WrongContent,
 }
 
 impl Fault {
-    /// Its name in [`Proxy::injected`](super::Proxy::injected): that of a plan file, for an error its code.
+    /// Returns its name in [`Proxy::injected`](super::Proxy::injected): the error code for [`Fault::Error`], and the name used
+    /// in plan files for all others.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Error { code, .. } => code.name(),
@@ -80,28 +83,28 @@ impl Fault {
     }
 }
 
-/// Declares the errors with their HTTP status and the namespace of their `__type` from one table.
+/// Declares the error codes in one table: the HTTP status and the namespace of `__type` for each.
 macro_rules! error_codes {
     ($($(#[$doc:meta])* $name:ident = $status:literal $namespace:literal,)+) => {
-        /// An error as DynamoDB names it.
+        /// A DynamoDB error code.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
         pub enum ErrorCode { $($(#[$doc])* $name,)+ }
 
         impl ErrorCode {
-            /// Every error.
+            /// All error codes.
             pub const ALL: &[Self] = &[$(Self::$name,)+];
 
-            /// The code: `ThrottlingException`.
+            /// Returns the code, such as `ThrottlingException`.
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$name => stringify!($name),)+ }
             }
 
-            /// The HTTP status it comes with.
+            /// Returns the HTTP status of the error's response.
             pub const fn status(self) -> u16 {
                 match self { $(Self::$name => $status,)+ }
             }
 
-            /// What its `__type` says: the code behind its namespace.
+            /// Returns the value of `__type`: the namespace and the code.
             pub(super) const fn qualified_name(self) -> &'static str {
                 match self { $(Self::$name => concat!($namespace, "#", stringify!($name)),)+ }
             }
@@ -110,67 +113,69 @@ macro_rules! error_codes {
 }
 
 error_codes! {
-    /// A table's, an index's or a partition's throughput is exceeded.
+    /// The throughput of a table, an index or a partition is exceeded.
     ProvisionedThroughputExceededException = 400 "com.amazonaws.dynamodb.v20120810",
-    /// The rate is exceeded, by whatever count.
+    /// A request rate is exceeded. The service does not specify which one.
     ThrottlingException = 400 "com.amazon.coral.availability",
     /// The account's throughput is exceeded.
     RequestLimitExceeded = 400 "com.amazonaws.dynamodb.v20120810",
     /// The service failed.
     InternalServerError = 500 "com.amazonaws.dynamodb.v20120810",
-    /// The service is not there.
+    /// The service is unavailable.
     ServiceUnavailable = 503 "com.amazonaws.dynamodb.v20120810",
-    /// The credentials were good once.
+    /// The credentials have expired.
     ExpiredTokenException = 400 "com.amazon.coral.service",
-    /// The credentials are of nobody.
+    /// The credentials are unknown.
     UnrecognizedClientException = 400 "com.amazon.coral.service",
-    /// The signature is wrong, or of another time.
+    /// The signature is wrong or its date is too far from the service's clock.
     InvalidSignatureException = 400 "com.amazon.coral.service",
-    /// The call or an item of it is invalid.
+    /// The call or one of its items is invalid.
     ValidationException = 400 "com.amazon.coral.validate",
-    /// The credentials' owner may not.
+    /// The caller lacks the permission.
     AccessDeniedException = 400 "com.amazon.coral.service",
-    /// No such table.
+    /// The table does not exist.
     ResourceNotFoundException = 400 "com.amazonaws.dynamodb.v20120810",
 }
 
-/// What exactly is throttled.
+/// The resource that is throttled, and the limit that it exceeded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ThrottlingReason {
-    /// As DynamoDB spells it: `TableWriteProvisionedThroughputExceeded`, `TableWriteKeyRangeThroughputExceeded`,
-    /// `TableWriteMaxOnDemandThroughputExceeded`, `TableWriteAccountLimitExceeded`, or the same with `IndexWrite`.
+    /// DynamoDB's name of the reason: `TableWriteProvisionedThroughputExceeded`, `TableWriteKeyRangeThroughputExceeded`,
+    /// `TableWriteMaxOnDemandThroughputExceeded` or `TableWriteAccountLimitExceeded`, or one of these names with `IndexWrite`
+    /// instead of `TableWrite`.
     pub reason: String,
     /// The ARN of the table or index.
     pub resource: String,
 }
 
-/// A fault, which requests it may meet and how often it meets one of them.
+/// A fault, the requests it applies to, and its probability.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Chance {
-    /// The share of the target's requests that meet it, 0 to 1.
+    /// Share of the target's requests that meet the fault, 0 to 1.
     pub probability: f64,
     /// The fault.
     pub fault: Fault,
-    /// Which requests it may meet. Default: every one.
+    /// Requests the fault applies to. Default: all.
     #[serde(default, rename = "when", skip_serializing_if = "Target::is_everything")]
     pub target: Target,
 }
 
 impl Chance {
-    /// A fault that any request may meet.
+    /// Creates a fault that can affect any request.
     pub fn new(probability: f64, fault: Fault) -> Self {
         Self { probability, fault, target: Target::default() }
     }
 
-    /// A fault that every request of `target` meets.
+    /// Creates a fault that affects every request of `target`.
     pub fn always(target: Target, fault: Fault) -> Self {
         Self { probability: 1.0, fault, target }
     }
 }
 
-/// Which request meets which fault. Faults with a target of their own come before those that any request may meet. As a file:
+/// Assigns faults to requests. Faults with a target take precedence over those that apply to any request. Example of a plan
+/// file:
 ///
 /// ```json
 /// {"seed": 7, "clock_ahead_seconds": 0, "faults": [
@@ -185,7 +190,7 @@ impl Chance {
 #[serde(try_from = "Unchecked")]
 pub struct Plan {
     seed: u64,
-    /// How far the service's clock is ahead of this machine's.
+    /// Number of seconds by which the service's clock is ahead of this machine's.
     clock_ahead_seconds: i64,
     faults: Vec<Chance>,
 }
@@ -207,12 +212,12 @@ impl TryFrom<Unchecked> for Plan {
     }
 }
 
-/// Why a plan is invalid.
+/// Reason why a plan is invalid.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum InvalidPlan {
-    /// A probability or share that is not from 0 to 1.
+    /// A probability or share is not between 0 and 1.
     NotAShare(f64),
-    /// The probabilities of what any request may meet add up to more than 1: a request meets one fault at most.
+    /// The probabilities of the faults without a target add up to more than 1, but a request meets at most one fault.
     OverOne(f64),
 }
 
@@ -228,10 +233,11 @@ impl fmt::Display for InvalidPlan {
 impl std::error::Error for InvalidPlan {}
 
 impl Plan {
-    /// A plan that gives each request one of `faults` or none.
+    /// Creates a plan in which each request meets at most one of `faults`.
     ///
     /// # Errors
-    /// When a probability is not from 0 to 1, or they add up to more than 1.
+    /// Returns an error if a probability or share is not between 0 and 1, or if the probabilities of the faults without a
+    /// target add up to more than 1.
     pub fn new(seed: u64, faults: Vec<Chance>) -> Result<Self, InvalidPlan> {
         for Chance { probability, fault, .. } in &faults {
             let share = if let Fault::Unprocessed { share } = fault { *share } else { 0.0 };
@@ -241,34 +247,34 @@ impl Plan {
         }
         let untargeted = faults.iter().filter(|chance| chance.target.is_everything());
         let sum: f64 = untargeted.map(|chance| chance.probability).sum();
-        // ten tenths are a little more than one
+        // tolerates rounding: 0.1 added ten times is not exactly 1
         if sum > 1.0 + 1e-9 {
             return Err(InvalidPlan::OverOne(sum));
         }
         Ok(Self { seed, clock_ahead_seconds: 0, faults })
     }
 
-    /// A plan without faults.
+    /// Creates a plan without faults.
     pub fn none() -> Self {
         Self { seed: 0, clock_ahead_seconds: 0, faults: Vec::new() }
     }
 
-    /// A plan that gives every request `fault`.
+    /// Creates a plan in which every request meets `fault`.
     ///
     /// # Errors
-    /// When the fault's share is not from 0 to 1.
+    /// Returns an error if the fault's share is not between 0 and 1.
     pub fn always(fault: Fault) -> Result<Self, InvalidPlan> {
         Self::new(0, vec![Chance::new(1.0, fault)])
     }
 
-    /// The same plan with another seed.
+    /// Replaces the seed.
     #[must_use]
     pub fn seeded(self, seed: u64) -> Self {
         Self { seed, ..self }
     }
 
-    /// The same plan for a service whose clock is ahead of this machine's, or behind it if negative. It refuses what is
-    /// signed more than five minutes off its own time and says its time with each answer.
+    /// Sets by how many seconds the service's clock is ahead of this machine's, or behind it if negative. The service then
+    /// refuses signatures that are more than five minutes from its own time, and returns its time in each response.
     #[must_use]
     pub fn with_clock_ahead(self, seconds: i64) -> Self {
         Self { clock_ahead_seconds: seconds, ..self }
@@ -278,7 +284,7 @@ impl Plan {
         self.clock_ahead_seconds
     }
 
-    /// The fault `request` meets.
+    /// Returns the fault that `request` meets.
     pub(super) fn fault(&self, request: &RequestFacts<'_>) -> Option<&Fault> {
         let mut left = random::share(self.seed, request.number);
         let targeted = self.faults.iter().filter(|chance| !chance.target.is_everything());
@@ -291,7 +297,8 @@ impl Plan {
         chance.map(|chance| &chance.fault)
     }
 
-    /// Which of the `count` items of this request are held back when `held` is their share: their positions.
+    /// Returns the positions of the items to hold back, out of `count` items in this request. `held` is the probability for
+    /// each item.
     pub(super) fn held_back(&self, request: u64, count: usize, held: f64) -> BTreeSet<usize> {
         let seed = random::number(!self.seed, request);
         (0..count).filter(|position| random::share(seed, *position as u64) < held).collect()

@@ -29,8 +29,8 @@ use crate::credentials::{CredentialsEndpoint, Issuer};
 use crate::http::{self, Closing, ConnectionNumber, serve};
 use crate::service_thread::ServiceThread;
 
-/// Stands in front of an endpoint and lets requests meet faults. To its clients it is the endpoint, whether they run in
-/// this process or in another.
+/// A proxy that injects faults between clients and an endpoint. Clients, in this process or in another, use it as if it were
+/// the endpoint.
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
@@ -45,14 +45,14 @@ struct ProxyState {
     plan: Mutex<Arc<Plan>>,
     issuer: Mutex<Option<Arc<Issuer>>>,
     requests: AtomicU64,
-    /// The highest number of a connection that has carried a request.
+    /// Highest number of any connection that has carried a request.
     last_connection: AtomicU64,
-    /// Connections up to this number are dead.
+    /// Connections up to this number no longer respond.
     dead_up_to: AtomicU64,
     injected: Mutex<BTreeMap<&'static str, Injected>>,
 }
 
-/// How often a fault came.
+/// Number of requests that met a fault, and how many of those had content.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Injected {
     requests: u64,
@@ -60,10 +60,10 @@ struct Injected {
 }
 
 impl Proxy {
-    /// Starts a proxy at `port` of loopback, 0 being any free port, in front of `upstream`.
+    /// Starts a proxy for `upstream` on loopback `port`. Port 0 picks a free port.
     ///
     /// # Errors
-    /// When the port is taken.
+    /// Returns an error if the port is already in use.
     pub fn start(port: u16, upstream: SocketAddr, plan: Plan) -> io::Result<Self> {
         let thread = ServiceThread::start("faults")?;
         let (listener, address) = thread.listen(port)?;
@@ -82,49 +82,50 @@ impl Proxy {
         Ok(Self { address, shared, _thread: thread })
     }
 
-    /// Where it listens.
+    /// Returns the address that it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Its URL, to be used as the endpoint's: `http://127.0.0.1:<port>`.
+    /// Returns its URL, to use as the endpoint's: `http://127.0.0.1:<port>`.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Follows another plan from the next request on. Requests are numbered on.
+    /// Replaces the plan, starting with the next request. The numbering of requests continues.
     pub fn set_plan(&self, plan: Plan) {
         *lock(&self.shared.plan) = Arc::new(plan);
     }
 
-    /// Refuses from the next request on what does not carry good credentials of `endpoint`.
+    /// Refuses requests that lack valid credentials from `endpoint`, starting with the next one.
     pub fn require_credentials_of(&self, endpoint: &CredentialsEndpoint) {
         *lock(&self.shared.issuer) = Some(endpoint.issuer());
     }
 
-    /// Lets all connections that have carried a request die without a word, as a failover of a gateway or a load balancer
-    /// does: they take bytes and stay open, and no response comes over them any more. New connections work.
+    /// Makes all connections that have carried a request unresponsive, as a failover of a gateway or load balancer does. They
+    /// stay open and accept bytes, but no more responses arrive on them. New connections work.
     pub fn kill_connections_silently(&self) {
         self.shared.dead_up_to.store(self.shared.last_connection.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
-    /// How many connections have carried a request.
+    /// Returns the number of connections that have carried a request.
     pub fn connections(&self) -> u64 {
         self.shared.last_connection.load(Ordering::Relaxed)
     }
 
-    /// How many requests have come in.
+    /// Returns the number of requests received.
     pub fn requests(&self) -> u64 {
         self.shared.requests.load(Ordering::Relaxed)
     }
 
-    /// How many requests have met each fault, by its [name](Fault::name). Faults that have not come are not there.
+    /// Returns the number of requests that met each fault, by its [name](Fault::name). Faults that have not occurred are
+    /// absent.
     pub fn injected(&self) -> BTreeMap<&'static str, u64> {
         lock(&self.shared.injected).iter().map(|(name, injected)| (*name, injected.requests)).collect()
     }
 
-    /// As [`injected`](Self::injected), without the calls that write or send nothing, such as those that only open a
-    /// connection: of a function's calls, those that an invocation made.
+    /// Returns the counts of [`injected`](Self::injected) without calls that write or send nothing, such as those that only
+    /// open a connection. For a function, these are the calls made by its invocations.
     pub fn injected_with_content(&self) -> BTreeMap<&'static str, u64> {
         lock(&self.shared.injected).iter().map(|(name, injected)| (*name, injected.with_content)).collect()
     }
@@ -134,7 +135,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Closes the connection without a response.
+/// Error that closes the connection without a response.
 #[derive(Debug)]
 struct Broken;
 
@@ -243,7 +244,7 @@ impl ProxyState {
     }
 }
 
-/// A call that is to be forwarded to the endpoint.
+/// A call to forward to the endpoint.
 #[derive(Debug)]
 struct Forward<'a> {
     shared: &'a ProxyState,
@@ -256,7 +257,7 @@ impl Forward<'_> {
         self.forward().await.map(|response| response.map(Paced::at_once))
     }
 
-    /// The endpoint's answer, whole, with a length of its own.
+    /// Forwards the call and returns the endpoint's complete response, with its own content length.
     async fn forward(mut self) -> Result<Response<Bytes>, Broken> {
         for name in [CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING] {
             self.head.headers.remove(name);
@@ -272,7 +273,8 @@ impl Forward<'_> {
         Ok(response)
     }
 
-    /// Forwards part of `batch` and answers with the rest unprocessed; an endpoint that refuses the part refuses the call.
+    /// Forwards part of `batch` and returns the rest as unprocessed items. If the endpoint refuses the part, its error is
+    /// returned.
     async fn send_part(self, batch: WriteCall, held_back: &BTreeSet<usize>) -> Result<Response<Paced>, Broken> {
         let Split { forwarded, held_back } = batch.split(held_back).ok_or(Broken)?;
         let answer = match forwarded {
@@ -294,7 +296,7 @@ fn refuse(code: ErrorCode, reasons: &[ThrottlingReason]) -> Result<Response<Pace
     if !reasons.is_empty()
         && let Some(body) = body.as_object_mut()
     {
-        // the service's own model spells this member in two ways
+        // AWS's service model spells this member in lower case for this error only
         let name = if code == ErrorCode::ThrottlingException { "throttlingReasons" } else { "ThrottlingReasons" };
         body.insert(name.to_owned(), json!(reasons));
     }

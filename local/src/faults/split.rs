@@ -1,14 +1,14 @@
-//! A `BatchWriteItem` call in two parts: what is forwarded and what comes back unprocessed.
+//! Splits a `BatchWriteItem` call into a part that is forwarded and a part that is returned as unprocessed items.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use serde_json::value::{RawValue, to_raw_value};
 
-/// Write requests by table, as they were spelled.
+/// Write requests by table, with their original JSON text.
 type Requests = BTreeMap<String, Vec<Box<RawValue>>>;
 
-/// A `BatchWriteItem` call, read as far as it takes to split it.
+/// A `BatchWriteItem` call, parsed only as far as splitting it requires.
 #[derive(Debug)]
 pub(super) struct WriteCall {
     parameters: BTreeMap<String, Box<RawValue>>,
@@ -18,26 +18,26 @@ pub(super) struct WriteCall {
 /// The two parts of a call.
 #[derive(Debug)]
 pub(super) struct Split {
-    /// The call to forward, if anything is left to.
+    /// The call to forward. `None` if the proxy holds back all items.
     pub(super) forwarded: Option<Bytes>,
-    /// What was held back.
+    /// The write requests held back.
     pub(super) held_back: Requests,
 }
 
 impl WriteCall {
-    /// Reads a call. `None` if the body is not a BatchWriteItem.
+    /// Parses a call. Returns `None` if the body is not a `BatchWriteItem` call.
     pub(super) fn read(body: &[u8]) -> Option<Self> {
         let mut parameters: BTreeMap<String, Box<RawValue>> = serde_json::from_slice(body).ok()?;
         let requests = serde_json::from_str(parameters.remove("RequestItems")?.get()).ok()?;
         Some(Self { parameters, requests })
     }
 
-    /// How many write requests it holds.
+    /// Returns the number of write requests.
     pub(super) fn len(&self) -> usize {
         self.requests.values().map(Vec::len).sum()
     }
 
-    /// Holds back the write requests at `positions`, counted through the tables.
+    /// Holds back the write requests at `positions`, which are numbered across all tables.
     pub(super) fn split(mut self, positions: &BTreeSet<usize>) -> Option<Split> {
         let (mut forwarded, mut held_back) = (Requests::new(), Requests::new());
         let mut position = 0..;
@@ -58,7 +58,8 @@ impl WriteCall {
     }
 }
 
-/// The `answer` to the forwarded part with what was held back among its unprocessed items. `None` if the answer is not a BatchWriteItem's.
+/// Adds the requests in `held_back` to the unprocessed items of `answer`, the response to the forwarded part. Returns `None` if
+/// `answer` is not a `BatchWriteItem` response.
 pub(super) fn merge(answer: &[u8], held_back: Requests) -> Option<Bytes> {
     let mut answer: BTreeMap<String, Box<RawValue>> = serde_json::from_slice(answer).ok()?;
     let mut unprocessed: Requests = match answer.remove("UnprocessedItems") {

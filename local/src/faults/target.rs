@@ -1,35 +1,35 @@
-//! Which requests a fault may meet.
+//! The requests that a fault applies to.
 
 use std::num::NonZero;
 
 use memchr::memmem;
 use serde::{Deserialize, Serialize};
 
-/// Which requests a fault may meet. A request is one of them if everything that is given holds, so the default is every
+/// Selects the requests that a fault applies to. A request must match every field that is set. The default matches every
 /// request.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Target {
     /// The operation, such as `PutItem` or `SendMessageBatch`.
     pub operation: Option<String>,
-    /// A JSON string in the request's body: the key of an item, the name of a table, the URL of a queue.
+    /// A complete JSON string in the request's body: the key of an item, the name of a table, the URL of a queue.
     pub text: Option<String>,
-    /// Every request of one connection out of so many.
+    /// Selects every request of one connection out of this number.
     pub one_connection_in: Option<NonZero<u64>>,
 }
 
 impl Target {
-    /// Requests with the JSON string `text` in their body.
+    /// Selects requests with the JSON string `text` in their body.
     pub fn text(text: &str) -> Self {
         Self { text: Some(text.to_owned()), ..Self::default() }
     }
 
-    /// Whether it is every request.
+    /// Returns whether it selects every request.
     pub(super) fn is_everything(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Whether `request` is one of them.
+    /// Returns whether it selects `request`.
     pub(super) fn includes(&self, request: &RequestFacts<'_>) -> bool {
         let is_operation = |operation: &String| request.operation() == operation;
         let holds = |text: &String| memmem::find(request.body, format!("\"{text}\"").as_bytes()).is_some();
@@ -39,14 +39,14 @@ impl Target {
     }
 }
 
-/// What a plan looks at to choose a request's fault.
+/// The properties of a request that decide which fault it meets.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RequestFacts<'a> {
-    /// Its number, counted from 0.
+    /// Number of the request, counted from 0.
     pub(super) number: u64,
-    /// The number of its connection, counted from 1.
+    /// Number of its connection, counted from 1.
     pub(super) connection: u64,
-    /// The value of `x-amz-target`.
+    /// Value of the `x-amz-target` header.
     pub(super) target: &'a str,
     pub(super) body: &'a [u8],
 }
@@ -56,7 +56,7 @@ impl RequestFacts<'_> {
         self.target.rsplit('.').next().unwrap_or_default()
     }
 
-    /// Whether it asks for something to be done. What only opens a connection does not: a batch of nothing.
+    /// Returns whether the request has an effect. An empty batch, which only opens a connection, has none.
     pub(super) fn has_content(&self) -> bool {
         !self.body.is_empty() && memmem::find(self.body, br#""RequestItems":{}"#).is_none()
     }
@@ -81,7 +81,7 @@ mod tests {
         assert!(target(None, None, None).includes(&put));
         assert!(target(Some("PutItem"), Some("orders"), Some(3)).includes(&put));
         assert!(!target(Some("DeleteItem"), Some("orders"), Some(3)).includes(&put));
-        assert!(!target(Some("PutItem"), Some("order"), Some(3)).includes(&put), "a text is a whole string");
+        assert!(!target(Some("PutItem"), Some("order"), Some(3)).includes(&put), "a text matches whole strings only");
         assert!(!target(Some("PutItem"), Some("orders"), Some(4)).includes(&put));
     }
 

@@ -1,4 +1,4 @@
-//! HTTP/1.1 for the emulators: a server over a listener, and a client that keeps its connections.
+//! HTTP/1.1 for the emulators: a server on a listener, and a client that reuses its connections.
 
 mod server;
 
@@ -10,7 +10,7 @@ use hyper_util::rt::TokioExecutor;
 
 pub(crate) use server::{Closing, ConnectionNumber, serve};
 
-/// A client without any connection yet, which keeps those it opens.
+/// Creates a client that opens connections on demand and reuses them.
 pub(crate) fn client() -> Client<HttpConnector, Full<Bytes>> {
     let mut connector = HttpConnector::new();
     connector.set_nodelay(true);

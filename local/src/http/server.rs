@@ -1,4 +1,4 @@
-//! Serving HTTP/1.1 on a listener.
+//! An HTTP/1.1 server on a listener.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -12,22 +12,22 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
-/// What a client sees when the server closes a connection.
+/// How the server closes a connection, as the client sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Closing {
-    /// An orderly end of the stream.
+    /// An orderly end of the stream (FIN).
     Orderly,
-    /// A reset, as from a peer that vanished.
+    /// A connection reset (RST), as from a peer that vanished.
     Reset,
 }
 
-/// The number of the connection a request came over, counted from 1: an extension of the request.
+/// Number of the connection that a request arrived on, counted from 1. It is an extension of the request.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ConnectionNumber(pub(crate) u64);
 
-/// Answers each request of each connection by `answer`; an `Err` closes the connection without an answer.
+/// Responds to each request with the result of `answer`. An `Err` closes the connection without a response.
 ///
-/// The future never ends by itself. A request whose client hangs up is dropped where it stands.
+/// The future never completes. If a client disconnects, the future that handles its request is dropped.
 pub(crate) async fn serve<Answer, Answering, Reply, Refusal>(listener: TcpListener, closing: Closing, answer: Answer)
 where
     Answer: Fn(Request<Incoming>) -> Answering + Clone + Send + 'static,
@@ -38,11 +38,11 @@ where
     let mut connections = 0;
     loop {
         let Ok((stream, _)) = listener.accept().await else {
-            // out of file descriptors, most likely: others will be closed
+            // most likely out of file descriptors, which other connections will release
             tokio::time::sleep(Duration::from_millis(10)).await;
             continue;
         };
-        // without either the connection still works
+        // these socket options are optional: the connection works without them
         let _ = stream.set_nodelay(true);
         if closing == Closing::Reset {
             let _ = stream.set_zero_linger();
@@ -55,7 +55,7 @@ where
             answer(request)
         });
         let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-        // how a connection ends is its client's business
+        // errors of a connection concern its client only
         tokio::spawn(async move { drop(connection.await) });
     }
 }

@@ -1,4 +1,4 @@
-//! The Runtime API's four calls over HTTP.
+//! The four calls of the Lambda Runtime API over HTTP.
 
 use std::sync::Arc;
 
@@ -13,13 +13,13 @@ use super::Outcome;
 use super::environment::{Assignment, Environment};
 use crate::clock;
 
-/// The most bytes an invocation may answer with.
+/// Maximum size of an invocation's response, in bytes.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
 const MAX_RESPONSE_BYTES: usize = 6 * 1024 * 1024;
 
 const PREFIX: &str = "/2018-06-01/runtime/";
 
-/// The environment can answer no more: its process has ended.
+/// The environment can no longer respond, because its process has ended.
 #[derive(Debug)]
 pub(super) struct EnvironmentEnded;
 
@@ -29,7 +29,7 @@ impl From<EnvironmentEnded> for Box<dyn std::error::Error + Send + Sync> {
     }
 }
 
-/// Answers one request of the process of `environment`, which runs the function `arn`.
+/// Responds to one request from the process of `environment`, which runs the function `arn`.
 pub(super) async fn answer(
     environment: Arc<Environment>,
     arn: Arc<str>,
@@ -105,7 +105,7 @@ fn next_response(arn: &str, assignment: Assignment) -> Response<Full<Bytes>> {
     response
 }
 
-/// X-Ray's header with the invocation's own id in it.
+/// Returns an X-Ray trace header derived from the invocation's id.
 fn trace_id(request_id: &str) -> String {
     let digits: String = request_id.split('-').collect();
     let (time, rest) = digits.split_at_checked(8).unwrap_or_default();
@@ -113,7 +113,7 @@ fn trace_id(request_id: &str) -> String {
     format!("Root=1-{time}-{rest};Parent={parent};Sampled=0")
 }
 
-/// What a process says about an error.
+/// An error that a process reports.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Report {
@@ -124,7 +124,7 @@ struct Report {
 }
 
 impl Report {
-    /// The body's word counts; a body that says nothing leaves the header's.
+    /// Reads the error type and message from the body. If the body has no error type, it is read from the header.
     fn read(headers: &HeaderMap, body: &[u8]) -> Self {
         let report: Self = serde_json::from_slice(body).unwrap_or_default();
         if !report.error_type.is_empty() {

@@ -1,5 +1,5 @@
-//! One execution environment: the invocations that wait for its process, those the process works on, and what becomes of
-//! both when the process ends. The process and HTTP are elsewhere and call in.
+//! One execution environment: the queue of invocations that wait for its process, the invocations in flight, and their outcome
+//! when the process ends. The process and the HTTP server are in other modules and call into this one.
 
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::{Exit, InitError, Invocation, Outcome};
 
-/// An invocation that no process has seen yet.
+/// An invocation that has not been assigned to a process yet.
 #[derive(Debug)]
 pub(super) struct Pending {
     pub(super) request_id: String,
@@ -23,7 +23,7 @@ pub(super) struct Pending {
 }
 
 impl Pending {
-    /// Ends the invocation without its process.
+    /// Ends the invocation with `outcome`, without running it.
     pub(super) fn end(self, outcome: Outcome) {
         let invocation = Invocation { request_id: self.request_id, outcome, duration: Duration::ZERO };
         // the caller may have stopped waiting
@@ -31,7 +31,7 @@ impl Pending {
     }
 }
 
-/// What a process gets for asking for its next event.
+/// The response to a process's request for its next event.
 #[derive(Debug)]
 pub(super) struct Assignment {
     pub(super) request_id: String,
@@ -46,16 +46,16 @@ struct InFlight {
     deadline: Instant,
 }
 
-/// How far the process is.
+/// Stage in the life of the process.
 #[derive(Debug)]
 enum Stage {
-    /// It has not asked for an event yet.
+    /// It has not requested an event yet.
     Starting(Option<oneshot::Sender<Result<(), InitError>>>),
-    /// It has, this long after its start.
+    /// It requested its first event this long after its start.
     Ready(Duration),
-    /// It reported that it cannot start.
+    /// It reported that it failed to initialize.
     Failed { error_type: String, message: String, waiter: Option<oneshot::Sender<Result<(), InitError>>> },
-    /// It is about to end, or has ended: nothing new is accepted.
+    /// It is about to end, or has ended. New invocations are refused.
     Ended,
 }
 
@@ -67,7 +67,7 @@ struct EnvironmentState {
     in_flight: HashMap<String, InFlight>,
 }
 
-/// Matches invocations with the polls of one process.
+/// Assigns invocations to the polls of one process.
 #[derive(Debug)]
 pub(super) struct Environment {
     state: Mutex<EnvironmentState>,
@@ -78,7 +78,7 @@ pub(super) struct Environment {
 }
 
 impl Environment {
-    /// An environment whose process starts at `started`. `waiter` learns whether it comes up.
+    /// Creates an environment whose process starts at `started`. `waiter` receives the result of the initialization.
     pub(super) fn new(
         max_concurrency: NonZero<u32>,
         started: Instant,
@@ -98,7 +98,7 @@ impl Environment {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes an invocation, or returns it when the process has ended.
+    /// Queues an invocation, or returns it if the process has ended.
     pub(super) fn submit(&self, pending: Pending, now: Instant) -> Result<(), Pending> {
         let mut state = self.state();
         if matches!(state.stage, Stage::Ended) {
@@ -109,7 +109,7 @@ impl Environment {
         Ok(())
     }
 
-    /// The process asks for its next event.
+    /// Registers a request of the process for its next event.
     pub(super) fn poll(&self, now: Instant) -> oneshot::Receiver<Assignment> {
         let (poller, assignment) = oneshot::channel();
         let mut state = self.state();
@@ -124,7 +124,7 @@ impl Environment {
         assignment
     }
 
-    /// The process answers, or reports an error of, the invocation `request_id`. False if that is not in flight.
+    /// Completes the invocation `request_id` with the process's response or error. Returns `false` if it is not in flight.
     pub(super) fn finish(&self, request_id: &str, outcome: Outcome, now: Instant) -> bool {
         let finished = self.state().in_flight.remove(request_id);
         let known = finished.is_some();
@@ -134,8 +134,8 @@ impl Environment {
         known
     }
 
-    /// Ends each invocation whose time is over, for as long as it is polled. On Lambda that is the end of the process
-    /// too, on Managed Instances only of the wait.
+    /// Ends each invocation when its timeout expires, as long as this future is polled. On Lambda, a timeout also ends the
+    /// process. On Managed Instances, it only fails the invocation.
     pub(super) async fn expire(&self) -> Infallible {
         loop {
             let next = self.state().in_flight.values().map(|in_flight| in_flight.deadline).min();
@@ -162,7 +162,7 @@ impl Environment {
         }
     }
 
-    /// The process reports that it cannot start, which is the end of it.
+    /// Records an initialization error that the process reports, and ends the process.
     pub(super) fn fail_init(&self, error_type: String, message: String) {
         let mut state = self.state();
         if let Stage::Starting(waiter) = &mut state.stage {
@@ -172,7 +172,7 @@ impl Environment {
         }
     }
 
-    /// From the start of the process to its first poll, if it came so far.
+    /// Returns the time from the start of the process to its first poll. `None` unless it has completed initialization.
     pub(super) fn init_duration(&self) -> Option<Duration> {
         match self.state().stage {
             Stage::Ready(duration) => Some(duration),
@@ -180,29 +180,29 @@ impl Environment {
         }
     }
 
-    /// Whether the process has neither asked for an event nor given up.
+    /// Returns whether the process is still initializing.
     pub(super) fn is_starting(&self) -> bool {
         matches!(self.state().stage, Stage::Starting(_))
     }
 
-    /// How many invocations the process works on.
+    /// Returns the number of invocations in flight.
     pub(super) fn in_flight(&self) -> usize {
         self.state().in_flight.len()
     }
 
-    /// Ends the process.
+    /// Requests the end of the process.
     pub(super) fn kill(&self) {
         self.kill.notify_one();
     }
 
-    /// Returns when the process shall be killed.
+    /// Waits for a request to kill the process.
     pub(super) async fn killed(&self) {
         self.kill.notified().await;
     }
 
-    /// The process has ended; `out_of_time` if it was killed for starting too slowly. What it worked on has failed, and
-    /// so has what waited for a process that never came up. What waited for a process that did is given back: it belongs
-    /// to the next one.
+    /// Records the end of the process. `out_of_time` means that it was killed because its initialization took too long.
+    /// Invocations in flight fail. If the process never finished initializing, the waiting invocations fail too. Otherwise they
+    /// are returned, to be run by the next process.
     #[must_use]
     pub(super) fn end(&self, exit: &Exit, out_of_time: bool, now: Instant) -> Vec<Pending> {
         let mut state = self.state();
@@ -228,7 +228,7 @@ impl Environment {
         }
     }
 
-    /// Brings waiting invocations and polls together. A poll whose connection is closed is skipped.
+    /// Assigns waiting invocations to waiting polls. Polls whose connection has closed are skipped.
     fn assign(&self, state: &mut EnvironmentState, now: Instant) {
         while !state.waiting.is_empty()
             && let Some(poller) = state.pollers.pop_front()

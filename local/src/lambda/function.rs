@@ -1,4 +1,4 @@
-//! A function: the environment that serves it now, and the next one when that has ended.
+//! A function and its current execution environment, which is replaced when it ends.
 
 use std::io;
 use std::path::Path;
@@ -21,13 +21,13 @@ use crate::http::{Closing, serve};
 use crate::random;
 use crate::service_thread::{self, ServiceThread};
 
-/// How long the pipes of a process that has ended are still read: its own children may hold them open.
+/// Maximum time for which the pipes of an ended process are read, because its own children may hold them open.
 const PIPES_LINGER: Duration = Duration::from_secs(1);
 
-/// Counts the invocations of all functions, so that no two have the same request id.
+/// Number of invocations of all functions, which makes request ids unique.
 static INVOCATIONS: AtomicU64 = AtomicU64::new(0);
 
-/// A Lambda function whose bootstrap runs as a process of this machine. Dropping it kills the process.
+/// A Lambda function whose bootstrap runs as a local process. Dropping the function kills the process.
 #[derive(Debug)]
 pub struct Function {
     shared: Arc<FunctionState>,
@@ -43,7 +43,7 @@ struct FunctionState {
     current: Mutex<Option<Running>>,
 }
 
-/// An environment, the id of its process, and the task that ends with the process and its pipes.
+/// An environment, the id of its process, and the task that completes when the process has ended and its pipes are closed.
 #[derive(Debug)]
 struct Running {
     environment: Arc<Environment>,
@@ -52,10 +52,10 @@ struct Running {
 }
 
 impl Function {
-    /// Starts the function's first environment and waits until its process asks for an event.
+    /// Starts the function's first environment and waits until its process requests an event.
     ///
     /// # Errors
-    /// When the process cannot be started, reports an init error, ends, or takes too long.
+    /// Returns an error if the process cannot be started, reports an init error, ends, or takes too long.
     pub async fn start(settings: Settings) -> Result<Self, InitError> {
         let thread = ServiceThread::start("lambda").map_err(InitError::NotStarted)?;
         let shared = Arc::new(FunctionState {
@@ -73,10 +73,10 @@ impl Function {
         Ok(Self { shared, _thread: thread })
     }
 
-    /// Invokes the function with `payload`, at most 6 MB of JSON, and gives its deadline as `timeout` from when the
-    /// process takes it. Invocations beyond [`max_concurrency`](Self::max_concurrency) wait until another has ended.
+    /// Invokes the function with `payload`, at most 6 MB of JSON. The `timeout` starts when the process receives the event.
+    /// Invocations beyond [`max_concurrency`](Self::max_concurrency) wait until another one has ended.
     ///
-    /// The event has been submitted when this returns; the future only waits, on any runtime.
+    /// The event is already submitted when this returns. The future only waits for the result and can be polled on any runtime.
     pub fn invoke(&self, payload: Bytes, timeout: Duration) -> impl Future<Output = Invocation> + Send + use<> {
         let request_id = random::uuid(0, INVOCATIONS.fetch_add(1, Ordering::Relaxed));
         let (reply, invocation) = oneshot::channel();
@@ -89,8 +89,8 @@ impl Function {
         async { invocation.await.unwrap_or(abandoned) }
     }
 
-    /// Kills the process and gives the number of invocations it was working on. They crash; the next invocation finds a new
-    /// process.
+    /// Kills the process and returns the number of invocations in flight. They fail as crashed, and the next invocation starts
+    /// a new process.
     pub fn kill(&self) -> usize {
         self.shared.current().as_ref().map_or(0, |running| {
             let working_on = running.environment.in_flight();
@@ -99,38 +99,40 @@ impl Function {
         })
     }
 
-    /// How many invocations an environment works on at once.
+    /// Returns the maximum number of concurrent invocations per environment.
     pub fn max_concurrency(&self) -> usize {
         usize::try_from(self.shared.settings.max_concurrency.get()).unwrap_or(usize::MAX)
     }
 
-    /// From starting the process that serves now to its first call of `next`. None while it starts or after it has ended.
+    /// Returns the time from the start of the current process to its first call of `next`. `None` during initialization and
+    /// after the process has ended.
     pub fn init_duration(&self) -> Option<Duration> {
         self.shared.current().as_ref().and_then(|running| running.environment.init_duration())
     }
 
-    /// What the process that serves now has used since its start.
+    /// Returns the resources that the current process has used since its start.
     ///
     /// # Errors
-    /// When it has ended.
+    /// Returns an error if the process has ended.
     pub fn usage(&self) -> io::Result<Usage> {
         let pid = self.shared.current().as_ref().and_then(|running| running.pid);
         Usage::of(pid.ok_or(io::ErrorKind::NotFound)?)
     }
 
-    /// The lines its processes have written since the last call, the oldest first; at most the last 100,000.
+    /// Returns the lines that the function's processes have written since the last call, oldest first. Only the last 100,000
+    /// lines are retained.
     ///
-    /// A line written just before an answer may come a moment after it: [`stop`](Self::stop) gives the complete rest.
+    /// A line written just before a response may arrive shortly after it. [`stop`](Self::stop) returns all remaining lines.
     pub fn take_output(&self) -> Vec<Line> {
         self.shared.output.take()
     }
 
-    /// Kills the process and gives every line not taken yet.
+    /// Kills the process and returns every line not yet taken.
     pub async fn stop(self) -> Vec<Line> {
         let running = self.shared.current().take();
         if let Some(Running { environment, watch, .. }) = running {
             environment.kill();
-            // a panic there has been reported there
+            // a panic of that task has already been reported
             let _ = watch.await;
         }
         self.shared.output.take()
@@ -142,7 +144,7 @@ impl FunctionState {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives `pending` to the environment that serves, or to a new one.
+    /// Submits `pending` to the current environment, or to a new one.
     fn submit(self: &Arc<Self>, pending: Pending) {
         let mut current = self.current();
         let pending = match &*current {
@@ -154,7 +156,7 @@ impl FunctionState {
         };
         match self.start_environment(None) {
             Ok(running) => {
-                // a process that has ended already drops it, which its invoker sees as a crash
+                // if the process has already ended, `pending` is dropped, which its caller sees as a crash
                 let _ = running.environment.submit(pending, clock::now());
                 *current = Some(running);
             }
@@ -196,7 +198,7 @@ impl FunctionState {
         Ok(Running { environment, pid, watch })
     }
 
-    /// Waits for the end of `child`, or brings it about. Gives the invocations that belong to the next process.
+    /// Waits until `child` ends, or kills it on request or init timeout. Returns the invocations to run in the next process.
     async fn watch(&self, environment: &Environment, mut child: Child) -> Vec<Pending> {
         let stdout = child.stdout.take().map(|pipe| tokio::spawn(self.output.clone().collect(Stream::Stdout, pipe)));
         let stderr = child.stderr.take().map(|pipe| tokio::spawn(self.output.clone().collect(Stream::Stderr, pipe)));
@@ -261,7 +263,7 @@ pub const REGION: &str = "us-east-1";
 /// Account of a function on this machine.
 pub const ACCOUNT: &str = "000000000000";
 
-/// What Lambda sets for every function of a custom runtime, with credentials that open nothing.
+/// Environment variables that Lambda sets for every function with a custom runtime. The credentials are placeholders.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html>
 const CONSTANTS: &[(&str, &str)] = &[
     ("AWS_ACCESS_KEY_ID", "local"),

@@ -1,9 +1,10 @@
-//! AWS Lambda around a real bootstrap process: the Runtime API 2018-06-01, the execution environment, its lifecycle.
+//! An AWS Lambda emulator that runs a real bootstrap process: the Runtime API 2018-06-01 and the lifecycle of execution
+//! environments.
 //!
-//! A [`Function`] has one execution environment at a time: one process with a Runtime API of its own. It lives until it
-//! exits, is killed or, as on Lambda, lets an invocation time out; the next invocation then starts another. With
-//! [`Settings::max_concurrency`] over 1 it is an environment of Lambda Managed Instances: several invocations at once, and
-//! a timeout fails its own invocation only, while the process runs on.
+//! A [`Function`] has one execution environment at a time, which is one process with its own Runtime API. The environment lives
+//! until its process exits, is killed or, as on Lambda, exceeds the timeout of an invocation. The next invocation then starts a
+//! new environment. If [`Settings::max_concurrency`] is greater than 1, it behaves like Lambda Managed Instances: it runs
+//! several invocations at once, and a timeout fails only its own invocation while the process continues.
 
 mod api;
 mod environment;
@@ -26,27 +27,29 @@ pub use function::{ACCOUNT, Function, REGION};
 pub use output::{Line, Stream};
 pub use usage::Usage;
 
-/// What a function is made of.
+/// Configuration of a function.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The executable that speaks to the Runtime API.
+    /// The executable that uses the Runtime API.
     pub bootstrap: PathBuf,
-    /// A program and its arguments that execute the bootstrap, their last argument, in their own place. Default: none.
+    /// A program and its arguments, which executes the bootstrap passed as its last argument, replacing itself (`exec`).
+    /// Default: none.
     pub launcher: Vec<OsString>,
     /// `AWS_LAMBDA_FUNCTION_NAME`. Default: `avro-ingest`.
     pub name: String,
-    /// `AWS_LAMBDA_FUNCTION_MEMORY_SIZE` in MB. Said to the process, not enforced. Default: 512.
+    /// `AWS_LAMBDA_FUNCTION_MEMORY_SIZE` in MB. It is passed to the process but not enforced. Default: 512.
     pub memory_mb: u32,
-    /// What the process finds in its environment besides what Lambda itself sets; wins over that. Nothing is inherited.
+    /// Environment variables of the process. They override those that Lambda itself sets. Nothing is inherited.
     pub environment: BTreeMap<String, String>,
-    /// How many invocations an environment works on at once; over 1, `AWS_LAMBDA_MAX_CONCURRENCY` is set. Default: 1.
+    /// Maximum number of concurrent invocations per environment. If it is greater than 1, `AWS_LAMBDA_MAX_CONCURRENCY` is set.
+    /// Default: 1.
     pub max_concurrency: NonZero<u32>,
-    /// How long an environment may take from its start to asking for its first event. Default: 10 s, as on Lambda.
+    /// Maximum time from the start of an environment to its first request for an event. Default: 10 s, as on Lambda.
     pub init_timeout: Duration,
 }
 
 impl Settings {
-    /// A function that runs `bootstrap`, with everything else at its default.
+    /// Creates the settings of a function that runs `bootstrap`, with everything else at its default.
     pub fn new(bootstrap: impl Into<PathBuf>) -> Self {
         Self {
             bootstrap: bootstrap.into(),
@@ -60,39 +63,40 @@ impl Settings {
     }
 }
 
-/// One invocation that has ended.
+/// A completed invocation.
 #[derive(Debug, Clone)]
 pub struct Invocation {
     /// `Lambda-Runtime-Aws-Request-Id`.
     pub request_id: String,
-    /// How it ended.
+    /// The outcome.
     pub outcome: Outcome,
-    /// From handing the event to the process until the outcome. Waiting for the process to start or to be free is not in it.
+    /// Time from passing the event to the process until the outcome. It excludes waiting for the process to start or to become
+    /// free.
     pub duration: Duration,
 }
 
-/// How an invocation ended.
+/// Outcome of an invocation.
 #[derive(Debug, Clone)]
 pub enum Outcome {
-    /// The process answered: the response's bytes.
+    /// The process responded with these bytes.
     Response(Bytes),
-    /// The process reported an error of this invocation or of its start.
+    /// The process reported an error of the invocation or of its own initialization.
     Error {
         /// `errorType`
         error_type: String,
         /// `errorMessage`
         message: String,
     },
-    /// No answer within the timeout.
+    /// No response arrived within the timeout.
     TimedOut,
-    /// The process ended without an answer.
+    /// The process ended without a response.
     Crashed(Exit),
 }
 
 /// How a process ended.
 #[derive(Debug, Clone)]
 pub struct Exit {
-    /// Its status, unless even that could not be learned.
+    /// Exit status, if it could be determined.
     pub status: Option<ExitStatus>,
     /// The last lines it wrote to standard error.
     pub stderr: Vec<String>,
@@ -108,12 +112,12 @@ impl fmt::Display for Exit {
     }
 }
 
-/// Why an environment never asked for its first event.
+/// Reason why an environment never requested its first event.
 #[derive(Debug)]
 pub enum InitError {
     /// The thread, the listener or the process could not be started.
     NotStarted(io::Error),
-    /// The process reported what is wrong.
+    /// The process reported an initialization error.
     Reported {
         /// `errorType`
         error_type: String,

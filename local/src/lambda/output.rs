@@ -1,16 +1,16 @@
-//! What a process writes, line by line.
+//! The output of a process, line by line.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 
-/// Lines kept until somebody takes them; the oldest go first.
+/// Maximum number of lines that wait to be taken. The oldest are discarded first.
 const KEPT_LINES: usize = 100_000;
-/// Lines of standard error that tell why a process ended.
+/// Number of last standard error lines reported when a process ends.
 const TAIL_LINES: usize = 20;
 
-/// Where a line was written to.
+/// Output stream of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stream {
     /// Standard output: logs and metric records.
@@ -22,28 +22,28 @@ pub enum Stream {
 /// A line of a process's output, without its line break.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
-    /// Where it was written to.
+    /// The stream it was written to.
     pub stream: Stream,
-    /// What it says; bytes that are no UTF-8 are replaced.
+    /// The text. Bytes that are not valid UTF-8 are replaced.
     pub text: String,
 }
 
-/// The lines of a function's processes that nobody has taken yet.
+/// Output lines of a function's processes that have not been taken yet.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Output(Arc<Mutex<VecDeque<Line>>>);
 
 impl Output {
-    /// Removes and gives all lines, the oldest first.
+    /// Removes and returns all lines, oldest first.
     pub(super) fn take(&self) -> Vec<Line> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect()
     }
 
-    /// Reads `pipe` to its end. Gives the last lines.
+    /// Reads `pipe` until it closes. Returns the last lines.
     pub(super) async fn collect(self, stream: Stream, pipe: impl AsyncRead + Unpin) -> Vec<String> {
         let mut pipe = BufReader::new(pipe);
         let mut tail = VecDeque::new();
         let mut line = Vec::new();
-        // a pipe that breaks has ended
+        // an error of the pipe counts as its end
         while pipe.read_until(b'\n', &mut line).await.is_ok_and(|length| length > 0) {
             let text = String::from_utf8_lossy(line.strip_suffix(b"\n").unwrap_or(&line)).into_owned();
             line.clear();

@@ -1,20 +1,20 @@
-//! What a process has used, as the kernel counts it.
+//! The resource usage of a process, as counted by the kernel.
 
 use std::fs;
 use std::io;
 use std::time::Duration;
 
-/// The kernel's unit of CPU time towards user space, fixed by its ABI: a hundredth of a second.
+/// Unit of CPU times that the kernel reports to user space, fixed by its ABI: a hundredth of a second.
 const TICK: Duration = Duration::from_millis(10);
 
-/// What a process has used since its start.
+/// Resources that a process has used since its start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Usage {
-    /// Peak resident set in bytes.
+    /// Peak resident set size, in bytes.
     pub peak_resident_bytes: u64,
-    /// CPU time of all its threads, in user and kernel mode, to 10 ms.
+    /// CPU time of all its threads, in user and kernel mode, with a resolution of 10 ms.
     pub cpu: Duration,
-    /// Its calls of `write` and `writev`: to files and sockets, and to what wakes its own runtime.
+    /// Number of its `write` and `writev` calls: to files, to sockets, and to wake its own runtime.
     pub writes: u64,
 }
 
@@ -22,7 +22,7 @@ impl Usage {
     /// Reads the usage of the running process `pid`.
     ///
     /// # Errors
-    /// When it has ended.
+    /// Returns an error if the process has ended.
     pub fn of(pid: u32) -> io::Result<Self> {
         let unreadable =
             || io::Error::new(io::ErrorKind::InvalidData, "the process has ended or /proc has another form");
@@ -42,7 +42,8 @@ fn peak_resident_bytes(status: &str) -> Option<u64> {
 }
 
 fn cpu(stat: &str) -> Option<Duration> {
-    // the command's name is in parentheses and may hold anything; utime and stime are the 12th and 13th field after it
+    // the command name is in parentheses and may contain anything, so fields are counted from the last parenthesis: utime and
+    // stime are the 12th and 13th after it
     let (_, fields) = stat.rsplit_once(')')?;
     let mut fields = fields.split_ascii_whitespace().skip(11).map(str::parse::<u32>);
     Some(TICK * (fields.next()?.ok()? + fields.next()?.ok()?))

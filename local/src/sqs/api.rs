@@ -1,5 +1,4 @@
-//! `SendMessage`, `SendMessageBatch` and `ChangeMessageVisibilityBatch` in AWS JSON 1.0: what a call says, and what is wrong
-//! with it as a whole.
+//! Parsing and validation of `SendMessage`, `SendMessageBatch` and `ChangeMessageVisibilityBatch` calls in AWS JSON 1.0.
 //! <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html>
 //! <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibilityBatch.html>
 
@@ -12,18 +11,18 @@ use serde::Deserialize;
 
 use super::message::{Attribute, MAX_MESSAGE_BYTES, Message};
 
-/// The most entries of a batch.
+/// Maximum number of entries in a batch.
 const MAX_ENTRIES: usize = 10;
-/// The most bytes of a batch, all its messages together.
+/// Maximum total size of the messages in a batch, in bytes.
 const MAX_BATCH_BYTES: usize = MAX_MESSAGE_BYTES;
-/// The most characters of an entry's id.
+/// Maximum length of an entry's id, in characters.
 const MAX_ENTRY_ID: usize = 80;
 
-/// Longest visibility timeout in seconds, counted from the receive.
+/// Maximum visibility timeout in seconds, counted from the receive.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibility.html>
 pub(super) const MAX_VISIBILITY_TIMEOUT: u64 = 43_200;
 
-/// A call that is well-formed; its messages may still be none.
+/// A well-formed call. Its messages may still be invalid.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum QueueCall {
     Single { queue_url: String, message: Message },
@@ -37,16 +36,16 @@ pub(super) enum QueueCall {
 pub(super) struct ChangeEntry {
     pub(super) id: String,
     pub(super) receipt_handle: String,
-    /// In seconds.
+    /// Visibility timeout, in seconds.
     pub(super) visibility_timeout: u64,
 }
 
-/// Why a whole call is refused: code and explanation.
+/// Code and explanation of the error with which a whole call is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Refusal(pub(super) &'static str, pub(super) &'static str);
 
 impl QueueCall {
-    /// Reads the call of the operation `target`, the value of `x-amz-target`.
+    /// Parses the call of the operation `target`, the value of the `x-amz-target` header.
     pub(super) fn read(target: &str, body: &[u8]) -> Result<Self, Refusal> {
         let unreadable = |_| Refusal("SerializationException", "the json is not that of the operation");
         match target {
@@ -77,7 +76,7 @@ impl QueueCall {
 }
 
 impl ChangeEntry {
-    /// The timeout, if SQS takes it.
+    /// Returns the timeout, or `None` if it exceeds SQS's limit.
     pub(super) fn timeout(&self) -> Option<Duration> {
         (self.visibility_timeout <= MAX_VISIBILITY_TIMEOUT).then(|| Duration::from_secs(self.visibility_timeout))
     }
@@ -133,7 +132,7 @@ struct Value {
     binary_value: Option<String>,
 }
 
-/// The rules that the entries of every batch keep.
+/// Checks the rules for entry ids, which apply to every kind of batch.
 pub(super) fn check_ids<'a>(ids: impl ExactSizeIterator<Item = &'a str> + Clone) -> Result<(), Refusal> {
     let count = ids.len();
     if count == 0 {
@@ -178,7 +177,7 @@ impl Entry {
 impl Value {
     fn into_attribute(self) -> Result<Attribute, Refusal> {
         let mismatch = Refusal("InvalidParameterValue", "an attribute's value is not of its data type");
-        // a data type may carry a label of its own: String.uuid
+        // a data type may have a custom label, such as String.uuid
         let kind = self.data_type.split('.').next().unwrap_or_default();
         match (kind, self.string_value, self.binary_value) {
             ("String", Some(text), None) => Ok(Attribute::String(text)),

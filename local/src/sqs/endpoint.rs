@@ -1,4 +1,4 @@
-//! An SQS endpoint that takes messages, for what sends them, and changes of visibility, for what received them.
+//! An SQS endpoint that accepts messages from producers and visibility changes from consumers.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,26 +20,26 @@ use crate::http::{Closing, serve};
 use crate::random;
 use crate::service_thread::ServiceThread;
 
-/// A message the endpoint has taken.
+/// A message that the endpoint has accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sent {
-    /// The id it was given.
+    /// The message id assigned to it.
     pub message_id: String,
     /// The message.
     pub message: Message,
 }
 
-/// Why an entry of a batch is not taken while its neighbours are.
+/// Error of a batch entry that is refused while other entries succeed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EntryRefusal {
     /// The error's code, such as `InternalError`.
     pub code: String,
-    /// Whether trying again is pointless.
+    /// Whether the error is the sender's fault, so that a retry is pointless.
     pub sender_fault: bool,
 }
 
-/// Takes the messages sent to one queue until it is dropped. For calls that fail as a whole put a
-/// [`Proxy`](crate::faults::Proxy) in front of it.
+/// Accepts the messages sent to one queue until it is dropped. To make whole calls fail, use a [`Proxy`](crate::faults::Proxy)
+/// for it.
 #[derive(Debug)]
 pub struct Endpoint {
     address: SocketAddr,
@@ -50,12 +50,12 @@ pub struct Endpoint {
 struct QueueState {
     name: String,
     sent: Mutex<Vec<Sent>>,
-    /// By the queue's path.
+    /// Visibility changes, by the queue's path.
     received: Mutex<BTreeMap<String, VisibilityChanges>>,
     refuse: Mutex<Box<dyn Refuse>>,
 }
 
-/// Names the refusals of chosen messages.
+/// Chooses messages to refuse and returns the error for each.
 trait Refuse: FnMut(&Message) -> Option<EntryRefusal> + Send {}
 
 impl<F: FnMut(&Message) -> Option<EntryRefusal> + Send> Refuse for F {}
@@ -67,19 +67,19 @@ impl fmt::Debug for QueueState {
 }
 
 impl Endpoint {
-    /// Starts an endpoint at `port` of loopback, 0 being any free port, with one queue called `name`; a name that ends in
-    /// `.fifo` makes every message need a group.
+    /// Starts an endpoint on loopback `port` (0 picks a free port) with one queue called `name`. If the name ends in `.fifo`,
+    /// every message must have a message group.
     ///
     /// # Errors
-    /// When the port is taken.
+    /// Returns an error if the port is already in use.
     pub fn start(port: u16, name: &str) -> io::Result<Self> {
         Self::start_at((Ipv4Addr::LOCALHOST, port).into(), name)
     }
 
-    /// Starts an endpoint at `address`, which may be one that other machines and containers reach.
+    /// Starts an endpoint at `address`, which other machines and containers may be able to reach.
     ///
     /// # Errors
-    /// When the address is taken or not this machine's.
+    /// Returns an error if the address is already in use or does not belong to this machine.
     pub fn start_at(address: SocketAddr, name: &str) -> io::Result<Self> {
         let thread = ServiceThread::start("sqs")?;
         let (listener, address) = thread.listen_at(address)?;
@@ -94,32 +94,32 @@ impl Endpoint {
         Ok(Self { address, queue, _thread: thread })
     }
 
-    /// Where it listens.
+    /// Returns the address that it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The endpoint's URL, for `AWS_ENDPOINT_URL_SQS`: `http://127.0.0.1:<port>`.
+    /// Returns the endpoint's URL, for `AWS_ENDPOINT_URL_SQS`: `http://127.0.0.1:<port>`.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// The queue's URL, for `QUARANTINE_QUEUE_URL`.
+    /// Returns the queue's URL, for `QUARANTINE_QUEUE_URL`.
     pub fn queue_url(&self) -> String {
         format!("{}{}", self.url(), self.queue.path())
     }
 
-    /// Asks `refuse` about each message from now on and does not take those it names a refusal for.
+    /// Calls `refuse` for each message from now on. If it returns an error, the message is refused with it.
     pub fn refuse_entries(&self, refuse: impl FnMut(&Message) -> Option<EntryRefusal> + Send + 'static) {
         *lock(&self.queue.refuse) = Box::new(refuse);
     }
 
-    /// Takes changes of visibility for `queue` from now on.
+    /// Accepts visibility changes for `queue` from now on.
     pub fn change_visibility_of(&self, queue: &Queue) {
         lock(&self.queue.received).insert(path(queue.name()), queue.visibility_changes());
     }
 
-    /// Every message taken, in order.
+    /// Returns every accepted message, in order.
     pub fn sent(&self) -> Vec<Sent> {
         lock(&self.queue.sent).clone()
     }
@@ -153,7 +153,7 @@ async fn answer(queue: Arc<QueueState>, request: Request<Incoming>) -> Result<Re
     Ok(response)
 }
 
-/// The path of a queue's URL.
+/// Returns the path of a queue's URL.
 pub(super) fn path(name: &str) -> String {
     format!("/000000000000/{name}")
 }
@@ -172,7 +172,7 @@ impl QueueState {
             let changes = received.iter().find(|(path, _)| queue_url.ends_with(path.as_str())).ok_or(unknown)?.1;
             return Ok(change(changes, &entries));
         }
-        // the path alone counts: a client behind a proxy uses another port
+        // only the path is compared, because a client behind a proxy uses another port
         if !call.queue_url().ends_with(&self.path()) {
             return Err(unknown);
         }
@@ -212,7 +212,7 @@ impl QueueState {
         message.check()
     }
 
-    /// Keeps a message and gives its id and the MD5 of its body.
+    /// Stores a message and returns its id and the MD5 of its body.
     fn take(&self, message: Message) -> (String, String) {
         let mut sent = lock(&self.sent);
         let message_id = random::uuid(2, sent.len() as u64);
@@ -222,7 +222,7 @@ impl QueueState {
     }
 }
 
-/// Takes the changes of one call.
+/// Records the visibility changes of one call.
 fn change(changes: &VisibilityChanges, entries: &[api::ChangeEntry]) -> Value {
     let (mut successful, mut failed) = (Vec::new(), Vec::new());
     for entry in entries {

@@ -1,4 +1,4 @@
-//! A message as an event source mapping shows it to a function.
+//! A message in the form in which an event source mapping passes it to a function.
 //! <https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html#example-standard-queue-message-event>
 
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use super::message::{Attribute, Message};
 use crate::random;
 
-/// What an event's record is made of.
+/// The data from which a record of an event is created.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ReceivedMessage<'a> {
     pub(super) message: &'a Message,
@@ -67,9 +67,9 @@ struct MessageAttribute<'a> {
     data_type: &'a str,
 }
 
-/// Who sent every message here.
+/// The sender of every message.
 const SENDER: &str = "AIDALOCALLOCALLOCALLO";
-/// How many 8-byte words a receipt handle is made of: with its prefix they come to 420 characters of base64.
+/// Number of 8-byte words in a receipt handle. With its prefix, the handle has 420 base64 characters.
 const RECEIPT_HANDLE_WORDS: u64 = 39;
 
 impl ReceivedMessage<'_> {
@@ -105,7 +105,7 @@ impl ReceivedMessage<'_> {
         )
     }
 
-    /// The message as `ReceiveMessage` returns it, with all its attributes.
+    /// Returns the message in the form of a `ReceiveMessage` response, with all its attributes.
     /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html>
     pub(super) fn response(&self) -> Value {
         let Self { message, .. } = *self;
@@ -142,7 +142,7 @@ impl ReceivedMessage<'_> {
         })
     }
 
-    /// As long as those of SQS, and different with each receive.
+    /// Returns a receipt handle that is as long as those of SQS and unique to each receive.
     fn receipt_handle(&self) -> String {
         let receive = [self.sequence, self.receive_count.into()];
         let seed = self.sequence << 16 | u64::from(self.receive_count);
@@ -152,12 +152,13 @@ impl ReceivedMessage<'_> {
     }
 }
 
-/// Sequence number of 20 digits, as SQS numbers the messages of a FIFO queue.
+/// Returns a sequence number of 20 digits, as SQS assigns them to the messages of a FIFO queue.
 pub(super) fn sequence_number(sequence: u64) -> String {
     format!("188{sequence:017}")
 }
 
-/// The message's place in the queue and the receive that `receipt_handle` was given for. `None` if it is none of these.
+/// Returns the sequence and the receive count that `receipt_handle` was created from. `None` if it is not a receipt handle of
+/// this queue.
 pub(super) fn receive_of(receipt_handle: &str) -> Option<(u64, u32)> {
     let bytes = STANDARD.decode(receipt_handle).ok()?;
     let words = bytes.strip_prefix(&[1, 1, 1])?;

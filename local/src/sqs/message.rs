@@ -1,14 +1,14 @@
-//! A message as its sender writes it, and what SQS says of it.
+//! A message as its sender creates it, and the checks that SQS makes.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use bytes::Bytes;
 
-/// The most bytes of a message: body, attribute names, types and values together.
+/// Maximum size of a message in bytes: body, attribute names, types and values together.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html>
 pub(crate) const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
-/// The most attributes of a message.
+/// Maximum number of attributes of a message.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-message-metadata.html>
 const MAX_ATTRIBUTES: usize = 10;
 
@@ -19,12 +19,12 @@ pub enum Attribute {
     String(String),
     /// Data type `Number`, as text.
     Number(String),
-    /// Data type `Binary`: the bytes themselves, which the event shows as base64.
+    /// Data type `Binary`: the raw bytes. Events contain them as base64.
     Binary(Bytes),
 }
 
 impl Attribute {
-    /// The data type's name.
+    /// Returns the name of the data type.
     pub(crate) fn data_type(&self) -> &'static str {
         match self {
             Self::String(_) => "String",
@@ -48,44 +48,44 @@ pub struct Message {
     pub body: String,
     /// The message attributes by name.
     pub attributes: BTreeMap<String, Attribute>,
-    /// `MessageGroupId`: required for a FIFO queue, meaningless here for a standard one.
+    /// `MessageGroupId`. It is required for a FIFO queue and ignored for a standard queue.
     pub group: Option<String>,
-    /// `MessageDeduplicationId`: a FIFO queue accepts one message of an id within five minutes.
+    /// `MessageDeduplicationId`. A FIFO queue accepts one message per id within five minutes.
     pub deduplication_id: Option<String>,
 }
 
 impl Message {
-    /// A message that is only a body.
+    /// Creates a message that consists only of a body.
     pub fn text(body: impl Into<String>) -> Self {
         Self { body: body.into(), ..Self::default() }
     }
 
-    /// The same message with one more attribute.
+    /// Adds an attribute.
     #[must_use]
     pub fn with(mut self, name: &str, value: Attribute) -> Self {
         self.attributes.insert(name.to_owned(), value);
         self
     }
 
-    /// The same message in `group`.
+    /// Sets the message group.
     #[must_use]
     pub fn in_group(self, group: impl Into<String>) -> Self {
         Self { group: Some(group.into()), ..self }
     }
 
-    /// The same message with this deduplication id.
+    /// Sets the deduplication id.
     #[must_use]
     pub fn with_deduplication_id(self, id: impl Into<String>) -> Self {
         Self { deduplication_id: Some(id.into()), ..self }
     }
 
-    /// The size SQS counts.
+    /// Returns the size as SQS counts it, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         let attribute = |(name, value): (&String, &Attribute)| name.len() + value.data_type().len() + value.len();
         self.body.len() + self.attributes.iter().map(attribute).sum::<usize>()
     }
 
-    /// What SQS finds wrong with it, whatever the queue.
+    /// Checks the rules that apply to messages of any queue.
     pub(crate) fn check(&self) -> Result<(), InvalidMessage> {
         if self.body.is_empty() {
             return Err(InvalidMessage::EmptyBody);
@@ -107,30 +107,30 @@ impl Message {
     }
 }
 
-/// Why SQS would not take a message.
+/// Reason why SQS would refuse a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum InvalidMessage {
-    /// The body has no byte.
+    /// The body is empty.
     EmptyBody,
-    /// More attributes than allowed.
+    /// There are more attributes than allowed.
     TooManyAttributes {
-        /// How many there are.
+        /// Number of attributes.
         count: usize,
-        /// How many there may be.
+        /// Maximum number of attributes.
         limit: usize,
     },
-    /// The attribute of this name has no byte.
+    /// The attribute of this name is empty.
     EmptyAttribute(String),
-    /// More bytes than allowed.
+    /// The message is larger than allowed.
     TooLarge {
-        /// The size as SQS counts it.
+        /// Size as SQS counts it, in bytes.
         bytes: usize,
-        /// The most it takes.
+        /// Maximum size, in bytes.
         limit: usize,
     },
-    /// A character in the body that XML 1.0 does not know.
+    /// The body has a character that XML 1.0 does not allow.
     IllegalCharacter,
-    /// A FIFO queue's message without a group.
+    /// A message for a FIFO queue has no message group.
     GroupRequired,
 }
 

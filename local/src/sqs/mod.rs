@@ -1,5 +1,6 @@
-//! Amazon SQS: a queue, the events that an event source mapping makes of it, and two HTTP endpoints. [`Endpoint`] records what a
-//! quarantine sends; [`Service`] is the whole of SQS for a program that sends and receives by itself.
+//! Amazon SQS: a queue, the events that an event source mapping creates from it, and two HTTP endpoints. [`Endpoint`] records
+//! the messages sent to a quarantine queue. [`Service`] emulates all SQS operations that a program needs to send and receive
+//! messages by itself.
 
 mod api;
 mod endpoint;

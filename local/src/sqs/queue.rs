@@ -1,7 +1,7 @@
-//! A queue: visibility, receive counts, redrive, and the order of FIFO groups.
+//! A queue with visibility timeouts, receive counts, a redrive policy and ordered FIFO groups.
 //!
-//! It has no clock. Every call that depends on the time takes it as `now`, the time since the Unix epoch, which must not run
-//! backwards. So a test need not wait for a visibility timeout to pass.
+//! The queue has no clock. Every call that depends on the time takes it as `now`, the time since the Unix epoch, which must
+//! never decrease. A test therefore need not wait for a visibility timeout.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,44 +15,44 @@ use super::event::{self, ReceivedMessage};
 use super::message::{InvalidMessage, Message};
 use crate::random;
 
-/// Time during which a FIFO queue accepts one message of a deduplication id.
+/// Interval within which a FIFO queue accepts only one message per deduplication id.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/FIFO-key-terms.html>
 pub(super) const DEDUPLICATION_INTERVAL: Duration = Duration::from_secs(300);
 
-/// The most bytes of an invocation's event.
+/// Maximum size of an invocation's event, in bytes.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
 const MAX_EVENT_BYTES: usize = 6 * 1024 * 1024;
 
 const EVENT_START: &[u8] = br#"{"Records":["#;
 const EVENT_END: &[u8] = b"]}";
 
-/// How a queue is configured.
+/// Configuration of a queue.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
-    /// The queue's name. One that ends in `.fifo` makes a FIFO queue.
+    /// The queue's name. A name that ends in `.fifo` creates a FIFO queue.
     pub name: String,
-    /// How long a received message stays out of sight. Default: 180 s, six times a function timeout of 30 s.
+    /// Visibility timeout of received messages. Default: 180 s, six times a function timeout of 30 s.
     pub visibility_timeout: Duration,
-    /// How often a message is received before it moves to the dead-letter queue instead. Default: 5.
+    /// Number of receives after which a message moves to the dead-letter queue. Default: 5.
     pub max_receive_count: u32,
-    /// How far a standard queue departs from the order of sending and from delivering once. Default: not at all.
+    /// Rates at which a standard queue reorders and duplicates messages. Default: zero.
     pub disorder: Disorder,
 }
 
-/// What a standard queue may do at any time, and does here as often as this says. A FIFO queue never does.
+/// Reordering and duplication of messages, which a standard queue may do at any time. A FIFO queue ignores it.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/standard-queues.html>
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Disorder {
-    /// Decides which messages.
+    /// Selects the affected messages.
     pub seed: u64,
-    /// How many places a message may be delivered before or after its own.
+    /// Maximum number of positions by which a message may be delivered early or late.
     pub reach: u64,
-    /// The share of receives, 0 to 1, after which a message stays in sight and so is delivered once more.
+    /// Share of receives, 0 to 1, after which a message stays visible and is therefore delivered again.
     pub duplicates: f64,
 }
 
 impl Settings {
-    /// A queue called `name`, with everything else at its default.
+    /// Creates the settings of a queue called `name`, with everything else at its default.
     pub fn named(name: &str) -> Self {
         Self {
             name: name.to_owned(),
@@ -63,35 +63,35 @@ impl Settings {
     }
 }
 
-/// What an event source mapping received: an event for a function, and what it takes to delete its messages.
+/// An event for a function, and the receipts with which its messages are deleted.
 #[derive(Debug, Clone)]
 pub struct Delivery {
     /// The event's JSON, `{"Records": [...]}`, at most 6 MB.
     pub event: Bytes,
-    /// One receipt a record, in the event's order.
+    /// One receipt per record, in the event's order.
     pub receipts: Vec<Receipt>,
 }
 
-/// One receiving of one message.
+/// One receive of one message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
     /// The message's id.
     pub message_id: String,
-    /// How often it has been received, this time included.
+    /// Number of times the message has been received, including this one.
     pub receive_count: u32,
-    /// When it was received for the first time, since the Unix epoch.
+    /// Time of the first receive, since the Unix epoch.
     pub first_received: Duration,
     sequence: u64,
 }
 
-/// A message that was received too often.
+/// A message that reached its maximum receive count.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter {
     /// The message's id.
     pub message_id: String,
     /// The message.
     pub message: Message,
-    /// How often it was received.
+    /// Number of times it was received.
     pub receive_count: u32,
 }
 
@@ -104,26 +104,26 @@ struct Stored {
     first_received: Option<Duration>,
     /// Time of the latest receive.
     last_received: Option<Duration>,
-    /// Whether its visibility was changed since the latest receive.
+    /// Whether its visibility was changed after the latest receive.
     is_changed: bool,
     receive_count: u32,
     hidden_until: Option<Duration>,
 }
 
-/// A message that a queue holds.
+/// A message in the queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {
     /// The message's id.
     pub message_id: String,
     /// The message.
     pub message: Message,
-    /// How often it has been received.
+    /// Number of times it has been received.
     pub receive_count: u32,
-    /// Time until which it is in flight, since the Unix epoch.
+    /// End of its invisibility, since the Unix epoch. `None` if it is visible.
     pub hidden_until: Option<Duration>,
 }
 
-/// What a queue says of a receipt handle that it does not follow.
+/// Error of a call with a receipt handle that the queue does not accept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum HandleError {
     /// It is not a receipt handle.
@@ -132,13 +132,14 @@ pub(super) enum HandleError {
     Gone,
     /// The message is visible again.
     NotInFlight,
-    /// A FIFO queue accepts only the handle of a message in flight.
+    /// A FIFO queue accepts only the handles of messages in flight.
     Expired,
     /// The visibility would end more than 12 hours after the receive.
     BeyondLimit,
 }
 
-/// Messages that are delivered in their order: those of a FIFO queue's group. Each message of a standard queue is alone.
+/// Messages that must be delivered in order. The messages of a FIFO group share a lane. Each message of a standard queue has
+/// its own.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Lane {
     Group(String),
@@ -147,9 +148,9 @@ enum Lane {
 
 #[derive(Debug, Default)]
 struct LaneState {
-    /// Its visible messages, in order of sending.
+    /// Its visible messages, in the order in which they were sent.
     visible: BTreeSet<u64>,
-    /// How many of its messages are out of sight. While there are any, nothing of the lane is delivered.
+    /// Number of its invisible messages. If there are any, no message of the lane is delivered.
     hidden: usize,
 }
 
@@ -158,23 +159,24 @@ struct LaneState {
 pub struct Queue {
     settings: Settings,
     arn: String,
-    /// Makes message ids differ between queues.
+    /// Seed that makes message ids differ between queues.
     seed: u64,
-    /// Every message that is neither deleted nor dead, by its place in the order of sending.
+    /// Every message that is neither deleted nor dead-lettered, by sequence, the order in which they were sent.
     messages: BTreeMap<u64, Stored>,
     lanes: HashMap<Lane, LaneState>,
-    /// The lanes with something to deliver and nothing hidden, by the rank and the place of their first visible message.
+    /// Lanes that can deliver: the rank and the sequence of the first visible message of each lane that has no invisible
+    /// messages.
     open: BTreeSet<(u64, u64)>,
-    /// The messages out of sight, by when they come back.
+    /// Invisible messages, by the time at which they become visible.
     hidden: BTreeSet<(Duration, u64)>,
     dead_letters: Vec<DeadLetter>,
     sent: u64,
-    /// When a deduplication id was accepted, and with which message, of a FIFO queue.
+    /// Time and message of each deduplication id that a FIFO queue accepted.
     deduplicated: HashMap<String, (Duration, u64)>,
     changes: VisibilityChanges,
 }
 
-/// Changes of visibility that a queue's endpoint has taken. They are made when messages are next received.
+/// Visibility changes that a queue's endpoint has accepted. They are applied before the next receive.
 #[derive(Debug, Clone, Default)]
 pub(super) struct VisibilityChanges(Arc<Mutex<Vec<VisibilityChange>>>);
 
@@ -186,7 +188,7 @@ struct VisibilityChange {
 }
 
 impl VisibilityChanges {
-    /// Takes the change of a message's visibility. False if `receipt_handle` is none of the queue's.
+    /// Records a visibility change. Returns `false` if `receipt_handle` does not belong to the queue.
     pub(super) fn take(&self, receipt_handle: &str, timeout: Duration) -> bool {
         let Some((sequence, receive_count)) = event::receive_of(receipt_handle) else { return false };
         let mut changes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -196,7 +198,7 @@ impl VisibilityChanges {
 }
 
 impl Queue {
-    /// An empty queue.
+    /// Creates an empty queue.
     pub fn new(settings: Settings) -> Self {
         Self {
             arn: format!("arn:aws:sqs:us-east-1:000000000000:{}", settings.name),
@@ -213,16 +215,17 @@ impl Queue {
         }
     }
 
-    /// Where an endpoint puts the changes it has taken.
+    /// Returns a handle through which an endpoint records visibility changes.
     pub(super) fn visibility_changes(&self) -> VisibilityChanges {
         self.changes.clone()
     }
 
-    /// Adds `message` and gives its message id. A FIFO queue that accepted the same deduplication id in the last five minutes
-    /// adds nothing, and gives the first message's id.
+    /// Adds `message` and returns its message id. If a FIFO queue accepted a message with the same deduplication id in the last
+    /// five minutes, nothing is added and the id of that message is returned.
     ///
     /// # Errors
-    /// When SQS would not take it: empty, over 1 MiB, over ten attributes, no group on a FIFO queue.
+    /// Returns an error if SQS would refuse the message: empty, over 1 MiB, over ten attributes, or without a group on a FIFO
+    /// queue.
     pub fn send(&mut self, message: Message, now: Duration) -> Result<String, InvalidMessage> {
         message.check()?;
         let sequence = self.sent;
@@ -258,11 +261,13 @@ impl Queue {
         Ok(message_id)
     }
 
-    /// Receives up to `batch_size` visible messages as one event of at most 6 MB and hides them for the visibility
-    /// timeout. Messages received too often move to the dead-letter queue instead. None when nothing can be delivered.
+    /// Receives up to `batch_size` visible messages as one event of at most 6 MB and hides them for the visibility timeout.
+    /// Messages that reached the maximum receive count move to the dead-letter queue instead. Returns `None` if nothing can be
+    /// delivered.
     ///
-    /// Standard queues deliver in order of sending, as far as visibility and [`Disorder`] let them. FIFO queues deliver as many messages
-    /// of one group as they can and nothing of a group that has a message out of sight.
+    /// Standard queues deliver messages in the order in which they were sent, except for invisible messages and as far as
+    /// [`Disorder`] does not change the order. FIFO queues deliver as many messages of one group as they can, and none of a
+    /// group that has an invisible message.
     pub fn receive(&mut self, batch_size: usize, now: Duration) -> Option<Delivery> {
         let mut event = EVENT_START.to_vec();
         let visibility = self.settings.visibility_timeout;
@@ -281,7 +286,7 @@ impl Queue {
         (!receipts.is_empty()).then(|| Delivery { event: event.into(), receipts })
     }
 
-    /// Receives up to `most` visible messages and hides them for `visibility`: each as `ReceiveMessage` returns it.
+    /// Receives up to `most` visible messages in the form of a `ReceiveMessage` response and hides them for `visibility`.
     pub(super) fn receive_messages(
         &mut self,
         most: usize,
@@ -296,7 +301,7 @@ impl Queue {
         receipts.into_iter().zip(responses).collect()
     }
 
-    /// Receives up to `most` visible messages, as long as `admit` returns true, and hides them for `visibility`.
+    /// Receives up to `most` visible messages while `admit` returns `true`, and hides them for `visibility`.
     fn take(
         &mut self,
         most: usize,
@@ -331,7 +336,8 @@ impl Queue {
         receipts
     }
 
-    /// Hides the messages of `receipts` anew for `visibility`, if all are still in flight by these receipts and none was changed.
+    /// Restarts the visibility timeout of the messages of `receipts` with `visibility`. Returns `false` without any change
+    /// unless all are still in flight under these receipts and none has had its visibility changed.
     pub(super) fn receive_again(&mut self, receipts: &[Receipt], visibility: Duration, now: Duration) -> bool {
         self.reveal(now);
         let is_unchanged = |receipt: &Receipt| {
@@ -346,7 +352,7 @@ impl Queue {
         true
     }
 
-    /// Deletes the message of a receipt handle. A standard queue ignores a handle that is not the latest.
+    /// Deletes the message of a receipt handle. A standard queue ignores a handle that is not the latest one.
     /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_DeleteMessage.html>
     pub(super) fn delete_by_handle(
         &mut self,
@@ -365,7 +371,8 @@ impl Queue {
         }
     }
 
-    /// Makes the message of a receipt handle visible after `timeout`. A standard queue ignores a handle that is not the latest.
+    /// Makes the message of a receipt handle visible after `timeout`. A standard queue ignores a handle that is not the latest
+    /// one.
     /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibility.html>
     pub(super) fn change_visibility_by_handle(
         &mut self,
@@ -392,13 +399,13 @@ impl Queue {
         Ok(())
     }
 
-    /// How many messages are visible, and how many are in flight.
+    /// Returns the number of visible messages and the number of messages in flight.
     pub(super) fn counts(&mut self, now: Duration) -> (usize, usize) {
         self.reveal(now);
         (self.messages.len() - self.hidden.len(), self.hidden.len())
     }
 
-    /// Every message of the queue, visible or not, in order of sending.
+    /// Returns every message of the queue, visible or not, in the order in which they were sent.
     pub fn held(&self) -> Vec<Held> {
         let held = |stored: &Stored| Held {
             message_id: stored.message_id.clone(),
@@ -409,8 +416,8 @@ impl Queue {
         self.messages.values().map(held).collect()
     }
 
-    /// Deletes a received message. False, and nothing changes, if the receipt is not its latest one, if the message is gone,
-    /// or if it is a FIFO queue's and in sight again.
+    /// Deletes a received message. Returns `false` without any change if the receipt is not the message's latest one, if the
+    /// message is gone, or if it is visible again and belongs to a FIFO queue.
     pub fn delete(&mut self, receipt: &Receipt) -> bool {
         let sequence = receipt.sequence;
         let Some(stored) = self.messages.get(&sequence) else { return false };
@@ -430,55 +437,56 @@ impl Queue {
         true
     }
 
-    /// When the next message that is out of sight comes back. None if all are in sight.
+    /// Returns the time at which the next invisible message becomes visible. `None` if all are visible.
     pub fn next_visible(&self) -> Option<Duration> {
         self.hidden.first().map(|(until, _)| *until)
     }
 
-    /// How many messages are in the queue, in sight or not, dead letters not counted.
+    /// Returns the number of messages in the queue, visible or not, without dead letters.
     pub fn len(&self) -> usize {
         self.messages.len()
     }
 
-    /// Whether every message is deleted or dead.
+    /// Returns whether every message is deleted or dead-lettered.
     pub fn is_empty(&self) -> bool {
         self.messages.is_empty()
     }
 
-    /// The dead-letter queue, in order of arrival.
+    /// Returns the messages of the dead-letter queue, in order of arrival.
     pub fn dead_letters(&self) -> &[DeadLetter] {
         &self.dead_letters
     }
 
-    /// Whether it is a FIFO queue.
+    /// Returns whether it is a FIFO queue.
     pub fn is_fifo(&self) -> bool {
         self.settings.name.ends_with(".fifo")
     }
 
-    /// The queue's name.
+    /// Returns the queue's name.
     pub fn name(&self) -> &str {
         &self.settings.name
     }
 
-    /// The queue's ARN, as events name it.
+    /// Returns the queue's ARN, as it appears in events.
     pub fn arn(&self) -> &str {
         &self.arn
     }
 
-    /// When a message is delivered among others: by its place, as far as the queue keeps to it.
+    /// Returns the sort key by which messages are delivered: the message's sequence, plus a random offset of up to `reach` for
+    /// a standard queue.
     fn rank(&self, sequence: u64) -> u64 {
         let Disorder { seed, reach, .. } = self.settings.disorder;
         if self.is_fifo() { sequence } else { sequence + random::number(seed, sequence) % (reach + 1) }
     }
 
-    /// Whether a message is delivered once more after its receive of this number.
+    /// Returns whether a message is delivered again after the receive with this number.
     fn is_duplicated(&self, sequence: u64, receive_count: u32) -> bool {
         let Disorder { seed, duplicates, .. } = self.settings.disorder;
         !self.is_fifo() && random::share(random::number(!seed, sequence), receive_count.into()) < duplicates
     }
 
-    /// Makes the changes of visibility that have been taken since the last call: those of messages that are out of sight and
-    /// have not been received again.
+    /// Applies the visibility changes recorded since the last call. Changes of messages that are visible, or that have been
+    /// received again, are ignored.
     fn change_visibility(&mut self, now: Duration) {
         let changes = std::mem::take(&mut *self.changes.0.lock().unwrap_or_else(PoisonError::into_inner));
         for VisibilityChange { sequence, receive_count, timeout } in changes {
@@ -489,7 +497,7 @@ impl Queue {
         }
     }
 
-    /// Brings back what has been out of sight long enough.
+    /// Makes messages visible whose visibility timeout has expired.
     fn reveal(&mut self, now: Duration) {
         self.change_visibility(now);
         while let Some(&(until, sequence)) = self.hidden.first()
@@ -519,7 +527,7 @@ impl Queue {
         }
     }
 
-    /// Changes until when a message in flight is hidden.
+    /// Changes the end of the invisibility of a message in flight.
     fn hide_until(&mut self, sequence: u64, until: Duration) {
         let Some(hidden_until) = self.messages.get_mut(&sequence).and_then(|stored| stored.hidden_until.as_mut())
         else {
@@ -537,7 +545,7 @@ impl Queue {
         Some(())
     }
 
-    /// Moves a visible message that was received too often to the dead-letter queue.
+    /// Moves a message to the dead-letter queue if it has reached the maximum receive count. Returns whether it did.
     fn move_to_dead_letters(&mut self, sequence: u64) -> bool {
         let is_due = |stored: &Stored| stored.receive_count >= self.settings.max_receive_count;
         if !self.messages.get(&sequence).is_some_and(is_due) {
@@ -552,7 +560,7 @@ impl Queue {
         true
     }
 
-    /// Makes a lane deliverable if it is, and forgets it if nothing is left of it.
+    /// Marks a lane as deliverable if it has visible and no invisible messages, and removes it if it is empty.
     fn reopen(&mut self, lane: &Lane) {
         let Some(state) = self.lanes.get(lane) else { return };
         match (state.hidden, state.visible.first()) {

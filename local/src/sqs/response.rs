@@ -1,4 +1,4 @@
-//! A function's partial batch response, read as Lambda reads it.
+//! Parses a function's partial batch response as Lambda does.
 //! <https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html#services-sqs-batchfailurereporting>
 
 use std::collections::{BTreeSet, HashMap};
@@ -6,25 +6,25 @@ use std::fmt;
 
 use serde_json::Value;
 
-/// Why a response fails every message of its batch.
+/// Reason why a response fails every message of its batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum CompleteFailure {
-    /// It is no JSON.
+    /// The response is not valid JSON.
     InvalidJson,
-    /// It is JSON, but neither null nor an object, or `batchItemFailures` is neither null nor a list.
+    /// The response is JSON, but neither null nor an object, or `batchItemFailures` is neither null nor a list.
     WrongShape,
-    /// An entry without `itemIdentifier`.
+    /// An entry has no `itemIdentifier`.
     MissingIdentifier,
-    /// An `itemIdentifier` that is null or no string.
+    /// An `itemIdentifier` is null or not a string.
     NullIdentifier,
-    /// An empty `itemIdentifier`.
+    /// An `itemIdentifier` is empty.
     EmptyIdentifier,
-    /// An `itemIdentifier` that is no message of the batch.
+    /// An `itemIdentifier` does not match any message of the batch.
     UnknownIdentifier,
 }
 
 impl CompleteFailure {
-    /// A stable name, in snake case.
+    /// Returns a stable name, in snake case.
     pub fn code(self) -> &'static str {
         match self {
             Self::InvalidJson => "invalid_json",
@@ -45,11 +45,11 @@ impl fmt::Display for CompleteFailure {
 
 impl std::error::Error for CompleteFailure {}
 
-/// The positions in `message_ids`, an event's messages in order, that `response` reports as failed. All others are
+/// Returns the positions in `message_ids`, the messages of an event in order, that `response` reports as failed. All others are
 /// acknowledged.
 ///
 /// # Errors
-/// When the response says nothing Lambda accepts: then every message of the batch has failed.
+/// Returns an error if Lambda does not accept the response, in which case every message of the batch has failed.
 pub fn failed_messages(message_ids: &[&str], response: &[u8]) -> Result<BTreeSet<usize>, CompleteFailure> {
     if response.trim_ascii().is_empty() {
         return Ok(BTreeSet::new());

@@ -12,7 +12,7 @@ from unittest import mock
 
 from tests.emulators import dynamodb_local, emulator, processes, sam_local
 
-# The Runtime API as a bootstrap sees it, in as few lines as it takes.
+# A minimal bootstrap that uses the Runtime API.
 BOOTSTRAP = f"""#!{sys.executable}
 import os, urllib.request
 api = "http://" + os.environ["AWS_LAMBDA_RUNTIME_API"] + "/2018-06-01/runtime/invocation"
@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def run(tool, *arguments) -> tuple:
-    """A tool's exit code, and what it said."""
+    """Runs a tool and returns its exit code and output."""
     said = io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
         code = tool.main(list(arguments))

@@ -1,4 +1,5 @@
-//! The real binary as Managed Instances run it: several invocations at once in one process, of which some are slow to decode.
+//! Tests of the real binary in the mode of Managed Instances: concurrent invocations in one process, some of which are slow to
+//! decode.
 
 use super::{Embedded, Schemas, TIMEOUT, database, json_settings, record, returned};
 use apache_avro::{Bzip2Settings, Codec, Schema, Writer};
@@ -10,23 +11,24 @@ use std::num::NonZero;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Number of messages of an event that is slow to decode. Each takes as long as a block of a megabyte.
+/// Number of messages in an event that is slow to decode. Each takes as long as a megabyte block.
 const SLOW_MESSAGES: usize = 2_000;
-/// Number of invocations that are slow to decode: as many as this many threads have.
+/// Number of slow invocations. It equals the number of threads.
 const SLOW_INVOCATIONS: u32 = 2;
 const SMALL_INVOCATIONS: usize = 3;
-/// Time for an invocation that it cannot end in. The runtime API ends what has not answered by then.
+/// Timeout that is too short for the invocation to complete. The Runtime API ends invocations that have not responded by then.
 const TIGHT: Duration = Duration::from_secs(3);
-/// Bytes of a message that take a hundredth of a second to decompress, of which an event has many times what `TIGHT` allows.
+/// Bytes of padding in a message, which take 10 ms to decompress. An event has many times more than can be decompressed within
+/// `TIGHT`.
 const PADDING: usize = 4_000_000;
 
-/// Records with one key, so that an event takes as long as its decoding.
+/// Records that share one key, so that the duration of an event is dominated by decoding.
 fn schema() -> Value {
     json!({"type": "record", "name": "Any", "fields": [{"name": "text", "type": "string"}],
         "dynamodb": {"partitionKey": {"attribute": "message_id", "field": "text"}}})
 }
 
-/// Messages whose bodies are object container files, compressed by bzip2. Each has `padding` bytes that the function skips.
+/// An event whose bodies are object container files compressed with bzip2. Each has `padding` bytes that the function skips.
 fn slow_event(number: u32, padding: usize) -> Bytes {
     let mut schema = schema();
     schema["fields"].as_array_mut().unwrap().push(json!({"name": "padding", "type": "string"}));
@@ -45,7 +47,7 @@ fn slow_event(number: u32, padding: usize) -> Bytes {
     Bytes::from(json!({"Records": records}).to_string())
 }
 
-/// One message of a FIFO queue.
+/// An event with one message of a FIFO queue.
 fn small_event(number: usize) -> Bytes {
     let mut record = record(&format!("small-{number}"), &json!({"text": "small"}), None);
     record["eventSourceARN"] = json!("arn:aws:sqs:us-east-1:123456789012:orders.fifo");
@@ -53,7 +55,7 @@ fn small_event(number: usize) -> Bytes {
     Bytes::from(json!({"Records": [record]}).to_string())
 }
 
-/// Starts a function that runs `invocations` at once.
+/// Starts a function that runs `invocations` concurrently.
 async fn function(database: &Embedded, schemas: &Schemas, invocations: u32) -> Function {
     let mut settings = json_settings(database, schemas, "any");
     settings.environment.insert("WIRE_FORMATS".into(), "container,json".into());

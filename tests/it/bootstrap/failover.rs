@@ -1,4 +1,4 @@
-//! Connections that die without a word, all at once, while new ones work: a failover of a gateway or a load balancer.
+//! Tests of connections that all stop responding at once while new ones work, as in a failover of a gateway or load balancer.
 
 use super::{database, event, invoke, returned, settings};
 use local::dynamodb::Embedded;
@@ -7,11 +7,11 @@ use local::lambda::{Function, Invocation, Settings};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// Connections that the pool has when they die.
+/// Number of connections in the pool when they stop responding.
 const CONNECTIONS: u64 = 50;
-/// How long a call without a response takes, and some time for a busy machine.
+/// Timeout of a call, plus a margin for a busy machine.
 const ONE_TIMEOUT: Duration = Duration::from_millis(3_500);
-/// How long an invocation may take that no call holds up.
+/// Maximum duration of an invocation that no call delays.
 const PROMPT: Duration = Duration::from_millis(1_500);
 
 fn through(proxy: &Proxy, database: &Embedded) -> Settings {
@@ -27,7 +27,7 @@ fn through(proxy: &Proxy, database: &Embedded) -> Settings {
     settings
 }
 
-/// An event of one message, of a FIFO queue if its group is given.
+/// An event with one message, from a FIFO queue if `fifo` is set.
 fn one_message(number: usize, fifo: bool) -> Value {
     let mut record = event("orders.json")["Records"][number].clone();
     if fifo {
@@ -48,7 +48,7 @@ async fn fifty_connections_that_die_silently_cost_one_invocation_one_timeout() {
         let database = database().await;
         let proxy = Proxy::start(0, database.address(), Plan::none()).unwrap();
         let function = Function::start(through(&proxy, &database)).await.unwrap();
-        assert_eq!(proxy.connections(), CONNECTIONS, "one for each call that may be in flight");
+        assert_eq!(proxy.connections(), CONNECTIONS, "one connection per concurrent call");
         assert!(returned(&invoke(&function, &one_message(0, fifo)).await).is_empty());
 
         proxy.kill_connections_silently();
@@ -58,7 +58,7 @@ async fn fifty_connections_that_die_silently_cost_one_invocation_one_timeout() {
         }
         let durations: Vec<_> = invocations.iter().map(|invocation| invocation.duration).collect();
         let failed = invocations.iter().filter(|invocation| !returned(invocation).is_empty()).count();
-        // a write of a FIFO queue whose response is missing is not sent again in the same invocation
+        // an ambiguous write of a FIFO queue is not sent again in the same invocation
         assert_eq!(failed, usize::from(fifo), "{durations:?}");
         assert!(slow(&invocations) <= 1 && durations[0] < ONE_TIMEOUT, "{durations:?}");
     }

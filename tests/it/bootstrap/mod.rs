@@ -1,4 +1,4 @@
-//! The real binary under a real Lambda runtime API, writing into a real HTTP DynamoDB endpoint.
+//! Tests of the real binary with a real Lambda Runtime API and a real HTTP DynamoDB endpoint.
 
 mod concurrent;
 mod failover;
@@ -32,7 +32,7 @@ fn settings(database: &Embedded) -> Settings {
         ("TABLE_NAME", TABLE.to_owned()),
         ("SCHEMA_DIR", schemas),
         ("AWS_ENDPOINT_URL_DYNAMODB", database.url()),
-        // there is no queue unless a test has one
+        // visibility changes are disabled, because most tests have no queue endpoint
         ("RETURN_BACKOFF_SECONDS", "0".to_owned()),
     ];
     settings.environment.extend(environment.map(|(name, value)| (name.to_owned(), value)));
@@ -62,7 +62,7 @@ fn returned(invocation: &Invocation) -> Vec<String> {
     failures.iter().map(|failure| failure["itemIdentifier"].as_str().unwrap().to_owned()).collect()
 }
 
-/// The lines of metrics and the lines of the log that the function wrote.
+/// Returns the metric lines and the log lines that the function wrote.
 async fn output(function: Function) -> (Vec<Value>, Vec<Value>) {
     let lines = function.stop().await;
     let json = lines
@@ -99,12 +99,12 @@ async fn the_metrics_of_an_ordinary_invocation_are_one_line_of_900_bytes() {
     let database = database().await;
     let function = Function::start(settings(&database)).await.unwrap();
     let mut orders = event("orders.json");
-    // sent one after the other, and received soon after
+    // the messages are sent one after the other and received soon afterwards
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
     for (number, record) in (0..).zip(orders["Records"].as_array_mut().unwrap()) {
         record["attributes"]["SentTimestamp"] = json!((now - 40 + 4 * number).to_string());
     }
-    // the first one also says that it is the first
+    // the line of the first invocation is longer, because it includes the cold start
     for _ in 0..2 {
         assert!(returned(&invoke(&function, &orders).await).is_empty());
     }
@@ -120,21 +120,21 @@ async fn an_ordinary_invocation_makes_six_calls_of_write_at_most() {
     let database = database().await;
     let function = Function::start(settings(&database)).await.unwrap();
     let orders = event("orders.json");
-    // opens the connections
+    // the first invocation opens the connections
     invoke(&function, &orders).await;
     let before = function.usage().unwrap().writes;
     for _ in 0..INVOCATIONS {
         invoke(&function, &orders).await;
     }
     let writes = (function.usage().unwrap().writes - before) as f64 / INVOCATIONS as f64;
-    // three requests, a line of metrics, and two timers that wake the runtime: those of a write call and of its response
+    // three requests, a line of metrics, and two timers that wake the runtime: that of a write call and that of its response
     assert!((5.0..6.5).contains(&writes), "{writes}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn items_go_out_encrypted_to_whom_the_machine_trusts_and_nobody_else() {
     let database = database().await;
-    // a client that can speak HTTP/2 would take it
+    // the endpoint prefers HTTP/2, so a client that supports it would use it
     let endpoint = TlsEndpoint::start(database.address(), &["h2", "http/1.1"]).unwrap();
     let certificate = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("localhost.pem");
     std::fs::write(&certificate, endpoint.certificate()).unwrap();
@@ -144,7 +144,7 @@ async fn items_go_out_encrypted_to_whom_the_machine_trusts_and_nobody_else() {
 
     let function = Function::start(settings.clone()).await.unwrap();
     let invocation = function.invoke(Bytes::from(orders.to_string()), Duration::from_secs(2)).await;
-    assert_eq!(returned(&invocation).len(), 10, "no one the machine trusts");
+    assert_eq!(returned(&invocation).len(), 10, "the certificate is not trusted");
     assert_eq!(database.client().count(TABLE).await.unwrap(), 0);
     drop(function);
 
@@ -170,9 +170,9 @@ async fn poison_goes_back_with_its_reason_and_its_neighbours_are_stored() {
     let (metrics, log) = output(function).await;
     assert_eq!(metrics[0]["MessagesReturned"], returned.len());
     assert_eq!(metrics[0]["MessagesStored"], total - returned.len());
-    assert_eq!(metrics[0]["Records"], stored, "a container holds several");
+    assert_eq!(metrics[0]["Records"], stored, "a container holds several records");
     let warnings: Vec<&Value> = log.iter().filter(|line| line["message"] == "message not stored").collect();
-    assert_eq!(warnings.len(), returned.len(), "one warning a failed message");
+    assert_eq!(warnings.len(), returned.len(), "one warning per failed message");
     for warning in warnings {
         assert!(returned.iter().any(|id| warning["message_id"] == **id));
         assert_eq!(warning["level"], "WARN");
@@ -225,7 +225,7 @@ async fn a_function_that_cannot_start_says_why() {
     assert!(message.contains("TABLE_NAME is required") && message.contains("MAX_IN_FLIGHT"), "{message}");
 }
 
-/// A schema directory of the test's own, removed with the value.
+/// A temporary schema directory, removed when the value is dropped.
 struct Schemas(PathBuf);
 
 impl Schemas {
@@ -243,7 +243,7 @@ impl Drop for Schemas {
     }
 }
 
-/// JSON bodies of the schema in `schemas`, whose items are keyed by `id`.
+/// Settings for JSON bodies of the schema in `schemas`, whose items are keyed by `id`.
 fn json_settings(database: &Embedded, schemas: &Schemas, subject: &str) -> Settings {
     let mut settings = settings(database);
     let environment = [
@@ -280,7 +280,7 @@ async fn an_older_version_never_overwrites_a_newer_one_and_a_deletion_deletes() 
     };
     let version = |version: i64| json!({"id": "a", "version": version});
 
-    // the newest of a batch wins wherever it stands, and so it does from batch to batch
+    // the newest version wins regardless of its position in a batch, and from batch to batch
     assert!(
         send(json!([record("1", &version(2), None), record("2", &version(3), None), record("3", &version(1), None)]))
             .await
@@ -289,13 +289,13 @@ async fn an_older_version_never_overwrites_a_newer_one_and_a_deletion_deletes() 
     assert_eq!(stored_version(&database, "a").await.as_deref(), Some("3"));
     assert!(send(json!([record("4", &version(2), None)])).await.is_empty());
     assert_eq!(stored_version(&database, "a").await.as_deref(), Some("3"));
-    // a redelivery of the same is stored again
+    // a redelivery of the same version is stored again
     assert!(send(json!([record("5", &version(3), None)])).await.is_empty());
 
     assert!(send(json!([record("6", &version(2), Some("delete"))])).await.is_empty());
-    assert_eq!(stored_version(&database, "a").await.as_deref(), Some("3"), "an older deletion deletes nothing");
+    assert_eq!(stored_version(&database, "a").await.as_deref(), Some("3"), "an older deletion has no effect");
     assert!(send(json!([record("7", &json!({"id": "a"}), Some("delete"))])).await.is_empty());
-    assert_eq!(stored_version(&database, "a").await, None, "its key fields are enough");
+    assert_eq!(stored_version(&database, "a").await, None, "a deletion needs only the key fields");
     assert_eq!(send(json!([record("8", &version(1), Some("burn"))])).await, ["8"]);
 
     let (metrics, _) = output(function).await;
@@ -325,7 +325,7 @@ async fn rejected_messages_are_acknowledged_once_the_quarantine_queue_has_them()
         assert_eq!(attribute("receive_count"), original["attributes"]["ApproximateReceiveCount"].as_str().unwrap());
     }
 
-    // what the queue refuses goes back
+    // messages that the queue refuses are returned
     let refused = attribute_of(&sent[0], "source_message_id");
     let refusing = refused.clone();
     quarantine.refuse_entries(move |message| {
@@ -363,7 +363,7 @@ async fn a_table_with_another_key_fails_the_invocation_and_rejects_no_message() 
     assert_eq!(quarantine.sent().len(), 0);
 }
 
-/// A function whose table has the string keys `pk` and `sk` and whose records go there by `property`.
+/// Starts a function whose table has the string keys `pk` and `sk`. `property` maps its records to them.
 async fn mapped(name: &str, property: &Value) -> (Embedded, Function, Schemas) {
     let database = Embedded::start(0).unwrap();
     let table = Table::keyed_by(TABLE, "pk").sorted_by(Key::new("sk", KeyKind::String));
@@ -377,7 +377,7 @@ async fn mapped(name: &str, property: &Value) -> (Embedded, Function, Schemas) {
     (database, function, schemas)
 }
 
-/// The property of `mapped` with more in it.
+/// The mapping used with `mapped`, extended by `more`.
 fn property(more: &Value) -> Value {
     let mut property = json!({"partitionKey": {"attribute": "pk", "template": "TENANT#{tenant}"},
         "sortKey": {"attribute": "sk", "template": "ITEM#{id}"}});
@@ -449,7 +449,7 @@ async fn a_late_redelivery_never_overwrites_what_was_sent_after_it() {
         let (database, function, _schemas) = mapped(from, &property(&version)).await;
         let sent = |text: &str, stamp: u64, operation| {
             let mut record = record(text, &text_of_a(text), operation);
-            // a FIFO queue's numbers have 20 digits
+            // sequence numbers of a FIFO queue have 20 digits
             let stamp =
                 if from == "sent-timestamp" { stamp.to_string() } else { format!("188494964604676961{stamp:02}") };
             let name = if from == "sent-timestamp" { "SentTimestamp" } else { "SequenceNumber" };
@@ -471,7 +471,7 @@ async fn a_late_redelivery_never_overwrites_what_was_sent_after_it() {
     }
 }
 
-/// Records whose key is the id of their message.
+/// Settings for records whose key is their message's id.
 fn keyed_by_message(database: &Embedded, name: &str) -> (Settings, Schemas) {
     let schema = json!({"type": "record", "name": "Any", "fields": [{"name": "text", "type": "string"}]});
     let schemas = Schemas::with(name, "any", &schema);
@@ -509,7 +509,7 @@ async fn invocations_run_side_by_side_and_each_answers_for_its_own_payload() {
     assert_eq!(invocations.filter(|line| line["ColdStart"] == 1).count(), 1);
 }
 
-/// The URL of a server that accepts connections and says nothing.
+/// Starts a server that accepts connections and never responds. Returns its URL.
 async fn silent() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -668,9 +668,9 @@ async fn whatever_the_runtime_api_says_instead_of_an_invocation_the_next_one_is_
         "HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n",
         "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 4\r\n\r\nbusy",
         "HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n",
-        // without the id of an invocation
+        // a response without an invocation id
         "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}",
-        // broken off in the head, in the body, and before either
+        // connections closed within the head, within the body, and before either
         "HTTP/1.1 200",
         "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf",
         "",

@@ -1,5 +1,5 @@
-//! A Lambda Runtime API that is not Lambda's own: an emulator's paths and deadlines, answers that cannot be delivered, an end
-//! before the process's.
+//! A Lambda Runtime API that differs from Lambda's own: paths and deadlines of an emulator, responses that cannot be delivered,
+//! and an API that stops before the process does.
 
 use serde_json::Value;
 use std::collections::{BTreeMap, VecDeque};
@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
-/// What is served, and what came back.
+/// A Runtime API server and the calls it received.
 pub struct RuntimeApi {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -23,16 +23,17 @@ pub struct RuntimeApi {
 struct Shared {
     deadline_ms: String,
     events: Mutex<Vec<String>>,
-    /// What the next requests for an invocation are answered with, before the connection is closed.
+    /// Responses to the next requests for an invocation, after each of which the connection is closed.
     broken_nexts: Mutex<VecDeque<&'static str>>,
     waiting: Semaphore,
-    /// Answers whose connection is closed before they are acknowledged.
+    /// Number of function responses whose connection is closed before they are acknowledged.
     broken_answers: Mutex<usize>,
     posts: mpsc::UnboundedSender<(String, Value)>,
 }
 
 impl RuntimeApi {
-    /// Gives `deadline_ms` as every invocation's deadline, and breaks the first answers.
+    /// Starts a server that passes `deadline_ms` as every invocation's deadline and breaks the first `broken_answers` function
+    /// responses.
     pub async fn start(deadline_ms: &str, broken_answers: usize) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -64,18 +65,18 @@ impl RuntimeApi {
         self.shared.waiting.add_permits(1);
     }
 
-    /// Answers a request for an invocation with `response`, and closes the connection.
+    /// Responds to a request for an invocation with `response` and closes the connection.
     pub fn break_next(&self, response: &'static str) {
         self.shared.broken_nexts.lock().unwrap().push_back(response);
         self.shared.waiting.add_permits(1);
     }
 
-    /// The path and body of the next call that delivers something.
+    /// Returns the path and body of the next call that delivers a response or an error.
     pub async fn post(&mut self) -> (String, Value) {
         tokio::time::timeout(Duration::from_secs(20), self.posts.recv()).await.expect("a call in time").unwrap()
     }
 
-    /// Ends the API, as an emulator does.
+    /// Stops the API, as an emulator does.
     pub fn stop(&self) {
         self.server.abort();
     }
@@ -127,11 +128,11 @@ async fn serve(connection: TcpStream, shared: Arc<Shared>) -> Option<()> {
     }
 }
 
-/// The bootstrap as a process. Dropping it kills it.
+/// A bootstrap process, which is killed when the value is dropped.
 pub struct Process(Child);
 
 impl Process {
-    /// Starts it with `runtime_api` as `AWS_LAMBDA_RUNTIME_API`.
+    /// Starts the bootstrap with `runtime_api` as `AWS_LAMBDA_RUNTIME_API`.
     pub fn start(runtime_api: &str, environment: &BTreeMap<String, String>) -> Self {
         let lambda = [
             ("AWS_LAMBDA_RUNTIME_API", runtime_api),
@@ -147,7 +148,7 @@ impl Process {
         Self(command.spawn().unwrap())
     }
 
-    /// Waits until it has ended and returns whether it was a success, and what it wrote.
+    /// Waits until the process has ended. Returns whether it succeeded, and its output.
     pub async fn ended(mut self) -> (bool, String) {
         let ended = async {
             loop {

@@ -1,4 +1,4 @@
-//! What is returned comes back soon, as far as the queue can be told.
+//! Tests of the visibility timeouts of returned messages, with a queue that accepts changes and one that does not.
 
 use super::*;
 use local::faults::{Plan, Proxy};
@@ -6,7 +6,7 @@ use local::mapping::{Mapping, Totals};
 use local::sqs::{Message, Queue};
 use local::{clock, sqs};
 
-/// A queue whose endpoint is behind a proxy with `faults`.
+/// Returns a queue endpoint for `queue`, and a proxy for it with `faults`.
 fn endpoint_of(queue: &Queue, faults: &Value) -> (Endpoint, Proxy) {
     let endpoint = Endpoint::start(0, "none").unwrap();
     endpoint.change_visibility_of(queue);
@@ -29,8 +29,8 @@ fn queue_of(name: &str, bodies: &[(&str, &str)]) -> Queue {
     queue
 }
 
-/// Has the event of one receive handled, and says in how many seconds the next message comes back and what the metrics say
-/// of visibility.
+/// Receives one event and invokes the function with it. Returns the number of seconds until the next message becomes visible,
+/// and the metrics `VisibilityChanged` and `VisibilityFailed`.
 async fn after_one_receive(queue: &mut Queue, settings: Settings, timeout: Duration) -> (u64, [Value; 2]) {
     let function = Function::start(settings).await.unwrap();
     let delivery = queue.receive(10, clock::since_epoch()).unwrap();
@@ -42,7 +42,7 @@ async fn after_one_receive(queue: &mut Queue, settings: Settings, timeout: Durat
     (back, ["VisibilityChanged", "VisibilityFailed"].map(|name| metrics[0][name].clone()))
 }
 
-/// No database at `endpoint`: every write fails for a cause that time cures.
+/// Settings for a function that finds no database at `endpoint`, so that every write fails for a temporary cause.
 async fn without_database(endpoint: String) -> Settings {
     let database = database().await;
     let mut settings = settings(&database);
@@ -62,7 +62,7 @@ async fn what_time_cures_comes_back_after_the_backoff_and_not_after_the_visibili
     for (name, endpoint, seconds, back, changed) in [
         ("orders", &silent, "1", 1, 3),
         ("orders.fifo", &closed, "5", 5, 3),
-        // what was sent may still be applied, and must not be followed before
+        // the write is ambiguous, so the group must stay invisible until it can no longer take effect
         ("orders.fifo", &silent, "5", 180, 0),
         ("orders", &silent, "0", 180, 0),
     ] {
@@ -70,7 +70,7 @@ async fn what_time_cures_comes_back_after_the_backoff_and_not_after_the_visibili
         let (_endpoint, proxy) = endpoint_of(&queue, &json!([]));
         let settings = with_backoff(without_database(endpoint.clone()).await, &proxy, seconds);
         let (first_back, figures) = after_one_receive(&mut queue, settings, timeout).await;
-        // in a standard queue the poison is back at once; in a group it comes back with the others
+        // in a standard queue the poison message is visible immediately; in a group it becomes visible together with the others
         let expected = if name == "orders" && seconds == "1" { 0..=1 } else { back / 2..=back };
         assert!(expected.contains(&first_back), "{name}: {first_back} s with a backoff of {seconds} s");
         assert_eq!(figures, [json!(changed), json!(0)], "{name}");
@@ -90,7 +90,7 @@ async fn poison_is_dead_lettered_without_any_wait_and_a_good_message_is_not_touc
     assert_eq!((acknowledged, dead_lettered), (1, 1));
     let waited = queue.receive(1, now).is_some();
     assert!(!waited && queue.is_empty());
-    assert_eq!(proxy.requests(), 5, "one change a receive");
+    assert_eq!(proxy.requests(), 5, "one change per receive");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -106,13 +106,13 @@ async fn a_queue_that_cannot_be_told_costs_a_second_and_loses_nothing() {
         let started = std::time::Instant::now();
         let settings = with_backoff(settings(&database), &proxy, "1");
         let (back, figures) = after_one_receive(&mut queue, settings, timeout).await;
-        assert!((170..=180).contains(&back), "{back} s: the queue's own timeout");
+        assert!((170..=180).contains(&back), "{back} s instead of the queue's own timeout");
         assert_eq!(figures, [json!(0), json!(10)], "{faults}");
         assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
     }
 }
 
-/// From first receive to stored, P99, of orders whose table throttles every call for the first seconds.
+/// Returns the P99 of the time from first receive to stored for orders whose table throttles every call for the first seconds.
 async fn latency_under_a_throttle(backoff: &str) -> Duration {
     const THROTTLED_FOR: Duration = Duration::from_secs(5);
     let order = order();
@@ -134,7 +134,7 @@ async fn latency_under_a_throttle(backoff: &str) -> Duration {
     let functions = [function];
     let totals = tokio::select! {
         totals = mapping.drain(&mut queue, &functions, |_, _| ()) => totals,
-        () = heal => unreachable!("it waits for ever"),
+        () = heal => unreachable!("it never completes"),
     };
     assert_eq!((totals.acknowledged, totals.dead_lettered), (40, 0));
     totals.latency(99).unwrap()

@@ -1,10 +1,11 @@
-//! `make chaos`: three queues at once through the real binary, whose endpoints throttle, refuse, break connections, fall
-//! silent and return malformed responses, whose connections die all at once without a word, whose credentials expire, one of
-//! whose services has another clock, and which is killed on the way. Nothing may be lost, misordered or unaccounted for, and each planned fault must have met an invocation.
+//! `make chaos`: three queues processed at once by the real binary under faults. Endpoints throttle, refuse calls, break
+//! connections, do not respond and return malformed responses. All connections stop responding at once, credentials expire, one
+//! service has a different clock, and processes are killed. No message may be lost, written out of order or missing from the
+//! metrics, and each planned fault must have affected an invocation.
 //!
-//! `CHAOS_MESSAGES` sets how many messages are sent, `CHAOS_SEED` draws other ones and other faults, `CHAOS_RETURN_BACKOFF` is
-//! the function's `RETURN_BACKOFF_SECONDS`, `CHAOS_BOOTSTRAP` names another binary than the one built with this test. A run
-//! waits most of its time: several may run beside one another.
+//! `CHAOS_MESSAGES` sets the number of messages. `CHAOS_SEED` selects other messages and faults. `CHAOS_RETURN_BACKOFF` sets
+//! the function's `RETURN_BACKOFF_SECONDS`. `CHAOS_BOOTSTRAP` is the path of a binary to test instead of the one built with
+//! this test. A run waits most of the time, so several runs can share a machine.
 mod report;
 mod traffic;
 
@@ -24,20 +25,20 @@ use std::time::Duration;
 use traffic::{ORDERS, STATES, STEPS, Traffic};
 
 const DEFAULT_MESSAGES: u64 = 30_000;
-/// The functions' timeout. Short, so that what is stuck reaches the deadline often.
+/// Timeout of the functions. It is short, so that stuck messages often reach the deadline.
 const TIMEOUT: Duration = Duration::from_secs(6);
 const DEADLINE_MARGIN: Duration = Duration::from_millis(1_000);
-/// How often a process is killed, and how often everything the credentials endpoint has given so far is revoked.
+/// Interval at which processes are killed.
 const KILL_EVERY: Duration = Duration::from_millis(1_500);
 const REVOKE_EVERY: u32 = 3;
-/// After how many kills all connections to DynamoDB die silently, as in a failover of a gateway.
+/// Number of kills after which all connections to DynamoDB stop responding, as in a failover of a gateway.
 const FAIL_OVER_EVERY: u32 = 5;
-/// How many kills are between two lines of progress.
+/// Number of kills between two progress lines.
 const PROGRESS_EVERY: u32 = 7;
 const MEMORY_MB: u32 = 512;
 
 fn environment(name: &str) -> Option<String> {
-    #[expect(clippy::disallowed_methods, reason = "a test reads how much is asked of it")]
+    #[expect(clippy::disallowed_methods, reason = "the environment configures the test")]
     std::env::var(name).ok()
 }
 
@@ -45,7 +46,7 @@ fn seed() -> u64 {
     environment("CHAOS_SEED").map_or(0, |number| number.parse().unwrap())
 }
 
-/// The plan in the file `name`; without the faults that stick to a key if `healed`.
+/// Returns the plan in the file `name`. If `healed` is set, faults that affect a specific key are removed.
 fn plan(name: &str, healed: bool) -> Plan {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/chaos").join(name);
     let mut plan: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
@@ -56,7 +57,7 @@ fn plan(name: &str, healed: bool) -> Plan {
     serde_json::from_value(plan).unwrap()
 }
 
-/// DynamoDB as one region has it: its faults, its clock and the credentials it accepts.
+/// The DynamoDB endpoint of one region: its faults, its clock and the credentials it accepts.
 struct Region {
     clock_ahead_seconds: i64,
     dynamodb: Proxy,
@@ -75,7 +76,7 @@ impl Region {
         Self { clock_ahead_seconds, dynamodb, credentials, credentials_proxy }
     }
 
-    /// Ends the faults that stick to a key.
+    /// Removes the faults that affect a specific key.
     fn heal(&self) {
         self.dynamodb.set_plan(plan("plan.json", true).with_clock_ahead(self.clock_ahead_seconds));
     }
@@ -86,7 +87,7 @@ struct Scene {
     quarantine: Endpoint,
     sqs: Proxy,
     region: Region,
-    /// Another region of the same database, whose clock is a quarter of an hour ahead of this machine's.
+    /// Another region with the same database. Its clock is 15 minutes ahead of this machine's.
     region_ahead: Region,
     schemas: PathBuf,
 }
@@ -116,7 +117,7 @@ impl Scene {
             ("AWS_ENDPOINT_URL_DYNAMODB", region.dynamodb.url()),
             ("AWS_ENDPOINT_URL_SQS", self.sqs.url()),
             ("AWS_CONTAINER_CREDENTIALS_FULL_URI", format!("{}/credentials", region.credentials_proxy.url())),
-            // those of the environment come first if there are any
+            // credentials in environment variables would take precedence
             ("AWS_ACCESS_KEY_ID", String::new()),
             ("AWS_SECRET_ACCESS_KEY", String::new()),
             ("AWS_SESSION_TOKEN", String::new()),
@@ -131,7 +132,7 @@ impl Scene {
         Function::start(settings).await.unwrap()
     }
 
-    /// Kills one process after another and revokes credentials, for as long as it is polled.
+    /// Kills one process after another and revokes credentials, as long as this future is polled.
     async fn disturb(&self, functions: &[Function], report: &RefCell<Report>) {
         for turn in 1.. {
             tokio::time::sleep(KILL_EVERY).await;
@@ -151,7 +152,7 @@ impl Scene {
         }
     }
 
-    /// The ids of the messages that the quarantine queue has.
+    /// Returns the ids of the messages in the quarantine queue.
     fn quarantined(&self) -> BTreeSet<String> {
         let id = |sent: &local::sqs::Sent| match &sent.message.attributes["source_message_id"] {
             Attribute::String(id) => id.clone(),
@@ -181,7 +182,7 @@ async fn nothing_is_lost_misordered_or_unaccounted_for() {
 
     let report = RefCell::new(Report::default());
     let standard = Mapping { batch_size: 100, timeout: TIMEOUT };
-    // each of its items is a call of its own
+    // each versioned item is written by a separate call
     let versioned = Mapping { batch_size: 20, ..standard };
     let fifo = Mapping { batch_size: 10, timeout: TIMEOUT };
     let ordered = orders.sent;
@@ -205,7 +206,7 @@ async fn nothing_is_lost_misordered_or_unaccounted_for() {
     };
     let totals = tokio::select! {
         totals = drains => <[_; 3]>::from(totals),
-        () = scene.disturb(&functions, &report) => unreachable!("it disturbs for ever"),
+        () = scene.disturb(&functions, &report) => unreachable!("it never completes"),
     };
     let mut report = report.into_inner();
     for function in functions {
@@ -216,7 +217,7 @@ async fn nothing_is_lost_misordered_or_unaccounted_for() {
     }
     report.print(messages, &totals);
     let injected = scene.region.dynamodb.injected_with_content();
-    // a process may learn the time before its first invocation
+    // a process may learn the service's time before its first invocation, so all calls are counted
     let skewed = scene.region_ahead.dynamodb.injected();
     println!("faults {injected:?}\nwith another clock {skewed:?}\nof the quarantine queue {:?}", scene.sqs.injected());
 
@@ -232,10 +233,10 @@ async fn nothing_is_lost_misordered_or_unaccounted_for() {
         traffic.queue.dead_letters().iter().map(|letter| letter.message_id.clone()).collect()
     };
     assert_eq!(dead(&orders), BTreeSet::new());
-    assert_eq!(dead(&states), states.poison, "poison, all of it and nothing else, is dead-lettered");
+    assert_eq!(dead(&states), states.poison, "exactly the poison messages are dead-lettered");
     assert_eq!(dead(&steps), BTreeSet::new());
     let poison: BTreeSet<_> = orders.poison.union(&steps.poison).cloned().collect();
-    assert_eq!(scene.quarantined(), poison, "poison, all of it and nothing else, is quarantined");
+    assert_eq!(scene.quarantined(), poison, "exactly the poison messages are quarantined");
 
     report.check(&totals, u64::from(MEMORY_MB) << 20);
     let planned: Value = serde_json::to_value(plan("plan.json", false)).unwrap();
@@ -244,6 +245,6 @@ async fn nothing_is_lost_misordered_or_unaccounted_for() {
         assert!(injected.get(name.as_str()).is_some_and(|count| *count > 0), "{name} met no invocation: {injected:?}");
     }
     assert!(injected.get("ExpiredTokenException").is_some_and(|count| *count > 0), "no revoked credentials were used");
-    assert!(skewed.get("InvalidSignatureException").is_some_and(|count| *count > 0), "no clock was wrong");
-    assert!(scene.sqs.injected().len() == 3, "every fault of the quarantine queue came: {:?}", scene.sqs.injected());
+    assert!(skewed.get("InvalidSignatureException").is_some_and(|count| *count > 0), "no signature was refused for its date");
+    assert!(scene.sqs.injected().len() == 3, "a fault of the quarantine queue is missing: {:?}", scene.sqs.injected());
 }

@@ -1,4 +1,4 @@
-//! What the invocations came to, from their responses and from the metrics they wrote, which are held against one another.
+//! Collects the results of the invocations from their responses and from their metrics, and checks that the two agree.
 
 use crate::support::figures;
 use local::lambda::{Function, Invocation, Line, Outcome};
@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use super::{DEADLINE_MARGIN, TIMEOUT};
 
-/// An invocation that takes this long and returns messages was ended by its deadline: writes leave up to a quarter of the time
-/// to the quarantine.
+/// An invocation that takes this long and returns messages was ended by its deadline. Writes leave up to a quarter of the time
+/// for sending to the quarantine queue.
 const NEAR_DEADLINE: Duration = TIMEOUT.saturating_sub(DEADLINE_MARGIN).saturating_sub(Duration::from_millis(1_500));
 
-/// The figures of one invocation's metrics.
+/// Metrics of one invocation.
 #[derive(Debug, Clone, Copy, Default)]
 struct Ledger {
     received: u64,
@@ -27,9 +27,9 @@ struct Ledger {
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     pub(crate) is_healed: bool,
-    /// By request id.
+    /// Metrics by request id.
     ledgers: BTreeMap<String, Ledger>,
-    /// How many messages the response of each invocation returned.
+    /// Number of messages returned by each invocation's response.
     responses: BTreeMap<String, u64>,
     kills: usize,
     kills_that_met: usize,
@@ -47,7 +47,7 @@ impl Report {
         self.peak_bytes = self.peak_bytes.max(peak_bytes);
     }
 
-    /// An invocation of one of `functions` has ended.
+    /// Records the result of an invocation of one of `functions`.
     pub(crate) fn ended(&mut self, invocation: &Invocation, functions: &[Function]) {
         functions.iter().for_each(|function| self.read(&function.take_output()));
         if let Outcome::Response(response) = &invocation.outcome {
@@ -58,7 +58,7 @@ impl Report {
         }
     }
 
-    /// A line of what has happened so far.
+    /// Returns a line that summarises the progress so far.
     pub(crate) fn progress(&self) -> String {
         format!(
             "{} responses, {} at the deadline, {} kills, {} of them met an invocation",
@@ -108,11 +108,11 @@ impl Report {
         );
     }
 
-    /// The metrics agree with the responses and with what the queues have seen, and what was planned has happened.
+    /// Checks that the metrics agree with the responses and with the queues' counts, and that the planned faults occurred.
     pub(crate) fn check(&self, totals: &[Totals], memory_bytes: u64) {
         let mut sum = Ledger::default();
         for (request_id, returned) in &self.responses {
-            let ledger = self.ledgers.get(request_id).expect("an invocation that answers has written its metrics");
+            let ledger = self.ledgers.get(request_id).expect("an invocation that responds has written its metrics");
             assert_eq!(ledger.returned, *returned, "{request_id}: {ledger:?}");
             assert!(ledger.imbalance.abs() < f64::EPSILON, "{request_id}: {ledger:?}");
             sum.received += ledger.received;
@@ -126,17 +126,17 @@ impl Report {
         assert_eq!(sum.received, sum.returned + acknowledged as u64, "{sum:?}");
         assert!(sum.superseded > 0 && sum.quarantined > 0 && sum.returned > 0, "{sum:?}");
         assert!(self.is_healed);
-        assert!(self.kills_that_met * 3 >= self.kills && self.kills_that_met > 0, "kills meet invocations");
-        assert!(self.at_deadline > 0, "an invocation reaches its deadline");
+        assert!(self.kills_that_met * 3 >= self.kills && self.kills_that_met > 0, "too few kills hit an invocation");
+        assert!(self.at_deadline > 0, "no invocation reached its deadline");
         let count =
             |cause: &str| totals.iter().filter_map(|totals| totals.failed_invocations.get(cause)).sum::<usize>();
-        assert!(count("crashed") > 0, "a kill that meets an invocation ends it");
-        assert_eq!(count("timed_out"), 0, "every invocation answers before its deadline");
+        assert!(count("crashed") > 0, "no invocation crashed");
+        assert_eq!(count("timed_out"), 0, "every invocation must respond before its deadline");
         assert!(self.peak_bytes > 0 && self.peak_bytes < memory_bytes, "{} bytes", self.peak_bytes);
     }
 }
 
-/// The name under which a proxy counts a fault of a plan.
+/// Returns the name under which a proxy counts a fault of a plan.
 pub(crate) fn name_of(fault: &Value) -> String {
     match fault {
         Value::String(name) => name.clone(),

@@ -1,4 +1,4 @@
-//! What is sent to the three queues, and what the tables must hold in the end.
+//! The messages sent to the three queues, and the expected contents of the tables.
 
 use avro_ingest::avro::WireFormat;
 use avro_ingest::encode::{self, Codec, Encoder};
@@ -8,17 +8,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
-/// The table and the subject of each queue.
+/// Names of the tables, which are also the subjects of the three queues.
 pub(crate) const ORDERS: &str = "orders";
 pub(crate) const STATES: &str = "states";
 pub(crate) const STEPS: &str = "steps";
 
-/// One message in so many can never be stored.
+/// One message out of this many is poison: it can never be stored.
 const POISON_EVERY: u64 = 400;
-/// A message that is returned comes back after this long.
+/// Time after which a returned message becomes visible again.
 const VISIBILITY: Duration = Duration::from_secs(20);
 
-/// Writes a schema directory with a subject for each queue.
+/// Writes a schema directory with one subject per queue.
 pub(crate) fn write_schemas(directory: &Path) {
     let field = |name: &str, kind: &str| json!({"name": name, "type": kind});
     for table in [ORDERS, STATES, STEPS] {
@@ -33,7 +33,7 @@ pub(crate) fn write_schemas(directory: &Path) {
     }
 }
 
-/// A queue full of messages, those of them that can never be stored, and the writes they ask for in the order of sending.
+/// A queue full of messages, the ids of its poison messages, and the expected writes in the order in which they were sent.
 pub(crate) struct Traffic {
     pub(crate) queue: Queue,
     pub(crate) sent: usize,
@@ -70,7 +70,7 @@ impl Sender {
         }
     }
 
-    /// Sends one record by itself, or several in a container. All of them put, or all delete.
+    /// Sends a single record, or several in a container. They must be all puts or all deletes.
     fn send(&mut self, group: Option<&str>, writes: &[Write]) {
         let records: Vec<Value> = writes.iter().map(Write::record).collect();
         let framed = match records.as_slice() {
@@ -105,12 +105,12 @@ impl Sender {
 
 fn standard(name: &str) -> Settings {
     let disorder = Disorder { seed: 11 + super::seed(), reach: 300, duplicates: 0.01 };
-    // a good message may come back often: only poison may end as a dead letter
+    // valid messages may be returned often, but only poison messages may be dead-lettered
     Settings { max_receive_count: 100, visibility_timeout: VISIBILITY, disorder, ..Settings::named(name) }
 }
 
-/// Orders with a key each, so that their order does not matter. A third of the messages are containers of up to 30 records.
-/// Three keys fail in a way of their own until the plan changes.
+/// Orders with distinct keys, so that their order does not matter. A third of the messages are containers of up to 30 records.
+/// Three keys each meet a specific fault until the plan changes.
 pub(crate) fn orders(schemas: &Path, messages: u64) -> Traffic {
     let mut sender = Sender::new(schemas, ORDERS, standard("orders"));
     let mut number = 0;
@@ -132,12 +132,12 @@ pub(crate) fn orders(schemas: &Path, messages: u64) -> Traffic {
     sender.traffic
 }
 
-/// Versions of few keys, put and deleted, which come twice and out of order.
+/// Versions of few keys, put and deleted, delivered twice and out of order.
 pub(crate) fn states(schemas: &Path, messages: u64) -> Traffic {
     let mut sender = Sender::new(schemas, STATES, standard("states"));
     let keys = messages / 10 + 1;
     for message in 0..messages {
-        // without a quarantine queue each of them is delivered a hundred times
+        // without a quarantine queue, each poison message is delivered a hundred times
         if message % (messages / 2 + 1) == 1 {
             sender.send_poison(None);
             continue;
@@ -154,7 +154,7 @@ pub(crate) fn states(schemas: &Path, messages: u64) -> Traffic {
     sender.traffic
 }
 
-/// Keys without versions in FIFO groups, put and deleted.
+/// Unversioned keys in FIFO groups, put and deleted.
 pub(crate) fn steps(schemas: &Path, messages: u64) -> Traffic {
     let settings = Settings { max_receive_count: 100, visibility_timeout: VISIBILITY, ..Settings::named("steps.fifo") };
     let mut sender = Sender::new(schemas, STEPS, settings);
@@ -170,7 +170,7 @@ pub(crate) fn steps(schemas: &Path, messages: u64) -> Traffic {
         let write = |key| Write { id: format!("step-{group}-{key}"), version: message, delete };
         let writes: Vec<Write> = (key..key + sender.random.u64(1..=3)).map(write).collect();
         sender.send(Some(&name), &writes);
-        // early, so that a call meets it before what sticks is healed
+        // sent early, so that a call meets the fault of this key before it is removed
         if message == messages / 50 {
             sender.send(Some("group-stuck"), &[Write { id: "step-stuck".to_owned(), version: message, delete: false }]);
         }
@@ -184,13 +184,13 @@ impl Traffic {
             let text = |value: &Value, kind: &str| value[kind].as_str().unwrap().to_owned();
             let data = &item["data"]["M"];
             let (id, version) = (text(&item["id"], "S"), text(&data["version"], "N").parse().unwrap());
-            assert_eq!(text(&data["note"], "S"), format!("{id} at {version}"), "an item is of one record");
+            assert_eq!(text(&data["note"], "S"), format!("{id} at {version}"), "an item mixes two records");
             (id, version)
         };
         items.into_iter().map(read).collect()
     }
 
-    /// The table holds what the messages make of nothing, one after another.
+    /// Checks that the table holds the result of applying all writes in order.
     pub(crate) fn check_in_order(&self, items: Vec<Map<String, Value>>) {
         let mut expected = BTreeMap::new();
         for write in &self.writes {
@@ -202,12 +202,12 @@ impl Traffic {
         }
         let there = Self::items(items);
         let wrong: Vec<_> = expected.iter().filter(|(id, version)| there.get(*id) != Some(version)).take(10).collect();
-        assert!(wrong.is_empty(), "not as sent: {wrong:?}");
-        assert_eq!(there.len(), expected.len(), "nothing else is there");
+        assert!(wrong.is_empty(), "items differ from the writes: {wrong:?}");
+        assert_eq!(there.len(), expected.len(), "the table holds other items");
     }
 
-    /// Each key holds its newest version; or, where that is a deletion, nothing or what came after it, for no trace of a
-    /// deletion is kept.
+    /// Checks that each key holds its newest version. If the newest write is a deletion, the key is absent or holds any version
+    /// that was put, because a deletion leaves no trace that would stop an older put from being applied after it.
     pub(crate) fn check_versions(&self, items: Vec<Map<String, Value>>) {
         let there = Self::items(items);
         let mut puts: BTreeMap<&str, BTreeSet<u64>> = BTreeMap::new();
@@ -228,6 +228,6 @@ impl Traffic {
                 assert_eq!(stored, Some(version), "{id}");
             }
         }
-        assert!(there.keys().all(|id| newest.contains_key(id.as_str())), "nothing else is there");
+        assert!(there.keys().all(|id| newest.contains_key(id.as_str())), "the table holds other items");
     }
 }

@@ -1,4 +1,4 @@
-//! Several invocations in one process, of which some are slow: to decode, or for want of responses.
+//! Tests of concurrent invocations in one process, some of which are slow: to decode, or because responses are missing.
 
 use super::messages::{Sent, Subject, in_group, write_of};
 use super::{good, handler, healthy, invoke};
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// In real time, because what keeps the processors busy is decoding. The runtime has as many threads as there are slow events.
+/// Runs in real time, because the processors are busy decoding. The runtime has as many threads as there are slow events.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn events_that_are_slow_to_decode_keep_no_other_invocation_waiting() {
     let table = healthy();
@@ -30,11 +30,11 @@ async fn events_that_are_slow_to_decode_keep_no_other_invocation_waiting() {
             tokio::spawn(async move { invoke(&handler, &[in_group(good(0), "g")], "queue.fifo").await.0 })
         };
         assert_eq!(small.await.unwrap(), BTreeSet::new());
-        assert!(busy.iter().all(|busy| !busy.is_finished()), "it waited until a slow one had ended");
+        assert!(busy.iter().all(|busy| !busy.is_finished()), "a small invocation waited for a slow one");
     }
-    assert!(table.calls() > 0, "a small one was written beside the slow ones");
+    assert!(table.calls() > 0, "no small invocation wrote its items while the slow ones ran");
     for busy in busy {
-        busy.await.expect("it answers before its deadline");
+        busy.await.expect("it responds before its deadline");
     }
 }
 
@@ -60,7 +60,7 @@ async fn invocations_without_responses_leave_a_healthy_one_its_calls() {
     let batch: Vec<Sent> = (0..100).map(good).collect();
     let started = Instant::now();
     assert_eq!(invoke(&handler, &batch, "standard").await.0, BTreeSet::new());
-    // four calls, one after the other, each of 60 ms at most
+    // four calls, one after the other, of at most 60 ms each
     assert!(started.elapsed() < Duration::from_millis(500), "{:?}", started.elapsed());
     for stuck in stuck {
         assert_eq!(stuck.await.unwrap(), 100);

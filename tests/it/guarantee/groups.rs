@@ -1,11 +1,11 @@
-//! Groups of a FIFO queue whose messages write the same keys.
+//! Tests of FIFO groups whose messages write the same keys.
 
 use super::messages::{Sent, Subject, Write};
 use super::{handler, healthy, invoke, note_of};
 use crate::support::fake_dynamodb::StickyFault;
 use std::collections::BTreeSet;
 
-/// A container of `group` with an item of each of these keys.
+/// A container message in `group` with one item for each of `ids`.
 fn writes(message_id: &str, group: &str, ids: &[&str]) -> Sent {
     let write = |(place, id): (usize, &&str)| Write {
         subject: Subject::Plain,
@@ -44,7 +44,7 @@ async fn what_another_groups_message_stands_for_does_not_let_its_own_group_go_ah
         writes("m3", "c", &["behind"]),
     ];
     let (returned, _) = invoke(&handler(&table, 1), &batch, "queue.fifo").await;
-    assert_eq!(note_of(&table, "behind"), None, "the message before it in its group is not stored");
+    assert_eq!(note_of(&table, "behind"), None, "its predecessor in the group is not stored");
     assert!(returned.is_superset(&["m2", "m3"].map(str::to_owned).into()), "{returned:?}");
 }
 
@@ -59,7 +59,7 @@ async fn each_item_of_a_key_that_groups_share_has_its_end() {
     ];
     let (returned, figures) = invoke(&handler(&table, 1), &batch, "queue.fifo").await;
     assert_eq!(returned, BTreeSet::new());
-    // whether an item is sent before the next one of its key is decoded, is a matter of time
+    // whether an item is sent before the next one with its key is decoded depends on timing
     let durable = ["MessagesStored", "MessagesSuperseded"].map(|name| figures[name].as_u64().unwrap());
     assert_eq!(durable.iter().sum::<u64>(), 4, "{durable:?}");
     assert_eq!(note_of(&table, "shared").as_deref(), Some("m2.2"));

@@ -1,4 +1,4 @@
-//! What concerns one item, table or group costs no other one its place or its time.
+//! Tests that a problem of one item, table or group does not delay or fail others.
 
 use super::messages::{AUDIT, ORDERS, Sent, Subject, Write, in_group, state_of, write_of};
 use super::{good, handler, healthy, invoke, noted};
@@ -26,7 +26,7 @@ async fn an_item_that_always_fails_costs_its_neighbours_nothing_whatever_the_fai
         let (returned, figures) = invoke(&handler, &batch, "standard").await;
         assert_eq!(returned, BTreeSet::from(["m7".to_owned()]), "{fault:?}");
         assert_eq!(table.count(), 24, "{fault:?}");
-        assert_eq!(figures["MessagesRejected"], 0, "{fault:?}: it may be stored later");
+        assert_eq!(figures["MessagesRejected"], 0, "{fault:?}: a retry may still store it");
     }
 }
 
@@ -44,7 +44,7 @@ async fn a_throttled_table_does_not_hold_up_a_healthy_one() {
     let (returned, figures) = invoke(&handler, &batch, "standard").await;
     assert_eq!(returned.len(), 200);
     assert!(returned.iter().all(|id| id.starts_with("audit")));
-    // of the healthy table's eight calls, none waits for the other's
+    // the healthy table needs eight calls, and none of them waits for the other table
     let written = table.written();
     assert_eq!(written.iter().filter(|written| written.table == ORDERS).count(), 200);
     assert!(figures["ThrottlesTable"].as_u64().unwrap() > 0);
@@ -61,7 +61,7 @@ async fn first_attempts_go_before_repeated_ones() {
     let (returned, _) = invoke(&handler, &batch, "standard").await;
     assert!(returned.contains("m0"));
     let stored_first = table.written().iter().take(475).filter(|written| written.table == ORDERS).count();
-    assert_eq!(stored_first, 475, "all other calls come before the second attempt of the silent one");
+    assert_eq!(stored_first, 475, "first attempts precede the retry of the silent call");
     assert!(returned.len() <= 25 && started.elapsed() > Duration::from_secs(2));
 }
 
@@ -137,7 +137,7 @@ async fn a_hot_partition_does_not_shrink_the_limit_of_its_table() {
     let batch: Vec<Sent> = (0..100).map(good).collect();
     let (returned, figures) = invoke(&handler, &batch, "standard").await;
     assert_eq!(returned.len(), 1);
-    // two tables, each with the limit it starts with at least
+    // the sum over two tables, each with at least its initial limit
     assert!(figures["WriteLimit"].as_u64().unwrap() >= 8, "{}", figures["WriteLimit"]);
     assert!(figures["ThrottlesHotPartition"].as_u64().unwrap() > 2);
 }
@@ -147,7 +147,7 @@ async fn an_item_that_always_fails_leaves_time_to_the_chunks_behind_its_own() {
     for fault in StickyFault::OF_ITEMS {
         let table = healthy();
         table.stick("o0", fault);
-        // so little memory that the event is handled in four chunks
+        // the memory is so small that the event is processed in four chunks
         let handler = handler(&table, 49).with_memory(Memory::new(Some(64), 1));
         let large = |number: usize| {
             Sent::single(
@@ -157,7 +157,7 @@ async fn an_item_that_always_fails_leaves_time_to_the_chunks_behind_its_own() {
         };
         let batch: Vec<Sent> = (0..40).map(large).collect();
         let (returned, _) = invoke(&handler, &batch, "standard").await;
-        // where there is no answer, a few of its call are left when the time of its chunk is over
+        // if a call gets no response, a few of its other items are still pending when the chunk's time is up
         let most = if fault == StickyFault::Silent { 4 } else { 1 };
         assert!(returned.contains("m0") && returned.len() <= most, "{fault:?}: {returned:?}");
     }
@@ -170,7 +170,7 @@ async fn a_table_whose_calls_fail_is_sent_fewer_at_once() {
     let batch: Vec<Sent> = (0..100).map(good).collect();
     let (returned, figures) = invoke(&handler, &batch, "standard").await;
     assert_eq!(returned.len(), 100);
-    // two tables, of which one keeps the limit that both start with
+    // the sum over two tables, one of which keeps its initial limit
     assert!(figures["WriteLimit"].as_u64().unwrap() < 8, "{}", figures["WriteLimit"]);
 }
 
@@ -193,7 +193,7 @@ async fn calls_that_the_deadline_cuts_short_do_not_shrink_the_limit() {
     let batch: Vec<Sent> = (0..100).map(good).collect();
     let event = json!({"Records": batch.iter().map(|sent| sent.record("standard")).collect::<Vec<_>>()}).to_string();
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    // before any of them has taken as long as a call may
+    // the deadline precedes the timeout of any call
     let context = Context { deadline: now + Duration::from_millis(1_500), ..Context::default() };
     let answer = handler(&table, 49).handle(event.as_bytes(), &context).await;
     assert_eq!(answer.response.unwrap().failures().count(), 100);
@@ -201,7 +201,7 @@ async fn calls_that_the_deadline_cuts_short_do_not_shrink_the_limit() {
     assert_eq!(
         (table.calls(), &figures["WriteLimit"]),
         (4, &json!(8)),
-        "two tables, each with the limit it starts with"
+        "two tables, each with its initial limit"
     );
 }
 
@@ -236,9 +236,9 @@ async fn a_write_of_a_group_that_may_be_applied_late_is_followed_by_nothing() {
     let (last, none) = (Some((Some(0), "last".to_owned())), None);
     for (first, second, stored) in [
         (write(Subject::Plain, 0, "first"), write(Subject::Plain, 0, "last"), last),
-        // a deletion leaves nothing that remembers its version
+        // a deletion does not keep its version
         (write(Subject::Versioned, 3, "first"), delete, none),
-        // one version is as good as the other
+        // of two writes with the same version, the later one wins
         (
             write(Subject::Versioned, 5, "first"),
             write(Subject::Versioned, 5, "last"),
@@ -256,7 +256,7 @@ async fn a_write_of_a_group_that_may_be_applied_late_is_followed_by_nothing() {
             let handler = handler(&table, 1);
             let (returned, _) = invoke(&handler, &batch, "queue.fifo").await;
             assert_eq!(returned, ["m0", "m1"].map(str::to_owned).into());
-            // the first delivery's write is applied now; the second delivery comes after it
+            // the late write of the first delivery has been applied by now, before the second delivery
             tokio::time::sleep(Duration::from_secs(60)).await;
             let (returned, _) = invoke(&handler, &batch, "queue.fifo").await;
             assert!(returned.is_empty());
@@ -280,7 +280,7 @@ async fn a_call_that_was_never_sent_is_made_again_in_the_order_of_its_group() {
             let latency = &figures["WriteLatency"];
             let counts =
                 latency["Counts"].as_array().map(|counts| counts.iter().filter_map(serde_json::Value::as_u64).sum());
-            assert_eq!(counts.unwrap_or(1), table.calls() as u64 - 3, "of calls that were sent: {latency}");
+            assert_eq!(counts.unwrap_or(1), table.calls() as u64 - 3, "only calls that were sent are counted: {latency}");
             assert_eq!(state_of(table.item(ORDERS, &key("a")).as_ref()).map(|(_, note)| note), Some("last".to_owned()));
         }
     }
@@ -329,7 +329,7 @@ async fn a_key_that_is_no_key_of_the_table_is_the_operators_and_rejects_nothing(
 async fn a_call_that_panics_keeps_no_room_from_the_others() {
     super::silence_planned_panics();
     let table = FakeDynamoDb::new(&["id"], Faults { panic: 100, ..Faults::default() }, 1);
-    // the first calls panic, with bodies as large as all that may be in flight
+    // the bodies of the first calls, which panic, use up the whole limit of bytes in flight
     table.heal_after(4);
     let handler = handler(&table, 49);
     let large = |number: usize| {
@@ -339,15 +339,15 @@ async fn a_call_that_panics_keeps_no_room_from_the_others() {
     let batch: Vec<Sent> = (0..250).map(large).collect();
     let started = Instant::now();
     let (returned, _) = invoke(&handler, &batch, "standard").await;
-    assert!(returned.len() <= 4 * 25, "only the items of the calls that panicked: {}", returned.len());
-    assert!(started.elapsed() < Duration::from_secs(20), "and without waiting: {:?}", started.elapsed());
+    assert!(returned.len() <= 4 * 25, "items of other calls were returned: {}", returned.len());
+    assert!(started.elapsed() < Duration::from_secs(20), "later calls waited: {:?}", started.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_message_that_fills_a_chunk_has_the_time_to_be_written_before_many_others() {
     let table = healthy();
     let handler = handler(&table, 49).with_memory(Memory::new(Some(64), 1));
-    // each takes more than half of the memory, and so a chunk
+    // each needs more than half of the memory, and therefore a chunk of its own
     let large = |number: usize| {
         let note = "n".repeat(600);
         let item = |place: usize| write_of(Subject::Plain, &format!("large{number}.{place}"), 0, &note);
@@ -359,14 +359,14 @@ async fn a_message_that_fills_a_chunk_has_the_time_to_be_written_before_many_oth
     assert!(returned.is_empty(), "{returned:?}");
 }
 
-/// In real time: what is slow here is decoding.
+/// Runs in real time, because decoding is slow.
 #[tokio::test]
 async fn messages_that_are_slow_to_decode_leave_the_time_to_write_those_before_them() {
     let table = healthy();
     let handler = handler(&table, 49);
     let item = |number: usize| write_of(Subject::Plain, &format!("slow{number}"), 0, "n");
     let slow = Sent::container("slow", Subject::Plain, (0..9_000).map(item).collect());
-    // each has a broken end, and so no item
+    // each body has an invalid end, so that the message has no items
     let body = format!("{}AAAA", slow.body.trim_end_matches('=').get(..slow.body.len() / 4 * 4 - 4).unwrap());
     let mut batch: Vec<Sent> = (0..3).map(good).collect();
     batch.extend((0..300).map(|number| Sent::undecodable(&format!("slow{number}"), &body)));
@@ -375,7 +375,7 @@ async fn messages_that_are_slow_to_decode_leave_the_time_to_write_those_before_t
     let context = Context { deadline: now + Duration::from_secs(6), ..Context::default() };
     let answer = handler.handle(event.as_bytes(), &context).await;
     let returned: BTreeSet<String> = answer.response.unwrap().failures().map(str::to_owned).collect();
-    assert!(returned.contains("slow299"), "there was not time for all: {}", returned.len());
+    assert!(returned.contains("slow299"), "all messages were decoded in time: {}", returned.len());
     assert_eq!(table.count(), 3);
     assert!((0..3).all(|number| !returned.contains(&format!("m{number}"))));
 }
@@ -393,19 +393,19 @@ async fn a_silent_quarantine_queue_costs_an_event_of_many_chunks_one_call() {
     let (returned, figures) = invoke(&handler, &batch, "standard").await;
     assert_eq!(returned.len(), 18, "{returned:?}");
     assert!(started.elapsed() < Duration::from_secs(6), "{:?}", started.elapsed());
-    assert!(figures["WriteTime"].as_f64().unwrap() < 2_000.0, "without the time of the quarantine: {figures}");
+    assert!(figures["WriteTime"].as_f64().unwrap() < 2_000.0, "the write time includes the quarantine: {figures}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_quarantine_queue_that_falls_silent_in_the_middle_of_a_batch_is_not_asked_again() {
-    // one call is refused for its size, two messages are taken alone
+    // one call is refused for its size, then two messages are accepted one by one
     let faults = QueueFaults { largest_call: Some(1), silent_after: Some(3), ..QueueFaults::default() };
     let (table, queue) = (healthy(), FakeSqs::new(faults, 1));
     let handler = super::handler_of(&table, 49, Some(queue.quarantine()), |most| most / 2);
     let handler = handler.with_memory(Memory::new(Some(64), 1));
     let mut batch: Vec<Sent> = (0..5).map(|place| Sent::undecodable(&format!("bad{place}"), "%%%")).collect();
     batch.extend((0..80).map(|number| noted(number, &"n".repeat(350_000))));
-    // in chunks of their own
+    // these messages are in other chunks
     (0..5).for_each(|place| batch.insert(20 + place * 10, Sent::undecodable(&format!("later{place}"), "%%%")));
     let started = Instant::now();
     let (returned, _) = invoke(&handler, &batch, "standard").await;
@@ -418,7 +418,7 @@ async fn a_message_that_comes_twice_in_an_event_is_quarantined_once() {
     let (table, queue) = (healthy(), FakeSqs::new(QueueFaults::default(), 1));
     let handler = super::handler_of(&table, 49, Some(queue.quarantine()), |most| most / 2);
     let handler = handler.with_memory(Memory::new(Some(64), 1));
-    // the second time in another chunk, for one
+    // one of the repetitions is in another chunk
     let mut batch: Vec<Sent> = (0..20).map(|number| noted(number, &"n".repeat(350_000))).collect();
     let rejected = [Sent::undecodable("bad", "%%%"), noted(99, "poison")];
     for place in [20, 1, 0] {
@@ -449,7 +449,7 @@ async fn a_message_that_the_quarantine_queue_calls_taken_and_refused_is_returned
 async fn items_that_always_fail_in_each_of_many_chunks_leave_time_to_all_others() {
     let table = healthy();
     let handler = handler(&table, 49).with_memory(Memory::new(Some(64), 1));
-    // a control character takes six bytes on its way to the table: nine such items fill a chunk
+    // a control character has six bytes in DynamoDB JSON, so nine such items fill a chunk
     let note = "\u{1}".repeat(75_000);
     let batch: Vec<Sent> = (0..100).map(|number| noted(number, &note)).collect();
     let stuck: BTreeSet<String> = (0..100).step_by(7).map(|number| format!("m{number}")).collect();
@@ -468,10 +468,10 @@ async fn calls_that_panic_beside_one_without_response_keep_no_room_from_the_othe
     let mut batch: Vec<Sent> = (0..125).map(|number| noted(number, &"n".repeat(350_000))).collect();
     batch.push(Sent::single("silent", write_of(Subject::Audit, "silent", 0, "note")));
     let (returned, _) = invoke(&handler, &batch, "standard").await;
-    assert!(returned.len() <= 2 * 25 + 1, "only the items of the calls that failed: {}", returned.len());
+    assert!(returned.len() <= 2 * 25 + 1, "items of other calls were returned: {}", returned.len());
 }
 
-/// What the handler answers to these messages.
+/// Invokes the handler with `batch`. Returns the number of returned messages, or the error of the invocation.
 async fn answer(table: &FakeDynamoDb, batch: &[Sent], queue: &str) -> Result<usize, String> {
     let event = json!({"Records": batch.iter().map(|sent| sent.record(queue)).collect::<Vec<_>>()}).to_string();
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
@@ -488,7 +488,7 @@ async fn what_an_operator_must_fix_at_one_table_is_said_although_another_keeps_t
     let batch = [good(0), Sent::single("audit", write_of(Subject::Audit, "a", 0, "note"))];
     let error = answer(&table, &batch, "standard").await;
     assert!(error.as_ref().is_err_and(|error| error.contains("table audit: AccessDeniedException")), "{error:?}");
-    // of a table that is still tried, nobody knows
+    // as long as another item of the table is retried, the error does not fail the invocation
     table.stick("o1", StickyFault::AccessDenied);
     assert_eq!(answer(&table, &[good(0), good(1)], "standard").await, Ok(2));
 }

@@ -1,4 +1,4 @@
-//! What is done after a call that failed, and what must not be: it may be applied late, come again, or never have been sent.
+//! Tests of what may follow a failed call, which may take effect late, be retried, or never have been sent.
 
 use super::messages::{Sent, Subject, Write, in_group, write_of};
 use super::{good, handler, handler_calling, handler_over, healthy, invoke, limit, note_of};
@@ -23,7 +23,7 @@ fn deletion(message_id: &str, version: i64) -> Sent {
     Sent::single(message_id, Write { delete: true, ..write_of(Subject::Versioned, "a", version, "") })
 }
 
-/// Keeps the visibility timeouts that are set, by position of the message.
+/// Returns a `Visibility` that records the visibility timeouts that are set, by position of the message.
 pub fn visibility(set: Arc<Mutex<BTreeMap<String, u64>>>) -> Visibility {
     let respond = move |request: Request<Bytes>| -> ResponseFuture {
         let body: Value = serde_json::from_slice(request.body()).unwrap();
@@ -56,7 +56,7 @@ async fn a_group_whose_write_got_no_response_stays_out_of_sight_as_long_as_its_q
         assert_eq!(invoke(&handler, &batch, "queue.fifo").await.0.len(), 2);
         assert!(set.lock().unwrap().is_empty(), "{faults:?}: {set:?}");
         invoke(&handler, &batch, "standard").await;
-        assert_eq!(set.lock().unwrap().len(), 2, "{faults:?}: without order each comes back soon");
+        assert_eq!(set.lock().unwrap().len(), 2, "{faults:?}: without an order, both timeouts are shortened");
         set.lock().unwrap().clear();
     }
 }
@@ -78,7 +78,7 @@ async fn a_deletion_and_the_older_put_that_may_be_applied_after_it_stay_out_of_s
 #[tokio::test(start_paused = true)]
 async fn a_group_whose_call_the_deadline_cut_off_stays_out_of_sight_too() {
     let set = Arc::default();
-    // later than the shortest deadline there is here, and earlier than a response may come
+    // the deadline is later than the shortest one allowed, and earlier than any response
     let respond = |_| -> ResponseFuture { Box::pin(std::future::pending()) };
     let handler = handler_over(respond).with_visibility(visibility(Arc::clone(&set)));
     let event = json!({"Records": [in_group(put("m0", 1, "first"), "g").record("queue.fifo")]}).to_string();
@@ -93,7 +93,7 @@ async fn a_group_whose_call_the_deadline_cut_off_stays_out_of_sight_too() {
 async fn a_group_that_was_answered_comes_back_soon() {
     let set = Arc::default();
     for is_sent in [true, false] {
-        // at once, so that the deadline cuts no call off
+        // responds immediately, so that the deadline does not cut off a call
         let handler = handler_over(move |_| {
             let body = json!({"__type": "x#ThrottlingException", "message": "slow down"}).to_string();
             let unsent = TransportError { kind: TransportErrorKind::NotSent, cause: "as told".into() };
@@ -119,7 +119,7 @@ async fn a_deletion_does_not_go_before_an_older_put_that_comes_again() {
             }
             behind.send(request)
         });
-        // the first is taken, so that what is refused is not the table's
+        // the first message is stored, so that the refusal cannot be the table's fault
         let batch = [in_group(good(0), "f"), in_group(put("put", 3, "old"), "g"), in_group(deletion("delete", 5), "h")];
         let (returned, _) = invoke(&handler, &batch, queue).await;
         *denied.lock().unwrap() = false;
@@ -147,7 +147,8 @@ async fn what_is_refused_holds_up_no_other_group_of_its_key() {
     assert_eq!((returned, note_of(&table, "a")), (["m1".to_owned()].into(), Some("stored".to_owned())));
 }
 
-/// How many calls are sent for twenty items, if the first ones are not sent and the next two break.
+/// Returns the number of calls sent for twenty items, and the metrics. The first `unsent` calls are not sent, and the next two
+/// break.
 async fn calls_after(unsent: usize) -> (usize, Value) {
     let (calls, table) = (Arc::new(AtomicUsize::new(0)), healthy());
     let count = Arc::clone(&calls);
@@ -179,7 +180,7 @@ async fn an_item_that_is_denied_beside_calls_that_cannot_be_sent_is_no_broken_ta
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     let context = avro_ingest::invocation::Context { deadline: now + Duration::from_secs(20), ..Default::default() };
     let response = handler.handle(event.as_bytes(), &context).await.response;
-    assert_eq!(response.unwrap().failures().count(), 2, "returned, and the invocation does not fail");
+    assert_eq!(response.unwrap().failures().count(), 2, "both are returned without failing the invocation");
 }
 
 #[tokio::test(start_paused = true)]

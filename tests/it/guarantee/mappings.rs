@@ -1,4 +1,4 @@
-//! A mapping that does not fit its table: each of its items is refused, and an operator has to fix it.
+//! Tests of a mapping that does not match its table. Each of its items is refused, and an operator must correct it.
 
 use super::messages::{Sent, Subject, in_group, write_of};
 use super::{good, handler_of, healthy, invoke, noted};
@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// A table, a handler that has written nothing yet, and its quarantine queue.
+/// A table, a handler that has not written anything yet, and its quarantine queue.
 fn scene() -> (FakeDynamoDb, Handler, FakeSqs) {
     let (table, queue) = (healthy(), FakeSqs::new(QueueFaults::default(), 1));
     let handler = handler_of(&table, 49, Some(queue.quarantine()), |most| most / 2);
@@ -47,7 +47,7 @@ async fn a_refusal_that_meets_every_item_of_a_new_process_fails_the_invocation_a
         }
 
         table.unstick_all();
-        assert_eq!(invoke(&handler, &batch, "standard").await.0, BTreeSet::new(), "an operator has fixed it");
+        assert_eq!(invoke(&handler, &batch, "standard").await.0, BTreeSet::new(), "an operator has corrected the mapping");
         assert_eq!(table.count(), count);
     }
 }
@@ -69,7 +69,7 @@ async fn one_key_that_does_not_fit_the_table_of_a_new_process_is_an_operators() 
     assert_eq!(queue.taken().len(), 0);
     assert_eq!(invoke(&handler, &[good(1)], "standard").await.0, BTreeSet::new());
     assert_eq!(invoke(&handler, &orders(0..1), "standard").await.0, BTreeSet::new());
-    assert_eq!(queue.taken().len(), 1, "once the table has taken another, it is the item's");
+    assert_eq!(queue.taken().len(), 1, "after another item was accepted, the fault is the item's");
 }
 
 #[tokio::test(start_paused = true)]
@@ -85,7 +85,7 @@ async fn once_an_item_was_accepted_a_refusal_is_each_items_own() {
 async fn one_good_item_of_an_event_clears_the_mapping_before_calls_are_divided() {
     let (table, handler, _) = scene();
     refuse(&table, 0..300, StickyFault::IndexKeyMismatch);
-    // the last item has a call of its own, and first attempts go before halves
+    // the last item is in a separate call, and first attempts precede the halves of bisected calls
     let (returned, figures) = invoke(&handler, &orders(0..301), "standard").await;
     assert_eq!((returned.len(), &figures["MessagesRejected"]), (0, &json!(300)));
 }
@@ -102,7 +102,7 @@ async fn small_batches_add_up_until_a_mappings_mistake_is_certain() {
     assert_eq!(queue.taken().len(), 20);
     table.unstick_all();
     let (returned, _) = invoke(&handler, &orders(20..41), "standard").await;
-    assert_eq!(returned, BTreeSet::new(), "an operator has fixed it");
+    assert_eq!(returned, BTreeSet::new(), "an operator has corrected the mapping");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,4 +1,4 @@
-//! Messages of four subjects and two tables, and what each of them asks the tables for.
+//! Messages of four subjects and two tables, and the writes that they request.
 
 use crate::support::random::Random;
 use apache_avro::types::Value as Avro;
@@ -11,11 +11,11 @@ pub const ORDERS: &str = "orders";
 pub const AUDIT: &str = "audit";
 pub const REGION: &str = "us-east-1";
 pub const ACCOUNT: &str = "123456789012";
-/// The time of each plain record, in milliseconds as version 1 has it and in microseconds as version 2 and the items do.
+/// Timestamp of each plain record: in milliseconds in version 1, in microseconds in version 2 and in the items.
 const AT: [i64; 2] = [1_700_000_000_123, 1_700_000_000_123_000];
 
-/// Plain items are put as they come, versioned ones only over older ones; the audit's are plain and in a table of their own. A
-/// twin's are plain ones too, whose schema names their table by its ARN.
+/// Plain items are put unconditionally, versioned items only over older versions. Audit items are plain and have their own
+/// table. Twin items are plain too, but their schema names the table by its ARN.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Subject {
     Plain,
@@ -31,7 +31,7 @@ impl Subject {
         ["plain", "versioned", "audit", "twin"][self as usize]
     }
 
-    /// Subjects of one family write one another's keys.
+    /// Returns the family of the subject. Subjects of one family share keys.
     fn family(self) -> &'static str {
         if self == Self::Twin { Self::Plain.name() } else { self.name() }
     }
@@ -40,7 +40,7 @@ impl Subject {
         if self == Self::Audit { AUDIT } else { ORDERS }
     }
 
-    /// The numbers of its versions. The plain one has changed the unit of a time.
+    /// Returns the numbers of its schema versions. The plain subject has two, between which the unit of a timestamp changed.
     fn versions(self) -> std::ops::RangeInclusive<usize> {
         if self == Self::Plain { 1..=2 } else { 1..=1 }
     }
@@ -65,7 +65,7 @@ impl Subject {
             fields.push(field("at", json!({"type": "long", "logicalType": unit})));
         }
         if version == 2 {
-            // units are no part of a fingerprint
+            // the unit of a timestamp is not part of the fingerprint, so a new field makes it differ
             fields.push(json!({"name": "source", "type": "string", "default": ""}));
         }
         json!({"type": "record", "name": self.name(), "dynamodb": property, "fields": fields}).to_string()
@@ -82,7 +82,7 @@ impl Subject {
         &SCHEMAS[self as usize][version - 1]
     }
 
-    /// The fingerprint by the specification. That of apache-avro has logical types in it.
+    /// Returns the fingerprint according to the specification. The one of apache-avro includes logical types.
     fn fingerprint(self, version: usize) -> &'static [u8] {
         static FINGERPRINTS: LazyLock<[[Vec<u8>; 2]; 4]> = LazyLock::new(|| {
             Subject::ALL.map(|subject| {
@@ -103,7 +103,7 @@ impl Subject {
     }
 }
 
-/// The schema directory.
+/// Returns the files of the schema directory.
 pub fn schema_files() -> Vec<SchemaFile> {
     let file = |(subject, version): (Subject, usize)| SchemaFile {
         subject: subject.name().into(),
@@ -115,18 +115,18 @@ pub fn schema_files() -> Vec<SchemaFile> {
     Subject::ALL.into_iter().flat_map(versions).map(file).collect()
 }
 
-/// What one record of a message asks for.
+/// The write that one record of a message requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Write {
     pub subject: Subject,
     pub id: String,
     pub version: Option<i64>,
-    /// Says which write an item comes from. The table refuses an item with the note `poison`.
+    /// Identifies the write that an item comes from. The table refuses an item with the note `poison`.
     pub note: String,
     pub delete: bool,
 }
 
-/// What stands under a key: the version, if it is a number, and the note.
+/// Stored state of a key: the version, if it is a number, and the note.
 pub type State = Option<(Option<i64>, String)>;
 
 impl Write {
@@ -138,7 +138,7 @@ impl Write {
         self.note == "poison"
     }
 
-    /// What stands under the key after this write.
+    /// Returns the state of the key after this write.
     pub fn apply(&self, there: &State) -> State {
         let stored = there.as_ref().and_then(|(version, _)| *version);
         if self.subject == Subject::Versioned && self.version.is_some() && stored > self.version {
@@ -147,7 +147,7 @@ impl Write {
         (!self.delete).then(|| (self.version, self.note.clone()))
     }
 
-    /// The version of the schema in which it is written.
+    /// Returns the schema version with which it is written.
     fn schema_version(&self) -> usize {
         if self.note.len().is_multiple_of(2) { *self.subject.versions().end() } else { 1 }
     }
@@ -180,7 +180,7 @@ impl Write {
     }
 }
 
-/// The state an item in a table is.
+/// Returns the state of an item in a table.
 pub fn state_of(item: Option<&Value>) -> State {
     let data = &item?["data"]["M"];
     let version = data["version"]["N"].as_str().and_then(|text| text.parse().ok());
@@ -196,18 +196,18 @@ pub struct Sent {
     pub message_id: String,
     pub group: Option<String>,
     pub body: String,
-    /// None if the body cannot be decoded.
+    /// The writes. `None` if the body cannot be decoded.
     pub writes: Option<Vec<Write>>,
 }
 
 impl Sent {
-    /// A message of one record.
+    /// Creates a message with one record.
     pub fn single(message_id: &str, write: Write) -> Self {
         let body = STANDARD.encode_to_string(write.single_object());
         Self { message_id: message_id.to_owned(), group: None, body, writes: Some(vec![write]) }
     }
 
-    /// An object container file. All its writes are of one subject and all put or all delete.
+    /// Creates a message with an object container file. All its writes must be of one subject, and all puts or all deletes.
     pub fn container(message_id: &str, subject: Subject, writes: Vec<Write>) -> Self {
         let mut writer = apache_avro::Writer::new(subject.schema(1), Vec::new()).unwrap();
         for write in &writes {
@@ -217,7 +217,8 @@ impl Sent {
         Self { message_id: message_id.to_owned(), group: None, body, writes: Some(writes) }
     }
 
-    /// An object container file of one record, compressed by bzip2, which takes as long for a few bytes as for a megabyte.
+    /// Creates a message with a container of one record, compressed with bzip2, which takes as long to decompress as a
+    /// megabyte.
     pub fn compressed(message_id: &str, write: Write) -> Self {
         let codec = apache_avro::Codec::Bzip2(apache_avro::Bzip2Settings::default());
         let mut writer = apache_avro::Writer::with_codec(write.subject.schema(1), Vec::new(), codec).unwrap();
@@ -238,12 +239,12 @@ impl Sent {
         self.writes().iter().any(|write| write.delete)
     }
 
-    /// Whether no retry can help it.
+    /// Returns whether the message can never be stored.
     pub fn is_poison(&self) -> bool {
         self.writes.as_ref().is_none_or(|writes| writes.iter().any(Write::is_poison))
     }
 
-    /// The message as it stands in an event of `queue`.
+    /// Returns the record of the message in an event of `queue`.
     pub fn record(&self, queue: &str) -> Value {
         let mut attributes = json!({"ApproximateReceiveCount": "1", "SentTimestamp": "1700000000000"});
         if let Some(group) = &self.group {
@@ -259,7 +260,7 @@ impl Sent {
     }
 }
 
-/// A put.
+/// Creates a put.
 pub fn write_of(subject: Subject, id: &str, version: i64, note: &str) -> Write {
     Write { subject, id: id.to_owned(), version: Some(version), note: note.to_owned(), delete: false }
 }
@@ -268,8 +269,8 @@ pub fn in_group(sent: Sent, group: &str) -> Sent {
     Sent { group: Some(group.to_owned()), ..sent }
 }
 
-/// A message of random content, each item of which has at least so many bytes. Keys of one `scope` meet often and those of
-/// different ones never.
+/// Creates a message of random content whose items have at least `item_bytes` bytes. Keys of the same `scope` collide often,
+/// keys of different scopes never.
 pub fn random_message(
     random: &mut Random,
     number: usize,
@@ -296,7 +297,7 @@ pub fn random_message(
         writes.push(Write {
             subject,
             id: format!("{scope}-{}-{}{id}", subject.family(), if is_solitary { "solitary" } else { "" }),
-            // no two are equal, or either might stay
+            // versions are unique, because of two equal versions either could be stored
             version: (!unversioned).then(|| random.below(50) as i64 * 10_000 + number),
             note: if has_poison && place == poisoned {
                 "poison".to_owned()

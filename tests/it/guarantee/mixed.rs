@@ -1,8 +1,8 @@
-//! Everything at once, by seed: containers whose items fail one by one, FIFO groups, versions, deletions, keys that meet, two
-//! tables, quarantine, and faults of which some stick to an item or a table.
+//! Seeded tests that combine everything: containers whose items fail individually, FIFO groups, versions, deletions, colliding
+//! keys, two tables, a quarantine queue, and faults, some of which affect a specific item or table permanently.
 //!
-//! The oracle knows nothing of how the function works. A message that is not returned was taken by the quarantine queue or
-//! is applied, each key's messages one after another; a message that is returned may have been applied or not.
+//! The checks do not depend on how the function works. A message that is not returned must be quarantined or applied, in the
+//! order of its key's messages. A message that is returned may or may not have been applied.
 
 use super::messages::{AUDIT, Sent, State, Subject, Write, random_message, state_of};
 use super::{handler_of, invoke};
@@ -15,36 +15,36 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// Rounds under faults, and rounds in which only those are left that stick.
+/// Number of rounds with all faults, and number of rounds with permanent faults only.
 const ROUNDS: [usize; 2] = [4, 3];
-/// Between two deliveries of a message. Whatever comes late has come by then.
+/// Time between two deliveries of a message. Late writes have taken effect by then.
 const VISIBILITY: Duration = Duration::from_secs(120);
 
-/// One queue, its tables and what has become of its messages.
+/// A queue, its tables and the state of its messages.
 struct Scene {
     table: FakeDynamoDb,
     quarantine: Option<FakeSqs>,
     handler: Handler,
     queue: &'static str,
     messages: Vec<Sent>,
-    /// What stood in the tables at first.
+    /// Initial contents of the tables.
     initial: BTreeMap<(&'static str, String), State>,
     waiting: Vec<usize>,
-    /// Values of keys, and names of tables, that no call reaches.
+    /// Key values and table names for which every call fails.
     stuck: BTreeSet<String>,
-    /// Values of the keys of a mapping that does not fit its table, so that each of its items is refused.
+    /// Key values of a mapping that does not match its table, so that each of its items is refused.
     misfits: BTreeSet<String>,
-    /// Whether the groups of a FIFO queue write one another's keys, whose order nothing keeps then.
+    /// Whether groups of a FIFO queue write the same keys. Their order is then undefined.
     share_keys: bool,
 }
 
-/// What kind of queue a scene has.
+/// The kind of queue, and whether its groups share keys.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Standard,
-    /// Of groups that have keys of their own.
+    /// Groups have distinct keys.
     Fifo,
-    /// Of groups that write one another's keys.
+    /// Groups write the same keys.
     FifoOfSharedKeys,
 }
 
@@ -54,14 +54,15 @@ impl Scene {
         let table = FakeDynamoDb::new(&["id"], faults(random, is_fifo), seed);
         let quarantine = random.percent(70).then(|| FakeSqs::new(queue_faults(random), seed));
         let handler = handler_of(&table, seed, quarantine.as_ref().map(FakeSqs::quarantine), |most| most / 2);
-        // so large that the event is written in parts, and not so large that no queue would take a container
+        // large enough that the event is written in several parts, but not so large that a container exceeds the limit of a
+        // queue message
         let (item_bytes, handler) =
             if random.percent(5) { (150_000, handler.with_memory(Memory::new(Some(64), 1))) } else { (0, handler) };
         let most = if is_fifo { 10 } else { 60 };
         let count = 1 + random.below(if item_bytes > 0 { most.min(20) } else { most }) as usize;
         let messages: Vec<Sent> = (0..count)
             .map(|number| {
-                // those of one group are delivered together
+                // messages of one group are delivered together
                 let group = format!("g{}", random.below(if is_fifo { 3 } else { 2 }));
                 let scope = if share_keys { "all" } else { group.as_str() };
                 let message = random_message(random, number, scope, kind != Kind::Fifo, item_bytes);
@@ -112,7 +113,7 @@ impl Scene {
         }
     }
 
-    /// Items of others, of which some have a version of another type or none.
+    /// Stores some items in advance, some of which have a version of another type or no version.
     fn preset_some(&mut self, random: &mut Random) {
         let keys: BTreeMap<_, _> = self.all_writes().map(|write| (write.key(), write.id.clone())).collect();
         for ((table, key), id) in keys {
@@ -135,20 +136,20 @@ impl Scene {
         state_of(self.table.item(table, key).as_ref())
     }
 
-    /// The ids of the source messages that the quarantine queue has taken, each as it was sent.
+    /// Returns the ids of the messages in the quarantine queue, and checks that each was sent there unchanged.
     fn quarantined(&self) -> BTreeSet<String> {
         let taken = self.quarantine.as_ref().map(FakeSqs::taken).unwrap_or_default();
         let check = |entry: &Value| {
             let attribute = |name: &str| entry["MessageAttributes"][name]["StringValue"].as_str();
             let id = attribute("source_message_id").expect("the id of the message").to_owned();
             let sent = self.messages.iter().find(|sent| sent.message_id == id).expect("a message of ours");
-            assert!(sent.is_poison() || self.is_misfit(sent), "quarantined and not rejected: {sent:?}");
+            assert!(sent.is_poison() || self.is_misfit(sent), "quarantined although it can be stored: {sent:?}");
             assert_eq!(entry["MessageBody"], sent.body);
             assert!(attribute("reason").is_some());
             assert_eq!(
                 attribute("operation"),
                 sent.is_delete().then_some("delete"),
-                "a replay would do something else"
+                "a replay would perform another operation"
             );
             id
         };
@@ -162,7 +163,7 @@ impl Scene {
             let messages = self.waiting.iter().map(|&place| &self.messages[place]);
             messages.filter(|sent| scope.is_none() || sent.group.as_deref() == scope).cloned().collect()
         };
-        // on a standard queue two invocations work at once; their keys never meet, but they share the writer
+        // on a standard queue, two invocations run concurrently; their keys are distinct, but they share the writer
         let batches = if self.is_fifo() { [batch(None), Vec::new()] } else { [batch(Some("g0")), batch(Some("g1"))] };
         let deliver = async |batch: &[Sent]| {
             if batch.is_empty() { BTreeSet::new() } else { invoke(&self.handler, batch, self.queue).await.0 }
@@ -183,7 +184,7 @@ impl Scene {
         if !self.share_keys {
             self.check_keys(&before, delivered, |sent| !returned.contains(&sent.message_id), &quarantined);
         }
-        // a deleted message does not come back, and what is late comes before what is returned does
+        // an acknowledged message is not redelivered, and late writes take effect before a returned message is redelivered
         tokio::time::sleep(VISIBILITY).await;
         if self.is_fifo() {
             self.check_groups(&returned, written_before);
@@ -191,7 +192,7 @@ impl Scene {
         self.waiting.retain(|&place| returned.contains(&self.messages[place].message_id));
     }
 
-    /// Every key holds what its messages, one after another, may have made of what was there before.
+    /// Checks that every key holds a value that its messages, in order, may have produced from its previous value.
     fn check_keys<'s>(
         &self,
         before: &BTreeMap<(&'static str, String), State>,
@@ -227,15 +228,15 @@ impl Scene {
         }
     }
 
-    /// Within a group nothing is written after what is returned and may be stored another time, and nothing out of order.
-    /// `written_before` writes are of earlier deliveries.
+    /// Checks that within a group nothing is written after a message that is returned and can be stored later, and nothing out
+    /// of order. The first `written_before` writes belong to earlier deliveries.
     fn check_groups(&self, returned: &BTreeSet<String>, written_before: usize) {
         let all = self.table.written();
         let notes = all[written_before..].iter().filter_map(|written| state_of(written.item.as_ref()));
         let notes: BTreeSet<String> = notes.map(|(_, note)| note).collect();
         let groups: BTreeSet<_> = self.messages.iter().filter_map(|sent| sent.group.clone()).collect();
         for group in groups {
-            // what is rejected blocks nothing, even if the quarantine queue does not take it
+            // a rejected message blocks nothing, even if the quarantine queue does not accept it
             let is_rejected = |sent: &Sent| sent.is_poison() || self.is_misfit(sent);
             let is_member = |sent: &&Sent| sent.group.as_ref() == Some(&group) && !is_rejected(sent);
             let waiting = self.waiting.iter().map(|&place| &self.messages[place]).filter(is_member);
@@ -243,10 +244,10 @@ impl Scene {
             for (place, sent) in after.enumerate() {
                 assert!(
                     returned.contains(&sent.message_id),
-                    "acknowledged after a message of its group that is not: {sent:?}"
+                    "acknowledged although its predecessor is not: {sent:?}"
                 );
                 let is_written = sent.writes().iter().any(|write| notes.contains(&write.note));
-                assert!(place == 0 || !is_written, "written after a message of its group that is returned: {sent:?}");
+                assert!(place == 0 || !is_written, "written although its predecessor is returned: {sent:?}");
             }
         }
         let place = |note: &str| {
@@ -264,18 +265,18 @@ impl Scene {
         }
     }
 
-    /// Whether it is of a mapping that does not fit its table.
+    /// Returns whether the message belongs to a mapping that does not match its table.
     fn is_misfit(&self, sent: &Sent) -> bool {
         sent.writes().iter().any(|write| self.misfits.contains(&write.id))
     }
 
-    /// Whether no call reaches one of its items.
+    /// Returns whether every call for one of its items fails.
     fn is_stuck(&self, sent: &Sent) -> bool {
         let is_stuck = |write: &Write| self.stuck.contains(&write.id) || self.stuck.contains(write.subject.table());
         sent.writes().iter().any(is_stuck)
     }
 
-    /// Only what sticks is left, and in a FIFO queue what is behind it in its group.
+    /// Checks that only permanently failing messages are left and, in a FIFO queue, their successors in the group.
     fn check_waiting(&self) {
         for &place in &self.waiting {
             let sent = &self.messages[place];
@@ -330,7 +331,7 @@ fn faults(random: &mut Random, is_fifo: bool) -> Faults {
         reset_late: some(10),
         refused: some(10),
     };
-    // a standard queue has no order for what is late to break, and a message of it may overwrite anything
+    // in a standard queue, late writes may overwrite later messages, so these faults are excluded
     if is_fifo { faults } else { Faults { late: 0, gateway: 0, reset_late: 0, ..faults } }
 }
 
@@ -362,7 +363,7 @@ async fn run_seeds(seeds: impl IntoIterator<Item = u64>, kind: Kind) {
     assert!(failed.is_empty(), "{} seeds failed: {failed:?}", failed.len());
 }
 
-/// How many seeds a run takes. More by `GUARANTEE_SEEDS`.
+/// Returns the seeds to run. `GUARANTEE_SEEDS` sets their number.
 fn seeds() -> std::ops::Range<u64> {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
     let first = number("GUARANTEE_FIRST_SEED").unwrap_or(0);

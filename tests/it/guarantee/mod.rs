@@ -1,5 +1,5 @@
-//! The guarantee, asserted from the table's contents over thousands of seeded invocations in virtual time: whatever fails,
-//! a message that is not returned is durable, and nothing is said twice or made up.
+//! Tests of the guarantee, checked against the table's contents over thousands of seeded invocations in virtual time. Whatever
+//! fails, a message that is not returned is durable, and nothing is reported twice or invented.
 
 mod concurrent;
 mod groups;
@@ -56,7 +56,7 @@ fn handler_of(
     handler_calling(table.client(), limit, quarantine, jitter)
 }
 
-/// The handler whose table is behind `client`.
+/// Creates a handler that calls its table through `client`.
 fn handler_calling(
     client: Client,
     limit: AimdLimit,
@@ -75,7 +75,7 @@ fn handler_calling(
     Handler::new(transcoder, writer, quarantine, Metrics::new("AvroIngest", "test"), Duration::from_millis(500))
 }
 
-/// The handler whose table responds as a test says.
+/// Creates a handler whose table responds as `respond` does.
 fn handler_over(respond: impl Fn(Request<Bytes>) -> ResponseFuture + Send + Sync + 'static) -> Handler {
     handler_calling(transport::dynamodb(Responding(respond)), limit(), None, |most| most / 2)
 }
@@ -84,12 +84,12 @@ fn limit() -> AimdLimit {
     AimdLimit::new(Duration::from_millis(50), 1, 50).unwrap()
 }
 
-/// The note of the order under a key.
+/// Returns the note of the order with this key.
 fn note_of(table: &FakeDynamoDb, id: &str) -> Option<String> {
     state_of(table.item(ORDERS, &json!({"id": {"S": id}}).to_string()).as_ref()).map(|(_, note)| note)
 }
 
-/// Leaves the panics that a fault plan asks for out of the output.
+/// Hides the messages of panics that a test injects.
 fn silence_planned_panics() {
     std::panic::set_hook(Box::new(|info| {
         if !info.to_string().contains("told to panic") {
@@ -98,19 +98,19 @@ fn silence_planned_panics() {
     }));
 }
 
-/// A table that takes everything.
+/// Creates a table without faults.
 fn healthy() -> FakeDynamoDb {
     FakeDynamoDb::new(&["id"], Faults::default(), 1)
 }
 
-/// The ids that go back, after every check of the answer itself.
+/// Invokes the handler with `batch`. Checks the response, and returns the ids of the returned messages and the metrics.
 async fn invoke(handler: &Handler, batch: &[Sent], queue: &str) -> (BTreeSet<String>, Value) {
     let event = json!({"Records": batch.iter().map(|sent| sent.record(queue)).collect::<Vec<_>>()}).to_string();
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     let context = Context { request_id: "r".into(), deadline: now + DEADLINE, trace_id: None };
     let started = tokio::time::Instant::now();
     let answer = handler.handle(event.as_bytes(), &context).await;
-    assert!(started.elapsed() < DEADLINE, "the answer leaves before the deadline: {:?}", started.elapsed());
+    assert!(started.elapsed() < DEADLINE, "the response missed the deadline: {:?}", started.elapsed());
 
     let metrics = String::from_utf8(answer.metrics).unwrap();
     let figures = figures(metrics.lines().next().unwrap());
@@ -121,8 +121,8 @@ async fn invoke(handler: &Handler, batch: &[Sent], queue: &str) -> (BTreeSet<Str
         Ok(response) => {
             let named = response.failures().count();
             let returned: BTreeSet<String> = response.failures().map(str::to_owned).collect();
-            assert_eq!(returned.len(), named, "each id once");
-            assert!(returned.is_subset(&ids), "only ids of the batch");
+            assert_eq!(returned.len(), named, "an id is repeated");
+            assert!(returned.is_subset(&ids), "an id is not of the batch");
             assert_eq!(figures["MessagesReturned"], returned.len());
             returned
         }
@@ -169,7 +169,7 @@ async fn when_nothing_can_be_stored_for_an_operators_cause_the_invocation_fails(
     let batch = [good(0)];
     let (returned, _) = invoke(&handler, &batch, "standard").await;
     assert_eq!(returned.len(), 1);
-    assert_eq!(table.calls(), 1, "no retry can fix it");
+    assert_eq!(table.calls(), 1, "a retry cannot succeed");
 }
 
 #[tokio::test(start_paused = true)]
@@ -183,7 +183,7 @@ async fn an_event_that_is_no_batch_of_messages_fails_the_invocation() {
         let figures = figures(&line.to_string());
         assert_eq!((&line["RequestId"], &line["MessagesReceived"]), (&json!("r"), &json!(0)));
         assert_eq!(figures["ColdStart"], json!(cold_starts));
-        assert!(figures["_aws"]["Timestamp"].as_u64().unwrap() > 1_700_000_000_000, "it says when: {figures}");
+        assert!(figures["_aws"]["Timestamp"].as_u64().unwrap() > 1_700_000_000_000, "the timestamp is missing: {figures}");
     }
 }
 
@@ -204,7 +204,7 @@ async fn a_connection_that_died_in_the_freeze_costs_one_immediate_try() {
     let (returned, figures) = invoke(&handler, &batch, "standard").await;
     assert!(returned.is_empty());
     assert_eq!((table.calls(), &figures["RetriedItems"]), (2, &json!(1)));
-    assert!(started.elapsed() < Duration::from_secs(1), "without waiting: {:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(1), "the retry waited: {:?}", started.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
@@ -233,7 +233,7 @@ async fn what_fails_again_and_again_is_sent_ever_less_often() {
         table.stick("o0", fault);
         let (returned, figures) = invoke(&handler(&table, 1), &[good(0)], "standard").await;
         assert_eq!(returned.len(), 1, "{fault:?}");
-        // about half a second apart in the end, after ten closer ones at most
+        // about half a second apart in the end, after at most ten closer ones
         assert!((40..100).contains(&table.calls()), "{fault:?}: {} calls", table.calls());
         let retried = if fault == StickyFault::Refused { 0 } else { table.calls() - 1 };
         assert_eq!(figures["RetriedItems"], retried, "{fault:?}");
@@ -250,7 +250,7 @@ async fn an_item_that_comes_back_unprocessed_is_told_from_those_that_are_stored(
         let batch: Vec<Sent> = (0..count).map(good).collect();
         let (returned, _) = invoke(&handler(&table, 1), &batch, "standard").await;
         assert_eq!(returned, BTreeSet::from(["m1".to_owned()]));
-        assert_eq!(table.written().len(), count - 1, "each of the others once");
+        assert_eq!(table.written().len(), count - 1, "every other item is written exactly once");
     }
 }
 
@@ -259,7 +259,7 @@ async fn what_dynamodb_charges_is_added_up() {
     let table = healthy();
     let batch: Vec<Sent> = (0..75).map(good).collect();
     let (_, figures) = invoke(&handler(&table, 1), &batch, "standard").await;
-    assert_eq!(figures["ConsumedWriteUnits"].as_f64(), Some(3.0), "one for each call");
+    assert_eq!(figures["ConsumedWriteUnits"].as_f64(), Some(3.0), "one unit per call");
     assert_eq!((&figures["RetriedItems"], &figures["UnprocessedItems"]), (&json!(0), &json!(0)));
 }
 

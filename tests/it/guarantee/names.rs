@@ -1,4 +1,4 @@
-//! One table under two names: two subjects, of which one names it by its name and one by its ARN.
+//! Tests of one table under two names: one subject uses its name and another its ARN.
 
 use super::messages::{ORDERS, Sent, State, Subject, Write, state_of};
 use super::{handler, healthy, invoke};
@@ -27,7 +27,7 @@ async fn of_equal_keys_the_last_stays_whichever_name_of_the_table_its_subject_ha
             let there = table.item(ORDERS, &json!({"id": {"S": id}}).to_string());
             assert_eq!(state_of(there.as_ref()), *state, "seed {seed}, {id}");
         }
-        assert_eq!(table.calls(), 1, "seed {seed}: one call holds the items of both subjects");
+        assert_eq!(table.calls(), 1, "seed {seed}: one call must hold the items of both subjects");
         assert_eq!(figures["MessagesSuperseded"], batch.len() - expected.len(), "seed {seed}");
     }
 }

@@ -1,4 +1,4 @@
-//! An event too large for the memory is written in parts, and its keys keep their order as if it were not.
+//! Tests that an event that exceeds the memory is written in parts, with the writes of each key in order.
 
 use super::late::visibility;
 use super::messages::{Sent, Subject, Write, in_group, write_of};
@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// So little that twenty messages of 350 KB are in several parts.
+/// Memory so small that twenty messages of 350 KB need several parts.
 fn little() -> Memory {
     Memory::new(Some(64), 1)
 }
@@ -23,14 +23,14 @@ fn write(subject: Subject, version: i64, note: &str) -> Write {
     write_of(subject, "a", version, note)
 }
 
-/// A container of so many items, each of whose characters takes six bytes on its way to the table.
+/// A container of `items` items, each with `characters` characters that take six bytes each in DynamoDB JSON.
 fn large(message_id: &str, items: usize, characters: usize) -> Sent {
     let note = "\u{1}".repeat(characters);
     let item = |place: usize| write_of(Subject::Plain, &format!("{message_id}.{place}"), 0, &note);
     Sent::container(message_id, Subject::Plain, (0..items).map(item).collect())
 }
 
-/// An event whose first and last message are not in one part.
+/// An event whose first and last messages are in different parts.
 fn apart(first: Sent, last: Sent) -> Vec<Sent> {
     let between = (0..20).map(|number| in_group(noted(number, &"n".repeat(350_000)), "between"));
     [first].into_iter().chain(between).chain([last]).collect()
@@ -40,7 +40,7 @@ fn apart(first: Sent, last: Sent) -> Vec<Sent> {
 async fn a_deletion_follows_no_put_of_an_earlier_part_that_may_be_applied_late() {
     for queue in ["standard", "queue.fifo"] {
         let table = FakeDynamoDb::new(&["id"], Faults { late: 100, ..Faults::default() }, 1);
-        // the put and whatever else is in its part
+        // the put, and the other items of its part
         table.heal_after(2);
         let set = Arc::default();
         let handler = handler(&table, 49).with_memory(little()).with_visibility(visibility(Arc::clone(&set)));
@@ -50,7 +50,7 @@ async fn a_deletion_follows_no_put_of_an_earlier_part_that_may_be_applied_late()
         let (mut returned, _) = invoke(&handler, &batch, queue).await;
         assert!(returned.contains("delete"), "{queue}: {returned:?}");
         let last = (batch.len() - 1).to_string();
-        assert!(!set.lock().unwrap().contains_key(&last), "{queue}: it waits for the put to be certain");
+        assert!(!set.lock().unwrap().contains_key(&last), "{queue}: the put is still ambiguous");
         for _ in 0..3 {
             tokio::time::sleep(Duration::from_secs(60)).await;
             let again: Vec<Sent> = batch.iter().filter(|sent| returned.contains(&sent.message_id)).cloned().collect();
@@ -103,8 +103,8 @@ async fn what_is_stuck_in_an_earlier_part_holds_up_no_good_message_for_its_neigh
             let mut batch: Vec<Sent> = earlier.iter().map(|sent| in_group(sent.clone(), "g")).collect();
             batch.extend(apart(batch[0].clone(), last).into_iter().skip(1));
             let (returned, _) = invoke(&handler, &batch, queue).await;
-            // In a standard queue nothing is written after a write of its key that may still take effect. Another group of a FIFO
-            // queue has no order with it.
+            // In a standard queue, nothing is written after an ambiguous write of the same key. Different groups of a FIFO
+            // queue have no order.
             let is_ambiguous = queue == "standard" && matches!(fault, StickyFault::Silent | StickyFault::Reset);
             assert_eq!(returned.contains("last"), is_ambiguous, "{fault:?} {queue}: {returned:?}");
         }
@@ -140,7 +140,7 @@ async fn a_message_that_fits_only_without_its_group_is_rejected_for_it_never_com
         let (returned, figures) = invoke(&handler, &batch, queue).await;
         assert_eq!(returned, BTreeSet::from(["large".to_owned()]), "{queue} {group}");
         assert_eq!(figures["MessagesRejected"], u64::from(is_rejected), "{queue} {group}");
-        assert!(invoke(&handler, &batch[..1], queue).await.0.is_empty(), "it fits alone");
+        assert!(invoke(&handler, &batch[..1], queue).await.0.is_empty(), "the message fits on its own");
     }
 }
 

@@ -1,4 +1,4 @@
-//! Holds a trace against what a scenario expects of it, and draws it for whoever has to see why it failed.
+//! Compares a trace with the expectations of a scenario, and draws the trace so that a failure can be diagnosed.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -6,19 +6,19 @@ use std::time::Duration;
 use super::scenario::{Expectation, Scenario};
 use super::sim::{Call, ITEMS, LimitAt, Trace};
 
-/// What a stretch of a trace comes to.
+/// Statistics of one period of a trace.
 #[derive(Debug)]
 struct Figures {
     lowest: usize,
     highest: usize,
-    /// Over time, an entry an instance.
+    /// Mean over time of the limit of each instance.
     mean_limits: Vec<f64>,
     over_target: f64,
     refused: f64,
     items_per_s: f64,
 }
 
-/// Each expectation of `scenario` that `trace` does not meet, in words.
+/// Describes each expectation of `scenario` that `trace` does not meet.
 pub(crate) fn misses(scenario: &Scenario, trace: &Trace) -> Vec<String> {
     scenario.expect.iter().flat_map(|expected| missed(scenario, trace, expected)).collect()
 }
@@ -52,7 +52,7 @@ fn missed(scenario: &Scenario, trace: &Trace, expected: &Expectation) -> Vec<Str
     missed
 }
 
-/// The whole trace as a table of rows of equal time.
+/// Returns the whole trace as a table in which each row covers the same time.
 pub(crate) fn chart(scenario: &Scenario, trace: &Trace) -> String {
     const ROWS: u32 = 50;
     let mut chart = String::from("       s   limit (lowest to highest, mean)    over target  refused  items/s\n");
@@ -96,7 +96,7 @@ impl Figures {
     }
 }
 
-/// The limits an instance had between two instants, and for how many seconds each.
+/// Returns the limits that an instance had between two instants, and the seconds that each lasted.
 fn held(limits: &[LimitAt], instance: usize, from: Duration, to: Duration) -> Vec<(usize, f64)> {
     let own: Vec<&LimitAt> = limits.iter().filter(|limit| limit.instance == instance).collect();
     let ends = own.iter().skip(1).map(|next| next.at).chain([Duration::MAX]);

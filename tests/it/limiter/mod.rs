@@ -1,4 +1,5 @@
-//! The limiter on simulated links: each file of `scenarios/` describes one, and the band the limit must settle in.
+//! Tests of the limiter on simulated links. Each file in `scenarios/` describes a link and the range in which the limit must
+//! settle.
 mod measure;
 mod scenario;
 mod sim;
@@ -10,7 +11,7 @@ use std::time::Duration;
 use avro_ingest::limiter::{AimdLimit, CallOutcome, Sample};
 use scenario::Scenario;
 
-/// Each scenario holds for every seed, so none of them holds by luck.
+/// Seeds with which each scenario must hold, so that none of them passes by chance.
 const SEEDS: std::ops::Range<u64> = 0..8;
 
 fn scenario(name: &str) -> Scenario {
@@ -52,7 +53,7 @@ fn the_limit_settles_in_the_band_of_every_scenario() {
     assert!(report.is_empty(), "{report}");
 }
 
-/// Takes a part of the evidence from the limiter.
+/// Hides part of the evidence from the limiter, to show that the scenario detects a limiter without it.
 struct Blindfold {
     hides: &'static str,
     scenario: &'static str,
@@ -99,7 +100,7 @@ fn a_limiter_that_is_blind_to_part_of_the_evidence_leaves_a_band() {
         let aimd = aimd(&scenario);
         for seed in SEEDS {
             let trace = sim::run(&scenario, &aimd, seed, |state, sample, now| aimd.next(state, on(sample), now));
-            assert!(!measure::misses(&scenario, &trace).is_empty(), "{name} does without {hides}, seed {seed}");
+            assert!(!measure::misses(&scenario, &trace).is_empty(), "{name} passes without {hides}, seed {seed}");
         }
     }
 }
@@ -125,6 +126,6 @@ fn the_simulated_line_obeys_littles_law() {
     let aimd = AimdLimit::new(Duration::from_millis(50), 8, 8).unwrap();
     let trace = sim::run(&scenario, &aimd, 0, |state, _, _| state);
     let settled: Vec<_> = trace.calls.iter().skip(8).collect();
-    assert!(settled.iter().all(|call| call.latency == Duration::from_millis(80)), "8 in flight, 2 each 20 ms");
+    assert!(settled.iter().all(|call| call.latency == Duration::from_millis(80)), "8 in flight, 2 served every 20 ms");
     assert!((1900..=2000).contains(&settled.len()), "100 calls a second for 20 s: {}", settled.len());
 }

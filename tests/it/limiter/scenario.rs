@@ -1,19 +1,19 @@
-//! What a scenario file says.
+//! The format of scenario files.
 
 use std::time::Duration;
 
 use serde::Deserialize;
 
-/// One file of `scenarios/`: a link, the load on it, and what the limit must make of them.
+/// One file of `scenarios/`: a link, its load, and the expected behaviour of the limit.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Scenario {
-    /// What is shown, and why the bands are where they are.
+    /// Purpose of the scenario, and the reasons for its expected ranges.
     pub(crate) why: Vec<String>,
     pub(crate) target_ms: u64,
     pub(crate) min: usize,
     pub(crate) max: usize,
-    /// Limiters that share the link and know nothing of one another.
+    /// Number of limiters that share the link without knowing of each other.
     #[serde(default = "one")]
     pub(crate) instances: usize,
     pub(crate) phases: Vec<Phase>,
@@ -21,7 +21,7 @@ pub(crate) struct Scenario {
     pub(crate) expect: Vec<Expectation>,
 }
 
-/// From `from_s` until the next phase.
+/// Settings that apply from `from_s` until the next phase.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Phase {
@@ -30,35 +30,35 @@ pub(crate) struct Phase {
     pub(crate) link: Link,
 }
 
-/// What each instance wants to send.
+/// Load that each instance generates.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum Load {
-    /// So many callers, each of which has its next call ready when the last one ends.
+    /// Number of callers, each of which starts its next call when the previous one ends.
     Callers(usize),
-    /// So many calls at once, as an invocation has them, and nothing in between.
+    /// A burst of concurrent calls, as an invocation makes them, repeated with nothing in between.
     Bursts { calls: usize, every_s: f64 },
 }
 
-/// The way to the table and the table.
+/// The network link to the table, and the table.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Link {
-    /// Median time of a call that does not wait.
+    /// Median duration of a call that does not wait.
     pub(crate) service_ms: f64,
-    /// Calls served at a time: the others wait in line. Unbounded when absent.
+    /// Maximum number of calls served concurrently. The others wait in a queue. Unlimited if absent.
     pub(crate) served_at_once: Option<usize>,
-    /// Sigma of the log-normal factor on the service time.
+    /// Sigma of the log-normal factor of the duration.
     #[serde(default)]
     pub(crate) jitter: f64,
-    /// Calls that take longer, at random.
+    /// Random calls that take longer.
     pub(crate) stalls: Option<Stalls>,
-    /// The share of calls answered at once with a 5xx.
+    /// Share of calls that fail immediately with a 5xx status.
     #[serde(default)]
     pub(crate) failing: f64,
-    /// The table's capacity; unbounded when absent.
+    /// Capacity of the table. Unlimited if absent.
     pub(crate) items_per_s: Option<f64>,
-    /// The share of items on a hot partition, which refuses them whatever the load.
+    /// Share of items on a hot partition, which refuses them regardless of the load.
     #[serde(default)]
     pub(crate) hot_items: f64,
 }
@@ -70,21 +70,21 @@ pub(crate) struct Stalls {
     pub(crate) ms: f64,
 }
 
-/// What must hold from `from_s` to `to_s`; what is absent is free.
+/// Conditions that must hold from `from_s` to `to_s`. Absent fields are not checked.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Expectation {
     pub(crate) from_s: f64,
     pub(crate) to_s: f64,
-    /// The limit of every instance stays in here.
+    /// Range of the limit of every instance.
     pub(crate) limit: Option<[usize; 2]>,
-    /// The mean over time of every instance's limit is in here.
+    /// Range of the mean limit over time of every instance.
     pub(crate) mean_limit: Option<[f64; 2]>,
-    /// At most this share of calls takes longer than the target.
+    /// Maximum share of calls that take longer than the target.
     pub(crate) over_target: Option<f64>,
-    /// At most this share of items is refused.
+    /// Maximum share of items that are refused.
     pub(crate) refused: Option<f64>,
-    /// At least so many items are stored a second, by all instances together.
+    /// Minimum number of items stored per second, by all instances together.
     pub(crate) items_per_s: Option<f64>,
 }
 

@@ -1,4 +1,4 @@
-//! A discrete-event simulation of limiters on a link: virtual time, seeded, the same on every run.
+//! A discrete-event simulation of limiters on a link, in virtual time. The result depends only on the seed.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -8,20 +8,20 @@ use avro_ingest::limiter::{AimdLimit, CallOutcome, Sample, State};
 
 use super::scenario::{Link, Load, Phase, Scenario};
 
-/// Items in every call: the most a write batch holds.
+/// Number of items in every call: the maximum of a write batch.
 pub(crate) const ITEMS: usize = 25;
 
-/// How much capacity a table saves up while it is not used.
+/// Seconds of unused capacity that a table accumulates.
 const SAVED_S: f64 = 0.05;
 
-/// What happened.
+/// Everything that happened in a simulation.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Trace {
     pub(crate) limits: Vec<LimitAt>,
     pub(crate) calls: Vec<Call>,
 }
 
-/// An instance's limit from `at` on.
+/// An instance's limit, from `at` onwards.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct LimitAt {
     pub(crate) at: Duration,
@@ -29,11 +29,11 @@ pub(crate) struct LimitAt {
     pub(crate) limit: usize,
 }
 
-/// A call that ended.
+/// A completed call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Call {
     pub(crate) ended: Duration,
-    /// Tells calls apart that end together, in the order of their starts.
+    /// Orders calls that end at the same instant by their start.
     number: usize,
     pub(crate) instance: usize,
     pub(crate) latency: Duration,
@@ -46,11 +46,11 @@ pub(crate) struct Call {
 struct Instance {
     state: State,
     in_flight: usize,
-    /// Calls of bursts that have not started.
+    /// Number of calls in a burst that have not started yet.
     owed: usize,
 }
 
-/// Runs `scenario` with each instance steered by `steer`, the aimd's own `next` or a broken one.
+/// Runs `scenario`. `steer` controls the limit of each instance: it is the limiter's own `next` or a deliberately broken one.
 pub(crate) fn run(
     scenario: &Scenario,
     aimd: &AimdLimit,
@@ -81,9 +81,9 @@ struct Sim {
     random: Random,
     instances: Vec<Instance>,
     in_flight: BinaryHeap<Reverse<Call>>,
-    /// When each place of a link that serves so many at once is free again.
+    /// Time at which each slot of the link becomes free, if the link limits concurrent calls.
     busy_until: BinaryHeap<Reverse<Duration>>,
-    /// Items the table could take at `saved_at`.
+    /// Number of items that the table could accept at `saved_at`.
     saved: f64,
     saved_at: Duration,
     trace: Trace,
@@ -155,7 +155,7 @@ impl Sim {
         }
         let refused = self.refused(link, now);
         if refused == ITEMS {
-            // The trap in throttling: a refusal is quick.
+            // A throttled call returns quickly, so a limiter that considers only latency would raise its limit.
             return (service / 4, refused, false);
         }
         let stall =
@@ -212,7 +212,7 @@ impl Sim {
 struct Random(fastrand::Rng);
 
 impl Random {
-    /// From 0 to 1, without 1.
+    /// Returns a number from 0 (inclusive) to 1 (exclusive).
     fn unit(&mut self) -> f64 {
         self.0.f64()
     }
@@ -221,7 +221,8 @@ impl Random {
         share > 0.0 && self.unit() < share
     }
 
-    /// The sum of twelve uniform values is normal enough, and needs no function that differs between machines.
+    /// Returns an approximately normal value. The sum of twelve uniform values avoids functions whose results differ between
+    /// machines.
     fn normal(&mut self) -> f64 {
         (0..12).map(|_| self.unit()).sum::<f64>() - 6.0
     }

@@ -1,5 +1,5 @@
-//! A table that behaves as AWS documents DynamoDB, below the SDK: it refuses what DynamoDB refuses, and fails as a network
-//! and a busy service fail, as often as it is told.
+//! A fake DynamoDB below the SDK that behaves as AWS documents. It refuses what DynamoDB refuses, and injects faults of a
+//! network and a busy service with the given probabilities.
 
 use super::random::Random;
 use super::transport::{self, response};
@@ -13,30 +13,30 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// How often each fault happens, in percent of calls. What is left answers as it should.
+/// Probability of each fault, in percent of calls. Calls without a fault succeed.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Faults {
     /// The whole call is throttled.
     pub throttled: u64,
-    /// Some items come back unprocessed.
+    /// Some items are returned as unprocessed.
     pub unprocessed: u64,
-    /// HTTP 500 or 503 with an error of DynamoDB's own, the write not applied.
+    /// The call fails with HTTP 500 or 503 and an error of DynamoDB. The write is not applied.
     pub server_error: u64,
     /// The connection breaks before the write is applied.
     pub reset_before: u64,
-    /// The connection breaks after the write was applied.
+    /// The connection breaks after the write is applied.
     pub reset_after: u64,
-    /// There is no connection.
+    /// The connection cannot be opened.
     pub refused: u64,
-    /// The connection breaks, and the write is applied some seconds later.
+    /// The connection breaks, and the write takes effect some seconds later.
     pub reset_late: u64,
-    /// The answer never comes; half of the time the write was applied.
+    /// No response arrives. In half of the cases, the write is applied.
     pub stall: u64,
-    /// The answer never comes, and the write is applied some seconds later.
+    /// No response arrives, and the write takes effect some seconds later.
     pub late: u64,
-    /// A gateway answers for DynamoDB, and the write is applied some seconds later.
+    /// A gateway responds instead of DynamoDB, and the write takes effect some seconds later.
     pub gateway: u64,
-    /// The answer makes no sense; half of the time the write was applied.
+    /// The response is malformed. In half of the cases, the write is applied.
     pub malformed: u64,
     /// The credentials are refused.
     pub expired: u64,
@@ -44,12 +44,12 @@ pub struct Faults {
     pub panic: u64,
 }
 
-/// A fault that sticks to an item or a table: every call that concerns it meets this fault.
+/// A permanent fault of an item or a table, which every call for it meets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StickyFault {
-    /// HTTP 500 with DynamoDB's own error.
+    /// The call fails with HTTP 500 and an error of DynamoDB.
     ServerError,
-    /// No answer, nothing applied.
+    /// No response arrives, and the write is not applied.
     Silent,
     /// The partition is throttled.
     HotPartition,
@@ -57,23 +57,23 @@ pub enum StickyFault {
     Throttled,
     /// The caller may not write this key.
     AccessDenied,
-    /// Refused for a cause that nobody knows.
+    /// The call is refused with an unknown error code.
     UnknownRefusal,
-    /// A gateway refuses with HTML.
+    /// A gateway refuses the call with HTTP 413 and an HTML page.
     Html413,
-    /// The condition fails, and no stored item says why.
+    /// The condition fails, but the response does not include the stored item.
     ConditionFailed,
-    /// The key does not fit the table's.
+    /// The key does not match the table's key schema.
     KeyMismatch,
-    /// An attribute does not fit the key of an index.
+    /// An attribute does not match the key of an index.
     IndexKeyMismatch,
-    /// The item is larger than an item may be.
+    /// The item exceeds the maximum item size.
     TooLarge,
     /// The connection breaks before the write is applied.
     Reset,
-    /// There is no connection.
+    /// The connection cannot be opened.
     Refused,
-    /// The item alone comes back unprocessed.
+    /// Only this item is returned as unprocessed.
     Unprocessed,
 }
 
@@ -118,16 +118,16 @@ impl StickyFault {
     }
 }
 
-/// One write that was applied.
+/// A write that was applied.
 #[derive(Debug, Clone)]
 pub struct Written {
     pub table: String,
     pub key: String,
-    /// None if the item was deleted.
+    /// The item. `None` if it was deleted.
     pub item: Option<Value>,
 }
 
-/// The table. Clones share it.
+/// A database of several tables. Clones share it.
 #[derive(Clone)]
 pub struct FakeDynamoDb(Arc<Mutex<State>>);
 
@@ -137,12 +137,12 @@ struct State {
     keys: Vec<String>,
     faults: Faults,
     random: Random,
-    /// By the text of a key's value or by the name of a table.
+    /// Permanent faults, by key value or table name.
     sticky: BTreeMap<String, StickyFault>,
-    /// Every write ever applied, to see that nothing is written that should not be.
+    /// Every write ever applied, so that tests can detect writes that must not happen.
     written: Vec<Written>,
     calls: usize,
-    /// After so many calls there are no more faults.
+    /// Number of calls after which no more faults are injected.
     heal_after: usize,
 }
 
@@ -165,14 +165,14 @@ enum Fault {
     Panic,
 }
 
-/// How a call ends that is applied later.
+/// End of a call whose write takes effect later, as the client sees it.
 enum LateEnd {
     Silent,
     Gateway(u16, &'static str),
     Reset,
 }
 
-/// What gateways, proxies and firewalls say, with which status: none of it is DynamoDB's.
+/// Status and body of responses from gateways, proxies and firewalls instead of DynamoDB.
 const GATEWAYS: [(u16, &str); 9] = [
     (504, "<html>gateway timeout</html>"),
     (503, "<html>service unavailable</html>"),
@@ -186,7 +186,7 @@ const GATEWAYS: [(u16, &str); 9] = [
 ];
 
 impl FakeDynamoDb {
-    /// Tables whose keys are the attributes `keys`.
+    /// Creates a database whose tables have the key attributes `keys`.
     pub fn new(keys: &[&str], faults: Faults, seed: u64) -> Self {
         Self(Arc::new(Mutex::new(State {
             items: BTreeMap::new(),
@@ -200,7 +200,7 @@ impl FakeDynamoDb {
         })))
     }
 
-    /// A client of this table.
+    /// Returns a client of this database.
     pub fn client(&self) -> Client {
         transport::dynamodb(self.clone())
     }
@@ -209,7 +209,7 @@ impl FakeDynamoDb {
         self.0.lock().unwrap().faults = faults;
     }
 
-    /// After so many calls there are no more faults.
+    /// Stops injecting faults after this number of calls.
     pub fn heal_after(&self, calls: usize) {
         self.0.lock().unwrap().heal_after = calls;
     }
@@ -226,22 +226,22 @@ impl FakeDynamoDb {
         self.0.lock().unwrap().calls
     }
 
-    /// Every write that was ever applied, in order.
+    /// Returns every write ever applied, in order.
     pub fn written(&self) -> Vec<Written> {
         self.0.lock().unwrap().written.clone()
     }
 
-    /// Every call that concerns the key with this value, or the table with this name, meets `fault` from now on.
+    /// Makes every call for the key with this value, or for the table with this name, meet `fault` from now on.
     pub fn stick(&self, name: &str, fault: StickyFault) {
         self.0.lock().unwrap().sticky.insert(name.to_owned(), fault);
     }
 
-    /// No fault sticks to anything any more.
+    /// Removes all permanent faults.
     pub fn unstick_all(&self) {
         self.0.lock().unwrap().sticky.clear();
     }
 
-    /// Puts an item into `table` as somebody else's.
+    /// Puts an item into `table` that the function did not write.
     pub fn preset(&self, table: &str, item: Value) {
         let mut state = self.0.lock().unwrap();
         let key = state.key(&item).expect("the item has its key");
@@ -315,12 +315,12 @@ fn answer((status, body): (u16, Value)) -> Response<Bytes> {
     response(status, body.to_string())
 }
 
-/// The name of a table that a call names by its name or its ARN.
+/// Returns the name of a table from its name or its ARN.
 fn bare_name(table: &str) -> &str {
     table.rsplit('/').next().unwrap_or(table)
 }
 
-/// What DynamoDB says to a key that is not the table's.
+/// The error for a key that does not match the table's key schema.
 fn key_mismatch() -> (u16, Value) {
     let (status, mut body) = error(400, "ValidationException");
     body["message"] = json!("The provided key element does not match the schema");
@@ -332,7 +332,7 @@ fn error(status: u16, code: &str) -> (u16, Value) {
 }
 
 impl State {
-    /// The fault that sticks to the table of a call or to one of its keys.
+    /// Returns the permanent fault of a call's table or of one of its keys.
     fn sticky_fault(&self, body: &Value) -> Option<StickyFault> {
         let mut names: Vec<&str> = body["TableName"].as_str().map(bare_name).into_iter().collect();
         let mut keys: Vec<&Value> = ["Item", "Key"].into_iter().map(|name| &body[name]).collect();
@@ -363,7 +363,7 @@ impl State {
                 ("ThrottlingException", "IndexWriteProvisionedThroughputExceeded"),
             ][self.random.below(4) as usize];
             let (status, mut body) = error(400, code);
-            // the model spells the member of this one error in lower case
+            // AWS's service model spells this member in lower case for this error only
             let name = if code == "ThrottlingException" { "throttlingReasons" } else { "ThrottlingReasons" };
             body[name] = json!([{"reason": reason, "resource": "arn:aws:dynamodb:x:1:table/t"}]);
             return Fault::Answer(status, body.to_string());
@@ -485,7 +485,7 @@ impl State {
         }
     }
 
-    /// PutItem and DeleteItem, under a condition if there is one.
+    /// Applies a PutItem or DeleteItem call if its condition, if any, holds.
     fn conditional(&mut self, body: &Value, attributes: &str) -> (u16, Value) {
         let table = bare_name(body["TableName"].as_str().expect("a table")).to_owned();
         let attributes_value = &body[attributes];
@@ -511,8 +511,8 @@ impl State {
     }
 }
 
-/// Whether a term of a condition holds for the item that is there. A comparison of different types is false, and so is one
-/// with nothing; as AWS's own DynamoDB Local answers.
+/// Returns whether a term of a condition holds for the existing item. A comparison of different types is false, and so is one
+/// with a missing value, as in AWS's DynamoDB Local.
 fn holds(term: &str, call: &Value, there: Option<&Value>) -> bool {
     if let Some(term) = term.strip_prefix("NOT ") {
         return !holds(term, call, there);
@@ -537,7 +537,7 @@ fn holds(term: &str, call: &Value, there: Option<&Value>) -> bool {
     let (left, operator, right) = [" <= ", " < ", " = "]
         .into_iter()
         .find_map(|operator| term.split_once(operator).map(|(left, right)| (left, operator.trim(), right)))
-        .unwrap_or_else(|| panic!("a condition nobody thought of: {term}"));
+        .unwrap_or_else(|| panic!("an unsupported condition: {term}"));
     let number = |value: Option<Value>| value?["N"].as_str()?.parse::<i64>().ok();
     match (number(operand(left)), number(operand(right))) {
         (Some(left), Some(right)) => match operator {
@@ -549,7 +549,7 @@ fn holds(term: &str, call: &Value, there: Option<&Value>) -> bool {
     }
 }
 
-/// What this table takes for invalid: any item with the string `poison` in it.
+/// Returns whether this database considers an item invalid: any item with the string `poison` in it.
 fn is_poison(item: &Value) -> bool {
     item.to_string().contains("\"poison\"")
 }

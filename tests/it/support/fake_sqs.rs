@@ -1,5 +1,5 @@
-//! A quarantine queue below the SDK: it takes messages, refuses some, fails whole calls or never answers, as often as it is
-//! told.
+//! A fake quarantine queue below the SDK. It refuses messages, fails whole calls and leaves calls without a response, with the
+//! given probabilities.
 
 use super::random::Random;
 use super::transport::{self, response};
@@ -14,24 +14,24 @@ use std::time::Duration;
 
 const QUEUE_URL: &str = "http://sqs.invalid/000000000000/quarantine";
 
-/// How often each fault happens, in percent.
+/// Probability of each fault, in percent.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct QueueFaults {
-    /// Of calls: refused as a whole.
+    /// Calls that are refused as a whole.
     pub failed: u64,
-    /// Of calls: never answered, and nothing taken.
+    /// Calls without a response. Their messages are not stored.
     pub silent: u64,
-    /// After so many calls none is answered.
+    /// Number of calls after which no call gets a response.
     pub silent_after: Option<usize>,
-    /// Of messages: refused while their neighbours are taken.
+    /// Messages that are refused while others of their call are accepted.
     pub refused: u64,
-    /// Of messages: said to be taken and refused, and not taken.
+    /// Messages that the response lists both as accepted and as refused. They are not stored.
     pub contradicted: u64,
-    /// Calls of more messages than this are refused for their size.
+    /// Maximum number of messages in a call. Larger calls are refused for their size.
     pub largest_call: Option<usize>,
 }
 
-/// The queue. Clones share it.
+/// A queue. Clones share it.
 #[derive(Clone)]
 pub struct FakeSqs(Arc<Mutex<State>>);
 
@@ -53,7 +53,7 @@ impl FakeSqs {
         Self(Arc::new(Mutex::new(State { faults, random: Random::new(seed), calls: 0, taken: Vec::new() })))
     }
 
-    /// What sends to this queue.
+    /// Returns a client that sends to this queue.
     pub fn quarantine(&self) -> Quarantine {
         Quarantine::new(transport::sqs(self.clone()), QUEUE_URL.to_owned())
     }
@@ -62,7 +62,7 @@ impl FakeSqs {
         self.0.lock().unwrap().faults = faults;
     }
 
-    /// The entries of `SendMessageBatch` that were taken, in order.
+    /// Returns the accepted entries of `SendMessageBatch`, in order.
     pub fn taken(&self) -> Vec<Value> {
         self.0.lock().unwrap().taken.clone()
     }
@@ -73,7 +73,7 @@ impl HttpTransport for FakeSqs {
         let queue = self.clone();
         Box::pin(async move {
             let body: Value = serde_json::from_slice(request.body()).expect("a JSON body");
-            let entries = body["Entries"].as_array().expect("SendMessageBatch is the only call there is").clone();
+            let entries = body["Entries"].as_array().expect("only SendMessageBatch is supported").clone();
             let (is_failed, is_silent) = {
                 let State { faults, random, calls, .. } = &mut *queue.0.lock().unwrap();
                 *calls += 1;

@@ -1,11 +1,11 @@
-//! What the integration tests share: a table and a queue below the SDK's HTTP interface, and seeded randomness.
+//! Shared code of the integration tests: a table and a queue below the SDK's HTTP interface, and seeded randomness.
 
 pub mod fake_dynamodb;
 pub mod fake_sqs;
 pub mod random;
 pub mod transport;
 
-/// The first line of an invocation's metrics, with a 0 for each metric that is left out because there was nothing to count.
+/// Parses the first metric line of an invocation. Metrics that are omitted because they are zero are added as 0.
 pub fn figures(line: &str) -> serde_json::Value {
     let mut figures: serde_json::Value = serde_json::from_str(line).unwrap();
     let members = figures.as_object_mut().unwrap();

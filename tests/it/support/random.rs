@@ -1,6 +1,6 @@
-//! Seeded randomness, so that a failing run is its seed.
+//! Seeded random numbers, so that the seed reproduces a failed run.
 
-/// The choices of one seed.
+/// A random number generator.
 #[derive(Debug, Clone)]
 pub struct Random(fastrand::Rng);
 
@@ -9,12 +9,12 @@ impl Random {
         Self(fastrand::Rng::with_seed(seed))
     }
 
-    /// A number below `bound`.
+    /// Returns a number below `bound`.
     pub fn below(&mut self, bound: u64) -> u64 {
         self.0.u64(..bound)
     }
 
-    /// True `percent` times in a hundred.
+    /// Returns `true` with a probability of `percent`.
     pub fn percent(&mut self, percent: u64) -> bool {
         self.below(100) < percent
     }

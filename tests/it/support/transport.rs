@@ -1,4 +1,4 @@
-//! Clients over a transport of a test's own, and one that responds as it is told.
+//! Clients with a custom transport, and a transport that responds as a function does.
 
 use avro_ingest::dynamodb::client::Client;
 use avro_ingest::transport::{HttpTransport, ResponseFuture, sdk_http_client};
@@ -36,7 +36,7 @@ pub fn credentials() -> Credentials {
     Credentials::new("AKID", "secret", None, None, "test")
 }
 
-/// Responds to each request as its function does.
+/// Responds to each request with the result of its function.
 pub struct Responding<F>(pub F);
 
 impl<F> fmt::Debug for Responding<F> {

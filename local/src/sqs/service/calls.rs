@@ -1,4 +1,4 @@
-//! The operations: what a call asks for, and what a queue answers.
+//! The SQS operations: parsing of calls, and their effect on a queue.
 //! <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_Operations.html>
 
 use std::time::Duration;
@@ -13,9 +13,9 @@ use super::super::queue::HandleError;
 use super::error::{CallError, ErrorCode};
 use super::{Fault, MAX_WAIT, ServedQueue};
 
-/// Most messages of a receive.
+/// Maximum number of messages in a receive.
 const MAX_RECEIVED: u64 = 10;
-/// Longest `ReceiveRequestAttemptId`, in characters.
+/// Maximum length of `ReceiveRequestAttemptId`, in characters.
 const MAX_ATTEMPT_ID: usize = 128;
 
 #[derive(Debug)]
@@ -86,7 +86,7 @@ struct UrlCall {
     queue_name: String,
 }
 
-/// The queue's name and the number of entries, of a call that need not be valid.
+/// Returns the queue's name and the number of entries of a call. The call need not be valid.
 pub(super) fn outline(body: &[u8]) -> (String, usize) {
     let call: Value = serde_json::from_slice(body).unwrap_or_default();
     let text = |name: &str| call.get(name).and_then(Value::as_str);
@@ -111,7 +111,7 @@ fn read_single(body: &[u8]) -> Result<(String, Vec<Handle>), CallError> {
 }
 
 impl Operation {
-    /// Reads the call of `target`, the value of `x-amz-target`.
+    /// Parses the call of `target`, the value of the `x-amz-target` header.
     pub(super) fn read(target: &str, body: &[u8]) -> Result<Self, CallError> {
         Ok(match target {
             "AmazonSQS.SendMessage" | "AmazonSQS.SendMessageBatch" => Self::Send(QueueCall::read(target, body)?),
@@ -135,7 +135,7 @@ impl Operation {
         })
     }
 
-    /// The queue's URL, or its name.
+    /// Returns the queue's URL or name.
     pub(super) fn queue(&self) -> &str {
         match self {
             Self::Send(call) => call.queue_url(),
@@ -171,7 +171,7 @@ impl ReceiveCall {
         self.visibility_timeout.map(Duration::from_secs)
     }
 
-    /// A message with the attributes that the call asks for. Others are not returned.
+    /// Removes the attributes that the call does not request from a message.
     pub(super) fn filtered(&self, mut message: Value) -> Value {
         let is_asked = |name: &String| {
             let asked = self.attribute_names.iter().chain(&self.message_system_attribute_names);
@@ -192,7 +192,7 @@ impl ReceiveCall {
     }
 }
 
-/// Keeps the members of an object's object that `is_asked` names, and leaves it out if none is left.
+/// Removes the members of the object `name` for which `is_asked` returns `false`, and the object itself if it becomes empty.
 fn retain(message: &mut Map<String, Value>, name: &str, is_asked: impl Fn(&String) -> bool) {
     let Some(Value::Object(members)) = message.get_mut(name) else { return };
     members.retain(|name, _| is_asked(name));
@@ -231,11 +231,11 @@ impl From<InvalidMessage> for CallError {
     }
 }
 
-/// What became of one entry of a batch: what a success says, or its code and whether the sender is at fault.
+/// Result of one batch entry: the members of a success, or the error code and whether the sender is at fault.
 type EntryResult = Result<Value, (String, bool)>;
 
 impl ServedQueue {
-    /// Applies a call that does not wait.
+    /// Applies a call other than a long poll.
     pub(super) fn apply(
         &mut self,
         operation: &Operation,
@@ -334,7 +334,7 @@ impl ServedQueue {
     }
 }
 
-/// The response to a batch: each entry succeeds or fails by itself.
+/// Returns the response to a batch, in which each entry succeeds or fails on its own.
 fn batch<'a, T: 'a>(
     entries: impl Iterator<Item = (&'a str, &'a T)>,
     fails: impl Fn(usize) -> bool,

@@ -1,4 +1,4 @@
-//! The errors of SQS as its JSON protocol writes them.
+//! SQS errors in the format of its JSON protocol.
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -8,16 +8,16 @@ use serde_json::{Value, json};
 
 use super::super::api::Refusal;
 
-/// Declares the errors with their HTTP status, the namespace of their `__type`, and the code of the older query protocol, which
-/// the header `x-amzn-query-error` names.
+/// Declares the errors in one table: HTTP status, namespace of `__type`, and the code of the older query protocol, which the
+/// header `x-amzn-query-error` contains.
 macro_rules! error_codes {
     ($($(#[$doc:meta])* $name:ident = $status:literal $namespace:literal $query:literal,)+) => {
-        /// An error of a whole call.
+        /// Error code of a whole call.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum ErrorCode { $($(#[$doc])* $name,)+ }
 
         impl ErrorCode {
-            /// The code, such as `RequestThrottled`.
+            /// Returns the code, such as `RequestThrottled`.
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$name => stringify!($name),)+ }
             }
@@ -36,11 +36,11 @@ macro_rules! error_codes {
 error_codes! {
     /// The queue's or the account's request rate is exceeded.
     RequestThrottled = 400 "com.amazonaws.sqs" "RequestThrottled",
-    /// The request rate is exceeded, as the service's front end says it.
+    /// The request rate is exceeded, reported by the service's front end.
     ThrottlingException = 400 "com.amazon.coral.availability" "Throttling",
-    /// The request rate of the queue's key is exceeded.
+    /// The request rate of the queue's KMS key is exceeded.
     KmsThrottled = 400 "com.amazonaws.sqs" "KMS.ThrottlingException",
-    /// The key may not be used.
+    /// The caller may not use the queue's KMS key.
     KmsAccessDenied = 400 "com.amazonaws.sqs" "KMS.AccessDeniedException",
     /// The service failed.
     InternalFailure = 500 "com.amazon.coral.service" "InternalFailure",
@@ -52,13 +52,13 @@ error_codes! {
     UnrecognizedClientException = 403 "com.amazon.coral.service" "InvalidClientTokenId",
     /// The caller lacks a permission.
     AccessDeniedException = 403 "com.amazon.coral.service" "AccessDenied",
-    /// There is no such queue.
+    /// The queue does not exist.
     QueueDoesNotExist = 400 "com.amazonaws.sqs" "AWS.SimpleQueueService.NonExistentQueue",
     /// Too many messages are in flight.
     OverLimit = 403 "com.amazonaws.sqs" "OverLimit",
-    /// The receipt handle is not one.
+    /// The receipt handle is not valid.
     ReceiptHandleIsInvalid = 400 "com.amazonaws.sqs" "ReceiptHandleIsInvalid",
-    /// The message is visible.
+    /// The message is visible, so it is not in flight.
     MessageNotInflight = 400 "com.amazonaws.sqs" "AWS.SimpleQueueService.MessageNotInflight",
     /// A value is outside its range, or does not fit the queue.
     InvalidParameterValue = 400 "com.amazonaws.sqs" "InvalidParameterValue",
@@ -66,23 +66,23 @@ error_codes! {
     MissingParameter = 400 "com.amazonaws.sqs" "MissingParameter",
     /// The message has a character that SQS does not accept.
     InvalidMessageContents = 400 "com.amazonaws.sqs" "InvalidMessageContents",
-    /// The batch has no entry.
+    /// The batch has no entries.
     EmptyBatchRequest = 400 "com.amazonaws.sqs" "AWS.SimpleQueueService.EmptyBatchRequest",
     /// The batch has more than ten entries.
     TooManyEntriesInBatchRequest = 400 "com.amazonaws.sqs" "AWS.SimpleQueueService.TooManyEntriesInBatchRequest",
-    /// Two entries of the batch have one id.
+    /// Two entries of the batch have the same id.
     BatchEntryIdsNotDistinct = 400 "com.amazonaws.sqs" "AWS.SimpleQueueService.BatchEntryIdsNotDistinct",
-    /// An entry's id has characters that it may not have.
+    /// An entry's id is empty, too long, or has characters that are not allowed.
     InvalidBatchEntryId = 400 "com.amazonaws.sqs" "AWS.SimpleQueueService.InvalidBatchEntryId",
-    /// The batch's messages are larger than 1 MiB together.
+    /// The total size of the batch's messages exceeds 1 MiB.
     BatchRequestTooLong = 400 "com.amazonaws.sqs" "AWS.SimpleQueueService.BatchRequestTooLong",
-    /// The request is not JSON of the operation.
+    /// The request is not valid JSON for the operation.
     SerializationException = 400 "com.amazon.coral.service" "MalformedInput",
     /// The operation is unknown.
     UnknownOperationException = 400 "com.amazon.coral.service" "InvalidAction",
 }
 
-/// An error, and what exactly is wrong.
+/// An error code and its explanation.
 #[derive(Debug)]
 pub(super) struct CallError {
     pub(super) code: ErrorCode,
@@ -101,7 +101,7 @@ impl From<Refusal> for CallError {
     }
 }
 
-/// The HTTP response to a call.
+/// Returns the HTTP response to a call.
 pub(super) fn response(result: Result<Value, CallError>) -> Response<Full<Bytes>> {
     let (status, query, body) = match result {
         Ok(body) => (200, None, body),

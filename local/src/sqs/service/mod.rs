@@ -1,11 +1,12 @@
-//! SQS as its documentation describes it, for programs that send, receive and delete by themselves: visibility timeouts,
-//! limits of messages in flight, locks of FIFO groups, deduplication and calls that succeed in part. Faults are scripted.
+//! An emulation of SQS, as its documentation describes it, for programs that send, receive and delete messages by themselves.
+//! It has visibility timeouts, limits of messages in flight, locked FIFO groups, deduplication and batches that succeed in
+//! part. Faults are scripted.
 //!
-//! The service has one clock, this machine's, which a test can [advance](Service::advance). A long poll waits in real time;
-//! [`limit_long_polls`](Service::limit_long_polls) keeps tests from waiting for it.
+//! The service uses this machine's clock, which a test can [advance](Service::advance). A long poll waits in real time.
+//! [`limit_long_polls`](Service::limit_long_polls) shortens this wait in tests.
 //!
-//! It answers the operations that the project calls: sending, receiving, deleting and changing visibility, one message at a time
-//! or in batches, `GetQueueAttributes` and `GetQueueUrl`. Delays, retention and permissions are left out.
+//! It supports the operations that the project uses: sending, receiving, deleting and changing visibility, for one message or
+//! in batches, `GetQueueAttributes` and `GetQueueUrl`. It does not support delays, retention and permissions.
 
 mod calls;
 mod error;
@@ -37,18 +38,18 @@ use crate::service_thread::ServiceThread;
 use calls::{Operation, ReceiveCall};
 use error::CallError;
 
-/// Maximum number of messages in flight, of a standard queue and of a FIFO queue. A standard queue answers a short poll beyond it
-/// with `OverLimit`; a long poll, and any poll of a FIFO queue, returns no messages.
+/// Maximum number of messages in flight of a standard or FIFO queue. Beyond it, a short poll of a standard queue fails with
+/// `OverLimit`. A long poll, and any poll of a FIFO queue, returns no messages.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-queues.html>
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-fifo.html>
 pub const MAX_IN_FLIGHT: usize = 120_000;
-/// How often a long poll looks for messages.
+/// Interval at which a long poll checks for messages.
 const POLL_PAUSE: Duration = Duration::from_millis(5);
-/// Longest long poll.
+/// Maximum duration of a long poll.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html>
 const MAX_WAIT: Duration = Duration::from_secs(20);
 
-/// Answers the calls of an SQS client until it is dropped.
+/// Serves the calls of SQS clients until it is dropped.
 #[derive(Debug)]
 pub struct Service {
     address: SocketAddr,
@@ -63,23 +64,23 @@ struct State {
     issuer: Option<Arc<Issuer>>,
     script: Box<dyn Script>,
     calls: Vec<Call>,
-    /// Calls by queue and operation.
+    /// Number of calls by queue and operation.
     counts: HashMap<(String, String), u64>,
 }
 
-/// A queue, and what is known of it beside its messages.
+/// A queue and the state of the service that belongs to it.
 struct ServedQueue {
     queue: Queue,
     max_in_flight: usize,
     visibility_timeout: Duration,
-    /// By `ReceiveRequestAttemptId`.
+    /// Receives that may be repeated, by `ReceiveRequestAttemptId`.
     attempts: HashMap<String, Attempt>,
     refuse: Box<dyn Refuse>,
     /// Ids of deleted messages, in the order of their deletions.
     deleted: Vec<String>,
 }
 
-/// The response to a receive that may be asked for again.
+/// The response to a receive that the client may repeat.
 struct Attempt {
     at: Duration,
     receipts: Vec<Receipt>,
@@ -90,7 +91,7 @@ struct Attempt {
 trait Script: FnMut(&Call) -> Option<Fault> + Send {}
 impl<F: FnMut(&Call) -> Option<Fault> + Send> Script for F {}
 
-/// Names the refusals of chosen messages.
+/// Chooses messages to refuse and returns the error for each.
 trait Refuse: FnMut(&Message) -> Option<EntryRefusal> + Send {}
 impl<F: FnMut(&Message) -> Option<EntryRefusal> + Send> Refuse for F {}
 
@@ -101,10 +102,10 @@ impl fmt::Debug for State {
 }
 
 impl Service {
-    /// Starts a service without queues at `port` of loopback, 0 being any free port.
+    /// Starts a service without queues on loopback `port`. Port 0 picks a free port.
     ///
     /// # Errors
-    /// When the port is taken.
+    /// Returns an error if the port is already in use.
     pub fn start(port: u16) -> io::Result<Self> {
         let thread = ServiceThread::start("sqs-service")?;
         let (listener, address) = thread.listen(port)?;
@@ -124,13 +125,13 @@ impl Service {
         Ok(Self { address, state, _thread: thread })
     }
 
-    /// The service's URL, for `AWS_ENDPOINT_URL_SQS`: `http://127.0.0.1:<port>`.
+    /// Returns the service's URL, for `AWS_ENDPOINT_URL_SQS`: `http://127.0.0.1:<port>`.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Adds an empty queue and gives its URL. A name that ends in `.fifo` makes a FIFO queue. Nothing moves to a dead-letter queue
-    /// unless `settings` say how often a message may be received.
+    /// Adds an empty queue and returns its URL. A name that ends in `.fifo` creates a FIFO queue. Messages that reach the
+    /// maximum receive count of `settings` move to the dead-letter queue.
     pub fn create_queue(&self, settings: Settings) -> String {
         let url = format!("{}{}", self.url(), path(&settings.name));
         let served = ServedQueue {
@@ -145,18 +146,18 @@ impl Service {
         url
     }
 
-    /// Adds an empty queue with SQS's defaults, whose messages are received any number of times, and gives its URL.
+    /// Adds an empty queue with SQS's default settings and an unlimited receive count. Returns its URL.
     pub fn create(&self, name: &str) -> String {
         let visibility_timeout = Duration::from_secs(30);
         self.create_queue(Settings { max_receive_count: u32::MAX, visibility_timeout, ..Settings::named(name) })
     }
 
-    /// Sets the limit of messages in flight of a queue, [`MAX_IN_FLIGHT`] unless set.
+    /// Sets the maximum number of messages in flight of a queue. Default: [`MAX_IN_FLIGHT`].
     pub fn limit_in_flight(&self, queue: &str, max_in_flight: usize) {
         self.with(queue, |served| served.max_in_flight = max_in_flight);
     }
 
-    /// Ends long polls after `longest`, however long they ask to wait.
+    /// Limits the duration of long polls to `longest`, regardless of the wait that they request.
     pub fn limit_long_polls(&self, longest: Duration) {
         self.state().longest_wait = longest.min(MAX_WAIT);
     }
@@ -166,52 +167,52 @@ impl Service {
         self.state().clock_ahead += by;
     }
 
-    /// The service's time since the Unix epoch.
+    /// Returns the time of the service's clock, since the Unix epoch.
     pub fn now(&self) -> Duration {
         self.state().now()
     }
 
-    /// Asks `script` from now on which fault each call meets. It is asked before the call is applied.
+    /// Calls `script` for each call from now on, before the call is applied, to choose its fault.
     pub fn inject(&self, script: impl FnMut(&Call) -> Option<Fault> + Send + 'static) {
         self.state().script = Box::new(script);
     }
 
-    /// Asks `refuse` about each message sent to `queue` from now on and does not accept those it names a refusal for.
+    /// Calls `refuse` for each message sent to `queue` from now on. If it returns an error, the message is refused with it.
     pub fn refuse_entries(&self, queue: &str, refuse: impl FnMut(&Message) -> Option<EntryRefusal> + Send + 'static) {
         self.with(queue, |served| served.refuse = Box::new(refuse));
     }
 
-    /// Refuses from the next call on what does not carry good credentials of `endpoint`.
+    /// Refuses calls that lack valid credentials from `endpoint`, starting with the next one.
     pub fn require_credentials_of(&self, endpoint: &CredentialsEndpoint) {
         self.state().issuer = Some(endpoint.issuer());
     }
 
-    /// Sends a message to `queue` and gives its id.
+    /// Sends a message to `queue` and returns its id.
     ///
     /// # Errors
-    /// When SQS would not accept it.
+    /// Returns an error if SQS would refuse the message.
     pub fn send(&self, queue: &str, message: Message) -> Result<String, InvalidMessage> {
         let now = self.now();
         self.with(queue, |served| served.queue.send(message, now))
     }
 
-    /// Every message of `queue`, visible or not, in order of sending.
+    /// Returns every message of `queue`, visible or not, in the order in which they were sent.
     pub fn held(&self, queue: &str) -> Vec<Held> {
         self.with(queue, |served| served.queue.held())
     }
 
-    /// The ids of the messages of `queue` that were deleted, in the order of their deletions.
+    /// Returns the ids of the messages deleted from `queue`, in the order of their deletions.
     pub fn deleted(&self, queue: &str) -> Vec<String> {
         self.with(queue, |served| served.deleted.clone())
     }
 
-    /// How many messages of `queue` are visible, and how many are in flight.
+    /// Returns the number of visible messages and the number of messages in flight of `queue`.
     pub fn counts(&self, queue: &str) -> (usize, usize) {
         let now = self.now();
         self.with(queue, |served| served.queue.counts(now))
     }
 
-    /// Every call so far, in order of arrival.
+    /// Returns every call so far, in order of arrival.
     pub fn calls(&self) -> Vec<Call> {
         self.state().calls.clone()
     }
@@ -233,7 +234,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Closes the connection without a response.
+/// Error that closes the connection without a response.
 #[derive(Debug)]
 struct NoResponse;
 
@@ -266,7 +267,7 @@ async fn answer(
         Some(Fault::Error(code)) => Err(CallError::from(*code)),
         Some(Fault::Slow(delay)) => {
             let delay = *delay;
-            // a task of its own outlives the connection
+            // a separate task continues if the connection closes
             let applied = tokio::spawn(async move {
                 tokio::time::sleep(delay).await;
                 applied.await
@@ -342,7 +343,8 @@ impl State {
         }
     }
 
-    /// The queue of a URL, by its path: a client behind a proxy uses another port. A bare name names a queue as well.
+    /// Returns the queue of a URL or a name. Only the URL's last path segment counts, because a client behind a proxy uses
+    /// another port.
     fn queue(&mut self, url: &str) -> Result<&mut ServedQueue, CallError> {
         let name = url.rsplit('/').next().unwrap_or_default();
         self.queues.get_mut(name).ok_or_else(|| ErrorCode::QueueDoesNotExist.into())
