@@ -108,7 +108,11 @@ async fn what_comes_back_unprocessed_is_not_applied_and_everything_else_is() {
         assert_eq!(scene.database.client().get("orders", &key).await.unwrap(), None);
     }
     scene.put("single").await.unwrap();
-    assert_eq!(scene.proxy.injected(), BTreeMap::from([("unprocessed", 1)]), "a call that is not a batch is unaffected");
+    assert_eq!(
+        scene.proxy.injected(),
+        BTreeMap::from([("unprocessed", 1)]),
+        "a call that is not a batch is unaffected"
+    );
 
     let all = Scene::with(Fault::Unprocessed { share: 1.0 }).await;
     assert_eq!(all.put_batch(0..25).await.unwrap()["UnprocessedItems"]["orders"].as_array().unwrap().len(), 25);

@@ -87,7 +87,9 @@ async fn an_error_is_reported_and_the_process_serves_on() {
 async fn a_response_over_six_megabytes_is_an_error() {
     let function = Function::start(settings()).await.unwrap();
     let invocation = function.invoke(event(&json!({"do": "large"})), LONG).await;
-    let Outcome::Error { error_type, .. } = invocation.outcome else { panic!("a response that is too large was accepted") };
+    let Outcome::Error { error_type, .. } = invocation.outcome else {
+        panic!("a response that is too large was accepted")
+    };
     assert_eq!(error_type, "Function.ResponseSizeTooLarge");
 }
 

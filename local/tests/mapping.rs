@@ -47,11 +47,7 @@ async fn a_crash_fails_its_whole_batch_and_costs_nothing_else() {
     let mut seen = Vec::new();
     let single = Mapping { batch_size: 2, ..MAPPING };
     let totals = single.drain(&mut queue, &[function().await], |totals, _| seen.push(totals.remaining)).await;
-    assert_eq!(
-        (totals.acknowledged, totals.dead_lettered),
-        (1, 2),
-        "a crash fails all messages of its batch"
-    );
+    assert_eq!((totals.acknowledged, totals.dead_lettered), (1, 2), "a crash fails all messages of its batch");
     assert_eq!(totals.failed_invocations, BTreeMap::from([("crashed", 5)]));
     assert_eq!(seen, [3, 2, 2, 2, 2, 2]);
 }

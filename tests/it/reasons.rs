@@ -191,7 +191,10 @@ async fn each_reason_is_told_and_costs_no_neighbour() {
         let answer = handler(&table, wire_formats).handle(event.as_bytes(), &context).await;
 
         assert_eq!(answer.response.unwrap().failures().collect::<Vec<_>>(), ["bad"], "{reason:?}");
-        assert!(table.item("things", r#"{"id":{"S":"good"}}"#).is_some(), "{reason:?}: the valid message is not stored");
+        assert!(
+            table.item("things", r#"{"id":{"S":"good"}}"#).is_some(),
+            "{reason:?}: the valid message is not stored"
+        );
         let metrics = String::from_utf8(answer.metrics).unwrap();
         let lines = metrics.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
         let told: Vec<Value> = lines.filter_map(|line| line.get("Reason").cloned()).collect();

@@ -245,6 +245,9 @@ async fn nothing_is_lost_misordered_or_unaccounted_for() {
         assert!(injected.get(name.as_str()).is_some_and(|count| *count > 0), "{name} met no invocation: {injected:?}");
     }
     assert!(injected.get("ExpiredTokenException").is_some_and(|count| *count > 0), "no revoked credentials were used");
-    assert!(skewed.get("InvalidSignatureException").is_some_and(|count| *count > 0), "no signature was refused for its date");
+    assert!(
+        skewed.get("InvalidSignatureException").is_some_and(|count| *count > 0),
+        "no signature was refused for its date"
+    );
     assert!(scene.sqs.injected().len() == 3, "a fault of the quarantine queue is missing: {:?}", scene.sqs.injected());
 }

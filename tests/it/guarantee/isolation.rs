@@ -198,11 +198,7 @@ async fn calls_that_the_deadline_cuts_short_do_not_shrink_the_limit() {
     let answer = handler(&table, 49).handle(event.as_bytes(), &context).await;
     assert_eq!(answer.response.unwrap().failures().count(), 100);
     let figures = figures(std::str::from_utf8(&answer.metrics).unwrap().lines().next().unwrap());
-    assert_eq!(
-        (table.calls(), &figures["WriteLimit"]),
-        (4, &json!(8)),
-        "two tables, each with its initial limit"
-    );
+    assert_eq!((table.calls(), &figures["WriteLimit"]), (4, &json!(8)), "two tables, each with its initial limit");
 }
 
 #[tokio::test(start_paused = true)]
@@ -280,7 +276,11 @@ async fn a_call_that_was_never_sent_is_made_again_in_the_order_of_its_group() {
             let latency = &figures["WriteLatency"];
             let counts =
                 latency["Counts"].as_array().map(|counts| counts.iter().filter_map(serde_json::Value::as_u64).sum());
-            assert_eq!(counts.unwrap_or(1), table.calls() as u64 - 3, "only calls that were sent are counted: {latency}");
+            assert_eq!(
+                counts.unwrap_or(1),
+                table.calls() as u64 - 3,
+                "only calls that were sent are counted: {latency}"
+            );
             assert_eq!(state_of(table.item(ORDERS, &key("a")).as_ref()).map(|(_, note)| note), Some("last".to_owned()));
         }
     }

@@ -47,7 +47,11 @@ async fn a_refusal_that_meets_every_item_of_a_new_process_fails_the_invocation_a
         }
 
         table.unstick_all();
-        assert_eq!(invoke(&handler, &batch, "standard").await.0, BTreeSet::new(), "an operator has corrected the mapping");
+        assert_eq!(
+            invoke(&handler, &batch, "standard").await.0,
+            BTreeSet::new(),
+            "an operator has corrected the mapping"
+        );
         assert_eq!(table.count(), count);
     }
 }

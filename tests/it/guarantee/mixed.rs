@@ -242,10 +242,7 @@ impl Scene {
             let waiting = self.waiting.iter().map(|&place| &self.messages[place]).filter(is_member);
             let after = waiting.skip_while(|sent| !returned.contains(&sent.message_id));
             for (place, sent) in after.enumerate() {
-                assert!(
-                    returned.contains(&sent.message_id),
-                    "acknowledged although its predecessor is not: {sent:?}"
-                );
+                assert!(returned.contains(&sent.message_id), "acknowledged although its predecessor is not: {sent:?}");
                 let is_written = sent.writes().iter().any(|write| notes.contains(&write.note));
                 assert!(place == 0 || !is_written, "written although its predecessor is returned: {sent:?}");
             }

@@ -183,7 +183,10 @@ async fn an_event_that_is_no_batch_of_messages_fails_the_invocation() {
         let figures = figures(&line.to_string());
         assert_eq!((&line["RequestId"], &line["MessagesReceived"]), (&json!("r"), &json!(0)));
         assert_eq!(figures["ColdStart"], json!(cold_starts));
-        assert!(figures["_aws"]["Timestamp"].as_u64().unwrap() > 1_700_000_000_000, "the timestamp is missing: {figures}");
+        assert!(
+            figures["_aws"]["Timestamp"].as_u64().unwrap() > 1_700_000_000_000,
+            "the timestamp is missing: {figures}"
+        );
     }
 }
 
