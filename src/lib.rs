@@ -28,7 +28,7 @@
 //! let framed = Encoder::new(order).frame(WireFormat::SingleObject, &json!({"id": "o-1", "total": 19.99}))?;
 //! let payload = json!({"Records": [{"messageId": "m-1", "body": encode::body(&framed)}]}).to_string();
 //!
-//! the function's part
+//! // the function's part
 //! let settings = Settings::parse(|name| (name == "TABLE_NAME").then(|| "orders".to_owned()))?;
 //! let transcoder = Transcoder::new(&settings, vec![schema])?;
 //! let event = Event::parse(payload.as_bytes())?;
