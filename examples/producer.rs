@@ -28,7 +28,7 @@ struct Item {
 
 fn main() -> Result<(), Box<dyn Error>> {
     // the same directory that the function is deployed with
-    let encoder = Encoder::of_subject(Path::new("schemas"), "order")?;
+    let encoder = Encoder::for_subject(Path::new("schemas"), "order")?;
     let order = Order {
         order_id: "o-1001".to_owned(),
         customer_id: "c-7".to_owned(),

@@ -116,7 +116,7 @@ impl Encoder {
     ///
     /// # Errors
     /// Returns an error if the directory cannot be read, is not valid, or has no such schema.
-    pub fn of_subject(directory: &Path, name: &str) -> Result<Self, EncodeError> {
+    pub fn for_subject(directory: &Path, name: &str) -> Result<Self, EncodeError> {
         let files = schema_dir::read(directory).map_err(EncodeError::Directory)?;
         let schemas = Schemas::parse(files).map_err(EncodeError::Schemas)?;
         let (subject, version) =
@@ -358,14 +358,14 @@ mod tests {
     #[test]
     fn a_schema_is_found_in_a_directory_by_its_name() {
         let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas");
-        let found = |name| Encoder::of_subject(&directory, name).map(|encoder| encoder.version.number());
+        let found = |name| Encoder::for_subject(&directory, name).map(|encoder| encoder.version.number());
         assert_eq!(found("order/1").unwrap(), 1);
         assert!(found("order").unwrap() >= 1);
         for unknown in ["order/0", "order/x", "nothing", "order/1/1", ""] {
             let error = found(unknown).unwrap_err().to_string();
             assert_eq!(error, format!("schema {unknown} is not in the directory"));
         }
-        assert!(matches!(Encoder::of_subject(&directory.join("none"), "order"), Err(EncodeError::Directory(_))));
+        assert!(matches!(Encoder::for_subject(&directory.join("none"), "order"), Err(EncodeError::Directory(_))));
     }
 
     /// apache-avro reads the containers that this module writes.

@@ -88,7 +88,7 @@ const QUOTING_MESSAGES: [&str; 14] = [
 const WITHHELD: &str = "a message that is withheld, because it may quote a value";
 
 /// Returns the text for a failed call of an SDK client.
-pub(crate) fn of_call<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> Cow<'static, str> {
+pub(crate) fn call_error_text<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> Cow<'static, str> {
     match error {
         SdkError::ConstructionFailure(_) => "the request could not be built".into(),
         SdkError::TimeoutError(_) => "no response in time".into(),
@@ -108,14 +108,14 @@ pub(crate) fn of_call<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>
 }
 
 /// Returns the text for the error code of one message in a batch call.
-pub(crate) fn of_code(code: &str) -> String {
+pub(crate) fn code_text(code: &str) -> String {
     if is_code(code) { code.to_owned() } else { "an error without a proper code".to_owned() }
 }
 
 /// Returns the text for DynamoDB's error response. The message is reduced to the part that is known to contain no
 /// values of an item. If the code is empty, too long or malformed, the response is not DynamoDB's, and the message is
 /// left out.
-pub(crate) fn of_refusal(code: &str, message: Option<&str>) -> String {
+pub(crate) fn refusal_text(code: &str, message: Option<&str>) -> String {
     if !is_code(code) {
         return "an error without a proper code".to_owned();
     }
@@ -136,12 +136,12 @@ pub(crate) fn of_refusal(code: &str, message: Option<&str>) -> String {
 
 /// Returns the position at which a text is not the expected JSON. The error's own text is not used, because it quotes
 /// the input.
-pub(crate) fn of_json(error: &serde_json::Error) -> String {
+pub(crate) fn json_error_text(error: &serde_json::Error) -> String {
     format!("not the expected JSON at line {} column {}", error.line(), error.column())
 }
 
 /// Returns the text for a failure to load credentials.
-pub(crate) fn of_credentials(error: &CredentialsError) -> Cow<'static, str> {
+pub(crate) fn credentials_error_text(error: &CredentialsError) -> Cow<'static, str> {
     let kind = match error {
         CredentialsError::CredentialsNotLoaded(_) => "no credentials in the environment or at the container's endpoint",
         CredentialsError::ProviderTimedOut(_) => "credentials could not be loaded in time",
@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn what_dynamodb_says_is_passed_on_as_far_as_it_is_known_to_quote_no_value() {
-        let invalid = |message: &str| of_refusal("ValidationException", Some(message));
+        let invalid = |message: &str| refusal_text("ValidationException", Some(message));
         for whole in [
             "One or more parameter values were invalid: Type mismatch for key id expected: N actual: S",
             "One or more parameter values were invalid: Type mismatch for Index Key a Expected: N Actual: S IndexName: i",
@@ -217,11 +217,11 @@ mod tests {
             assert_eq!(invalid(message), format!("ValidationException: {shown}"));
         }
         let denied = "User: arn:aws:sts::1:assumed-role/f is not authorized to perform: dynamodb:BatchWriteItem";
-        assert_eq!(of_refusal("AccessDeniedException", Some(denied)), format!("AccessDeniedException: {denied}"));
-        assert_eq!(of_refusal("NewException", Some("payload")), format!("NewException: {WITHHELD}"));
-        assert_eq!(of_refusal("NewException", None), "NewException: no message");
-        assert_eq!(of_refusal("the payload", Some("the payload")), "an error without a proper code");
-        assert!(of_refusal("AccessDenied", Some(&"é".repeat(10_000))).len() <= 14 + MAX_MESSAGE_BYTES);
+        assert_eq!(refusal_text("AccessDeniedException", Some(denied)), format!("AccessDeniedException: {denied}"));
+        assert_eq!(refusal_text("NewException", Some("payload")), format!("NewException: {WITHHELD}"));
+        assert_eq!(refusal_text("NewException", None), "NewException: no message");
+        assert_eq!(refusal_text("the payload", Some("the payload")), "an error without a proper code");
+        assert!(refusal_text("AccessDenied", Some(&"é".repeat(10_000))).len() <= 14 + MAX_MESSAGE_BYTES);
     }
 
     #[test]
@@ -229,13 +229,13 @@ mod tests {
         let message = "The request signature we calculated does not match.\n\nThe Canonical String for this request should \
                        have been\n'POST\n/\n\nx-amz-security-token:secret";
         let shown = "InvalidSignatureException: The request signature we calculated does not match.";
-        assert_eq!(of_refusal("InvalidSignatureException", Some(message)), shown);
+        assert_eq!(refusal_text("InvalidSignatureException", Some(message)), shown);
     }
 
     #[test]
     fn a_text_that_is_not_the_expected_json_is_not_quoted() {
         let error = serde_json::from_str::<u8>("\"payload\"").unwrap_err();
-        assert_eq!(of_json(&error), "not the expected JSON at line 1 column 9");
+        assert_eq!(json_error_text(&error), "not the expected JSON at line 1 column 9");
     }
 
     #[derive(Debug, Clone)]
@@ -275,7 +275,7 @@ mod tests {
         let client = aws_sdk_sqs::Client::from_conf(config);
         let sent =
             client.send_message().queue_url("http://sqs.example/1/queue").message_body("the payload").send().await;
-        of_call(&sent.unwrap_err()).into_owned()
+        call_error_text(&sent.unwrap_err()).into_owned()
     }
 
     #[tokio::test]

@@ -27,7 +27,7 @@ pub(crate) enum Place {
 
 impl Place {
     /// Chooses the place for an event with this `payload`.
-    pub(crate) fn of(payload: &[u8]) -> Self {
+    pub(crate) fn for_payload(payload: &[u8]) -> Self {
         match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
             Ok(RuntimeFlavor::MultiThread) if is_quick(payload) => Self::Shared,
             Ok(RuntimeFlavor::MultiThread) => Self::Aside,
@@ -80,11 +80,11 @@ mod tests {
     fn a_runtime_of_one_thread_is_not_left() {
         let large = vec![b' '; QUICK_BYTES + 1];
         let single = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        assert_eq!(single.block_on(async { Place::of(&large) }), Place::Alone);
-        assert_eq!(Place::of(&large), Place::Alone, "without a runtime");
+        assert_eq!(single.block_on(async { Place::for_payload(&large) }), Place::Alone);
+        assert_eq!(Place::for_payload(&large), Place::Alone, "without a runtime");
         let several = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
         several.block_on(async {
-            assert_eq!([Place::of(&large), Place::of(b"{}")], [Place::Aside, Place::Shared]);
+            assert_eq!([Place::for_payload(&large), Place::for_payload(b"{}")], [Place::Aside, Place::Shared]);
         });
     }
 

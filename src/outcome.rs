@@ -188,7 +188,7 @@ struct MessageEvidence {
 
 impl Evidence {
     /// Creates empty evidence for `messages` messages.
-    pub fn of(messages: usize) -> Self {
+    pub fn new(messages: usize) -> Self {
         Self(vec![MessageEvidence::default(); messages])
     }
 
@@ -244,7 +244,7 @@ mod tests {
             Outcome::Returned(Cause::Failed("".into())),
             Outcome::Returned(Cause::Blocked),
         ];
-        let mut evidence = Evidence::of(7);
+        let mut evidence = Evidence::new(7);
         for position in 0..3 {
             evidence.decoded(position, 2);
             evidence.items_are_durable(position, 2);
@@ -253,7 +253,7 @@ mod tests {
         let ledger = Ledger::settle(&evidence, &mut outcomes);
         let figures = Ledger { received: 7, stored: 2, superseded: 1, quarantined: 1, returned: 3, unproven: 0 };
         assert_eq!((ledger, ledger.imbalance(), ledger.durable()), (figures, 0, 4));
-        assert_eq!(Ledger::settle(&Evidence::of(8), &mut outcomes[4..7]).imbalance(), 5, "an outcome is missing");
+        assert_eq!(Ledger::settle(&Evidence::new(8), &mut outcomes[4..7]).imbalance(), 5, "an outcome is missing");
     }
 
     #[test]
@@ -267,20 +267,20 @@ mod tests {
             (Some(2), 2, true),
             (Some(2), 3, false),
         ] {
-            for said in [Outcome::Stored, Outcome::Superseded] {
-                let mut evidence = Evidence::of(1);
+            for claimed in [Outcome::Stored, Outcome::Superseded] {
+                let mut evidence = Evidence::new(1);
                 if let Some(records) = records {
                     evidence.decoded(0, records);
                 }
                 evidence.items_are_durable(0, durable);
-                let mut outcomes = [said.clone()];
+                let mut outcomes = [claimed.clone()];
                 let ledger = Ledger::settle(&evidence, &mut outcomes);
-                assert_eq!(outcomes[0] == said, proven, "{durable} of {records:?}");
+                assert_eq!(outcomes[0] == claimed, proven, "{durable} of {records:?}");
                 assert_eq!((ledger.imbalance(), ledger.returned), (usize::from(!proven), usize::from(!proven)));
             }
         }
         let mut outcomes = [Outcome::Quarantined(rejection())];
-        assert_eq!(Ledger::settle(&Evidence::of(1), &mut outcomes).unproven, 1);
+        assert_eq!(Ledger::settle(&Evidence::new(1), &mut outcomes).unproven, 1);
         assert!(matches!(outcomes[0], Outcome::Returned(_)));
     }
 

@@ -33,10 +33,10 @@ mod tests {
         refusals.add("throttled", 10);
         other.add("throttled", 1);
         other.add("denied", 2);
-        let said = RefCell::new(Vec::new());
-        let write = |cause: &str, count| said.borrow_mut().push(format!("{cause} {count}"));
+        let lines = RefCell::new(Vec::new());
+        let write = |cause: &str, count| lines.borrow_mut().push(format!("{cause} {count}"));
         refusals.log(write);
         refusals.log(write);
-        assert_eq!(*said.borrow(), ["denied 2", "throttled 11"]);
+        assert_eq!(*lines.borrow(), ["denied 2", "throttled 11"]);
     }
 }

@@ -63,7 +63,7 @@ impl Transcoder {
     /// # Errors
     /// All problems of all schemas and item mappings.
     pub fn new(settings: &Settings, files: Vec<SchemaFile>) -> Result<Self, SchemaProblems> {
-        let schemas = Schemas::parse(files).map_err(|errors| of_the_schemas(&errors))?;
+        let schemas = Schemas::parse(files).map_err(|errors| schema_problems(&errors))?;
         let (mut tracked, mut units, mut problems) = (Vec::new(), Vec::new(), Vec::new());
         let scope = TableScope { region: settings.region.as_deref(), account: settings.account_id.as_deref() };
         let mut tables = Tables { scope, mappings: Vec::new() };
@@ -104,7 +104,7 @@ impl Transcoder {
             tracked,
             units,
         };
-        let decoder = schemas.compile(options).map_err(|errors| of_the_schemas(&errors))?;
+        let decoder = schemas.compile(options).map_err(|errors| schema_problems(&errors))?;
         Ok(Self { decoder, mappings, default_table })
     }
 
@@ -162,7 +162,7 @@ impl Transcoder {
     }
 }
 
-fn of_the_schemas(errors: &SchemaErrors) -> SchemaProblems {
+fn schema_problems(errors: &SchemaErrors) -> SchemaProblems {
     SchemaProblems(errors.problems().iter().map(ToString::to_string).collect())
 }
 

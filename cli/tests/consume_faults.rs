@@ -25,7 +25,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// Orders, each with its group.
 fn orders(groups: impl IntoIterator<Item = Option<&'static str>>) -> Vec<Message> {
-    let encoder = Encoder::of_subject(Path::new(SCHEMAS), "order").unwrap();
+    let encoder = Encoder::for_subject(Path::new(SCHEMAS), "order").unwrap();
     let message = |(number, group): (usize, Option<&str>)| {
         let order = json!({"order_id": format!("o-{number}"), "customer_id": "c", "items": [], "total_amount": 1.0, "timestamp": number});
         let message = Message::text(encode::body(&encoder.frame(WireFormat::SingleObject, &order).unwrap()));

@@ -87,7 +87,7 @@ struct Simulation<'a> {
 pub fn run(scenario: &Scenario<'_>) -> SimulationOutcome {
     let deployment = scenario.deployment;
     let times = (0..=deployment.batch_size)
-        .map(|messages| scenario.service.of((f64::from(messages) * scenario.records_per_message).max(1.0)))
+        .map(|messages| scenario.service.time_of((f64::from(messages) * scenario.records_per_message).max(1.0)))
         .collect();
     let mut simulation = Simulation {
         scenario,

@@ -17,7 +17,7 @@ pub struct Percentiles {
 }
 
 impl Percentiles {
-    fn of(histogram: &Histogram<u64>) -> Self {
+    fn from_histogram(histogram: &Histogram<u64>) -> Self {
         let at = |quantile| histogram.value_at_quantile(quantile) as f64 / 1e3;
         Self { p50_ms: at(0.5), p95_ms: at(0.95), p99_ms: at(0.99) }
     }
@@ -253,8 +253,8 @@ impl Recorder {
     }
 
     pub(crate) fn finish(mut self) -> SimulationOutcome {
-        self.outcome.delivery = Percentiles::of(&self.delivery);
-        self.outcome.end_to_end = Percentiles::of(&self.end_to_end);
+        self.outcome.delivery = Percentiles::from_histogram(&self.delivery);
+        self.outcome.end_to_end = Percentiles::from_histogram(&self.end_to_end);
         self.outcome.mean_delivery_seconds = self.delivery.mean() / 1e6;
         self.outcome.mean_in_flight = self.in_flight_sum / (self.in_flight_steps as f64).max(1.0);
         self.outcome

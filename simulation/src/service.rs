@@ -125,7 +125,7 @@ impl ServiceTimes {
 
     /// Returns an estimate for invocations of `records`. It is interpolated linearly between two measured sizes, and
     /// extrapolated along the nearest line outside of them.
-    pub fn of(&self, records: f64) -> MeasuredInvocation {
+    pub fn time_of(&self, records: f64) -> MeasuredInvocation {
         let after = self.sizes.partition_point(|size| size.records < records).clamp(1, self.sizes.len().max(2) - 1);
         match (self.sizes.get(after - 1), self.sizes.get(after)) {
             (Some(one), Some(other)) => one.towards(other, records),
@@ -223,11 +223,11 @@ mod tests {
     #[test]
     fn measured_sizes_come_back_as_they_were_measured() {
         let times = measured();
-        let [ten, hundred] = [10.0, 100.0].map(|records| times.of(records).median_seconds(1_769));
+        let [ten, hundred] = [10.0, 100.0].map(|records| times.time_of(records).median_seconds(1_769));
         assert!((ten - seconds(10, "p50_ms")).abs() < 1e-9 && (hundred - seconds(100, "p50_ms")).abs() < 1e-9);
-        assert!(ten < times.of(50.0).median_seconds(1_769) && times.of(50.0).median_seconds(1_769) < hundred);
-        assert!(times.of(1.0).median_seconds(1_769) > 0.005, "DynamoDB's latency remains");
-        assert!(times.of(10_000.0).median_seconds(1_769) > times.of(5_000.0).median_seconds(1_769));
+        assert!(ten < times.time_of(50.0).median_seconds(1_769) && times.time_of(50.0).median_seconds(1_769) < hundred);
+        assert!(times.time_of(1.0).median_seconds(1_769) > 0.005, "DynamoDB's latency remains");
+        assert!(times.time_of(10_000.0).median_seconds(1_769) > times.time_of(5_000.0).median_seconds(1_769));
     }
 
     #[test]
@@ -254,8 +254,8 @@ mod tests {
     #[test]
     fn one_figure_is_the_mean_of_an_exponential_time_of_every_size() {
         let times = ServiceTimes::constant(20.0);
-        assert!((times.of(1.0).mean_seconds(512) - 0.02).abs() < 1e-12);
-        assert_eq!(times.of(1.0).mean_seconds(512), times.of(5_000.0).mean_seconds(512));
+        assert!((times.time_of(1.0).mean_seconds(512) - 0.02).abs() < 1e-12);
+        assert_eq!(times.time_of(1.0).mean_seconds(512), times.time_of(5_000.0).mean_seconds(512));
     }
 
     #[test]

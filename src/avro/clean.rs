@@ -167,7 +167,7 @@ pub(super) struct KnownNames(HashSet<Box<str>>);
 
 impl KnownNames {
     /// Collects the names from all versions of `subjects`.
-    pub(super) fn of(subjects: &[Subject]) -> Self {
+    pub(super) fn from_subjects(subjects: &[Subject]) -> Self {
         let mut names = Self::default();
         for subject in subjects {
             names.add(subject.name());

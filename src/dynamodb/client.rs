@@ -83,17 +83,17 @@ impl Client {
         mappings: &[&Mapping],
         deadline: Instant,
     ) -> Result<WriteResponse, CallError> {
-        response::of_batch(&self.post("DynamoDB_20120810.BatchWriteItem", body, deadline).await?, mappings)
+        response::read_batch_response(&self.post("DynamoDB_20120810.BatchWriteItem", body, deadline).await?, mappings)
     }
 
     /// Sends a PutItem with the given body.
     pub(crate) async fn put(&self, body: Bytes, deadline: Instant) -> Result<WriteResponse, CallError> {
-        response::of_item(&self.post("DynamoDB_20120810.PutItem", body, deadline).await?)
+        response::read_item_response(&self.post("DynamoDB_20120810.PutItem", body, deadline).await?)
     }
 
     /// Sends a DeleteItem with the given body.
     pub(crate) async fn delete(&self, body: Bytes, deadline: Instant) -> Result<WriteResponse, CallError> {
-        response::of_item(&self.post("DynamoDB_20120810.DeleteItem", body, deadline).await?)
+        response::read_item_response(&self.post("DynamoDB_20120810.DeleteItem", body, deadline).await?)
     }
 
     /// Opens a connection and loads the credentials by a call that writes nothing: DynamoDB refuses it because it has no

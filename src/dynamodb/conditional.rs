@@ -57,7 +57,7 @@ pub(crate) fn conditional_body(item: &ItemRef, mapping: &Mapping) -> Vec<u8> {
 
 /// Converts a failed condition to `Superseded` if the stored item proves that the table has a newer version. For a
 /// `Create`, the failed condition itself proves that the table has an item.
-pub(crate) fn proven(
+pub(crate) fn superseded_if_proven(
     result: Result<WriteResponse, CallError>,
     item: &ItemRef,
     mapping: &Mapping,
@@ -156,7 +156,7 @@ mod tests {
         let item = item(&mappings);
         let after = |stored: Option<Value>| {
             let failed = Err(CallError::ConditionFailed { stored: stored.map(Box::new) });
-            proven(failed, &item, &mappings[0].1).unwrap_err()
+            superseded_if_proven(failed, &item, &mappings[0].1).unwrap_err()
         };
         let of_version = |version: Value| Some(json!({"data": {"M": {"at": version}}}));
         assert!(matches!(after(of_version(json!({"N": "8"}))), CallError::Superseded));
@@ -172,7 +172,7 @@ mod tests {
         let mappings = [(TableId::new(0), Mapping::parse(Some(&property), "orders", &SampleFields).unwrap())];
         let item = item(&mappings);
         let failed = Err(CallError::ConditionFailed { stored: None });
-        let error = proven(failed, &item, &mappings[0].1).unwrap_err();
+        let error = superseded_if_proven(failed, &item, &mappings[0].1).unwrap_err();
         assert!(matches!(error, CallError::Superseded), "{error:?}");
     }
 

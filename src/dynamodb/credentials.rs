@@ -119,7 +119,7 @@ impl CredentialsCache {
         let provided = provided.unwrap_or_else(|_| Err(CredentialsError::provider_timed_out(self.load_timeout)));
         let provided = provided.map_err(|error| NoCredentials {
             transient: matches!(error, CredentialsError::ProviderTimedOut(_) | CredentialsError::ProviderError(_)),
-            cause: error_text::of_credentials(&error).into(),
+            cause: error_text::credentials_error_text(&error).into(),
         });
         *failed = provided.as_ref().err().map(|error| (clock::now(), error.clone()));
         let credentials = Arc::new(provided?);

@@ -58,7 +58,7 @@ impl CallError {
             | Self::Broken(cause)
             | Self::Transient(cause)
             | Self::Fatal(cause)
-            | Self::Refused(Refusal { said: cause, .. }) => cause,
+            | Self::Refused(Refusal { cause, .. }) => cause,
             Self::Throttled(throttle) => throttle.name().into(),
             Self::TimedOut(cause) => cause.into(),
             Self::Superseded | Self::ConditionFailed { .. } => "a condition failed".into(),
@@ -77,7 +77,7 @@ pub(crate) struct Refusal {
     /// The party that may be at fault.
     pub(crate) blame: Blame,
     /// DynamoDB's error text, reduced to the parts that are safe to log.
-    pub(crate) said: Box<str>,
+    pub(crate) cause: Box<str>,
 }
 
 /// The party that may be at fault for a refusal.
@@ -121,7 +121,7 @@ impl Blame {
     const OF_KEYS: [&str; 3] = ["does not match the schema", "missing the key", "type mismatch for key"];
 
     /// Returns who may be at fault for an invalid call, given the error's `code` and DynamoDB's `message`.
-    fn of_invalid(code: &str, message: &str) -> Self {
+    fn for_invalid_input(code: &str, message: &str) -> Self {
         let message = message.to_lowercase();
         let says_any = |texts: &[&str]| texts.iter().any(|text| message.contains(text));
         if Self::CODES_OF_SIZES.iter().any(|of_size| code.starts_with(of_size)) || says_any(&Self::OF_ITEMS) {
@@ -157,7 +157,7 @@ impl Throttle {
         }
     }
 
-    fn of(reason: &str) -> Self {
+    fn from_reason(reason: &str) -> Self {
         match reason {
             _ if reason.ends_with("KeyRangeThroughputExceeded") => Self::HotPartition,
             _ if reason.ends_with("AccountLimitExceeded") => Self::Account,
@@ -228,7 +228,7 @@ struct Consumed {
 
 /// Parses the response to a successful BatchWriteItem. All its items must be in the table of `mappings`, because the
 /// mappings' key attributes identify the unprocessed items.
-pub(super) fn of_batch(body: &[u8], mappings: &[&Mapping]) -> Result<WriteResponse, CallError> {
+pub(super) fn read_batch_response(body: &[u8], mappings: &[&Mapping]) -> Result<WriteResponse, CallError> {
     let response: BatchResponseBody<'_> = read(body)?;
     // DynamoDB always includes the list, even if it is empty, so a response without it comes from something else
     let unprocessed = response
@@ -242,7 +242,7 @@ pub(super) fn of_batch(body: &[u8], mappings: &[&Mapping]) -> Result<WriteRespon
 
 /// Parses the response to a successful write of one item. The request asks for the consumed capacity, so a response without
 /// it did not come from DynamoDB.
-pub(super) fn of_item(body: &[u8]) -> Result<WriteResponse, CallError> {
+pub(super) fn read_item_response(body: &[u8]) -> Result<WriteResponse, CallError> {
     let response: ItemResponseBody = read(body)?;
     let consumed =
         response.consumed_capacity.ok_or_else(|| CallError::not_dynamodbs("the response has no consumed capacity"))?;
@@ -251,7 +251,7 @@ pub(super) fn of_item(body: &[u8]) -> Result<WriteResponse, CallError> {
 
 fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, CallError> {
     serde_json::from_slice(body).map_err(|error| {
-        CallError::not_dynamodbs(format!("the response makes no sense: {}", error_text::of_json(&error)))
+        CallError::not_dynamodbs(format!("the response makes no sense: {}", error_text::json_error_text(&error)))
     })
 }
 
@@ -312,11 +312,11 @@ pub(super) fn refusal(status: u16, error_type: Option<&str>, body: &[u8]) -> Cal
     let name = error_name(error_type, &body);
     let code = codes::bare(name);
     let message = ["message", "Message"].iter().find_map(|member| body.get(member)?.as_str());
-    let said = || -> Box<str> { error_text::of_refusal(code, message).into() };
+    let cause = || -> Box<str> { error_text::refusal_text(code, message).into() };
     let Some(meaning) = codes::meaning(status, name) else {
         return CallError::not_dynamodbs(match code {
             "" => format!("status {status} without an error code: not dynamodb's"),
-            code => format!("status {status} with {}: not dynamodb's", error_text::of_code(code)),
+            code => format!("status {status} with {}: not dynamodb's", error_text::code_text(code)),
         });
     };
     match meaning {
@@ -324,16 +324,16 @@ pub(super) fn refusal(status: u16, error_type: Option<&str>, body: &[u8]) -> Cal
             // the API model spells this member of one error in lower case
             let reasons = body.get("ThrottlingReasons").or_else(|| body.get("throttlingReasons"));
             let reason = reasons.and_then(|reasons| reasons.get(0)?.get("reason")?.as_str());
-            CallError::Throttled(Throttle::of(reason.unwrap_or_default()))
+            CallError::Throttled(Throttle::from_reason(reason.unwrap_or_default()))
         }
         Meaning::ConditionFailed => CallError::ConditionFailed { stored: stored_item(&body) },
         Meaning::Invalid => {
-            let blame = Blame::of_invalid(code, message.unwrap_or_default());
-            CallError::Refused(Refusal { blame, said: said() })
+            let blame = Blame::for_invalid_input(code, message.unwrap_or_default());
+            CallError::Refused(Refusal { blame, cause: cause() })
         }
-        Meaning::Failed => CallError::transient(said()),
-        Meaning::SignatureRefused | Meaning::NoTable => CallError::Fatal(said()),
-        Meaning::Refused => CallError::Refused(Refusal { blame: Blame::Operator, said: said() }),
+        Meaning::Failed => CallError::transient(cause()),
+        Meaning::SignatureRefused | Meaning::NoTable => CallError::Fatal(cause()),
+        Meaning::Refused => CallError::Refused(Refusal { blame: Blame::Operator, cause: cause() }),
     }
 }
 
@@ -393,7 +393,7 @@ mod tests {
         });
         // the response may escape any character
         let body = body.to_string().replace('\u{e9}', "\\u00e9");
-        let response = of_batch(body.as_bytes(), &[&mapping("id", "n")]).unwrap();
+        let response = read_batch_response(body.as_bytes(), &[&mapping("id", "n")]).unwrap();
         let keys =
             [key(&[r#"{"S":"a\"é"}"#, r#"{"N":"1"}"#]), key(&[r#"{"S":"b"}"#, r#"{"N":"2"}"#]), Vec::new(), Vec::new()];
         assert_eq!(response, WriteResponse { unprocessed: keys.into(), write_units: 3.5 });
@@ -403,7 +403,7 @@ mod tests {
     fn a_key_may_be_binary_and_of_any_mapping_of_the_table() {
         let body =
             br#"{"UnprocessedItems":{"orders":[{"DeleteRequest":{"Key":{"raw":{"B":"AQI="},"id":{"S":"x"}}}}]}}"#;
-        let response = of_batch(body, &[&mapping("id", "n"), &mapping("raw", "id")]).unwrap();
+        let response = read_batch_response(body, &[&mapping("id", "n"), &mapping("raw", "id")]).unwrap();
         assert_eq!(response.unprocessed, [key(&[r#"{"B":"AQI="}"#, r#"{"S":"x"}"#])]);
     }
 
@@ -412,12 +412,13 @@ mod tests {
         for body in
             ["", "null", "{}", "[]", r#"{"UnprocessedItems":null}"#, r#"{"UnprocessedItems":{}"#, "<html>", "\u{1}"]
         {
-            assert!(may_be_applied_yet(&of_batch(body.as_bytes(), &[]).unwrap_err()), "{body}");
-            assert!(may_be_applied_yet(&of_item(body.as_bytes()).unwrap_err()), "{body}");
+            assert!(may_be_applied_yet(&read_batch_response(body.as_bytes(), &[]).unwrap_err()), "{body}");
+            assert!(may_be_applied_yet(&read_item_response(body.as_bytes()).unwrap_err()), "{body}");
         }
-        assert_eq!(of_batch(br#"{"UnprocessedItems":{}}"#, &[]), Ok(WriteResponse::default()));
-        assert!(may_be_applied_yet(&of_item(br#"{"UnprocessedItems":{}}"#).unwrap_err()));
-        let units = of_item(br#"{"ConsumedCapacity":{"TableName":"t","CapacityUnits":2.0}}"#).unwrap().write_units;
+        assert_eq!(read_batch_response(br#"{"UnprocessedItems":{}}"#, &[]), Ok(WriteResponse::default()));
+        assert!(may_be_applied_yet(&read_item_response(br#"{"UnprocessedItems":{}}"#).unwrap_err()));
+        let units =
+            read_item_response(br#"{"ConsumedCapacity":{"TableName":"t","CapacityUnits":2.0}}"#).unwrap().write_units;
         assert!((units - 2.0).abs() < f64::EPSILON);
     }
 
@@ -428,14 +429,14 @@ mod tests {
     #[test]
     fn a_response_that_makes_no_sense_is_not_quoted() {
         for body in [r#"{"UnprocessedItems":"payload"}"#, r#"{"UnprocessedItems":{"t":[{"PutRequest":"payload"}]}}"#] {
-            let Err(CallError::TimedOut(cause)) = of_batch(body.as_bytes(), &[]) else { panic!("{body}") };
+            let Err(CallError::TimedOut(cause)) = read_batch_response(body.as_bytes(), &[]) else { panic!("{body}") };
             assert!(cause.contains("line 1") && !cause.contains("payload"), "{cause}");
         }
     }
 
     #[test]
     fn a_refusal_says_what_to_do_next() {
-        let said = |code: &str| -> Box<str> { error_text::of_refusal(code, Some("as told")).into() };
+        let cause = |code: &str| -> Box<str> { error_text::refusal_text(code, Some("as told")).into() };
         for code in THROTTLING_ERRORS.iter().chain(&["KMSThrottlingException"]) {
             assert_eq!(refused(code), CallError::Throttled(Throttle::Unknown));
         }
@@ -446,10 +447,10 @@ mod tests {
             ("SerializationException", Blame::ItemOrMapping),
             ("AccessDeniedException", Blame::Operator),
         ] {
-            assert_eq!(refused(code), CallError::Refused(Refusal { blame, said: said(code) }));
+            assert_eq!(refused(code), CallError::Refused(Refusal { blame, cause: cause(code) }));
         }
         for code in ["ReplicatedWriteConflictException", "TransactionConflictException", "RequestTimeout"] {
-            assert_eq!(refused(code), CallError::Transient(said(code)));
+            assert_eq!(refused(code), CallError::Transient(cause(code)));
         }
         for code in [
             "ResourceNotFoundException",
@@ -457,10 +458,10 @@ mod tests {
             "ExpiredTokenException",
             "InvalidSignatureException",
         ] {
-            assert_eq!(refused(code), CallError::Fatal(said(code)));
+            assert_eq!(refused(code), CallError::Fatal(cause(code)));
         }
         let new = "SomethingNewException";
-        let refusal_of_new = CallError::Refused(Refusal { blame: Blame::Operator, said: said(new) });
+        let refusal_of_new = CallError::Refused(Refusal { blame: Blame::Operator, cause: cause(new) });
         assert_eq!(refused(&format!("com.amazonaws.dynamodb.v20120810#{new}")), refusal_of_new);
         assert_eq!(refused("ConditionalCheckFailedException"), CallError::ConditionFailed { stored: None });
         assert_eq!(
@@ -506,7 +507,7 @@ mod tests {
         let named = "com.amazonaws.dynamodb.v20120810#ResourceNotFoundException:http://internal.amazon.com/coral/";
         assert_eq!(refused(named), fatal("ResourceNotFoundException: as told"));
         assert_eq!(refusal(400, Some(named), br#"{"Message":"m"}"#), fatal("ResourceNotFoundException: m"));
-        let denied = CallError::Refused(Refusal { blame: Blame::Operator, said: "AccessDenied: no message".into() });
+        let denied = CallError::Refused(Refusal { blame: Blame::Operator, cause: "AccessDenied: no message".into() });
         assert_eq!(refusal(400, None, br#"{"code":"AccessDenied","message":null}"#), denied);
     }
 

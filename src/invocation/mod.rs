@@ -122,7 +122,7 @@ impl Handler {
     pub async fn handle(&self, payload: &[u8], context: &Context) -> InvocationResult {
         let (started, at) = (clock::now(), clock::since_epoch());
         let cold_start = !self.warm.swap(true, Ordering::Relaxed);
-        let place = Place::of(payload);
+        let place = Place::for_payload(payload);
         let event = match place.run(|| Event::parse(payload)) {
             Ok(event) => event,
             Err(error) => return self.malformed(error, at, cold_start, context),

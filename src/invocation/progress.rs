@@ -45,7 +45,7 @@ impl Progress {
             decode_time: Duration::ZERO,
             write_time: Duration::ZERO,
             rejected: Vec::new(),
-            evidence: Evidence::of(messages),
+            evidence: Evidence::new(messages),
         }
     }
 

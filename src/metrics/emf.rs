@@ -39,7 +39,7 @@ impl Serialize for Record<'_> {
         for (name, samples) in &self.metrics {
             match samples {
                 [Sample { value, count: 1 }] => line.serialize_entry(name, &Number(*value))?,
-                _ => line.serialize_entry(name, &Distribution::of(samples))?,
+                _ => line.serialize_entry(name, &Distribution::from_samples(samples))?,
             }
         }
         line.end()
@@ -76,7 +76,7 @@ struct Distribution {
 }
 
 impl Distribution {
-    fn of(samples: &[Sample]) -> Self {
+    fn from_samples(samples: &[Sample]) -> Self {
         let (values, counts) = samples.iter().map(|sample| (Number(sample.value), sample.count)).unzip();
         Self { values, counts }
     }

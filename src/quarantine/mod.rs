@@ -167,14 +167,14 @@ impl Quarantine {
         let call = call.send();
         match timeout_at(until, call).await {
             Ok(Ok(output)) => {
-                output.failed().iter().for_each(|failed| refusals.add(error_text::of_code(failed.code()), 1));
+                output.failed().iter().for_each(|failed| refusals.add(error_text::code_text(failed.code()), 1));
                 let is_failed = |id: &str| output.failed().iter().any(|failed| failed.id() == id);
                 let ids = output.successful().iter().map(SendMessageBatchResultEntry::id);
                 let ids = ids.filter(|id| sent.contains(*id) && !is_failed(id));
                 Sent::Taken(ids.filter_map(|id| id.parse().ok()).collect())
             }
             Ok(Err(error)) => {
-                refusals.add(error_text::of_call(&error), sent.len());
+                refusals.add(error_text::call_error_text(&error), sent.len());
                 let refusal = error.as_service_error().map(|error| error.meta().code().unwrap_or_default());
                 if refusal.is_some_and(concerns_content) { Sent::Refused } else { Sent::NotReached }
             }

@@ -205,7 +205,7 @@ fn binary_body<'s>(
     match (attributes.avro, text) {
         (Some(json), _) => binary_attribute(json, "avro", scratch)?,
         (None, "") => return Err(BodyError::Missing),
-        (None, text) => decode_base64(text, scratch).ok_or_else(|| BodyError::Base64(Misencoding::of(text)))?,
+        (None, text) => decode_base64(text, scratch).ok_or_else(|| BodyError::Base64(Misencoding::detect(text)))?,
     }
     decoded_body(BodyContent::Binary(scratch), attributes)
 }

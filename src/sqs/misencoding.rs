@@ -30,7 +30,7 @@ pub enum Misencoding {
 
 impl Misencoding {
     /// Classifies `text`, which is not base64.
-    pub(super) fn of(text: &str) -> Self {
+    pub(super) fn detect(text: &str) -> Self {
         let is_pointer = || POINTER_CLASSES.iter().any(|class| text.contains(class));
         let is_between = |start: &str, end: &str| text.strip_prefix(start).is_some_and(|rest| rest.ends_with(end));
         if text.starts_with('[') && is_pointer() {
@@ -101,7 +101,7 @@ mod tests {
             ("", Misencoding::Unknown, "neither"),
             ("software.amazon.payloadoffloading.PayloadS3Pointer", Misencoding::Unknown, "neither"),
         ] {
-            assert_eq!(Misencoding::of(text), expected, "{text}");
+            assert_eq!(Misencoding::detect(text), expected, "{text}");
             assert!(expected.to_string().contains(told), "{expected}");
         }
     }

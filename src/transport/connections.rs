@@ -177,7 +177,7 @@ impl Connections {
         let sender = opened.unwrap_or_else(|_| Err(format!("no connection within {limit:?}").into()))?;
         let now = (self.0.clock)();
         if let Some(of_host) = self.hosts().get_mut(&host) {
-            of_host.trust.proven(now);
+            of_host.trust.confirm(now);
         }
         Ok(Connection { sender, proven_at: now.monotonic, is_new: true })
     }
@@ -186,7 +186,7 @@ impl Connections {
     fn return_proven(&self, host: &Host, mut sender: SendRequest<Full<Bytes>>) {
         let now = (self.0.clock)();
         if let Some(of_host) = self.hosts().get_mut(host) {
-            of_host.trust.proven(now);
+            of_host.trust.confirm(now);
         }
         if sender.is_ready() {
             self.keep(host, Connection { sender, proven_at: now.monotonic, is_new: false });

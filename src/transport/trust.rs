@@ -55,7 +55,7 @@ impl Trust {
     }
 
     /// Records that a connection was opened, or carried a response, at `now`.
-    pub(super) fn proven(&mut self, now: Moment) {
+    pub(super) fn confirm(&mut self, now: Moment) {
         self.proven_at = Some(now);
     }
 
@@ -103,7 +103,7 @@ mod tests {
         ] {
             let mut trust = Trust::default();
             trust.begin(start);
-            trust.proven(start);
+            trust.confirm(start);
             trust.begin(moment(start, monotonic, wall));
             assert_eq!(trust.is_trusted(start.monotonic), is_trusted, "{monotonic:?} {wall:?}");
         }
@@ -113,11 +113,11 @@ mod tests {
     fn a_connection_that_is_opened_after_a_gap_ends_it() {
         let start = Moment::now();
         let mut trust = Trust::default();
-        trust.proven(start);
+        trust.confirm(start);
         let after = moment(start, 2 * MAX_GAP, 2 * MAX_GAP);
         trust.begin(after);
         let opened = moment(after, MS, MS);
-        trust.proven(opened);
+        trust.confirm(opened);
         trust.begin(moment(opened, MS, MS));
         assert!(trust.is_trusted(opened.monotonic) && !trust.is_trusted(start.monotonic));
     }

@@ -128,11 +128,11 @@ async fn call(
     let call = client.change_message_visibility_batch().queue_url(queue_url).set_entries(Some(entries)).send();
     match timeout_at(deadline.min(clock::now() + CALL_TIMEOUT), call).await {
         Ok(Ok(output)) => {
-            output.failed().iter().for_each(|failed| refusals.add(error_text::of_code(failed.code()), 1));
+            output.failed().iter().for_each(|failed| refusals.add(error_text::code_text(failed.code()), 1));
             Ok(output.successful().len().min(sent))
         }
         Ok(Err(error)) => {
-            refusals.add(error_text::of_call(&error), sent);
+            refusals.add(error_text::call_error_text(&error), sent);
             Err(NotReached)
         }
         Err(_) => {

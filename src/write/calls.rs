@@ -3,7 +3,7 @@
 
 use super::entry::ItemState;
 use super::event::EventState;
-use super::queue::{Lane, Plan};
+use super::queue::{CallPlan, Lane};
 use super::{CallId, ItemIndex, TableId};
 use crate::dynamodb::batch::{ITEM_OVERHEAD, MAX_BATCH_BYTES, MAX_BATCH_ITEMS, PREFIX_ROOM};
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ const MAX_BYTES_IN_FLIGHT: usize = MAX_BATCH_BYTES;
 #[derive(Debug, Clone)]
 pub(super) struct Call {
     pub(super) table: TableId,
-    pub(super) plan: Plan,
+    pub(super) plan: CallPlan,
     bytes: usize,
 }
 
@@ -44,7 +44,7 @@ pub(crate) struct Accepted {
 /// Items that wait for the end of a backoff.
 #[derive(Debug, Clone)]
 pub(super) enum Delayed {
-    Plan(Plan),
+    Plan(CallPlan),
     /// Unprocessed items. After the backoff they may share calls with other items of their table.
     Unprocessed(Vec<ItemIndex>),
 }
@@ -66,7 +66,7 @@ impl Calls {
         let plan = take_plan(event, table, id, is_decoding)?;
         self.next += 1;
         let bytes = plan.items.iter().map(|index| event.items[*index].write.bytes).sum();
-        let is_suspicious = plan.is_part || plan.failures > 0;
+        let is_suspicious = plan.is_divided || plan.failures > 0;
         let call = NextCall { id, table, items: plan.items.clone(), is_single: plan.is_single, is_suspicious };
         self.in_flight.insert(id, Call { table, plan, bytes });
         Some(call)
@@ -109,7 +109,7 @@ impl Calls {
 
     /// Starts a backoff for items.
     pub(super) fn delay(&mut self, event: &mut EventState, table: TableId, mut delayed: Delayed, until: Duration) {
-        let (Delayed::Plan(Plan { items, .. }) | Delayed::Unprocessed(items)) = &mut delayed;
+        let (Delayed::Plan(CallPlan { items, .. }) | Delayed::Unprocessed(items)) = &mut delayed;
         event.deny_broken(items);
         for &index in items.iter() {
             event.set_state(index, ItemState::BackingOff { until });
@@ -122,7 +122,7 @@ impl Calls {
 }
 
 /// Takes the items of the next call from their lane. First attempts go before retries.
-fn take_plan(event: &mut EventState, table: TableId, call: CallId, is_decoding: bool) -> Option<Plan> {
+fn take_plan(event: &mut EventState, table: TableId, call: CallId, is_decoding: bool) -> Option<CallPlan> {
     if event.lanes[table].ready(Lane::Batch) >= if is_decoding { MAX_BATCH_ITEMS } else { 1 }
         && let Some(plan) = take_batch(event, table, Lane::Batch, call)
     {
@@ -134,7 +134,7 @@ fn take_plan(event: &mut EventState, table: TableId, call: CallId, is_decoding: 
     while let Some(index) = event.lanes[table].single.pop_front() {
         if event.items[index].state == ItemState::Ready(Lane::Single) {
             event.set_state(index, ItemState::InFlight(call));
-            return Some(Plan::single(index));
+            return Some(CallPlan::single(index));
         }
     }
     if let Some(plan) = take_batch(event, table, Lane::Unprocessed, call) {
@@ -153,7 +153,7 @@ fn take_plan(event: &mut EventState, table: TableId, call: CallId, is_decoding: 
 }
 
 /// Takes as many items from the front of a lane as fit into one call.
-fn take_batch(event: &mut EventState, table: TableId, lane: Lane, call: CallId) -> Option<Plan> {
+fn take_batch(event: &mut EventState, table: TableId, lane: Lane, call: CallId) -> Option<CallPlan> {
     let mut items = Vec::new();
     let (mut bytes, mut message) = (0, None);
     while items.len() < MAX_BATCH_ITEMS
@@ -178,12 +178,12 @@ fn take_batch(event: &mut EventState, table: TableId, lane: Lane, call: CallId) 
             break;
         }
     }
-    (!items.is_empty()).then(|| Plan::batch(items))
+    (!items.is_empty()).then(|| CallPlan::batch(items))
 }
 
 /// Makes the items of a plan ready. The halves of a refused call go to the front, so that the item at fault is found before
 /// another refused call is bisected.
-fn release_plan(event: &mut EventState, table: TableId, mut plan: Plan, is_first: bool) {
+fn release_plan(event: &mut EventState, table: TableId, mut plan: CallPlan, is_first: bool) {
     plan.items.retain(|index| event.items[*index].state.is_backing_off());
     for &index in &plan.items {
         event.set_state(index, ItemState::Ready(Lane::Retry));
@@ -200,7 +200,7 @@ fn release_unprocessed(event: &mut EventState, table: TableId, index: ItemIndex)
 }
 
 /// Makes the halves of a refused plan ready. Returns the item if the plan has only one.
-pub(super) fn bisect(event: &mut EventState, table: TableId, plan: &Plan) -> Option<ItemIndex> {
+pub(super) fn bisect(event: &mut EventState, table: TableId, plan: &CallPlan) -> Option<ItemIndex> {
     match plan.halves() {
         Some(halves) => {
             for half in halves.into_iter().rev() {

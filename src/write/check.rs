@@ -3,7 +3,7 @@
 
 use super::calls::Delayed;
 use super::entry::{ItemEntry, ItemState};
-use super::queue::{Lane, Plan};
+use super::queue::{CallPlan, Lane};
 use super::scheduler::Scheduler;
 use super::{CallId, ItemIndex, ItemOutcome, KeyId, MessageIndex};
 use std::collections::{BTreeMap, BTreeSet};
@@ -98,7 +98,7 @@ impl Scheduler {
             (message.is_complete, message.has_joined, message.blocked).hash(hasher);
         }
         let ready = |index: &ItemIndex, lane| self.event.items[*index].state == ItemState::Ready(lane);
-        let plan = |plan: &Plan| (plan.items.clone(), plan.failures, plan.is_part);
+        let plan = |plan: &CallPlan| (plan.items.clone(), plan.failures, plan.is_divided);
         for (table, queue) in self.event.lanes.iter() {
             queue.batch.iter().filter(|index| ready(index, Lane::Batch)).for_each(|index| index.hash(hasher));
             queue.messages.iter().filter(|(_, index)| ready(index, Lane::Message)).for_each(|entry| entry.hash(hasher));

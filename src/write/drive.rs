@@ -12,7 +12,7 @@ use super::{
 use crate::clock;
 use crate::dynamodb::batch::{batch_body, unprocessed_items};
 use crate::dynamodb::client::Client;
-use crate::dynamodb::conditional::{conditional_body, proven};
+use crate::dynamodb::conditional::{conditional_body, superseded_if_proven};
 use crate::dynamodb::item::{Item, ItemRef, Items};
 use crate::dynamodb::mapping::Mapping;
 use crate::dynamodb::response::{CallError, Throttle, WriteResponse};
@@ -159,7 +159,7 @@ impl Writer {
         } else {
             self.client.put(body, deadline).await
         };
-        proven(response, item, mapping).map(accepted)
+        superseded_if_proven(response, item, mapping).map(accepted)
     }
 }
 
@@ -437,7 +437,7 @@ mod tests {
         assert_eq!(failed(false, CallError::Throttled(Throttle::HotPartition)), None, "only one partition");
         let throttled = CallError::Throttled(Throttle::Table);
         assert_eq!(failed(true, throttled), Some(CallOutcome::Throttled { items: 1 }));
-        let refused = CallError::Refused(Refusal { blame: Blame::Item, said: "too large".into() });
+        let refused = CallError::Refused(Refusal { blame: Blame::Item, cause: "too large".into() });
         assert_eq!(failed(false, refused), Some(CallOutcome::Served { items: 1, unprocessed: 0 }));
     }
 }

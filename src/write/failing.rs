@@ -4,7 +4,7 @@
 use super::entry::{ItemEntry, ItemState};
 use super::event::{EventState, Work};
 use super::flaw::Flaw;
-use super::queue::Plan;
+use super::queue::CallPlan;
 use super::suspects::Origin;
 use super::{ItemIndex, ItemOutcome, TableId, Write};
 use std::sync::Arc;
@@ -28,7 +28,7 @@ impl EventState {
     }
 
     /// Handles a call without a response: each of its items may still take effect. Returns the part of the plan to retry.
-    pub(super) fn on_no_response(&mut self, mut plan: Plan, cause: &str) -> Option<Plan> {
+    pub(super) fn on_no_response(&mut self, mut plan: CallPlan, cause: &str) -> Option<CallPlan> {
         self.note(&plan.items, cause);
         if self.has(Flaw::HidesAmbiguity) {
             return Some(plan);
@@ -117,7 +117,7 @@ impl EventState {
     }
 
     /// Gives up the items of evicted messages, and returns the rest of the plan, if any.
-    pub(super) fn without_evicted(&mut self, mut plan: Plan) -> Option<Plan> {
+    pub(super) fn without_evicted(&mut self, mut plan: CallPlan) -> Option<CallPlan> {
         let is_evicted = |index: &ItemIndex| self.messages[self.items[*index].message].is_evicted;
         let evicted: Vec<ItemIndex> = plan.items.iter().copied().filter(is_evicted).collect();
         if !evicted.is_empty() {

@@ -37,13 +37,13 @@ impl Lane {
 
 /// The items of one call, and the failures of the call so far.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Plan {
+pub(super) struct CallPlan {
     pub(super) items: Vec<ItemIndex>,
     pub(super) is_single: bool,
     /// Number of consecutive failures.
     pub(super) failures: u8,
     /// Whether it is a part of a call that failed.
-    pub(super) is_part: bool,
+    pub(super) is_divided: bool,
     /// Number of times that it could not be sent.
     pub(super) unsent: u8,
 }
@@ -59,9 +59,9 @@ pub(super) enum Failure {
     Other,
 }
 
-impl Plan {
+impl CallPlan {
     pub(super) fn batch(items: Vec<ItemIndex>) -> Self {
-        Self { items, is_single: false, failures: 0, is_part: false, unsent: 0 }
+        Self { items, is_single: false, failures: 0, is_divided: false, unsent: 0 }
     }
 
     pub(super) fn single(item: ItemIndex) -> Self {
@@ -71,7 +71,7 @@ impl Plan {
     /// Splits the plan into halves. Returns `None` if it has only one item.
     pub(super) fn halves(&self) -> Option<[Self; 2]> {
         let (first, second) = self.items.split_at_checked(self.items.len().div_ceil(2))?;
-        let half = |items: &[ItemIndex]| Self { is_part: true, ..Self::batch(items.to_vec()) };
+        let half = |items: &[ItemIndex]| Self { is_divided: true, ..Self::batch(items.to_vec()) };
         (!second.is_empty()).then(|| [half(first), half(second)])
     }
 
@@ -80,7 +80,7 @@ impl Plan {
         self.failures = self.failures.saturating_add(1);
         let patience = match failure {
             Failure::Throttle => THROTTLES_BEFORE_BISECTION,
-            Failure::Timeout if self.is_part => 1,
+            Failure::Timeout if self.is_divided => 1,
             Failure::Timeout | Failure::Other => FAILURES_BEFORE_BISECTION,
         };
         match self.halves() {
@@ -97,7 +97,7 @@ pub(super) struct TableQueue {
     pub(super) messages: VecDeque<(MessageIndex, ItemIndex)>,
     pub(super) single: VecDeque<ItemIndex>,
     pub(super) unprocessed: VecDeque<ItemIndex>,
-    pub(super) retries: VecDeque<Plan>,
+    pub(super) retries: VecDeque<CallPlan>,
     /// Number of items in each lane, by the items' states.
     pub(super) ready: [usize; Lane::COUNT],
 }
@@ -158,21 +158,21 @@ impl TableQueue {
 mod tests {
     use super::*;
 
-    fn plan(items: usize) -> Plan {
-        Plan::batch((0..items).map(ItemIndex::new).collect())
+    fn plan(items: usize) -> CallPlan {
+        CallPlan::batch((0..items).map(ItemIndex::new).collect())
     }
 
     #[test]
     fn a_call_is_bisected_the_second_time_it_fails_and_a_part_without_response_at_once() {
-        let sizes = |failures, is_part, failure| {
-            let plans = Plan { failures, is_part, ..plan(4) }.after(failure);
+        let sizes = |failures, is_divided, failure| {
+            let plans = CallPlan { failures, is_divided, ..plan(4) }.after(failure);
             plans.iter().map(|plan| plan.items.len()).collect::<Vec<_>>()
         };
-        for is_part in [false, true] {
-            assert_eq!(sizes(0, is_part, Failure::Other), [4]);
-            assert_eq!(sizes(1, is_part, Failure::Other), [2, 2]);
-            assert_eq!(sizes(2, is_part, Failure::Throttle), [4], "smaller calls hardly help a throttled table");
-            assert_eq!(sizes(3, is_part, Failure::Throttle), [2, 2]);
+        for is_divided in [false, true] {
+            assert_eq!(sizes(0, is_divided, Failure::Other), [4]);
+            assert_eq!(sizes(1, is_divided, Failure::Other), [2, 2]);
+            assert_eq!(sizes(2, is_divided, Failure::Throttle), [4], "smaller calls hardly help a throttled table");
+            assert_eq!(sizes(3, is_divided, Failure::Throttle), [2, 2]);
         }
         assert_eq!(sizes(0, false, Failure::Timeout), [4]);
         assert_eq!(sizes(1, false, Failure::Timeout), [2, 2]);

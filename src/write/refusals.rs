@@ -4,7 +4,7 @@
 use super::calls::Accepted;
 use super::entry::{ItemEntry, ItemState};
 use super::event::EventState;
-use super::queue::Plan;
+use super::queue::CallPlan;
 use super::suspects::{CERTAIN_REFUSALS, Origin, Suspects, Verdict};
 use super::{ItemIndex, ItemOutcome, TableId, Write};
 use crate::dynamodb::response::{Blame, CallError, Refusal};
@@ -38,7 +38,7 @@ impl Refusals {
         &mut self,
         event: &mut EventState,
         table: TableId,
-        plan: &Plan,
+        plan: &CallPlan,
         response: &Result<Accepted, CallError>,
     ) {
         if !matches!(response, Err(CallError::NotSent(_) | CallError::Refused(_))) {
@@ -140,16 +140,16 @@ impl Refusals {
         &mut self,
         event: &mut EventState,
         index: ItemIndex,
-        Refusal { blame, said }: Refusal,
+        Refusal { blame, cause }: Refusal,
     ) {
-        event.note(&[index], &said);
+        event.note(&[index], &cause);
         event.items[index].is_tried = true;
         let write = event.items[index].write;
         let table = write.table;
         match blame {
-            Blame::Item => return event.complete(index, ItemOutcome::Invalid(said.into())),
+            Blame::Item => return event.complete(index, ItemOutcome::Invalid(cause.into())),
             Blame::Operator if self.accepting.contains(&table) => {
-                return event.complete(index, ItemOutcome::Denied(said.into()));
+                return event.complete(index, ItemOutcome::Denied(cause.into()));
             }
             Blame::ItemOrMapping | Blame::Key => {
                 self.evidence.refuse(Origin::from(&write), write.key);

@@ -11,7 +11,7 @@ use super::entry::{ItemEntry, ItemState};
 use super::event::EventState;
 use super::figures::WriteFigures;
 use super::flaw::Flaw;
-use super::queue::{Failure, Plan};
+use super::queue::{CallPlan, Failure};
 use super::refusals::Refusals;
 use super::suspects::Suspects;
 use super::{CallId, GroupId, ItemIndex, ItemOutcome, MessageIndex, MessagePosition, TableId, Write};
@@ -195,7 +195,13 @@ impl Scheduler {
         self.refusals.judge(&mut self.event, false, self.decoding == Decoding::Ended);
     }
 
-    fn take_response(&mut self, table: TableId, plan: Plan, response: Result<Accepted, CallError>, jitter: Jitter<'_>) {
+    fn take_response(
+        &mut self,
+        table: TableId,
+        plan: CallPlan,
+        response: Result<Accepted, CallError>,
+        jitter: Jitter<'_>,
+    ) {
         match response {
             Ok(accepted) => self.on_accepted(table, &plan, &accepted, jitter),
             Err(CallError::Superseded) => self.event.complete_each(&plan.items, &ItemOutcome::Superseded),
@@ -238,7 +244,7 @@ impl Scheduler {
         }
     }
 
-    fn on_accepted(&mut self, table: TableId, plan: &Plan, accepted: &Accepted, jitter: Jitter<'_>) {
+    fn on_accepted(&mut self, table: TableId, plan: &CallPlan, accepted: &Accepted, jitter: Jitter<'_>) {
         let unprocessed = &accepted.unprocessed;
         self.figures.write_units += accepted.write_units;
         self.figures.unprocessed_items += unprocessed.len();
@@ -246,7 +252,7 @@ impl Scheduler {
         self.figures.count_throttle(Throttle::Table, unprocessed.len());
         let written: Vec<ItemIndex> = plan.items.iter().copied().filter(|index| !unprocessed.contains(index)).collect();
         self.event.complete_each(&written, &ItemOutcome::Written);
-        let again = Plan { items: unprocessed.clone(), ..*plan };
+        let again = CallPlan { items: unprocessed.clone(), ..*plan };
         self.event.note(&again.items, "returned unprocessed");
         let Some(again) = self.event.without_evicted(again) else { return };
         if self.event.has(Flaw::ForgetsUnprocessed) {
@@ -258,7 +264,7 @@ impl Scheduler {
     }
 
     /// Retries a plan after a backoff. A plan that has failed repeatedly is bisected.
-    fn retry(&mut self, table: TableId, plan: Plan, failure: Failure, cause: &str, jitter: Jitter<'_>) {
+    fn retry(&mut self, table: TableId, plan: CallPlan, failure: Failure, cause: &str, jitter: Jitter<'_>) {
         self.event.note(&plan.items, cause);
         let Some(plan) = self.event.without_evicted(plan) else { return };
         let base = if failure == Failure::Throttle { Backoff::THROTTLE } else { Backoff::TRANSIENT };
@@ -269,7 +275,7 @@ impl Scheduler {
     }
 
     /// Retries a plan that could not be sent. This does not count as an attempt, and the plan is not bisected.
-    fn send_later(&mut self, table: TableId, mut plan: Plan, cause: &str, jitter: Jitter<'_>) {
+    fn send_later(&mut self, table: TableId, mut plan: CallPlan, cause: &str, jitter: Jitter<'_>) {
         if self.event.has(Flaw::ForgetsUnsent) {
             return;
         }
@@ -287,9 +293,9 @@ impl Scheduler {
 
     /// Bisects a refused call, because the response does not name the item at fault. If the call had a single item, passes
     /// that item to the refusals.
-    fn on_refused(&mut self, table: TableId, mut plan: Plan, refusal: Refusal) {
+    fn on_refused(&mut self, table: TableId, mut plan: CallPlan, refusal: Refusal) {
         if self.event.has(Flaw::BisectsNothing) {
-            return self.event.complete_each(&plan.items, &ItemOutcome::Invalid(refusal.said.into()));
+            return self.event.complete_each(&plan.items, &ItemOutcome::Invalid(refusal.cause.into()));
         }
         self.event.deny_broken(&mut plan.items);
         if let Some(index) = bisect(&mut self.event, table, &plan) {

@@ -98,7 +98,7 @@ async fn outcome(event: &str, megabytes: usize) -> (Vec<String>, Vec<Value>, Vec
 #[tokio::test(start_paused = true)]
 async fn an_event_that_does_not_fit_at_once_ends_as_if_it_did() {
     let directory = Schemas::with("memory-property", 0);
-    let encoder = Encoder::of_subject(&directory.0, "note").unwrap();
+    let encoder = Encoder::for_subject(&directory.0, "note").unwrap();
     let mut divided = 0;
     for seed in 0..30 {
         let event = event(&mut Random::new(seed), &encoder);
@@ -113,7 +113,7 @@ async fn an_event_that_does_not_fit_at_once_ends_as_if_it_did() {
 #[tokio::test(start_paused = true)]
 async fn a_message_that_never_fits_is_rejected_by_the_name_of_the_setting_and_costs_no_neighbour() {
     let directory = Schemas::with("memory-rejected", 0);
-    let encoder = Encoder::of_subject(&directory.0, "note").unwrap();
+    let encoder = Encoder::for_subject(&directory.0, "note").unwrap();
     let container = |id: &str, count: usize| {
         let note = |index| json!({"id": format!("{id}{index}"), "note": "n".repeat(100_000), "filler": ""});
         let notes: Vec<Value> = (0..count).map(note).collect();
@@ -133,7 +133,7 @@ async fn a_message_that_never_fits_is_rejected_by_the_name_of_the_setting_and_co
 #[tokio::test(start_paused = true)]
 async fn a_message_that_fits_alone_is_not_rejected_beside_large_ones() {
     let directory = Schemas::with("memory-beside", 0);
-    let encoder = Encoder::of_subject(&directory.0, "note").unwrap();
+    let encoder = Encoder::for_subject(&directory.0, "note").unwrap();
     let note = |index| json!({"id": format!("n{index}"), "note": "n".repeat(100_000), "filler": ""});
     let notes: Vec<Value> = (0..70).map(note).collect();
     let body = STANDARD.encode_to_string(encoder.container(&notes, Codec::Deflate).unwrap());
@@ -238,7 +238,7 @@ async fn a_short_message_cannot_grow_to_any_size_by_defaults() {
 #[tokio::test(flavor = "multi_thread")]
 async fn containers_of_control_characters_fit_the_functions_memory() {
     let schemas = Schemas::with("memory-controls", 0);
-    let encoder = Encoder::of_subject(&schemas.0, "note").unwrap();
+    let encoder = Encoder::for_subject(&schemas.0, "note").unwrap();
     let container = |number: usize, notes: usize| {
         // a text that repeats one character would exceed the allowed expansion of decompression
         let mut random = Random::new(number as u64);
@@ -262,7 +262,7 @@ async fn containers_of_small_numbers_fit_the_functions_memory() {
     let schema = json!({"type": "record", "name": "Note", "dynamodb": {"partitionKey": "id"}, "fields": [
         {"name": "id", "type": "string"}, {"name": "values", "type": {"type": "array", "items": "long"}}]});
     let schemas = Schemas::of("memory-numbers", &schema);
-    let encoder = Encoder::of_subject(&schemas.0, "note").unwrap();
+    let encoder = Encoder::for_subject(&schemas.0, "note").unwrap();
     let container = |number: usize| {
         let values: Vec<usize> = (0..1_000).map(|value| value % 10).collect();
         let note = |index| json!({"id": format!("{number}-{index}"), "values": values});

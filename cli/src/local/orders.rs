@@ -16,7 +16,7 @@ const SUBJECT: &str = "order";
 
 /// An encoder of orders, if `schemas` has their schema.
 pub(super) fn encoder(schemas: &Path) -> Result<Encoder, Box<dyn Error>> {
-    Encoder::of_subject(schemas, SUBJECT).map_err(|error| match error {
+    Encoder::for_subject(schemas, SUBJECT).map_err(|error| match error {
         EncodeError::UnknownSchema { .. } => {
             "made-up orders need the schema order; for another give --sample N or --records FILE, and --schema".into()
         }

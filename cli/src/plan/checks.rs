@@ -97,7 +97,7 @@ pub(crate) fn checks(
     }
     if planner.service.knows_sizes() {
         let records = planner.batch(deployment) * requirements.records_per_message;
-        let invocation = planner.service.of(records);
+        let invocation = planner.service.time_of(records);
         let processor = invocation.processor_utilisation(deployment.memory_mb) * 100.0;
         checks.push(at_most("processor of an instance", processor, TARGET_UTILISATION * 100.0, "%", || {
             "raise MemoryMegabytes: 1769 buys a whole processor".to_owned()

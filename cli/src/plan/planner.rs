@@ -240,7 +240,7 @@ impl Planner<'_> {
     }
 
     pub(crate) fn mean_seconds(&self, deployment: &Deployment, batch: f64) -> f64 {
-        self.service.of(batch * self.requirements.records_per_message).mean_seconds(deployment.memory_mb)
+        self.service.time_of(batch * self.requirements.records_per_message).mean_seconds(deployment.memory_mb)
     }
 
     /// How long an invocation keeps its process: in standard mode a tenth of a second at least.
@@ -264,7 +264,7 @@ impl Planner<'_> {
         let counted = u64::from(whole((COUNTED_MESSAGES / messages).min(MAX_SECONDS).ceil()));
         let seconds = seconds.max(warm_up + counted);
         let outcome = self.run(deployment, &|_| messages, (seconds + window, warm_up + window), rate);
-        let log_bytes = self.service.of(self.batch(deployment) * self.requirements.records_per_message).log_bytes;
+        let log_bytes = self.service.time_of(self.batch(deployment) * self.requirements.records_per_message).log_bytes;
         let cost = Cost::of(&outcome, deployment, &self.requirements, rate, log_bytes, self.prices);
         Steady { rate, outcome, cost }
     }

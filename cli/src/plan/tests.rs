@@ -71,7 +71,7 @@ fn littles_law_and_the_simulation_agree_within_five_percent() {
         // all that are sent come out, and the invocations under way are their rate times their time
         close(outcome.stored as f64 / outcome.seconds, 5_000.0, 0.05);
         let invocations_per_second = outcome.invocations as f64 / outcome.seconds;
-        let size = measured.of(outcome.messages_per_invocation());
+        let size = measured.time_of(outcome.messages_per_invocation());
         close(
             outcome.invocation_seconds / outcome.seconds,
             under_way(invocations_per_second, size.mean_seconds(512)),

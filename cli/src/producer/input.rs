@@ -204,7 +204,7 @@ mod tests {
     use super::*;
 
     fn lines(text: &'static [u8]) -> Vec<(u64, u64, Vec<u8>)> {
-        let encoder = Encoder::of_subject(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../schemas")), "order");
+        let encoder = Encoder::for_subject(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../schemas")), "order");
         let mut input = Input::new(Box::new(text), Path::new("-"), &encoder.unwrap()).unwrap();
         let mut lines = Vec::new();
         while let Some(raw) = input.next().unwrap() {

@@ -69,7 +69,7 @@ impl RecordOptions {
     /// # Errors
     /// If the schema is not there, or the options contradict one another.
     pub(crate) fn packing(&self) -> Result<Packing, Box<dyn Error>> {
-        let encoder = Encoder::of_subject(&self.schemas, &self.schema).map_err(|error| match &error {
+        let encoder = Encoder::for_subject(&self.schemas, &self.schema).map_err(|error| match &error {
             EncodeError::UnknownSchema { name, known } => {
                 let known: Vec<&str> = known.iter().map(String::as_str).collect();
                 nearest_or_all(error.to_string(), name, &known).into()

@@ -65,7 +65,7 @@ impl Schemas {
         let own_texts = texts().max().unwrap_or_default().saturating_mul(OWN_SCHEMA_SPELLINGS);
         limits.max_schema_bytes = limits.max_schema_bytes.max(own_texts);
         let containers = PlanCache::new(texts().sum());
-        let names = KnownNames::of(&subjects);
+        let names = KnownNames::from_subjects(&subjects);
         Ok(Decoder {
             formats,
             json_encoding,

@@ -225,7 +225,7 @@ impl<'a> Compiler<'a> {
     }
 
     fn min_bytes(&mut self, writer: TypeId) -> u32 {
-        self.min_bytes.of(self.written(), self.source, writer)
+        self.min_bytes.lower_bound(self.written(), self.source, writer)
     }
 }
 

@@ -12,7 +12,7 @@ pub(super) struct MinBytes(HashMap<(DatumSource, TypeId), u32>);
 impl MinBytes {
     /// Returns a lower bound for the size of a datum of the type `ty`, in bytes. `source` identifies the schema in the
     /// cache.
-    pub(super) fn of(&mut self, schema: &Schema, source: DatumSource, ty: TypeId) -> u32 {
+    pub(super) fn lower_bound(&mut self, schema: &Schema, source: DatumSource, ty: TypeId) -> u32 {
         self.at_depth(schema, source, ty, 0)
     }
 

@@ -162,7 +162,7 @@ pub(crate) enum Skip {
 }
 
 impl Span {
-    fn of<T>(self, all: &[T]) -> &[T] {
+    fn slice<T>(self, all: &[T]) -> &[T] {
         let start = self.start as usize;
         all.get(start..start + self.len as usize).unwrap_or_default()
     }
@@ -191,20 +191,20 @@ impl Plan {
 
     #[inline]
     pub(crate) fn steps(&self, span: Span) -> &[FieldStep] {
-        span.of(&self.steps)
+        span.slice(&self.steps)
     }
 
     /// Returns the node at `branch` of a writer's union.
     #[inline]
     pub(crate) fn branch(&self, span: Span, branch: usize) -> Option<Node> {
-        span.of(&self.nodes).get(branch).copied()
+        span.slice(&self.nodes).get(branch).copied()
     }
 
     /// Returns the reader's symbol for the writer's symbol at `index`. The inner option is `None` if the reader has no
     /// such symbol.
     #[inline]
     pub(crate) fn symbol(&self, span: Span, index: usize) -> Option<Option<&str>> {
-        span.of(&self.symbols).get(index).map(Option::as_deref)
+        span.slice(&self.symbols).get(index).map(Option::as_deref)
     }
 
     /// Returns the reason why the part of the writer's schema at `id` cannot be read.
@@ -213,7 +213,7 @@ impl Plan {
     }
 
     pub(crate) fn default_datum(&self, span: Span) -> &[u8] {
-        span.of(&self.defaults)
+        span.slice(&self.defaults)
     }
 
     pub(crate) fn skip(&self, id: SkipId) -> Skip {
@@ -222,10 +222,10 @@ impl Plan {
 
     /// Returns the skip at `branch` of a writer's union.
     pub(crate) fn skip_branch(&self, span: Span, branch: usize) -> Option<Skip> {
-        span.of(&self.skips).get(branch).copied()
+        span.slice(&self.skips).get(branch).copied()
     }
 
     pub(crate) fn skip_fields(&self, span: Span) -> &[Skip] {
-        span.of(&self.skips)
+        span.slice(&self.skips)
     }
 }

@@ -65,7 +65,7 @@ impl<'a> SkipCompiler<'_, 'a> {
     /// Compiles the skip of an item of an array or a map. Returns it with the minimum size of an item in bytes.
     fn repeated(&mut self, segment: &'a str, ty: TypeId) -> (SkipId, u32) {
         let skip = self.below(segment, ty);
-        (self.draft.push_skip(skip), self.min_bytes.of(self.schema, self.source, ty))
+        (self.draft.push_skip(skip), self.min_bytes.lower_bound(self.schema, self.source, ty))
     }
 
     fn below(&mut self, segment: &'a str, ty: TypeId) -> Skip {

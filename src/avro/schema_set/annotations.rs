@@ -195,7 +195,7 @@ mod tests {
         found.iter().map(ToString::to_string).collect()
     }
 
-    fn of_type(ty: &str) -> Option<String> {
+    fn for_type(ty: &str) -> Option<String> {
         let mut found = ignored(&format!(r#"{{"name": "f", "type": {ty}}}"#));
         assert!(found.len() < 2, "{found:?}");
         found.pop()
@@ -241,7 +241,7 @@ mod tests {
                 "decimal is ignored: it stands beside",
             ),
         ] {
-            let found = of_type(ty).unwrap_or_else(|| panic!("{ty}"));
+            let found = for_type(ty).unwrap_or_else(|| panic!("{ty}"));
             assert!(found.starts_with(&format!("f: logicalType {cause}")), "{found}");
         }
     }
@@ -249,7 +249,7 @@ mod tests {
     #[test]
     fn a_fixed_is_too_small_from_the_first_digit_on_that_it_does_not_hold() {
         let decimal = |precision: u32| {
-            of_type(&format!(
+            for_type(&format!(
                 r#"{{"type": "fixed", "name": "F", "size": 8, "logicalType": "decimal", "precision": {precision}}}"#
             ))
         };
@@ -288,7 +288,7 @@ mod tests {
             r#"{"type": "string", "logicalType": "uuid"}"#,
             r#"{"type": "long", "logicalType": "local-timestamp-nanos"}"#,
         ] {
-            assert_eq!(of_type(ty), None, "{ty}");
+            assert_eq!(for_type(ty), None, "{ty}");
         }
     }
 }

@@ -7,7 +7,7 @@
 use super::super::mapping::{Mapping, PROCESSED_AT, TableId};
 use super::items::{DraftLimits, Items};
 use super::message::{Message, MessageStamps, Operation};
-use super::origin::{Origin, WriteTime};
+use super::origin::{EventTime, Origin};
 use super::record::RecordEncoder;
 use super::tracked::TrackedBuffers;
 use crate::record::{Interruption, ItemError, RecordSink, SubjectId};
@@ -16,7 +16,7 @@ use std::time::Duration;
 /// Encodes records as items. Call [`start_message`](Self::start_message) first, then pass it to a decoder.
 pub struct ItemEncoder<'a> {
     mappings: &'a [(TableId, Mapping)],
-    time: WriteTime,
+    time: EventTime,
     items: Items,
     /// Maximum total memory of all items, in bytes.
     budget: usize,
@@ -36,7 +36,7 @@ impl<'a> ItemEncoder<'a> {
         let attribute = format!("\"{PROCESSED_AT}\":{{\"N\":\"{}.{:03}\"}},", now.as_secs(), now.subsec_millis());
         Self {
             mappings,
-            time: WriteTime { now, attribute },
+            time: EventTime { now, attribute },
             items: Items::with_capacity(capacity),
             budget: usize::MAX,
             is_over: None,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 /// The time at which the items of an event are written.
 #[derive(Debug)]
-pub(super) struct WriteTime {
+pub(super) struct EventTime {
     /// The time since the Unix epoch.
     pub(super) now: Duration,
     /// The attribute with this time, as JSON with a trailing comma.
@@ -23,7 +23,7 @@ pub(super) struct Origin<'r> {
     pub(super) table: TableId,
     pub(super) mapping: &'r Mapping,
     pub(super) message: &'r Message<'r>,
-    pub(super) time: &'r WriteTime,
+    pub(super) time: &'r EventTime,
     /// Memory for a key made from the message's id, reused for all records.
     pub(super) id: &'r mut String,
 }

@@ -33,20 +33,20 @@ impl TableName {
     /// # Errors
     /// Returns a description of the problem, to be used as the end of a sentence.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let parsed = if text.starts_with("arn:") { Self::of_arn(text) } else { Self::of_name(text) };
+        let parsed = if text.starts_with("arn:") { Self::from_arn(text) } else { Self::from_name(text) };
         parsed.ok_or_else(|| {
             format!("is {text:?}, but must be a name of 3 to 255 letters, digits, '.', '-' and '_', or a table ARN")
         })
     }
 
-    fn of_name(text: &str) -> Option<Self> {
+    fn from_name(text: &str) -> Option<Self> {
         is_legal_name(text).then(|| Self { text: text.to_owned(), name_start: 0, owner: None })
     }
 
     /// Parses `arn:PARTITION:dynamodb:REGION:ACCOUNT:table/NAME`. The ARN of an index, a stream, a backup or a global table
     /// is refused, because no call can write to it.
     /// <https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazondynamodb.html>
-    fn of_arn(text: &str) -> Option<Self> {
+    fn from_arn(text: &str) -> Option<Self> {
         let mut parts = text.splitn(6, ':').skip(1);
         let (partition, service) = (parts.next()?, parts.next()?);
         let (region, account) = (parts.next()?, parts.next()?);

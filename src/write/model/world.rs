@@ -246,7 +246,7 @@ impl<'c> World<'c> {
         if end.is_ambiguous() {
             self.touched.extend(&records);
         }
-        let refused = |blame| CallError::Refused(Refusal { blame, said: "refused".into() });
+        let refused = |blame| CallError::Refused(Refusal { blame, cause: "refused".into() });
         let no_response = || CallError::TimedOut("no response".into());
         let accepted = |unprocessed| Ok(Accepted { unprocessed, write_units: 0.0 });
         let response = match end {

@@ -64,7 +64,7 @@ impl Sender {
     fn new(schemas: &Path, subject: &str, settings: Settings) -> Self {
         let traffic = Traffic { queue: Queue::new(settings), sent: 0, poison: BTreeSet::new(), writes: Vec::new() };
         Self {
-            encoder: Encoder::of_subject(schemas, subject).unwrap(),
+            encoder: Encoder::for_subject(schemas, subject).unwrap(),
             random: fastrand::Rng::with_seed(super::seed() + subject.len() as u64),
             traffic,
         }

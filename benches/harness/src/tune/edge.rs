@@ -54,9 +54,9 @@ pub(super) async fn measure(bootstrap: &Path, folder: &Path, period_us: u32) -> 
         fs::create_dir_all(schemas.join(subject))?;
         fs::write(schemas.join(subject).join("1.avsc"), schema)?;
     }
-    let number = Encoder::of_subject(&schemas, "number")?;
+    let number = Encoder::for_subject(&schemas, "number")?;
     let datum = number.datum(r#"{"n": 1}"#)?;
-    let text = Encoder::of_subject(&schemas, "text")?;
+    let text = Encoder::for_subject(&schemas, "text")?;
     let long = text.datum(&format!(r#"{{"text": "{}"}}"#, "a".repeat(CHARACTERS)))?;
     let events = [
         ("small records, one a message", 1, number.frame_datum(WireFormat::SingleObject, &datum)?),
