@@ -233,7 +233,7 @@ mod tests {
     #[test]
     fn samples_have_the_percentiles_that_were_measured() {
         let mut random = Xoshiro256PlusPlus::seed_from_u64(1);
-        let invocation = measured().of(100.0);
+        let invocation = measured().time_of(100.0);
         let mut samples: Vec<f64> = (0..20_000).map(|_| invocation.sample(1_769, &mut random)).collect();
         samples.sort_unstable_by(f64::total_cmp);
         assert!((samples[10_000] / seconds(100, "p50_ms") - 1.0).abs() < 0.02);
@@ -244,7 +244,7 @@ mod tests {
 
     #[test]
     fn less_memory_takes_longer_and_uses_its_processor_more() {
-        let invocation = measured().of(1_000.0);
+        let invocation = measured().time_of(1_000.0);
         assert!(invocation.median_seconds(512) > invocation.median_seconds(1_769));
         assert_eq!(invocation.median_seconds(1_769), invocation.median_seconds(3_000));
         assert!(invocation.processor_utilisation(512) > invocation.processor_utilisation(1_769));
