@@ -8,7 +8,7 @@ use avro_ingest::metrics::{Invocation, Metrics};
 use avro_ingest::outcome::Ledger;
 use serde_json::{Value, json};
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
@@ -260,6 +260,61 @@ fn a_log_group_is_read_page_by_page_as_far_back_as_asked() {
     let missing = moto.ingest(&["report", "--log-group", "/no/such/group"]);
     assert_eq!(missing.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&missing.stderr).contains("ResourceNotFoundException"), "{missing:?}");
+}
+
+/// What a command prints until `text` is in it; fails at the end of the output.
+fn read_until(output: &mut impl Read, text: &str) -> String {
+    let mut read = Vec::new();
+    while !String::from_utf8_lossy(&read).contains(text) {
+        let mut part = [0; 4_096];
+        let count = output.read(&mut part).unwrap();
+        assert!(count > 0, "no {text} in {}", String::from_utf8_lossy(&read));
+        read.extend_from_slice(&part[..count]);
+    }
+    String::from_utf8_lossy(&read).into_owned()
+}
+
+#[test]
+fn a_report_that_is_followed_takes_the_screen_of_a_terminal_until_q() {
+    let path = file("screen", &log(START, 30, 40));
+    let command =
+        format!("stty rows 40 cols 120; {} report {} --follow", env!("CARGO_BIN_EXE_ingest"), path.to_str().unwrap());
+    let mut script = Command::new("timeout")
+        .args(["60", "script", "--quiet", "--return", "--command", &command, "/dev/null"])
+        .env("TERM", "xterm-256color")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut output = script.stdout.take().unwrap();
+    let shown = read_until(&mut output, "targets");
+    assert!(shown.contains("\x1b[?1049h"), "the other screen: {shown:?}");
+    script.stdin.as_mut().unwrap().write_all(b"q").unwrap();
+    // the terminal is as it was, and the report stays in it
+    let rest = read_until(&mut output, "counts");
+    let (_, after) = rest.split_once("\x1b[?1049l").unwrap_or_else(|| panic!("{rest:?}"));
+    assert!(after.contains("stored of received"), "{after:?}");
+    assert_eq!(script.wait().unwrap().code(), Some(0));
+    fs::remove_file(path).unwrap();
+}
+
+#[test]
+fn a_report_that_is_followed_without_a_terminal_is_plain_lines_until_a_signal() {
+    for signal in ["-INT", "-TERM"] {
+        let path = file(&format!("lines{signal}"), &log(START, 30, 40));
+        let mut following = Command::new(env!("CARGO_BIN_EXE_ingest"))
+            .args(["report", path.to_str().unwrap(), "--follow"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut output = following.stdout.take().unwrap();
+        let shown = read_until(&mut output, "counts");
+        assert!(shown.contains("stored of received") && !shown.contains('\x1b'), "{shown:?}");
+        assert!(Command::new("kill").args([signal, &following.id().to_string()]).status().unwrap().success());
+        assert!(read_until(&mut output, "counts").contains("stored of received"), "the last report");
+        assert_eq!(following.wait().unwrap().code(), Some(0), "{signal}");
+        fs::remove_file(path).unwrap();
+    }
 }
 
 /// How many messages a report says were stored, if `line` is the one that says it.

@@ -19,6 +19,11 @@ pub use table::Table;
 
 use maud::{Markup, PreEscaped, html};
 
+/// Returns `at_ms`, in milliseconds since the Unix epoch, as a date and a time of day in UTC.
+pub fn utc(at_ms: u64) -> String {
+    moment::text(at_ms, moment::Form::Full)
+}
+
 /// Draws a heading of `level`.
 fn heading(level: u8, text: &str) -> Markup {
     let text = html! { (text) }.into_string();

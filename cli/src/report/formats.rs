@@ -26,6 +26,8 @@ pub(crate) struct Content {
     pub(crate) metrics: Vec<Line>,
     /// Lines that are not metrics.
     pub(crate) other_lines: u64,
+    /// A sentence for who reads along: why something is left out or late.
+    pub(crate) note: Option<String>,
 }
 
 impl LogReader {
@@ -41,11 +43,11 @@ impl LogReader {
                 if !metrics.is_empty() {
                     self.document = None;
                 }
-                return Content { metrics, other_lines: 0 };
+                return Content { metrics, ..Content::default() };
             }
             let metrics = embedded(&std::mem::take(document));
             self.document = None;
-            return Content { other_lines: u64::from(metrics.is_empty()), metrics };
+            return Content { other_lines: u64::from(metrics.is_empty()), metrics, note: None };
         }
         if text == "{" {
             self.document = Some("{".to_owned());
@@ -55,7 +57,8 @@ impl LogReader {
         if metrics.is_empty() {
             metrics = quoted(text);
         }
-        Content { other_lines: u64::from(metrics.is_empty() && !text.trim().is_empty()), metrics }
+        let other_lines = u64::from(metrics.is_empty() && !text.trim().is_empty());
+        Content { other_lines, metrics, note: None }
     }
 }
 

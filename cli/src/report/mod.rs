@@ -6,17 +6,20 @@ mod indicators;
 mod input;
 mod page;
 mod print;
+mod screen;
 mod source;
 mod totals;
 
 use crate::Outcome;
 use crate::aws::Aws;
 use crate::duration::duration;
-use crate::output::{self, OutputError, out, outln};
+use crate::output::{self, OutputError, errln, out, outln};
 use crate::prices::Prices;
+use crate::signals::EndSignals;
 use indicators::Targets;
 use page::Origin;
 use print::LogReports;
+use screen::{Input, Screen};
 use std::fs;
 use std::io::{IsTerminal, stdout};
 use std::path::{Path, PathBuf};
@@ -62,15 +65,13 @@ pub(crate) struct Arguments {
     /// Revision of the deployment, such as a commit, for the page
     #[arg(long, value_name = "TEXT", requires = "html")]
     revision: Option<String>,
-    /// Go on reading, and show the report anew every two seconds until Ctrl-C
+    /// Go on reading, and show the report anew every two seconds: on the whole screen of a terminal until q, else as lines until Ctrl-C
     #[arg(long)]
     follow: bool,
 }
 
 /// How often a report that is followed is shown.
 const SHOWN_EVERY: Duration = Duration::from_secs(2);
-/// Clears a terminal and goes to its top.
-const CLEAR: &str = "\x1b[2J\x1b[H";
 
 pub(crate) async fn run(arguments: Arguments) -> Outcome {
     let targets = arguments.targets.as_deref().map(Targets::read).transpose()?.unwrap_or_default();
@@ -85,12 +86,9 @@ pub(crate) async fn run(arguments: Arguments) -> Outcome {
         (None, [_, _, ..]) if arguments.follow => return Err("--follow needs one file".into()),
         (None, files) => source::read_files(files.to_vec())?,
     };
-    let (memory, arm) = (arguments.memory, !arguments.x86);
-    let histories = collect(lines, arguments.follow, |histories| {
-        let clear = if stdout().is_terminal() { CLEAR } else { "" };
-        outln!("{clear}{}", LogReports::new(histories, targets, memory, arm, &prices))
-    })
-    .await?;
+    let display = if arguments.follow { Display::while_following() } else { Display::Nothing };
+    let judged = Judged { targets, memory_mb: arguments.memory, arm: !arguments.x86, prices: &prices };
+    let histories = collect(lines, display, &judged).await?;
     if histories.functions.is_empty() {
         return Err(format!(
             "no line of metrics among {} lines: the function writes them at level INFO",
@@ -98,7 +96,7 @@ pub(crate) async fn run(arguments: Arguments) -> Outcome {
         )
         .into());
     }
-    let report = LogReports::new(&histories, targets, memory, arm, &prices);
+    let report = judged.report(&histories);
     if let Some(path) = &arguments.html {
         let origin = Origin { source: &source(&arguments), revision: arguments.revision.as_deref() };
         fs::write(path, page::page(&report, &origin).html())
@@ -123,33 +121,108 @@ fn source(arguments: &Arguments) -> String {
     }
 }
 
-/// Takes in every line; if they are followed, until Ctrl-C, and shows what there is meanwhile.
+/// Targets and prices of a report.
+struct Judged<'a> {
+    targets: Targets,
+    memory_mb: u32,
+    arm: bool,
+    prices: &'a Prices,
+}
+
+impl Judged<'_> {
+    fn report<'a>(&'a self, histories: &'a Histories) -> LogReports<'a> {
+        LogReports::new(histories, self.targets, self.memory_mb, self.arm, self.prices)
+    }
+}
+
+/// How a report is shown while more lines come.
+enum Display {
+    /// Not before the last line.
+    Nothing,
+    /// As text, again and again.
+    Lines,
+    /// On the whole screen.
+    Screen(Box<Screen>),
+}
+
+impl Display {
+    /// Takes over the terminal; writes lines if there is none, or if it has no cursor.
+    fn while_following() -> Self {
+        let is_dumb = crate::environment("TERM").is_some_and(|terminal| terminal == "dumb");
+        if is_dumb || !stdout().is_terminal() {
+            return Self::Lines;
+        }
+        Screen::open().map_or(Self::Lines, |screen| Self::Screen(Box::new(screen)))
+    }
+
+    fn is_following(&self) -> bool {
+        !matches!(self, Self::Nothing)
+    }
+
+    fn show(&mut self, report: &LogReports<'_>) -> Result<(), OutputError> {
+        match self {
+            Self::Nothing => Ok(()),
+            Self::Lines => outln!("{report}"),
+            Self::Screen(screen) => Ok(screen.draw(report)?),
+        }
+    }
+
+    fn note(&mut self, note: String) {
+        match self {
+            Self::Screen(screen) => screen.note(note),
+            Self::Nothing | Self::Lines => errln!("{note}"),
+        }
+    }
+
+    /// Waits for a key. Only a screen has keys.
+    async fn input(&mut self) -> Input {
+        match self {
+            Self::Screen(screen) => screen.input().await,
+            Self::Nothing | Self::Lines => std::future::pending().await,
+        }
+    }
+}
+
+/// Takes in every line. While they are followed, shows what there is, until a key or a signal ends it.
 async fn collect(
     mut lines: Receiver<source::Item>,
-    follow: bool,
-    show: impl Fn(&Histories) -> Result<(), OutputError>,
+    mut display: Display,
+    judged: &Judged<'_>,
 ) -> Result<Histories, Box<dyn std::error::Error>> {
     let mut histories = Histories::default();
     let mut shown = tokio::time::interval(SHOWN_EVERY);
-    let mut news = false;
+    let is_following = display.is_following();
+    let mut ends = if is_following { Some(EndSignals::take()?) } else { None };
+    let mut news = matches!(display, Display::Screen(_));
     loop {
+        let end = async {
+            match &mut ends {
+                Some(ends) => ends.next().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             line = lines.recv() => match line {
                 Some(line) => {
-                    histories.add(&line?);
+                    let mut content = line?;
+                    if let Some(note) = content.note.take() {
+                        display.note(note);
+                    }
+                    histories.add(&content);
                     news = true;
                 }
                 None => return Ok(histories),
             },
-            _ = shown.tick(), if follow => {
+            _ = shown.tick(), if is_following => {
                 if std::mem::take(&mut news) {
-                    show(&histories)?;
+                    display.show(&judged.report(&histories))?;
                 }
             }
-            interrupted = tokio::signal::ctrl_c(), if follow => {
-                interrupted?;
-                return Ok(histories);
-            }
+            input = display.input() => match input {
+                Input::Quit => return Ok(histories),
+                Input::Draw => display.show(&judged.report(&histories))?,
+            },
+            _ = end => return Ok(histories),
         }
     }
 }

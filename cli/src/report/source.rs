@@ -3,7 +3,6 @@
 use super::formats::{Content, LogReader};
 use super::input::{FollowedFile, Lines, Part, decompressed, files};
 use crate::aws::{Aws, CallError, LOGS};
-use crate::output::errln;
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -108,8 +107,8 @@ fn send(part: Part, log: &mut LogReader, sender: &Sender<Item>) -> bool {
     let content = match part {
         Part::Line(text) => log.line(&text),
         Part::TooLong => {
-            errln!("a line of more than {} bytes is left out", super::input::MAX_LINE_BYTES);
-            Content { metrics: Vec::new(), other_lines: 1 }
+            let note = format!("a line of more than {} bytes is left out", super::input::MAX_LINE_BYTES);
+            Content { other_lines: 1, note: Some(note), ..Content::default() }
         }
         Part::End => Content::default(),
     };
@@ -149,7 +148,10 @@ async fn filter(
             }
             let answer = match aws.json(LOGS, "Logs_20140328.FilterLogEvents", &body).await {
                 Err(error) if follow && error.is_transient() => {
-                    errln!("log group {group}: {error}");
+                    let note = Some(format!("log group {group}: {error}"));
+                    if sender.send(Ok(Content { note, ..Content::default() })).await.is_err() {
+                        return Ok(());
+                    }
                     break;
                 }
                 answer => answer?,

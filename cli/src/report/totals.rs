@@ -309,7 +309,11 @@ mod tests {
     fn the_lines_of_several_functions_are_kept_apart() {
         let of = |service: &str| Line { service: service.to_owned(), ..line(0, r#"{"MessagesStored": 2}"#) };
         let mut histories = Histories::default();
-        histories.add(&Content { metrics: vec![of("orders"), of("payments"), of("orders")], other_lines: 3 });
+        histories.add(&Content {
+            metrics: vec![of("orders"), of("payments"), of("orders")],
+            other_lines: 3,
+            note: None,
+        });
         let stored = |service: &str| histories.functions[service].all.sum("MessagesStored");
         assert_eq!((stored("orders"), stored("payments"), histories.other_lines), (4.0, 2.0, 3));
     }
