@@ -36,7 +36,7 @@ fn every_rejection_reason_is_explained() {
 
 #[test]
 fn every_wire_format_is_explained() {
-    assert_eq!(first_column("README.md", "### What may be in the queue"), names(WireFormat::ALL));
+    assert_eq!(first_column("README.md", "### Wire formats"), names(WireFormat::ALL));
 }
 
 /// Returns the words of a page that are in backticks and in `CamelCase`.
@@ -123,55 +123,83 @@ fn table_under_heading_is(file: &str, heading: &str, rows: &[String]) {
     is_or_becomes(file, &text, &([&lines[..first], &rows, &lines[end..]].concat().join("\n") + "\n"));
 }
 
+/// Formats a number of messages, with a comma before the thousands.
+fn thousands(count: u64) -> String {
+    if count < 1_000 { count.to_string() } else { format!("{},{:03}", count / 1_000, count % 1_000) }
+}
+
+/// Formats an amount in dollars.
+fn dollars(amount: f64) -> String {
+    if amount < 0.0005 { "<$0.001".to_owned() } else { format!("${amount:.3}") }
+}
+
+/// Returns the rows of the README's table: speed and cost for each batch size of `make bench`.
+fn speed_and_cost(results: &serde_json::Value) -> Vec<String> {
+    let list = |name: &str| results[name].as_array().unwrap().clone();
+    let delay = results["delay_ms"].as_u64().unwrap();
+    let what = format!("messages per batch | CPU per message | P95 of an invocation, {delay} ms per write call");
+    let mut rows = vec![
+        format!("| {what} | DynamoDB | SQS | Lambda | logs | total |"),
+        "| --- | --- | --- | --- | --- | --- | --- | --- |".to_owned(),
+    ];
+    for ((at_once, delayed), cost) in list("at_once").iter().zip(&list("delayed")).zip(&list("costs")) {
+        let messages = at_once["messages"].as_u64().unwrap();
+        assert!([delayed, cost].iter().all(|row| row["messages"] == messages), "the batch sizes differ");
+        let [cpu, cpu_of_baseline] = ["ours", "baseline"].map(|whose| at_once[whose]["cpu_us"].as_f64().unwrap());
+        let [p95, p95_of_baseline] = ["ours", "baseline"].map(|whose| delayed[whose]["p95_ms"].as_f64().unwrap());
+        let speed = format!("{cpu:.1} µs ({cpu_of_baseline:.1}) | {p95:.1} ms ({p95_of_baseline:.1})");
+        let parts = ["dynamodb", "sqs", "lambda", "cloudwatch", "total"];
+        let parts = parts.map(|part| dollars(cost[part].as_f64().unwrap())).join(" | ");
+        rows.push(format!("| {} | {speed} | {parts} |", thousands(messages)));
+    }
+    rows
+}
+
 /// Returns the rows of the table of results of `make bench`.
 fn measured(results: &serde_json::Value) -> Vec<String> {
     let number = |value: &serde_json::Value| value.as_f64().unwrap();
     let list = |name: &str| results[name].as_array().unwrap().clone();
     let count = |value: &serde_json::Value| value.as_u64().unwrap();
-    let mut rows = vec!["| what | avro-ingest | baseline | ratio |".to_owned(), "| --- | --- | --- | --- |".to_owned()];
+    let batch = |row: &serde_json::Value| thousands(count(&row["messages"]));
+    let mut rows =
+        vec!["| figure | avro-ingest | baseline | ratio |".to_owned(), "| --- | --- | --- | --- |".to_owned()];
     for row in list("at_once") {
         let [ours, baseline] = ["ours", "baseline"].map(|whose| number(&row[whose]["cpu_us"]));
-        let (messages, ratio) = (count(&row["messages"]), number(&row["ratio"]["median"]));
-        rows.push(format!("| CPU for a message, {messages} a batch | {ours:.1} µs | {baseline:.1} µs | {ratio:.1} |"));
+        let (figure, ratio) = (format!("CPU per message, batches of {}", batch(&row)), number(&row["ratio"]["median"]));
+        rows.push(format!("| {figure} | {ours:.1} µs | {baseline:.1} µs | {ratio:.1} |"));
     }
     let delay = count(&results["delay_ms"]);
     for row in list("delayed") {
         let [ours, baseline] = ["ours", "baseline"].map(|whose| number(&row[whose]["p95_ms"]));
-        let messages = count(&row["messages"]);
-        let what = format!("P95 of an invocation, {messages} a batch, an endpoint that takes {delay} ms");
-        rows.push(format!("| {what} | {ours:.1} ms | {baseline:.1} ms | {:.1} |", baseline / ours));
+        let figure = format!("P95 of an invocation, batches of {}, {delay} ms per write call", batch(&row));
+        rows.push(format!("| {figure} | {ours:.1} ms | {baseline:.1} ms | {:.1} |", baseline / ours));
     }
     let conditions = &results["conditions"];
-    let under = format!(
-        "an endpoint of {} ms at the median and {} ms at P99 over TLS that hands back {} % of the items and breaks {} % of the calls",
+    let endpoint = format!(
+        "TLS, {} ms per write call at the median and {} ms at P99, {} % of items unprocessed, {} % of calls reset",
         number(&conditions["p50_ms"]),
         number(&conditions["p99_ms"]),
         (number(&conditions["unprocessed"]) * 1e4).round() / 100.0,
         (number(&conditions["broken"]) * 1e4).round() / 100.0,
     );
-    for (index, row) in conditions["rows"].as_array().unwrap().iter().filter(|row| row["tls"] == true).enumerate() {
+    for row in conditions["rows"].as_array().unwrap().iter().filter(|row| row["tls"] == true) {
         let [ours, baseline] = ["ours", "baseline"].map(|whose| number(&row[whose]["p95_ms"]));
-        let messages = count(&row["messages"]);
-        let what = match index {
-            0 => format!("P95 of an invocation, {messages} a batch, {under}"),
-            _ => format!("the same, {messages} a batch"),
-        };
-        rows.push(format!("| {what} | {ours:.0} ms | {baseline:.0} ms | {:.1} |", baseline / ours));
+        let figure = format!("P95 of an invocation, batches of {}, {endpoint}", batch(row));
+        rows.push(format!("| {figure} | {ours:.0} ms | {baseline:.0} ms | {:.1} |", baseline / ours));
     }
     let [ours, baseline] = ["ours_ms", "baseline_ms"].map(|whose| number(&results["start"][whose]));
-    rows.push(format!(
-        "| from exec to the first call for an event | {ours:.1} ms | {baseline:.1} ms | {:.1} |",
-        baseline / ours
-    ));
+    let figure = "median time from process start to the first request for an event";
+    rows.push(format!("| {figure} | {ours:.1} ms | {baseline:.1} ms | {:.1} |", baseline / ours));
     let of_tls = |start: &&serde_json::Value| start["kind"] == "TLS, the machine's certificates";
     let starts = list("starts");
     let starts: Vec<f64> = starts.iter().filter(of_tls).map(|start| number(&start["init"]["p99_ms"])).collect();
-    let [ours, baseline] = starts[..] else { panic!("of both") };
-    rows.push(format!("| the same over TLS, P99 of 50 | {ours:.1} ms | {baseline:.1} ms | {:.1} |", baseline / ours));
+    let [ours, baseline] = starts[..] else { panic!("one start of avro-ingest and one of the baseline") };
+    let figure = "P99 of that time in 50 starts, with TLS";
+    rows.push(format!("| {figure} | {ours:.1} ms | {baseline:.1} ms | {:.1} |", baseline / ours));
     for cost in list("costs") {
-        let [lambda, total] = ["lambda", "total"].map(|part| number(&cost[part]));
-        let what = format!("a million messages at {} a batch, of it Lambda", count(&cost["messages"]));
-        rows.push(format!("| {what} | ${total:.3}, ${lambda:.3} | | |"));
+        let [lambda, total] = ["lambda", "total"].map(|part| dollars(number(&cost[part])));
+        let figure = format!("cost of a million messages, batches of {}: total, and Lambda's part", batch(&cost));
+        rows.push(format!("| {figure} | {total}, {lambda} | | |"));
     }
     let machine = &results["machine"];
     let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
@@ -189,7 +217,8 @@ fn measured(results: &serde_json::Value) -> Vec<String> {
 #[test]
 fn what_is_measured_is_documented_as_it_was() {
     let results = serde_json::from_str(&read("benches/results.json")).unwrap();
-    table_under_heading_is("README.md", "## What it costs and how fast it is", &measured(&results));
+    table_under_heading_is("README.md", "## Speed and cost", &speed_and_cost(&results));
+    table_under_heading_is("docs/performance.md", "## Results", &measured(&results));
 }
 
 #[test]
@@ -245,6 +274,8 @@ fn what_observing_costs_is_documented_as_the_template_has_it() {
     ] {
         assert!(page.contains(&row), "docs/metrics.md lacks: {row}");
     }
+    let metrics = format!("${:.2} per month", series as f64 * price("cloudwatch_per_metric_month"));
+    assert!(read("README.md").contains(&metrics), "README.md lacks: {metrics}");
 }
 
 /// Returns the parameter's block in the template.
