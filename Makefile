@@ -59,10 +59,11 @@ fuzz: $(FUZZ_TOOL) ## run each fuzz target for FUZZ_SECONDS, starting from fuzz/
 	done
 
 .PHONY: lint
-lint: sam-validate ## check formatting, clippy, documentation and the template; every warning is an error
+lint: sam-validate ## check formatting, clippy, documentation, prose and the template; every warning is an error
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps --document-private-items
+	python3 tests/prose.py
 
 # ---- deployment: SAM and its checks ---------------------------------------------------------------------------------
 # The tools of requirements.txt are installed in a virtual environment in this folder, and nothing outside of it.
