@@ -24,6 +24,12 @@ pub fn utc(at_ms: u64) -> String {
     moment::text(at_ms, moment::Form::Full)
 }
 
+/// Returns `text` with a capital first letter.
+pub fn capital(text: &str) -> String {
+    let mut characters = text.chars();
+    characters.next().map_or_else(String::new, |first| first.to_uppercase().chain(characters).collect())
+}
+
 /// Draws a heading of `level`.
 fn heading(level: u8, text: &str) -> Markup {
     let text = html! { (text) }.into_string();

@@ -5,7 +5,7 @@ use super::checks::{PlanCheck, quotas};
 use super::cost::Cost;
 use super::planner::{Burst, Steady};
 use super::print::PlanReport;
-use pages::{Block, Check, Colour, Fact, Page, Part, Section, Share, Shares, Table, Tile, Verdict, number};
+use pages::{Block, Check, Colour, Fact, Page, Part, Section, Share, Shares, Table, Tile, Verdict, capital, number};
 use simulation::deployment::Deployment;
 use simulation::scaling::Scaling;
 
@@ -126,11 +126,6 @@ fn tiles(report: &PlanReport<'_>) -> Vec<Tile> {
 
 fn at(check: &PlanCheck) -> &'static str {
     if check.name.starts_with("delivered") { "at least" } else { "at most" }
-}
-
-fn capital(text: &str) -> String {
-    let mut characters = text.chars();
-    characters.next().map_or_else(String::new, |first| first.to_uppercase().chain(characters).collect())
 }
 
 fn sections(report: &PlanReport<'_>, charts: &[Named]) -> Vec<Section> {

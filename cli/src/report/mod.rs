@@ -146,7 +146,7 @@ enum Display {
 }
 
 impl Display {
-    /// Takes over the terminal; writes lines if there is none, or if it has no cursor.
+    /// Takes over the terminal. Without a terminal, or with one that has no cursor, it writes lines.
     fn while_following() -> Self {
         let is_dumb = crate::environment("TERM").is_some_and(|terminal| terminal == "dumb");
         if is_dumb || !stdout().is_terminal() {

@@ -6,7 +6,8 @@ use super::indicators::{
 use super::print::{LogReport, LogReports};
 use super::totals::{Distribution, Stretch, Totals};
 use pages::{
-    Across, Block, Chart, Colour, Drawn, Fact, Page, Part, Scale, Section, Series, Share, Table, Tile, Verdict, number,
+    Across, Block, Chart, Colour, Drawn, Fact, Page, Part, Scale, Section, Series, Share, Table, Tile, Verdict,
+    capital, number,
 };
 
 /// Maximum number of points of a chart. A line on a screen shows no more, and a table of more is not read.
@@ -133,11 +134,6 @@ pub(super) fn verdict(indicators: &[Indicator]) -> Verdict {
         format!("{}: {value}, and the target is {}", capital(indicator.name), aim(indicator).unwrap_or_default())
     };
     Verdict { met: Some(missed.is_empty()), sentence, details: missed.iter().map(detail).collect() }
-}
-
-fn capital(text: &str) -> String {
-    let mut characters = text.chars();
-    characters.next().map_or_else(String::new, |first| first.to_uppercase().chain(characters).collect())
 }
 
 impl LogReport<'_> {

@@ -13,7 +13,7 @@ use std::io;
 use std::time::Duration;
 use tokio::sync::mpsc::{Receiver, channel};
 
-/// How long a wait for a key may last before the thread looks whether anybody still listens.
+/// Maximum time of a wait for a key. The thread ends after it if the screen is gone.
 const KEY_PAUSE: Duration = Duration::from_millis(100);
 /// Keys that wait to be read.
 const MAX_WAITING: usize = 16;
@@ -96,7 +96,7 @@ fn reaction(event: &Event, selected: &mut usize) -> Option<Input> {
     };
     match code {
         KeyCode::Char('q') | KeyCode::Esc => Some(Input::Quit),
-        // the terminal gives it as a key while the screen is taken over
+        // in raw mode it is a key instead of a signal
         KeyCode::Char('c') if modifiers.contains(KeyModifiers::CONTROL) => Some(Input::Quit),
         KeyCode::Right | KeyCode::Tab => {
             *selected = selected.wrapping_add(1);
@@ -235,7 +235,7 @@ mod tests {
     use ratatui::backend::TestBackend;
     use ratatui::buffer::Cell;
 
-    /// A minute of each of `functions`, with so many milliseconds from end to end.
+    /// A minute of each function, by its name and its end-to-end latency in milliseconds.
     fn histories(functions: &[(&str, u64)]) -> Histories {
         let mut histories = Histories::default();
         for (name, latency_ms) in functions {

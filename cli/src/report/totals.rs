@@ -23,6 +23,9 @@ pub(crate) const PLOTTED: [&str; 4] = ["DeliveryLatency", "EndToEndLatency", "Ha
 const SCALE: f64 = 1e3;
 /// Maximum number of points over time: with more, neighbours become one.
 const MAX_BUCKETS: usize = 600;
+/// Minimum number of lines in a stretch, on average, as long as [`MIN_BUCKETS`] stretches are left.
+const MIN_LINES: u64 = 5;
+const MIN_BUCKETS: u64 = 30;
 /// Lengths of the stretch of a point over time. Each divides the next, so that stretches can be merged.
 const WIDTHS_MS: [u64; 11] =
     [1_000, 5_000, 15_000, 60_000, 300_000, 900_000, 3_600_000, 10_800_000, 21_600_000, 43_200_000, 86_400_000];
@@ -211,6 +214,11 @@ impl Default for History {
     }
 }
 
+/// Returns the next larger length of a stretch.
+fn wider(width_ms: u64) -> u64 {
+    WIDTHS_MS.into_iter().find(|width| *width > width_ms).unwrap_or(width_ms * 2)
+}
+
 /// A stretch of time.
 #[derive(Debug, Clone)]
 pub(crate) struct Stretch {
@@ -242,14 +250,16 @@ impl History {
     pub(crate) fn stretches(&self, most: u64) -> (Vec<Stretch>, u64) {
         let (first_ms, last_ms) = self.all.period_ms();
         let mut history = self.clone();
-        let count = |width_ms: u64| last_ms / width_ms - first_ms / width_ms + 1;
-        while count(history.width_ms) > most {
-            history.widen();
-        }
-        let width_ms = history.width_ms;
         // the last line covers the time until the next one would have come
         let interval_ms = (last_ms - first_ms).checked_div(self.all.lines.saturating_sub(1)).unwrap_or_default();
         let interval_ms = interval_ms.max(WIDTHS_MS[0]);
+        let count = |width_ms: u64| last_ms / width_ms - first_ms / width_ms + 1;
+        // stretches with a few lines each would show their number, which goes up and down by one, instead of the load
+        let is_ragged = |width_ms: u64| width_ms < MIN_LINES * interval_ms && count(wider(width_ms)) >= MIN_BUCKETS;
+        while count(history.width_ms) > most || is_ragged(history.width_ms) {
+            history.widen();
+        }
+        let width_ms = history.width_ms;
         let stretches = (first_ms / width_ms..=last_ms / width_ms).map(|index| {
             let start_ms = index * width_ms;
             let end_ms = (start_ms + width_ms).min(last_ms + interval_ms);
@@ -260,8 +270,7 @@ impl History {
     }
 
     fn widen(&mut self) {
-        let next = WIDTHS_MS.into_iter().find(|width| *width > self.width_ms);
-        self.width_ms = next.unwrap_or(self.width_ms * 2);
+        self.width_ms = wider(self.width_ms);
         for (start, totals) in std::mem::take(&mut self.buckets) {
             let start = start / self.width_ms * self.width_ms;
             self.buckets.entry(start).or_insert_with(Totals::of_bucket).merge(totals);
@@ -341,6 +350,17 @@ mod tests {
         // one that is cut off counts as far as the log reaches
         let (stretches, _) = history.stretches(2);
         assert_eq!(stretches.iter().map(|stretch| stretch.seconds).collect::<Vec<_>>(), [50.0, 60.0]);
+    }
+
+    #[test]
+    fn a_steady_load_of_few_lines_is_a_steady_line() {
+        let mut history = History::default();
+        for second in (0..3_600).step_by(10) {
+            history.add(&line(second * 1_000, r#"{"MessagesStored": 10}"#));
+        }
+        let (stretches, width_ms) = history.stretches(300);
+        assert_eq!((stretches.len(), width_ms), (60, 60_000));
+        assert!(stretches.iter().all(|stretch| stretch.rate(|totals| totals.sum("MessagesStored")) == 1.0));
     }
 
     #[test]

@@ -12,7 +12,8 @@ use crate::steps::Step;
 use crate::tune::Tuning;
 use indicators::Indicator;
 use pages::{
-    Across, Block, Chart, Check, Colour, Drawn, Fact, Page, Part, Scale, Section, Series, Table, Tile, Verdict, number,
+    Across, Block, Chart, Check, Colour, Drawn, Fact, Page, Part, Scale, Section, Series, Table, Tile, Verdict,
+    capital, number,
 };
 
 const OURS: &str = "avro-ingest";
@@ -75,8 +76,9 @@ fn verdict(results: &Results) -> Verdict {
         1 => format!("1 of {judged} targets is missed."),
         count => format!("{count} of {judged} targets are missed."),
     };
-    let detail =
-        |missed: &&Indicator| format!("{}: {}, and the target is {}", missed.name, missed.measured, missed.target);
+    let detail = |missed: &&Indicator| {
+        format!("{}: {}, and the target is {}", capital(missed.name), missed.measured, missed.target)
+    };
     Verdict { met: Some(missed.is_empty()), sentence, details: missed.iter().map(detail).collect() }
 }
 
@@ -102,7 +104,7 @@ fn tiles(results: &Results) -> Vec<Tile> {
 
 fn indicators(results: &Results) -> Section {
     let check = |Indicator { name, target, measured, met, how }| Check {
-        name: name.to_owned(),
+        name: capital(name),
         value: measured,
         limit: format!("target: {target}"),
         share: None,
@@ -456,6 +458,6 @@ mod tests {
         results.start.ours_ms = 26.0;
         let verdict = verdict(&results);
         assert_eq!(verdict.met, Some(false));
-        assert!(verdict.details.contains(&"start: 26 ms, and the target is 25 ms".to_owned()), "{:?}", verdict.details);
+        assert!(verdict.details.contains(&"Start: 26 ms, and the target is 25 ms".to_owned()), "{:?}", verdict.details);
     }
 }
