@@ -1,7 +1,7 @@
-"""A producer in Python: a dictionary as the body of an SQS message, in Avro's single-object encoding.
+"""A producer in Python. It sends a dictionary as the body of an SQS message, in Avro's single-object encoding.
 
     pip install fastavro
-    python3 examples/producer.py        # prints a body, as `aws sqs send-message --message-body` takes it
+    python3 examples/producer.py        # prints a body for `aws sqs send-message --message-body`
 """
 
 import base64
@@ -13,10 +13,10 @@ import fastavro
 
 
 def body(schema: dict, record: dict) -> str:
-    """The body of a message that holds one record."""
+    """Returns the body of a message with one record."""
     datum = io.BytesIO()
     fastavro.schemaless_writer(datum, schema, record)
-    # the fingerprint of the schema, by which the function finds it
+    # the function finds the schema by this fingerprint
     canonical = fastavro.schema.to_parsing_canonical_form(schema)
     fingerprint = bytes.fromhex(fastavro.schema.fingerprint(canonical, "CRC-64-AVRO"))
     return base64.b64encode(b"\xc3\x01" + fingerprint + datum.getvalue()).decode()
@@ -31,6 +31,6 @@ ORDER = {
 }
 
 if __name__ == "__main__":
-    # the same directory that the function is deployed with
+    # the schema directory with which the function is deployed
     schema = json.loads(pathlib.Path("schemas/order/1.avsc").read_text())
     print(body(schema, ORDER))

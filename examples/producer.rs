@@ -1,7 +1,7 @@
-//! A producer in Rust: a service's own type as the body of an SQS message, in Avro's single-object encoding.
+//! A producer in Rust. It sends a value of its own type as the body of an SQS message, in Avro's single-object encoding.
 //!
 //! ```sh
-//! cargo run --example producer            # prints a body, as `aws sqs send-message --message-body` takes it
+//! cargo run --example producer            # prints a body for `aws sqs send-message --message-body`
 //! ```
 
 use avro_ingest::avro::WireFormat;
@@ -27,7 +27,7 @@ struct Item {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    // the same directory that the function is deployed with
+    // the schema directory with which the function is deployed
     let encoder = Encoder::for_subject(Path::new("schemas"), "order")?;
     let order = Order {
         order_id: "o-1001".to_owned(),

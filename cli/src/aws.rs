@@ -1,6 +1,6 @@
-//! Calls to AWS: signed by the SDK's signer, with its credentials, region, profiles and endpoint variables, over the function's own
-//! connections. One small client for every service, because the SDK's client of each takes a minute to compile:
-//! docs/decisions/0008-one-client-for-the-tool.md.
+//! A minimal AWS client. It signs requests with the SDK's signer, and takes credentials, region, profiles and endpoints from
+//! the SDK's configuration. Requests use the function's own connection pool. One small client serves all services, because each
+//! service client of the SDK takes a minute to compile: docs/decisions/0008-one-client-for-the-tool.md.
 
 use crate::connections::connection_pool;
 use avro_ingest::dynamodb::credentials::{CredentialsCache, NoCredentials};
@@ -22,22 +22,22 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-/// How often a throttled or failed call is tried, and the wait before it is tried again, which doubles.
+/// Maximum number of attempts of a call, and the wait before the second attempt. The wait doubles with each further attempt.
 const ATTEMPTS: u32 = 4;
 const BACKOFF: Duration = Duration::from_millis(200);
-/// Timeout of a source of credentials. It is long, because a `credential_process` may call another service.
+/// Timeout for obtaining credentials. It is long, because a `credential_process` may call another service.
 const CREDENTIALS_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A service, by the names that it has in different places.
+/// An AWS service, by its various names.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Service {
-    /// In its host.
+    /// Name in the host name.
     host: &'static str,
-    /// In a signature.
+    /// Name in a signature.
     signing: &'static str,
-    /// In profiles, and in capitals in `AWS_ENDPOINT_URL_<ID>`.
+    /// Name in profiles and, in upper case, in `AWS_ENDPOINT_URL_<ID>`.
     id: &'static str,
-    /// The version of the JSON protocol that it speaks.
+    /// Content type for the version of the JSON protocol that the service supports.
     content_type: &'static str,
 }
 
@@ -59,21 +59,21 @@ pub(crate) const KMS: Service = Service { host: "kms", signing: "kms", id: "kms"
 pub(crate) const IAM: Service = Service { host: IAM_HOST, signing: "iam", id: "iam", content_type: FORM };
 
 const FORM: &str = "application/x-www-form-urlencoded";
-/// IAM is one for all regions, and signed for this one.
+/// IAM is a global service. Its requests are signed for this region.
 /// <https://docs.aws.amazon.com/general/latest/gr/iam-service.html>
 const IAM_HOST: &str = "iam";
 const IAM_REGION: &str = "us-east-1";
 
-/// Why a call has no result.
+/// Reason why a call has no result.
 #[derive(Debug)]
 pub(crate) enum CallError {
-    /// There are no credentials or no region, or the request is impossible.
+    /// No region is configured, or the request is invalid.
     NotSent(Box<dyn Error + Send + Sync>),
-    /// There are no credentials.
+    /// No credentials are available.
     NoCredentials(NoCredentials),
-    /// No response came.
+    /// No response arrived.
     NoResponse(String),
-    /// The service's own error.
+    /// The service returned an error.
     Refused { status: StatusCode, code: String, message: String },
 }
 
@@ -92,7 +92,7 @@ impl fmt::Display for CallError {
 impl Error for CallError {}
 
 impl CallError {
-    /// Whether the service may have applied the call.
+    /// Returns whether the call may have taken effect.
     pub(crate) fn is_ambiguous(&self) -> bool {
         match self {
             Self::NoResponse(_) => true,
@@ -101,7 +101,7 @@ impl CallError {
         }
     }
 
-    /// Whether the same call may succeed later.
+    /// Returns whether a retry may succeed.
     pub(crate) fn is_transient(&self) -> bool {
         match self {
             Self::NotSent(_) => false,
@@ -119,14 +119,14 @@ impl CallError {
         }
     }
 
-    /// Whether the service refused the credentials, or the time of the signature. Other credentials may pass.
+    /// Returns whether the service refused the credentials or the signature's timestamp. Other credentials may be accepted.
     pub(crate) fn refuses_signature(&self) -> bool {
         let Self::Refused { code, .. } = self else { return false };
         SIGNATURE_ERRORS.contains(&code.strip_suffix("Exception").unwrap_or(code))
     }
 }
 
-/// Error codes of the signature check, which come with or without `Exception` at their end.
+/// Error codes of the signature check. Services append `Exception` to some of them.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/CommonErrors.html>
 const SIGNATURE_ERRORS: [&str; 7] = [
     "ExpiredToken",
@@ -137,34 +137,36 @@ const SIGNATURE_ERRORS: [&str; 7] = [
     "SignatureDoesNotMatch",
     "UnrecognizedClient",
 ];
-/// Name of the profile if none is requested.
+/// Name of the default profile.
 /// <https://docs.aws.amazon.com/sdkref/latest/guide/file-format.html>
 const DEFAULT_PROFILE: &str = "default";
-/// A queue has as many messages in flight as it may have.
+/// Error code if a queue has the maximum number of messages in flight.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html>
 const IN_FLIGHT_LIMIT: &str = "OverLimit";
 
-/// The account and region that the environment names.
+/// The account and region from the environment.
 pub(crate) struct Aws {
     config: SdkConfig,
     /// Name of the profile.
     profile: String,
-    /// Loaded once, and again before they end or after a service has refused them. None if the chain has no source.
+    /// Cached credentials, which are reloaded before they expire or after a service has refused them. `None` if no
+    /// source of credentials is configured.
     credentials: Option<CredentialsCache>,
     transport: Arc<dyn HttpTransport>,
 }
 
 impl Aws {
-    /// As the AWS SDKs and the AWS CLI find them: environment variables, profiles, the instance's role.
+    /// Loads the configuration from the same sources as the AWS SDKs and the AWS CLI: environment variables, profiles and the
+    /// instance's role.
     pub(crate) async fn load() -> Result<Self, Box<dyn Error>> {
         Self::over(4).await
     }
 
-    /// The same, keeping up to `kept` connections to a host.
+    /// Loads the configuration as [`Self::load`] does, with a pool of up to `kept` idle connections per host.
     pub(crate) async fn over(kept: usize) -> Result<Self, Box<dyn Error>> {
         let transport: Arc<dyn HttpTransport> = Arc::new(connection_pool(kept)?);
         let client = sdk_http_client(Arc::clone(&transport));
-        // the SDK takes an empty variable for the name of a profile
+        // the SDK would take an empty variable as a profile name
         let profile = crate::environment("AWS_PROFILE").unwrap_or_else(|| DEFAULT_PROFILE.to_owned());
         let loader = || {
             let loader = aws_config::defaults(BehaviorVersion::latest()).http_client(client.clone());
@@ -175,7 +177,7 @@ impl Aws {
             Some(region) => loader().region(Region::new(region)).load().await,
             None => loader().load().await,
         };
-        // the SDK takes an empty variable for a region, and would not look into the profile
+        // the SDK would take an empty variable as a region, and ignore the profile's region
         if config.region().is_some_and(|region| region.as_ref().is_empty()) {
             let of_profile = ProfileFileRegionProvider::builder().profile_name(profile.clone()).build();
             config = loader().region(of_profile).load().await;
@@ -185,7 +187,7 @@ impl Aws {
         Ok(Self { config, profile, credentials, transport })
     }
 
-    /// Where credentials come from: the whole chain of the AWS SDKs.
+    /// Returns the SDK's credentials provider chain.
     pub(crate) fn credentials(&self) -> Result<SharedCredentialsProvider, CallError> {
         self.config.credentials_provider().ok_or_else(|| CallError::NotSent("no credentials".into()))
     }
@@ -197,7 +199,7 @@ impl Aws {
         self.config.region().map(AsRef::as_ref).ok_or_else(missing)
     }
 
-    /// Where a service is: `AWS_ENDPOINT_URL_<ID>`, the profile's own, `AWS_ENDPOINT_URL`, or AWS.
+    /// Returns the endpoint of a service: from `AWS_ENDPOINT_URL_<ID>`, the profile, `AWS_ENDPOINT_URL`, or the default.
     fn endpoint(&self, service: Service) -> Result<String, CallError> {
         let (variable, profile) = ("AWS_ENDPOINT_URL", "endpoint_url");
         let key = ServiceConfigKey::builder().service_id(service.id).profile(profile).env(variable).build();
@@ -212,33 +214,33 @@ impl Aws {
         Ok(own.map_or_else(|| format!("https://{host}"), |url| url.trim_end_matches('/').to_owned()))
     }
 
-    /// A call of the JSON protocol: `target` is the header `x-amz-target`.
+    /// Makes a call with the JSON protocol. `target` is the header `x-amz-target`.
     pub(crate) async fn json(&self, service: Service, target: &str, body: &Value) -> Result<Value, CallError> {
         let headers = [("content-type", service.content_type), ("x-amz-target", target)];
         let response = self.call(service, Method::POST, "/", &headers, Bytes::from(body.to_string())).await?;
         json_of(&response)
     }
 
-    /// Sends a call of the JSON protocol once, because the caller decides what follows a call without a response.
+    /// Makes a call with the JSON protocol without retries, for callers that handle ambiguous calls themselves.
     pub(crate) async fn json_once(&self, service: Service, target: &str, body: &Value) -> Result<Value, CallError> {
         let headers = [("content-type", service.content_type), ("x-amz-target", target)];
         let body = Bytes::from(body.to_string());
         json_of(&self.call_once(service, Method::POST, "/", &headers, body).await?)
     }
 
-    /// A call of a REST API that only reads.
+    /// Makes a read-only call to a REST API.
     pub(crate) async fn get(&self, service: Service, path: &str) -> Result<Value, CallError> {
         json_of(&self.call(service, Method::GET, path, &[], Bytes::new()).await?)
     }
 
-    /// What is behind a URL that AWS has signed already.
+    /// Downloads a presigned URL.
     pub(crate) async fn download(&self, url: &str) -> Result<Bytes, CallError> {
         let request = Request::get(url).body(Bytes::new()).map_err(|error| CallError::NotSent(error.into()))?;
         self.exchange(url, request).await
     }
 
-    /// Makes a call of the query protocol. Returns the members of a list in the result, each as its texts by their names. The list is
-    /// named by its path, `Stacks/Outputs` for one in the members of another.
+    /// Makes a call with the query protocol. Returns the members of a list in the result, each as a map of its text elements.
+    /// `Stacks/Outputs` names the list `Outputs` within the members of `Stacks`.
     pub(crate) async fn query(
         &self,
         service: Service,
@@ -254,7 +256,7 @@ impl Aws {
         members(&response, list).map_err(|error| CallError::NoResponse(format!("not XML: {error}")))
     }
 
-    /// Sends a signed request, again if it may then succeed.
+    /// Signs and sends a request. Retries transient failures.
     async fn call(
         &self,
         service: Service,
@@ -317,7 +319,7 @@ impl Aws {
     }
 
     async fn exchange(&self, url: &str, request: Request<Bytes>) -> Result<Bytes, CallError> {
-        // the query of a signed URL is as good as a password
+        // the query of a presigned URL is secret
         let named = url.split('?').next().unwrap_or(url);
         let response = self.transport.send(request).await;
         let response = response.map_err(|error| CallError::NoResponse(format!("{named}: {error}")))?;
@@ -330,7 +332,8 @@ fn json_of(body: &[u8]) -> Result<Value, CallError> {
     serde_json::from_slice(body).map_err(|error| CallError::NoResponse(format!("not JSON: {error}")))
 }
 
-/// Returns the texts of each member of a list: `<Response><Result><List><member>...`, or of a list within a list's members.
+/// Returns the text elements of each member of a list: `<Response><Result><List><member>...`. The path may lead to a list
+/// within the members of another list.
 fn members(xml: &[u8], lists: &str) -> Result<Vec<BTreeMap<String, String>>, XmlDecodeError> {
     let lists: Vec<&str> = lists.split('/').collect();
     let mut document = Document::try_from(xml)?;
@@ -348,7 +351,7 @@ fn collect(parent: &mut ScopedDecoder<'_, '_>, lists: &[&str], found: &mut Vec<B
         let mut texts = BTreeMap::new();
         while let Some(mut leaf) = parent.next_tag() {
             let name = leaf.start_el().local().to_owned();
-            // one that has elements of its own is left out
+            // elements with child elements are left out
             if let Ok(text) = try_data(&mut leaf) {
                 texts.insert(name, text.into_owned());
             }
@@ -366,7 +369,7 @@ fn collect(parent: &mut ScopedDecoder<'_, '_>, lists: &[&str], found: &mut Vec<B
     }
 }
 
-/// The error in a response: JSON's `__type` and `message`, or XML's `Code` and `Message`.
+/// Parses an error response: `__type` and `message` in JSON, or `Code` and `Message` in XML.
 fn refused(status: StatusCode, body: &[u8]) -> CallError {
     let json: Value = serde_json::from_slice(body).unwrap_or_default();
     let xml = String::from_utf8_lossy(body);

@@ -1,8 +1,8 @@
-//! Durations on the command line, and random ones.
+//! Parses durations on the command line, and adds jitter.
 
 use std::time::Duration;
 
-/// `90s`, `30m`, `2h` or `7d`.
+/// Parses a duration such as `90s`, `30m`, `2h` or `7d`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || "not a duration such as 90s, 30m, 2h or 7d".to_owned();
     let unit = text.chars().next_back().ok_or_else(wrong)?;
@@ -17,7 +17,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(wrong)
 }
 
-/// A random part of `most`.
+/// Returns a random part of `most`.
 pub(crate) fn jitter(most: Duration) -> Duration {
     most.mul_f64(fastrand::f64())
 }

@@ -1,4 +1,4 @@
-//! `ingest encode`: records as the bodies of messages.
+//! `ingest encode`: encodes records as message bodies.
 
 use crate::Outcome;
 use crate::output::{OutputError, errln};
@@ -6,8 +6,8 @@ use crate::producer::{Packed, Produced, RecordOptions};
 use serde_json::{Value, json};
 use std::io::{self, BufWriter, Write};
 
-/// Turns records, a line of JSON each, into the bodies of messages, one a line, or into an event. Exit code 1 if a record is wrong:
-/// it is named and left out.
+/// Encodes records, one JSON object per line, as message bodies, one per line, or as an event. Exit code 1 if a record is
+/// invalid; it is reported and left out.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -17,7 +17,7 @@ Examples:
 pub(crate) struct Arguments {
     #[command(flatten)]
     records: RecordOptions,
-    /// Print one SQS event instead
+    /// Print a single SQS event instead
     #[arg(long)]
     event: bool,
 }
@@ -26,7 +26,7 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     let mut messages = arguments.records.messages()?;
     let mut out = BufWriter::new(io::stdout().lock());
     let (mut waiting, mut mistakes) = (Vec::new(), 0_u64);
-    // what comes in one piece, or not at all, waits for the end
+    // an event is printed as a whole, and with --strict all bodies or none are printed
     let waits = arguments.event || arguments.records.strict;
     while let Some(produced) = messages.next()? {
         match produced {
@@ -49,7 +49,7 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     Ok(mistakes == 0)
 }
 
-/// An event as Lambda would bring it.
+/// Returns an event in the format in which Lambda delivers it.
 fn event(messages: &[Packed]) -> Value {
     let sent = local::clock::since_epoch().as_millis().to_string();
     let records = messages.iter().enumerate().map(|(index, message)| {

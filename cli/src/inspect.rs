@@ -1,4 +1,4 @@
-//! `ingest inspect`: what the function would make of one body.
+//! `ingest inspect`: decodes a message body as the function would.
 
 use crate::aws::{Aws, CallError};
 use crate::names::one_of;
@@ -20,7 +20,8 @@ use std::fs;
 use std::io::Read;
 use std::path::PathBuf;
 
-/// Decodes one message body and prints its framing, its schema and the items it becomes, or why it is rejected. Exit code 1 if it is.
+/// Decodes a message body, and prints its wire format, its schema and the resulting items, or why it is rejected. Exit code 1
+/// if it is rejected.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -29,50 +30,50 @@ Examples:
   ingest inspect --queue-url URL --max 3        messages that wait in a queue, which keeps them
   ingest inspect --queue-url URL --max 3 --json | jq -r .message")]
 pub(crate) struct Arguments {
-    /// The body as it is in the queue; standard input if neither this nor --file is given
+    /// Message body as it is in the queue [default: standard input, unless --file is given]
     body: Option<String>,
-    /// A file that holds the body, as it is in the queue or the bytes themselves
+    /// File that contains the body as it is in the queue, or its raw bytes
     #[arg(long, value_name = "FILE", conflicts_with = "body")]
     file: Option<PathBuf>,
-    /// Look at messages of this queue instead; they stay there
+    /// Inspect messages of this queue instead; they stay in the queue
     #[arg(long, value_name = "URL", conflicts_with_all = ["body", "file", "raw", "schema"])]
     queue_url: Option<String>,
-    /// How many of them
+    /// Maximum number of messages to inspect
     #[arg(long, value_name = "N", default_value_t = 1, requires = "queue_url", conflicts_with_all = ["body", "file", "raw", "schema"], value_parser = clap::value_parser!(u32).range(1..=1_000))]
     max: u32,
-    /// The file or standard input holds the bytes themselves, even if they look like text
+    /// Read raw bytes from the file or standard input, even if they look like text
     #[arg(long, conflicts_with = "body")]
     raw: bool,
     /// Schema directory
     #[arg(long, default_value = "schemas", value_name = "DIR")]
     schemas: PathBuf,
-    /// Allowed framings, in order; WIRE_FORMATS by default, or those that follow from the schemas
+    /// Allowed wire formats, in order [default: WIRE_FORMATS, or derived from the schemas]
     #[arg(long, value_name = "LIST", value_parser = wire_formats)]
     wire_formats: Option<String>,
-    /// JSON of json bodies, plain or avro (Avro's own JSON encoding); JSON_ENCODING by default
+    /// JSON encoding of message bodies, plain or avro (Avro's own JSON encoding) [default: JSON_ENCODING]
     #[arg(long, value_name = "ENCODING", hide_possible_values = true, value_parser = one_of::<JsonEncoding>(JsonEncoding::ALL.iter().map(|encoding| encoding.name())))]
     json_encoding: Option<JsonEncoding>,
-    /// The message attribute `schema`: `subject` or `subject/version`
+    /// Value of the message attribute `schema`: `subject` or `subject/version`
     #[arg(long, value_name = "NAME")]
     schema: Option<String>,
-    /// Print JSON, one value a line for each message
+    /// Print JSON, one value per message
     #[arg(long)]
     json: bool,
 }
 
-/// How long a message of a queue is out of sight while it is looked at.
+/// Visibility timeout of inspected messages, in seconds.
 const VISIBILITY_SECONDS: u32 = 30;
 
-/// What a message's bytes come as.
+/// Content of a message.
 enum Content {
-    /// The body.
+    /// The message body.
     Text(String),
-    /// The attribute `avro`.
+    /// The message attribute `avro`.
     Bytes(Vec<u8>),
 }
 
 impl Content {
-    /// Text if it may be a body: what SQS takes as one, which bytes of Avro hardly ever are.
+    /// Returns text if SQS accepts the bytes as a message body, and bytes otherwise. Avro data is hardly ever valid text.
     fn of(bytes: Vec<u8>) -> Self {
         let is_body = |text: &str| text.chars().all(|char| !char.is_control() || char.is_ascii_whitespace());
         match String::from_utf8(bytes) {
@@ -82,7 +83,7 @@ impl Content {
         }
     }
 
-    /// A message's record in an event.
+    /// Returns the message's record in an event.
     fn record(&self, schema: Option<&str>) -> Value {
         let mut attributes = Map::new();
         if let Some(schema) = schema {
@@ -124,14 +125,14 @@ pub(crate) async fn run(arguments: Arguments) -> Outcome {
     let files = schema_dir::read(&arguments.schemas)?;
     let allowed = Transcoder::new(&config, files.clone())?;
     config.wire_formats = Some(WireFormat::ALL.to_vec());
-    // there are directories whose schemas not every format can tell apart
+    // some schema sets are ambiguous if all wire formats are allowed
     let transcoders = Transcoders { allowed, every: Transcoder::new(&config, files).ok() };
     let Some(url) = &arguments.queue_url else {
         return show(&transcoders, &content(&arguments)?.record(arguments.schema.as_deref()), arguments.json);
     };
     let queue = Queue::new(Aws::load().await?, url.clone());
     let (looked_at, ended) = peek(&queue, usize::try_from(arguments.max)?).await;
-    // in sight again, whatever happened
+    // make the messages visible again, even after an error
     let handles: Vec<String> = looked_at.iter().map(|message| message.receipt_handle.clone()).collect();
     let released = queue.change_visibility(&handles, 0).await;
     ended.and(released.map(|_| ())).map_err(|error| format!("{url}: {error}"))?;
@@ -149,7 +150,7 @@ pub(crate) async fn run(arguments: Arguments) -> Outcome {
     Ok(are_good)
 }
 
-/// Receives `most` messages, each once. What was received stands beside an error.
+/// Receives up to `most` messages, each once. Returns the messages received before an error along with the error.
 async fn peek(queue: &Queue, most: usize) -> (Vec<Received>, Result<(), CallError>) {
     let mut looked_at = Vec::new();
     while looked_at.len() < most {
@@ -162,14 +163,14 @@ async fn peek(queue: &Queue, most: usize) -> (Vec<Received>, Result<(), CallErro
     (looked_at, Ok(()))
 }
 
-/// The function, and a function that allows every wire format.
+/// Transcoders for the allowed wire formats, and for all wire formats.
 struct Transcoders {
     allowed: Transcoder,
     every: Option<Transcoder>,
 }
 
 impl Transcoders {
-    /// Returns the wire format that reads a message if it is not allowed.
+    /// Returns the wire format that can decode a message, if that format is not allowed.
     fn disallowed(&self, message: &Message<'_>) -> Option<WireFormat> {
         let every = self.every.as_ref()?;
         let mut encoder = every.encoder(local::clock::since_epoch(), 0);
@@ -178,7 +179,7 @@ impl Transcoders {
     }
 }
 
-/// Prints what the function would make of a message, and says whether it would take it.
+/// Prints how the function would process a message. Returns whether the function would accept it.
 fn show(transcoders: &Transcoders, record: &Value, as_json: bool) -> Outcome {
     let event = json!({"Records": [record]}).to_string();
     let event = Event::parse(event.as_bytes())?;

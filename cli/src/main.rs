@@ -1,4 +1,4 @@
-//! `ingest`, the tool beside the function.
+//! `ingest`, the command-line tool for the function.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod aws;
@@ -37,7 +37,8 @@ use std::error::Error;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-/// Runs, checks and looks into avro-ingest on one machine.
+/// Command-line tool for avro-ingest: runs the function locally, checks schemas and deployments, and inspects, sends and
+/// replays messages.
 #[derive(Parser)]
 #[command(name = "ingest", version, about)]
 struct Arguments {
@@ -64,19 +65,19 @@ enum Command {
     Man(manual::ManArguments),
 }
 
-/// The exit code of a command that could not do its work; `clap` ends with it too.
+/// Exit code if a command could not do its work. `clap` uses it too.
 const COULD_NOT_RUN: u8 = 2;
 
-/// Every command says whether all is well: exit code 0, or 1.
+/// Result of a command: whether all is well (exit code 0 or 1), or an error (exit code 2).
 type Outcome = Result<bool, Box<dyn Error>>;
 
-/// The exit code of a command whose reader has closed the pipe, as shells know it: 128 and the number of SIGPIPE.
+/// Exit code if the reader of standard output has closed the pipe. By shell convention, it is 128 plus the number of SIGPIPE.
 const PIPE_CLOSED: u8 = 141;
 
 fn main() -> ExitCode {
     let outcome = match parse(std::env::args_os()) {
         Ok(arguments) => run(arguments.command),
-        // what was asked for is output, and what is wrong is an error
+        // requested help is written to standard output, and errors to standard error
         Err(help) if !help.use_stderr() => out!("{help}").map(|()| true).map_err(Into::into),
         Err(mistake) => {
             errln!("{}", mistake.to_string().trim_end());
@@ -94,7 +95,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Reads the command line. An option takes a negative number for its value, so that the error names the range of the option.
+/// Parses the command line. Options accept negative numbers as values, so that the error can state the option's range.
 fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Arguments, clap::Error> {
     let with_negatives = |argument: Arg| {
         let takes_values = argument.get_action().takes_values();
@@ -105,7 +106,7 @@ fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Arguments, clap::E
     Arguments::from_arg_matches_mut(&mut matches)
 }
 
-/// Runs a command on a runtime of its own. Threads that are still blocked, by a name server for example, do not hold up the end.
+/// Runs a command on its own runtime. Blocked threads, for example in a DNS lookup, do not delay the exit.
 fn run(command: Command) -> Outcome {
     let runtime = tokio::runtime::Runtime::new()?;
     let outcome = runtime.block_on(outcome(command));
@@ -133,8 +134,8 @@ async fn outcome(command: Command) -> Outcome {
     }
 }
 
-/// Region and account for a command that decodes and writes no item: without them, a schema directory whose subjects name tables
-/// both by name and by ARN might be refused, although no table matters.
+/// Returns a default region and account for commands that only decode. Without them, a schema directory whose subjects name
+/// tables both by name and by ARN might be refused, although these commands use no table.
 fn no_functions_scope(name: &str) -> Option<String> {
     match name {
         "AWS_REGION" => Some(::local::lambda::REGION.to_owned()),
@@ -143,7 +144,8 @@ fn no_functions_scope(name: &str) -> Option<String> {
     }
 }
 
-/// The JSON of records: what `--json-encoding` says, else the setting `JSON_ENCODING` of the environment, else its default.
+/// Returns the JSON encoding of records: the value of `--json-encoding`, else of the environment variable `JSON_ENCODING`, else
+/// the default.
 fn json_encoding(option: Option<JsonEncoding>) -> Result<JsonEncoding, String> {
     let of_environment = || match environment("JSON_ENCODING") {
         None => Ok(JsonEncoding::default()),
@@ -152,7 +154,8 @@ fn json_encoding(option: Option<JsonEncoding>) -> Result<JsonEncoding, String> {
     option.map_or_else(of_environment, Ok)
 }
 
-/// A variable of the environment that has a value. The only reader of it: commands are given what they need.
+/// Returns an environment variable that is not empty. No other function reads the environment, and commands receive what they
+/// need.
 fn environment(name: &str) -> Option<String> {
     #[expect(clippy::disallowed_methods, reason = "main.rs is the only reader of process state")]
     let value = std::env::var(name).ok();
@@ -165,9 +168,9 @@ mod tests {
     use clap::error::ErrorKind;
     use std::any::TypeId;
 
-    /// The words of a shell's line after its variables, up to a comment, a pipe or another command.
+    /// Returns the words of a shell command line, after variable assignments and up to a comment, a pipe or another command.
     fn words(line: &str) -> Option<Vec<String>> {
-        // behind the pipe of another command, whose arguments may have the name too
+        // skip a preceding command in a pipe, because its arguments may contain the same word
         let (_, line) = line.rsplit_once("| ingest ").or_else(|| line.split_once("ingest "))?;
         let ends = ["  ", " | ", " > ", " < ", " && "].iter().filter_map(|end| line.find(end)).min();
         let line = line.get(..ends.unwrap_or(line.len()))?;

@@ -1,4 +1,4 @@
-//! `ingest completions` and `ingest man`: scripts and pages for a shell and for `man`, made from the definitions of the commands.
+//! `ingest completions` and `ingest man`: shell completions and manual pages, generated from the command definitions.
 
 use crate::Outcome;
 use crate::output::out;
@@ -7,7 +7,7 @@ use clap_complete::Shell;
 use std::fs;
 use std::path::PathBuf;
 
-/// Prints a script that completes commands and options in a shell.
+/// Prints a completion script for a shell.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -15,23 +15,23 @@ Examples:
   ingest completions zsh > ~/.zfunc/_ingest                 with ~/.zfunc in fpath
   ingest completions fish > ~/.config/fish/completions/ingest.fish")]
 pub(crate) struct CompletionsArguments {
-    /// Shell that reads the script
+    /// Shell for which to generate the script
     shell: Shell,
 }
 
-/// Writes a manual page for `ingest` and one for each command.
+/// Writes manual pages for `ingest` and for each command.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   ingest man --out /usr/local/share/man/man1
   ingest man --out man && man man/ingest-send.1")]
 pub(crate) struct ManArguments {
-    /// Folder of the pages; it is made if it does not exist
+    /// Folder for the pages; created if it does not exist
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 }
 
-/// Prints the completions of `command` for a shell.
+/// Prints the completion script of `command` for a shell.
 pub(crate) fn complete(mut command: Command, arguments: &CompletionsArguments) -> Outcome {
     let mut script = Vec::new();
     let name = command.get_name().to_owned();
@@ -40,7 +40,7 @@ pub(crate) fn complete(mut command: Command, arguments: &CompletionsArguments) -
     Ok(true)
 }
 
-/// Writes the pages of `command` and of its commands.
+/// Writes the manual pages of `command` and its subcommands.
 pub(crate) fn write_pages(command: Command, arguments: &ManArguments) -> Outcome {
     let failed = |error: std::io::Error| format!("cannot write pages into {}: {error}", arguments.out.display());
     fs::create_dir_all(&arguments.out).map_err(failed)?;

@@ -1,17 +1,17 @@
-//! Names that a user types: `NAME=VALUE` pairs, and a suggestion for a name that is not known. Pure.
+//! Names on the command line: `NAME=VALUE` pairs, and suggestions for unknown names. Pure.
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::str::FromStr;
 
-/// Minimum similarity of a suggestion; clap's own.
+/// Minimum similarity of a suggestion. It is the same as in clap.
 const SIMILAR: f64 = 0.7;
 
-/// Maximum number of names that an error lists.
+/// Maximum number of names listed in an error.
 const LISTED: usize = 10;
 
-/// Reads `NAME=VALUE`.
+/// Parses `NAME=VALUE`.
 ///
 /// # Errors
 /// If there is no `=`.
@@ -20,12 +20,12 @@ pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
-/// Returns the error for `name`, which is no `kind`, with the most similar one of `known`.
+/// Returns the error for an unknown `kind` called `name`, with the most similar name in `known`.
 pub(crate) fn unknown(kind: &str, name: &str, known: &[&str]) -> String {
     or_nearest(format!("there is no {kind} {name}"), name, known)
 }
 
-/// Returns `problem`, which is about `name`, and asks whether the most similar one of `known` is meant.
+/// Returns `problem` with a suggestion, if a name in `known` is similar to `name`.
 pub(crate) fn or_nearest(problem: String, name: &str, known: &[&str]) -> String {
     match nearest(name, known) {
         Some(meant) => format!("{problem}; did you mean {meant}?"),
@@ -33,7 +33,7 @@ pub(crate) fn or_nearest(problem: String, name: &str, known: &[&str]) -> String 
     }
 }
 
-/// Returns `problem`, which is about `name` in a place that has `known`: with the most similar one of them, or else with the first few.
+/// Returns `problem` with the most similar name in `known`, or else with the first few of `known`.
 pub(crate) fn nearest_or_all(problem: String, name: &str, known: &[&str]) -> String {
     let few = known.iter().copied().take(LISTED).collect::<Vec<_>>().join(", ");
     match (nearest(name, known), known.len()) {
@@ -44,14 +44,15 @@ pub(crate) fn nearest_or_all(problem: String, name: &str, known: &[&str]) -> Str
     }
 }
 
-/// Returns the one of `known` that is most similar to `name`, if it is similar at all.
+/// Returns the name in `known` that is most similar to `name`, if it is similar enough.
 fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     let similar = |known: &str| strsim::jaro_winkler(&known.to_lowercase(), &name.to_lowercase());
     let best = known.iter().copied().max_by(|one, other| similar(one).total_cmp(&similar(other)));
     best.filter(|best| similar(best) > SIMILAR)
 }
 
-/// Returns a parser of an option's value that is one of `names`. `clap` suggests the one that is meant, and completions know them.
+/// Returns a parser for an option whose value is one of `names`. `clap` suggests similar names, and shell completions include
+/// all.
 pub(crate) fn one_of<T>(names: impl IntoIterator<Item = &'static str>) -> impl TypedValueParser<Value = T>
 where
     T: FromStr<Err: Into<Box<dyn Error + Send + Sync>>> + Clone + Send + Sync + 'static,
@@ -59,7 +60,7 @@ where
     PossibleValuesParser::new(names.into_iter().collect::<Vec<_>>()).try_map(|text| text.parse())
 }
 
-/// Returns `pairs` by their names.
+/// Returns `pairs` as a map.
 ///
 /// # Errors
 /// If a name has two values.

@@ -1,11 +1,11 @@
-//! Numbers on the command line: each parser names the range where a value is not in it. Pure.
+//! Parsers for numbers on the command line. Each error states the accepted range. Pure.
 
 use std::ops::RangeInclusive;
 
-/// Maximum of a quantity: more than any that is asked for, and small enough to count with.
+/// Maximum of a quantity. It exceeds any realistic value, and is small enough for exact calculation.
 const MAX_QUANTITY: f64 = 1e8;
 
-/// Reads a number above zero.
+/// Parses a positive number.
 pub(crate) fn positive(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(number) if number > 0.0 && number <= MAX_QUANTITY => Ok(number),
@@ -13,7 +13,7 @@ pub(crate) fn positive(text: &str) -> Result<f64, String> {
     }
 }
 
-/// Reads a number that may be zero.
+/// Parses a number that is not negative.
 pub(crate) fn not_negative(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(number) if (0.0..=MAX_QUANTITY).contains(&number) => Ok(number),
@@ -21,7 +21,8 @@ pub(crate) fn not_negative(text: &str) -> Result<f64, String> {
     }
 }
 
-/// Returns a parser of whole numbers in `range`. `clap`'s own for `u64` does not say the range of a negative number.
+/// Returns a parser for whole numbers in `range`. For a negative number, `clap`'s own parser for `u64` does not state the
+/// range.
 pub(crate) fn whole(range: RangeInclusive<u64>) -> impl Fn(&str) -> Result<u64, String> + Clone + Send + Sync {
     move |text| match text.parse() {
         Ok(number) if range.contains(&number) => Ok(number),

@@ -1,19 +1,19 @@
-//! The standard output and the standard error. Commands print with [`outln!`] and [`errln!`], because `println!` and `eprintln!` panic when a
-//! disk is full or a pipe is closed.
+//! Standard output and standard error. Commands print with [`outln!`] and [`errln!`], because `println!` and `eprintln!` panic
+//! if a disk is full or a pipe is closed.
 //!
-//! A command that moves data first finishes what it began, or writes it into its journal, and then returns the [`OutputError`].
+//! A command that moves data first finishes its work, or records it in the journal, and then returns the [`OutputError`].
 
 use serde::Serialize;
 use std::error::Error;
 use std::fmt;
 use std::io::{self, Write};
 
-/// Why the standard output did not take a text.
+/// Reason why text could not be written to standard output.
 #[derive(Debug)]
 pub(crate) enum OutputError {
-    /// The reader, such as `head`, has closed the pipe. `main` ends the process without a message.
+    /// The reader, for example `head`, has closed the pipe. `main` then ends the process without a message.
     Closed,
-    /// The operating system refused the write, for example because a disk is full.
+    /// The operating system refused the write, for example because the disk is full.
     Failed(io::Error),
 }
 
@@ -41,40 +41,41 @@ impl Error for OutputError {
     }
 }
 
-/// Writes a formatted text to the standard output, as `print!` does, and returns an [`OutputError`] instead of a panic.
+/// Writes formatted text to standard output, as `print!` does, but returns an [`OutputError`] instead of panicking.
 macro_rules! out {
     ($($text:tt)*) => { $crate::output::write(format_args!($($text)*)) };
 }
 
-/// Writes a formatted line to the standard output, as `println!` does, and returns an [`OutputError`] instead of a panic.
+/// Writes a formatted line to standard output, as `println!` does, but returns an [`OutputError`] instead of panicking.
 macro_rules! outln {
     ($($text:tt)*) => { $crate::output::write(format_args!("{}\n", format_args!($($text)*))) };
 }
 
-/// Writes a formatted line to the standard error, as `eprintln!` does. A failure is ignored, because it cannot be reported anywhere.
+/// Writes a formatted line to standard error, as `eprintln!` does. Failures are ignored, because they cannot be reported
+/// anywhere.
 macro_rules! errln {
     ($($text:tt)*) => { $crate::output::report(format_args!($($text)*)) };
 }
 
 pub(crate) use {errln, out, outln};
 
-/// Writes `text` to the standard output, and flushes it.
+/// Writes `text` to standard output, and flushes it.
 pub(crate) fn write(text: fmt::Arguments<'_>) -> Result<(), OutputError> {
-    // one write for the whole text, because a report has hundreds of pieces
+    // a single write for the whole text, because a report consists of hundreds of pieces
     let text = text.to_string();
     let mut stdout = io::stdout().lock();
     stdout.write_all(text.as_bytes())?;
     Ok(stdout.flush()?)
 }
 
-/// Writes `value` to the standard output as indented JSON and a line feed.
+/// Writes `value` to standard output as indented JSON with a trailing line feed.
 pub(crate) fn json(value: &impl Serialize) -> Result<(), Box<dyn Error>> {
     Ok(write(format_args!("{}\n", serde_json::to_string_pretty(value)?))?)
 }
 
-/// Writes a line to the standard error.
+/// Writes a line to standard error.
 pub(crate) fn report(text: fmt::Arguments<'_>) {
-    // one write, so that lines of several threads do not mix
+    // a single write, so that lines of several threads are not interleaved
     let _ = io::stderr().lock().write_all(format!("{text}\n").as_bytes());
 }
 

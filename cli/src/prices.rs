@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use std::error::Error;
 
-/// In dollars, without free tiers and volume discounts.
+/// Prices in US dollars, without free tiers and volume discounts.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Prices {
     pub(crate) date: String,
@@ -24,14 +24,14 @@ pub(crate) struct Prices {
     pub(crate) cloudwatch_per_dashboard_month: f64,
 }
 
-/// What a gigabyte of memory costs for a second.
+/// Prices of one gigabyte of memory for one second.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct GigabyteSecond {
-    /// While an invocation runs on an instance that came by itself.
+    /// Price during an invocation on an on-demand instance.
     pub(crate) running: f64,
-    /// While an invocation runs on an instance that is kept warm.
+    /// Price during an invocation on an instance with provisioned concurrency.
     pub(crate) running_warm: f64,
-    /// While an instance is kept warm, at work or not.
+    /// Price of provisioned concurrency itself, whether busy or idle.
     pub(crate) kept_warm: f64,
 }
 

@@ -1,4 +1,4 @@
-//! The profiles of samconfig.toml, as `sam deploy` reads them.
+//! Profiles of samconfig.toml, as `sam deploy` reads them.
 
 use crate::names::nearest_or_all;
 use crate::template;
@@ -7,11 +7,11 @@ use std::error::Error;
 use std::path::Path;
 use toml::{Table, Value};
 
-/// A profile of samconfig.toml: what it deploys, and the load that it is for.
+/// A profile of samconfig.toml: the parameters that it deploys, and the load for which it is meant.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Profile {
     pub(crate) parameters: BTreeMap<String, String>,
-    /// Its section `[NAME.plan.parameters]`: the options of `ingest plan`, with _ for -.
+    /// Section `[NAME.plan.parameters]`: options of `ingest plan`, with `_` instead of `-`.
     pub(crate) load: BTreeMap<String, f64>,
 }
 

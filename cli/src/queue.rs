@@ -1,4 +1,4 @@
-//! An SQS queue: the calls that the tool makes, ten messages at a time.
+//! An SQS queue, with the calls that the tool needs. Each call takes at most ten messages.
 //! <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/Welcome.html>
 
 use crate::aws::{Aws, CallError, SQS};
@@ -9,17 +9,17 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
-/// The most messages of a call.
+/// Maximum number of messages per call.
 pub(crate) const MAX_CALL_MESSAGES: usize = 10;
 
-/// A queue, by its URL.
+/// An SQS queue.
 pub(crate) struct Queue {
     aws: Aws,
     url: String,
     name: QueueName,
 }
 
-/// A queue's account and name, by which two URLs name one queue of a region.
+/// Account and name of a queue, which identify a queue in a region whatever its URL looks like.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct QueueName {
     account: String,
@@ -27,7 +27,7 @@ pub(crate) struct QueueName {
 }
 
 impl QueueName {
-    /// Reads the name from the last two segments of a URL's path.
+    /// Parses the last two segments of a URL's path.
     fn of_url(url: &str) -> Self {
         let mut segments = url.trim_end_matches('/').rsplit('/');
         let name = segments.next().unwrap_or_default().to_owned();
@@ -41,14 +41,14 @@ impl fmt::Display for QueueName {
     }
 }
 
-/// Maximum length of a queue's name in characters, `.fifo` included.
+/// Maximum length of a queue name in characters, including `.fifo`.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_CreateQueue.html>
 const MAX_NAME_CHARACTERS: usize = 80;
 
-/// Refuses a text that cannot be a queue's URL, `https://HOST/ACCOUNT/NAME`, before the first call.
+/// Refuses a text that cannot be the URL of a queue, `https://HOST/ACCOUNT/NAME`, before the first call.
 ///
 /// # Errors
-/// If it is not a URL, or its path does not end in a queue's name.
+/// If the text is not a URL, or its path does not end in a valid queue name.
 pub(crate) fn check_url(text: &str) -> Result<(), String> {
     let is_url = text.parse::<http::Uri>().is_ok_and(|uri| {
         let name = uri.path().rsplit('/').next().unwrap_or_default();
@@ -63,7 +63,7 @@ pub(crate) fn check_url(text: &str) -> Result<(), String> {
     }
 }
 
-/// Approximate numbers of a queue's messages.
+/// Approximate message counts of a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) visible: u64,
@@ -76,16 +76,16 @@ pub(crate) struct Outgoing {
     pub(crate) body: String,
     pub(crate) attributes: BTreeMap<String, OriginalAttribute>,
     pub(crate) group: Option<String>,
-    /// What keeps a FIFO queue from taking it twice.
+    /// Deduplication id, by which a FIFO queue drops duplicates.
     pub(crate) deduplication_id: Option<String>,
 }
 
-/// An attribute of type String.
+/// Returns an attribute of type String.
 pub(crate) fn string(value: String) -> OriginalAttribute {
     OriginalAttribute { data_type: "String".to_owned(), string_value: Some(value), binary_value: None }
 }
 
-/// A message that was received.
+/// A received message.
 #[derive(Debug, Clone)]
 pub(crate) struct Received {
     pub(crate) id: String,
@@ -93,12 +93,12 @@ pub(crate) struct Received {
     pub(crate) body: String,
     pub(crate) attributes: BTreeMap<String, OriginalAttribute>,
     pub(crate) group: Option<String>,
-    /// When it was sent, in milliseconds since the Unix epoch.
+    /// Time when the message was sent, in milliseconds since the Unix epoch.
     pub(crate) sent_ms: Option<u64>,
     pub(crate) receive_count: u32,
-    /// All that the queue itself says of it.
+    /// The message's system attributes.
     pub(crate) system: Map<String, Value>,
-    /// Time since the Unix epoch.
+    /// Time when the message was received, since the Unix epoch.
     pub(crate) received_at: Duration,
 }
 
@@ -126,7 +126,7 @@ impl Received {
         })
     }
 
-    /// Its record in an event of the queue `arn`, as Lambda would bring it.
+    /// Returns the message as a record in an event of the queue `arn`, in the format in which Lambda delivers it.
     pub(crate) fn record(&self, arn: &str) -> Value {
         json!({
             "messageId": self.id, "receiptHandle": self.receipt_handle, "body": self.body, "attributes": self.system,
@@ -135,16 +135,16 @@ impl Received {
     }
 }
 
-/// Why a queue did not take one message of a call while it took others.
+/// Reason why a queue refused one message of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refusal {
     pub(crate) code: String,
-    /// Trying again is in vain.
+    /// Whether a retry cannot succeed.
     pub(crate) is_final: bool,
 }
 
 impl Outgoing {
-    /// What counts towards the size of a message and of a call.
+    /// Returns the size that counts towards the limits for a message and for a call, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         let bytes = |text: &Option<String>| text.as_ref().map_or(0, String::len);
         let attributes = self.attributes.iter().map(|(name, value)| {
@@ -181,14 +181,14 @@ impl Queue {
     /// Finds a queue by its URL, its ARN, or its name in the caller's account.
     ///
     /// # Errors
-    /// If there is no such queue, or its region is not the caller's.
+    /// If the queue does not exist, or is in another region.
     pub(crate) async fn find(aws: Aws, queue: &str) -> Result<Self, Box<dyn Error>> {
         if queue.contains("://") {
             return Ok(Self::new(aws, queue.to_owned()));
         }
         let mut body = json!({"QueueName": queue});
         if let Some(arn) = queue.strip_prefix("arn:") {
-            // arn:partition:sqs:region:account:name
+            // `arn:partition:sqs:region:account:name`
             let fields: Vec<&str> = arn.split(':').collect();
             let &[_, "sqs", region, account, name] = fields.as_slice() else {
                 return Err(format!("{queue} is not the ARN of a queue").into());
@@ -213,15 +213,15 @@ impl Queue {
         &self.name
     }
 
-    /// Says whether it keeps the order of message groups. SQS requires the ending in the name.
+    /// Returns whether the queue preserves the order within message groups. SQS requires the suffix `.fifo` in the name.
     pub(crate) fn is_fifo(&self) -> bool {
         self.name.name.ends_with(".fifo")
     }
 
-    /// Sends at most ten messages in one call, and says for each whether it was taken.
+    /// Sends at most ten messages in one call, and returns for each whether the queue accepted it.
     ///
     /// # Errors
-    /// If the call as a whole fails: none is known to be taken then.
+    /// If the call fails as a whole. It is then unknown whether any message was accepted.
     pub(crate) async fn send(&self, messages: &[Outgoing]) -> Result<Vec<Result<(), Refusal>>, CallError> {
         let entries: Vec<Value> = messages.iter().enumerate().map(|(id, message)| message.entry(id)).collect();
         let body = json!({"QueueUrl": self.url, "Entries": entries});
@@ -239,7 +239,7 @@ impl Queue {
         Ok((0..messages.len()).map(|id| ends.remove(&id).unwrap_or_else(unanswered)).collect())
     }
 
-    /// Receives at most ten messages, which are out of sight for `visibility_seconds` from now on. If there is none it waits for one.
+    /// Receives at most ten messages, with a visibility timeout of `visibility_seconds`. Waits if the queue is empty.
     ///
     /// # Errors
     /// If the call fails.
@@ -253,8 +253,8 @@ impl Queue {
         Ok(received(&self.aws.json(SQS, "AmazonSQS.ReceiveMessage", &body).await?))
     }
 
-    /// Receives messages by one call, which is not repeated. A call without a response may have made messages invisible. A FIFO queue
-    /// returns the same messages again if the call is repeated with the same `attempt_id`.
+    /// Receives messages in a single call, without retries. A call without a response may have made messages invisible. If the
+    /// queue is a FIFO queue, a retry with the same `attempt_id` returns the same messages.
     ///
     /// # Errors
     /// If the call fails.
@@ -279,7 +279,7 @@ impl Queue {
         })
     }
 
-    /// Returns the approximate numbers of the queue's messages.
+    /// Returns the approximate message counts of the queue.
     ///
     /// # Errors
     /// If the call fails.
@@ -292,7 +292,7 @@ impl Queue {
         Ok(Counts { visible, in_flight })
     }
 
-    /// Deletes messages, and gives the handles of those that the queue did not delete.
+    /// Deletes messages. Returns the receipt handles that the queue failed to delete.
     ///
     /// # Errors
     /// If a call fails.
@@ -300,7 +300,7 @@ impl Queue {
         self.of_handles("AmazonSQS.DeleteMessageBatch", receipt_handles, &Map::new()).await
     }
 
-    /// Brings messages back into sight after `seconds`, and gives the handles of those of which that failed.
+    /// Makes messages visible after `seconds`. Returns the receipt handles for which this failed.
     ///
     /// # Errors
     /// If a call fails.
@@ -313,7 +313,7 @@ impl Queue {
         self.of_handles("AmazonSQS.ChangeMessageVisibilityBatch", receipt_handles, &more).await
     }
 
-    /// The queue's ARN.
+    /// Returns the queue's ARN.
     ///
     /// # Errors
     /// If the call fails.
@@ -347,7 +347,7 @@ impl Queue {
     }
 }
 
-/// The messages of a response to `ReceiveMessage`.
+/// Returns the messages in a response to `ReceiveMessage`.
 fn received(answer: &Value) -> Vec<Received> {
     let messages = answer.get("Messages").and_then(Value::as_array).into_iter().flatten();
     let now = local::clock::since_epoch();

@@ -1,4 +1,5 @@
-//! The function's settings as commands take them: `--set NAME=VALUE`, then a profile of samconfig.toml, and then the environment.
+//! The function's settings, as commands read them: from `--set NAME=VALUE`, a profile of samconfig.toml and the environment, in
+//! this order.
 
 use crate::environment;
 use crate::names::{once_each, or_nearest, pair, unknown};
@@ -10,10 +11,10 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Reads a `--set NAME=VALUE`.
+/// Parses `--set NAME=VALUE`.
 ///
 /// # Errors
-/// If the function has no such setting or would refuse the value, or there is no `=`.
+/// If the function has no such setting or would refuse the value, or if there is no `=`.
 pub(crate) fn setting(text: &str) -> Result<(String, String), String> {
     let (name, value) = pair(text)?;
     let known: Vec<&str> = Settings::all().iter().map(|setting| setting.name).collect();
@@ -24,23 +25,23 @@ pub(crate) fn setting(text: &str) -> Result<(String, String), String> {
     Ok((name, value))
 }
 
-/// Refuses a value of the setting `name` that the function refuses. An empty value counts as unset.
+/// Refuses a value that the function would refuse for the setting `name`. An empty value counts as unset.
 ///
 /// # Errors
-/// What the value must be: the end of a sentence that begins with its name.
+/// Returns what the value must be, as the end of a sentence that begins with the value's name.
 pub(crate) fn check(name: &str, value: &str) -> Result<(), String> {
     let Err(problem) = Settings::check(name, value) else { return Ok(()) };
     let choices = Settings::all().into_iter().find(|setting| setting.name == name).map(|setting| setting.choices);
     let choices = choices.unwrap_or_default();
-    // a value may be a list of them
+    // the value may be a list of choices
     let unknown = value.split(',').map(str::trim).find(|name| !choices.contains(name));
     Err(unknown.map_or_else(|| problem.clone(), |unknown| or_nearest(problem.clone(), unknown, &choices)))
 }
 
-/// Reads a list of wire formats.
+/// Parses a list of wire formats.
 ///
 /// # Errors
-/// If it is empty, has an unknown name, or has a name twice.
+/// If the list is empty, or contains an unknown name or a duplicate.
 pub(crate) fn wire_formats(text: &str) -> Result<String, String> {
     if text.trim().is_empty() {
         return Err("a list without a wire format allows none".to_owned());
@@ -49,31 +50,31 @@ pub(crate) fn wire_formats(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// The settings that a message is decoded by.
+/// Settings that affect the decoding of messages.
 const DECODING: [&str; 6] =
     ["WIRE_FORMATS", "DEFAULT_SCHEMA", "JSON_ENCODING", "MAX_DEPTH", "MAX_RECORDS", "MAX_INFLATED_BYTES"];
 
-/// Returns the environment's value of a setting that messages are decoded by, as the function would read it.
+/// Returns the environment variable of a setting that affects decoding, and `None` for other settings.
 pub(crate) fn of_decoding(name: &str) -> Option<String> {
     if DECODING.contains(&name) { environment(name) } else { None }
 }
 
-/// The profile that a command takes settings from.
+/// Options that select a profile.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ProfileOptions {
-    /// Profile of samconfig.toml, whose settings and batches go before the environment
+    /// Profile of samconfig.toml whose settings and batch parameters override the environment
     #[arg(long, value_name = "NAME")]
     profile: Option<String>,
-    /// Where the profile is
+    /// File that contains the profile
     #[arg(long, value_name = "FILE", default_value = "samconfig.toml", requires = "profile")]
     config: PathBuf,
 }
 
 impl ProfileOptions {
-    /// Reads the profile. Without one, nothing is deployed.
+    /// Reads the profile. Without one, the result is empty.
     ///
     /// # Errors
-    /// If there is no such profile, or CloudFormation would refuse its parameters.
+    /// If the profile does not exist, or CloudFormation would refuse its parameters.
     pub(crate) fn read(&self) -> Result<Deployed, Box<dyn Error>> {
         let Some(name) = &self.profile else { return Ok(Deployed::default()) };
         let parameters = Profile::read(&self.config, name)?.parameters;
@@ -82,10 +83,10 @@ impl ProfileOptions {
     }
 }
 
-/// Settings whose value is one of several in the template, with the parameter that chooses it by name.
+/// Settings for which the template chooses between several values, with the parameter that can name the value.
 const CHOSEN: [(&str, &str); 2] = [("TABLE_NAME", "ExistingTableName"), ("SERVICE_NAME", "ServiceName")];
 
-/// The parameters that a profile names. It leaves the others to the environment.
+/// Parameters that a profile names. All others are left to the environment.
 #[derive(Debug, Default)]
 pub(crate) struct Deployed(BTreeMap<String, String>);
 
@@ -100,23 +101,24 @@ impl Deployed {
         value.filter(|value| !value.is_empty())
     }
 
-    /// Returns the maximum number of messages of an invocation.
+    /// Returns the maximum number of messages per invocation.
     pub(crate) fn batch_size(&self) -> Option<u32> {
         self.number("BatchSize")
     }
 
-    /// Returns the time that a batch waits to be full.
+    /// Returns the batching window.
     pub(crate) fn batching_window(&self) -> Option<Duration> {
         self.number("BatchingWindowSeconds").map(|seconds| Duration::from_secs(seconds.into()))
     }
 
-    /// Returns a number, which the template has checked.
+    /// Returns a numeric parameter. The template has already validated it.
     fn number(&self, parameter: &str) -> Option<u32> {
         self.0.get(parameter)?.parse().ok()
     }
 }
 
-/// Returns a lookup of settings: those of `set` go before the profile's, and those before the environment. An empty value counts as unset.
+/// Returns a lookup of settings. Values in `set` override the profile, and the profile overrides the environment. An empty
+/// value counts as unset.
 ///
 /// # Errors
 /// If a setting has two values.
@@ -169,7 +171,7 @@ mod tests {
         let lookup = lookup(&[("MAX_IN_FLIGHT".to_owned(), "7".to_owned())], &deployed).unwrap();
         assert_eq!(lookup("MAX_IN_FLIGHT"), Some("7".to_owned()));
         assert_eq!(lookup("TABLE_NAME"), Some("orders".to_owned()));
-        // an empty value and a parameter that is not named are left to the environment
+        // empty values and parameters that the profile does not name are left to the environment
         assert_eq!((deployed.setting("DEFAULT_SCHEMA"), deployed.setting("MIN_IN_FLIGHT")), (None, None));
         assert!(of("q").unwrap_err().to_string().contains("there is no profile q"));
         std::fs::write(&file, "[p.deploy.parameters]\nparameter_overrides = \"MinInFlight=60\"\n").unwrap();

@@ -1,21 +1,21 @@
-//! The signals that end a command in order: Ctrl-C, SIGTERM, Ctrl-\ and the end of the terminal.
+//! Signals for a graceful shutdown: Ctrl-C, SIGTERM, Ctrl-\ and the hangup of the terminal.
 
 use std::io;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// SIGXFSZ, which ends a process that writes beyond its limit of a file's size.
+/// SIGXFSZ, which ends a process that exceeds its file size limit.
 /// <https://man7.org/linux/man-pages/man7/signal.7.html>
 const FILE_SIZE_LIMIT: i32 = 25;
 
-/// Lets a write fail that would make a file larger than the process may write, as if the disk were full.
+/// Handles SIGXFSZ, so that exceeding the file size limit makes the write fail, as on a full disk.
 ///
 /// # Errors
-/// If the system does not allow it.
+/// If the signal handler cannot be registered.
 pub(crate) fn survive_file_size_limit() -> io::Result<()> {
     signal(SignalKind::from_raw(FILE_SIZE_LIMIT)).map(drop)
 }
 
-/// Signals that end a command, unless the process was started with SIGHUP ignored, as `nohup` does.
+/// Signals that end a command. SIGHUP is left out if the process was started with SIGHUP ignored, for example by `nohup`.
 pub(crate) struct EndSignals {
     interrupt: Signal,
     terminate: Signal,
@@ -24,10 +24,10 @@ pub(crate) struct EndSignals {
 }
 
 impl EndSignals {
-    /// Takes the signals from now on.
+    /// Registers the signal handlers.
     ///
     /// # Errors
-    /// If the system does not allow it.
+    /// If a handler cannot be registered.
     pub(crate) fn take() -> io::Result<Self> {
         let is_ignored = std::fs::read_to_string("/proc/self/status").is_ok_and(|status| ignores_hangup(&status));
         Ok(Self {
@@ -38,7 +38,7 @@ impl EndSignals {
         })
     }
 
-    /// Waits for the next of them.
+    /// Waits for the next signal.
     pub(crate) async fn next(&mut self) -> SignalKind {
         let hangup = async {
             match &mut self.hangup {
@@ -55,7 +55,7 @@ impl EndSignals {
     }
 }
 
-/// Returns whether a process with this `/proc/<pid>/status` ignores SIGHUP, which is the lowest bit of `SigIgn`.
+/// Returns whether the process with this `/proc/<pid>/status` ignores SIGHUP, which is the lowest bit of `SigIgn`.
 fn ignores_hangup(status: &str) -> bool {
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)

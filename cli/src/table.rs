@@ -1,4 +1,4 @@
-//! Tables in a terminal.
+//! Tables for the terminal.
 
 use comfy_table::{Table, presets::UTF8_BORDERS_ONLY};
 

@@ -1,12 +1,12 @@
-//! Wire formats and the ids of schemas: which ids a deployment cannot read, and which wire formats have no id. Pure.
+//! Finds schema ids that a deployment cannot read, and wire formats for which no schema has an id. Pure.
 
 use avro_ingest::avro::{SchemaId, SchemaVersion, WireFormat};
 use avro_ingest::transcode::Transcoder;
 
-/// Number of versions that a problem names.
+/// Maximum number of versions listed in a problem.
 const NAMED: usize = 3;
 
-/// Returns what of `transcoder`'s schema ids and wire formats does not fit, each with the parameter of the template that makes it fit.
+/// Returns the schema ids and wire formats of `transcoder` that do not match, each with the template parameter that fixes it.
 pub(crate) fn misfits(transcoder: &Transcoder) -> Vec<String> {
     let allowed = transcoder.wire_formats();
     let versions: Vec<Version<'_>> = transcoder
@@ -38,7 +38,8 @@ pub(crate) fn misfits(transcoder: &Transcoder) -> Vec<String> {
     missing.chain(useless).collect()
 }
 
-/// Returns the command that deploys `formats`. Without one, the parameter is empty, and the formats follow from the schemas.
+/// Returns the command that deploys `formats`. Without formats, the command clears the parameter, and the wire formats are
+/// derived from the schemas.
 pub(crate) fn deploy_line(formats: &[WireFormat]) -> String {
     match formats {
         [] => "sam deploy --parameter-overrides 'WireFormats=\"\"'".to_owned(),
@@ -61,7 +62,7 @@ impl Version<'_> {
         self.version.ids().iter().any(is_wanted)
     }
 
-    /// Whether a message in `format` can be of this version.
+    /// Returns whether a message in `format` can refer to this version.
     fn fits(&self, format: WireFormat) -> bool {
         match format {
             WireFormat::Confluent => !self.version.ids().is_empty(),
@@ -70,7 +71,8 @@ impl Version<'_> {
         }
     }
 
-    /// Returns the wire format that reads an id of the version and is not `allowed`. A UUID beside a number may be a Confluent GUID.
+    /// Returns the wire format that an id of the version needs and that is not in `allowed`. A UUID of a version that also has
+    /// a number may be a Confluent GUID.
     fn misses(&self, allowed: &[WireFormat]) -> Option<WireFormat> {
         let has_number = self.has(|id| matches!(id, SchemaId::Number(_)));
         if allowed.contains(&WireFormat::Confluent) {

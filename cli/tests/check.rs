@@ -1,4 +1,4 @@
-//! `ingest check` as its user sees it.
+//! Tests `ingest check` through its command line.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// A folder of its own, gone with the test.
+/// A temporary folder, which is removed when the test ends.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -26,7 +26,7 @@ impl Folder {
         check(&self.0, more)
     }
 
-    /// The problems, after the exit code has been seen to be right for them.
+    /// Asserts that the exit code matches the problems, and returns the problems.
     fn problems(&self, more: &[&str]) -> Vec<String> {
         let output = self.check(&[more, &["--json"]].concat());
         let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
@@ -52,7 +52,7 @@ fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap()
 }
 
-/// A record of these fields whose mapping is `dynamodb`.
+/// Returns a record schema with these fields and the property `dynamodb`.
 fn record(name: &str, dynamodb: &Value, fields: &Value) -> Value {
     let mut schema = json!({"type": "record", "name": name, "fields": fields});
     if !dynamodb.is_null() {
@@ -259,7 +259,7 @@ fn what_is_over_dynamodbs_limits_whatever_a_record_holds_is_named() {
     }
 }
 
-/// A payment that is known to registries by `ids`.
+/// Returns a payment schema with the registry ids `ids`.
 fn with_ids(ids: &Value) -> Value {
     let mut schema = payment(&keyed());
     schema["schemaIds"] = ids.clone();
@@ -277,7 +277,7 @@ fn ids_that_no_wire_format_reads_and_formats_without_an_id_are_problems_with_the
         (json!([]), "confluent", Some("'WireFormats=\"\"'")),
         (json!([42]), "glue", Some("WireFormats=confluent")),
         (json!([42]), "confluent", None),
-        // the GUID of a Confluent schema, which header producers send
+        // the GUID of a Confluent schema, which producers send in a message header
         (json!([42, uuid]), "confluent", None),
         (json!([uuid]), "glue", None),
         (json!([]), "datum", None),
@@ -316,7 +316,7 @@ fn the_wire_formats_are_those_of_the_option_the_profile_or_the_environment_or_fo
     fs::write(&config, overrides).unwrap();
     let profile = ["--profile", "p", "--config", config.to_str().unwrap()];
     assert_eq!(formats(&with(&set, &profile)), json!(["confluent", "datum"]));
-    // a profile that leaves them out deploys the template's default, whatever the shell has
+    // a profile without the parameter deploys the template's default, whatever the environment says
     fs::write(&config, overrides.replace("WireFormats=confluent,datum ", "")).unwrap();
     let output = with(&set, &profile);
     assert_eq!(formats(&output), json!(["single-object", "container", "confluent"]));
@@ -334,12 +334,12 @@ fn a_table_that_the_stack_does_not_make_comes_with_the_commands_that_make_it() {
     let expire = r#"aws dynamodb update-time-to-live --table-name clicks --time-to-live-specification '{"AttributeName":"it'\''s","Enabled":true}'"#;
     let lines: Vec<&str> = text(&output.stdout).lines().collect();
     assert!(lines.contains(&create) && lines.contains(&expire), "{lines:#?}");
-    // no record goes to the stack's own table
+    // no record is written to the stack's own table
     assert!(!text(&output.stdout).contains("A table for them"), "{lines:#?}");
     let report: Value = serde_json::from_slice(&folder.check(&["--json"]).stdout).unwrap();
     assert_eq!(report["tables"], json!([{"table": "clicks", "commands": [create, expire]}]));
 
-    // by ARN, which has the region, and once for two subjects
+    // a table named by ARN, which contains the region, is created once for two subjects
     let arn = "arn:aws:dynamodb:eu-west-1:123456789012:table/clicks";
     let dynamodb = json!({"table": arn, "partitionKey": "tenant"});
     let mut other = payment(&dynamodb);

@@ -1,4 +1,4 @@
-//! `ingest consume` as its user sees it: moto's queues, and the embedded DynamoDB for a table.
+//! Tests `ingest consume` through its command line, with moto's queues and the embedded DynamoDB.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 #![allow(dead_code, reason = "each test uses what it needs of the support")]
 
@@ -16,7 +16,7 @@ use support::{Address, Moto};
 
 const TABLE: &str = "processed_messages";
 
-/// How often a queue is looked at until it must be empty, and the pause between.
+/// Maximum number of checks whether a queue is empty, and the pause between checks.
 const PATIENCE: usize = 1_200;
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -71,7 +71,7 @@ impl Scene {
         self.database.client().count(TABLE).await.unwrap()
     }
 
-    /// Messages in sight, and out of sight.
+    /// Returns the number of visible messages and of invisible messages.
     fn left(&self) -> (u64, u64) {
         let names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"];
         let body = json!({"QueueUrl": self.queue, "AttributeNames": names}).to_string();
@@ -93,7 +93,7 @@ impl Scene {
     }
 }
 
-/// A consumer at work.
+/// A running consumer.
 struct Running {
     process: Child,
     stdout: std::thread::JoinHandle<Vec<u8>>,
@@ -101,7 +101,7 @@ struct Running {
 }
 
 impl Running {
-    /// Lines are read as they come: a pipe that is full would hold it up.
+    /// Starts a consumer, and reads its outputs as they arrive, because a full pipe would block it.
     fn start(command: &mut Command) -> Self {
         let mut process = command.spawn().unwrap();
         let (out, err) = (process.stdout.take().unwrap(), process.stderr.take().unwrap());
@@ -132,7 +132,7 @@ fn order(id: usize, customer: &str, total: usize) -> Value {
     json!({"order_id": format!("o-{id:05}"), "customer_id": customer, "items": [], "total_amount": total, "timestamp": total})
 }
 
-/// The sum of a metric over the lines that a consumer wrote.
+/// Returns the sum of a metric over all lines that a consumer wrote.
 fn sum(output: &Output, name: &str) -> f64 {
     let lines = std::str::from_utf8(&output.stdout).unwrap().lines();
     lines.filter_map(|line| serde_json::from_str::<Value>(line).unwrap()[name].as_f64()).sum()
@@ -162,10 +162,10 @@ async fn every_record_is_stored_although_one_of_two_processes_is_killed_in_the_m
 #[ignore = "needs moto: make test-moto"]
 async fn the_groups_of_a_fifo_queue_stay_in_order() {
     let scene = Scene::new("orders.fifo", json!({"FifoQueue": "true", "VisibilityTimeout": "30"})).await;
-    // of each group's one key the last write has to stay
+    // each group writes one key, so the group's last write must win
     let orders = (0..400).map(|number| order(number % 20, &format!("c-{}", number % 20), number + 1));
     scene.send(orders, &["--group-id", "customer_id"]);
-    // two polls at once find the same group free in moto, which SQS never gives to both
+    // a single receiver, because moto may return one group to two concurrent polls, which SQS never does
     let process = scene.start(&["--workers", "4", "--receivers", "1"]);
     let mut last = BTreeMap::new();
     let mut looks = 0;
@@ -186,7 +186,7 @@ async fn the_groups_of_a_fifo_queue_stay_in_order() {
     assert!(last.values().all(|number| *number > 380), "{last:?}");
 }
 
-/// The queue behind a network that loses answers, a quota that is used up now and then, and a service that deletes a part.
+/// Starts a proxy for the queue that loses responses, sometimes throttles, and sometimes fails some entries of a call.
 fn faulty(moto: Address) -> String {
     let number = AtomicUsize::new(0);
     support::web::serve(move |asked| {
@@ -287,7 +287,7 @@ async fn what_was_quarantined_for_want_of_a_schema_is_replayed_once_the_schema_i
     let poison = json!({"QueueUrl": scene.queue, "MessageBody": "not avro"}).to_string();
     scene.moto.json("sqs", "AmazonSQS.SendMessage", &poison);
     scene.send((0..3).map(|id| order(id, "c", 1)), &[]);
-    // a producer is ahead of the consumer by a version
+    // the producer uses a newer schema version than the consumer
     let schemas = std::env::temp_dir().join(format!("ingest-consume-schemas-{}", std::process::id()));
     std::fs::create_dir_all(schemas.join("order")).unwrap();
     let first = include_str!("../../schemas/order/1.avsc");
@@ -331,7 +331,7 @@ async fn what_was_quarantined_for_want_of_a_schema_is_replayed_once_the_schema_i
 #[ignore = "needs moto: make test-moto"]
 async fn ten_large_messages_of_one_poll_are_read() {
     let scene = Scene::new("orders", json!({"VisibilityTimeout": "30", "MaximumMessageSize": "1048576"})).await;
-    // each is near the most that SQS takes, and a poll brings ten
+    // each message is near the maximum size, and a poll returns ten
     let customer = "c".repeat(20_000);
     scene.send((0..300).map(|id| order(id, &customer, 1)), &["--records-per-message", "30"]);
     assert_eq!(scene.left(), (10, 0));
@@ -359,6 +359,6 @@ async fn a_queue_that_is_silent_keeps_no_consumer_beyond_the_shutdown_timeout() 
     receives.recv().unwrap();
     let (ended, ends) = mpsc::channel();
     std::thread::spawn(move || ended.send(process.end("-TERM")).unwrap());
-    let output = ends.recv_timeout(Duration::from_secs(8)).expect("it ends soon after a second");
+    let output = ends.recv_timeout(Duration::from_secs(8)).expect("the process ends after the timeout");
     assert_eq!(output.status.code(), Some(1), "{output:?}");
 }

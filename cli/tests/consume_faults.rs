@@ -1,4 +1,5 @@
-//! `ingest consume` where the queue, the credentials, the table or an output fails: no message is lost, and none stays hidden for longer than it must.
+//! Tests `ingest consume` with failures of the queue, the credentials, the table or an output. No message is lost, and none
+//! stays invisible for longer than necessary.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 #![allow(dead_code, reason = "each test uses what it needs of the support")]
 
@@ -19,11 +20,11 @@ use std::time::Duration;
 
 const TABLE: &str = "processed_messages";
 const SCHEMAS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../schemas");
-/// Maximum number of looks at a condition until it holds, and the pause between them.
+/// Maximum number of checks until a condition holds, and the pause between checks.
 const PATIENCE: usize = 1_200;
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Orders, each with its group.
+/// Returns orders, each with its message group.
 fn orders(groups: impl IntoIterator<Item = Option<&'static str>>) -> Vec<Message> {
     let encoder = Encoder::for_subject(Path::new(SCHEMAS), "order").unwrap();
     let message = |(number, group): (usize, Option<&str>)| {
@@ -37,17 +38,17 @@ fn orders(groups: impl IntoIterator<Item = Option<&'static str>>) -> Vec<Message
     groups.into_iter().enumerate().map(message).collect()
 }
 
-/// Orders of a standard queue.
+/// Returns `count` orders for a standard queue.
 fn many(count: usize) -> Vec<Message> {
     orders(std::iter::repeat_n(None, count))
 }
 
-/// A queue with messages, whose calls a script lets fail.
+/// A queue with messages. A script determines which calls fail.
 struct Served {
     service: Service,
     name: &'static str,
     url: String,
-    /// Ids of its messages.
+    /// Ids of the messages.
     ids: Vec<String>,
 }
 
@@ -61,17 +62,17 @@ impl Served {
         Self { service, name, url, ids }
     }
 
-    /// A queue without faults.
+    /// Creates a queue without faults.
     fn sound(messages: Vec<Message>) -> Self {
         Self::new(messages, |_| None)
     }
 
-    /// Messages in sight, and out of sight.
+    /// Returns the number of visible messages and of invisible messages.
     fn left(&self) -> (usize, usize) {
         self.service.counts(self.name)
     }
 
-    /// Places of the deleted messages in the order of sending, in the order of their deletions.
+    /// Returns the deleted messages in the order of their deletion, each by its position in the order of sending.
     fn deleted(&self) -> Vec<usize> {
         let deleted = self.service.deleted(self.name);
         deleted.iter().map(|id| self.ids.iter().position(|sent| sent == id).unwrap()).collect()
@@ -83,7 +84,7 @@ impl Served {
     }
 }
 
-/// A script that knows an operation and the number of its call, from 1.
+/// Creates a script from a function of the operation and the number of the call, counted from 1.
 fn script(
     mut fault: impl FnMut(&str, u64) -> Option<Fault> + Send + 'static,
 ) -> impl FnMut(&Call) -> Option<Fault> + Send + 'static {
@@ -93,7 +94,7 @@ fn script(
 struct Scene {
     queue: Served,
     database: Embedded,
-    /// The standard error.
+    /// File with the standard error output.
     log: PathBuf,
     command: Command,
 }
@@ -119,7 +120,7 @@ impl Scene {
         fs::read_to_string(&self.log).unwrap()
     }
 
-    /// The line of the log whose message is `message`.
+    /// Returns the log line whose message is `message`.
     fn line(&self, message: &str) -> Value {
         let log = self.log();
         let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
@@ -130,7 +131,7 @@ impl Scene {
         self.database.client().count(TABLE).await.unwrap()
     }
 
-    /// Waits until `holds`.
+    /// Waits until `holds` returns `true`.
     fn until(&self, what: &str, holds: impl Fn(&Served) -> bool) {
         for _ in 0..PATIENCE {
             if holds(&self.queue) {
@@ -148,7 +149,7 @@ impl Drop for Scene {
     }
 }
 
-/// A consumer, which ends with the test.
+/// A running consumer, which is killed when the test ends.
 struct Running(Child);
 
 impl Running {
@@ -161,7 +162,7 @@ impl Running {
         assert!(Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status().unwrap().success());
     }
 
-    /// Returns the exit code of a process that ends within `seconds`.
+    /// Returns the exit code of the process, if it ends within `seconds`.
     fn ended(&mut self, seconds: u64) -> Option<i32> {
         let start = local::clock::since_epoch();
         while local::clock::since_epoch() < start + Duration::from_secs(seconds) {
@@ -203,7 +204,7 @@ async fn once_stores_all_and_ends_with_0_unless_a_message_is_returned() {
             messages.push(Message::text("not avro"));
         }
         let mut scene = Scene::new("once", Served::sound(messages), &["--once", "--visibility-timeout", "15"]).await;
-        // the poison comes back once and then not before the end
+        // the poison message is redelivered once, and then not again before the run ends
         scene.command.env("RETURN_BACKOFF_SECONDS", "0");
         assert_eq!(scene.command.status().unwrap().code(), Some(i32::from(poison)), "{}", scene.log());
         assert_eq!((scene.items().await, scene.queue.deleted().len()), (30, 30));
@@ -216,7 +217,7 @@ async fn once_stores_all_and_ends_with_0_unless_a_message_is_returned() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn throttles_and_expired_tokens_on_receives_are_waited_out() {
-    // more refusals in a row than one call is repeated
+    // more consecutive refusals than there are retries of a call
     let refused = script(|operation, number| match (operation, number) {
         ("ReceiveMessage", 3..=8) => Some(Fault::Error(ErrorCode::RequestThrottled)),
         ("ReceiveMessage", 10..=14) => Some(Fault::Error(ErrorCode::ExpiredTokenException)),
@@ -235,7 +236,7 @@ async fn throttles_and_expired_tokens_on_receives_are_waited_out() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_receive_that_is_refused_for_good_ends_it_with_2_and_leaves_nothing_hidden() {
     let refused = script(|operation, number| match (operation, number) {
-        // still under way when another one is refused
+        // this poll is still running when another one is refused
         ("ReceiveMessage", 3) => Some(Fault::Slow(Duration::from_secs(1))),
         ("ReceiveMessage", 5..) => Some(Fault::Error(ErrorCode::AccessDeniedException)),
         _ => None,
@@ -245,7 +246,7 @@ async fn a_receive_that_is_refused_for_good_ends_it_with_2_and_leaves_nothing_hi
     let status = scene.command.status().unwrap();
     assert_eq!(status.code(), Some(2), "{}", scene.log());
     assert!(scene.log().contains("AccessDenied"), "{}", scene.log());
-    // a poll that was dropped would still bring its messages out of sight
+    // if the poll had been cancelled, its messages would be invisible now
     sleep(Duration::from_secs(2));
     let (visible, hidden) = scene.queue.left();
     assert_eq!((hidden, scene.items().await), (0, 60 - visible as u64), "{}", scene.log());
@@ -259,13 +260,13 @@ async fn a_queue_that_hangs_does_not_hold_up_a_termination() {
         _ => Some(Fault::Hang),
     });
     let queue = Served::new(many(40), hanging);
-    // a batch at work, messages that wait for it to end, and room for one more poll
+    // one running batch, messages that wait for it, and room for one more poll
     let arguments = ["--shutdown-timeout", "2", "--workers", "1", "--batch-size", "15"];
     let mut scene = Scene::new("hanging", queue, &arguments).await;
     let mut process = Running::start(&mut scene.command);
     scene.until("it hangs", |queue| queue.calls("DeleteMessageBatch") > 0 && queue.calls("ReceiveMessage") > 3);
     process.terminate();
-    // two seconds, and what a busy machine adds
+    // two seconds, plus a margin for a busy machine
     assert_eq!(process.ended(15), Some(1), "{}", scene.log());
 }
 
@@ -286,7 +287,7 @@ async fn a_second_signal_ends_it_at_once() {
     assert_eq!(process.ended(15), Some(1), "{}", scene.log());
 }
 
-/// The bytes that a pipe holds: <https://man7.org/linux/man-pages/man7/pipe.7.html>
+/// Capacity of a pipe, in bytes: <https://man7.org/linux/man-pages/man7/pipe.7.html>
 const PIPE_BYTES: usize = 65_536;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -300,7 +301,7 @@ async fn outputs_that_nobody_reads_hold_up_neither_the_messages_nor_a_terminatio
     process.terminate();
     process.ended(15);
     assert_eq!(scene.items().await, 300);
-    // the ends that the command still has keep the pipe open
+    // the command still holds write ends of the pipe, so drop them
     drop(scene);
     let mut first = [0; PIPE_BYTES];
     reader.read_exact(&mut first).unwrap();
@@ -326,7 +327,7 @@ async fn a_termination_before_the_first_receive_ends_it_in_order() {
     let mut scene = Scene::new("early", Served::sound(many(1)), &[]).await;
     scene.command.env("AWS_ENDPOINT_URL_DYNAMODB", format!("http://{}", silent.local_addr().unwrap()));
     let mut process = Running::start(&mut scene.command);
-    // a database that does not answer
+    // the database accepts the connection, but does not respond
     let _connection = silent.accept().unwrap();
     process.terminate();
     assert_eq!(process.ended(60), Some(0), "{}", scene.log());
@@ -344,7 +345,7 @@ async fn a_full_standard_output_ends_it_with_2_after_what_it_had_begun() {
     assert_eq!((hidden, scene.items().await), (0, 50 - visible as u64), "{}", scene.log());
 }
 
-/// Whether each group's messages were deleted in their order.
+/// Returns whether the messages of a group were deleted in order.
 fn in_order(deleted: &[usize], group: &[usize]) -> bool {
     let places: Vec<usize> = group.iter().filter_map(|id| deleted.iter().position(|deleted| deleted == id)).collect();
     places.is_sorted()
@@ -352,7 +353,7 @@ fn in_order(deleted: &[usize], group: &[usize]) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_deleted_of_a_fifo_queue_is_not_followed_in_its_group() {
-    // the first entry is the first message
+    // the first entry of the call is the first message
     let failing = script(|operation, number| {
         (operation == "DeleteMessageBatch" && number <= 3).then(|| Fault::FailEntries(vec![0]))
     });
@@ -379,7 +380,7 @@ async fn a_deletion_that_fails_for_long_gives_the_whole_group_back_in_order() {
     assert_eq!(scene.queue.deleted(), [2, 0, 1], "{}", scene.log());
 }
 
-/// A script that lets deletions fail for `time` from now on.
+/// Creates a script that makes deletions fail for `time` from now on.
 fn early_deletions(time: Duration, fault: fn() -> Fault) -> impl FnMut(&Call) -> Option<Fault> + Send + 'static {
     let start = local::clock::since_epoch();
     script(move |operation, _| {
@@ -390,7 +391,7 @@ fn early_deletions(time: Duration, fault: fn() -> Fault) -> impl FnMut(&Call) ->
 
 #[tokio::test(flavor = "multi_thread")]
 async fn once_goes_on_behind_a_batch_of_its_own_that_keeps_a_fifo_group_out_of_sight() {
-    // longer than the polls that find the end of a queue
+    // longer than it takes to conclude that a queue is empty
     let slow = script(|operation, number| {
         (operation == "DeleteMessageBatch" && number == 1).then(|| Fault::Slow(Duration::from_millis(4_500)))
     });
@@ -401,7 +402,7 @@ async fn once_goes_on_behind_a_batch_of_its_own_that_keeps_a_fifo_group_out_of_s
     assert_eq!(scene.items().await, 15);
 }
 
-/// A run to the end of the queue whose deletions fail for longer than one receive lasts.
+/// Runs the consumer with `--once` while deletions fail for longer than a message stays invisible.
 async fn once_with_failing_deletions(name: &str, messages: Vec<Message>) {
     let count = messages.len();
     let failing = early_deletions(Duration::from_secs(20), || Fault::Error(ErrorCode::ServiceUnavailable));
@@ -443,7 +444,7 @@ async fn once_counts_what_a_message_that_cannot_be_stored_hides_in_its_group() {
     scene.command.env("RETURN_BACKOFF_SECONDS", "0");
     assert_eq!(Running::start(&mut scene.command).ended(120), Some(1), "{}", scene.log());
     let line = scene.line("messages are left in the queue, by its own approximate count");
-    // two polls of ten, both with the message in front
+    // two polls of ten messages, both of which contain the first message of the group
     assert_eq!(line["visible"].as_u64().unwrap() + line["hidden"].as_u64().unwrap(), 25 - 18, "{line}");
     assert_eq!(scene.items().await, 18, "{}", scene.log());
 }
@@ -469,11 +470,11 @@ async fn once_ends_although_receives_keep_losing_their_responses() {
     assert_eq!((scene.queue.left(), scene.items().await), ((0, 0), 5), "{}", scene.log());
 }
 
-/// A source of credentials that counts its calls and fails at chosen ones.
+/// A source of credentials that counts its calls, and fails for some of them.
 struct Source(PathBuf);
 
 impl Source {
-    /// `fails` is a condition of the shell over `$n`, the number of the call.
+    /// Creates a source that fails if `fails` holds, a shell condition on `$n`, the number of the call.
     fn new(name: &str, fails: &str) -> Self {
         let folder = std::env::temp_dir().join(format!("ingest-consume-{name}-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
@@ -517,13 +518,13 @@ async fn credentials_are_fetched_once_for_hundreds_of_calls() {
     assert_eq!(scene.items().await, 500);
     let calls = scene.queue.calls("ReceiveMessage") + scene.queue.calls("DeleteMessageBatch");
     assert!(calls > 100, "{calls}");
-    // one for the calls to the queue, one for those to the table
+    // one call for the queue, and one for the table
     assert_eq!(source.calls(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_source_of_credentials_that_is_throttled_leaves_no_processed_message_undeleted() {
-    // the queue refuses the first credentials at the first deletion; the next ones come only at the tenth attempt
+    // the queue refuses the first credentials at the first deletion, and the source provides new ones only at the tenth attempt
     let source = Source::new("sts", "[ $n -gt 2 ] && [ $n -lt 12 ]");
     let refused = script(|operation, number| {
         let is_first = operation == "DeleteMessageBatch" && number == 1;

@@ -1,4 +1,4 @@
-//! `ingest doctor` against moto's server: a stack as the template makes it, broken in a few places.
+//! Tests `ingest doctor` against moto's server, with a stack like the template's in which a few things are broken.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 #![allow(dead_code, reason = "each test uses what it needs of the support")]
 
@@ -11,7 +11,7 @@ use std::process::{Command, Output};
 use support::Moto;
 use support::web::{Asked, serve};
 
-/// The resources of template.yaml that matter here, under their names in it.
+/// Returns the relevant resources of template.yaml, under their names in the template.
 fn template(visibility_timeout: u32, response_types: &Value) -> Value {
     json!({"Resources": {
         "DeadLetterQueue": {"Type": "AWS::SQS::Queue", "Properties": {"MessageRetentionPeriod": 1_209_600}},
@@ -44,7 +44,7 @@ fn template(visibility_timeout: u32, response_types: &Value) -> Value {
 }
 
 fn deploy(moto: &Moto, template: &Value, alarm_actions: &Value) {
-    // moto makes no alarms of a template
+    // moto does not create the alarms of a template
     let alarm = json!({
         "AlarmName": "orders-success", "Namespace": "AvroIngest", "MetricName": "MessagesStored", "Statistic": "Sum",
         "Period": 60, "EvaluationPeriods": 1, "Threshold": 1, "ComparisonOperator": "LessThanThreshold",
@@ -60,7 +60,7 @@ fn deploy(moto: &Moto, template: &Value, alarm_actions: &Value) {
     moto.send("cloudformation", "POST", "/", &[("content-type", "application/x-www-form-urlencoded")], &form);
 }
 
-/// Status and text by the check's name.
+/// Returns the status and the text of each check, by name.
 fn findings(output: &Output) -> BTreeMap<String, (String, String)> {
     let findings: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
     let text = |finding: &Value, name: &str| finding[name].as_str().unwrap_or_default().to_owned();
@@ -76,7 +76,7 @@ fn of_status(findings: &BTreeMap<String, (String, String)>, wanted: &str) -> Vec
     findings.iter().filter(|(_, (status, _))| status == wanted).map(|(name, _)| name.clone()).collect()
 }
 
-/// What moto does not implement, and so what a role without the permission would see.
+/// Checks that moto does not support, so that they report the same as for a role without permissions.
 const UNKNOWN_HERE: [&str; 7] = [
     "account-concurrency",
     "function-permissions",
@@ -175,7 +175,7 @@ fn a_queues_key_is_asked_whether_it_is_there_and_whom_it_lets_in() {
     assert!(status == "problem" && what.contains("PendingDeletion"), "{status}: {what}");
 }
 
-/// A layer as `sam build` makes it.
+/// Returns a layer archive as `sam build` creates it.
 fn layer(files: &[(&str, &str)]) -> Vec<u8> {
     let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
     for (path, text) in files {
@@ -185,7 +185,7 @@ fn layer(files: &[(&str, &str)]) -> Vec<u8> {
     writer.finish().unwrap().into_inner()
 }
 
-/// moto keeps no layer that can be downloaded, so Lambda is a server of the documented answers here.
+/// moto has no downloadable layers, so a server with documented responses replaces Lambda.
 #[test]
 #[ignore = "needs moto: make test-moto"]
 fn the_schemas_of_the_functions_layer_are_held_against_the_table_and_the_directory() {
@@ -241,7 +241,7 @@ fn the_schemas_of_the_functions_layer_are_held_against_the_table_and_the_directo
     assert_eq!(findings["function-table"].0, "ok");
 }
 
-/// `ingest doctor` with `url` for all of AWS.
+/// Runs `ingest doctor` with `url` as the endpoint of all services.
 fn doctor(url: &str, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_ingest"))
         .arg("doctor")
@@ -292,7 +292,7 @@ fn what_does_not_exist_is_a_finding_and_the_rest_is_counted() {
             (400, code(asked, "com.amazonaws.dynamodb#ResourceNotFoundException"))
         }
         Some(_) => (400, code(asked, "ValidationException")),
-        // Lambda names its error in a header alone
+        // Lambda returns the error code only in a header
         None => (404, r#"{"Type":"User","Message":"Function not found: ingest"}"#.to_owned()),
     });
     let output = doctor(&url, &JSON_PARTS);
@@ -322,7 +322,7 @@ fn without_a_region_or_credentials_nothing_could_be_checked() {
     }
 }
 
-/// A deployment with nothing wrong, as AWS answers; `with` changes an answer, by the call's name.
+/// Serves a deployment without problems. `with` may change a response, by the name of the call.
 fn deployment(with: fn(&str, &mut Value)) -> String {
     let arn = "arn:aws:lambda:us-east-1:123456789012";
     serve(move |asked: &Asked| {
@@ -439,7 +439,7 @@ fn deployment(with: fn(&str, &mut Value)) -> String {
 
 type Broken = (&'static str, fn(&str, &mut Value));
 
-/// One fault of a deployment each, and the check that finds it.
+/// Single faults of a deployment, each with the check that finds it.
 const FAULTS: [Broken; 16] = [
     ("function-state", |name, answer| set(name == "function", answer, "/State", json!("Failed"))),
     ("function-update", |name, answer| set(name == "function", answer, "/LastUpdateStatus", json!("Failed"))),
@@ -557,7 +557,7 @@ fn a_stack_with_a_queue_and_a_table_of_ones_own_is_looked_at_by_its_outputs() {
         (output.status.code(), of_status(&findings, "problem"))
     };
     assert_eq!(of(|_, _| ()), (Some(0), vec![]));
-    // a table that another account owns
+    // a table in another account
     let arn = |name: &str, answer: &mut Value| {
         let arn = json!("arn:aws:dynamodb:us-east-1:999999999999:table/orders");
         set(name == "stack", answer, "/TableName", arn.clone());

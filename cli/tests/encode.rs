@@ -1,4 +1,4 @@
-//! `ingest encode` as its user sees it.
+//! Tests `ingest encode` through its command line.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ fn ingest(arguments: &[&str], input: &[u8]) -> Output {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // one that ends early need not have read it all
+    // a process that ends early may not have read all of its input
     let _ = process.stdin.take().unwrap().write_all(input);
     process.wait_with_output().unwrap()
 }
@@ -29,7 +29,7 @@ fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap()
 }
 
-/// The ids of the orders that the function would make of a body.
+/// Returns the ids of the orders that the function would write for a body.
 fn ids(body: &str, arguments: &[&str]) -> Vec<String> {
     let output = ingest(&[&["inspect", "--json"], arguments, &[body]].concat(), b"");
     let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));

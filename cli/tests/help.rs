@@ -1,4 +1,4 @@
-//! What every command of `ingest` has in common: help with examples, suggestions, completions and manual pages.
+//! Tests the features that all commands share: help with examples, suggestions, completions and manual pages.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use std::fs;
@@ -13,7 +13,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-/// The commands, as `ingest --help` lists them.
+/// Returns the commands that `ingest --help` lists.
 fn commands() -> Vec<String> {
     let help = text(&ingest(&["--help"]).stdout);
     let (_, list) = help.split_once("Commands:\n").unwrap();
@@ -142,7 +142,7 @@ fn the_completions_of_each_shell_know_every_command() {
         }
         assert!(script.contains("wire-formats"), "{shell}");
     }
-    // the shell that is surely there reads it
+    // bash is available on every machine
     let script = format!("{}\ncomplete -p ingest", text(&ingest(&["completions", "bash"]).stdout));
     let bash = Command::new("bash").args(["--norc", "-c", &script]).output().unwrap();
     assert!(bash.status.success() && text(&bash.stdout).contains("ingest"), "{bash:?}");

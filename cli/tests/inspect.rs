@@ -1,4 +1,4 @@
-//! `ingest inspect` as its user sees it.
+//! Tests `ingest inspect` through its command line.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 #![allow(dead_code, reason = "each test uses what it needs of the support")]
 
@@ -21,7 +21,7 @@ fn inspect(arguments: &[&str], input: &[u8]) -> Output {
     process.wait_with_output().unwrap()
 }
 
-/// The body of an order, in base64.
+/// Returns the body of an order, in base64.
 fn order() -> String {
     let event: Value = serde_json::from_str(include_str!("../../events/orders.json")).unwrap();
     event["Records"][0]["body"].as_str().unwrap().to_owned()
@@ -60,7 +60,7 @@ fn base64_with_line_breaks_and_the_bytes_themselves_are_the_same_message() {
         inspect(&["--json", "--file", file.to_str().unwrap()], b""),
     ] {
         let other: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
-        // all but when it was made
+        // the reports are equal except for the time
         assert_eq!(other["items"][0]["data"], report["items"][0]["data"]);
     }
     std::fs::remove_file(file).unwrap();

@@ -1,4 +1,5 @@
-//! `ingest local` as its user sees it: own schemas and records through the real function, which `cargo build` has made.
+//! Tests `ingest local` through its command line, with custom schemas and records and the real function, which `cargo build`
+//! has built.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
 
 use std::fs;
@@ -8,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
-/// The README's own schema.
+/// The schema of the README.
 const PAYMENT: &str = r#"{
   "type": "record", "name": "Payment",
   "dynamodb": {
@@ -24,7 +25,7 @@ const PAYMENT: &str = r#"{
   ]
 }"#;
 
-/// A schema directory of its own, gone with the test.
+/// A temporary schema directory, which is removed when the test ends.
 struct Schemas(PathBuf);
 
 impl Schemas {
@@ -83,7 +84,7 @@ fn a_line_that_is_no_record_is_named_and_the_others_are_stored() {
     let good = |id: u32| format!("{{\"tenant\": \"acme\", \"payment_id\": {id}, \"amount\": 1}}\n");
     let mut lines = good(1).into_bytes();
     lines.extend_from_slice(b"{\"tenant\": \"acme\", \"payment_id\": \"x\", \"amount\": 1}\n\xFF\xFE\nnot json\n");
-    // stored by no table: an empty key
+    // no table stores an empty key
     lines.extend_from_slice(b"{\"tenant\": \"\", \"payment_id\": 1, \"amount\": 1}\n");
     lines.extend_from_slice(good(2).as_bytes());
     let output = local(&schemas.0, &["--schema", "payment/1", "--records", "-"], &lines);
@@ -139,14 +140,15 @@ fn what_is_missing_is_said_with_its_name() {
     }
 }
 
-/// The state of a process in `/proc`, `Z` for one that has ended and is not waited for, and its parent's id. None if it is gone.
+/// Returns the state of a process from `/proc` and its parent's id. The state is `Z` for a process that has ended and was not
+/// waited for. Returns `None` if there is no such process.
 fn state(pid: u32) -> Option<(char, u32)> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
     Some((fields.next()?.chars().next()?, fields.next()?.parse().ok()?))
 }
 
-/// The ids of the processes that `parent` has started.
+/// Returns the ids of the child processes of `parent`.
 fn children(parent: u32) -> Vec<u32> {
     let processes = fs::read_dir("/proc").unwrap().flatten();
     let pids = processes.filter_map(|process| process.file_name().to_str()?.parse().ok());
@@ -157,7 +159,7 @@ fn children(parent: u32) -> Vec<u32> {
 #[cfg(target_os = "linux")]
 fn a_tool_that_is_killed_leaves_no_function_behind() {
     let schemas = Schemas::new("killed");
-    // an invocation for each message, so that it is still at work when it is killed
+    // one invocation per message, so that the process is still busy when it is killed
     let mut command = command(&schemas.0, &["--sample", "20000", "--batch-size", "1"]);
     let mut process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let function = (0..600).find_map(|_| {
@@ -167,7 +169,7 @@ fn a_tool_that_is_killed_leaves_no_function_behind() {
         children(process.id()).into_iter().find(is_function)
     });
     let function = function.expect("the function is started");
-    // one that is stopped does not end by itself
+    // a stopped process does not end on its own
     let signal = |name: &str| Command::new("kill").args([name, &function.to_string()]).status().unwrap();
     assert!(signal("-STOP").success());
     process.kill().unwrap();
@@ -206,7 +208,7 @@ fn the_endpoint_that_is_kept_listens_where_it_was_told_to_and_its_line_names_the
     assert!(line.contains("--table-name processed_messages") && line.contains("--region us-east-1"), "{line}");
     let url = line.split_whitespace().find(|word| word.starts_with("http://")).unwrap();
     let port = url.rsplit(':').next().unwrap();
-    // another address of this machine than the one it is named with
+    // the endpoint also listens on an address other than the printed one
     assert!(url.starts_with("http://127.0.0.1:") && std::net::TcpStream::connect(format!("127.0.0.2:{port}")).is_ok());
     assert!(Command::new("kill").args(["-INT", &process.id().to_string()]).status().unwrap().success());
     assert_eq!(process.wait().unwrap().code(), Some(0));

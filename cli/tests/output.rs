@@ -1,4 +1,4 @@
-//! What every command does when the standard output takes no more: a full disk is an error, and a reader that has enough is none.
+//! Tests commands whose standard output cannot be written. A full disk is an error, and a reader that closes the pipe is not.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::fs::{self, OpenOptions};
@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 const ORDER: &str = r#"{"order_id": "o-1", "customer_id": "c", "items": [], "total_amount": 1, "timestamp": 1}"#;
 const METRICS: &str = r#"{"_aws":{"Timestamp":1,"CloudWatchMetrics":[{"Dimensions":[["Service"]],"Metrics":[{"Name":"MessagesStored"}]}]},"Service":"orders","MessagesStored":1}"#;
 
-/// Files that commands read, gone with the test.
+/// Input files of the commands, which are removed when the test ends.
 struct Files(PathBuf);
 
 impl Files {
@@ -20,7 +20,7 @@ impl Files {
         Self(folder)
     }
 
-    /// Every command that prints without a service.
+    /// Returns every command that prints without calling a service.
     fn commands(&self) -> Vec<Command> {
         let plan = ["plan", "--rate", "100", "--record-bytes", "300", "--service-time"];
         let orders = self.0.join("orders.jsonl").display().to_string();
@@ -86,7 +86,7 @@ fn a_full_standard_output_ends_a_command_with_2_and_a_message() {
 fn a_reader_that_has_enough_ends_a_command_without_a_word() {
     for mut command in Files::new("closed").commands() {
         let (reader, writer) = std::io::pipe().unwrap();
-        // before the command begins, or it may have ended by then
+        // close the pipe before the command starts, because the command may end first otherwise
         drop(reader);
         let output = command.stdout(writer).output().unwrap();
         assert_eq!((output.status.code(), said(&output).as_str()), (Some(141), ""), "{command:?}");

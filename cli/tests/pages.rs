@@ -1,4 +1,4 @@
-//! The pages of `ingest report` and `ingest plan`: their size, and how a browser shows them.
+//! Tests the pages of `ingest report` and `ingest plan`: their size, and their rendering in a browser.
 #![allow(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -19,22 +19,23 @@ const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 /// Midnight of a day.
 const START: Duration = Duration::from_secs(1_796_083_200);
 const DAY: u64 = 86_400;
-/// Maximum size of a page of a day: some mail servers refuse attachments of a few megabytes, and a page is not alone in a mail.
+/// Maximum size of a page for one day. Some mail servers refuse attachments of a few megabytes, and a mail may contain other
+/// attachments.
 const MAX_PAGE_BYTES: u64 = 600 * 1024;
 
-/// Latencies of an invocation. More would change no percentile.
+/// Number of latencies per invocation. More would not change the percentiles.
 const LATENCIES: usize = 60;
 
-/// A kind of day.
+/// Kind of a day.
 #[derive(Clone, Copy, PartialEq)]
 enum Day {
-    /// Every target is met.
+    /// All targets are met.
     Calm,
-    /// For half an hour the table throttles, and some messages are truncated.
+    /// For half an hour, the table throttles and some messages are truncated.
     Troubled,
 }
 
-/// Numbers from 0 to 1 that look random.
+/// Generates pseudorandom numbers from 0 to 1.
 struct Random(u64);
 
 impl Random {
@@ -43,13 +44,13 @@ impl Random {
         (self.0 >> 11) as f64 / (1_u64 << 53) as f64
     }
 
-    /// A factor that is mostly near one, and at times several.
+    /// Returns a factor that is usually near one, and occasionally several times as large.
     fn tail(&mut self) -> f64 {
         (0.35 * (self.next() + self.next() + self.next() - 1.5) + 0.4 * self.next().powi(8)).exp()
     }
 }
 
-/// The lines of metrics of `service` from `START`: an invocation every `every` seconds.
+/// Returns the metric lines of `service` from `START`, with an invocation every `every` seconds.
 fn log(service: &str, day: Day, seconds: u64, every: usize) -> String {
     let metrics = Metrics::new("AvroIngest", service);
     let mut random = Random(28);
@@ -101,7 +102,7 @@ fn ingest(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_ingest")).current_dir(ROOT).args(arguments).output().unwrap()
 }
 
-/// A folder of its own, gone with the test.
+/// A temporary folder, which is removed when the test ends.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -111,7 +112,7 @@ impl Folder {
         Self(folder)
     }
 
-    /// One in the target folder, if it is forgotten.
+    /// Creates a folder in the target directory, so that its files can be examined after the test.
     fn that_stays(name: &str) -> Self {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         fs::create_dir_all(&folder).unwrap();
@@ -122,7 +123,7 @@ impl Folder {
         self.0.join(name).display().to_string()
     }
 
-    /// The page of a report on `log`.
+    /// Writes the page of a report on `log`.
     fn report(&self, name: &str, log: &str) -> String {
         let (lines, page) = (self.file(&format!("{name}.log")), self.file(&format!("{name}.html")));
         fs::write(&lines, log).unwrap();
@@ -131,7 +132,7 @@ impl Folder {
         page
     }
 
-    /// The page of a plan.
+    /// Writes the page of a plan.
     fn plan(&self, name: &str, arguments: &[&str]) -> String {
         let page = self.file(&format!("{name}.html"));
         let measured = ["plan", "--measured", "benches/results.json", "--html", &page];
@@ -150,7 +151,7 @@ impl Drop for Folder {
 #[test]
 fn a_page_of_a_day_or_of_any_other_time_has_at_most_600_kilobytes() {
     let folder = Folder::new("size");
-    // as many points as a page has at most are those of five minutes, by seconds
+    // a page shows the most points for five minutes, one per second
     for (seconds, every) in [(DAY, 10), (300, 1), (30 * DAY, 600)] {
         let page = folder.report("page", &log("orders", Day::Troubled, seconds, every));
         let size = fs::metadata(&page).unwrap().len();
@@ -188,7 +189,7 @@ fn a_page_begins_with_what_it_is_about_and_the_verdict() {
     );
 }
 
-/// The pages that a browser looks at. They stay in the target folder, for whoever wants to see what it found.
+/// Writes the pages that a browser examines. They stay in the target directory, so that its findings can be reproduced.
 fn written_pages() -> Vec<String> {
     let folder = Folder::that_stays("pages");
     let two = [log("orders", Day::Calm, 3_600, 10), log("payments", Day::Troubled, DAY, 300)].concat();
@@ -215,7 +216,7 @@ fn chromium_has_a_page_to_take_pictures_of() {
     std::mem::forget(folder);
 }
 
-/// Has a browser look at `pages`. Returns whether it found nothing, and its findings.
+/// Opens `pages` in a browser. Returns whether there are no findings, and the findings.
 fn look(pages: &[String]) -> (bool, String) {
     let output = Command::new("node").arg("tests/pages/look.mjs").args(pages).current_dir(ROOT).output().unwrap();
     let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
@@ -235,7 +236,7 @@ fn chromium_finds_what_is_wrong_with_a_page() {
     let folder = Folder::new("broken");
     let right = fs::read_to_string(folder.report("page", &log("orders", Day::Calm, 60, 1))).unwrap();
     let broken = |name: &str, faults: &[(&str, &str)]| {
-        // the policy would keep some of them from happening
+        // the content security policy would prevent some of the faults
         let mut page = right.replace("http-equiv=\"Content-Security-Policy\"", "name=\"policy\"");
         for (text, instead) in faults {
             assert!(page.contains(text), "{text}");

@@ -1,4 +1,4 @@
-//! `ingest plan` as its user sees it.
+//! Tests `ingest plan` through its command line.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use serde_json::Value;
@@ -96,11 +96,11 @@ fn the_page_shows_the_choice_its_price_each_requirement_and_the_alternatives() {
     }
     assert_eq!(page.matches("<li class=\"check\">").count(), json["checks"].as_array().unwrap().len());
     assert!(page.contains("Price against latency") && page.contains(">chosen</li>"), "the alternatives");
-    // what is given is not compared with anything
+    // if all parameters are given, there is nothing to compare
     let profile = ["--profile", "latency", "--config", "../samconfig.toml", "--measured", MEASURED];
     let (_, given) = of(&profile);
     assert!(!given.contains("Price against latency") && given.contains("no other was considered"));
-    // a limit that does not hold stands at the top
+    // a limit that is exceeded appears at the top of the page
     let impossible = ["--rate", "500000", "--record-bytes", "300", "--set", "BatchSize=10", "--measured", MEASURED];
     let (json, page) = of(&impossible);
     let missed = json["checks"].as_array().unwrap().iter().find(|check| check["met"] == false).unwrap();
@@ -113,7 +113,7 @@ fn the_page_shows_the_choice_its_price_each_requirement_and_the_alternatives() {
 #[test]
 fn a_reader_that_has_enough_ends_the_command_without_a_word() {
     let (reader, writer) = std::io::pipe().unwrap();
-    // before the command begins, or it may have ended by then
+    // close the pipe before the command starts, because the command may end first otherwise
     drop(reader);
     let output = Command::new(env!("CARGO_BIN_EXE_ingest"))
         .args(["plan", "--rate", "100", "--record-bytes", "300", "--service-time", "5"])
@@ -135,7 +135,7 @@ fn an_item_that_dynamodb_does_not_take_cannot_be_had_and_an_absurd_rate_is_a_mis
     assert_eq!(of("100000001", "300").0, Some(2));
 }
 
-/// The options of a plan for one record a second and an invocation of 5 ms.
+/// Options of a plan for one record per second and an invocation of 5 ms.
 const SMALL: [&str; 6] = ["--rate", "1", "--record-bytes", "300", "--service-time", "5"];
 
 #[test]
@@ -143,9 +143,9 @@ fn a_load_of_almost_nothing_costs_what_runs_all_day_and_one_that_is_smaller_is_r
     let of = |rate: &str| plan(&["--rate", rate, "--record-bytes", "300", "--service-time", "5", "--json"]);
     let plan: Value = serde_json::from_slice(&of("0.001").stdout).unwrap();
     let cost = |name: &str| plan["at_rate"]["dollars_per_million_records"][name].as_f64().unwrap();
-    // metrics are some dollars a month, for 2,592 records
+    // metrics cost a few dollars per month, divided by only 2,592 records
     assert!(cost("total") > 1_000.0 && cost("total") < 100_000.0, "{}", plan["at_rate"]);
-    // a record is a write unit, however few there are
+    // each record costs one write unit, however few records there are
     assert!((cost("dynamodb") - 0.625).abs() < 0.2, "{}", plan["at_rate"]);
     let refused = of("0.0000001");
     assert!(refused.status.code() == Some(2) && text(&refused.stderr).contains("too small"), "{refused:?}");
@@ -222,7 +222,8 @@ fn one_figure_says_how_many_invocations_are_under_way() {
     assert!(json["closed_form"].is_null() && json["at_rate"]["concurrent_invocations"].is_number(), "{json}");
 }
 
-/// A value of a template's parameter that its constraint `name: allowed` excludes, and what a message about it must say.
+/// Returns a value that the constraint `name: allowed` of a template parameter excludes, and a text that the error must
+/// contain.
 fn outside(name: &str, allowed: &str) -> Option<(String, String)> {
     match name {
         "MinValue" => Some(((allowed.parse::<i64>().unwrap() - 1).to_string(), allowed.to_owned())),
@@ -231,7 +232,7 @@ fn outside(name: &str, allowed: &str) -> Option<(String, String)> {
             let last = allowed.trim_end_matches(']').rsplit([',', '[']).next().unwrap();
             Some(("none-of-them".to_owned(), last.trim().trim_matches('\'').to_owned()))
         }
-        // longer than any of them allows, and of characters that few do
+        // longer than any pattern allows, with characters that few patterns allow
         "AllowedPattern" => Some(("?".repeat(300), String::new())),
         "Type" if allowed == "Number" => Some(("many".to_owned(), "is not".to_owned())),
         _ => None,

@@ -1,4 +1,4 @@
-//! `ingest pull` as its user sees it.
+//! Tests `ingest pull` through its command line.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 #![allow(dead_code, reason = "each test uses what it needs of the support")]
 
@@ -20,8 +20,7 @@ const ORDER_1: &str = r#"{"type":"record","name":"Order","namespace":"shop","fie
 const ORDER_2: &str = r#"{"type":"record","name":"Order","namespace":"shop","fields":[{"name":"message_id","type":"string"},{"name":"to","type":"shop.Address"},{"name":"note","type":["null","string"],"default":null}]}"#;
 const OTHER_KIND: &str = r#"{"subject":"events-value","id":9,"version":1,"schemaType":"JSON","schema":"{}"}"#;
 
-/// A registry as Confluent documents its API: subjects, versions, a version with its references, errors by number, basic
-/// authentication.
+/// Serves Confluent's API as documented: subjects, versions, a version with references, error codes and basic authentication.
 /// <https://docs.confluent.io/platform/current/schema-registry/develop/api.html>
 fn registry(asked: &Asked) -> (u16, String) {
     if asked.header("authorization") != Some("Basic bWU6c2VjcmV0") {
@@ -146,8 +145,8 @@ fn wrong_credentials_and_unknown_subjects_end_with_2_and_say_what_to_do() {
     assert!(text(&output.stderr).contains("SCHEMA_REGISTRY_USER"), "{output:?}");
 }
 
-/// A registry of `tests/data/registry.json` in the repository's form: each subject's versions as the API answers them.
-/// `first` answers instead, if it has an answer.
+/// Serves the registry in `tests/data/registry.json` with the API's responses. If `first` returns a response, that response is
+/// used instead.
 fn ordinary(first: impl Fn(&Asked) -> Option<(u16, String)> + Send + Sync + 'static) -> String {
     let case: Value = serde_json::from_str(include_str!("data/registry.json")).unwrap();
     serve(move |asked: &Asked| {
@@ -178,7 +177,7 @@ fn ordinary(first: impl Fn(&Asked) -> Option<(u16, String)> + Send + Sync + 'sta
     })
 }
 
-/// The folders of a schema directory.
+/// Returns the folders in a schema directory.
 fn folders(folder: &Path) -> Vec<String> {
     let mut names: Vec<String> = fs::read_dir(folder)
         .map(|entries| entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect())
@@ -207,7 +206,7 @@ fn an_ordinary_registry_is_pulled_whole() {
     assert_eq!(folders(&folder), names(&expected["written"]));
     let lines = text(&output.stderr);
     let (notes, lines): (Vec<&str>, Vec<&str>) = lines.lines().partition(|line| line.starts_with("note "));
-    // of the two subjects with one record name
+    // about the two subjects with the same record name
     assert_eq!(notes.len(), 1, "{notes:?}");
     let mut left_out: Vec<&str> = lines
         .into_iter()
@@ -219,7 +218,7 @@ fn an_ordinary_registry_is_pulled_whole() {
         text(&output.stdout).lines().map(|line| line.replace("new        ", "").replace("/1", "")).collect();
     assert_eq!(printed, names(&expected["written"]));
     assert_eq!(schema(&folder.join("orders-value/1.avsc"))["schemaIds"], expected["orders-value schemaIds"]);
-    // the type that only stands inside of the reference
+    // the nested type that only the reference defines
     assert_eq!(schema(&folder.join("trip-value/1.avsc"))["fields"][1]["type"]["name"], "Zone");
     fs::remove_dir_all(folder).unwrap();
 }
@@ -253,7 +252,7 @@ fn wire_formats_with_which_the_function_would_not_read_what_was_pulled_are_named
     );
     assert_eq!(said(&["--wire-formats", "single-object,confluent"]), "");
     fs::remove_dir_all(&folder).unwrap();
-    // two subjects with one record name: only an id tells them apart
+    // only an id distinguishes two subjects with the same record name
     let (url, folder) = (ordinary(|_| None), self::folder("formats-ordinary"));
     let error = text(&pull(&url, &folder, &[]).stderr);
     assert!(error.contains("sam deploy --parameter-overrides WireFormats=confluent"), "{error}");
@@ -285,7 +284,7 @@ fn a_name_with_a_slash_is_one_folder_and_leads_to_no_other_place() {
 fn a_registry_that_is_busy_or_elsewhere_is_asked_again() {
     for status in [429, 500, 502, 503, 504] {
         let calls = AtomicU32::new(0);
-        // every other request is refused at first
+        // every second request is refused
         let url = ordinary(move |_| {
             calls.fetch_add(1, Ordering::Relaxed).is_multiple_of(2).then(|| (status, "busy".to_owned()))
         });
@@ -351,7 +350,8 @@ fn a_redirect_is_followed_and_another_server_gets_no_credentials() {
 #[test]
 fn what_cannot_be_pulled_is_skipped_and_named_and_the_others_are_written() {
     let bad = |asked: &Asked| match asked.line.as_str() {
-        // no schema, a history that its newest version cannot read, a failure inside the registry, a missing reference
+        // an invalid schema, a version that the newest version cannot read, an error inside the registry, and a missing
+        // reference
         "GET /subjects/a-value/versions/1" => Some((200, r#"{"id":4,"version":1,"schema":"{\"type\":"}"#.to_owned())),
         "GET /subjects/b-value/versions" => Some((200, "[1,2]".to_owned())),
         "GET /subjects/b-value/versions/2" => {
@@ -384,7 +384,7 @@ fn what_cannot_be_pulled_is_skipped_and_named_and_the_others_are_written() {
         assert!(line.is_some_and(|line| line.contains(why)), "{subject}: {errors}");
     }
     assert_eq!(text(&output.stdout), "new        place/1\n");
-    // what is skipped keeps what it has, whatever --prune says
+    // a skipped subject keeps its files, even with --prune
     assert_eq!(folders(&folder), ["orders-value", "place"]);
     assert_eq!(fs::read_to_string(&old).unwrap(), ours);
     let json = pull(&url, &folder, &["--json"]);
@@ -456,7 +456,7 @@ fn a_kill_at_any_point_leaves_the_old_state_or_the_new_one() {
     for kill in 0..KILLS {
         reset();
         let mut process = command().spawn().unwrap();
-        // from the beginning to a while after its end
+        // from the start of a run to some time after its end
         std::thread::sleep(whole * kill * 5 / (KILLS * 4));
         let _ = process.kill();
         process.wait().unwrap();
@@ -464,7 +464,7 @@ fn a_kill_at_any_point_leaves_the_old_state_or_the_new_one() {
         assert!(is == old || is == names, "{is:?}");
         seen_old += u32::from(is == old);
     }
-    assert!(seen_old > 0, "no kill came before the end");
+    assert!(seen_old > 0, "every run ended before it was killed");
     // the next run removes the leftovers
     assert!(command().status().unwrap().success());
     assert_eq!((folders(&folder), folders(folder.parent().unwrap())), (names, vec!["schemas".to_owned()]));
@@ -499,7 +499,7 @@ fn glues_versions_come_with_their_uuids() {
     fs::remove_dir_all(folder).unwrap();
 }
 
-/// moto does not list schemas; this answers as Glue documents it, page by page.
+/// Serves `ListSchemas` as documented, page by page, because moto does not support it.
 /// <https://docs.aws.amazon.com/glue/latest/webapi/API_ListSchemas.html>
 #[test]
 fn glues_schemas_are_listed_page_by_page() {
@@ -558,7 +558,7 @@ fn an_empty_region_counts_as_unset() {
                 ("AWS_EC2_METADATA_DISABLED", "true"),
             ])
             .envs(variables)
-            // an empty name counts as unset, too
+            // an empty profile name also counts as unset
             .env("AWS_PROFILE", "")
             .output()
             .unwrap();

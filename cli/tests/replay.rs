@@ -1,4 +1,4 @@
-//! `ingest replay` and `ingest inspect --queue-url` as their user sees them, with moto's queues.
+//! Tests `ingest replay` and `ingest inspect --queue-url` through their command lines, with moto's queues.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 #![allow(dead_code, reason = "each test uses what it needs of the support")]
 
@@ -18,7 +18,7 @@ fn queue(moto: &Moto, name: &str) -> String {
     sqs(moto, "CreateQueue", &json!({"QueueName": name}))["QueueUrl"].as_str().unwrap().to_owned()
 }
 
-/// How many messages are in sight, and how many are not.
+/// Returns the number of visible messages and of invisible messages.
 fn count(moto: &Moto, queue: &str) -> (String, String) {
     let names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"];
     let answer = sqs(moto, "GetQueueAttributes", &json!({"QueueUrl": queue, "AttributeNames": names}));
@@ -30,13 +30,13 @@ fn text(value: &str) -> Value {
     json!({"DataType": "String", "StringValue": value})
 }
 
-/// The body of an order.
+/// Returns the body of an order.
 fn order(number: usize) -> String {
     let event: Value = serde_json::from_str(include_str!("../../events/orders.json")).unwrap();
     event["Records"][number]["body"].as_str().unwrap().to_owned()
 }
 
-/// Three orders that were dead-lettered, and three messages that were quarantined, as the function sends them.
+/// Sends three messages that look dead-lettered, and three that look quarantined by the function.
 fn letters(moto: &Moto, queue: &str) {
     let send = |body: &str, attributes: Value| {
         sqs(moto, "SendMessage", &json!({"QueueUrl": queue, "MessageBody": body, "MessageAttributes": attributes}));

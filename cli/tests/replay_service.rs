@@ -1,4 +1,4 @@
-//! `ingest replay` against SQS as its documentation describes it, with faults and signals.
+//! Tests `ingest replay` against an SQS emulator that follows the documentation, with faults and signals.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 #[allow(dead_code, reason = "each test uses what it needs of the support")]
@@ -36,7 +36,7 @@ impl Scene {
         Self { service, folder, from, to }
     }
 
-    /// `count` messages with the bodies 0, 1, ..., in turns of `groups`.
+    /// Creates a scene with `count` messages in `from`. Their bodies are 0, 1, ..., and they alternate between `groups` groups.
     fn filled(from: &'static str, to: &'static str, count: usize, groups: usize) -> Self {
         let scene = Self::new(from, to);
         (0..count).for_each(|number| scene.put(&number.to_string(), &format!("g{}", number % groups)));
@@ -79,7 +79,7 @@ impl Scene {
         Run::of(self.command_between(from, to, more).output().unwrap())
     }
 
-    /// Starts the command with `script` for its faults. At the `at`-th call of `operation` the test goes on, while the call lasts.
+    /// Starts the command. Returns when it makes call number `at` of `operation`, which `fault` delays.
     fn start(&self, more: &[&str], operation: &'static str, at: u64, fault: Fault) -> Child {
         let (sender, receiver) = mpsc::channel();
         self.service.inject(move |call: &Call| {
@@ -98,7 +98,7 @@ impl Scene {
         self.service.held(queue).into_iter().map(|held| held.message.body).collect()
     }
 
-    /// The bodies of a queue by group, in order.
+    /// Returns the message bodies of a queue by group, in order.
     fn by_group(&self, queue: &str) -> BTreeMap<String, Vec<usize>> {
         let mut groups: BTreeMap<String, Vec<usize>> = BTreeMap::new();
         for held in self.service.held(queue) {
@@ -465,7 +465,7 @@ fn a_limit_moves_so_many_and_leaves_the_others_visible() {
     assert_eq!((scene.bodies("orders").len(), scene.service.counts("dead")), (13, (17, 0)));
 }
 
-/// Kills a replay at a random call, resumes it until it ends with exit code 0, and compares both queues with the input.
+/// Kills a replay at a random call, resumes it until it exits with code 0, and compares both queues with the input.
 fn killed_and_resumed(seed: u64) {
     let mut random = fastrand::Rng::with_seed(seed);
     let kinds = [
@@ -481,7 +481,7 @@ fn killed_and_resumed(seed: u64) {
     let input = scene.by_group(from);
     let more = ["--visibility-timeout", "1"];
 
-    // each message takes about three calls of ten: receive, send, delete
+    // each message takes about three calls per ten messages: receive, send and delete
     let at = random.u64(1..=3 * (count as u64 / 10 + 2));
     let name = random.choice(["KILL", "KILL", "TERM", "INT"]).unwrap();
     let is_applied = random.bool();
@@ -501,7 +501,7 @@ fn killed_and_resumed(seed: u64) {
         if call.number == at {
             let _ = sender.send(call.operation.clone());
             return Some(match (name, is_applied) {
-                // the process is killed during this call and makes no other
+                // the process is killed during this call, and makes no further call
                 ("KILL", true) => Fault::HangAfter,
                 ("KILL", false) => Fault::Hang,
                 _ => Fault::Slow(Duration::from_millis(60)),
@@ -532,7 +532,7 @@ fn killed_and_resumed(seed: u64) {
     assert!(!stderr.contains("panicked"), "seed {seed}: {stderr}");
     check_nothing_lost(&scene, count, seed);
 
-    // the first resumption meets faults too
+    // the first resumed run meets faults too
     scene.service.inject(seeded(seed + 1, share, faults));
     for resumption in 0..4 {
         if is_done {
@@ -553,7 +553,7 @@ fn killed_and_resumed(seed: u64) {
     let groups = scene.by_group(to);
     let is_fifo = to == "orders.fifo";
     for (group, expected) in &input {
-        // a standard source names no order, and a FIFO target drops duplicates
+        // a standard source does not preserve the order, and a FIFO target drops duplicates
         let bodies: Vec<usize> = match (from, to) {
             ("dead.fifo", "orders.fifo") => groups[group].clone(),
             _ => {
@@ -565,7 +565,7 @@ fn killed_and_resumed(seed: u64) {
         let mut once = bodies.clone();
         once.dedup();
         assert_eq!(&once, expected, "seed {seed}: {group}");
-        // without faults only a call that was cut off in its middle is repeated
+        // without faults, only the call that was interrupted is repeated
         if is_fifo || (share == 0.0 && killed_in != "SendMessageBatch") {
             assert_eq!(&bodies, expected, "seed {seed}: {group} has duplicates");
         }
@@ -589,7 +589,7 @@ fn a_killed_replay_goes_on_and_loses_nothing() {
     (0..5).for_each(killed_and_resumed);
 }
 
-/// As many seeds as `INGEST_SEEDS` says, 200 by default, from `INGEST_FIRST_SEED` on.
+/// Tests the number of seeds in `INGEST_SEEDS`, 200 by default, starting at `INGEST_FIRST_SEED`.
 #[test]
 #[ignore = "takes minutes: make test-kill"]
 fn killed_replays_lose_nothing_over_200_seeds() {

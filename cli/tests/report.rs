@@ -1,4 +1,4 @@
-//! `ingest report` as its user sees it.
+//! Tests `ingest report` through its command line.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 #![allow(dead_code, reason = "each test uses what it needs of the support")]
 
@@ -14,7 +14,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 use support::Moto;
 
-/// A log of the function: an invocation of a hundred messages every second from `start`, with log lines between.
+/// Returns a log of the function with one invocation of 100 messages per second from `start`, and other log lines in between.
 fn log(start: Duration, seconds: u64, latency_ms: u64) -> Vec<String> {
     let metrics = Metrics::new("AvroIngest", "orders");
     let mut log = Vec::new();
@@ -89,7 +89,7 @@ fn the_page_has_charts_over_time_and_needs_nothing_from_outside() {
     let output = report(&[path.to_str().unwrap(), "--html", page.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let text = fs::read_to_string(&page).unwrap();
-    // those that have data: no call to DynamoDB has a latency here, and nothing was throttled
+    // only charts with data are shown: these logs have no latencies of DynamoDB calls and no throttles
     assert_eq!(text.matches("<figure").count(), 7);
     let outside = text.replace("http://www.w3.org/2000/svg", "");
     assert!(!outside.contains("http:") && !outside.contains("https:") && !outside.contains("src="));
@@ -99,7 +99,7 @@ fn the_page_has_charts_over_time_and_needs_nothing_from_outside() {
     }
 }
 
-/// A folder of its own, gone with the test.
+/// A temporary folder, which is removed when the test ends.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -317,7 +317,7 @@ fn a_report_that_is_followed_without_a_terminal_is_plain_lines_until_a_signal() 
     }
 }
 
-/// How many messages a report says were stored, if `line` is the one that says it.
+/// Returns the number of stored messages in a line of a report, if the line contains it.
 fn stored(line: &str) -> Option<u32> {
     let (_, rest) = line.split_once("MessagesStored ")?;
     rest.split(',').next()?.trim().parse().ok()
@@ -342,7 +342,7 @@ fn a_log_group_that_is_followed_shows_what_comes_later_and_what_comes_late() {
         logs("PutLogEvents", json!({"logGroupName": group, "logStreamName": stream, "logEvents": events}));
     };
     put("one", 100);
-    // a report that never comes ends the output, and with it the test
+    // `timeout` ends the command and thereby the test if the report never arrives
     let mut following = Command::new("timeout")
         .args(["60", env!("CARGO_BIN_EXE_ingest"), "report", "--log-group", group, "--follow"])
         .env("AWS_ENDPOINT_URL", moto.url())
@@ -356,7 +356,7 @@ fn a_log_group_that_is_followed_shows_what_comes_later_and_what_comes_late() {
     put("two", 50);
     assert_eq!(reports.next(), Some(200), "what comes later");
     put("three", 90);
-    assert_eq!(reports.next(), Some(300), "what comes late, and nothing twice");
+    assert_eq!(reports.next(), Some(300), "the late lines are included, and no line is counted twice");
     assert!(Command::new("kill").args(["-INT", &following.id().to_string()]).status().unwrap().success());
     assert_eq!(reports.next(), Some(300), "the last report");
     assert!(following.wait().unwrap().code().is_some_and(|code| code < 2));

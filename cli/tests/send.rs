@@ -1,4 +1,5 @@
-//! `ingest send` as its user sees it: into a queue that throttles, takes messages in part and drops answers, and into moto's.
+//! Tests `ingest send` through its command line, with a queue that throttles, accepts calls partially and drops responses, and
+//! with moto's queues.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 #![allow(dead_code, reason = "each test uses what it needs of the support")]
 
@@ -19,10 +20,10 @@ fn report(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"))
 }
 
-/// The entries that a queue of the test's own has taken, in order.
+/// Entries that the test's own queue has accepted, in order.
 type Taken = Arc<Mutex<Vec<Value>>>;
 
-/// A queue that answers each call as `end` says: the status of the whole call, and of each entry its code if it is refused.
+/// Serves a queue. `calls_fail` determines whether a whole call fails, and `end` the error of each entry.
 fn queue(
     end: impl Fn(usize, &Value) -> Option<(&'static str, bool)> + Send + Sync + 'static,
     calls_fail: fn(usize) -> bool,
@@ -68,7 +69,7 @@ fn bodies(taken: &Taken) -> Vec<String> {
 fn what_is_throttled_or_refused_in_part_is_sent_again_until_the_queue_has_each_message() {
     let folder = Folder::new("faults");
     let file = folder.file("orders.jsonl", orders(300).as_bytes());
-    // every third call is throttled, and of the others every seventh message is refused for now
+    // every third call is throttled, and in the other calls every seventh message is temporarily refused
     let seen = Mutex::new(0_u32);
     let end = move |_: usize, _: &Value| {
         let mut seen = seen.lock().unwrap();
@@ -167,7 +168,7 @@ fn an_interruption_says_where_it_stopped_and_going_on_from_there_sends_the_rest(
     let (_, rest) = text(&output.stderr).split_once("--from-line ").unwrap();
     let from = rest.split_whitespace().next().unwrap();
     let sent = taken.lock().unwrap().len();
-    assert_eq!(from, (sent + 1).to_string(), "every line before it was taken");
+    assert_eq!(from, (sent + 1).to_string(), "every line before it was accepted");
     let output = command(&url, &folder, &["--queue-url", &queue_url, "--from-line", from, &file]).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert_eq!((bodies(&taken).len(), bodies(&taken).iter().collect::<BTreeSet<_>>().len()), (400, 400));

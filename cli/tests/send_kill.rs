@@ -1,6 +1,6 @@
-//! `ingest send` under a seeded storm: a process that is killed, interrupted or terminated at a random point and started again as it
-//! advises, against a queue that throttles, fails in part, loses responses and refuses records. In the end the queue and the file of unsent
-//! records are compared with the input, record by record.
+//! Randomised test of `ingest send`. A process is killed, interrupted or terminated at a random point, and restarted as its
+//! output advises. The queue throttles, fails partially, loses responses and refuses records. At the end, the queue and the
+//! file of unsent records are compared with the input, record by record. A seed determines all choices.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use apache_avro::types::Value as Avro;
@@ -17,9 +17,9 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Processes of a run that are ended; the next one is left alone.
+/// Maximum number of processes that are stopped per run. The next process runs undisturbed.
 const MOST_KILLS: usize = 4;
-/// Steps of a wait, and its pause.
+/// Maximum number of checks of a condition, and the pause between checks.
 const STEPS: u32 = 30_000;
 const PAUSE: Duration = Duration::from_millis(2);
 
@@ -29,7 +29,7 @@ struct Case {
     seed: u64,
     is_fifo: bool,
     is_packed: bool,
-    /// The records come by a pipe; with a journal, or not.
+    /// Whether the records come from a pipe, and if so whether with a journal.
     pipe: Option<bool>,
     is_container: bool,
     records: u32,
@@ -56,9 +56,9 @@ impl Case {
 #[derive(Debug, Clone)]
 enum Line {
     Empty,
-    /// A record that the schema does not allow.
+    /// A record that does not match the schema.
     Wrong(String),
-    /// An order by its number, and its text.
+    /// Number and text of an order.
     Order(u64, String),
 }
 
@@ -74,7 +74,7 @@ fn lines(case: &Case) -> Vec<Line> {
         match rng.u8(0..20) {
             0 if !case.is_container => lines.push(Line::Empty),
             1 if !case.is_container => lines.push(Line::Wrong(format!(r#"{{"order_id":"w-{}"}}"#, lines.len()))),
-            // an equal record is a record of its own
+            // an identical record counts as a separate record
             2 if id > 0 => lines.push(Line::Order(id, order(id).to_string())),
             _ => {
                 id += 1;
@@ -85,7 +85,7 @@ fn lines(case: &Case) -> Vec<Line> {
     lines
 }
 
-/// The faults of the calls.
+/// Returns the faults of the calls.
 fn faults(seed: u64) -> impl FnMut(&Call) -> Option<Fault> + Send + 'static {
     let faults = vec![
         Fault::Error(ErrorCode::RequestThrottled),
@@ -98,7 +98,7 @@ fn faults(seed: u64) -> impl FnMut(&Call) -> Option<Fault> + Send + 'static {
     seeded(seed, 0.15, faults)
 }
 
-/// Whether the queue refuses an order for good.
+/// Returns whether the queue permanently refuses an order.
 fn is_refused(seed: u64, id: u64) -> bool {
     Rng::with_seed(seed.wrapping_mul(31).wrapping_add(id)).u8(0..60) == 0
 }
@@ -120,18 +120,18 @@ fn container(lines: &[Line]) -> Vec<u8> {
     writer.into_inner().unwrap()
 }
 
-/// The numbers of the orders in a container.
+/// Returns the numbers of the orders in a container.
 fn orders_of(container: &[u8]) -> Vec<u64> {
     let number = |value: Avro| number_of(&value.try_into().unwrap()).unwrap();
     apache_avro::Reader::new(container).unwrap().map(|value| number(value.unwrap())).collect()
 }
 
-/// The number of an order.
+/// Returns the number of an order.
 fn number_of(order: &Value) -> Option<u64> {
     order["order_id"].as_str()?.strip_prefix("o-")?.parse().ok()
 }
 
-/// The numbers of the orders in a message.
+/// Returns the numbers of the orders in a message.
 fn orders_in(message: &Message) -> Vec<u64> {
     if message.body.starts_with('{') {
         let json: Value = serde_json::from_str(&message.body).unwrap();
@@ -220,7 +220,7 @@ impl Storm {
                 let mut rest = input.as_slice();
                 while !rest.is_empty() {
                     let (piece, others) = rest.split_at(rng.usize(1..=rest.len().min(9_000)));
-                    // a process that has ended reads no more
+                    // the process has ended and reads no more
                     if stdin.write_all(piece).is_err() {
                         return;
                     }
@@ -232,7 +232,7 @@ impl Storm {
         child
     }
 
-    /// Ends a process at a random point with a random signal.
+    /// Stops a process at a random point with a random signal.
     fn end(&mut self, child: &mut Child) -> &'static str {
         let before = self.service.calls().len();
         let calls = self.rng.usize(0..=(self.lines.len() / 10).clamp(1, 25));
@@ -273,7 +273,7 @@ impl Storm {
         self.compare(kills, &output);
     }
 
-    /// Whether nothing is left to be gone on with. A process may be killed after that and before it exits.
+    /// Returns whether the run is complete. A process may be killed after completion and before it exits.
     fn is_complete(&self, output: &Output) -> bool {
         let journal = if self.case.pipe.is_some() { "journal" } else { "input.journal" };
         if self.folder.0.join(journal).exists() || String::from_utf8_lossy(&output.stderr).contains("interrupted: ") {
@@ -333,7 +333,7 @@ impl Storm {
 
         if !case.has_journal() {
             assert!(wrong.starts_with(&unsent_wrong), "a piece of a record is in the file: {context}");
-            // everything before the line that is advised is there
+            // every record before the advised line is in the queue or in the file
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
             if let Some((_, rest)) = said.split_once("interrupted: --from-line ") {
                 let next: usize = rest.split_whitespace().next().unwrap().parse().unwrap();
@@ -348,7 +348,7 @@ impl Storm {
                     );
                 }
             }
-            // what was read is a beginning of the input: nothing is missing before something that is there
+            // the records that were read are a prefix of the input, so no record is missing before one that was found
             let last = sent.iter().chain(&unsent_orders).max().copied().unwrap_or_default();
             for (id, count) in in_input.range(..last) {
                 assert!(of(&in_queue, id) + of(&in_file, id) >= *count, "order {id}: {context}");
@@ -357,7 +357,7 @@ impl Storm {
             assert_eq!(unsent_wrong, wrong, "{context}");
             for (id, count) in &in_input {
                 assert!(of(&in_queue, id) + of(&in_file, id) >= *count, "order {id} is lost: {context}");
-                // a file makes the same messages again, and those of a FIFO queue are known by their ids
+                // a file produces the same messages again, and a FIFO queue recognises them by their deduplication ids
                 if case.is_fifo && case.pipe.is_none() {
                     assert_eq!(of(&in_queue, id) + of(&in_file, id), *count, "order {id} is there twice: {context}");
                 }
@@ -367,7 +367,7 @@ impl Storm {
         assert!(sent.iter().all(|id| !is_refused(case.seed, *id)), "{context}");
         assert!(unsent_orders.is_sorted(), "{unsent_orders:?} {context}");
 
-        // no more than the messages that were in flight, or whose responses were lost
+        // at most the messages that were in flight or whose responses were lost
         let mut faults = faults(case.seed);
         let calls = service.calls();
         let lost = calls.iter().filter(|call| faults(call) == Some(Fault::LostResponse)).map(|call| call.entries);
@@ -409,7 +409,7 @@ fn text_of(line: &Line) -> String {
     }
 }
 
-/// Waits for a process, and ends it if it never does by itself.
+/// Waits for a process. Kills it after the maximum number of checks.
 fn wait(mut child: Child) -> Output {
     for _ in 0..STEPS {
         if child.try_wait().unwrap().is_some() {
@@ -421,7 +421,7 @@ fn wait(mut child: Child) -> Output {
     panic!("a process does not end: {:?}", child.wait_with_output().unwrap());
 }
 
-/// Runs seeds on a few threads, and names the first that fails.
+/// Runs seeds on several threads, and reports the first seed that fails.
 fn seeds(first: u64, count: u64, threads: usize) {
     let next = AtomicU64::new(first);
     std::thread::scope(|scope| {

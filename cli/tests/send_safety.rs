@@ -1,5 +1,5 @@
-//! Limits of `ingest send`: it does not overwrite a file, skip a record, send a run's records under another run's ids, outrun its rate, or
-//! ignore a signal.
+//! Tests the guarantees of `ingest send`: it never overwrites a file, skips a record, sends a run's records under the ids of
+//! another run, exceeds its rate, or ignores a signal.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 #![allow(dead_code, reason = "each test uses what it needs of the support")]
 
@@ -42,12 +42,12 @@ impl Target {
         self.service.held(self.name).into_iter().map(|held| held.message).collect()
     }
 
-    /// Numbers of the orders that were sent as JSON, in the order of the queue.
+    /// Returns the numbers of the orders that were sent as JSON, in queue order.
     fn ids(&self) -> Vec<u32> {
         self.messages().iter().map(id_of).collect()
     }
 
-    /// Refuses these orders for good.
+    /// Permanently refuses these orders.
     fn refuse(&self, ids: &'static [u32]) {
         self.service.refuse_entries(self.name, move |message| {
             let refusal = EntryRefusal { code: "InvalidMessageContents".to_owned(), sender_fault: true };
@@ -85,7 +85,7 @@ fn an_input_is_never_overwritten_by_whatever_name_the_output_has() {
     assert_eq!((target.ids(), folder.read("unsent.jsonl")), (vec![], content.clone()));
     assert_eq!(folder.names(), ["hard", "symbolic", "unsent.jsonl"]);
 
-    // its own unsent records go elsewhere
+    // the unsent records of this run go to another file
     let output = target.send(&folder, &[&JSON[..], &["unsent.jsonl"]].concat());
     assert_eq!((exit(&output), target.ids()), (Some(1), vec![1, 3]), "{output:?}");
     assert_eq!(
@@ -93,7 +93,7 @@ fn an_input_is_never_overwritten_by_whatever_name_the_output_has() {
         (content.clone(), format!("{}\n", order(2)))
     );
 
-    // standard input is known as well
+    // standard input is recognised as well
     let input = fs::File::open(folder.0.join("unsent.jsonl")).unwrap();
     let output = target.command(&folder, &["--unsent", "unsent.jsonl"]).stdin(input).output().unwrap();
     assert_eq!((exit(&output), folder.read("unsent.jsonl")), (Some(2), content), "{output:?}");
@@ -120,7 +120,7 @@ fn an_older_file_stays_as_it_is_unless_it_may_be_replaced() {
         (Some(1), vec![1, 3], format!("{}\n", order(2))),
         "{output:?}"
     );
-    // a file that is not a journal is not one
+    // a file that is not a journal is not overwritten
     folder.file("orders.jsonl.journal", b"mine\n");
     let output = send(&["--overwrite"]);
     assert_eq!((exit(&output), folder.read("orders.jsonl.journal")), (Some(2), "mine\n".to_owned()), "{output:?}");
@@ -136,7 +136,7 @@ fn a_folder_that_is_missing_or_a_disk_that_is_full_is_found_before_the_first_cal
         let output = target.send(&folder, &[&arguments[..], &["orders.jsonl"]].concat());
         assert_eq!((exit(&output), target.messages().len()), (Some(2), 0), "{output:?}");
     }
-    // no file may have more than 64 KiB
+    // limits the size of each file to 64 KiB
     let mut limited = Command::new("sh");
     limited.args(["-c", "ulimit -f 64; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_ingest")]).args(FIXED);
     let output = aws(&mut limited, &target.service.url())
@@ -155,7 +155,7 @@ fn a_disk_that_is_full_by_then_stops_the_run_before_a_call_and_every_record_is_s
         let is_refused = id_of(message).is_multiple_of(2);
         is_refused.then(|| EntryRefusal { code: "InvalidMessageContents".to_owned(), sender_fault: true })
     });
-    // 60 records of 100,000 bytes, and a limit of some megabytes
+    // 60 records of 100,000 bytes, and a limit of a few megabytes
     let lines: String = (1..=60).map(|id| format!("{}\n", large_order(id))).collect();
     let mut limited = Command::new("sh");
     limited.args(["-c", "ulimit -f 3000; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_ingest")]).args(FIXED);
@@ -190,7 +190,7 @@ fn a_journal_goes_on_with_the_same_run_and_refuses_another() {
     let (target, folder) = (Target::new("orders"), Folder::new("journal"));
     let other = target.service.create_queue(Settings::named("other"));
     folder.file("orders.jsonl", orders(30).as_bytes());
-    // the second call is denied; credentials that have expired are loaded again
+    // the second call is denied permanently, whereas expired credentials would be reloaded
     target.service.inject(|call| (call.number == 2).then_some(Fault::Error(ErrorCode::AccessDeniedException)));
     let base = ["--wire-format", "json", "--concurrency", "1"];
     let output = target.send(&folder, &[&base[..], &["orders.jsonl"]].concat());
@@ -226,7 +226,7 @@ fn a_journal_goes_on_with_the_same_run_and_refuses_another() {
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((report["records"].as_u64(), report["sent_before"].as_u64()), (Some(20), Some(10)));
     assert_eq!(folder.names(), ["orders.jsonl"]);
-    // it is complete: a new file under the old name is a new run
+    // the previous run is complete, so a new file with the same name is a new run
     folder.file("orders.jsonl", orders(2).as_bytes());
     let output = target.send(&folder, &[&base[..], &["orders.jsonl"]].concat());
     assert_eq!((exit(&output), target.ids().len()), (Some(0), 32), "{output:?}");
@@ -329,7 +329,7 @@ fn one_file_for_the_journal_and_the_unsent_records_is_named_whatever_it_is_calle
         (target.messages().len(), folder.names()),
         (0, vec!["link".to_owned(), "orders.jsonl".to_owned(), "sub".to_owned()])
     );
-    // a journal that has something to say stays
+    // a journal that records a response is not removed
     target.service.inject(|call| (call.number == 2).then_some(Fault::Error(ErrorCode::AccessDeniedException)));
     folder.file("orders.jsonl", orders(30).as_bytes());
     let base = ["--concurrency", "1", "--journal", "j", "orders.jsonl"];
@@ -412,7 +412,7 @@ fn equal_records_and_equal_files_are_not_one_to_a_fifo_queue_unless_a_field_says
 fn a_repeated_call_and_a_resumed_run_keep_the_ids_of_their_messages() {
     let (target, folder) = (Target::new("orders.fifo"), Folder::new("ids"));
     folder.file("orders.jsonl", orders(60).as_bytes());
-    // applied, and the response never comes: the first run ends without knowing
+    // the call takes effect, but its response is lost, so the first run does not know the result
     target.service.inject(|call| (2..=40).contains(&call.number).then_some(Fault::LostResponse));
     let group =
         ["--wire-format", "container", "--records-per-message", "4", "--group-id", "customer_id", "orders.jsonl"];
@@ -496,7 +496,7 @@ fn an_input_that_breaks_off_is_sent_up_to_there_and_the_record_is_named() {
             && said.contains("--from-line 49"),
         "{said}"
     );
-    // run again it sends nothing twice
+    // a repeated run sends nothing twice
     let output = target.send(&folder, &["--wire-format", "container", "orders.avro"]);
     assert_eq!((exit(&output), target.messages().len()), (Some(2), 48), "{output:?}");
 }
@@ -504,7 +504,7 @@ fn an_input_that_breaks_off_is_sent_up_to_there_and_the_record_is_named() {
 #[test]
 fn a_file_is_sent_while_it_is_read() {
     let (target, folder) = (Target::new("orders"), Folder::new("streamed"));
-    // longer than any line may be: the records before it are not held until it has been read
+    // the last line exceeds the maximum length, but the records before it are sent before it was read
     let mut lines = orders(11).into_bytes();
     lines.resize(lines.len() + (65 << 20), b'x');
     folder.file("orders.jsonl", &lines);
@@ -552,7 +552,7 @@ fn a_signal_cuts_a_hanging_call_short_and_a_second_one_ends_at_once() {
 fn no_second_has_more_messages_than_the_rate_even_after_a_stall() {
     let (target, folder) = (Target::new("orders"), Folder::new("rate"));
     folder.file("orders.jsonl", orders(260).as_bytes());
-    // some calls take a second and a half
+    // some calls take 1.5 seconds
     target.service.inject(|call| (call.number % 7 == 3).then_some(Fault::Slow(Duration::from_millis(1_500))));
     let output = target.send(&folder, &["--wire-format", "json", "--rate", "60", "orders.jsonl"]);
     assert_eq!((exit(&output), target.messages().len()), (Some(0), 260), "{output:?}");
@@ -570,12 +570,12 @@ fn a_record_from_a_pipe_does_not_wait_for_others_and_what_was_read_is_not_lost()
     let mut process = target.command(&folder, &["--records-per-message", "5"]);
     let mut process = process.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut stdin = process.stdin.take().unwrap();
-    // a byte order mark does not belong to the first record
+    // the byte order mark is not part of the first record
     stdin.write_all(format!("\u{FEFF}{}\n", order(1)).as_bytes()).unwrap();
     until("the first record", || target.messages().len() == 1);
     stdin.write_all(format!("{}\n{}\n", order(2), order(3)).as_bytes()).unwrap();
     until("the next records", || target.messages().len() == 2);
-    // nothing is accepted any more: what is read now is in the file in the end
+    // from now on nothing is accepted, so records that are read now must be in the file at the end
     target.service.inject(|_| Some(Fault::Error(ErrorCode::ServiceUnavailable)));
     stdin.write_all(orders(30).as_bytes()).unwrap();
     until("calls", || target.service.calls().len() > 3);
@@ -590,7 +590,7 @@ fn a_record_from_a_pipe_does_not_wait_for_others_and_what_was_read_is_not_lost()
 #[test]
 fn attributes_count_towards_the_size_of_messages_and_calls() {
     let (target, folder) = (Target::new("orders"), Folder::new("attributes"));
-    // ten messages of 95,000 bytes and attributes of 20,000 bytes are more than a call takes
+    // ten messages of 95,000 bytes with attributes of 20,000 bytes exceed the limit of a call
     let lines: String = (1..=20)
         .map(|id| format!("{}\n", order(id).to_string().replace("\"c-", &format!("\"{}", "x".repeat(95_000)))))
         .collect();
@@ -603,7 +603,7 @@ fn attributes_count_towards_the_size_of_messages_and_calls() {
     assert!(messages.iter().all(|message| message.attributes["one"] == Attribute::String("a".repeat(10_000))));
     assert!(target.service.calls().iter().all(|call| call.entries < 10));
 
-    // a record that fits only without its attributes is wrong
+    // a record that fits only without the attributes is wrong
     folder.file(
         "large.jsonl",
         format!("{}\n{}\n", order(1).to_string().replace("\"c-", &format!("\"{}", "x".repeat(1_040_000))), order(2))
@@ -612,7 +612,7 @@ fn attributes_count_towards_the_size_of_messages_and_calls() {
     let output = target.send(&folder, &["--wire-format", "json", "--attribute", &one, "large.jsonl"]);
     assert_eq!((exit(&output), target.messages().len()), (Some(1), 21), "{output:?}");
     assert!(text(&output.stderr).starts_with("line 1: a message of 105"), "{output:?}");
-    // packed records leave room for them
+    // packed records leave room for the attributes
     let packed = [
         "--codec",
         "null",
@@ -776,7 +776,7 @@ fn a_record_that_was_read_in_part_is_neither_kept_in_pieces_nor_skipped() {
     assert!(text(&output.stderr).contains(&format!("--from-line {} goes on", kept.len() + 1)), "{output:?}");
 }
 
-/// An order of 100,000 bytes.
+/// Returns an order of 100,000 bytes.
 fn large_order(id: u32) -> String {
     order(id).to_string().replace("\"c-", &format!("\"{}", "x".repeat(100_000)))
 }

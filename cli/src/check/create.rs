@@ -1,18 +1,18 @@
-//! The commands that make the tables which the stack does not make. Pure.
+//! Generates commands that create the tables which are not part of the stack. Pure.
 
 use avro_ingest::dynamodb::mapping::{Mapping, TableName};
 use avro_ingest::transcode::Transcoder;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// A table that some records go to and the stack does not make.
+/// A table that receives records and is not part of the stack.
 pub(super) struct OtherTable {
     pub(super) table: String,
-    /// Commands that make the table and turn the expiry of its items on.
+    /// Commands that create the table and enable time to live for its items.
     pub(super) commands: Vec<String>,
 }
 
-/// Returns each table that is not the stack's, once.
+/// Returns each table that is not part of the stack, without duplicates.
 pub(super) fn other_tables(transcoder: &Transcoder) -> Vec<OtherTable> {
     let tables = transcoder.mappings().iter().map(|(table, _)| *table);
     let subjects =
@@ -24,7 +24,7 @@ pub(super) fn other_tables(transcoder: &Transcoder) -> Vec<OtherTable> {
     mappings.values().filter_map(|mappings| other_table(mappings)).collect()
 }
 
-/// Returns the table of `mappings`, which all have its keys.
+/// Returns the table of `mappings`, all of which have the same keys.
 fn other_table(mappings: &[&Mapping]) -> Option<OtherTable> {
     let first = mappings.first()?;
     let keys: Vec<(&str, String)> = first.key_schema().map(|(name, kind)| (name, format!("{kind:?}"))).collect();
@@ -44,13 +44,13 @@ fn other_table(mappings: &[&Mapping]) -> Option<OtherTable> {
     Some(OtherTable { table: first.table.as_str().to_owned(), commands })
 }
 
-/// Returns the options that name a table. A table is made by its name, in the region of its ARN.
+/// Returns the command-line options that name a table. A table is created by its name, in the region of its ARN.
 fn options(table: &TableName) -> String {
     let region = table.region().map(|region| format!("--region {region} ")).unwrap_or_default();
     format!("{region}--table-name {}", table.name())
 }
 
-/// Returns JSON as one word of a shell.
+/// Quotes JSON as one shell word.
 fn quoted(json: &Value) -> String {
     format!("'{}'", json.to_string().replace('\'', r"'\''"))
 }

@@ -1,5 +1,5 @@
-//! `ingest check`: loads a schema directory as the function would and says what it would make of it, and what is wrong
-//! although the function would start.
+//! `ingest check`: loads a schema directory as the function does, prints the result, and reports problems that would not keep
+//! the function from starting.
 
 mod create;
 mod print;
@@ -18,7 +18,8 @@ use avro_ingest::transcode::Transcoder;
 use print::CheckReport;
 use std::path::PathBuf;
 
-/// Checks a schema directory: versions, fingerprints, where records go, and every problem. Exit code 1 if there is one.
+/// Checks a schema directory, and prints its versions, fingerprints, target tables and problems. Exit code 1 if there is a
+/// problem.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -29,22 +30,22 @@ pub(crate) struct Arguments {
     /// Schema directory
     #[arg(long, default_value = "schemas", value_name = "DIR")]
     schemas: PathBuf,
-    /// Table of the records whose schema names none
+    /// Table of records whose schema names no table
     #[arg(long, default_value = "processed_messages", value_name = "NAME")]
     table: String,
-    /// Region of the function, for tables that schemas name by ARN [default: AWS_REGION]
+    /// Region of the function, for schemas that name their table by ARN [default: AWS_REGION]
     #[arg(long, value_name = "REGION")]
     region: Option<String>,
-    /// Account of the function, for tables that schemas name by ARN [default: ACCOUNT_ID]
+    /// Account of the function, for schemas that name their table by ARN [default: ACCOUNT_ID]
     #[arg(long, value_name = "ID")]
     account: Option<String>,
-    /// Allowed framings, in order; those of the profile or WIRE_FORMATS by default, or those that follow from the schemas
+    /// Allowed wire formats, in order [default: those of the profile or WIRE_FORMATS, or derived from the schemas]
     #[arg(long, value_name = "LIST", value_parser = wire_formats)]
     wire_formats: Option<String>,
-    /// Hold the schemas against the table and the settings that this profile of samconfig.toml deploys
+    /// Check the schemas against the table and settings that this profile of samconfig.toml deploys
     #[arg(long, value_name = "NAME")]
     profile: Option<String>,
-    /// Where the profiles are
+    /// File that contains the profiles
     #[arg(long, value_name = "FILE", default_value = "samconfig.toml", requires = "profile")]
     config: PathBuf,
     /// Print JSON

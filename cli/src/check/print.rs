@@ -1,4 +1,4 @@
-//! What `ingest check` prints.
+//! The output of `ingest check`.
 
 use super::create::{OtherTable, other_tables};
 use super::table;
@@ -8,14 +8,14 @@ use avro_ingest::transcode::Transcoder;
 use serde_json::{Value, json};
 use std::fmt;
 
-/// The subjects, and what is wrong.
+/// Subjects and problems to print.
 pub(super) struct CheckReport<'a> {
-    /// None if the function would not start.
+    /// `None` if the function would not start.
     pub(super) transcoder: Option<&'a Transcoder>,
     pub(super) problems: &'a [String],
 }
 
-/// The bytes in front of a datum in single-object encoding.
+/// Returns the bytes that precede a datum in single-object encoding.
 /// <https://avro.apache.org/docs/1.12.0/specification/#single-object-encoding>
 fn header(version: &SchemaVersion) -> String {
     let bytes = [[0xC3, 0x01].as_slice(), &version.fingerprint().to_le_bytes()].concat();
@@ -27,13 +27,13 @@ impl CheckReport<'_> {
         self.transcoder.into_iter().flat_map(Transcoder::subjects)
     }
 
-    /// The wire formats that a message may have, in the order in which they are tried.
+    /// Returns the allowed wire formats in the order in which they are tried.
     fn wire_formats(&self) -> Option<impl Iterator<Item = &'static str>> {
         let formats = self.transcoder?.wire_formats();
         Some(formats.iter().map(|format| format.name()))
     }
 
-    /// The line that deploys a fitting table.
+    /// Returns the command that deploys a matching table.
     fn deploy(&self) -> Option<String> {
         let parameters = table::parameters(self.transcoder?);
         let overrides: String = parameters.iter().map(|(name, value)| format!(" {name}={value}")).collect();

@@ -1,4 +1,4 @@
-//! What is wrong with a schema directory although the function would start with it.
+//! Problems of a schema directory that do not keep the function from starting.
 
 use avro_ingest::avro::{SchemaFile, SchemaVersion, Subject};
 use avro_ingest::dynamodb::item::{MAX_DEPTH, MAX_NAME_BYTES};
@@ -9,7 +9,7 @@ use avro_ingest::transcode::Transcoder;
 use serde_json::Value;
 use std::path::Path;
 
-/// Files that look like schemas and are none of the directory's.
+/// Returns a problem for each file that looks like a schema, but is not at a path where schemas are read.
 pub(super) fn ignored_files(directory: &Path) -> Result<Vec<String>, SchemaDirError> {
     let ignored = schema_dir::ignored(directory)?;
     let problem = |path: &Path| format!("{} is ignored: a schema is <subject>/<version>.avsc", path.display());
@@ -50,7 +50,7 @@ fn of_subject(subject: &Subject, mapping: &Mapping, settings: &Settings) -> Vec<
     nullable.chain(changed).chain(ignored).chain(excesses).collect()
 }
 
-/// Returns the limits of DynamoDB that every record of the newest version exceeds.
+/// Returns the DynamoDB limits that every record of the newest version exceeds.
 fn excesses(subject: &Subject, mapping: &Mapping) -> Vec<String> {
     let mut excesses = mapping.excesses(|path| subject.fixed_size(path));
     let names = subject.all_item_names();
@@ -65,13 +65,14 @@ fn excesses(subject: &Subject, mapping: &Mapping) -> Vec<String> {
     excesses
 }
 
-/// The front of a field's path, which may be as long as its name.
+/// Returns the start of a field's path. The path may be arbitrarily long.
 fn shown(field: &str) -> String {
     const SHOWN_CHARS: usize = 160;
     field.chars().take(SHOWN_CHARS).collect()
 }
 
-/// Where records went when `version` was the newest. A version whose schema says nothing of it is taken to say the same.
+/// Returns the mapping that applied when `version` was the newest. Returns `None` if its schema has no `dynamodb` property,
+/// because such a version is assumed to have the same mapping.
 fn own_mapping(subject: &Subject, version: &SchemaVersion, settings: &Settings) -> Option<Mapping> {
     let schema: Value = serde_json::from_str(version.text()).ok()?;
     schema.get("dynamodb")?;
@@ -85,7 +86,7 @@ fn own_mapping(subject: &Subject, version: &SchemaVersion, settings: &Settings) 
     transcoder.mappings().first().map(|(_, mapping)| mapping.clone())
 }
 
-/// What is not the same in both, with both values.
+/// Returns the first difference between two mappings, with both values.
 fn change(older: &Mapping, newer: &Mapping, settings: &Settings) -> Option<String> {
     let keys = |mapping: &Mapping| {
         let keys: Vec<_> = mapping.key_schema().map(|(name, key_type)| format!("{name} ({key_type:?})")).collect();

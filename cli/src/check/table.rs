@@ -1,11 +1,12 @@
-//! The stack's own table: the parameters of the template that make one for the schemas, and what one that is there cannot hold.
+//! The stack's own table: the template parameters that create a table for the schemas, and the ways in which an existing table
+//! does not fit.
 
 use crate::output::errln;
 use avro_ingest::dynamodb::mapping::Mapping;
 use avro_ingest::transcode::Transcoder;
 use std::collections::BTreeMap;
 
-/// A parameter of the template that says how the table is keyed, or which attribute its items expire by, with its default.
+/// Template parameters that define the table's key and its time-to-live attribute, with their defaults.
 const PARAMETERS: [(&str, &str); 5] = [
     ("PartitionKeyName", "message_id"),
     ("PartitionKeyType", "S"),
@@ -14,13 +15,14 @@ const PARAMETERS: [(&str, &str); 5] = [
     ("TtlAttribute", "expires_at"),
 ];
 
-/// The subjects whose records go to the stack's own table.
+/// Returns the subjects whose records are written to the stack's own table.
 fn of_the_stack(transcoder: &Transcoder) -> impl Iterator<Item = (&str, &Mapping)> {
     let subjects = transcoder.subjects().filter(|(subject, _)| transcoder.writes_default_table(subject));
     subjects.map(|(subject, mapping)| (subject.name(), mapping))
 }
 
-/// The values that the parameters must have for a table that holds the items of `mapping`; any will do where there is none.
+/// Returns the parameter values that a table for the items of `mapping` requires. Parameters that may have any value are
+/// omitted.
 fn wanted(mapping: &Mapping) -> BTreeMap<&'static str, String> {
     let mut wanted = BTreeMap::new();
     let mut keys = mapping.key_schema();
@@ -41,7 +43,7 @@ fn wanted(mapping: &Mapping) -> BTreeMap<&'static str, String> {
     wanted
 }
 
-/// The parameters of `sam deploy` that make a fitting table; those that keep their default are left out.
+/// Returns the parameters of `sam deploy` that create a matching table. Parameters with their default value are omitted.
 pub(super) fn parameters(transcoder: &Transcoder) -> Vec<(&'static str, String)> {
     let mut all = BTreeMap::new();
     of_the_stack(transcoder).for_each(|(_, mapping)| all.extend(wanted(mapping)));
@@ -52,7 +54,7 @@ pub(super) fn parameters(transcoder: &Transcoder) -> Vec<(&'static str, String)>
     values.collect()
 }
 
-/// What the table that `parameters` make cannot hold, or would not delete.
+/// Returns why a table made from `parameters` cannot hold the items, or would not delete expired items.
 pub(super) fn misfits(transcoder: &Transcoder, parameters: &BTreeMap<String, String>) -> Vec<String> {
     let given = |name: &str| parameters.get(name).map(String::as_str).filter(|value| !value.is_empty());
     if let Some(existing) = given("ExistingTableName") {

@@ -1,4 +1,4 @@
-//! An output that is written by a thread of its own, because a pipe that nobody reads blocks who writes to it.
+//! An output that a separate thread writes. If the output is a pipe and nobody reads it, only that thread blocks.
 
 use crate::output::OutputError;
 use std::io::{self, Write};
@@ -9,10 +9,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Texts that wait for a slow reader at most.
+/// Maximum number of texts queued for a slow reader.
 const MAX_WAITING: usize = 4_096;
 
-/// Gives texts to the thread. It never blocks: a text that finds no room is lost.
+/// Sends texts to the writer thread. Never blocks: if the queue is full, the text is lost.
 #[derive(Clone)]
 pub(super) struct BackgroundWriter {
     texts: mpsc::Sender<Text>,
@@ -25,46 +25,46 @@ enum Text {
     End,
 }
 
-/// The end of the thread: an error of the output, or everything up to [`BackgroundWriter::end`] is written.
+/// Result of the writer thread: an output error, or success once everything sent before [`BackgroundWriter::end`] is written.
 pub(super) type Ended = oneshot::Receiver<Result<(), OutputError>>;
 
 impl BackgroundWriter {
     /// Starts the thread that writes to `output`.
     ///
     /// # Errors
-    /// If there is no thread.
+    /// If the thread cannot be started.
     pub(super) fn start(output: impl Write + Send + 'static) -> io::Result<(Self, Ended)> {
         let (texts, waiting) = mpsc::channel(MAX_WAITING);
         let (ends, ended) = oneshot::channel();
         let written: Arc<AtomicU64> = Arc::default();
         let counted = Arc::clone(&written);
         std::thread::Builder::new().spawn(move || {
-            // nobody may wait for the end
+            // the receiver may have been dropped
             let _ = ends.send(write_all(waiting, output, &counted));
         })?;
         Ok((Self { texts, given: Arc::default(), written }, ended))
     }
 
-    /// Gives `bytes` to the thread.
+    /// Sends `bytes` to the writer thread.
     pub(super) fn send(&self, bytes: Vec<u8>) {
         self.given.fetch_add(1, Ordering::Relaxed);
-        // without room it stays unwritten
+        // if the queue is full, the text stays unwritten
         let _ = self.texts.try_send(Text::Bytes(bytes));
     }
 
-    /// Ends the thread once it has written everything given before.
+    /// Ends the thread after it has written everything sent before.
     pub(super) async fn end(&self) {
-        // a thread that has ended needs no end
+        // the thread may have ended already
         let _ = self.texts.send(Text::End).await;
     }
 
-    /// Number of texts that were given and are not written, because they wait or found no room.
+    /// Returns the number of texts that were sent and are not written, because they are queued or were lost.
     pub(super) fn unwritten(&self) -> u64 {
         let written = self.written.load(Ordering::Relaxed);
         self.given.load(Ordering::Relaxed).saturating_sub(written)
     }
 
-    /// Returns once the output has taken no text for `patience` while `is_hurried`.
+    /// Returns once `is_hurried` holds and the output has accepted no text for `patience`.
     pub(super) async fn stalled(&self, patience: Duration, is_hurried: impl Fn() -> bool) {
         loop {
             let before = self.written.load(Ordering::Relaxed);
@@ -114,7 +114,7 @@ mod tests {
     use std::sync::Mutex;
     use tokio::time::timeout;
 
-    /// Keeps what is written.
+    /// Records what is written.
     #[derive(Clone, Default)]
     struct Kept(Arc<Mutex<Vec<u8>>>);
 
@@ -144,11 +144,11 @@ mod tests {
     async fn a_reader_that_reads_nothing_holds_nobody_up() {
         let (reader, pipe) = io::pipe().unwrap();
         let (writer, mut ended) = BackgroundWriter::start(pipe).unwrap();
-        // more than a pipe and the texts that wait can hold
+        // exceeds the capacity of the pipe and the queue together
         (0..MAX_WAITING + 100).for_each(|_| writer.send(vec![b'x'; 1 << 16]));
         assert!(writer.unwritten() > MAX_WAITING as u64 && ended.try_recv().is_err());
         let patience = Duration::from_millis(10);
-        assert!(timeout(patience * 10, writer.stalled(patience, || false)).await.is_err(), "nobody is in a hurry");
+        assert!(timeout(patience * 10, writer.stalled(patience, || false)).await.is_err(), "`is_hurried` does not hold");
         writer.stalled(patience, || true).await;
         drop(reader);
         assert!(matches!(ended.await, Ok(Err(OutputError::Closed))));

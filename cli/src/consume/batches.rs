@@ -1,4 +1,4 @@
-//! Batches, cut from what is received by number, bytes and time.
+//! Splits received messages into batches by number, size and time.
 
 use crate::queue::Received;
 use local::clock::now;
@@ -7,18 +7,19 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
-/// Bytes of a batch at most, as Lambda has it.
+/// Maximum size of a batch in bytes, the same as the payload limit of Lambda.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
 const MAX_BATCH_BYTES: usize = 6 * 1024 * 1024;
 
-/// What is received, in batches.
+/// Received messages, in batches.
 pub(super) struct Batches {
     received: mpsc::Receiver<Vec<Received>>,
-    /// Messages of a batch. None for a FIFO queue: what one poll received is a batch, so that no group is in two at once.
+    /// Maximum number of messages per batch. `None` for a FIFO queue, where each batch consists of the messages of one poll, so
+    /// that no message group is in two batches at once.
     size: Option<usize>,
     max_wait: Duration,
     waiting: VecDeque<Received>,
-    /// When the next batch is full enough.
+    /// Instant at which the next batch is returned even if it is not full.
     due: Instant,
 }
 
@@ -27,7 +28,7 @@ impl Batches {
         Self { received, size, max_wait, waiting: VecDeque::new(), due: now() }
     }
 
-    /// The next batch. None if nothing more comes. Dropped while it waits, it loses nothing.
+    /// Returns the next batch. Returns `None` after the last one. Cancel safe: dropping the future loses no messages.
     pub(super) async fn next(&mut self) -> Option<Vec<Received>> {
         let Some(size) = self.size else { return self.received.recv().await };
         if self.waiting.is_empty() {
@@ -42,7 +43,7 @@ impl Batches {
                 }
             }
         };
-        // not full in time is full enough
+        // after the deadline, a batch that is not full is returned
         let _ = timeout_at(self.due, fill).await;
         let (mut batch, mut bytes) = (Vec::new(), 0);
         while batch.len() < size
@@ -59,7 +60,8 @@ impl Batches {
         Some(batch)
     }
 
-    /// Messages that are in no batch: first those that wait, then those that polls still bring. None after the last.
+    /// Returns messages that are in no batch: first the buffered messages, then those that running polls still deliver. Returns
+    /// `None` after the last ones.
     pub(super) async fn rest(&mut self) -> Option<Vec<Received>> {
         self.received.close();
         if self.waiting.is_empty() { self.received.recv().await } else { Some(self.waiting.drain(..).collect()) }
@@ -113,7 +115,7 @@ mod tests {
         sender.send(vec![message(1, 1)]).await.unwrap();
         let most = Duration::from_millis(100);
         let mut batches = Batches::new(received, Some(10), most);
-        // other batches end meanwhile, and each end has the next one asked for anew
+        // whenever another batch ends, the caller drops this future and calls `next` again
         assert!(timeout(most * 3 / 4, batches.next()).await.is_err());
         let next = timeout(most / 2, batches.next()).await;
         assert_eq!(next.map(|batch| batch.map(|batch| batch.len())), Ok(Some(1)));

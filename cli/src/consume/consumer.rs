@@ -1,4 +1,4 @@
-//! One batch: has the handler write it, and deletes what is durable.
+//! Processes one batch: the handler writes the items, then durable messages are deleted.
 
 use super::background::BackgroundWriter;
 use super::unsettled::Unsettled;
@@ -15,36 +15,36 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
-/// Timeout of the calls of one attempt to delete, hide or release messages.
+/// Timeout of each call that deletes, hides or releases messages.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
-/// Minimum number of attempts to delete messages. A message that is not deleted comes back and is written again.
+/// Minimum number of attempts to delete messages. A message that is not deleted is redelivered and written again.
 const MIN_DELETE_ATTEMPTS: u32 = 4;
-/// The longest pause before the second attempt; later ones are longer by as much.
+/// Maximum pause before the second attempt. It grows by this amount with each further attempt.
 const DELETE_BACKOFF: Duration = Duration::from_millis(500);
 const MAX_DELETE_BACKOFF: Duration = Duration::from_secs(3);
 /// Maximum number of attempts to release messages.
 const RELEASE_ATTEMPTS: u32 = 3;
-/// The pause after a batch that nothing could be stored of, for a cause that an operator must fix.
+/// Pause after a batch of which nothing could be stored, if an operator must fix the cause.
 const FATAL_PAUSE: Duration = Duration::from_secs(5);
 
-/// Handles batches.
+/// Processes batches.
 pub(super) struct Consumer {
     pub(super) handler: Handler,
     pub(super) queue: Arc<Queue>,
-    /// The queue's ARN, which events name.
+    /// ARN of the queue, for the events.
     pub(super) arn: String,
     pub(super) visibility_seconds: u32,
     pub(super) is_fifo: bool,
     /// Writer of the metrics.
     pub(super) metrics: BackgroundWriter,
-    /// Becomes true when no further batch begins.
+    /// Becomes `true` when no further batch may begin.
     pub(super) stopped: watch::Receiver<bool>,
-    /// Messages that are not deleted. None where the process goes on until it is stopped.
+    /// Messages that are not deleted yet. `None` unless the run ends when the queue is empty.
     pub(super) unsettled: Option<Arc<Unsettled>>,
     pub(super) counts: MessageCounts,
 }
 
-/// Messages so far.
+/// Number of messages so far.
 #[derive(Default)]
 pub(super) struct MessageCounts {
     pub(super) received: AtomicUsize,
@@ -54,13 +54,14 @@ pub(super) struct MessageCounts {
 /// Result of a batch as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum BatchEnd {
-    /// Each message has its outcome.
+    /// Every message has an outcome.
     Handled,
-    /// Nothing could be stored or deleted, for a cause that an operator must fix.
+    /// Nothing could be stored or deleted, and an operator must fix the cause.
     Fatal,
 }
 
-/// Settles the messages of a batch that has ended, even if it has panicked, because the run waits for every message in progress.
+/// Marks the remaining messages of a batch as failed when the batch ends, even by a panic, because the run waits for every
+/// message in progress.
 struct Settlement<'a> {
     consumer: &'a Consumer,
     ids: Vec<String>,
@@ -75,7 +76,7 @@ impl Drop for Settlement<'_> {
 }
 
 impl Consumer {
-    /// Has one batch handled, and deletes what is durable.
+    /// Passes one batch to the handler, and deletes the durable messages.
     pub(super) async fn batch(self: Arc<Self>, batch: Vec<Received>) -> BatchEnd {
         let started = now();
         let _settlement = Settlement { consumer: &self, ids: batch.iter().map(|message| message.id.clone()).collect() };
@@ -93,13 +94,13 @@ impl Consumer {
             trace_id: None,
         };
         let result = self.handler.handle(event.as_bytes(), &context).await;
-        // a line lost costs a metric, not a message
+        // a lost line costs only metrics
         self.metrics.send(result.metrics);
         match result.response {
             Ok(response) => {
                 let returned: HashSet<&str> = response.failures().collect();
                 let durable = batch.iter().filter(|message| !returned.contains(message.id.as_str())).collect();
-                // a message has waited for a sixth of its time at most before the batch began
+                // before the batch began, a message has been invisible for at most a sixth of its visibility timeout
                 self.delete(durable, started + self.visibility() * 5 / 6).await
             }
             Err(error) => {
@@ -108,7 +109,7 @@ impl Consumer {
                     let messages = batch.iter().map(|message| (message.id.as_str(), message.receipt_handle.as_str()));
                     unsettled.leave_batch(messages, &error.to_string());
                 } else {
-                    // a shutdown does not wait for it
+                    // a shutdown interrupts the pause
                     let _ = timeout(FATAL_PAUSE, self.stopped.clone().wait_for(|stopped| *stopped)).await;
                 }
                 BatchEnd::Fatal
@@ -120,8 +121,9 @@ impl Consumer {
         Duration::from_secs(self.visibility_seconds.into())
     }
 
-    /// Returns the messages that stay out of sight until the batch completes. A message that has waited in the buffer for a part of its time
-    /// gets all of it once more. If that fails another consumer may have it by now, so it is left to come back.
+    /// Returns the messages that stay invisible until the batch completes. Extends the visibility timeout of messages that have
+    /// waited in the buffer. If that fails, another consumer may have received the message, so this batch skips it and it is
+    /// redelivered.
     async fn still_hidden(&self, batch: Vec<Received>) -> Vec<Received> {
         let earliest = local::clock::since_epoch().saturating_sub(self.visibility() / 6);
         let (old, mut hidden): (Vec<_>, Vec<_>) = batch.into_iter().partition(|message| message.received_at < earliest);
@@ -137,7 +139,7 @@ impl Consumer {
             tracing::warn!(count = failed.len(), "messages waited too long and are left to come back");
         }
         let failed: HashSet<String> = failed.into_iter().collect();
-        // in a FIFO queue the messages that are left would be written after those sent later
+        // in a FIFO queue, skipped messages would be written after their successors, so all waiting messages are skipped
         let is_left =
             |message: &Received| failed.contains(&message.receipt_handle) || (self.is_fifo && !failed.is_empty());
         let kept = old.into_iter().filter(|message| !is_left(message));
@@ -145,10 +147,12 @@ impl Consumer {
         hidden
     }
 
-    /// Deletes messages, and tries again until `until` what fails. A run to the end of the queue does not repeat what no repetition helps.
+    /// Deletes messages, and retries failures until `until`. A run that ends when the queue is empty does not retry permanent
+    /// failures.
     ///
-    /// In a FIFO queue a message is deleted only after every message before it in its group, because one that is not deleted comes back and is
-    /// written again: after it must come all that it would otherwise overwrite.
+    /// In a FIFO queue, a message is deleted only after all its predecessors in its group. A message that is not deleted is
+    /// redelivered and written again. Its successors must then be redelivered after it, because it would otherwise overwrite
+    /// their items.
     async fn delete(&self, messages: Vec<&Received>, until: Instant) -> BatchEnd {
         let (mut left, mut failures, mut is_final) = (messages, 0, false);
         while !left.is_empty() && !is_final {
@@ -187,7 +191,7 @@ impl Consumer {
             return BatchEnd::Handled;
         }
         tracing::warn!(count = left.len(), "messages not deleted: they come back and are written again");
-        // a run to the end of the queue waits for them to come back
+        // a run that ends when the queue is empty waits for the redelivery, so it makes the messages visible at once
         let hidden = if self.is_fifo || self.unsettled.is_some() {
             self.release(left.iter().map(|message| message.receipt_handle.clone()).collect()).await
         } else {
@@ -202,7 +206,7 @@ impl Consumer {
         if unsettled.is_undeletable() { BatchEnd::Fatal } else { BatchEnd::Handled }
     }
 
-    /// Brings messages back into sight at once. Returns the handles of those of which that failed.
+    /// Makes messages visible immediately. Returns the receipt handles for which this failed.
     pub(super) async fn release(&self, handles: Vec<String>) -> Vec<String> {
         let mut left = handles;
         for attempt in 1..=RELEASE_ATTEMPTS {
@@ -223,7 +227,7 @@ impl Consumer {
         left
     }
 
-    /// Brings messages back into sight that no batch has begun.
+    /// Makes messages visible that no batch has started.
     pub(super) async fn give_back(&self, messages: &[Received]) {
         self.release(messages.iter().map(|message| message.receipt_handle.clone()).collect()).await;
         if let Some(unsettled) = &self.unsettled {
@@ -231,8 +235,8 @@ impl Consumer {
         }
     }
 
-    /// Reports the messages that a run to the end of the queue has not stored or not deleted, and how many there are in the queue. Returns
-    /// true if it reports nothing.
+    /// Reports the messages that a run with `--once` has not stored or not deleted, and the number of messages in the queue.
+    /// Returns `true` if there is nothing to report.
     pub(super) async fn report(&self) -> bool {
         let Some(unsettled) = &self.unsettled else { return true };
         let is_settled = unsettled.report(now());
@@ -257,7 +261,7 @@ impl Consumer {
         false
     }
 
-    /// Brings back into sight what no batch will try again.
+    /// Makes the messages visible that no batch will retry.
     pub(super) async fn release_unsettled(&self) {
         if let Some(unsettled) = &self.unsettled {
             self.release(unsettled.handles()).await;
@@ -265,7 +269,7 @@ impl Consumer {
     }
 }
 
-/// The result of a call, or an error if it takes too long.
+/// Returns the result of a call, or an error if the call exceeds its timeout.
 async fn in_time<T>(call: impl Future<Output = Result<T, CallError>>) -> Result<T, CallError> {
     timeout(CALL_TIMEOUT, call).await.unwrap_or_else(|_| Err(CallError::NoResponse("no response in time".to_owned())))
 }

@@ -1,11 +1,11 @@
-//! `ingest consume`: the function's pipeline where no Lambda runs. Receivers prefetch into a bounded buffer, batches are cut from it,
-//! and what the handler does not return is deleted.
+//! `ingest consume`: runs the function's pipeline without Lambda. Receivers prefetch messages into a bounded buffer, which is
+//! split into batches. Messages that the handler does not return are deleted.
 //!
-//! A message is deleted only after the handler has said that it is durable. Whatever ends early, this process or a call, the
-//! message comes back after its visibility timeout.
+//! A message is deleted only after the handler has reported it as durable. If the process or a call ends early, the message is
+//! redelivered after its visibility timeout.
 //!
-//! Nothing holds up a shutdown longer than its timeout: every call to the queue ends in time, and the outputs, which a full pipe blocks, are written by
-//! threads of their own.
+//! Nothing delays a shutdown beyond its timeout. Every call to the queue has a timeout, and separate threads write the outputs,
+//! because a full pipe blocks its writer.
 
 mod background;
 mod batches;
@@ -39,9 +39,10 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 use tracing_subscriber::filter::LevelFilter;
 
-/// Receives messages of a queue and writes their records as the function does, with the function's settings from --set, a profile and the environment.
+/// Receives messages from a queue and writes their records as the function does. Settings come from --set, a profile and the
+/// environment.
 ///
-/// Metrics go to the standard output as the function's do, the log to the standard error. Exit code 1 if batches at work did
+/// Writes metrics to standard output as the function does, and the log to standard error. Exit code 1 if running batches did
 /// not end within the shutdown timeout, or if --once left messages that are not stored or not deleted
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -51,31 +52,32 @@ Examples:
   SCHEMA_DIR=schemas ingest consume --queue-url URL --profile throughput --set TABLE_NAME=orders
   TABLE_NAME=orders SCHEMA_DIR=schemas ingest consume --queue-url URL --receivers 20 --workers 8 --batch-size 100")]
 pub(crate) struct Arguments {
-    /// The queue's URL
+    /// URL of the queue
     #[arg(long, value_name = "URL")]
     queue_url: String,
-    /// Messages of a batch at most, 100 by default; of a FIFO queue what one poll brings
+    /// Maximum number of messages per batch; for a FIFO queue, a batch is the result of one poll [default: the profile's, or
+    /// 100]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     batch_size: Option<u32>,
-    /// Milliseconds that a batch waits to be full; the profile's window, MAX_WAIT_TIME_MS or 100 by default
+    /// Maximum time to wait for a full batch, in milliseconds [default: the profile's window, MAX_WAIT_TIME_MS or 100]
     #[arg(long, value_name = "MS", value_parser = whole(0..=u64::MAX))]
     max_wait_time_ms: Option<u64>,
-    /// Long polls at once at most; as many run as there is work for
+    /// Maximum number of concurrent long polls; grows and shrinks with the load
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100))]
     receivers: u32,
-    /// Batches at work at once
+    /// Maximum number of concurrent batches
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
     workers: u32,
-    /// Seconds that a message is out of sight: a batch has two thirds of them
+    /// Visibility timeout of received messages in seconds; a batch has two thirds of it
     #[arg(long, value_name = "S", default_value_t = 90, value_parser = clap::value_parser!(u32).range(15..=43_200))]
     visibility_timeout: u32,
-    /// Seconds that batches at work have to end after SIGTERM or Ctrl-C; a second signal ends at once
+    /// Time for running batches to end after SIGTERM or Ctrl-C, in seconds; a second signal ends the process at once
     #[arg(long, value_name = "S", default_value_t = 25, value_parser = whole(0..=u64::MAX))]
     shutdown_timeout: u64,
-    /// End when no message is in sight any more
+    /// Exit when no message is visible in the queue
     #[arg(long)]
     once: bool,
-    /// A setting of the function, which goes before the profile and its environment variable
+    /// A setting of the function; overrides the profile and the environment variable
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting)]
     settings: Vec<(String, String)>,
     #[command(flatten)]
@@ -83,12 +85,12 @@ pub(crate) struct Arguments {
 }
 
 impl Arguments {
-    /// Whether the queue keeps the order of its groups.
+    /// Returns whether the queue preserves the order within message groups.
     fn is_fifo(&self) -> bool {
         self.queue_url.ends_with(".fifo")
     }
 
-    /// How long a batch waits to be full.
+    /// Returns the maximum time to wait for a full batch.
     fn max_wait(&self, deployed: &Deployed) -> Result<Duration, String> {
         let of_environment = || match environment("MAX_WAIT_TIME_MS") {
             None => Ok(DEFAULT_MAX_WAIT),
@@ -101,23 +103,23 @@ impl Arguments {
         given.or_else(|| deployed.batching_window()).map_or_else(of_environment, Ok)
     }
 
-    /// An error that names the queue.
+    /// Returns an error that names the queue.
     fn named(&self, error: impl std::fmt::Display) -> String {
         format!("{}: {error}", self.queue_url)
     }
 }
 
-/// How long a batch waits to be full.
+/// Maximum time to wait for a full batch.
 const DEFAULT_MAX_WAIT: Duration = Duration::from_millis(100);
-/// Messages of a batch at most.
+/// Maximum number of messages per batch.
 const DEFAULT_BATCH_SIZE: u32 = 100;
-/// Time for the last lines of the log.
+/// Maximum time to write the last log lines.
 const LAST_LINES_TIMEOUT: Duration = Duration::from_millis(500);
-/// Time for which a standard output may take no metrics before a shutdown goes on without them.
+/// Time without progress of the standard output after which a shutdown abandons the metrics.
 const UNREAD_TIMEOUT: Duration = Duration::from_millis(500);
 
 pub(crate) async fn run(arguments: Arguments) -> Outcome {
-    // first of all, because the start may take seconds
+    // register the signal handlers first, because the start may take seconds
     let signals = EndSignals::take()?;
     let (log, logged) = BackgroundWriter::start(std::io::stderr())?;
     start_logging(log.clone());
@@ -150,21 +152,21 @@ async fn run_logged(arguments: &Arguments, mut signals: EndSignals) -> Outcome {
     outcome
 }
 
-/// A consumer before its first receive.
+/// A configured consumer before its first receive.
 struct Start {
     consumer: Arc<Consumer>,
     batch_size: usize,
     max_wait: Duration,
     stop: watch::Sender<bool>,
-    /// End of the metrics' writer.
+    /// Result of the metrics writer.
     written: Ended,
 }
 
 impl Start {
-    /// Reads the settings and the schemas, and asks for the queue.
+    /// Reads the settings and the schemas, and checks that the queue responds.
     ///
     /// # Errors
-    /// If the function would not start with them, or the queue does not respond.
+    /// If the function would not start with this configuration, or the queue does not respond.
     async fn new(arguments: &Arguments) -> Result<Self, Box<dyn Error>> {
         check_url(&arguments.queue_url)?;
         let aws = Aws::over(arguments.receivers as usize + arguments.workers as usize).await?;
@@ -199,21 +201,21 @@ impl Start {
     }
 }
 
-/// Logs as the function does, but not between its metrics: the standard output is theirs.
+/// Starts logging in the function's format, but to standard error, because metrics are written to standard output.
 fn start_logging(log: BackgroundWriter) {
     let subscriber = tracing_subscriber::fmt().with_max_level(LevelFilter::INFO).with_target(false);
     let json = subscriber.json().flatten_event(true).with_current_span(false).with_span_list(false);
     json.with_writer(log).init();
 }
 
-/// The reason to begin no further batch.
+/// Reason why no further batch begins.
 enum End {
-    /// The receivers have ended: the queue is empty, or they cannot go on.
+    /// The receivers have ended, because the queue is empty or receiving failed.
     Received,
     /// Nothing can be stored or deleted until an operator fixes the cause.
     Fatal,
     Signal,
-    /// The standard output takes no more metrics.
+    /// Standard output accepts no more metrics.
     Output(OutputError),
 }
 
@@ -221,7 +223,7 @@ async fn consume(start: Start, arguments: &Arguments, mut signals: EndSignals) -
     let Start { consumer, batch_size, max_wait, stop, mut written } = start;
     let workers = arguments.workers as usize;
     let batch_size = (!consumer.is_fifo).then_some(batch_size);
-    // a batch waits for each worker
+    // room for one batch per worker
     let polls = batch_size.map_or(1, |size| size.div_ceil(MAX_CALL_MESSAGES)) * workers;
     let (sender, received) = mpsc::channel(polls);
     let receivers = Receivers {
@@ -249,7 +251,7 @@ async fn consume(start: Start, arguments: &Arguments, mut signals: EndSignals) -
             _ = signals.next() => break End::Signal,
             failed = &mut written => match failed {
                 Ok(Err(error)) => break End::Output(error),
-                // the thread panicked
+                // the writer thread panicked
                 _ => break End::Output(OutputError::Closed),
             },
         }
@@ -258,7 +260,7 @@ async fn consume(start: Start, arguments: &Arguments, mut signals: EndSignals) -
     let is_hurried = Cell::new(matches!(end, End::Signal | End::Output(_)));
     let output = if let End::Output(error) = end { Err(error) } else { Ok(()) };
     let finish = async {
-        // what was received and not begun is in sight again at once
+        // make messages visible at once that were received and that no batch has started
         let give_back = async {
             while let Some(rest) = batches.rest().await {
                 consumer.give_back(&rest).await;
@@ -289,7 +291,7 @@ async fn consume(start: Start, arguments: &Arguments, mut signals: EndSignals) -
         finished = finish => Some(finished),
         () = &mut time_is_up => None,
     };
-    // a poll that is still silent holds up nothing
+    // do not wait for a poll that has not responded
     receiving.abort();
     let Some((received, is_all_well)) = finished else {
         tracing::warn!(
@@ -299,7 +301,7 @@ async fn consume(start: Start, arguments: &Arguments, mut signals: EndSignals) -
     };
     received?.map_err(|error: CallError| arguments.named(error))?;
     output?;
-    // the messages are safe, and metrics that nobody reads delay nothing
+    // all messages are settled, so unread metrics must not delay the end
     tokio::select! {
         written = last_metrics(&consumer.metrics, written) => written?,
         () = consumer.metrics.stalled(UNREAD_TIMEOUT, || is_hurried.get()) => {}
@@ -314,7 +316,7 @@ async fn last_metrics(metrics: &BackgroundWriter, written: Ended) -> Result<(), 
     written.await.unwrap_or(Err(OutputError::Closed))
 }
 
-/// The end of a batch. One that panicked has stored nothing that it knows of: its messages come back.
+/// Returns the result of a batch. If the batch panicked, its messages count as not stored and are redelivered.
 fn of_batch(ended: Result<BatchEnd, JoinError>) -> BatchEnd {
     ended.unwrap_or_else(|panic| {
         tracing::error!(%panic, "a batch ended early");

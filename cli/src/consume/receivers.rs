@@ -1,4 +1,4 @@
-//! Long polls: as many as there is work for.
+//! Long polling with a number of concurrent polls that follows the load.
 
 use super::unsettled::Unsettled;
 use crate::aws::CallError;
@@ -11,37 +11,38 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-/// Seconds that a poll waits for a message. It is never dropped, since what the queue has given to it would be out of sight for
-/// the whole visibility timeout: so a shutdown waits for it.
+/// Maximum time that a poll waits for a message, in seconds. A running poll is never cancelled, because the messages in its
+/// response would stay invisible for the whole visibility timeout. A shutdown therefore waits for it.
 const LONG_POLL_SECONDS: u32 = 5;
-/// The same where the end of the queue ends the command.
+/// Maximum time that a poll waits for a message in a run with `--once`, in seconds.
 const SHORT_POLL_SECONDS: u32 = 1;
-/// Empty polls one after another, of all receivers, after which a queue counts as empty.
+/// Number of consecutive empty polls of all receivers together after which the queue counts as empty.
 const EMPTY_POLLS: usize = 3;
-/// The pause after a poll that failed. It doubles with each failure in a row.
+/// Pause after a failed poll. It doubles with each consecutive failure.
 const PAUSE: Duration = Duration::from_millis(500);
 const MAX_PAUSE: Duration = Duration::from_secs(10);
-/// Time for which refused credentials are tried again, because somebody may renew them. With `once` it holds for every cause.
+/// Time for which polls are retried after the credentials were refused, because they may be renewed. With `once`, it limits
+/// retries for any cause.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Receives until it is stopped, or, with `once`, until the queue is empty.
+/// Receives messages until stopped or, with `once`, until the queue is empty.
 pub(super) struct Receivers {
     pub(super) queue: Arc<Queue>,
-    /// Polls at once at most.
+    /// Maximum number of concurrent polls.
     pub(super) most: usize,
     pub(super) visibility_seconds: u32,
-    /// Messages of a run to the end of the queue. None where there is no end.
+    /// Messages of a run that ends when the queue is empty. `None` otherwise.
     pub(super) once: Option<Arc<Unsettled>>,
-    /// Becomes true when no further poll may begin.
+    /// Becomes `true` when no further poll may begin.
     pub(super) stop: watch::Sender<bool>,
 }
 
 impl Receivers {
-    /// Sends what it receives to `sender`, whose room holds the receivers back. A poll that has begun is never dropped, even after another one
-    /// failed, because its messages would be out of sight for the whole visibility timeout.
+    /// Sends received messages to `sender`, whose capacity provides backpressure. A running poll is never cancelled, even after
+    /// another one has failed, because the messages in its response would stay invisible for the whole visibility timeout.
     ///
     /// # Errors
-    /// If a poll fails for a cause that no repetition helps.
+    /// If a poll fails permanently.
     pub(super) async fn run(self, sender: mpsc::Sender<Vec<Received>>) -> Result<(), CallError> {
         let (mut wanted, mut empty_polls) = (1, 0);
         let (mut polls, mut failures, mut failed) = (JoinSet::new(), Failures::default(), Ok(()));
@@ -60,14 +61,14 @@ impl Receivers {
                 }
                 Some(Ok(Err(error))) if failures.may_pass(&error, self.once.is_some(), now()) => {
                     tracing::warn!(%error, "messages not received");
-                    // one poll finds out whether the cause has gone
+                    // a single poll tests whether the cause persists
                     wanted = 1;
                     let pause = failures.pause();
                     let _ = timeout(pause / 2 + jitter(pause / 2), stopped.wait_for(|stopped| *stopped)).await;
                 }
                 Some(Ok(Err(error))) => {
                     self.stop.send_replace(true);
-                    // the first cause explains the later ones
+                    // report the first error, because later ones usually follow from it
                     failed = failed.and(Err(error));
                 }
                 Some(Err(panic)) => tracing::error!(%panic, "a poll ended early"),
@@ -75,12 +76,12 @@ impl Receivers {
         }
     }
 
-    /// Polls once.
+    /// Performs one poll.
     fn poll(&self, sender: mpsc::Sender<Vec<Received>>) -> impl Future<Output = Result<Poll, CallError>> + use<> {
         let (queue, once, visibility_seconds, mut stopped) =
             (Arc::clone(&self.queue), self.once.clone(), self.visibility_seconds, self.stop.subscribe());
         async move {
-            // no room, no poll: messages wait in the queue, where their visibility does not run
+            // without room in the buffer there is no poll, because the visibility timeout of messages in the queue does not run
             let room = tokio::select! {
                 room = sender.reserve() => room,
                 _ = stopped.wait_for(|stopped| *stopped) => return Ok(Poll::default()),
@@ -107,10 +108,10 @@ impl Receivers {
 /// Result of a poll.
 #[derive(Debug, Default)]
 struct Poll {
-    /// Messages that it brought.
+    /// Number of messages received.
     count: usize,
-    /// Whether the queue has nothing for this run: the poll was empty, and all the while no message of the run's own could keep others
-    /// out of sight or come back.
+    /// Whether the queue has no message for this run: the poll was empty, and during the poll no message of this run was
+    /// invisible. Such a message could block its group or be redelivered.
     found_nothing: bool,
 }
 
@@ -123,30 +124,30 @@ fn give(received: Vec<Received>, room: mpsc::Permit<'_, Vec<Received>>) -> usize
     count
 }
 
-/// Failed polls in a row.
+/// Consecutive failed polls.
 #[derive(Debug, Default)]
 struct Failures {
     count: u32,
-    /// Instant of the first of them.
+    /// Instant of the first failure.
     since: Option<Instant>,
 }
 
 impl Failures {
-    /// Counts a failure at `now`, and returns whether a later poll may pass.
+    /// Counts a failure at `now`, and returns whether to retry.
     fn may_pass(&mut self, error: &CallError, once: bool, now: Instant) -> bool {
         self.count += 1;
         let has_patience = now - *self.since.get_or_insert(now) < PATIENCE;
         error.is_transient() && (has_patience || !(once || error.refuses_signature()))
     }
 
-    /// The pause before the next poll.
+    /// Returns the pause before the next poll.
     fn pause(&self) -> Duration {
         PAUSE.saturating_mul(1 << self.count.saturating_sub(1).min(8)).min(MAX_PAUSE)
     }
 }
 
-/// How many polls there should be after one of `wanted` brought `count` messages: a full one wants another beside it, an empty
-/// one wants one less.
+/// Returns the number of concurrent polls after one of `wanted` returned `count` messages. A full response adds a poll, and an
+/// empty one removes a poll.
 fn next_wanted(wanted: usize, count: usize, most: usize) -> usize {
     match count {
         0 => wanted.saturating_sub(1).max(1),
@@ -191,7 +192,7 @@ mod tests {
         let after = |counts: &[usize]| counts.iter().fold(1, |wanted, count| next_wanted(wanted, *count, 4));
         assert_eq!(after(&[10, 10]), 3);
         assert_eq!(after(&[10; 9]), 4, "and no more than allowed");
-        assert_eq!(after(&[10, 10, 9, 1]), 3, "a part of a poll says nothing");
+        assert_eq!(after(&[10, 10, 9, 1]), 3, "a partly filled poll changes nothing");
         assert_eq!(after(&[10, 10, 0, 0, 0]), 1, "one always waits");
     }
 }

@@ -1,49 +1,49 @@
-//! The messages that a run to the end of the queue has received and not deleted, each with its one state.
+//! The state of each message that a run with `--once` has received and not deleted.
 //!
 //! ```text
 //! received ──> in progress ──> (deleted)      forgotten
-//!   ▲            │  │  └─────> hidden         not stored, or stored and not deleted: it comes back, at the latest after its visibility timeout
-//!   └────────────┼──┼───────────┘ └─> left    not waited for: it failed twice, or no batch will try it again
-//!                │  └────────> (given back)   the run ends before a batch began it: forgotten, or left if it has failed before
+//!   ▲            │  │  └─────> hidden         not stored, or stored and not deleted: it is redelivered after its visibility timeout or earlier
+//!   └────────────┼──┼───────────┘ └─> left    the run does not wait for it: it failed twice, or no batch will retry it
+//!                │  └────────> (given back)   the run ends before a batch starts it: forgotten, or left if it has failed before
 //!                └───────────> left
 //! ```
 //!
-//! The run is not at the end of the queue while a message is in progress or hidden. In a FIFO queue such a message also keeps its group out
-//! of sight, so an empty poll says nothing then.
+//! The queue does not count as empty while a message is in progress or hidden. In a FIFO queue, such a message also blocks its
+//! group, so an empty poll proves nothing.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Maximum number of message ids in the log.
+/// Maximum number of message ids in a log line.
 const MAX_NAMED: usize = 10;
-/// Maximum number of failures of a message for which the run waits, because it would never end otherwise.
+/// Number of failures after which the run no longer waits for a message, because it might never end otherwise.
 const MAX_FAILURES: u32 = 2;
 
 /// Number of visibility timeouts after which a receive without a response no longer keeps the run from ending: one for its messages to come back, one to
 /// receive them.
 const UNKNOWN_VISIBILITIES: u32 = 2;
 
-/// The messages that were received and are not deleted so far.
+/// The messages that were received and are not deleted yet.
 #[derive(Default)]
 pub(super) struct Unsettled(Mutex<State>);
 
 #[derive(Default)]
 struct State {
     messages: BTreeMap<String, Message>,
-    /// Instant until which a receive without a response may keep messages out of sight.
+    /// Instant until which a receive without a response may keep messages invisible.
     unknown_until: Option<Instant>,
     /// Instant after which no such receive is waited for, unless a receive has brought messages since. A network that loses one response after the
     /// other would keep the run from ending.
     unknown_limit: Option<Instant>,
     /// Number of changes so far.
     changes: u64,
-    /// Cause of the last batch that was not stored as a whole.
+    /// Cause of the last batch whose event could not be handled at all.
     cause: Option<String>,
 }
 
-/// A message that is in the queue.
+/// A message that is still in the queue.
 struct Message {
     place: Place,
     is_stored: bool,
@@ -51,29 +51,30 @@ struct Message {
 }
 
 impl Message {
-    /// Counts `failures` more, and waits for the message unless these are too many.
+    /// Adds `failures`, and stops waiting for the message if it has failed too often.
     fn fail(&mut self, until: Instant, failures: u32) {
         self.failures += failures;
         self.place = if self.failures < MAX_FAILURES { Place::Hidden(until) } else { Place::Left(None) };
     }
 }
 
-/// Place of a message.
+/// State of a message.
 enum Place {
     /// In the buffer or in a batch.
     InProgress,
-    /// Out of sight until this instant at the latest.
+    /// Invisible until this instant at the latest.
     Hidden(Instant),
-    /// In the queue, and nobody waits for it. The receipt handle is there if it is to be released.
+    /// In the queue, and the run does not wait for it. Holds the receipt handle if the message must still be released.
     Left(Option<String>),
 }
 
-/// Number of changes at an instant at which nothing was in progress or hidden. An empty poll counts if it is the same after the poll.
+/// Change counter at an instant at which no message was in progress or hidden. An empty poll proves that the queue is empty if
+/// the counter is the same before and after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Quiet(u64);
 
 impl Unsettled {
-    /// Locks the state and counts a change.
+    /// Locks the state and increments the change counter.
     fn change(&self) -> MutexGuard<'_, State> {
         let mut state = self.state();
         state.changes += 1;
@@ -84,7 +85,7 @@ impl Unsettled {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds messages that were received, maybe not for the first time.
+    /// Adds received messages. A message may have been received before.
     pub(super) fn receive<'a>(&self, ids: impl Iterator<Item = &'a str>) {
         let mut state = self.state();
         for id in ids {
@@ -96,14 +97,14 @@ impl Unsettled {
         }
     }
 
-    /// Notes at `now` that a receive got no response, so that messages may be out of sight for `visibility`.
+    /// Records that a receive got no response at `now`, so that messages may be invisible for `visibility`.
     pub(super) fn receive_unknown(&self, now: Instant, visibility: Duration) {
         let mut state = self.change();
         state.unknown_limit.get_or_insert(now + visibility * UNKNOWN_VISIBILITIES);
         state.unknown_until = Some(now + visibility);
     }
 
-    /// Notes that a batch has ended, and that its messages without an outcome are out of sight until `until` at the latest.
+    /// Records that a batch has ended. Its remaining messages are invisible until `until` at the latest.
     pub(super) fn fail<'a>(&self, ids: impl Iterator<Item = &'a str>, until: Instant) {
         let mut state = self.change();
         for id in ids {
@@ -115,8 +116,8 @@ impl Unsettled {
         }
     }
 
-    /// Notes that a message is stored and could not be deleted, and is out of sight until `until` at the latest. A `final` failure is one
-    /// that no repetition helps.
+    /// Records that a message is stored but could not be deleted, and is invisible until `until` at the latest. `is_final`
+    /// marks a permanent failure.
     pub(super) fn keep(&self, id: &str, until: Instant, is_final: bool) {
         let mut state = self.change();
         if let Some(message) = state.messages.get_mut(id) {
@@ -125,7 +126,7 @@ impl Unsettled {
         }
     }
 
-    /// Notes that no batch tries the messages of this one again, each with its receipt handle, and keeps them to be released.
+    /// Records that no batch retries these messages, and keeps their receipt handles for [`Self::handles`].
     pub(super) fn leave_batch<'a>(&self, messages: impl Iterator<Item = (&'a str, &'a str)>, cause: &str) {
         let mut state = self.change();
         for (id, handle) in messages {
@@ -136,7 +137,7 @@ impl Unsettled {
         state.cause = Some(cause.to_owned());
     }
 
-    /// Notes that messages are given back before a batch began them. Those that have failed before are left.
+    /// Records that messages were released before a batch started them. A message that has failed before is left in the queue.
     pub(super) fn give_back<'a>(&self, ids: impl Iterator<Item = &'a str>) {
         let mut state = self.change();
         for id in ids {
@@ -155,7 +156,7 @@ impl Unsettled {
         }
     }
 
-    /// Returns a mark if nothing is in progress or hidden at `now`, so that an empty poll says something of the queue.
+    /// Returns the change counter if no message is in progress or hidden at `now`, so that an empty poll is conclusive.
     pub(super) fn quiet(&self, now: Instant) -> Option<Quiet> {
         let state = self.state();
         let is_here = |message: &Message| match message.place {
@@ -173,22 +174,24 @@ impl Unsettled {
         self.state().unknown_until.is_some_and(|until| now < until)
     }
 
-    /// Returns whether a message that is stored could not be deleted again and again.
+    /// Returns whether a stored message could repeatedly not be deleted.
     pub(super) fn is_undeletable(&self) -> bool {
         let state = self.state();
         state.messages.values().any(|message| message.is_stored && message.failures >= MAX_FAILURES)
     }
 
-    /// Gives the receipt handles to be released.
+    /// Takes the receipt handles of the messages to release.
     pub(super) fn handles(&self) -> Vec<String> {
         let mut state = self.state();
         let places = state.messages.values_mut().map(|message| &mut message.place);
         places.filter_map(|place| if let Place::Left(handle) = place { handle.take() } else { None }).collect()
     }
 
-    /// Logs the messages that are not stored, and those that are stored and not deleted at `now`. Returns true if it logs nothing.
+    /// Logs the messages that are not stored, and the messages that are stored and not deleted at `now`. Returns whether
+    /// there is nothing to log.
     ///
-    /// A message that a batch still has is neither. A stored one that did not come back by the time that it could is not in the queue.
+    /// Skips messages that a batch is still processing. A stored message that was not redelivered after its visibility timeout
+    /// is no longer in the queue.
     pub(super) fn report(&self, now: Instant) -> bool {
         let state = self.state();
         let is_unstored = |message: &Message| !message.is_stored && !matches!(message.place, Place::InProgress);
@@ -210,7 +213,7 @@ impl Unsettled {
 }
 
 impl State {
-    /// Returns the number of messages that `is_meant` chooses, and the first ids. It is never 0.
+    /// Returns the number of messages that match `is_meant`, and the first ids. Returns `None` if no message matches.
     fn named(&self, is_meant: impl Fn(&Message) -> bool) -> Option<(usize, String)> {
         let ids: Vec<&str> =
             self.messages.iter().filter(|(_, message)| is_meant(message)).map(|(id, _)| id.as_str()).collect();
@@ -242,7 +245,7 @@ mod tests {
         assert_eq!(unsettled.quiet(start), None, "b comes back");
         let quiet = unsettled.quiet(start + HIDDEN).unwrap();
         assert_eq!(unsettled.quiet(start + HIDDEN), Some(quiet));
-        // whatever happens meanwhile, an empty poll says nothing
+        // any change in the meantime makes an empty poll inconclusive
         unsettled.receive(["b"].into_iter());
         unsettled.forget(["b"].into_iter());
         assert!(unsettled.quiet(start).is_some_and(|now| now != quiet));
@@ -277,7 +280,7 @@ mod tests {
         let unsettled = received(&["a", "b"]);
         let fail = || unsettled.fail(["a", "b"].into_iter(), start + HIDDEN);
         fail();
-        // a second look at messages that have their outcome changes nothing
+        // a second call does not affect messages that have an outcome
         fail();
         assert_eq!(unsettled.quiet(start), None);
         unsettled.receive(["a", "b"].into_iter());
@@ -295,14 +298,14 @@ mod tests {
         let unsettled = received(&["a"]);
         unsettled.keep("a", start + HIDDEN, false);
         assert!(unsettled.quiet(start).is_none() && !unsettled.is_undeletable() && !unsettled.report(start));
-        assert!(unsettled.report(start + HIDDEN), "it is deleted after all, or somebody else has it");
+        assert!(unsettled.report(start + HIDDEN), "the message was deleted after all, or another consumer has it");
         unsettled.receive(["a"].into_iter());
         unsettled.keep("a", start + HIDDEN, false);
         assert!(unsettled.is_undeletable() && !unsettled.report(start + HIDDEN));
         let unsettled = received(&["a", "b"]);
         unsettled.keep("a", start, true);
-        assert!(unsettled.is_undeletable(), "no repetition helps");
-        // it is released at once, and may be received again before the receivers stop
+        assert!(unsettled.is_undeletable(), "the failure is permanent");
+        // the message is released at once and may be received again before the receivers stop
         unsettled.receive(["a"].into_iter());
         unsettled.give_back(["a", "b"].into_iter());
         assert!(unsettled.quiet(start).is_some() && !unsettled.report(start), "a is not deleted, b was not begun");

@@ -1,4 +1,4 @@
-//! The checks: each with a name that stays, what it means, and what to do. Pure.
+//! The checks. Each has a stable name, the reason why it matters, and a fix. Pure.
 
 use super::facts::{Facts, is_reading, scope, text};
 use super::filters::drops_everything;
@@ -16,17 +16,17 @@ use serde::Serialize;
 use serde_json::Value;
 use std::time::Duration;
 
-/// How bad it is if a check finds something.
+/// Severity of a check that finds a problem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Severity {
-    /// Messages are not stored, are stored late, or are lost after a while.
+    /// Messages are not stored, are stored late, or are lost eventually.
     Error,
-    /// It works, until something else goes wrong.
+    /// The deployment works until something else fails.
     Warning,
 }
 
-/// What a check finds: nothing, what is wrong, or why it is unknown.
+/// Result of a check: no problem, a problem, or the reason why the result is unknown.
 pub(super) type Found = Fact<Option<String>>;
 
 pub(super) struct Check {
@@ -37,18 +37,19 @@ pub(super) struct Check {
     pub(super) look: fn(&Facts) -> Found,
 }
 
-/// The template's and AWS's advice on the visibility timeout.
+/// Minimum ratio of the queue's visibility timeout to the function's timeout, as the template and AWS recommend.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html>
 const VISIBILITY_FACTOR: u64 = 6;
-/// Same page.
+/// Minimum `maxReceiveCount` that AWS recommends on the same page.
 const MIN_RECEIVE_COUNT: u64 = 5;
-/// The most that a queue takes.
+/// Maximum `maxReceiveCount` that SQS accepts.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SetQueueAttributes.html>
 const MAX_RECEIVE_COUNT: u32 = 1_000;
-/// What a good message should outlive in the queue while its table is away; the template's own rule.
+/// Minimum time that a valid message must survive in the queue while its table is unavailable, in seconds. The template has the
+/// same rule.
 const OUTAGE_SECONDS: u64 = 300;
 const MAX_BATCH_WITHOUT_WINDOW: u64 = 10;
-/// Concurrent executions that an account keeps unreserved.
+/// Concurrent executions that an account must leave unreserved.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html>
 const UNRESERVED: u64 = 100;
 
@@ -58,14 +59,14 @@ macro_rules! check {
     };
 }
 
-/// The function's `RETURN_BACKOFF_SECONDS`, or its default.
+/// Returns the function's `RETURN_BACKOFF_SECONDS`, or its default.
 fn return_backoff(function: &Value) -> Duration {
     let set = function.pointer("/Environment/Variables/RETURN_BACKOFF_SECONDS").and_then(Value::as_str);
     let set = set.filter(|seconds| !seconds.is_empty()).and_then(|seconds| seconds.parse().ok());
     Duration::from_secs(set.unwrap_or(1))
 }
 
-/// The least time from the first receive of a message that is always returned to the last one there is.
+/// Returns the minimum time between the first and the last receive of a message that is returned every time.
 fn seconds_until_dead_letter(receives: u64, backoff: Duration, visibility_seconds: u64) -> u64 {
     let wait = |receive: u32| match backoff {
         Duration::ZERO => Duration::from_secs(visibility_seconds),
@@ -75,10 +76,10 @@ fn seconds_until_dead_letter(receives: u64, backoff: Duration, visibility_second
     (1..receives).map(wait).sum::<Duration>().as_secs()
 }
 
-/// The check of what the caller may read.
+/// Name of the check that reports denied calls.
 pub(super) const CALLS_ALLOWED: &str = "calls-allowed";
 
-/// Every check, in the order of a message.
+/// All checks, ordered by the path of a message from the queue to the table.
 pub(super) const CHECKS: &[Check] = &[
     check!(
         "calls-allowed",
@@ -119,7 +120,7 @@ pub(super) const CHECKS: &[Check] = &[
         |facts| {
             let function = facts.function.as_ref().map_err(Clone::clone)?;
             let state = text(function, "State");
-            // one that is inactive becomes active when it is invoked
+            // an inactive function becomes active when it is invoked
             Ok((!matches!(state, "Active" | "Inactive" | ""))
                 .then(|| with_reason(&format!("its state is {state}"), function, "StateReason")))
         }
@@ -191,7 +192,7 @@ pub(super) const CHECKS: &[Check] = &[
         |facts| {
             let queue = facts.queue.as_ref().map_err(Clone::clone)?;
             let function = facts.function.as_ref().map_err(Clone::clone)?;
-            // wrong settings are another check's, and read no JSON
+            // another check reports invalid settings, and a function with invalid settings reads no JSON
             let formats = settings(function).ok().and_then(|settings| settings.wire_formats).unwrap_or_default();
             let reads_json = formats.contains(&WireFormat::Json);
             on_mapping(facts, |mapping| drops_everything(mapping, text(queue, "QueueArn"), reads_json))
@@ -235,7 +236,7 @@ pub(super) const CHECKS: &[Check] = &[
         "what the mapping may run at once has to be reserved, or Lambda throttles it and messages are received in vain",
         "raise the function's reserved concurrency, or lower MaximumConcurrency or MaximumPollers",
         |facts| {
-            // that of 0 is another check's
+            // another check reports a reserved concurrency of 0
             let Some(reserved) = facts.reserved.clone()?.filter(|reserved| *reserved > 0) else { return Ok(None) };
             on_mapping(facts, |mapping| {
                 let most = most_concurrent(mapping)?;
@@ -301,7 +302,7 @@ pub(super) const CHECKS: &[Check] = &[
         |facts| {
             let queue = facts.queue.as_ref().map_err(Clone::clone)?;
             let policy: Value = serde_json::from_str(text(queue, "RedrivePolicy")).unwrap_or_default();
-            // a number or a text
+            // the count is a number or a string
             let count = policy.get("maxReceiveCount");
             let Some(count) = count.and_then(|count| count.as_u64().or_else(|| count.as_str()?.parse().ok())) else {
                 return Ok(None);

@@ -1,4 +1,4 @@
-//! What is deployed, as AWS says it. A fact that cannot be had is unknown, and says why.
+//! The deployed configuration as AWS reports it. A fact that cannot be read is unknown and carries the reason.
 
 use super::layers;
 use super::policy::allows_role;
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::error::Error;
 
-/// What is looked at.
+/// The resources whose alarms are checked.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct AlarmTargets {
     pub(super) stack: Option<String>,
@@ -21,14 +21,14 @@ pub(super) struct AlarmTargets {
     pub(super) table: String,
 }
 
-/// What names a queue.
+/// Address of a queue.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum QueueAddress {
     Url(String),
     Arn(String),
 }
 
-/// A subject's table: its key, by its attributes' names and types, and the attribute that says when an item expires.
+/// A subject's table: its key attributes by name and type, and its time-to-live attribute.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct SchemaTable {
     pub(super) subject: String,
@@ -37,10 +37,10 @@ pub(super) struct SchemaTable {
     pub(super) ttl: Option<String>,
 }
 
-/// The key of the account's that a queue is encrypted with.
+/// The customer managed KMS key that encrypts a queue.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct QueueKey {
-    /// `Enabled` if it can be used.
+    /// `Enabled` if the key can be used.
     pub(super) state: String,
     pub(super) policy: Value,
     pub(super) account: String,
@@ -50,37 +50,37 @@ pub(super) struct QueueKey {
 pub(super) struct Facts {
     /// Lambda's configuration of the function.
     pub(super) function: Fact<Value>,
-    /// The event source mapping from the queue to the function; none if there is none.
+    /// The event source mapping from the queue to the function. `None` if there is no such mapping.
     pub(super) mapping: Fact<Option<Value>>,
-    /// The functions that the queue's mappings invoke, this one included, by their ARNs.
+    /// ARNs of all functions that the queue's mappings invoke, including this function.
     pub(super) readers: Fact<Vec<String>>,
-    /// Concurrent executions reserved for the function; none if none are.
+    /// Concurrent executions reserved for the function. `None` if there is no reservation.
     pub(super) reserved: Fact<Option<u64>>,
-    /// Concurrent executions of the account.
+    /// Limit of concurrent executions of the account.
     pub(super) account_concurrency: Fact<u64>,
     pub(super) queue: Fact<Value>,
-    /// The queue's key; none if SQS or AWS manages it.
+    /// The queue's KMS key. `None` if SQS or AWS manages the key.
     pub(super) queue_key: Fact<Option<QueueKey>>,
-    /// The attributes of the dead-letter queue; none if there is none.
+    /// Attributes of the dead-letter queue. `None` if the queue has no dead-letter queue.
     pub(super) dead_letters: Fact<Option<Value>>,
-    /// The attributes of the quarantine queue; none if the function has none.
+    /// Attributes of the quarantine queue. `None` if the function has no quarantine queue.
     pub(super) quarantine: Fact<Option<Value>>,
-    /// Whether the function may send to the quarantine queue; true if it has none.
+    /// Whether the function may send to the quarantine queue. `true` if the function has no quarantine queue.
     pub(super) quarantine_open: Fact<bool>,
     pub(super) table: Fact<Value>,
     pub(super) time_to_live: Fact<Value>,
-    /// The account's quotas of DynamoDB.
+    /// The account's DynamoDB quotas.
     pub(super) quotas: Fact<Value>,
     pub(super) alarms: Fact<Vec<Value>>,
-    /// What the function's role may do, by action.
+    /// Actions that the function's role needs, and whether it is allowed each of them.
     pub(super) permissions: Fact<Vec<(String, bool)>>,
-    /// What the schemas that are deployed say of their tables.
+    /// The tables that the deployed schemas require.
     pub(super) schemas: Fact<Vec<SchemaTable>>,
-    /// The schema files that are deployed.
+    /// The deployed schema files.
     pub(super) deployed: Fact<Vec<SchemaFile>>,
-    /// Those of the directory that is compared with them, if one is given.
+    /// The schema files of the directory to compare with the deployed files, if the command names one.
     pub(super) directory: Fact<Vec<SchemaFile>>,
-    /// The name of the table that is looked at.
+    /// Name of the table to check.
     pub(super) table_name: String,
 }
 
@@ -89,7 +89,8 @@ pub(super) fn unknown<T>(result: Result<T, CallError>) -> Fact<T> {
 }
 
 impl AlarmTargets {
-    /// Reads the outputs of a stack of this project's template: they name its queue and its table whoever made them.
+    /// Reads the outputs of a stack of this project's template. They name the stack's queue and table, even if other stacks
+    /// created them.
     pub(super) async fn of_stack(aws: &Aws, stack: &str) -> Result<Self, Box<dyn Error>> {
         let parameters = [("StackName".to_owned(), stack.to_owned())];
         let outputs = aws.query(CLOUDFORMATION, "DescribeStacks", "2010-05-15", &parameters, "Stacks/Outputs").await?;
@@ -191,25 +192,25 @@ impl Facts {
     }
 }
 
-/// A member that is a text, or nothing.
+/// Returns a string member, or an empty string.
 pub(super) fn text<'v>(value: &'v Value, name: &str) -> &'v str {
     value.get(name).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// The version of the function that the mapping invokes.
+/// Returns the configuration of the function version that the mapping invokes.
 async fn function(aws: &Aws, name: &str, mapping: Option<&Value>) -> Fact<Value> {
     let arn = mapping.map(|mapping| text(mapping, "FunctionArn")).unwrap_or_default();
     let qualifier = arn.split(':').nth(7).map(|qualifier| format!("?Qualifier={qualifier}")).unwrap_or_default();
     unknown(aws.get(LAMBDA, &format!("/2015-03-31/functions/{name}/configuration{qualifier}")).await)
 }
 
-/// The region and the account of a function, as its ARN says.
+/// Returns the region and account in a function's ARN.
 pub(super) fn scope(function: &Value) -> TableScope<'_> {
     let mut parts = text(function, "FunctionArn").split(':').skip(3).filter(|part| !part.is_empty());
     TableScope { region: parts.next(), account: parts.next() }
 }
 
-/// Reads what `files` say of their tables, for `function`. A schema without a table has `table`.
+/// Returns the tables that the schemas in `files` require. A schema that names no table uses `table`.
 fn schema_tables(files: Vec<SchemaFile>, function: &Value, table: &str) -> Fact<Vec<SchemaTable>> {
     let scope = scope(function);
     let settings = Settings::parse(|name| match name {
@@ -222,7 +223,7 @@ fn schema_tables(files: Vec<SchemaFile>, function: &Value, table: &str) -> Fact<
     let transcoder = Transcoder::new(&settings, files).map_err(|error| error.to_string())?;
     let of_subject = transcoder.subjects().map(|(subject, mapping)| SchemaTable {
         subject: subject.name().to_owned(),
-        // by one name, whichever its schema calls it by
+        // a schema may name the same table by its name or its ARN
         table: if transcoder.writes_default_table(subject) { table.to_owned() } else { mapping.table.to_string() },
         keys: mapping.key_schema().map(|(name, key_type)| (name.to_owned(), format!("{key_type:?}"))).collect(),
         ttl: mapping.ttl_attribute().map(str::to_owned),
@@ -236,7 +237,7 @@ async fn attributes(aws: &Aws, url: &str) -> Fact<Value> {
     Ok(answer.get("Attributes").cloned().unwrap_or_default())
 }
 
-/// The attributes of the queue with this ARN.
+/// Returns the attributes of the queue with this ARN.
 async fn attributes_of(aws: &Aws, arn: &str) -> Fact<Value> {
     let (name, account) = (arn.rsplit(':').next().unwrap_or(arn), arn.split(':').nth(4).unwrap_or_default());
     let body = json!({"QueueName": name, "QueueOwnerAWSAccountId": account});
@@ -244,7 +245,7 @@ async fn attributes_of(aws: &Aws, arn: &str) -> Fact<Value> {
     attributes(aws, text(&response, "QueueUrl")).await
 }
 
-/// Every mapping from the queue.
+/// Returns all event source mappings of the queue.
 async fn mappings(aws: &Aws, queue_arn: &str) -> Fact<Vec<Value>> {
     let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
     let path = format!("/2015-03-31/event-source-mappings/?EventSourceArn={}", encoded(queue_arn));
@@ -259,7 +260,7 @@ async fn mappings(aws: &Aws, queue_arn: &str) -> Fact<Vec<Value>> {
     }
 }
 
-/// The mapping that invokes the function; it may name a version or an alias behind it. One that is enabled comes first.
+/// Returns the mapping that invokes the function or one of its versions and aliases. Prefers an enabled mapping.
 fn mapping_of<'m>(mappings: &'m [Value], function: &str) -> Option<&'m Value> {
     let name = function.rsplit(':').next().unwrap_or(function);
     let is_ours = |mapping: &&Value| text(mapping, "FunctionArn").split(':').nth(6).is_some_and(|named| named == name);
@@ -267,12 +268,12 @@ fn mapping_of<'m>(mappings: &'m [Value], function: &str) -> Option<&'m Value> {
     ours().find(|mapping| is_reading(mapping)).or_else(|| ours().next())
 }
 
-/// Returns whether a mapping reads its queue, or is about to.
+/// Returns whether a mapping reads its queue, or will shortly.
 pub(super) fn is_reading(mapping: &Value) -> bool {
     matches!(text(mapping, "State"), "Enabled" | "Enabling" | "Updating" | "Creating" | "")
 }
 
-/// The functions whose mappings read the queue.
+/// Returns the functions whose mappings read the queue.
 fn readers(mappings: &[Value]) -> Vec<String> {
     let mut readers: Vec<String> = mappings
         .iter()
@@ -284,7 +285,7 @@ fn readers(mappings: &[Value]) -> Vec<String> {
     readers
 }
 
-/// The attributes of the quarantine queue that the function is set to.
+/// Returns the attributes of the function's quarantine queue.
 async fn quarantine(aws: &Aws, function: &Value) -> Fact<Option<Value>> {
     match function.pointer("/Environment/Variables/QUARANTINE_QUEUE_URL").and_then(Value::as_str) {
         None | Some("") => Ok(None),
@@ -292,7 +293,7 @@ async fn quarantine(aws: &Aws, function: &Value) -> Fact<Option<Value>> {
     }
 }
 
-/// Returns whether the function may send to the quarantine queue: by its role's policies, or by the queue's own.
+/// Returns whether the role's policies or the queue's policy allow the function to send to the quarantine queue.
 async fn may_send(aws: &Aws, function: &Value, quarantine: &Value) -> Fact<bool> {
     let role = text(function, "Role");
     let policy = serde_json::from_str(text(quarantine, "Policy")).unwrap_or_default();
@@ -316,7 +317,7 @@ async fn dead_letters(aws: &Aws, queue: &Value) -> Fact<Option<Value>> {
     attributes_of(aws, arn).await.map(Some)
 }
 
-/// The key named `id`, which may be an alias, and its policy.
+/// Returns the key with this id or alias, and its policy.
 async fn queue_key(aws: &Aws, id: &str) -> Fact<Option<QueueKey>> {
     if id.is_empty() {
         return Ok(None);
@@ -350,7 +351,7 @@ async fn alarms(aws: &Aws, stack: Option<&str>) -> Fact<Vec<Value>> {
     }
 }
 
-/// What the code calls, and on what.
+/// Returns the actions that the code needs on each resource, and whether the function's role is allowed them.
 async fn permissions(aws: &Aws, function: &Value, queue: &Value, table: &Value) -> Fact<Vec<(String, bool)>> {
     let mut wanted = vec![
         (
@@ -366,7 +367,7 @@ async fn permissions(aws: &Aws, function: &Value, queue: &Value, table: &Value) 
     simulate(aws, text(function, "Role"), wanted).await
 }
 
-/// Returns what `role` may do, by resource and actions.
+/// Returns whether `role` is allowed each action on its resource.
 async fn simulate(aws: &Aws, role: &str, wanted: Vec<(&str, Vec<&str>)>) -> Fact<Vec<(String, bool)>> {
     let mut permissions = Vec::new();
     for (resource, actions) in wanted {

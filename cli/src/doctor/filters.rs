@@ -1,11 +1,11 @@
-//! Filters of an event source mapping that let no message through. Lambda deletes what a filter drops.
+//! Detects event source mapping filters that match no message. Lambda deletes the messages that a filter rejects.
 //! <https://docs.aws.amazon.com/lambda/latest/dg/invocation-eventfiltering.html>
 //! Pure.
 
 use super::facts::text;
 use serde_json::Value;
 
-/// The properties of a message that a filter may name.
+/// Message properties that a filter pattern may name.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html>
 const PROPERTIES: [&str; 9] = [
     "attributes",
@@ -18,7 +18,7 @@ const PROPERTIES: [&str; 9] = [
     "messageId",
     "receiptHandle",
 ];
-/// The properties of a body that SNS made.
+/// Body properties of a message that SNS delivers.
 /// <https://docs.aws.amazon.com/sns/latest/dg/sns-message-and-json-formats.html>
 const ENVELOPE: [&str; 10] = [
     "Type",
@@ -33,8 +33,8 @@ const ENVELOPE: [&str; 10] = [
     "MessageAttributes",
 ];
 
-/// Returns why no message passes any filter of `mapping`; none if there is no filter, or one that may let something through.
-/// `reads_json` says whether bodies may be JSON.
+/// Returns why no filter of `mapping` can match a message. Returns `None` if there is no filter, or if one may match.
+/// `reads_json` is whether message bodies may be JSON.
 pub(super) fn drops_everything(mapping: &Value, queue_arn: &str, reads_json: bool) -> Option<String> {
     let filters = mapping.pointer("/FilterCriteria/Filters").and_then(Value::as_array)?;
     let reasons: Option<Vec<String>> =
@@ -64,12 +64,12 @@ fn drops(pattern: &str, queue_arn: &str, reads_json: bool) -> Option<String> {
     })
 }
 
-/// Returns whether a rule may hold for `value`: it names it, or compares in a way that is not looked into.
+/// Returns whether a rule may match `value`: it lists the value, or uses a comparison that this module does not evaluate.
 fn may_be(rule: &Value, value: &str) -> bool {
     rule.as_array().is_some_and(|rules| rules.iter().any(|rule| !rule.is_string() || rule == value))
 }
 
-/// Returns whether a rule holds for a property that is not there.
+/// Returns whether a rule matches if its property is absent.
 fn allows_absence(rule: &Value) -> bool {
     rule.as_array().is_some_and(|rules| rules.iter().any(|rule| rule.get("exists") == Some(&Value::Bool(false))))
 }

@@ -1,4 +1,4 @@
-//! The schema files that are deployed: what is in the function's layers.
+//! Reads the deployed schema files from the function's layers.
 
 use super::facts::{text, unknown};
 use super::unknown::Fact;
@@ -8,14 +8,14 @@ use serde_json::Value;
 use std::io::{Cursor, Read};
 use zip::ZipArchive;
 
-/// Where a layer's files are on Lambda, and where the function looks for schemas unless `SCHEMA_DIR` says otherwise.
+/// Path at which Lambda mounts layers, and the function's default schema directory.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/chapter-layers.html>
 const LAYERS: &str = "/opt/";
 const SCHEMA_DIR: &str = "/opt/schemas";
-/// Bytes of a schema file at most. One that is longer is none.
+/// Maximum size of a schema file, in bytes. Larger files are not schemas.
 const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024;
 
-/// The schema files of the layers of `function`; none if no layer has one.
+/// Returns the schema files in the layers of `function`. The list is empty if no layer contains a schema.
 pub(super) async fn schemas(aws: &Aws, function: &Value) -> Fact<Vec<SchemaFile>> {
     let directory = function.pointer("/Environment/Variables/SCHEMA_DIR").and_then(Value::as_str).unwrap_or(SCHEMA_DIR);
     let Some(folder) = directory.strip_prefix(LAYERS) else {
@@ -34,7 +34,7 @@ pub(super) async fn schemas(aws: &Aws, function: &Value) -> Fact<Vec<SchemaFile>
     Ok(files)
 }
 
-/// `<folder>/<subject>/<version>.avsc` in a zip archive.
+/// Returns the files `<folder>/<subject>/<version>.avsc` in a zip archive.
 fn of_archive(archive: &[u8], folder: &str) -> zip::result::ZipResult<Vec<SchemaFile>> {
     let mut archive = ZipArchive::new(Cursor::new(archive))?;
     let mut files = Vec::new();

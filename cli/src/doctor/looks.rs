@@ -1,4 +1,4 @@
-//! The questions that several checks ask of the facts. Pure.
+//! Helpers that several checks share. Pure.
 
 use super::checks::Found;
 use super::facts::{Facts, scope, text};
@@ -7,7 +7,7 @@ use avro_ingest::avro::SchemaFile;
 use avro_ingest::settings::Settings;
 use serde_json::Value;
 
-/// Looks at the mapping. Without a mapping, or without the function that it would invoke, there is nothing to look at.
+/// Checks the mapping. Without the mapping or its function, the result is unknown.
 pub(super) fn on_mapping(facts: &Facts, look: impl Fn(&Value) -> Option<String>) -> Found {
     if let Err(missing @ Unknown::NotFound(_)) = &facts.function {
         return Err(missing.clone());
@@ -18,7 +18,7 @@ pub(super) fn on_mapping(facts: &Facts, look: impl Fn(&Value) -> Option<String>)
     }
 }
 
-/// Finds that a resource does not exist.
+/// Reports a problem if a resource does not exist.
 pub(super) fn exists<T>(resource: &Fact<T>) -> Found {
     match resource {
         Ok(_) => Ok(None),
@@ -27,7 +27,7 @@ pub(super) fn exists<T>(resource: &Fact<T>) -> Found {
     }
 }
 
-/// Every call that was denied, once.
+/// Returns all denied calls, without duplicates.
 pub(super) fn denied(facts: &Facts) -> Vec<String> {
     let Facts {
         function,
@@ -80,18 +80,18 @@ pub(super) fn denied(facts: &Facts) -> Vec<String> {
     denied
 }
 
-/// The function's settings, as it reads them at its start.
+/// Returns the function's settings as the function reads them at its start.
 pub(super) fn settings(function: &Value) -> Result<Settings, String> {
     let variables = function.pointer("/Environment/Variables").cloned().unwrap_or_default();
     let settings = Settings::parse(|name| match name {
-        // Lambda sets it
+        // Lambda sets this variable
         "AWS_REGION" => Some(scope(function).region.unwrap_or("us-east-1").to_owned()),
         name => variables.get(name).and_then(Value::as_str).map(str::to_owned),
     });
     settings.map_err(|problems| problems.to_string())
 }
 
-/// The attributes of the dead-letter queue, without which there is nothing to look at.
+/// Returns the attributes of the dead-letter queue. Without a dead-letter queue, they are unknown.
 pub(super) fn dead_letters(facts: &Facts) -> Fact<&Value> {
     let queue = facts.queue.as_ref().map_err(Clone::clone)?;
     let letters = facts.dead_letters.as_ref().map_err(Clone::clone)?.as_ref();
@@ -109,7 +109,7 @@ pub(super) fn with_reason(what: &str, function: &Value, reason: &str) -> String 
     }
 }
 
-/// Invocations that a mapping may run at once; none if it is not limited.
+/// Returns the maximum number of concurrent invocations of a mapping. Returns `None` if there is no limit.
 pub(super) fn most_concurrent(mapping: &Value) -> Option<u64> {
     let pollers = mapping.pointer("/ProvisionedPollerConfig/MaximumPollers").and_then(Value::as_u64);
     let standard = mapping.pointer("/ScalingConfig/MaximumConcurrency").and_then(Value::as_u64);
@@ -120,12 +120,12 @@ pub(super) fn number(value: &Value, name: &str) -> u64 {
     value.get(name).and_then(Value::as_u64).unwrap_or_default()
 }
 
-/// An attribute of a queue: a number as a text.
+/// Returns a numeric attribute of a queue. SQS encodes it as a string.
 pub(super) fn attribute(queue: &Value, name: &str) -> u64 {
     text(queue, name).parse().unwrap_or_default()
 }
 
-/// Whether both are one version and say the same, but for white space.
+/// Returns whether both files are the same version and differ only in white space.
 pub(super) fn same_version(one: &SchemaFile, other: &SchemaFile) -> bool {
     let schema = |file: &SchemaFile| serde_json::from_str::<Value>(&file.text).ok();
     one.subject == other.subject
@@ -134,7 +134,7 @@ pub(super) fn same_version(one: &SchemaFile, other: &SchemaFile) -> bool {
         && schema(one) == schema(other)
 }
 
-/// The partition key and the sort key with their types.
+/// Returns the partition key and the sort key with their types.
 pub(super) fn table_keys(table: &Value) -> Vec<(String, String)> {
     let list = |name: &str| table.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
     let mut keys = list("KeySchema");

@@ -1,4 +1,4 @@
-//! `ingest doctor`: what is wrong with a deployment, why it matters, and what to do.
+//! `ingest doctor`: finds problems of a deployment, explains why they matter, and suggests fixes.
 
 mod checks;
 mod facts;
@@ -21,30 +21,30 @@ use serde::Serialize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Looks at a deployment and says what is wrong, why it matters and what to do. Exit code 1 if something is wrong, is missing or may
-/// not be read, and 2 if nothing could be checked; it only reads.
+/// Checks a deployment, and reports each problem, why it matters and how to fix it. Read-only. Exit code 1 if there is a
+/// problem or a resource is missing or cannot be read, 2 if nothing could be checked.
 #[derive(clap::Args)]
 #[command(after_help = "\
-A check whose facts could not be read says unknown, and the others go on.
+A check that cannot read its facts reports unknown. The other checks still run.
 
 Examples:
   ingest doctor --stack avro-ingest --schemas schemas
   ingest doctor --stack avro-ingest --json
   ingest doctor --function orders --queue-url https://sqs.eu-west-1.amazonaws.com/123456789012/orders --table orders")]
 pub(crate) struct Arguments {
-    /// A stack of this project's template
+    /// Name of a stack made from this project's template
     #[arg(long, value_name = "NAME", conflicts_with_all = ["function", "queue_url", "table"])]
     stack: Option<String>,
-    /// Or its parts: the function
+    /// Without --stack: the function
     #[arg(long, value_name = "NAME", requires = "queue_url", requires = "table", required_unless_present = "stack")]
     function: Option<String>,
-    /// The queue
+    /// Without --stack: URL of the queue
     #[arg(long, value_name = "URL", requires = "function")]
     queue_url: Option<String>,
-    /// The table
+    /// Without --stack: the table
     #[arg(long, value_name = "NAME", requires = "function")]
     table: Option<String>,
-    /// A schema directory that should be what is deployed
+    /// Schema directory to compare with the deployed schemas
     #[arg(long, value_name = "DIR")]
     schemas: Option<PathBuf>,
     /// Print JSON
@@ -52,7 +52,7 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
-/// What came of a check.
+/// Result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Status {
@@ -66,7 +66,7 @@ struct Finding {
     check: &'static str,
     severity: Severity,
     status: Status,
-    /// What is wrong, or why it is unknown.
+    /// The problem, or the reason why the result is unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     what: Option<String>,
     why: &'static str,
@@ -103,7 +103,8 @@ pub(crate) async fn run(arguments: &Arguments) -> Outcome {
     Ok(findings.iter().all(|finding| finding.status != Status::Problem))
 }
 
-/// Returns why nothing could be checked; none if something was. That a call was denied says nothing of the deployment.
+/// Returns why nothing could be checked. Returns `None` if at least one check has a result. A denied call is not such a result,
+/// because it tells nothing about the deployment.
 fn unchecked(findings: &[Finding]) -> Option<&str> {
     let is_verdict = |finding: &Finding| finding.status != Status::Unknown && finding.check != checks::CALLS_ALLOWED;
     if findings.iter().any(is_verdict) {

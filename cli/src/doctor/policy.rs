@@ -1,17 +1,18 @@
-//! What a resource's policy allows. Pure.
+//! Evaluates resource-based policies. Pure.
 
 use super::facts::text;
 use serde_json::Value;
 
-/// Returns whether `policy` allows one of `actions` to `account`, whose own policies then decide, or to `role`.
+/// Returns whether `policy` allows one of `actions` to `role`, or to `account`, which can then delegate them by identity
+/// policies.
 /// <https://docs.aws.amazon.com/kms/latest/developerguide/key-policies.html>
 pub(super) fn allows_account(policy: &Value, actions: &[&str], account: &str, role: &str) -> bool {
-    // the partition before it is another in China
+    // the partition that precedes it differs in China
     let root = format!(":iam::{account}:root");
     allows(policy, actions, |name| ["*", account, role].contains(&name) || name.ends_with(&root))
 }
 
-/// Returns whether `policy` allows one of `actions` to `role` itself, without its own policies.
+/// Returns whether `policy` alone allows one of `actions` to `role`, without the role's own policies.
 pub(super) fn allows_role(policy: &Value, actions: &[&str], role: &str) -> bool {
     allows(policy, actions, |name| name == role)
 }
@@ -31,7 +32,7 @@ fn allows(policy: &Value, actions: &[&str], is_principal: impl Fn(&str) -> bool)
     })
 }
 
-/// Returns whether an action of a policy, such as `sqs:*`, covers `wanted`.
+/// Returns whether a policy's action, such as `sqs:*`, covers `wanted`.
 fn covers(action: &str, wanted: &str) -> bool {
     let service = wanted.split(':').next().unwrap_or_default();
     action == "*" || action.eq_ignore_ascii_case(wanted) || action.eq_ignore_ascii_case(&format!("{service}:*"))

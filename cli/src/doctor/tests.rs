@@ -1,4 +1,4 @@
-//! Every check, broken once.
+//! Breaks every check once.
 
 use super::checks::{CHECKS, Check, Severity};
 use super::facts::{Facts, QueueKey, SchemaTable};
@@ -17,7 +17,7 @@ fn key_policy(principal: &str) -> Value {
 
 const ORDER: &str = r#"{"type": "record", "name": "Order", "fields": [{"name": "message_id", "type": "string"}]}"#;
 
-/// A deployment with nothing wrong.
+/// Returns a deployment without problems.
 fn facts() -> Facts {
     let keys = vec![("message_id".to_owned(), "S".to_owned())];
     Facts {
@@ -65,7 +65,7 @@ fn facts() -> Facts {
     }
 }
 
-/// The names of the checks that find something.
+/// Returns the names of the checks that find a problem.
 fn found(facts: &Facts) -> Vec<&'static str> {
     CHECKS.iter().filter(|check| matches!((check.look)(facts), Ok(Some(_)))).map(|check| check.name).collect()
 }
@@ -225,7 +225,7 @@ fn the_receives_outlast_an_outage_of_the_table_however_long_what_is_returned_wai
         set(&mut facts.function, "Environment", json!({"Variables": variables}));
         found(&facts)
     };
-    // 1 s doubled ten times, and half of it at least: 511 s; nine times: 255 s
+    // 10 waits of 1 s, 2 s, 4 s, ..., of which jitter leaves at least half: 511 s. 9 waits: 255 s.
     for (count, backoff, is_found) in
         [(11, "1", false), (10, "1", true), (11, "", false), (10, "2", false), (5, "0", false), (4, "0", true)]
     {
@@ -247,7 +247,7 @@ fn a_version_that_was_changed_is_not_deployed_and_an_attribute_of_another_name_i
     facts.directory = Ok(vec![file("1", r#"{"type": "string"}"#)]);
     set(&mut facts.time_to_live, "AttributeName", json!("ttl"));
     assert_eq!(found(&facts), ["schemas-deployed", "table-time-to-live"]);
-    // without a schema that expires the table may look at what it likes
+    // if no schema sets an expiry, the table's time-to-live attribute does not matter
     facts.schemas.as_mut().unwrap()[0].ttl = None;
     assert_eq!(found(&facts), ["schemas-deployed"]);
 }

@@ -1,20 +1,20 @@
-//! Why something about a deployment is not known.
+//! Reasons why a fact about a deployment is unknown.
 
 use crate::aws::CallError;
 use http::StatusCode;
 use std::fmt;
 
-/// Something known, or why it is not.
+/// A fact, or the reason why it is unknown.
 pub(super) type Fact<T> = Result<T, Unknown>;
 
-/// Why something is not known. The kinds differ in what they say of the deployment.
+/// Reason why a fact is unknown. The kinds have different consequences for the report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Unknown {
-    /// AWS does not have it: a finding.
+    /// The resource does not exist. This is a finding.
     NotFound(String),
-    /// The caller may not read it: a finding too, because nobody knows whether it is right.
+    /// The caller may not read the resource. This is a finding, because nobody can tell whether the resource is correct.
     Denied(String),
-    /// There was no response, or nobody asked.
+    /// The call got no response, or no call was made.
     Other(String),
 }
 
@@ -38,7 +38,7 @@ impl From<&str> for Unknown {
     }
 }
 
-/// What services call something that does not exist. Lambda names it by the status alone.
+/// Error codes for a resource that does not exist. Lambda reports it by the HTTP status alone.
 const NOT_FOUND: [&str; 7] = [
     "ResourceNotFoundException",
     "QueueDoesNotExist",
@@ -48,7 +48,7 @@ const NOT_FOUND: [&str; 7] = [
     "NoSuchEntityException",
     "TableNotFoundException",
 ];
-/// What services call a call that is not allowed, or credentials that are not theirs.
+/// Error codes for a call that is not allowed, or for invalid credentials.
 const DENIED: [&str; 8] = [
     "AccessDenied",
     "AuthorizationError",
@@ -91,7 +91,7 @@ mod tests {
         assert!(matches!(refused(400, "AccessDeniedException", "not authorized"), Unknown::Denied(_)));
         assert!(matches!(refused(403, "SomethingNew", ""), Unknown::Denied(_)));
         assert!(matches!(refused(400, "ExpiredTokenException", ""), Unknown::Denied(_)));
-        // an endpoint that does not know the call
+        // the endpoint does not implement this call
         assert!(matches!(refused(404, "404 Not Found", ""), Unknown::Other(_)));
         assert!(matches!(refused(500, "InternalFailure", "x"), Unknown::Other(_)));
         assert!(matches!(CallError::NoResponse("timed out".to_owned()).into(), Unknown::Other(_)));

@@ -1,13 +1,13 @@
-//! The journal of a command that moves data: a file that records what a queue has accepted, so that the same command goes on
-//! after any end of the process.
+//! The journal of a command that moves data: a file that records what a queue has accepted, so that repeating the command
+//! resumes the work, however the process ended.
 //!
 //! # What a journal is
 //!
-//! A journal belongs to one *move*: one input that goes to one queue. Its header says what is moved, whereto and how. Each
-//! entry states a fact about units of the move, which the command identifies by record number (`ingest send`) or by message id
-//! (`ingest replay`). A command defines both types; this module stores them as JSON.
+//! A journal belongs to one *move*: one input that is sent to one queue. Its header identifies the input, the queue and the
+//! options. Each entry records a fact about units of the move. `ingest send` identifies a unit by its record number,
+//! `ingest replay` by its message id. Each command defines its own header and entry types, which this module stores as JSON.
 //!
-//! The states of a unit, as far as a journal is concerned:
+//! The states of a unit:
 //!
 //! ```text
 //! pending ──> in flight ──> accepted     an entry, written after the response of the queue
@@ -15,30 +15,31 @@
 //!                 └───────> pending      no entry: the response was lost, or the process was killed
 //! ```
 //!
-//! A unit without an entry is pending. So an entry that was never written leads to a duplicate and never to a loss.
+//! A unit without an entry is pending. A missing entry can therefore cause a duplicate, but never a loss.
 //!
 //! # How a command uses it
 //!
-//! 1. [`Journal::open`] takes the header of the move that is about to begin. It creates the journal, or reads the one that is there
-//!    and returns its header and its entries. The command compares the two headers; if they differ it ends with exit code 2 and
-//!    sends nothing. A random [`run_id`] is part of the header: deduplication ids that are derived from it
-//!    stay the same when the move goes on.
-//! 2. [`Journal::reserve`] before each call makes sure that the call's entry can be written, also when the disk is full by then. If it
-//!    fails, the command sends nothing more.
-//! 3. [`Journal::append`] after each response, before anything else happens. [`Journal::release`] gives the reservation back.
-//! 4. [`Journal::remove`] when every unit is accepted or refused, and whatever names the refused units is on the disk.
+//! 1. [`Journal::open`] takes the header of the move that is about to begin. It creates the journal, or reads an existing one
+//!    and returns its header and entries. The command compares the two headers. If they differ, it exits with code 2 and
+//!    sends nothing. The header contains a random [`run_id`], from which deduplication ids are derived: they stay the
+//!    same when the move is resumed.
+//! 2. [`Journal::reserve`] before each call ensures that the call's entry can be written, even if the disk becomes full in the
+//!    meantime. If it fails, the command sends nothing more.
+//! 3. [`Journal::append`] after each response, before anything else. [`Journal::release`] then frees the reservation.
+//! 4. [`Journal::remove`] when every unit is accepted or refused, and the file that lists the refused units is on the disk.
 //!
-//! # What is on the disk
+//! # File format
 //!
-//! A line that names the format, the header, and the entries, each a line of an eight-digit CRC-32, a space and JSON. An entry is
-//! one write. A process that is killed at any byte leaves whole lines and at most one cut line, which a reader ignores. Zeros at the
-//! end are reserved space. A line whose checksum is wrong states nothing; its units are pending.
+//! The first line names the format. The second holds the header, and each further line an entry. The header and the entries
+//! have the form of an eight-digit CRC-32, a space and JSON. Each entry is written with a single write. If a process is killed
+//! at any byte, the journal contains whole lines and at most one truncated line, which readers ignore. Zeros at the end are
+//! reserved space. A line with a wrong checksum is ignored, so its units are pending.
 //!
-//! The header is synchronised to the disk (`fsync`, of the folder also) before [`Journal::open`] returns, and so before the
-//! first call. Entries are not: the page cache outlives a process that is killed. A machine that loses power may lose entries, whose
-//! units are then sent again. A command that needs more calls [`Journal::sync`].
+//! The header is flushed to the disk (`fsync`, including the folder) before [`Journal::open`] returns, and so before the first
+//! call. Entries are not flushed, because the page cache survives the death of a process. If a machine loses power, entries may
+//! be lost and their units are sent again. A command that needs a stronger guarantee calls [`Journal::sync`].
 //!
-//! A journal is locked while a process has it open. A second process is told so and ends.
+//! A journal is locked while a process has it open. A second process gets [`JournalError::Busy`].
 
 mod numbers;
 mod reserved;
@@ -58,39 +59,39 @@ use std::path::{Path, PathBuf};
 
 /// First line of every journal.
 const FORMAT: &[u8] = b"ingest journal 1\n";
-/// Bytes before the JSON of a line: the checksum and a space.
+/// Number of bytes before the JSON of a line: the checksum and a space.
 const PREFIX_BYTES: usize = 9;
-/// Bytes that an entry takes beside its JSON: the prefix and the line feed.
+/// Number of bytes of an entry in addition to its JSON: the prefix and the line feed.
 const LINE_BYTES: usize = PREFIX_BYTES + 1;
-/// How often a journal is opened that another process removes at the same moment.
+/// Maximum number of attempts to open a journal that another process removes at the same moment.
 const OPEN_ATTEMPTS: usize = 8;
 
 /// An open, locked journal.
 #[derive(Debug)]
 pub(crate) struct Journal {
     path: PathBuf,
-    /// Path of the file itself, where `path` is a symbolic link.
+    /// Path of the file itself, which differs if `path` is a symbolic link.
     target: PathBuf,
     file: ReservedFile,
 }
 
-/// A journal as [`Journal::open`] found or made it.
+/// Result of [`Journal::open`].
 #[derive(Debug)]
 pub(crate) struct Opened<H> {
     pub(crate) journal: Journal,
-    /// Header of an earlier process. None if the journal is new.
+    /// Header of an existing journal. `None` if the journal is new.
     pub(crate) found: Option<H>,
-    /// Number of lines that were unreadable and are ignored, the cut last one aside.
+    /// Number of unreadable lines that were ignored, not counting a truncated last line.
     pub(crate) damaged: usize,
 }
 
-/// Space that is kept for an entry.
+/// Space reserved for an entry.
 #[derive(Debug)]
 #[must_use = "space stays reserved until it is released"]
 pub(crate) struct Reservation(u64);
 
 impl Journal {
-    /// Opens the journal at `path`, or creates it with `header`, and calls `entry` with each entry that it has.
+    /// Opens the journal at `path` and calls `entry` with each of its entries, or creates the journal with `header`.
     ///
     /// # Errors
     /// If another process has it open, the file is not a journal, or it cannot be read or written.
@@ -122,32 +123,33 @@ impl Journal {
         Ok(Opened { journal, found, damaged })
     }
 
-    /// Makes sure that `entry`, or entries that are not longer together, can be written even if the disk is full by then.
+    /// Reserves space for `entry`, or for several entries of at most its length in total, so that they can be written even if
+    /// the disk becomes full.
     ///
     /// # Errors
-    /// If there is no space.
+    /// If there is not enough space.
     pub(crate) fn reserve(&mut self, entry: &impl Serialize) -> Result<Reservation, JournalError> {
         let bytes = line(entry).map_err(|error| self.failed(error))?.len() as u64;
         self.file.reserve(bytes).map_err(|error| self.failed(error))?;
         Ok(Reservation(bytes))
     }
 
-    /// Gives back what was reserved for an entry.
+    /// Releases the space reserved for an entry.
     #[expect(clippy::needless_pass_by_value, reason = "a reservation is released once")]
     pub(crate) fn release(&mut self, reservation: Reservation) {
         self.file.release(reservation.0);
     }
 
-    /// Writes an entry, as a whole or not at all.
+    /// Writes an entry. If the process is killed meanwhile, readers see the whole entry or none of it.
     ///
     /// # Errors
-    /// If it cannot be written. The journal stays true, and its unit pending.
+    /// If the entry cannot be written. The journal stays valid, and the entry's units stay pending.
     pub(crate) fn append(&mut self, entry: &impl Serialize) -> Result<(), JournalError> {
         let line = line(entry).map_err(|error| self.failed(error))?;
         self.file.append(&line).map_err(|error| self.failed(error))
     }
 
-    /// Waits until every entry is on the disk.
+    /// Flushes all entries to the disk.
     ///
     /// # Errors
     /// If the disk fails.
@@ -155,13 +157,13 @@ impl Journal {
         self.file.sync().map_err(|error| self.failed(error))
     }
 
-    /// Removes the journal, because nothing of the move is pending. A symbolic link stays, because a link that is removed would leave the
-    /// file to be found as the journal of an unfinished move.
+    /// Removes the journal, because no unit of the move is pending. If the path is a symbolic link, the link stays and the file
+    /// is removed. Without the link, a later command could find the file and take it for the journal of an unfinished move.
     ///
     /// # Errors
     /// If it cannot be removed.
     pub(crate) fn remove(self) -> Result<(), JournalError> {
-        // the lock lasts until the file is closed, and so until there is nothing left to open
+        // the lock lasts until the file is closed, so no other process can open the journal before it is removed
         let removed = fs::remove_file(&self.target).and_then(|()| sync_folder(&self.target));
         removed.map_err(|error| JournalError::Io { path: self.path.clone(), doing: "remove", error })
     }
@@ -175,17 +177,17 @@ impl Journal {
     }
 }
 
-/// Returns a random id for a move: 32 hexadecimal digits.
+/// Returns a random id for a move, as 32 hexadecimal digits.
 ///
 /// # Errors
-/// If the system has no random numbers.
+/// If the operating system provides no random numbers.
 pub(crate) fn run_id() -> io::Result<String> {
     let mut bytes = [0; 16];
     SystemRandom::new().fill(&mut bytes).map_err(|_| io::Error::other("the system gives no random numbers"))?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// Synchronises the folder of `path`, so that a new or removed name of it outlasts a loss of power.
+/// Flushes the folder of `path`, so that creating or removing the file survives a power loss.
 ///
 /// # Errors
 /// If the folder cannot be opened or the disk fails.
@@ -194,7 +196,8 @@ pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Opens and locks the file at `path`, and creates it if there is none. Returns its path without symbolic links, too.
+/// Opens and locks the file at `path`. Creates the file if it does not exist. Also returns the path with symbolic links
+/// resolved.
 fn locked(path: &Path) -> Result<(File, PathBuf), JournalError> {
     let failed = |error| JournalError::Io { path: path.to_owned(), doing: "open", error };
     for _ in 0..OPEN_ATTEMPTS {
@@ -208,7 +211,7 @@ fn locked(path: &Path) -> Result<(File, PathBuf), JournalError> {
             Err(TryLockError::WouldBlock) => return Err(JournalError::Busy(path.to_owned())),
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
-        // a process that has just completed may have removed the file between the opening and the lock
+        // another process may have completed its move and removed the file after it was opened here and before it was locked
         let ours = file.metadata().map_err(failed)?;
         let Ok(target) = fs::canonicalize(path) else { continue };
         let named = fs::symlink_metadata(&target);
@@ -219,7 +222,7 @@ fn locked(path: &Path) -> Result<(File, PathBuf), JournalError> {
     Err(JournalError::Busy(path.to_owned()))
 }
 
-/// Extent of the readable lines of a file.
+/// Extent of the readable lines of a journal.
 #[derive(Default)]
 struct Contents {
     /// Offset of the first byte after the last readable line.
@@ -227,11 +230,11 @@ struct Contents {
     damaged: usize,
 }
 
-/// Reads a journal, and calls `line` with the JSON of its header and of each entry. A process that was killed before it had written the
-/// header leaves a file without lines.
+/// Reads a journal, and calls `line` with the JSON of the header and of each entry. If a process was killed before it had
+/// written the header, the journal has no lines.
 ///
-/// A line that has the right checksum and the wrong content belongs to another command or version. It is an error, because the
-/// units of an ignored entry would be sent again.
+/// A line with a valid checksum and unexpected content comes from another command or version. This is an error, because
+/// ignoring the entry would send its units again.
 fn read(
     file: &File,
     path: &Path,
@@ -262,7 +265,7 @@ fn read(
                 line(json).map_err(|_| JournalError::Foreign(path.to_owned()))?;
                 contents.end = position;
             }
-            // without a header nothing can be said of the entries
+            // the header is damaged, so the entries cannot be interpreted
             None if contents.end == 0 && bytes.ends_with(b"\n") => {
                 return Err(JournalError::Foreign(path.to_owned()));
             }
@@ -272,7 +275,7 @@ fn read(
     Ok(contents)
 }
 
-/// The JSON of a line whose checksum is right.
+/// Returns the JSON of a line, if the checksum is correct.
 fn json(line: &[u8]) -> Option<&[u8]> {
     let line = line.strip_suffix(b"\n")?;
     let (checksum, json) = line.split_at_checked(PREFIX_BYTES)?;
@@ -289,14 +292,14 @@ fn line(value: &impl Serialize) -> io::Result<Vec<u8>> {
     Ok(line)
 }
 
-/// Reason that a journal cannot be used.
+/// Reason why a journal cannot be used.
 #[derive(Debug)]
 pub(crate) enum JournalError {
-    /// Another process has it open.
+    /// Another process has the journal open.
     Busy(PathBuf),
-    /// The file is not a journal, or one of another version.
+    /// The file is not a journal, or was written by another command or version.
     Foreign(PathBuf),
-    /// The file system refused it.
+    /// A file system operation failed.
     Io { path: PathBuf, doing: &'static str, error: io::Error },
 }
 

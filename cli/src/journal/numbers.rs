@@ -1,22 +1,22 @@
-//! A set of record numbers, which takes as little memory as its ranges are few.
+//! A compact set of record numbers, stored as ranges.
 
 use std::collections::BTreeMap;
 
-/// Record numbers, as ranges that neither overlap nor touch.
+/// A set of record numbers. Its ranges neither overlap nor touch.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Numbers {
-    /// Last number of each range by its first.
+    /// Maps the first number of each range to the last.
     ranges: BTreeMap<u64, u64>,
 }
 
 impl Numbers {
-    /// Adds the numbers from `first` to `last`.
+    /// Adds the numbers from `first` through `last`.
     pub(crate) fn insert(&mut self, first: u64, last: u64) {
         if first > last {
             return;
         }
         let (mut first, mut last) = (first, last);
-        // ranges that begin within the new one or right behind it, and the one that reaches into it
+        // merge the ranges that begin within the new range or directly after it, and the range that extends into it
         let behind = last.saturating_add(1);
         while let Some((&start, &end)) = self.ranges.range(..=behind).next_back() {
             if end.saturating_add(1) < first {
@@ -33,7 +33,7 @@ impl Numbers {
         self.ranges.range(..=number).next_back().is_some_and(|(_, &last)| number <= last)
     }
 
-    /// Returns the first number from `from` on that is not in the set.
+    /// Returns the first number greater than or equal to `from` that is not in the set.
     pub(crate) fn first_missing(&self, from: u64) -> u64 {
         match self.ranges.range(..=from).next_back() {
             Some((_, &last)) if last >= from => last.saturating_add(1),
@@ -41,7 +41,7 @@ impl Numbers {
         }
     }
 
-    /// First and last number of each range, in order.
+    /// Returns the first and the last number of each range, in ascending order.
     pub(crate) fn ranges(&self) -> impl Iterator<Item = (u64, u64)> {
         self.ranges.iter().map(|(&first, &last)| (first, last))
     }

@@ -1,26 +1,26 @@
-//! A file that is appended to, with space that is reserved beforehand.
+//! An append-only file with space reserved in advance.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-/// Bytes by which reserved space grows.
+/// Increment by which the reserved space grows, in bytes.
 const GROWTH_BYTES: u64 = 64 * 1024;
 
-/// A file whose end is known apart from its length: the bytes between are zeros, which hold space for later.
+/// A file with content up to `end` and zeros after it. The zeros reserve space for later writes.
 #[derive(Debug)]
 pub(crate) struct ReservedFile {
     file: File,
-    /// Offset at which the next bytes are written.
+    /// Offset of the next write.
     end: u64,
     /// Length of the file.
     length: u64,
-    /// Bytes behind `end` that are promised to later writes.
+    /// Number of bytes after `end` that are reserved for later writes.
     reserved: u64,
 }
 
 impl ReservedFile {
-    /// Takes a file that is written up to `end`.
+    /// Resumes a file that has content up to `end`.
     pub(crate) fn resumed(file: File, end: u64, length: u64) -> Self {
         Self { file, end, length, reserved: 0 }
     }
@@ -29,22 +29,22 @@ impl ReservedFile {
         &self.file
     }
 
-    /// Offset at which the next bytes are written.
+    /// Returns the offset of the next write.
     pub(crate) fn end(&self) -> u64 {
         self.end
     }
 
-    /// Empties the file.
+    /// Truncates the file to zero bytes.
     pub(super) fn restart(&mut self) -> io::Result<()> {
         self.file.set_len(0)?;
         (self.end, self.length) = (0, 0);
         Ok(())
     }
 
-    /// Promises space for `bytes` more bytes.
+    /// Reserves space for `bytes` more bytes.
     ///
     /// # Errors
-    /// If there is none. Then nothing is promised.
+    /// If there is not enough space. The reservation is then unchanged.
     pub(crate) fn reserve(&mut self, bytes: u64) -> io::Result<()> {
         const ZEROS: [u8; 4096] = [0; 4096];
         let needed = self.end + self.reserved + bytes;
@@ -60,15 +60,15 @@ impl ReservedFile {
         Ok(())
     }
 
-    /// Takes a promise back.
+    /// Releases a reservation of `bytes`.
     pub(crate) fn release(&mut self, bytes: u64) {
         self.reserved = self.reserved.saturating_sub(bytes);
     }
 
-    /// Writes `bytes` at the end.
+    /// Writes `bytes` after the content.
     ///
     /// # Errors
-    /// If they cannot all be written. Then the next write replaces what was.
+    /// If the bytes cannot all be written. The next write then overwrites the written part.
     pub(crate) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.file.write_all_at(bytes, self.end)?;
         self.end += bytes.len() as u64;

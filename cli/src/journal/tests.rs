@@ -14,7 +14,7 @@ enum Entry {
     Moved(String),
 }
 
-/// A folder that is removed with the test.
+/// A temporary folder, which is removed when the test ends.
 struct Folder(PathBuf);
 
 impl Folder {

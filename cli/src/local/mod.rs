@@ -1,4 +1,5 @@
-//! `ingest local`: the real bootstrap on one machine, fed by a queue, writing into an embedded DynamoDB.
+//! `ingest local`: runs the real bootstrap on this machine, with an SQS queue as its source and an embedded DynamoDB as its
+//! target.
 
 pub(crate) mod launcher;
 mod orders;
@@ -31,23 +32,24 @@ use std::time::{Duration, SystemTime};
 use summary::{Figures, Metrics, Summary};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Feeds the real bootstrap records of yours, made-up ones or one event, on this machine. Exit code 1 if one of them is not stored.
+/// Runs the real bootstrap on this machine with your records, made-up records or one event. Exit code 1 if a record is not
+/// stored.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  ingest local                                                          made-up orders and a little poison
+  ingest local                                                          made-up orders, and a few invalid messages
   ingest local --schemas my-schemas --schema payment --sample 100       made-up records of your schema
   ingest local --schemas my-schemas --schema payment --records payments.jsonl
   ingest local --event events/mixed.json
   ingest local --keep --listen 0.0.0.0 --port 8000                      an endpoint that a container reaches")]
 pub(crate) struct Arguments {
-    /// How many orders to send
+    /// Number of made-up orders to send
     #[arg(long, default_value_t = 1_000, conflicts_with_all = ["event", "records", "sample"], value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     messages: u32,
-    /// Messages of one invocation; the profile's, or 10 by default
+    /// Maximum number of messages per invocation [default: the profile's, or 10]
     #[arg(long, conflicts_with = "event", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     batch_size: Option<u32>,
-    /// Send this event instead of orders
+    /// Send this event instead of made-up orders
     #[arg(long, value_name = "FILE", conflicts_with_all = ["records", "sample"])]
     event: Option<PathBuf>,
     /// Leave the send times of the event as they are: by default an event that no queue would still have is sent now
@@ -56,53 +58,53 @@ pub(crate) struct Arguments {
     /// Write every metrics line of the function to this file, for ingest report
     #[arg(long, value_name = "FILE")]
     metrics: Option<PathBuf>,
-    /// Send the records of this file instead, a line of JSON each; - is standard input
+    /// Send the records of this file instead, one JSON object per line; - is standard input
     #[arg(long, value_name = "FILE", group = "of_schema")]
     records: Option<PathBuf>,
-    /// Send so many made-up records of the schema instead
+    /// Send N made-up records of the schema instead
     #[arg(long, value_name = "N", group = "of_schema", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     sample: Option<u32>,
-    /// Schema of the records, `subject` or `subject/version`; the directory's only one by default
+    /// Schema of the records, `subject` or `subject/version` [default: the only schema in the directory]
     #[arg(long, value_name = "NAME", requires = "of_schema", conflicts_with = "event")]
     schema: Option<String>,
-    /// Leave the endpoints of DynamoDB and SQS up afterwards, until Ctrl-C
+    /// Keep the DynamoDB and SQS endpoints running afterwards, until Ctrl-C
     #[arg(long)]
     keep: bool,
-    /// Address that the endpoints listen at
+    /// Address on which the endpoints listen
     #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST), value_name = "ADDRESS")]
     listen: IpAddr,
-    /// Port of the DynamoDB endpoint; 0 for any
+    /// Port of the DynamoDB endpoint; 0 chooses a free port
     #[arg(long, default_value_t = 0)]
     port: u16,
     /// Schema directory
     #[arg(long, default_value = "schemas", value_name = "DIR")]
     schemas: PathBuf,
-    /// The function's executable; by default the newest that `make run` or `cargo build` made
+    /// Executable of the function [default: the newest that `make run` or `cargo build` built]
     #[arg(long, value_name = "FILE")]
     bootstrap: Option<PathBuf>,
-    /// A setting of the function, as its environment variable; it goes before the profile
+    /// Set an environment variable of the function; overrides the profile
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting)]
     settings: Vec<(String, String)>,
     #[command(flatten)]
     profile: ProfileOptions,
 }
 
-/// What a function may take on this machine; it is the template's default.
+/// Timeout of the function. It is the template's default.
 const TIMEOUT: Duration = Duration::from_secs(30);
 const TABLE: &str = "processed_messages";
-/// Messages of one invocation; it is the template's default.
+/// Maximum number of messages per invocation. It is the template's default.
 const DEFAULT_BATCH_SIZE: u32 = 10;
-/// How many items of a table are shown.
+/// Maximum number of items shown per table.
 const SHOWN_ITEMS: usize = 3;
-/// The function's executable, in the folder of its build.
+/// File name of the function's executable.
 const EXECUTABLE: &str = "avro-ingest";
 
 /// A message to send.
 struct Sample {
     message: Message,
-    /// What to call it if it is not stored.
+    /// Name in the report if the message is not stored.
     name: String,
-    /// Whether it cannot be stored.
+    /// Whether the message can never be stored.
     is_poison: bool,
 }
 
@@ -110,7 +112,7 @@ pub(crate) async fn run(arguments: Arguments) -> Outcome {
     let mut environment = once_each(&arguments.settings)?;
     let deployed = arguments.profile.read()?;
     let batch_size = arguments.batch_size.or_else(|| deployed.batch_size()).unwrap_or(DEFAULT_BATCH_SIZE);
-    // the endpoints of AWS are this machine's
+    // the endpoint settings of AWS do not apply, because the endpoints are on this machine
     for setting in settings::Settings::all().into_iter().filter(|setting| !setting.name.starts_with("AWS_")) {
         if let Some(value) = deployed.setting(setting.name) {
             environment.entry(setting.name.into()).or_insert(value);
@@ -173,9 +175,9 @@ pub(crate) async fn run(arguments: Arguments) -> Outcome {
     Ok(all_is_well)
 }
 
-/// Leaves the endpoints up until Ctrl-C.
+/// Keeps the endpoints running until Ctrl-C.
 async fn keep(dynamodb: &str, sqs: &str, tables: &[String]) -> Result<(), Box<dyn Error>> {
-    // before anybody is told of it: until somebody listens, a signal ends the process
+    // register the handler before the text below invites Ctrl-C, because an unhandled signal ends the process
     let mut interrupt = signal(SignalKind::interrupt())?;
     outln!("\nDynamoDB is at {dynamodb} and SQS at {sqs} until Ctrl-C, for example:")?;
     for table in tables {
@@ -188,7 +190,7 @@ async fn keep(dynamodb: &str, sqs: &str, tables: &[String]) -> Result<(), Box<dy
     Ok(())
 }
 
-/// The executable named, or the newest of those that this workspace has built: beside this one, or for a named target.
+/// Returns the named executable, or the newest build: next to the tool, or in the directory of a target triple.
 fn bootstrap(named: Option<&Path>) -> Result<PathBuf, Box<dyn Error>> {
     if let Some(path) = named {
         return fs::canonicalize(path).map_err(|error| format!("no bootstrap at {}: {error}", path.display()).into());
@@ -211,7 +213,8 @@ async fn items_in(client: &Client, tables: &[String]) -> Result<u64, Box<dyn Err
     Ok(items)
 }
 
-/// Sends the samples, has the function handle them all, and prints what came of it. True if every good one is stored.
+/// Sends the samples, waits until the function has handled them all, and prints the results. Returns whether every sample that
+/// can be stored is stored.
 async fn feed(
     function: Function,
     queue: &mut Queue,

@@ -1,4 +1,4 @@
-//! Made-up orders of the example schema, and a handful of messages that no function can store.
+//! Generates made-up orders of the example schema, and a few messages that no function can store.
 
 use super::Sample;
 use avro_ingest::avro::WireFormat;
@@ -8,13 +8,13 @@ use serde_json::{Map, Value, json};
 use std::error::Error;
 use std::path::Path;
 
-/// Every so many orders one is sent a second time with a change, right behind the first.
+/// Number of orders after which one is sent again with a change, directly after the original.
 const CORRECTION_EVERY: usize = 97;
 
 /// The subject of the orders.
 const SUBJECT: &str = "order";
 
-/// An encoder of orders, if `schemas` has their schema.
+/// Returns an encoder of orders, if `schemas` contains their schema.
 pub(super) fn encoder(schemas: &Path) -> Result<Encoder, Box<dyn Error>> {
     Encoder::for_subject(schemas, SUBJECT).map_err(|error| match error {
         EncodeError::UnknownSchema { .. } => {
@@ -24,7 +24,7 @@ pub(super) fn encoder(schemas: &Path) -> Result<Encoder, Box<dyn Error>> {
     })
 }
 
-/// Order number `number`, always the same.
+/// Returns the order with this number. It is deterministic.
 fn order(number: usize) -> Map<String, Value> {
     let items: Vec<Value> = (0..1 + number % 4)
         .map(|item| json!({"product_id": format!("SKU-{:04}", (number * 7 + item * 13) % 1_000), "quantity": 1 + (number + item) % 5,
@@ -44,7 +44,7 @@ fn order(number: usize) -> Map<String, Value> {
     order.as_object().cloned().unwrap_or_default()
 }
 
-/// `count` orders with a few corrections among them, and the poison spread between.
+/// Returns `count` orders with a few corrections, and the poison messages distributed among them.
 pub(super) fn samples(encoder: &Encoder, count: usize) -> Result<Vec<Sample>, Box<dyn Error>> {
     let text = |bytes: &[u8]| Message::text(avro_ingest::encode::body(bytes));
     let good = |record: Map<String, Value>| -> Result<Sample, Box<dyn Error>> {
@@ -80,7 +80,7 @@ fn poison(order: &[u8], encoder: &Encoder) -> Result<Vec<Sample>, Box<dyn Error>
         *byte ^= 0xFF;
     }
     let mut hostile = order.split_at(10).0.to_vec();
-    // a string that claims to have 2^60 bytes
+    // a string with a declared length of 2^60 bytes
     hostile.extend_from_slice(&[0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x20]);
     let cut = order.split_at(order.len() - 7).0;
     let attribute = Message::text("AAAA").with("avro", Attribute::String("AAAA".into()));

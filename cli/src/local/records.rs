@@ -1,4 +1,4 @@
-//! Records of one schema as messages: those of a file, or made-up ones.
+//! Messages with records of one schema, either from a file or made up.
 
 use super::Sample;
 use crate::names::or_nearest;
@@ -12,18 +12,19 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
-/// Makes messages of records.
+/// Creates messages of one schema.
 pub(super) struct Records {
     version: SchemaVersion,
     encoder: Encoder,
     format: WireFormat,
     json_encoding: JsonEncoding,
-    /// Names the schema, for the formats without a header.
+    /// The schema's name, for wire formats without a header.
     name: String,
 }
 
 impl Records {
-    /// Of the schema called `name`, or of the directory's only one, in the first wire format of the function's.
+    /// Selects the schema called `name`, or the only schema in the directory, and the first wire format that the function
+    /// allows.
     pub(super) fn of(transcoder: &Transcoder, name: Option<&str>, settings: &Settings) -> Result<Self, Box<dyn Error>> {
         let subjects: Vec<&Subject> = transcoder.subjects().map(|(subject, _)| subject).collect();
         let names = || subjects.iter().map(|subject| subject.name()).collect::<Vec<_>>().join(", ");
@@ -48,7 +49,7 @@ impl Records {
         Ok(Self { version: version.clone(), encoder, format, json_encoding, name })
     }
 
-    /// Messages of the lines of `file`, and what is wrong with the others.
+    /// Returns messages for the valid lines of `file`, and a problem for each other line.
     pub(super) fn read(&self, file: &Path) -> Result<(Vec<Sample>, Vec<String>), Box<dyn Error>> {
         let cannot = |error: io::Error| format!("cannot read {}: {error}", file.display());
         let reader: Box<dyn BufRead> = match file.to_str() {
@@ -70,7 +71,7 @@ impl Records {
         Ok((samples, mistakes))
     }
 
-    /// `count` messages of made-up records.
+    /// Returns `count` messages with made-up records.
     pub(super) fn made_up(&self, count: u32) -> Result<Vec<Sample>, Box<dyn Error>> {
         let sample = |number| {
             let record = self

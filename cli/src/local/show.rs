@@ -1,11 +1,11 @@
-//! What is in the tables, for people.
+//! Prints the items in the tables.
 
 use crate::output::outln;
 use local::dynamodb::Client;
 use serde_json::{Map, Value};
 use std::error::Error;
 
-/// Prints at most `most` items of each table.
+/// Prints at most `most` items per table.
 pub(super) async fn items(client: &Client, tables: &[String], most: usize) -> Result<(), Box<dyn Error>> {
     for table in tables {
         let mut items = client.scan(table).await?;
@@ -18,7 +18,7 @@ pub(super) async fn items(client: &Client, tables: &[String], most: usize) -> Re
     Ok(())
 }
 
-/// An item as people read it, without DynamoDB's types.
+/// Returns an item as plain JSON, without DynamoDB's type descriptors.
 fn plain(item: Map<String, Value>) -> Map<String, Value> {
     fn value(typed: Value) -> Value {
         let Value::Object(typed) = typed else { return typed };

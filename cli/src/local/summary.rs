@@ -1,4 +1,4 @@
-//! What a local run came to, read from what the function itself says: its metrics and its log.
+//! Summarizes a local run from the function's own output: its metrics and its log.
 
 use local::lambda::{Line, Stream};
 use local::mapping::Totals;
@@ -10,11 +10,11 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Sums over the function's output.
+/// Totals over the function's output.
 #[derive(Default)]
 pub(super) struct Summary {
     counts: BTreeMap<String, f64>,
-    /// The last reason the log gives for each message that was not stored.
+    /// Last logged reason for each message that was not stored.
     reasons: BTreeMap<String, String>,
     last_metrics: Option<String>,
     /// Every line of metrics.
@@ -59,7 +59,7 @@ const SUMMED: [&str; 7] = [
 ];
 
 impl Summary {
-    /// Takes in what the function wrote.
+    /// Adds the lines that the function wrote.
     pub(super) fn read(&mut self, lines: Vec<Line>) {
         for Line { stream, text } in lines {
             let Ok(line) = serde_json::from_str::<Value>(&text) else { continue };
@@ -83,7 +83,7 @@ impl Summary {
     }
 
     pub(super) fn count(&self, name: &str) -> usize {
-        // sums of counts: whole and far below 2^53
+        // sums of counts are integers far below 2^53
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
@@ -101,12 +101,12 @@ impl Summary {
         self.last_metrics.as_deref()
     }
 
-    /// Returns how many messages are durable: stored, or superseded by a later one.
+    /// Returns the number of durable messages, stored or superseded by a later message.
     pub(super) fn durable(&self) -> usize {
         self.count("MessagesStored") + self.count("MessagesSuperseded")
     }
 
-    /// Whether every message the function received has one end, and as many as were delivered.
+    /// Returns whether the function received `delivered` messages and recorded exactly one outcome for each.
     pub(super) fn balances(&self, delivered: usize) -> bool {
         let ends = ["MessagesStored", "MessagesSuperseded", "MessagesQuarantined", "MessagesReturned"];
         let ended: usize = ends.iter().map(|name| self.count(name)).sum();
@@ -114,7 +114,7 @@ impl Summary {
     }
 }
 
-/// The figures, one a line.
+/// Formats the figures, one per line.
 pub(super) struct Figures<'a> {
     pub(super) summary: &'a Summary,
     pub(super) totals: &'a Totals,

@@ -1,4 +1,4 @@
-//! The tables that the schemas need.
+//! Creates the tables that the schemas need.
 
 use avro_ingest::dynamodb::mapping::KeyType;
 use avro_ingest::transcode::Transcoder;
@@ -6,11 +6,11 @@ use local::dynamodb::{Client, Key, KeyKind, Table};
 use std::collections::BTreeMap;
 use std::error::Error;
 
-/// Makes every table the schemas name, keyed as their mappings say, and the default one. A table that two subjects name in two
-/// ways is made once.
+/// Creates the default table and every table that the schemas name, with the keys of their mappings. A table that two subjects
+/// name differently is created once.
 ///
 /// # Errors
-/// If a call fails. If a schema names its table by an ARN, because the embedded database knows no ARNs.
+/// If a call fails, or if a schema names its table by an ARN, because the embedded database does not support ARNs.
 pub(super) async fn create(
     client: &Client,
     default_table: &str,

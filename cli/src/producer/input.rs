@@ -1,4 +1,4 @@
-//! Records one by one: the lines of a text, or the records of an Avro container file.
+//! Reads records one by one, from the lines of a text or from an Avro container file.
 
 use apache_avro::types::Value;
 use apache_avro::writer::datum::GenericDatumWriter;
@@ -8,32 +8,32 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
-/// The first bytes of a container file.
+/// Magic bytes of a container file.
 const CONTAINER: &[u8] = b"Obj\x01";
-/// Mark that some editors write before the first line of a text in UTF-8.
+/// Byte order mark, which some editors write at the start of a UTF-8 file.
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
-/// Maximum length of a line: JSON is some times longer than Avro, whose messages have 1 MiB at most.
+/// Maximum length of a line, in bytes. JSON is several times longer than Avro, whose messages have at most 1 MiB.
 const MAX_LINE_BYTES: u64 = 64 << 20;
 
-/// A record as it was read.
+/// A record as read from the input.
 pub(crate) struct Raw {
-    /// Its line, or its position in a container file, from 1.
+    /// Line number, or position in the container file, counted from 1.
     pub(crate) number: u64,
-    /// Number of the record before, or 0. Empty lines are between.
+    /// Number of the preceding record, or 0. Skipped numbers are empty lines.
     pub(crate) after: u64,
     pub(crate) content: Content,
 }
 
 /// The content of a record.
 pub(crate) enum Content {
-    /// A line without its line feed. It need not be valid UTF-8.
+    /// A line without its line feed. It may not be valid UTF-8.
     Line(Vec<u8>),
-    /// A value of the container's own schema.
+    /// A value of the container's schema.
     Value(Box<Value>),
 }
 
 impl Raw {
-    /// The record as JSON, if it came as text.
+    /// Returns the record as JSON, if it was read from text.
     pub(crate) fn json(&self) -> Option<&str> {
         match &self.content {
             Content::Line(line) => std::str::from_utf8(line).ok(),
@@ -45,18 +45,18 @@ impl Raw {
 /// A record and its datum.
 pub(crate) struct Record {
     pub(crate) raw: Raw,
-    /// Its datum, or what is wrong with it.
+    /// The datum, or the problem of the record.
     pub(crate) datum: Result<Vec<u8>, String>,
 }
 
-/// Where records come from.
+/// A source of records.
 pub(crate) struct Input {
     source: Source,
-    /// Number of the last line or record that was read.
+    /// Number of the last line or record read.
     number: u64,
-    /// Number of the last record that was returned.
+    /// Number of the last record returned.
     after: u64,
-    /// Whether the last line that was read had a line feed.
+    /// Whether the last line read ended with a line feed.
     is_terminated: bool,
     encoder: Encoder,
 }
@@ -68,7 +68,7 @@ enum Source {
 
 struct Container {
     reader: apache_avro::Reader<'static, Box<dyn BufRead + Send>>,
-    /// Schema that the records are resolved to.
+    /// Schema to which the records are resolved.
     schema: apache_avro::Schema,
 }
 
@@ -88,10 +88,10 @@ fn cannot_read(file: &Path, error: &io::Error) -> String {
 }
 
 impl Input {
-    /// Takes the records of `bytes`, which are those of `file`.
+    /// Creates an input from `bytes`, the content of `file`.
     ///
     /// # Errors
-    /// If it cannot be read, or is a container whose schema cannot be.
+    /// If the content cannot be read, or it is a container whose schema cannot be parsed.
     pub(crate) fn new(bytes: Box<dyn Read + Send>, file: &Path, encoder: &Encoder) -> Result<Self, Box<dyn Error>> {
         let mut reader: Box<dyn BufRead + Send> = Box::new(BufReader::new(bytes));
         let start = reader.fill_buf().map_err(|error| cannot_read(file, &error))?;
@@ -107,7 +107,7 @@ impl Input {
         Ok(Self { source, number: 0, after: 0, is_terminated: true, encoder: encoder.clone() })
     }
 
-    /// The schema that the records were written with, if they come from a container file.
+    /// Returns the writer schema of a container file.
     pub(crate) fn container_schema(&self) -> Option<&apache_avro::Schema> {
         match &self.source {
             Source::Lines(_) => None,
@@ -115,15 +115,15 @@ impl Input {
         }
     }
 
-    /// Whether the last record was read to its end. The last line of a whole input may have no line feed.
+    /// Returns whether the last record was read completely. The last line of a complete input may lack a line feed.
     pub(crate) fn is_terminated(&self) -> bool {
         self.is_terminated
     }
 
-    /// Returns the next record as it came. Empty lines are skipped.
+    /// Returns the next record without decoding it. Skips empty lines.
     ///
     /// # Errors
-    /// If the input cannot be read on.
+    /// If reading fails.
     pub(crate) fn next(&mut self) -> Result<Option<Raw>, Box<dyn Error>> {
         loop {
             self.number += 1;
@@ -148,7 +148,7 @@ impl Input {
         }
     }
 
-    /// Encodes a record of this input.
+    /// Encodes a record read from this input.
     pub(crate) fn encode(&self, raw: Raw) -> Record {
         let datum = match (&raw.content, &self.source) {
             (Content::Line(line), _) => match std::str::from_utf8(line) {
@@ -162,17 +162,17 @@ impl Input {
     }
 }
 
-/// A line without white space around it.
+/// A line without surrounding white space.
 struct Line {
     text: Vec<u8>,
-    /// Whether it had a line feed.
+    /// Whether the line ended with a line feed.
     is_terminated: bool,
 }
 
-/// Reads the next line. None at the end.
+/// Reads the next line. Returns `None` at the end.
 fn next_line(reader: &mut dyn BufRead, number: u64) -> Result<Option<Line>, Box<dyn Error>> {
     let mut line = Vec::new();
-    // a line longer than any message is read no further than that
+    // bounds the memory that an overlong line can use
     let read = reader.take(MAX_LINE_BYTES + 1).read_until(b'\n', &mut line);
     let read = read.map_err(|error| format!("line {number}: {error}"))?;
     if read == 0 {
@@ -186,7 +186,7 @@ fn next_line(reader: &mut dyn BufRead, number: u64) -> Result<Option<Line>, Box<
     Ok(Some(Line { text: text.trim_ascii().to_vec(), is_terminated }))
 }
 
-/// Resolves a value of any writer schema to `schema` and encodes it.
+/// Resolves a value of any writer schema to `schema`, and encodes it.
 fn datum(value: &Value, schema: &apache_avro::Schema) -> Result<Vec<u8>, String> {
     let resolved = value.clone().resolve(schema).map_err(|error| error.to_string())?;
     datum_of(resolved, schema)

@@ -1,4 +1,4 @@
-//! Records into messages, one after another.
+//! Packs records into messages.
 
 use super::input::{Content, Input, Raw, Record};
 use super::packing::{Packed, Packing};
@@ -7,27 +7,27 @@ use serde_json::Value;
 use std::collections::VecDeque;
 use std::error::Error;
 
-/// Maximum length of a message group's id and of a deduplication id.
+/// Maximum length of a message group id and of a deduplication id, in characters.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatchRequestEntry.html>
 pub(crate) const MAX_ID_CHARACTERS: usize = 128;
 
 /// Result of packing records.
 pub(crate) enum Produced {
     Message(Packed),
-    /// A record that is in no message, and why.
+    /// A record that is in no message, and the problem.
     Wrong(Record, String),
 }
 
-/// Fields of a record that a FIFO queue goes by, each by its path.
+/// Paths of the record fields that hold the message group id and the deduplication id.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct KeyFields {
     pub(crate) group: Option<String>,
     pub(crate) deduplication: Option<String>,
-    /// Finds a field in a line of JSON. Without it, the line is plain JSON.
+    /// Resolves a field path in a line of JSON. Without an encoder, the line is plain JSON.
     pub(crate) encoder: Option<Encoder>,
 }
 
-/// Packs records into messages. It holds records until a message is full.
+/// Packs records into messages. Holds records until a message is full.
 pub(crate) struct Packer {
     packing: Packing,
     fields: KeyFields,
@@ -42,7 +42,7 @@ impl Packer {
         Self { packing, fields, held: Vec::new(), held_group: None, held_deduplication: None, ready: VecDeque::new() }
     }
 
-    /// Takes a record. It may complete a message.
+    /// Adds a record, which may complete a message.
     pub(crate) fn take(&mut self, record: Record) {
         if let Err(problem) = &record.datum {
             let problem = problem.clone();
@@ -58,13 +58,13 @@ impl Packer {
         self.held_group = group;
         self.held_deduplication = deduplication;
         self.held.push(record);
-        // a full message need not wait for the record that does not fit
+        // a full message is ready at once, without waiting for the next record
         if self.packing.is_full(&self.held) {
             self.pack();
         }
     }
 
-    /// Packs the held records.
+    /// Packs the held records into a message.
     pub(crate) fn pack(&mut self) {
         let (group, deduplication) = (self.held_group.take(), self.held_deduplication.take());
         if self.held.is_empty() {
@@ -78,12 +78,12 @@ impl Packer {
         }
     }
 
-    /// Returns the next message or mistake.
+    /// Returns the next message or invalid record.
     pub(crate) fn pop(&mut self) -> Option<Produced> {
         self.ready.pop_front()
     }
 
-    /// Whether records wait for others.
+    /// Returns whether an incomplete message holds records.
     pub(crate) fn holds(&self) -> bool {
         !self.held.is_empty()
     }
@@ -93,7 +93,7 @@ impl Packer {
 pub(crate) struct Messages {
     input: Input,
     packer: Packer,
-    /// Number of the first record that is wanted.
+    /// Number of the first record to include.
     from: u64,
     has_ended: bool,
 }
@@ -103,10 +103,10 @@ impl Messages {
         Self { input, packer: Packer::new(packing, KeyFields::default()), from, has_ended: false }
     }
 
-    /// Returns the next message or mistake. None at the end.
+    /// Returns the next message or invalid record. Returns `None` at the end.
     ///
     /// # Errors
-    /// If the input cannot be read on.
+    /// If the input cannot be read.
     pub(crate) fn next(&mut self) -> Result<Option<Produced>, Box<dyn Error>> {
         loop {
             if let Some(produced) = self.packer.pop() {
@@ -128,10 +128,10 @@ impl Messages {
 }
 
 impl KeyFields {
-    /// The message group and the deduplication id of a record.
+    /// Returns the message group id and the deduplication id of a record.
     ///
     /// # Errors
-    /// Which field is wrong, and how.
+    /// Returns which field is invalid, and why.
     fn of(&self, raw: &Raw) -> Result<(Option<String>, Option<String>), String> {
         if self.group.is_none() && self.deduplication.is_none() {
             return Ok((None, None));
@@ -148,13 +148,13 @@ impl KeyFields {
         Ok((id(&self.group)?, id(&self.deduplication)?))
     }
 
-    /// The message group of a record that has one.
+    /// Returns the message group id of a record, if it has one.
     pub(crate) fn group_of(&self, raw: &Raw) -> Option<String> {
         Self { deduplication: None, ..self.clone() }.of(raw).ok()?.0
     }
 }
 
-/// The text or number in `field` of a record, as an id that SQS accepts.
+/// Converts the text or number in `field` of a record to an id that SQS accepts.
 fn id_of(value: Option<&Value>, field: &str) -> Result<String, String> {
     let id = match value {
         Some(Value::String(text)) => text.clone(),
@@ -173,7 +173,7 @@ mod tests {
     use super::*;
     use avro_ingest::avro::{JsonEncoding, SchemaFile, Schemas};
 
-    /// What the group of this line is, whose field `tenant` may be null.
+    /// Returns the group id of a line whose field `tenant` is nullable.
     fn group_of(line: &str, encoding: JsonEncoding) -> Result<Option<String>, String> {
         let text = r#"{"type": "record", "name": "R", "fields": [{"name": "tenant", "type": ["null", "string"]}]}"#;
         let (subject, version, path) = ("r".to_owned(), "1".to_owned(), "r/1.avsc".to_owned());

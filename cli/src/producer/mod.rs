@@ -1,4 +1,4 @@
-//! Records as messages: what `ingest encode` and `ingest send` have in common.
+//! Conversion of records to messages, shared by `ingest encode` and `ingest send`.
 
 mod input;
 mod messages;
@@ -16,10 +16,10 @@ use avro_ingest::encode::{Codec, EncodeError, Encoder};
 use std::error::Error;
 use std::path::PathBuf;
 
-/// The records, and what becomes of them.
+/// Options that select the records and their encoding.
 #[derive(clap::Args)]
 pub(crate) struct RecordOptions {
-    /// Records, a line of JSON each, or an Avro container file (.avro); - is standard input
+    /// Records, one JSON object per line, or an Avro container file (.avro); - is standard input
     #[arg(value_name = "FILE", default_value = "-")]
     pub(crate) file: PathBuf,
     /// Schema directory
@@ -28,46 +28,46 @@ pub(crate) struct RecordOptions {
     /// Schema of the records, `subject` or `subject/version`
     #[arg(long, value_name = "NAME")]
     schema: String,
-    /// single-object, container, confluent, glue, datum or json; container where records are packed
+    /// single-object, container, confluent, glue, datum or json [default: single-object, or container if records are packed]
     #[arg(long, value_name = "FORMAT", hide_possible_values = true, value_parser = one_of::<WireFormat>(WireFormat::ALL.iter().map(|format| format.name())))]
     wire_format: Option<WireFormat>,
-    /// JSON of the records, plain or avro (Avro's own JSON encoding); JSON_ENCODING by default
+    /// JSON encoding of the records, plain or avro (Avro's own JSON encoding) [default: JSON_ENCODING]
     #[arg(long, value_name = "ENCODING", hide_possible_values = true, value_parser = one_of::<JsonEncoding>(JsonEncoding::ALL.iter().map(|encoding| encoding.name())))]
     json_encoding: Option<JsonEncoding>,
-    /// Compression of a container: null, deflate, snappy, zstandard, bzip2 or xz
+    /// Compression codec of a container: null, deflate, snappy, zstandard, bzip2 or xz
     #[arg(long, value_name = "CODEC", hide_possible_values = true, value_parser = one_of::<Codec>(Codec::ALL.map(Codec::name)))]
     codec: Option<Codec>,
-    /// Records of a message at most; a container holds as many as fit
+    /// Maximum number of records per message; a container holds as many as fit
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     records_per_message: u32,
-    /// Begin at this line, or record of a container file
+    /// Start at this line, or at this record of a container file
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole(1..=u64::MAX))]
     pub(crate) from_line: u64,
-    /// Send nothing at all if a record is wrong
+    /// Send nothing if any record is invalid
     #[arg(long)]
     pub(crate) strict: bool,
 }
 
 impl RecordOptions {
-    /// The messages of the file's records.
+    /// Returns the messages for the records of the file.
     ///
     /// # Errors
-    /// If the file cannot be read, the schema is not there, or the options contradict one another.
+    /// If the file cannot be read, the schema does not exist, or the options contradict each other.
     pub(crate) fn messages(&self) -> Result<Messages, Box<dyn Error>> {
         let packing = self.packing()?;
         let input = Input::new(open(&self.file)?, &self.file, packing.encoder())?;
         Ok(Messages::new(input, packing, self.from_line))
     }
 
-    /// Whether a message may hold several records.
+    /// Returns whether a message may hold several records.
     pub(crate) fn packs(&self) -> bool {
         self.records_per_message > 1
     }
 
-    /// How records are packed into messages.
+    /// Returns how records are packed into messages.
     ///
     /// # Errors
-    /// If the schema is not there, or the options contradict one another.
+    /// If the schema does not exist, or the options contradict each other.
     pub(crate) fn packing(&self) -> Result<Packing, Box<dyn Error>> {
         let encoder = Encoder::for_subject(&self.schemas, &self.schema).map_err(|error| match &error {
             EncodeError::UnknownSchema { name, known } => {
@@ -89,7 +89,7 @@ impl RecordOptions {
         let codec = self.codec.unwrap_or(Codec::Null);
         let records = usize::try_from(self.records_per_message)?;
         let packing = Packing::new(encoder, format, codec, records, name);
-        // a schema without an id is a mistake of the command and not of each record
+        // a missing schema id is an error of the command and not of each record
         match packing.frame(&[]) {
             Err(error @ EncodeError::NoId(_)) => Err(error.into()),
             _ => Ok(packing),

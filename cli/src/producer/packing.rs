@@ -1,16 +1,16 @@
-//! Records into messages, by their number and by their size.
+//! Packs records into messages by number and size.
 
 use super::Record;
 use avro_ingest::avro::WireFormat;
 use avro_ingest::encode::{self, Codec, EncodeError, Encoder};
 
-/// Maximum size of a message, and of the messages of a call together, attributes included.
+/// Maximum size of a message, and of all messages of a call together, including attributes, in bytes.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html>
 pub(crate) const MAX_MESSAGE_BYTES: usize = 1_048_576;
-/// Size reserved for a container's own bytes beside its schema.
+/// Number of bytes reserved for a container's framing, in addition to its schema.
 const RESERVED_BYTES: usize = 16_384;
 
-/// How records become messages.
+/// Rules for packing records into messages.
 pub(crate) struct Packing {
     encoder: Encoder,
     format: WireFormat,
@@ -18,18 +18,18 @@ pub(crate) struct Packing {
     records: usize,
     /// `subject/version`.
     name: String,
-    /// Size of the attributes that every message has.
+    /// Size of the attributes of every message, in bytes.
     attribute_bytes: usize,
 }
 
 /// A message and the records it holds.
 pub(crate) struct Packed {
     pub(crate) body: String,
-    /// The message attribute `schema`, for the formats without a header.
+    /// Value of the message attribute `schema`, for wire formats without a header.
     pub(crate) schema: Option<String>,
-    /// The message group, if there is one.
+    /// Message group id, if any.
     pub(crate) group: Option<String>,
-    /// The deduplication id, if it is a field of the record.
+    /// Deduplication id, if a field of the record provides it.
     pub(crate) deduplication: Option<String>,
     pub(crate) records: Vec<Record>,
 }
@@ -39,12 +39,12 @@ impl Packing {
         Self { encoder, format, codec, records, name, attribute_bytes: 0 }
     }
 
-    /// Leaves room for attributes of `bytes` in each message.
+    /// Reserves `bytes` of each message for attributes.
     pub(crate) fn with_attributes(self, bytes: usize) -> Self {
         Self { attribute_bytes: bytes, ..self }
     }
 
-    /// Everything but the attributes that decides which messages records become, by its option.
+    /// Returns the options that determine the messages, except the attributes, as pairs of name and value.
     pub(crate) fn options(&self) -> [(&'static str, String); 4] {
         [
             ("--schema", self.name.clone()),
@@ -58,7 +58,7 @@ impl Packing {
         &self.encoder
     }
 
-    /// The bytes of a message that holds `datums`: one, unless it is a container.
+    /// Returns the bytes of a message with `datums`. Only a container can hold more than one datum.
     pub(super) fn frame(&self, datums: &[&[u8]]) -> Result<Vec<u8>, EncodeError> {
         match self.format {
             WireFormat::Container => self.encoder.container_of_datums(datums, self.codec),
@@ -66,24 +66,24 @@ impl Packing {
         }
     }
 
-    /// Whether a message that holds `held` has room for another record.
+    /// Returns whether another record fits into a message that holds `held`.
     pub(super) fn has_room(&self, held: &[Record], next: &Record) -> bool {
         let bytes = |record: &Record| record.datum.as_ref().map_or(0, Vec::len);
         let overhead = RESERVED_BYTES + self.encoder.version().text().len();
         let all = overhead + held.iter().map(bytes).sum::<usize>() + bytes(next);
-        // base64 makes four bytes of three
+        // base64 encodes three bytes as four characters
         held.len() < self.records && all.div_ceil(3) * 4 + self.attribute_bytes <= MAX_MESSAGE_BYTES
     }
 
-    /// Whether a message that holds `held` takes no other record.
+    /// Returns whether a message that holds `held` has the maximum number of records.
     pub(super) fn is_full(&self, held: &[Record]) -> bool {
         held.len() >= self.records
     }
 
-    /// The message of `records`, all of which are good.
+    /// Packs `records`, all of which must be valid, into a message.
     ///
     /// # Errors
-    /// Why there is none, and its records.
+    /// Returns the cause and the records.
     pub(super) fn pack(
         &self,
         records: Vec<Record>,

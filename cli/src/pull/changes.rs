@@ -1,4 +1,4 @@
-//! The changes of a schema directory, and the selection of those that the function accepts. Pure.
+//! Computes the changes of a schema directory, and selects the changes with which the function still starts. Pure.
 
 use super::json::Json;
 use super::merge::{Merged, merge};
@@ -13,10 +13,10 @@ use std::error::Error;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-/// Maximum length of a file's name in bytes on the file systems in use.
+/// Maximum length of a file name on common file systems, in bytes.
 const MAX_NAME_BYTES: usize = 255;
 
-/// The fate of a file.
+/// Change of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Action {
@@ -32,7 +32,7 @@ pub(super) struct Change {
     pub(super) subject: String,
     pub(super) version: u32,
     pub(super) path: PathBuf,
-    /// Fields whose `dynamodb` property found no field of that name.
+    /// Fields that have a `dynamodb` property and no longer exist in the schema.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) lost: Vec<String>,
     #[serde(skip)]
@@ -41,18 +41,18 @@ pub(super) struct Change {
     pub(super) after: String,
 }
 
-/// A subject that should have been pulled and was not.
+/// A subject that could not be pulled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Skipped {
     pub(super) subject: String,
     pub(super) why: String,
 }
 
-/// Returns the folder of a subject. A character that would lead to another place, and `%`, is percent-encoded, so that no
-/// registry chooses where its schemas go and no two subjects share a folder.
+/// Returns the folder of a subject. Percent-encodes `%` and characters with a meaning in paths, so that no registry can choose
+/// a path outside the directory, and no two subjects share a folder.
 ///
 /// # Errors
-/// If no file system takes the name.
+/// If no file system accepts the name.
 pub(super) fn folder(subject: &str) -> Result<String, String> {
     let mut folder = String::new();
     for (at, character) in subject.char_indices() {
@@ -74,7 +74,7 @@ pub(super) fn folder(subject: &str) -> Result<String, String> {
     }
 }
 
-/// Divides `versions` into Avro records and the other ones, which become no item.
+/// Separates Avro records from other schemas, which cannot become items.
 pub(super) fn records(versions: Vec<Version>) -> (Vec<Version>, Vec<LeftOut>) {
     let (records, others): (Vec<_>, Vec<_>) = versions.into_iter().partition(is_record);
     let left_out = |version: Version| LeftOut {
@@ -85,8 +85,8 @@ pub(super) fn records(versions: Vec<Version>) -> (Vec<Version>, Vec<LeftOut>) {
     (records, others.into_iter().map(left_out).collect())
 }
 
-/// Returns whether the function takes the schema for a record. A schema that is wrong in another way counts as one, so that its
-/// mistake is reported.
+/// Returns whether the function accepts the schema as a record. A schema that is invalid in another way counts as a record, so
+/// that its error is reported.
 fn is_record(version: &Version) -> bool {
     let file = SchemaFile {
         subject: version.subject.clone(),
@@ -100,8 +100,8 @@ fn is_record(version: &Version) -> bool {
     }
 }
 
-/// Returns what has to happen so that the directory has what the registry has. With `prune`, what it does not have is deleted, but
-/// only of the subjects in `scope` and never of those in `keep`.
+/// Returns the changes that make the directory match the registry. With `prune`, versions that the registry does not have are
+/// deleted, but only for subjects in `scope`, and never for subjects in `keep`.
 pub(super) fn changes(
     directory: &Path,
     files: &[SchemaFile],
@@ -159,11 +159,11 @@ pub(super) fn changes(
     Ok(changes)
 }
 
-/// The subjects that lose the versions that the registry does not have.
+/// Subjects whose versions are deleted if the registry does not have them.
 pub(super) struct Prune {
-    /// Only these; none for all.
+    /// Subjects to prune. `None` means all.
     pub(super) scope: Option<BTreeSet<String>>,
-    /// None of these: the registry has them, but could not be read.
+    /// Subjects to leave alone. The registry has them, but they could not be read.
     pub(super) keep: BTreeSet<String>,
 }
 
@@ -173,18 +173,18 @@ impl Prune {
     }
 }
 
-/// The subjects that the directory can take, and those that it cannot.
+/// The changes that the function accepts, and the skipped subjects.
 #[derive(Debug, Default)]
 pub(super) struct Selection {
     pub(super) changes: Vec<Change>,
     pub(super) skipped: Vec<Skipped>,
 }
 
-/// Selects the subjects after whose changes the function still starts. A subject that keeps it from starting is skipped and keeps
-/// the files that it has. If two subjects exclude each other, the later one is skipped.
+/// Selects the subjects with whose changes the function still starts. A subject that would prevent the start is skipped, and
+/// its files stay as they are. If two subjects are incompatible with each other, the later one is skipped.
 ///
 /// # Errors
-/// If the function does not start with the directory as it is, and the changes do not mend it.
+/// If the function does not start with the current directory, and the changes do not fix that.
 pub(super) fn select(settings: &Settings, files: &[SchemaFile], changes: Vec<Change>) -> Result<Selection, String> {
     if problems(settings, files, &changes).is_none() {
         return Ok(Selection { changes, skipped: Vec::new() });
@@ -198,7 +198,7 @@ pub(super) fn select(settings: &Settings, files: &[SchemaFile], changes: Vec<Cha
     Ok(selection)
 }
 
-/// Adds `subjects` to `selection`: all at once if the function accepts them, else each half by itself.
+/// Adds `subjects` to `selection` if the function accepts them all. Otherwise bisects them, and adds each half separately.
 fn add(settings: &Settings, files: &[SchemaFile], subjects: &[&[Change]], selection: &mut Selection) {
     let mut trial = selection.changes.clone();
     trial.extend(subjects.iter().copied().flatten().cloned());
@@ -220,7 +220,7 @@ fn add(settings: &Settings, files: &[SchemaFile], subjects: &[&[Change]], select
     }
 }
 
-/// Returns the files of the directory after `changes`.
+/// Returns the files of the directory after `changes` are applied.
 pub(super) fn files_after(files: &[SchemaFile], changes: &[Change]) -> Vec<SchemaFile> {
     let mut by_path: BTreeMap<PathBuf, SchemaFile> =
         files.iter().map(|file| (PathBuf::from(&file.path), file.clone())).collect();
@@ -240,7 +240,7 @@ pub(super) fn files_after(files: &[SchemaFile], changes: &[Change]) -> Vec<Schem
     by_path.into_values().collect()
 }
 
-/// Returns what `ingest check` would say of the directory after `changes`. An empty directory is right here.
+/// Returns the problems that prevent a start after `changes` are applied. An empty directory has no problem here.
 fn problems(settings: &Settings, files: &[SchemaFile], changes: &[Change]) -> Option<String> {
     let files = files_after(files, changes);
     if files.is_empty() {
@@ -250,8 +250,8 @@ fn problems(settings: &Settings, files: &[SchemaFile], changes: &[Change]) -> Op
     Some(problems.iter().collect::<Vec<_>>().join("; "))
 }
 
-/// Returns what keeps a function from reading the messages of `files` that have the wire formats of `settings`, each with the
-/// parameter of the template that changes it. If `is_set` is false, the function has no list, and its wire formats follow from the schemas.
+/// Returns why a function with the wire formats of `settings` cannot read messages of `files`, each with the template parameter
+/// that fixes it. If `is_set` is false, the function has no list of wire formats, and derives them from the schemas.
 pub(super) fn unread(settings: &Settings, is_set: bool, files: Vec<SchemaFile>) -> Vec<String> {
     if is_set {
         return Transcoder::new(settings, files).map(|transcoder| misfits(&transcoder)).unwrap_or_default();
@@ -354,7 +354,7 @@ mod tests {
         let both = [version("a", 1, ID), version("b", 1, ID)];
         let selection = select(&settings(), &[], plan(&[], &both, None)).unwrap();
         assert_eq!((selection.changes.len(), selection.skipped[0].subject.as_str()), (1, "b"));
-        // what is there already stays
+        // a subject that is already in the directory takes precedence
         let files = [file("b", 1, &selection.changes[0].after)];
         let selection = select(&settings(), &files, plan(&files, &both[..1], None)).unwrap();
         assert_eq!((selection.changes.len(), selection.skipped[0].subject.as_str()), (0, "a"));

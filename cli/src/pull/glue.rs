@@ -1,4 +1,4 @@
-//! A registry of AWS Glue.
+//! Client of an AWS Glue schema registry.
 
 use super::json::Json;
 use super::source::{Failure, History, LeftOut, Version};
@@ -14,7 +14,7 @@ pub(super) struct Glue {
     registry: String,
 }
 
-/// A refusal concerns one subject; anything else concerns all of them.
+/// An error response concerns one subject. Any other error concerns the whole registry.
 impl From<CallError> for Failure {
     fn from(error: CallError) -> Self {
         match &error {
@@ -42,7 +42,7 @@ impl Glue {
         }
     }
 
-    /// Returns every version of a schema that is available. A version that is deleted or has failed is left out.
+    /// Returns all available versions of a schema. Versions that are deleted or that failed to register are left out.
     pub(super) async fn history(&self, subject: &str) -> Result<History, Failure> {
         let id = json!({"RegistryName": self.registry, "SchemaName": subject});
         let schema = self.aws.json(GLUE, "AWSGlue.GetSchema", &json!({"SchemaId": id})).await?;

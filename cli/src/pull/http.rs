@@ -1,4 +1,4 @@
-//! The HTTP client of a registry. It authenticates, follows redirects, and repeats a request that may succeed later.
+//! HTTP client of a registry. Authenticates, follows redirects, and retries transient failures.
 
 use crate::connections::connection_pool;
 use avro_ingest::transport::{ConnectionPool, HttpTransport};
@@ -11,28 +11,28 @@ use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use url::Url;
 
-/// Maximum number of attempts of one request.
+/// Maximum number of attempts per request.
 const ATTEMPTS: u32 = 5;
-/// Wait before the second attempt. It doubles with each further one, and `Retry-After` replaces it.
+/// Wait before the second attempt. It doubles with each further attempt. A `Retry-After` header replaces it.
 const BACKOFF: Duration = Duration::from_millis(250);
-/// Maximum wait that a registry may ask for. A registry that asks for more is not repeated.
+/// Maximum wait that a registry may request. If it requests more, the request is not retried.
 const MAX_WAIT: Duration = Duration::from_secs(60);
-/// Maximum number of redirects of one request, so that a circle ends.
+/// Maximum number of redirects per request, which ends redirect loops.
 const MAX_REDIRECTS: u32 = 5;
 const MEDIA_TYPES: &str = "application/vnd.schemaregistry.v1+json, application/json";
 
-/// The client of one registry.
+/// Client of one registry.
 pub(super) struct Client {
     pub(super) authorization: Option<HeaderValue>,
     pool: ConnectionPool,
 }
 
-/// The failure of a request.
+/// Failure of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum RequestError {
     /// The registry refused the request.
     Refused { url: String, status: StatusCode, message: String, retry_after: Option<Duration> },
-    /// No response arrived, or none that can be followed.
+    /// No response arrived, or a redirect could not be followed.
     NoResponse { url: String, cause: String },
 }
 
@@ -55,7 +55,7 @@ impl fmt::Display for RequestError {
 }
 
 impl RequestError {
-    /// Returns whether the same request may succeed later.
+    /// Returns whether a retry may succeed.
     pub(super) fn is_transient(&self) -> bool {
         match self {
             Self::Refused { status, .. } => *status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error(),
@@ -63,7 +63,7 @@ impl RequestError {
         }
     }
 
-    /// Returns how long the registry asks to wait.
+    /// Returns the wait that the registry requests.
     fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Refused { retry_after, .. } => *retry_after,
@@ -77,10 +77,10 @@ impl Client {
         Ok(Self { authorization, pool: connection_pool(4)? })
     }
 
-    /// Returns the body at `url`.
+    /// Returns the response body for `url`.
     ///
     /// # Errors
-    /// If the registry refuses the request, or if every attempt fails.
+    /// If the registry refuses the request, or if all attempts fail.
     pub(super) async fn get(&self, url: &str) -> Result<Bytes, RequestError> {
         let mut backoff = BACKOFF;
         for _ in 1..ATTEMPTS {
@@ -98,7 +98,7 @@ impl Client {
         self.follow(url).await
     }
 
-    /// Sends one request, and those that its redirects ask for.
+    /// Sends a request, and follows redirects.
     async fn follow(&self, url: &str) -> Result<Bytes, RequestError> {
         let failed = |cause: String| RequestError::NoResponse { url: url.to_owned(), cause };
         let (mut target, mut authorization) = (url.to_owned(), self.authorization.clone());
@@ -127,20 +127,20 @@ impl Client {
     }
 }
 
-/// Returns whether the response is at another place. `304 Not Modified` and `300 Multiple Choices` name none.
+/// Returns whether the response is a redirect with a target. `304 Not Modified` and `300 Multiple Choices` have none.
 fn is_redirect(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
 }
 
-/// The target of a redirect.
+/// Target of a redirect.
 #[derive(Debug, PartialEq, Eq)]
 struct Redirect {
     url: String,
-    /// Whether it is the same server. Another one gets no credentials.
+    /// Whether the target is on the same server. Credentials are not sent to any other server.
     same_origin: bool,
 }
 
-/// Resolves the `Location` of a response of `from`.
+/// Resolves the `Location` header of a response from `from`.
 fn redirect(from: &str, location: &str) -> Result<Redirect, String> {
     let from = Url::parse(from).map_err(|error| error.to_string())?;
     let to = from.join(location).map_err(|error| format!("a redirect to no URL: {error}"))?;
@@ -151,7 +151,7 @@ fn redirect(from: &str, location: &str) -> Result<Redirect, String> {
     Ok(Redirect { same_origin: from.origin() == to.origin(), url: to.into() })
 }
 
-/// Reads the error in a response. `now` is the time of day.
+/// Parses an error response. `now` is the current time, for a `Retry-After` date.
 fn refused(url: &str, response: &Response<Bytes>, now: SystemTime) -> RequestError {
     let error: Value = serde_json::from_slice(response.body()).unwrap_or_default();
     let message = error.get("message").and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -159,7 +159,7 @@ fn refused(url: &str, response: &Response<Bytes>, now: SystemTime) -> RequestErr
     RequestError::Refused { url: url.to_owned(), status: response.status(), message, retry_after }
 }
 
-/// Reads a `Retry-After`: seconds, or a date.
+/// Parses a `Retry-After` header, which holds seconds or a date.
 /// <https://www.rfc-editor.org/rfc/rfc9110#name-retry-after>
 fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
     match value.trim().parse() {

@@ -1,24 +1,25 @@
-//! JSON that keeps the order of members and the text of numbers, because people read the files that it becomes. Pure.
+//! JSON values that preserve the order of members and the text of numbers, so that diffs of the written files stay readable.
+//! Pure.
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::fmt;
 
-/// A line that is no longer than this stays one line.
+/// Maximum length of a value that is printed on one line, in characters.
 const WIDTH: usize = 100;
 
-/// A JSON text as a tree.
+/// A JSON document as a tree.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Json {
     Object(Vec<(String, Json)>),
     Array(Vec<Json>),
     /// A string, unescaped.
     Text(String),
-    /// A number, a boolean or null, as it is written.
+    /// A number, a boolean or null, as it appears in the text.
     Scalar(String),
 }
 
-/// An object's members in their order, each value still a text.
+/// Members of an object in their original order. Each value is unparsed text.
 struct Members<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for Members<'de> {
@@ -45,7 +46,7 @@ impl<'de> Deserialize<'de> for Members<'de> {
 
 impl Json {
     pub(super) fn parse(text: &str) -> Result<Self, serde_json::Error> {
-        // it looks at the whole text once, its depth included, before any part of it is taken apart
+        // parsing to a `RawValue` first validates the whole text, including its nesting depth
         Self::from_raw(serde_json::from_str::<&RawValue>(text)?)
     }
 
@@ -87,7 +88,7 @@ impl Json {
         }
     }
 
-    /// Sets a member of an object: in its place if it is there, else before `before`, or at the end.
+    /// Sets a member of an object. A new member is inserted before the member `before`, or at the end.
     pub(super) fn set(&mut self, name: &str, value: Self, before: &str) {
         let Self::Object(members) = self else { return };
         if let Some((_, old)) = members.iter_mut().find(|(known, _)| known == name) {
@@ -98,7 +99,7 @@ impl Json {
         members.insert(place, (name.to_owned(), value));
     }
 
-    /// Whether both say the same, whatever the order of their members.
+    /// Returns whether both values are equal, ignoring the order of members.
     pub(super) fn same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Object(one), Self::Object(two)) => {
@@ -112,7 +113,7 @@ impl Json {
         }
     }
 
-    /// As people would write it, with a line feed at the end.
+    /// Returns the value as indented text with a trailing line feed.
     pub(super) fn pretty(&self) -> String {
         let mut out = String::new();
         self.write(&mut out, 0, true);

@@ -1,24 +1,24 @@
-//! A registry's schema as a file of the schema directory: with its ids, and with what only we say of it. Pure.
+//! Merges a registry's schema with an existing file: adds the registry's ids, and keeps our own properties. Pure.
 
 use super::json::Json;
 
-/// Our own property, of a record and of its fields.
+/// Our own property of records and fields.
 const OURS: &str = "dynamodb";
 const IDS: &str = "schemaIds";
 
-/// A schema as a file of ours.
+/// The merged schema.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Merged {
     pub(super) schema: Json,
-    /// Fields whose property found no field of that name any more.
+    /// Fields that have our property and no longer exist in the schema.
     pub(super) lost: Vec<String>,
 }
 
-/// Returns `schema` with the registry's `new_ids`, the ids that `existing` has, and the properties of `model`: the file itself, or the
-/// newest version so far.
+/// Returns `schema` with the registry's `new_ids`, the ids of `existing`, and our properties of `model`. `model` is the
+/// existing file, or else the newest version.
 pub(super) fn merge(schema: &Json, new_ids: &[Json], existing: Option<&Json>, model: Option<&Json>) -> Merged {
     let mut schema = match schema {
-        // only an object has room for ids
+        // only an object can hold ids
         Json::Text(name) => Json::Object(vec![("type".to_owned(), Json::Text(name.clone()))]),
         other => other.clone(),
     };
@@ -44,7 +44,7 @@ pub(super) fn merge(schema: &Json, new_ids: &[Json], existing: Option<&Json>, mo
     Merged { schema, lost }
 }
 
-/// UUIDs may be written in capitals.
+/// Returns whether two ids are equal. UUIDs are compared without case.
 fn same_id(one: &Json, other: &Json) -> bool {
     match (one.text(), other.text()) {
         (Some(one), Some(other)) => one.eq_ignore_ascii_case(other),
@@ -52,7 +52,7 @@ fn same_id(one: &Json, other: &Json) -> bool {
     }
 }
 
-/// The properties of fields, by the names that lead to them.
+/// Returns our property of each field, with the path of field names that leads to it.
 fn field_properties(schema: &Json) -> Vec<(Vec<String>, Json)> {
     let mut found = Vec::new();
     visit(schema, &mut Vec::new(), &mut |path, field| {
@@ -80,7 +80,7 @@ fn visit(schema: &Json, path: &mut Vec<String>, see: &mut impl FnMut(&[String], 
     }
 }
 
-/// Sets the property of the field that `path` leads to, through arrays, maps and unions.
+/// Sets our property on the field at `path`, which may lead through arrays, maps and unions. Returns whether the field exists.
 fn set_field(schema: &mut Json, path: &[String], property: &Json) -> bool {
     let Some((name, rest)) = path.split_first() else { return false };
     let mut set = false;

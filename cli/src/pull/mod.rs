@@ -1,4 +1,5 @@
-//! `ingest pull`: the versions of a schema registry as files of the schema directory. The function never asks a registry itself.
+//! `ingest pull`: writes the versions of a schema registry to files in the schema directory. The function itself never calls a
+//! registry.
 
 mod changes;
 mod glue;
@@ -26,11 +27,12 @@ use std::collections::BTreeSet;
 use std::error::Error;
 use std::path::PathBuf;
 
-/// Writes every Avro record of a schema registry into a schema directory, with its ids. Exit code 1 if a subject is skipped because
-/// it could not be read or because the function would not start with it.
+/// Writes all Avro records of a schema registry to a schema directory, with their ids. Exit code 1 if a subject is skipped
+/// because it could not be read, or because the function would not start with it.
 #[derive(clap::Args)]
 #[command(after_help = "\
-Credentials of a registry are SCHEMA_REGISTRY_USER and SCHEMA_REGISTRY_PASSWORD, or SCHEMA_REGISTRY_TOKEN; those of Glue are AWS's.
+Registry credentials come from SCHEMA_REGISTRY_USER and SCHEMA_REGISTRY_PASSWORD, or from SCHEMA_REGISTRY_TOKEN. Glue uses
+the AWS credentials.
 
 Examples:
   ingest pull --registry https://registry.example.com --subject orders-value
@@ -38,26 +40,26 @@ Examples:
   ingest pull --registry http://localhost:8081 --wire-formats confluent,container
   ingest pull --glue my-registry --schemas schemas --prune")]
 pub(crate) struct Arguments {
-    /// A registry with Confluent's API: Confluent, Redpanda, Karapace, Apicurio (/apis/ccompat/v7)
+    /// URL of a registry with Confluent's API: Confluent, Redpanda, Karapace, Apicurio (/apis/ccompat/v7)
     #[arg(long, value_name = "URL", required_unless_present = "glue", conflicts_with = "glue")]
     registry: Option<String>,
-    /// A registry of AWS Glue
+    /// Name of an AWS Glue registry
     #[arg(long, value_name = "NAME")]
     glue: Option<String>,
-    /// Only this subject; more may be given. All by default
+    /// Pull only this subject; may be repeated [default: all]
     #[arg(long = "subject", value_name = "NAME")]
     subjects: Vec<String>,
     /// Schema directory
     #[arg(long, default_value = "schemas", value_name = "DIR")]
     schemas: PathBuf,
-    /// Wire formats that the function will allow, because some cannot tell two subjects with one name apart; confluent by
-    /// default, and glue with --glue
+    /// Wire formats that the function will allow, because not all can distinguish two subjects with the same name [default:
+    /// confluent, or glue with --glue]
     #[arg(long, value_name = "LIST", value_parser = wire_formats)]
     wire_formats: Option<String>,
-    /// Delete versions, and without --subject whole subjects, that the registry does not have
+    /// Delete versions that the registry does not have; without --subject, also whole subjects
     #[arg(long)]
     prune: bool,
-    /// Write nothing, and show what would change
+    /// Show what would change, without writing
     #[arg(long)]
     dry_run: bool,
     /// Print JSON
@@ -65,13 +67,13 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
-/// The contents of a registry.
+/// Contents of a registry.
 #[derive(Default)]
 struct Pulled {
     versions: Vec<Version>,
     left_out: Vec<LeftOut>,
     skipped: Vec<Skipped>,
-    /// The folders of all subjects that were asked for.
+    /// Folders of all requested subjects.
     folders: BTreeSet<String>,
 }
 
@@ -109,7 +111,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Outcome {
     Ok(pulled.skipped.is_empty())
 }
 
-/// Returns the settings that the function will have, as far as they matter for which schemas it accepts.
+/// Returns the settings of the function that affect which schemas it accepts.
 fn settings(arguments: &Arguments) -> Result<Settings, Box<dyn Error>> {
     let default = if arguments.glue.is_some() { "glue" } else { "confluent" };
     let wire_formats = arguments.wire_formats.clone().unwrap_or_else(|| default.to_owned());
@@ -120,7 +122,7 @@ fn settings(arguments: &Arguments) -> Result<Settings, Box<dyn Error>> {
     })?)
 }
 
-/// Reads the subjects that the arguments name, or all.
+/// Reads the requested subjects, or all.
 async fn fetch(arguments: &Arguments) -> Result<Pulled, Box<dyn Error>> {
     let source = match (&arguments.registry, &arguments.glue) {
         (Some(url), _) => Source::Registry(Registry::new(url, crate::environment)?.into()),
@@ -136,7 +138,7 @@ async fn fetch(arguments: &Arguments) -> Result<Pulled, Box<dyn Error>> {
         bar.set_message(subject.clone());
         bar.inc(1);
         let found = source.history(&subject).await;
-        // the operator expects a subject of the command line to exist
+        // a subject on the command line must exist
         let expected = |why: &str| format!("{subject} cannot be pulled: {why}");
         match found {
             Ok(history) => {
@@ -173,7 +175,7 @@ async fn fetch(arguments: &Arguments) -> Result<Pulled, Box<dyn Error>> {
     Ok(pulled)
 }
 
-/// One line for a subject of which every version is left out.
+/// Summarizes a subject of which every version is left out.
 fn whole(subject: &str, versions: &[LeftOut]) -> LeftOut {
     let reasons: BTreeSet<&str> = versions.iter().map(|version| version.why.as_str()).collect();
     let why = if reasons.is_empty() {

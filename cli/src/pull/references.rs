@@ -1,25 +1,25 @@
-//! One schema from several: a registry's schema may name types that stand in other subjects. Pure.
+//! Inlines references. A registry's schema may use named types that other subjects define. Pure.
 
 use super::json::Json;
 use std::collections::{BTreeMap, HashSet};
 
 const PRIMITIVES: [&str; 8] = ["null", "boolean", "int", "long", "float", "double", "bytes", "string"];
 
-/// Returns `schema` with the definition of each type of `references` at its first use. A type counts
-/// wherever a reference defines it, its own fields included.
+/// Returns `schema` with each type that `references` define inlined at its first use. Nested definitions in the references are
+/// included.
 pub(super) fn inline(schema: &Json, references: &[Json]) -> Json {
     let mut definitions = BTreeMap::new();
     references.iter().for_each(|reference| collect(reference, "", &mut definitions));
     Inliner { definitions, defined: HashSet::new(), references_open: 0 }.schema(schema, "")
 }
 
-/// A definition in a reference, and the namespace around it.
+/// A definition in a reference, and its enclosing namespace.
 struct Definition<'a> {
     schema: &'a Json,
     enclosing: String,
 }
 
-/// Adds every named type that `schema` defines, by its full name. The first definition of a name stays.
+/// Adds every named type that `schema` defines, by its full name. If a name is defined twice, the first definition wins.
 fn collect<'a>(schema: &'a Json, enclosing: &str, definitions: &mut BTreeMap<String, Definition<'a>>) {
     schema.items().iter().for_each(|branch| collect(branch, enclosing, definitions));
     let mut inner = enclosing.to_owned();
@@ -36,9 +36,9 @@ fn collect<'a>(schema: &'a Json, enclosing: &str, definitions: &mut BTreeMap<Str
 
 struct Inliner<'a> {
     definitions: BTreeMap<String, Definition<'a>>,
-    /// The full names that have a definition by now.
+    /// Full names that are defined so far in the output.
     defined: HashSet<String>,
-    /// Number of references that are open, one inside another. At 0 the text is the schema's own, and stays as it is.
+    /// Nesting depth of references that are being inlined. At 0, the text belongs to the schema itself and is not changed.
     references_open: u32,
 }
 
@@ -63,7 +63,7 @@ impl Inliner<'_> {
                     let value = match name.as_str() {
                         "fields" => Json::Array(value.items().iter().map(|field| self.field(field, &inner)).collect()),
                         "items" | "values" => self.schema(value, &inner),
-                        // a kind, a primitive, a name, or a schema of its own
+                        // a type name, or a nested schema
                         "type" if !is_kind(value) => self.schema(value, &inner),
                         _ => value.clone(),
                     };
@@ -86,7 +86,7 @@ impl Inliner<'_> {
     fn name(&mut self, name: &str, namespace: &str) -> Json {
         let full =
             if name.contains('.') || namespace.is_empty() { name.to_owned() } else { format!("{namespace}.{name}") };
-        // a name without a namespace may also be one outside of every namespace
+        // a name without a namespace may also be in the null namespace
         let known = [full, name.to_owned()].into_iter().find(|full| self.definitions.contains_key(full));
         let known = known.filter(|full| !PRIMITIVES.contains(&name) && !self.defined.contains(full));
         let Some(Definition { schema, enclosing }) = known.and_then(|full| self.definitions.get(&full)) else {
@@ -96,7 +96,7 @@ impl Inliner<'_> {
         self.references_open += 1;
         let mut definition = self.schema(schema, &enclosing);
         self.references_open -= 1;
-        // in its new place it would inherit a namespace that is not its own
+        // at its new position, the definition would inherit a different namespace
         let dotted = schema.get("name").and_then(Json::text).is_some_and(|name| name.contains('.'));
         if namespace != enclosing && !dotted && schema.get("namespace").is_none() {
             definition.set("namespace", Json::Text(enclosing), "fields");
@@ -105,7 +105,7 @@ impl Inliner<'_> {
     }
 }
 
-/// Returns whether `schema` defines a type that has a name.
+/// Returns whether `schema` defines a named type.
 fn is_named(schema: &Json) -> bool {
     let kind = schema.get("type").and_then(Json::text).unwrap_or_default();
     matches!(kind, "record" | "error" | "enum" | "fixed")
@@ -115,7 +115,7 @@ fn is_kind(ty: &Json) -> bool {
     ty.text().is_some_and(|kind| matches!(kind, "record" | "error" | "enum" | "fixed" | "array" | "map"))
 }
 
-/// The full name of a definition, and the namespace that what is in it inherits.
+/// Returns the full name of a definition, and the namespace that nested definitions inherit.
 fn full_name(definition: &Json, enclosing: &str) -> (String, String) {
     let name = definition.get("name").and_then(Json::text).unwrap_or_default();
     if let Some((namespace, _)) = name.rsplit_once('.') {
@@ -137,7 +137,7 @@ mod tests {
         let references: Vec<Json> = references.iter().map(|text| Json::parse(text).unwrap()).collect();
         let inlined = inline(&Json::parse(schema).unwrap(), &references);
         let text = inlined.pretty();
-        // whatever comes out is a schema to another implementation
+        // the output must be valid for an independent implementation
         apache_avro::Schema::parse_str(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
         text.split_whitespace().collect::<Vec<_>>().join(" ")
     }

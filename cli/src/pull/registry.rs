@@ -1,4 +1,4 @@
-//! A registry with Confluent's API.
+//! Client of a registry with Confluent's API.
 //! <https://docs.confluent.io/platform/current/schema-registry/develop/api.html>
 
 use super::http::{Client, RequestError};
@@ -11,9 +11,9 @@ use std::collections::{BTreeSet, VecDeque};
 use std::error::Error;
 use std::fmt::Write;
 
-/// Maximum number of references of a schema and of its references, so that a circle ends.
+/// Maximum number of transitive references of a schema, which ends reference cycles.
 const MAX_REFERENCES: usize = 1_000;
-/// The version of a reference that means the newest one. In a path its name is `latest`.
+/// Version number in a reference that means the newest version. In a URL it is `latest`.
 const LATEST: i64 = -1;
 
 const USER: &str = "SCHEMA_REGISTRY_USER";
@@ -25,11 +25,12 @@ pub(super) struct Registry {
     client: Client,
 }
 
-/// The response to `GET /subjects/{subject}/versions/{version}`.
+/// Response to `GET /subjects/{subject}/versions/{version}`.
 #[derive(Debug, Clone, Deserialize)]
 struct Registered {
     id: u32,
-    /// The name of the schema in all registries, since Schema Registry 8. A producer that puts the id in a header sends it alone.
+    /// Globally unique id of the schema, available since Schema Registry 8. A producer that sends the id in a header sends only
+    /// this id.
     guid: Option<String>,
     version: u32,
     schema: String,
@@ -53,7 +54,7 @@ impl From<RequestError> for Failure {
                 StatusCode::UNAUTHORIZED => {
                     Self::Registry(format!("{error} (set {USER} and {PASSWORD}, or {TOKEN})").into())
                 }
-                // an error inside the registry may concern one subject alone
+                // an internal error of the registry may affect only this subject
                 StatusCode::INTERNAL_SERVER_ERROR => Self::Subject(error.to_string()),
                 _ if error.is_transient() => Self::Registry(error.to_string().into()),
                 _ => Self::Subject(error.to_string()),
@@ -64,7 +65,7 @@ impl From<RequestError> for Failure {
 }
 
 impl Registry {
-    /// Checks `url`. `lookup` finds credentials in the environment: a token, or a user and a password.
+    /// Validates `url`. `lookup` reads credentials from the environment: a token, or a user and a password.
     pub(super) fn new(url: &str, lookup: impl Fn(&str) -> Option<String>) -> Result<Self, Box<dyn Error>> {
         let uri: http::Uri = url.parse().map_err(|error| format!("--registry is no URL: {error}"))?;
         if !matches!(uri.scheme_str(), Some("http" | "https")) {
@@ -96,7 +97,7 @@ impl Registry {
         self.get("/subjects").await.map_err(|failure| failure.to_string().into())
     }
 
-    /// Returns every version of a subject. A version of another kind than Avro, or one that was deleted meanwhile, is left out.
+    /// Returns all versions of a subject. Versions that are not Avro, or that were deleted in the meantime, are left out.
     pub(super) async fn history(&self, subject: &str) -> Result<History, Failure> {
         let mut history = History::default();
         let numbers: Vec<u32> = self.get(&format!("/subjects/{}/versions", escaped(subject))).await?;
@@ -130,7 +131,7 @@ impl Registry {
         self.get(&format!("/subjects/{}/versions/{version}", escaped(subject))).await
     }
 
-    /// Returns the schemas that `open` refers to, their own references, and so on. Nearer ones come first.
+    /// Returns the schemas that `open` refers to, directly or transitively, in breadth-first order.
     async fn references(&self, open: Vec<Reference>) -> Result<Vec<Json>, Failure> {
         let mut open: VecDeque<Reference> = open.into();
         let (mut schemas, mut known) = (Vec::new(), BTreeSet::new());
@@ -166,7 +167,7 @@ fn parsed(schema: &str, subject: &str, version: u32) -> Result<Json, Failure> {
         .map_err(|error| Failure::Subject(format!("version {version} of {subject} is not JSON: {error}")))
 }
 
-/// A part of a path, percent-encoded.
+/// Percent-encodes a path segment.
 fn escaped(part: &str) -> String {
     let mut escaped = String::new();
     for byte in part.bytes() {

@@ -1,4 +1,4 @@
-//! The source of schemas: a registry with Confluent's API, or AWS Glue.
+//! Source of schemas: a registry with Confluent's API, or AWS Glue.
 
 use super::glue::Glue;
 use super::json::Json;
@@ -6,40 +6,40 @@ use super::registry::Registry;
 use std::error::Error;
 use std::fmt;
 
-/// A version of a subject, as its registry has it.
+/// A version of a subject in a registry.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Version {
     pub(super) subject: String,
     pub(super) number: u32,
-    /// Its names in the registry: numbers, and UUIDs as texts.
+    /// Ids in the registry. An id is a number, or a UUID as a string.
     pub(super) ids: Vec<Json>,
     pub(super) schema: Json,
 }
 
-/// A version, or a whole subject, that is not pulled because it is not an Avro record or does not exist any more.
+/// A version, or a whole subject, that is not pulled because it is not an Avro record or no longer exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct LeftOut {
     pub(super) subject: String,
-    /// None: the whole subject.
+    /// `None` for the whole subject.
     pub(super) version: Option<u32>,
     pub(super) why: String,
 }
 
-/// A subject's versions in Avro, and the other ones.
+/// The Avro versions of a subject, and the versions that are left out.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct History {
     pub(super) versions: Vec<Version>,
     pub(super) left_out: Vec<LeftOut>,
 }
 
-/// The failure of reading a subject.
+/// Failure to read a subject.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// The registry does not have it, or not any more.
+    /// The registry does not have the subject, or no longer has it.
     Gone(String),
-    /// It alone cannot be pulled.
+    /// Only this subject cannot be pulled.
     Subject(String),
-    /// The registry serves nothing.
+    /// The registry is unavailable.
     Registry(Box<dyn Error>),
 }
 
@@ -52,7 +52,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// A registry of either kind.
+/// A registry of any kind.
 pub(super) enum Source {
     Registry(Box<Registry>),
     Glue(Box<Glue>),

@@ -1,7 +1,7 @@
-//! Writes changes into a schema directory, all or none.
+//! Applies changes to a schema directory atomically.
 //!
-//! The new state is built in a folder beside the directory and takes its place in one step, so that whatever ends the process, a
-//! reader sees the old schemas or the new ones and never some of each. Files that do not change are hard links.
+//! The new state is built in a folder next to the directory and then exchanged with it in a single step. However the process
+//! ends, readers see either all old schemas or all new ones. Unchanged files are hard links.
 
 use super::changes::{Action, Change};
 use avro_ingest::avro::SchemaFile;
@@ -13,18 +13,18 @@ use std::path::{Path, PathBuf};
 
 type Stored = Result<(), Box<dyn Error>>;
 
-/// The directory, and the places beside it that a write uses.
+/// Paths of the directory and of the temporary folders next to it.
 struct Places {
     directory: PathBuf,
     parent: PathBuf,
-    /// The state that is being built. After the exchange it holds the old one.
+    /// Folder in which the new state is built. After the exchange it holds the old state.
     staged: PathBuf,
-    /// The old state, where the file system cannot exchange two folders.
+    /// Folder for the old state, if the file system cannot exchange two folders.
     aside: PathBuf,
 }
 
 impl Places {
-    /// Resolves `directory`, whose parents must exist.
+    /// Resolves `directory`. Its parent must exist.
     fn of(directory: &Path) -> io::Result<Self> {
         let directory = if directory.exists() {
             directory.canonicalize()?
@@ -40,23 +40,23 @@ impl Places {
     }
 }
 
-/// Returns the folder that `path` is in.
+/// Returns the parent folder of `path`.
 fn parent_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Locks the folder that a schema directory is in until the file is dropped, so that two pulls write one after the other. A file
-/// system without locks goes without.
+/// Locks the parent of a schema directory until the returned file is dropped, so that concurrent pulls write one after the
+/// other. Does nothing if the file system does not support locks.
 fn lock(parent: &Path) -> Option<File> {
     let folder = File::open(parent).ok()?;
     folder.lock().ok()?;
     Some(folder)
 }
 
-/// Puts the old state back if a process ended between the two steps of a file system that cannot exchange two folders.
+/// Restores the old state if an earlier process ended between the two steps of [`swap_in_two_steps`].
 ///
 /// # Errors
-/// If the old state is there and cannot be put back.
+/// If the old state exists and cannot be restored.
 pub(super) fn recover(directory: &Path) -> Stored {
     if directory.exists() || !parent_of(directory).is_dir() {
         return Ok(());
@@ -70,15 +70,15 @@ pub(super) fn recover(directory: &Path) -> Stored {
     Ok(())
 }
 
-/// Writes `changes` into `directory`, which had `files` when they were made.
+/// Applies `changes` to `directory`. `files` is the content on which the changes are based.
 ///
 /// # Errors
-/// If the directory was changed meanwhile, or cannot be written. It is as it was then.
+/// If the directory has changed in the meantime, or cannot be written. It is then left unchanged.
 pub(super) fn replace(directory: &Path, files: &[SchemaFile], changes: &[Change]) -> Stored {
     replace_in_steps(directory, files, changes, &mut || {})
 }
 
-/// Writes as [`replace`] does, and calls `step` after each change of the file system.
+/// Does the work of [`replace`], and calls `step` after each change of the file system.
 fn replace_in_steps(directory: &Path, files: &[SchemaFile], changes: &[Change], step: &mut dyn FnMut()) -> Stored {
     if changes.iter().all(|change| change.action == Action::Unchanged) {
         return Ok(());
@@ -96,7 +96,7 @@ fn replace_in_steps(directory: &Path, files: &[SchemaFile], changes: &[Change], 
         return Err("nothing is written, because the schema directory was changed meanwhile: pull again".into());
     }
     let built = stage(&places, exists, directory, changes, step).and_then(|()| swap(&places, exists, step));
-    // after the exchange this is the old state, after a failure half of a new one
+    // this is the old state after an exchange, and an incomplete new state after a failure
     let _ = fs::remove_dir_all(&places.staged);
     step();
     built.map_err(failed)?;
@@ -110,7 +110,7 @@ fn same_files(one: &[SchemaFile], other: &[SchemaFile]) -> bool {
     one.iter().map(parts).eq(other.iter().map(parts))
 }
 
-/// Builds the new state and waits until the disk has it.
+/// Builds the new state and flushes it to the disk.
 fn stage(
     places: &Places,
     exists: bool,
@@ -118,7 +118,7 @@ fn stage(
     changes: &[Change],
     step: &mut dyn FnMut(),
 ) -> io::Result<()> {
-    // what a process that was killed left behind
+    // remove the leftovers of a process that was killed
     match fs::remove_dir_all(&places.staged) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
         _ => step(),
@@ -140,7 +140,7 @@ fn stage(
             Action::Unchanged => continue,
             Action::Deleted => {
                 fs::remove_file(&staged)?;
-                // a subject without versions has no folder
+                // removes the folder only if no version of the subject remains
                 let _ = fs::remove_dir(folder);
             }
             Action::New | Action::Changed => {
@@ -156,7 +156,7 @@ fn stage(
     sync(&places.staged)
 }
 
-/// Writes a file anew, so that another link to the old one keeps the old text.
+/// Writes a new file instead of overwriting the existing one, so that other hard links to it keep the old text.
 fn write(path: &Path, text: &str) -> io::Result<()> {
     let permissions = fs::metadata(path).map(|old| old.permissions());
     if permissions.is_ok() {
@@ -170,7 +170,7 @@ fn write(path: &Path, text: &str) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Makes `to` a copy of the folder `from` out of hard links, or of copies where the file system has no links.
+/// Copies the folder `from` to `to` with hard links, or with copies if the file system does not support hard links.
 fn link_tree(from: &Path, to: &Path, step: &mut dyn FnMut()) -> io::Result<()> {
     fs::create_dir(to)?;
     for entry in fs::read_dir(from)? {
@@ -199,7 +199,7 @@ fn link(_: &Path, at: &Path) -> io::Result<()> {
     Err(io::Error::other(format!("{} is a link", at.display())))
 }
 
-/// Waits until the disk has a folder's entries.
+/// Flushes the entries of a folder to the disk.
 #[cfg(unix)]
 fn sync(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
@@ -210,7 +210,7 @@ fn sync(_: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Puts the new state in the place of the old one.
+/// Replaces the old state by the new state.
 fn swap(places: &Places, exists: bool, step: &mut dyn FnMut()) -> io::Result<()> {
     let Places { directory, parent, staged, aside } = places;
     if !exists {
@@ -222,7 +222,7 @@ fn swap(places: &Places, exists: bool, step: &mut dyn FnMut()) -> io::Result<()>
     sync(parent)
 }
 
-/// Exchanges two folders. Returns false where the file system or the operating system cannot.
+/// Exchanges two folders atomically. Returns `false` if the file system or the operating system does not support this.
 #[cfg(any(target_os = "linux", target_vendor = "apple"))]
 fn exchange(one: &Path, other: &Path) -> io::Result<bool> {
     use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -239,8 +239,8 @@ fn exchange(_: &Path, _: &Path) -> io::Result<bool> {
     Ok(false)
 }
 
-/// Puts the new state in the place of the old one by two renames. A process that ends in between leaves no directory at all, which every reader
-/// notices, and the next pull puts the old one back.
+/// Replaces the old state by the new state with two renames. If the process ends between them, the directory does not exist.
+/// Every reader notices this, and the next pull restores the old state.
 fn swap_in_two_steps(directory: &Path, staged: &Path, aside: &Path, step: &mut dyn FnMut()) -> io::Result<()> {
     match fs::remove_dir_all(aside) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
@@ -260,7 +260,7 @@ mod tests {
     use super::*;
     use std::collections::BTreeMap;
 
-    /// A folder of the test's own.
+    /// A temporary folder of one test.
     struct Folder(PathBuf);
 
     impl Folder {
@@ -271,7 +271,7 @@ mod tests {
             Self(folder)
         }
 
-        /// Every file below, with its text.
+        /// Returns all files in the folder, with their text.
         fn files(&self) -> BTreeMap<PathBuf, String> {
             fn walk(folder: &Path, files: &mut BTreeMap<PathBuf, String>) {
                 for entry in fs::read_dir(folder).into_iter().flatten() {
@@ -312,7 +312,7 @@ mod tests {
         fs::write(path, text).unwrap();
     }
 
-    /// A directory with three files, and changes of every kind.
+    /// Creates a directory with three files, and a change of each kind.
     fn case(folder: &Folder) -> (PathBuf, Vec<Change>) {
         let directory = folder.0.join("schemas");
         put(&directory.join("a/1.avsc"), "a1");
@@ -379,7 +379,7 @@ mod tests {
         let folder = Folder::new("failure");
         let (directory, mut changes) = case(&folder);
         let old = folder.files();
-        // a folder cannot be where a file is
+        // a folder cannot be created where a file exists
         changes.push(change(&directory, Action::New, "README.md", 1, "x"));
         let error = replace(&directory, &schema_dir::read(&directory).unwrap(), &changes).unwrap_err().to_string();
         assert!(error.contains("nothing is written"), "{error}");

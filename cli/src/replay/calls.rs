@@ -1,13 +1,13 @@
-//! The division of messages into calls. Pure.
+//! Divides messages into calls. Pure.
 
 use crate::producer::MAX_MESSAGE_BYTES;
 use crate::queue::{MAX_CALL_MESSAGES, Outgoing};
 use std::collections::{HashSet, VecDeque};
 
-/// Takes the messages of the next call from `waiting`, at most ten and at most 1 MiB together.
+/// Takes the messages of the next call from `waiting`, at most ten and at most 1 MiB in total.
 ///
-/// A call to a FIFO queue carries one message of each group: SQS may refuse one entry and accept the next, and then their order
-/// would be lost.
+/// A call to a FIFO queue carries at most one message per group, because SQS may refuse one entry and accept the next, which
+/// would change their order.
 pub(super) fn next_call<T>(waiting: &mut VecDeque<(T, Outgoing)>, to_fifo: bool) -> Vec<(T, Outgoing)> {
     let (mut call, mut bytes) = (Vec::new(), 0);
     let mut groups = HashSet::new();

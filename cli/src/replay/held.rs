@@ -1,4 +1,4 @@
-//! The messages that a run has received and neither deleted nor released, and the task that keeps them invisible.
+//! The messages that a run has received and neither deleted nor released, and the task that extends their visibility timeouts.
 
 use super::interrupt::Interrupt;
 use crate::queue::{MAX_CALL_MESSAGES, Queue};
@@ -9,14 +9,16 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, timeout};
 
-/// Calls in flight that extend or release. A hundred thousand messages are extended within a minute at 50 ms a call.
+/// Maximum number of concurrent calls that extend or release messages. At 50 ms per call, 100,000 messages are extended in
+/// about a minute.
 const CALLS_IN_FLIGHT: usize = 8;
-/// Shortest pause between two looks at what is due.
+/// Minimum interval between checks for messages that are due.
 const MIN_TICK: Duration = Duration::from_millis(100);
-/// Failed calls in a row after which messages are no longer released, but left to become visible by themselves.
+/// Number of consecutive failed calls after which no more messages are released. The rest become visible when their timeout
+/// ends.
 const MAX_FAILED_RELEASES: usize = 3;
 
-/// Received messages by id.
+/// Received messages by message id.
 #[derive(Debug)]
 pub(super) struct Held {
     visibility: Duration,
@@ -26,9 +28,9 @@ pub(super) struct Held {
 #[derive(Debug, Default)]
 struct State {
     by_id: HashMap<String, Entry>,
-    /// Every message by the time at which its visibility timeout ends.
+    /// All messages, ordered by the end of their visibility timeout.
     by_end: BTreeSet<(Instant, String)>,
-    /// Latest error of a call that extends.
+    /// Latest error of a call that extends timeouts.
     failure: Option<String>,
 }
 
@@ -49,7 +51,7 @@ impl State {
 }
 
 impl Held {
-    /// Holds nothing yet. Messages are received with the visibility timeout `visibility`.
+    /// Creates an empty set. Messages are received with the visibility timeout `visibility`.
     pub(super) fn new(visibility: Duration) -> Self {
         Self { visibility, state: Mutex::default() }
     }
@@ -62,7 +64,8 @@ impl Held {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Holds a message that was asked for at `asked`. Returns true if it was held before: then only its receipt handle is new.
+    /// Adds a message received by a call that started at `asked`. Returns whether the message was already held. In this case
+    /// only its receipt handle is updated.
     pub(super) fn insert(&self, id: &str, receipt_handle: &str, asked: Instant) -> bool {
         let mut state = self.state();
         let ends = asked + self.visibility;
@@ -73,7 +76,7 @@ impl Held {
         is_held
     }
 
-    /// Forgets a message that was deleted.
+    /// Removes a message that was deleted.
     pub(super) fn remove(&self, id: &str) {
         let mut state = self.state();
         if let Some(entry) = state.by_id.remove(id) {
@@ -81,12 +84,12 @@ impl Held {
         }
     }
 
-    /// Latest receipt handle of a message.
+    /// Returns the latest receipt handle of a message.
     pub(super) fn receipt_handle(&self, id: &str) -> Option<String> {
         self.state().by_id.get(id).map(|entry| entry.receipt_handle.clone())
     }
 
-    /// Returns why messages could not be extended.
+    /// Returns the reason why timeouts could not be extended.
     pub(super) fn failure(&self) -> Option<String> {
         self.state().failure.clone()
     }
@@ -95,7 +98,7 @@ impl Held {
         self.state().by_id.len()
     }
 
-    /// The messages whose visibility timeout is half over at `now`, as calls of at most ten.
+    /// Returns the messages of which at `now` at least half of the visibility timeout has elapsed, in calls of at most ten.
     fn due(&self, now: Instant) -> Vec<Vec<(String, String)>> {
         let state = self.state();
         let due = state.by_end.iter().take_while(|(ends, _)| *ends <= now + self.visibility / 2);
@@ -104,17 +107,18 @@ impl Held {
         due.chunks(MAX_CALL_MESSAGES).map(<[_]>::to_vec).collect()
     }
 
-    /// Notes that messages were extended at `asked`. Those that could not be are due again after a quarter of the timeout.
+    /// Records the result of a call at `asked` that extended messages. Messages in `failed` are due again after a quarter of
+    /// the timeout.
     fn extended(&self, call: &[(String, String)], failed: &[String], asked: Instant) {
         let mut state = self.state();
         for (id, handle) in call {
-            // a failed one is tried again with the others, at half the time from now
+            // as if extended to three quarters, so that a failed message is due after a quarter of the timeout
             let ends = if failed.contains(handle) { asked + self.visibility * 3 / 4 } else { asked + self.visibility };
             state.set_end(id, ends);
         }
     }
 
-    /// Makes every held message visible, and returns how many could not be.
+    /// Makes all held messages visible, and returns the number of failures.
     pub(super) async fn release(&self, from: &Arc<Queue>, interrupt: &Interrupt) -> usize {
         let handles: Vec<String> = self.state().by_id.values().map(|entry| entry.receipt_handle.clone()).collect();
         let mut calls = handles.chunks(MAX_CALL_MESSAGES);
@@ -140,7 +144,7 @@ impl Held {
     }
 }
 
-/// Extends the visibility timeout of held messages in the background.
+/// Background task that extends the visibility timeouts of held messages.
 pub(super) struct Keeper {
     task: JoinHandle<()>,
     stop: watch::Sender<bool>,
@@ -177,7 +181,8 @@ impl Keeper {
         Self { task, stop }
     }
 
-    /// Ends the task after its calls in flight. A call that is applied later would hide messages that were just released.
+    /// Stops the task and waits for its calls in flight. A call that takes effect later would hide messages that were just
+    /// released.
     pub(super) async fn stop(self, interrupt: &Interrupt) {
         self.stop.send_replace(true);
         let abort = self.task.abort_handle();
@@ -207,7 +212,7 @@ mod tests {
         assert_eq!(call.len(), 2);
         held.extended(&call, &["rb".to_owned()], after(70));
         assert_eq!(ids(held.due(after(99))), Vec::<Vec<String>>::new());
-        assert_eq!(ids(held.due(after(100))), [["b"]], "it could not be extended");
+        assert_eq!(ids(held.due(after(100))), [["b"]], "the extension of b failed");
         assert_eq!(ids(held.due(after(130))), [["b", "a"]]);
         held.remove("b");
         assert!(held.insert("a", "new", after(200)));

@@ -1,4 +1,4 @@
-//! Signals that end a run: the first after the calls in flight, the second at once.
+//! Signals that end a run: the first lets the calls in flight finish, the second ends the process immediately.
 
 use crate::output::errln;
 use crate::signals::EndSignals;
@@ -7,21 +7,21 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-/// Time that a call in flight has after a signal. Its response reports what became of its messages.
+/// Time for a call in flight to finish after a signal. Without its response, the state of its messages is unknown.
 const GRACE: Duration = Duration::from_secs(5);
-/// Exit code of a process that a signal ended, as shells know it: 128 and the signal's number.
+/// Offset of the exit code of a process ended by a signal. By shell convention, the signal number is added to 128.
 const SIGNAL_EXIT_CODE: i32 = 128;
 
-/// Says whether a signal has come.
+/// Reports whether a signal has arrived.
 #[derive(Debug, Clone)]
 pub(super) struct Interrupt(watch::Receiver<bool>);
 
 impl Interrupt {
-    /// Listens to the signals from now on. The second signal ends the process: the journal is true at any time, and held messages
-    /// become visible by themselves.
+    /// Starts listening for signals. The second signal ends the process. This is safe, because the journal is always
+    /// consistent, and held messages become visible when their timeout ends.
     ///
     /// # Errors
-    /// If the signals cannot be listened to.
+    /// If the signal handlers cannot be registered.
     pub(super) fn listen() -> io::Result<Self> {
         let mut signals = EndSignals::take()?;
         let (sender, receiver) = watch::channel(false);
@@ -43,17 +43,17 @@ impl Interrupt {
     pub(super) async fn raised(&self) {
         let mut receiver = self.0.clone();
         if receiver.wait_for(|is_raised| *is_raised).await.is_err() {
-            // without a sender no signal can come
+            // without a sender, no signal can arrive
             std::future::pending::<()>().await;
         }
     }
 
-    /// Waits for `pause`, or until a signal comes.
+    /// Waits for `pause` or until a signal arrives.
     pub(super) async fn pause(&self, pause: Duration) {
         let _ = timeout(pause, self.raised()).await;
     }
 
-    /// Waits for a call. `None` if a signal came and the grace after it is over.
+    /// Waits for a call. Returns `None` if a signal has arrived and the grace period after it has passed.
     pub(super) async fn grace<T>(&self, call: impl Future<Output = T>) -> Option<T> {
         let over = async {
             self.raised().await;

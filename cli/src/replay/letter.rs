@@ -1,4 +1,4 @@
-//! One received message: what it was before it was quarantined, and what would become of it now.
+//! A received message: its state before it was quarantined, and how it would be processed now.
 
 use super::Arguments;
 use crate::queue::{Outgoing, Received};
@@ -10,21 +10,21 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// A message as it was before it was quarantined, and what would become of it.
+/// A message as it was before it was quarantined, and how it would be processed now.
 #[derive(Debug)]
 pub(super) struct Letter {
     pub(super) message: Received,
-    /// The attributes with what the function added to a quarantined message.
+    /// Received attributes, including those that the function added when it quarantined the message.
     received_attributes: BTreeMap<String, OriginalAttribute>,
-    /// Code for which it was quarantined.
+    /// Reason code for which the message was quarantined.
     pub(super) reason: Option<String>,
     pub(super) subject: String,
-    /// Number of items it would be, or the code for which it would be rejected.
+    /// Number of items that the message would produce, or the reason code for which it would be rejected.
     fate: Result<usize, String>,
 }
 
 impl Letter {
-    /// Reads a message as the function would at `now`.
+    /// Decodes a message as the function would at `now`.
     pub(super) fn read(mut message: Received, transcoder: &Transcoder, now: Duration) -> Self {
         let received_attributes = message.attributes.clone();
         let addition = restore(&mut message.attributes);
@@ -34,7 +34,7 @@ impl Letter {
         Self { message, received_attributes, reason, subject, fate }
     }
 
-    /// Says whether the filter selects it at `now`.
+    /// Returns whether the filter selects the message at `now`.
     pub(super) fn is_selected(&self, arguments: &Arguments, now: Duration) -> bool {
         let Arguments { reason, schema, since, .. } = arguments;
         let is_of = |reason: &String| {
@@ -48,7 +48,7 @@ impl Letter {
             && earliest.is_none_or(is_recent)
     }
 
-    /// Reason, subject, and what would become of it.
+    /// Returns the reason, the subject and the expected outcome.
     pub(super) fn group(&self) -> (String, String, String) {
         let fate = match &self.fate {
             Ok(items) => format!("{items} items"),
@@ -57,12 +57,12 @@ impl Letter {
         (self.reason.clone().unwrap_or_else(|| "dead letter".to_owned()), self.subject.clone(), fate)
     }
 
-    /// The message for its queue, as it was before it was quarantined.
+    /// Returns the message to send, as it was before it was quarantined.
     pub(super) fn restored(&self, to_fifo: bool) -> Outgoing {
         self.outgoing(self.message.attributes.clone(), to_fifo)
     }
 
-    /// The message as it was received.
+    /// Returns the message to send, as it was received.
     pub(super) fn unchanged(&self, to_fifo: bool) -> Outgoing {
         self.outgoing(self.received_attributes.clone(), to_fifo)
     }
@@ -73,13 +73,13 @@ impl Letter {
             body: message.body.clone(),
             attributes,
             group: message.group.clone().or_else(|| to_fifo.then(|| message.id.clone())),
-            // a FIFO queue accepts it once when it is sent again
+            // lets a FIFO queue drop duplicates if the message is sent again
             deduplication_id: to_fifo.then(|| message.id.clone()),
         }
     }
 }
 
-/// The subject of a message, if it is known, and its number of items or the code for which it would be rejected.
+/// Returns the subject of a message, if known, and its number of items or the reason code for which it would be rejected.
 fn decoded(message: &Received, transcoder: &Transcoder, now: Duration) -> (Option<String>, Result<usize, String>) {
     let event = json!({"Records": [message.record("")]}).to_string();
     let event = Event::parse(event.as_bytes()).ok();

@@ -1,49 +1,51 @@
-//! `ingest replay`: dead-lettered and quarantined messages back to their queue, as they came.
+//! `ingest replay`: moves dead-lettered and quarantined messages back to their original queue.
 //!
-//! # The guarantee
+//! # Guarantee
 //!
-//! Each message is accepted by the target, or still in the source queue, whatever ends the process. A message is in both queues only
-//! where a response was lost, a deletion failed, or the process was killed between two calls. The next run with the same journal
-//! deletes those whose acceptance is known, and sends none of them again.
+//! However the process ends, each message is either accepted by the target or still in the source queue. A message is in both
+//! queues only if a response was lost, a deletion failed, or the process was killed between two calls. The next run with the
+//! same journal deletes the messages whose acceptance is recorded, and does not send them again.
 //!
-//! # The states of a message
+//! # States of a message
 //!
 //! ```text
-//! received ─> held ─────────────────────────> released      not selected, refused, or behind a refused one: visible again at the end
+//! received ─> held ─────────────────────────> released      not selected, refused, or after a refused one: made visible at the end
 //!         └─> in flight ─> accepted ─> deleted              one entry of the journal after the acceptance, one after the deletion
 //!                  │           └─────> in both queues       the deletion failed: the next run deletes it
 //!                  ├─────────────────> released             the target refused it
 //!                  └─────────────────> unknown              no response: it stays in the source, and may be in both queues
 //! ```
 //!
-//! 1. A message is looked at once per run. If it is redelivered, because its visibility timeout was too short or the queue
-//!    delivers twice, only its receipt handle is replaced. If this happens to all of them, the run ends with an error: it would have no end.
-//! 2. Whatever is received stays invisible until the end, because it would be redelivered otherwise. The visibility timeout is short and
-//!    is extended in the background ([`held`]). Every end of a run makes held messages visible, except a second signal and SIGKILL. After those
-//!    they become visible by themselves after the timeout.
-//! 3. SQS allows 12 hours from the receive and about 120,000 messages in flight. A run stops at 11 hours or 100,000 held messages.
-//! 4. A receive without a response may have made messages invisible, and so has a run that was killed. The source
-//!    counts as empty only when the visibility timeout since then is over. A receive from a FIFO queue is repeated with the
-//!    same attempt id, which returns the same messages.
+//! 1. Each message is processed once per run. If it is redelivered, because its visibility timeout was too short or SQS
+//!    delivered it twice, only its receipt handle is updated. If all messages are redelivered, the run ends with an error,
+//!    because it would never end otherwise.
+//! 2. Received messages stay invisible until the end of the run, because they would be redelivered otherwise. Their visibility
+//!    timeout is short, and a background task extends it ([`held`]). At the end, a run makes the held messages visible. After a
+//!    second signal or SIGKILL, they become visible when their timeout ends.
+//! 3. SQS allows 12 hours from the receive and about 120,000 messages in flight. A run stops after 11 hours or at 100,000 held
+//!    messages.
+//! 4. A receive without a response may have made messages invisible, and so may a run that was killed. The source counts as
+//!    empty only after the visibility timeout has passed since then. A receive from a FIFO queue is retried with the same
+//!    attempt id, so that it returns the same messages.
 //!
 //! # Order
 //!
-//! A call to a FIFO queue carries one message of each group ([`calls`]), because SQS can refuse one entry and accept those behind
-//! it. A refused message stops its group and nothing else.
+//! A call to a FIFO queue carries at most one message per group ([`calls`]), because SQS can refuse one entry and accept later
+//! ones. A refused message blocks only its own group.
 //!
-//! A FIFO source returns nothing of a group while one of its messages is invisible. So a held message hides those behind it: the run names
-//! the group and the message in front, and ends with exit code 1. With `--rest-to`, messages that the filter does not
-//! select move to another queue. Then none of them is in front.
+//! A FIFO source returns no message of a group while another message of that group is invisible. A held message therefore hides
+//! its successors. The run reports the group and the blocking message, and exits with code 1. With `--rest-to`, messages that
+//! the filter does not select move to another queue, so that they block nothing.
 //!
 //! # The journal
 //!
-//! `replay-<queue>.journal` names both queues. It records acceptances and deletions by message id, and the clean end of each run
-//! ([`record`]). A run that ends cleanly without a message in both queues removes it.
+//! `replay-<queue>.journal` names both queues. It records acceptances and deletions by message id, and the clean end of each
+//! run ([`record`]). A run that ends cleanly and leaves no message in both queues removes it.
 //!
 //! # Signals
 //!
-//! SIGINT, SIGTERM and SIGHUP end a run after the calls in flight, which have five seconds; a second signal ends the process at once.
-//! The journal is true in both cases ([`interrupt`]).
+//! SIGINT, SIGTERM and SIGHUP end a run after the calls in flight, which have five seconds to finish. A second signal ends the
+//! process immediately. The journal is consistent in both cases ([`interrupt`]).
 
 mod calls;
 mod held;
@@ -77,9 +79,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Sends dead-lettered or quarantined messages to their queue again, each as it was before.
+/// Moves dead-lettered or quarantined messages back to their queue, each as it was before.
 ///
-/// A message that was not moved stays in its queue. Exit code 1 if one was not moved, is in both queues or could not be seen
+/// A message that is not moved stays in its queue. Exit code 1 if a message was not moved, is in both queues or could not be
+/// seen
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -88,43 +91,43 @@ Examples:
   ingest replay --from DLQ_URL --to QUEUE_URL --schema order --limit 10
   ingest replay --from DLQ_URL.fifo --to QUEUE_URL.fifo --schema order --rest-to OTHER_URL")]
 pub(crate) struct Arguments {
-    /// Dead-letter or quarantine queue: URL, ARN or name
+    /// Dead-letter or quarantine queue, as a URL, ARN or name
     #[arg(long, value_name = "QUEUE")]
     from: String,
-    /// Queue that they came from: URL, ARN or name
+    /// Queue to which the messages are moved back, as a URL, ARN or name
     #[arg(long, value_name = "QUEUE")]
     to: String,
-    /// Only messages that were quarantined, or would be rejected now, for this reason
+    /// Select only messages that were quarantined, or would now be rejected, for this reason
     #[arg(long, value_name = "REASON", hide_possible_values = true, value_parser = PossibleValuesParser::new(Reason::ALL.iter().map(|reason| reason.code())))]
     reason: Option<String>,
-    /// Only messages of this subject
+    /// Select only messages of this subject
     #[arg(long, value_name = "SUBJECT")]
     schema: Option<String>,
-    /// Only messages sent within this time, such as 12h or 2d
+    /// Select only messages sent within this time, such as 12h or 2d
     #[arg(long, value_name = "TIME", value_parser = duration)]
     since: Option<Duration>,
     /// Maximum number of messages to move
     #[arg(long, value_name = "N", value_parser = whole(1..=u64::MAX))]
     limit: Option<u64>,
-    /// Queue to which the messages that the filter does not select are moved, unchanged: a held message hides those behind it in a FIFO queue
+    /// Move unselected messages to this queue, unchanged; without it, held messages hide their successors in a FIFO queue
     #[arg(long, value_name = "QUEUE", conflicts_with = "dry_run")]
     rest_to: Option<String>,
-    /// Show what there is and what would become of it; move nothing
+    /// Show the messages and how they would be processed, without moving any
     #[arg(long)]
     dry_run: bool,
-    /// Journal of what was moved [default: replay-QUEUE.journal]
+    /// Journal of the moved messages [default: replay-QUEUE.journal]
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
-    /// Visibility timeout of received messages in seconds; the run extends it
+    /// Visibility timeout of received messages in seconds; the run extends it as needed
     #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u32).range(1..=43_200))]
     visibility_timeout: u32,
     /// Schema directory
     #[arg(long, default_value = "schemas", value_name = "DIR")]
     schemas: PathBuf,
-    /// Allowed framings, in order; WIRE_FORMATS by default, or those that follow from the schemas
+    /// Allowed wire formats, in order [default: WIRE_FORMATS, or derived from the schemas]
     #[arg(long, value_name = "LIST", value_parser = wire_formats)]
     wire_formats: Option<String>,
-    /// JSON of json bodies, plain or avro (Avro's own JSON encoding); JSON_ENCODING by default
+    /// JSON encoding of message bodies, plain or avro (Avro's own JSON encoding) [default: JSON_ENCODING]
     #[arg(long, value_name = "ENCODING", hide_possible_values = true, value_parser = one_of::<JsonEncoding>(JsonEncoding::ALL.iter().map(|encoding| encoding.name())))]
     json_encoding: Option<JsonEncoding>,
     /// Print JSON
@@ -146,7 +149,7 @@ pub(crate) async fn run(arguments: Arguments) -> Outcome {
         found = SourceAndTargets::find(&arguments) => Some(found?),
         () = interrupt.raised() => None,
     };
-    // nothing has begun
+    // a signal arrived before anything began
     let Some(queues) = found else { return Ok(false) };
     let record = if arguments.dry_run {
         Record::none()
@@ -172,7 +175,7 @@ pub(crate) async fn run(arguments: Arguments) -> Outcome {
     let ended = mover.run().await;
     let Mover { mut record, mut report, invisible_until, .. } = mover;
 
-    // messages that were not moved are visible again, however the run ended
+    // make the messages visible that were not moved, however the run ended
     keeper.stop(&interrupt).await;
     report.still_invisible = held.release(&queues.from, &interrupt).await;
     if invisible_until.is_some_and(|until| local::clock::now() < until) {
@@ -189,7 +192,7 @@ pub(crate) async fn run(arguments: Arguments) -> Outcome {
     Ok(report.is_all_well())
 }
 
-/// The queues of a run.
+/// Source and target queues of a run.
 struct SourceAndTargets {
     from: Arc<Queue>,
     to: Queue,
@@ -197,10 +200,10 @@ struct SourceAndTargets {
 }
 
 impl SourceAndTargets {
-    /// Finds the queues of a command.
+    /// Resolves the queues that a command names.
     ///
     /// # Errors
-    /// If a queue is not found, or two of them are one.
+    /// If a queue is not found, or two names refer to the same queue.
     async fn find(arguments: &Arguments) -> Result<Self, Box<dyn Error>> {
         let from = Arc::new(Queue::find(Aws::load().await?, &arguments.from).await?);
         let to = Queue::find(Aws::load().await?, &arguments.to).await?;
@@ -224,7 +227,7 @@ impl SourceAndTargets {
     }
 }
 
-/// Path of the journal. The default is a file in the working directory, named after the source queue.
+/// Returns the path of the journal. The default is a file in the working directory, named after the source queue.
 fn journal_path(arguments: &Arguments, from: &QueueName) -> PathBuf {
     arguments.journal.clone().unwrap_or_else(|| {
         let is_plain = |character: &char| character.is_ascii_alphanumeric() || matches!(character, '-' | '_' | '.');

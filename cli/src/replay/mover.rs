@@ -1,4 +1,4 @@
-//! The run itself: receive, choose, send, record, delete.
+//! The main loop of a run: receive, select, send, record, delete.
 
 use super::calls::next_call;
 use super::held::Held;
@@ -19,13 +19,14 @@ use std::error::Error;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Empty receives in a row after which the queue counts as empty: one may come from a server that has no message.
+/// Number of consecutive empty receives after which the queue counts as empty. One is not enough, because a receive may sample
+/// a server without messages.
 const EMPTY_RECEIVES: u32 = 3;
-/// Number of attempts of a receive, or of one entry of a batch.
+/// Maximum number of attempts of a receive, or of one entry of a batch.
 const ATTEMPTS: u32 = 5;
-/// Pause after the first attempt. It doubles with each further one.
+/// Pause after the first attempt. It doubles with each further attempt.
 const PAUSE: Duration = Duration::from_millis(200);
-/// Error codes by which SQS refuses a call for a message that is in it.
+/// Error codes with which SQS refuses a whole call because of one of its messages.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html>
 const MESSAGE_CODES: [&str; 7] = [
     "BatchRequestTooLong",
@@ -45,7 +46,8 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    /// SQS's limits of about 120,000 messages in flight and of 12 hours from the receive, with room for the end of the run.
+    /// SQS allows about 120,000 messages in flight and 12 hours from the receive. These limits leave a margin for the end of
+    /// the run.
     /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-queues.html>
     /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibility.html>
     pub(super) const SQS: Self = Self { held: 100_000, time: Duration::from_secs(11 * 3600) };
@@ -58,7 +60,7 @@ impl Limits {
     }
 }
 
-/// A run.
+/// State of a run.
 pub(super) struct Mover<'a> {
     pub(super) arguments: &'a Arguments,
     pub(super) transcoder: &'a Transcoder,
@@ -68,12 +70,12 @@ pub(super) struct Mover<'a> {
     pub(super) limits: Limits,
     pub(super) record: Record,
     pub(super) report: Report,
-    /// Time until which messages may be invisible that no response named.
+    /// Instant until which messages that appear in no response may be invisible.
     pub(super) invisible_until: Option<Instant>,
-    /// Groups of a FIFO target that stopped, and the message at which.
+    /// Stopped groups of a FIFO target, and the message at which each stopped.
     pub(super) stopped_groups: HashMap<String, String>,
     pub(super) selected: u64,
-    /// Receives of messages that were held already.
+    /// Number of receives of messages that were already held.
     pub(super) redelivered: usize,
 }
 
@@ -84,7 +86,7 @@ enum Target {
     Rest,
 }
 
-/// A message to send, and how often it was tried.
+/// A message to send, and its number of failed attempts.
 struct Unit {
     letter: Letter,
     tries: u32,
@@ -93,10 +95,10 @@ struct Unit {
 type Waiting = VecDeque<(Unit, Outgoing)>;
 
 impl Mover<'_> {
-    /// Moves messages until the source is empty or something ends the run.
+    /// Moves messages until the source is empty or the run must stop.
     ///
     /// # Errors
-    /// If a call fails for a cause that no repetition helps, or the journal cannot be written.
+    /// If a call fails permanently, or the journal cannot be written.
     pub(super) async fn run(&mut self) -> Result<Ending, Box<dyn Error>> {
         let start = clock::now();
         if let Some(visibility) = self.record.start(self.held.visibility())? {
@@ -139,7 +141,7 @@ impl Mover<'_> {
         }
     }
 
-    /// Receives messages. `None` if a signal came.
+    /// Receives messages. Returns `None` if a signal arrived.
     async fn receive(&mut self, most: usize) -> Result<Option<Vec<Received>>, Box<dyn Error>> {
         let from = &self.queues.from;
         let seconds = u32::try_from(self.held.visibility().as_secs()).unwrap_or(u32::MAX);
@@ -220,7 +222,7 @@ impl Mover<'_> {
         }
     }
 
-    /// Sends messages one call after another, records what was accepted and deletes it in the source.
+    /// Sends messages one call at a time, records the accepted messages and deletes them from the source.
     async fn send(&mut self, mut waiting: Waiting, target: Target) -> Result<Option<Ending>, Box<dyn Error>> {
         let queues = self.queues;
         let queue = match (target, &queues.rest_to) {
@@ -258,7 +260,7 @@ impl Mover<'_> {
             let results = match result {
                 Some(Ok(results)) => results,
                 Some(Err(error)) if is_of_a_message(&error) && call.len() > 1 => {
-                    // each by itself: those that are not at fault are accepted
+                    // retry each message alone, so that the valid messages are accepted
                     self.record.release(reserved);
                     call.into_iter().rev().for_each(|unit| ready.push_front(vec![unit]));
                     continue;
@@ -292,8 +294,8 @@ impl Mover<'_> {
         }
     }
 
-    /// Divides the messages of a call by what became of them, and returns the ids of those that were accepted. A message that failed for the
-    /// service's fault goes to the front again.
+    /// Handles the result of each message of a call, and returns the ids of the accepted messages. Messages that failed because
+    /// of the service are put back at the front of `waiting`.
     async fn sort(
         &mut self,
         call: Vec<(Unit, Outgoing)>,
@@ -327,7 +329,7 @@ impl Mover<'_> {
         accepted
     }
 
-    /// Records accepted messages, counts them and deletes them in the source.
+    /// Records accepted messages, counts them and deletes them from the source.
     async fn finish(&mut self, ids: &[String], target: Target) -> Result<Option<Ending>, Box<dyn Error>> {
         if ids.is_empty() {
             return Ok(None);
@@ -337,13 +339,14 @@ impl Mover<'_> {
             Target::Rest => self.report.set_aside += ids.len(),
         }
         let recorded = self.record.accepted(ids);
-        // without an entry only the deletion keeps the next run from sending them again
+        // delete even if recording failed, because otherwise the next run would send the messages again
         let deleted = self.delete(ids.to_vec()).await?;
         recorded?;
         Ok((!deleted).then(|| self.after_failed_deletion()))
     }
 
-    /// Deletes accepted messages in the source. Those that cannot be deleted are in both queues. Returns false if a call fails as a whole.
+    /// Deletes accepted messages from the source. Messages that cannot be deleted are in both queues. Returns `false` if a call
+    /// fails as a whole.
     async fn delete(&mut self, ids: Vec<String>) -> Result<bool, Box<dyn Error>> {
         let from = &self.queues.from;
         let (mut remaining, mut pause) = (ids, PAUSE);
@@ -381,7 +384,7 @@ impl Mover<'_> {
         if self.interrupt.is_raised() { Ending::Interrupted } else { Ending::DeletionFailed }
     }
 
-    /// Holds a message until the end of the run. In a FIFO source it hides those behind it.
+    /// Records that a message stays held until the end of the run. In a FIFO source it hides its successors.
     fn keep(&mut self, letter: &Letter, why: &str) {
         let message = &letter.message;
         if let (true, Some(group)) = (self.queues.from.is_fifo(), &message.group) {
@@ -390,7 +393,7 @@ impl Mover<'_> {
         }
     }
 
-    /// Notes that a selected message was not moved, and holds it.
+    /// Records that a selected message was not moved, and holds it.
     fn leave(&mut self, letter: &Letter, why: &str) {
         self.keep(letter, why);
         let (message_id, group) = (letter.message.id.clone(), letter.message.group.clone());
@@ -401,7 +404,7 @@ impl Mover<'_> {
         units.into_iter().for_each(|(unit, _)| self.leave(&unit.letter, why));
     }
 
-    /// Takes the messages out of `waiting` whose group stopped at an earlier one. Sent now, they would overtake it.
+    /// Removes the messages from `waiting` whose group has stopped at a predecessor, because they would overtake it.
     fn leave_stopped_groups(&mut self, waiting: &mut Waiting, is_fifo: bool) {
         if !is_fifo || self.stopped_groups.is_empty() {
             return;
@@ -415,7 +418,8 @@ impl Mover<'_> {
         }
     }
 
-    /// Asks a source that returns nothing more what it still has: behind held messages, or in flight elsewhere.
+    /// Queries how many messages an apparently empty source still has, hidden behind held messages or received by other
+    /// consumers.
     async fn look_for_hidden(&mut self) {
         let counts = self.interrupt.grace(self.queues.from.counts()).await;
         let counts = counts.and_then(Result::ok);
@@ -425,19 +429,20 @@ impl Mover<'_> {
         if self.report.behind == Some(0) {
             self.report.in_front.clear();
         }
-        // the count of visible messages lags behind deletions, so that it means nothing without a message in flight
+        // the count of visible messages lags behind deletions, so it is only meaningful if other consumers have messages in
+        // flight
         self.report.is_locked_elsewhere = self.queues.from.is_fifo()
             && self.report.received_elsewhere > 0
             && self.report.behind.is_some_and(|behind| behind > 0);
     }
 }
 
-/// An error with the queue whose call failed.
+/// Returns an error that names the queue whose call failed.
 fn named(queue: &Queue, error: &CallError) -> Box<dyn Error> {
     format!("{}: {error}", queue.url()).into()
 }
 
-/// Says whether SQS refused a call for a message that is in it.
+/// Returns whether SQS refused a call because of one of its messages.
 fn is_of_a_message(error: &CallError) -> bool {
     matches!(error, CallError::Refused { code, status, .. } if !status.is_server_error() && MESSAGE_CODES.contains(&code.as_str()))
 }

@@ -1,4 +1,4 @@
-//! The journal of a replay: which messages the target has accepted, and which of them are deleted in the source.
+//! The journal of a replay, which records the messages that the target has accepted and the source has deleted.
 
 use super::report::Report;
 use crate::journal::{Journal, JournalError, Opened, Reservation};
@@ -10,7 +10,8 @@ use std::error::Error;
 use std::path::Path;
 use std::time::Duration;
 
-/// The move that a journal belongs to. Its fields have names of their own, so that the journal of another command is not one of these.
+/// The move that a journal belongs to. The field names are unique to this command, so that it cannot open another command's
+/// journal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Header {
@@ -18,41 +19,41 @@ struct Header {
     replay_to: String,
 }
 
-/// A fact about messages of the source, by their ids.
+/// A fact about messages of the source, by message id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Entry {
-    /// A run began with this visibility timeout.
+    /// A run started with this visibility timeout.
     Started { visibility_seconds: u64 },
-    /// The target has accepted these.
+    /// The target has accepted these messages.
     Accepted(Vec<String>),
-    /// The source has deleted these.
+    /// The source has deleted these messages.
     Deleted(Vec<String>),
-    /// The run released what it held.
+    /// The run ended cleanly and released its held messages.
     Stopped,
 }
 
-/// The acceptances and deletions of this run and of earlier ones.
+/// Acceptances and deletions of this run and of earlier runs.
 #[derive(Debug, Default)]
 pub(super) struct Record {
-    /// None for a dry run, which moves nothing.
+    /// `None` for a dry run, which moves nothing.
     journal: Option<Journal>,
-    /// Messages that the target has accepted, in this run or before.
+    /// Messages that the target has accepted, in this run or earlier.
     accepted: HashSet<String>,
-    /// Those of them that are not known to be deleted.
+    /// Accepted messages whose deletion is not recorded.
     undeleted: HashSet<String>,
-    /// Those of them that this run accepted or received again.
+    /// Accepted messages that this run sent or received.
     seen: HashSet<String>,
     /// Visibility timeout of an earlier run that did not end cleanly.
     unclean: Option<Duration>,
 }
 
-/// Space for the two entries of a call.
+/// Space reserved for the entries of a call and of the end of the run.
 #[must_use = "space stays reserved until it is released"]
 pub(super) struct Reserved(Vec<Reservation>);
 
 impl Record {
-    /// The record of a run that moves nothing.
+    /// Returns the record of a dry run.
     pub(super) fn none() -> Self {
         Self::default()
     }
@@ -93,7 +94,8 @@ impl Record {
         }
     }
 
-    /// Notes that this run begins. Returns the visibility timeout of an earlier run that was killed, which may have left messages invisible.
+    /// Records that this run begins. If an earlier run was killed, returns its visibility timeout, because its messages may
+    /// still be invisible.
     ///
     /// # Errors
     /// If the journal cannot be written.
@@ -103,12 +105,13 @@ impl Record {
         Ok(unclean)
     }
 
-    /// Says whether this run has accepted a message, or received it after an earlier one had.
+    /// Returns whether the target accepted a message in this run, or this run received a message that was accepted earlier.
     pub(super) fn is_of_this_run(&self, id: &str) -> bool {
         self.seen.contains(id)
     }
 
-    /// Says whether the target has accepted a message of the source.
+    /// Returns whether the target has accepted a message that the source returned. If so, marks the message as seen and not
+    /// deleted.
     pub(super) fn is_accepted(&mut self, id: &str) -> bool {
         let is_accepted = self.accepted.contains(id);
         if is_accepted {
@@ -118,10 +121,10 @@ impl Record {
         is_accepted
     }
 
-    /// Makes sure that both entries of a call can be written.
+    /// Reserves space for the entries of a call.
     ///
     /// # Errors
-    /// If there is no space.
+    /// If there is not enough space.
     pub(super) fn reserve(&mut self, ids: &[String]) -> Result<Reserved, JournalError> {
         let mut reserved = Reserved(Vec::new());
         if let Some(journal) = &mut self.journal {
@@ -138,14 +141,14 @@ impl Record {
         Ok(reserved)
     }
 
-    /// Gives reserved space back.
+    /// Releases reserved space.
     pub(super) fn release(&mut self, reserved: Reserved) {
         if let Some(journal) = &mut self.journal {
             reserved.0.into_iter().for_each(|reservation| journal.release(reservation));
         }
     }
 
-    /// Notes that the target has accepted messages.
+    /// Records that the target has accepted messages.
     ///
     /// # Errors
     /// If the journal cannot be written.
@@ -156,7 +159,7 @@ impl Record {
         self.append(&entry)
     }
 
-    /// Notes that the source has deleted messages.
+    /// Records that the source has deleted messages.
     ///
     /// # Errors
     /// If the journal cannot be written.
@@ -170,7 +173,7 @@ impl Record {
         self.journal.as_mut().map_or(Ok(()), |journal| journal.append(entry))
     }
 
-    /// Ends the run: removes the journal if no message is in both queues and none is left invisible.
+    /// Ends the run. Removes the journal if no message is in both queues and none is still invisible.
     ///
     /// # Errors
     /// If the journal cannot be written or removed.
@@ -178,7 +181,7 @@ impl Record {
         let Some(journal) = self.journal.take() else { return Ok(()) };
         report.undeleted = self.undeleted.intersection(&self.seen).count();
         if report.ending.is_complete() && !report.has_hidden_messages() && report.received_elsewhere == 0 {
-            // the source was read to its end: what an earlier run could not delete is no longer in it
+            // the source was read completely, so messages that an earlier run could not delete are no longer in it
             self.undeleted.retain(|id| self.seen.contains(id));
         }
         if report.still_invisible > 0 {

@@ -8,25 +8,25 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::PathBuf;
 
-/// Maximum number of messages that are named one by one.
+/// Maximum number of messages that are listed individually.
 const MAX_NAMED: usize = 20;
 
-/// Cause of a run's end.
+/// Reason why a run ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Ending {
-    /// The source was read to its end.
+    /// The source was read completely.
     Complete,
-    /// As many messages as asked for were moved.
+    /// The requested number of messages was moved.
     Limit,
-    /// A signal came.
+    /// A signal arrived.
     Interrupted,
     /// SQS allows no more messages in flight.
     HeldLimit,
     /// SQS allows no longer visibility timeout.
     TimeLimit,
-    /// The source does not delete.
+    /// The source fails to delete messages.
     DeletionFailed,
-    /// An error.
+    /// An error occurred.
     #[default]
     Error,
 }
@@ -36,7 +36,7 @@ impl Ending {
         self == Self::Complete
     }
 
-    /// The word for it in JSON.
+    /// Returns the value in the JSON report.
     fn name(self) -> &'static str {
         match self {
             Self::Complete => "complete",
@@ -64,7 +64,7 @@ impl Ending {
     }
 }
 
-/// A message that was selected and not moved.
+/// A selected message that was not moved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Left {
     pub(super) message_id: String,
@@ -72,43 +72,43 @@ pub(super) struct Left {
     pub(super) why: String,
 }
 
-/// Counts of a run, and the messages that need somebody's attention.
+/// Counts of a run, and the messages that need attention.
 #[derive(Debug, Default)]
 pub(super) struct Report {
-    /// Selected messages by reason, subject, and what would become of them.
+    /// Number of selected messages by reason, subject and expected outcome.
     pub(super) groups: BTreeMap<(String, String, String), usize>,
     pub(super) moved: usize,
-    /// Messages moved by `--rest-to`.
+    /// Number of messages moved by `--rest-to`.
     pub(super) set_aside: usize,
-    /// Messages that an earlier run had moved and this one deleted in the source.
+    /// Number of messages that an earlier run had moved and this run deleted from the source.
     pub(super) finished: usize,
     pub(super) left: Vec<Left>,
-    /// Messages that are in both queues.
+    /// Number of messages that are in both queues.
     pub(super) undeleted: usize,
-    /// Messages that may be in both queues, because no response came.
+    /// Number of messages that may be in both queues, because their call got no response.
     pub(super) unknown: usize,
-    /// First held message of each group of a FIFO source, and the reason. It hides those behind it.
+    /// First held message of each group of a FIFO source, with the reason. It hides its successors.
     pub(super) in_front: BTreeMap<String, (String, String)>,
-    /// Approximate number of messages behind those. None if the queue does not report it.
+    /// Approximate number of hidden messages. `None` if the queue does not report it.
     pub(super) behind: Option<u64>,
-    /// Whether messages of a FIFO source are behind messages that another consumer has received.
+    /// Whether messages of a FIFO source are hidden behind messages that another consumer has received.
     pub(super) is_locked_elsewhere: bool,
-    /// Messages of this run that could not be made visible.
+    /// Number of messages of this run that could not be made visible.
     pub(super) still_invisible: usize,
-    /// Messages that another consumer has received.
+    /// Number of messages that another consumer has received.
     pub(super) received_elsewhere: u64,
-    /// The journal, if it is still needed.
+    /// Path of the journal, if it is still needed.
     pub(super) journal: Option<PathBuf>,
     pub(super) ending: Ending,
 }
 
 impl Report {
-    /// Says whether held messages of a FIFO source hide others.
+    /// Returns whether a FIFO source has hidden messages.
     pub(super) fn has_hidden_messages(&self) -> bool {
         self.is_locked_elsewhere || !self.in_front.is_empty()
     }
 
-    /// Says whether everything that was selected was moved, and everything was seen.
+    /// Returns whether all selected messages were moved, and no message was hidden.
     pub(super) fn is_all_well(&self) -> bool {
         matches!(self.ending, Ending::Complete | Ending::Limit)
             && self.left.is_empty()
@@ -116,10 +116,10 @@ impl Report {
             && !self.has_hidden_messages()
     }
 
-    /// Prints the report to the standard output, and what a person must know or do to the standard error.
+    /// Prints the report to standard output, and problems and advice to standard error.
     ///
     /// # Errors
-    /// If the standard output takes nothing.
+    /// If standard output cannot be written.
     pub(super) fn print(&self, arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         self.explain(arguments);
         if arguments.json {

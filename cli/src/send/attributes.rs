@@ -1,34 +1,34 @@
-//! Message attributes as a command line gives them. Errors name an attribute and never its value, which may be a secret.
+//! Message attributes from the command line. Errors name the attribute, but never its value, which may be a secret.
 
 use std::collections::BTreeMap;
 
-/// Maximum number of attributes of a message.
+/// Maximum number of attributes per message.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-message-metadata.html>
 const MAX_ATTRIBUTES: usize = 10;
-/// Maximum length of an attribute's name in characters.
+/// Maximum length of an attribute name, in characters.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-message-metadata.html>
 const MAX_NAME_CHARACTERS: usize = 256;
-/// Beginnings that AWS reserves, in small letters.
+/// Prefixes that AWS reserves, in lower case.
 const RESERVED: [&str; 2] = ["aws.", "amazon."];
 
-/// Reads attributes of type String, a `NAME=VALUE` each.
+/// Parses attributes of type String, each `NAME=VALUE`.
 ///
 /// # Errors
-/// If SQS or the function would not accept one of them.
+/// If SQS or the function would not accept an attribute.
 pub(super) fn read(texts: &[String]) -> Result<BTreeMap<String, String>, String> {
     let mut attributes = BTreeMap::new();
     for (place, text) in texts.iter().enumerate() {
         let number = place + 1;
         let (name, value) = text.split_once('=').ok_or_else(|| format!("--attribute {number} is not NAME=VALUE"))?;
         if let Some(problem) = name_problem(name) {
-            // a text that was meant as a value may stand where the name is expected
+            // do not print the name, because the user may have typed the secret value there
             return Err(format!("--attribute {number}: the name of the attribute {problem}"));
         }
         if let Some(problem) = value_problem(value) {
             return Err(format!("--attribute {name}: the value of the attribute {problem}"));
         }
         match name {
-            // a datum or JSON has its schema in an attribute of this name
+            // `--schema` sets this attribute for the wire formats datum and json
             "schema" => return Err("the attribute schema is given by --schema".to_owned()),
             "avro" => return Err("the attribute avro holds a message's bytes, and cannot be text".to_owned()),
             _ => {}
@@ -43,7 +43,7 @@ pub(super) fn read(texts: &[String]) -> Result<BTreeMap<String, String>, String>
     Ok(attributes)
 }
 
-/// Returns the rule that a name breaks.
+/// Returns the rule that an attribute name violates.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_MessageAttributeValue.html>
 fn name_problem(name: &str) -> Option<&'static str> {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
@@ -61,7 +61,7 @@ fn name_problem(name: &str) -> Option<&'static str> {
     }
 }
 
-/// Returns the rule that a value breaks.
+/// Returns the rule that an attribute value violates.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html>
 fn value_problem(value: &str) -> Option<&'static str> {
     let is_allowed = |character: char| matches!(character, '\t' | '\n' | '\r' | ' '..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..);

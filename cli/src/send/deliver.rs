@@ -1,4 +1,4 @@
-//! The calls: how many run at once, how often each is tried, and when they end.
+//! Sends calls: their concurrency, retries and end.
 
 use super::ledger::{Ledger, Pending};
 use super::lock;
@@ -15,49 +15,49 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, sleep_until, timeout};
 
-/// Maximum number of times that a message is sent which the queue does not accept for now, beside the repetitions of whole calls.
+/// Maximum number of attempts per message. [`Queue::send`] retries each call on its own.
 const ATTEMPTS: u32 = 8;
-/// Maximum wait before the second attempt; it doubles.
+/// Maximum wait before the second attempt. It doubles with each further attempt.
 const BACKOFF: Duration = Duration::from_millis(100);
-/// Time after which a call has no response.
+/// Timeout of a call.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
-/// Time that calls have to end after the first signal.
+/// Time for calls in flight to finish after the first signal.
 const GRACE: Duration = Duration::from_secs(3);
-/// Errors of a whole call that one of its messages may be the cause of.
+/// Error codes with which SQS may refuse a whole call because of one of its messages.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html#API_SendMessageBatch_Errors>
 const ERRORS_OF_A_MESSAGE: [&str; 4] =
     ["BatchRequestTooLong", "InvalidAttributeValue", "InvalidMessageContents", "InvalidParameterValue"];
 
-/// Extent to which a run has been asked to end.
+/// Phase of a run's shutdown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Phase {
     Run,
-    /// No call begins.
+    /// No further call begins.
     Stop,
-    /// No response is waited for.
+    /// Calls in flight are abandoned.
     Cut,
 }
 
-/// Reason that sending ended.
+/// Reason why sending ended.
 #[derive(Debug)]
 pub(super) enum End {
-    /// Everything was read and settled.
+    /// The whole input was read and settled.
     Input,
     Interrupted,
-    /// No other call would fare better.
+    /// The queue returned an error that would affect any other call too.
     Queue(CallError),
-    /// The input cannot be read, or a file cannot be written.
+    /// The input could not be read, or a file could not be written.
     Failed(String),
-    /// As [`End::Input`], but the file has more records by now.
+    /// As [`End::Input`], but the input file has changed its size in the meantime.
     Grown,
 }
 
-/// The run, as its calls need it.
+/// State that all calls of a run share.
 pub(super) struct Delivery {
     queue: Queue,
     ledger: Arc<Mutex<Ledger>>,
     pace: Option<Mutex<Pace>>,
-    /// Wakes calls that wait for another to finish.
+    /// Wakes calls that wait for another call to finish.
     finished: Notify,
     phase: watch::Receiver<Phase>,
 }
@@ -71,10 +71,10 @@ struct Called {
     end: Option<End>,
 }
 
-/// Result of sending messages until each is settled.
+/// Result of sending messages.
 enum Sent {
     Settled,
-    /// One of the messages is at fault, and the queue does not say which.
+    /// The queue refuses the call because of one of the messages, without naming it.
     Refused(Vec<Pending>, CallError),
     Left(Vec<Pending>, Option<End>),
 }
@@ -90,8 +90,8 @@ impl Delivery {
         Self { queue, ledger, pace, finished: Notify::new(), phase }
     }
 
-    /// Sends batches until the input ends, a signal arrives, or no other call would fare better. Returns the messages that are
-    /// not settled then.
+    /// Sends batches until the input ends, a signal arrives, or the queue fails. Returns the reason and the messages that are
+    /// not settled.
     pub(super) async fn run(
         self: &Arc<Self>,
         batches: &mut mpsc::Receiver<Batch>,
@@ -101,7 +101,7 @@ impl Delivery {
         let (mut calls, mut left) = (JoinSet::new(), Vec::new());
         let mut end: Option<End> = None;
         let mut phase = self.phase.clone();
-        // the messages whose turn is next: first attempts begin in the order of the input
+        // messages that wait for their turn; at most one call waits, so that first attempts start in input order
         let mut next: Option<Vec<Pending>> = None;
         loop {
             let has_room = end.is_none() && calls.len() < at_once;
@@ -140,7 +140,7 @@ impl Delivery {
         }
     }
 
-    /// Settles the messages of a call, or returns those that are not.
+    /// Settles the messages of a call. Returns those that could not be settled.
     async fn call(self: Arc<Self>, messages: Vec<Pending>, turn: Option<Ticket>) -> Called {
         let mut called = Called::default();
         let messages = match self.hold_back(messages) {
@@ -175,7 +175,8 @@ impl Delivery {
         called
     }
 
-    /// Settles the messages that would overtake one of their group that the queue has refused, and returns the others.
+    /// Settles as refused the messages whose FIFO group has an earlier refused record, because they would overtake it. Returns
+    /// the others.
     fn hold_back(&self, messages: Vec<Pending>) -> Result<Vec<Pending>, String> {
         let mut ledger = lock(&self.ledger);
         let (mut held, mut others) = (Vec::new(), Vec::new());
@@ -189,7 +190,7 @@ impl Delivery {
         Ok(others)
     }
 
-    /// Sends messages, and those again that the queue does not accept for now.
+    /// Sends messages, and retries those that the queue temporarily refuses.
     async fn send(&self, mut waiting: Vec<Pending>, mut turn: Option<Ticket>, accepted: &mut u64) -> Sent {
         let mut backoff = BACKOFF;
         for attempt in 1.. {
@@ -233,7 +234,7 @@ impl Delivery {
         Sent::Settled
     }
 
-    /// Waits until `messages` may be sent. None if there is no rate to keep.
+    /// Waits until `messages` may be sent. Returns `None` if there is no rate limit.
     async fn turn(&self, messages: usize) -> Option<Ticket> {
         let pace = self.pace.as_ref()?;
         loop {
@@ -247,7 +248,7 @@ impl Delivery {
         }
     }
 
-    /// Makes one call. None if it was not made, or not waited for, because the run ends.
+    /// Makes one call. Returns `None` if the run ends before the call is made or before its response arrives.
     async fn attempt(
         &self,
         outgoing: &[Outgoing],
@@ -280,7 +281,7 @@ impl Delivery {
         result
     }
 
-    /// Waits for a random part of `backoff`, which doubles, or until the run ends.
+    /// Waits for a random part of `backoff`, or until the run ends. Doubles `backoff`.
     async fn pause(&self, backoff: &mut Duration) {
         let mut phase = self.phase.clone();
         tokio::select! {
@@ -291,13 +292,13 @@ impl Delivery {
     }
 }
 
-/// Whether an error of a whole call may be that of one message.
+/// Returns whether an error of a whole call may be caused by one of its messages.
 fn is_of_a_message(error: &CallError) -> bool {
     matches!(error, CallError::Refused { code, .. } if ERRORS_OF_A_MESSAGE.contains(&code.as_str()))
 }
 
-/// Turns signals into phases. The first stops; the second, or some seconds, cut calls short. Two more end the process
-/// wherever it is, for example in a write to a disk that hangs.
+/// Converts signals to phases. The first signal stops the run. A second signal, or [`GRACE`] after the first, abandons the
+/// calls in flight. Two further signals end the process, for example if a disk write hangs.
 pub(super) async fn watch(mut signals: EndSignals, phase: watch::Sender<Phase>) {
     signals.next().await;
     let _ = phase.send(Phase::Stop);

@@ -1,4 +1,4 @@
-//! The identity of a run: its queue, its input and its options. A journal has it as its header, and goes on with nothing else.
+//! Identity of a run: its queue, input and options. It is the journal's header, and only the same run can resume the journal.
 
 use super::meter::{Prefix, whole};
 use crate::journal::Numbers;
@@ -10,20 +10,20 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// Beginning of the name of an option that holds an attribute's value, which no error may print.
+/// Prefix of the names of options that hold attribute values. Errors must not print such values.
 pub(super) const ATTRIBUTE_OPTION: &str = "--attribute ";
 
-/// Header of a journal of `ingest send`.
+/// Header of the journal of `ingest send`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Header {
-    /// Names the command, so that no other goes on with the journal.
+    /// Identifies the command, so that no other command resumes the journal.
     pub(super) command: Command,
-    /// Random id, which deduplication ids begin with.
+    /// Random id of the run. Deduplication ids are derived from it.
     pub(super) run: String,
     pub(super) queue: String,
     pub(super) input: InputIdentity,
-    /// Everything that decides which messages the records become, by the name of its option.
+    /// Options that determine the messages, by name.
     pub(super) options: BTreeMap<String, String>,
     pub(super) from_line: u64,
 }
@@ -34,38 +34,38 @@ pub(super) enum Command {
     Send,
 }
 
-/// The input that a run is of.
+/// Identity of the input of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum InputIdentity {
-    /// A file, by its size and hash.
+    /// A file, identified by its size and hash.
     File(Prefix),
-    /// A pipe. Its size is unknown; entries of the journal hold the hash of the bytes read by then.
+    /// A pipe. Its size is unknown, so journal entries hold the hash of the bytes read so far.
     Pipe,
 }
 
-/// A fact that the journal states.
+/// An entry of the journal.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Entry {
-    /// First and last numbers of records that the queue has accepted.
+    /// Ranges of the records that the queue has accepted, as first and last numbers.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) accepted: Vec<(u64, u64)>,
-    /// Records that the queue has refused, or that follow one of their group that it has refused.
+    /// Ranges of the records that the queue has refused, or that follow a refused record of their group.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) refused: Vec<(u64, u64)>,
-    /// Records that no message can be made of.
+    /// Ranges of the records that cannot be encoded.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) wrong: Vec<(u64, u64)>,
-    /// Bytes of a pipe that were read by then.
+    /// Length and hash of the bytes read so far, if the input is a pipe.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) read: Option<Prefix>,
-    /// The file of unsent records, as it was written.
+    /// Length and hash of the file of unsent records.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) unsent: Option<Prefix>,
 }
 
-/// All that a journal states.
+/// Union of all entries of a journal.
 #[derive(Debug, Default)]
 pub(super) struct Settled {
     pub(super) accepted: Numbers,
@@ -75,14 +75,14 @@ pub(super) struct Settled {
     pub(super) unsent: Option<Prefix>,
 }
 
-/// Treatment of a record that is read.
+/// Action of a resumed run on a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fate {
-    /// It is sent.
+    /// Send it.
     Pending,
-    /// The queue has it.
+    /// Skip it, because the queue has accepted it.
     Accepted,
-    /// It goes to the file of unsent records.
+    /// Add it to the file of unsent records, because the queue has refused it.
     Refused,
     Wrong,
 }
@@ -110,12 +110,12 @@ impl Settled {
         }
     }
 
-    /// Whether the queue has said anything of a record.
+    /// Returns whether the journal records no response of the queue.
     pub(super) fn is_empty(&self) -> bool {
         self.accepted.is_empty() && self.refused.is_empty()
     }
 
-    /// The first number from `from` on that nothing is known of.
+    /// Returns the first record number from `from` on that has no entry.
     fn first_pending(&self, from: u64) -> u64 {
         let mut all = self.accepted.clone();
         for (first, last) in self.refused.ranges().chain(self.wrong.ranges()) {
@@ -126,9 +126,10 @@ impl Settled {
 }
 
 impl Header {
-    /// Returns the first difference between this header and `now`, that of a command that wants to go on. None if it may.
+    /// Returns the first difference between this header and `now`, the header of a command that wants to resume the journal.
+    /// Returns `None` if it may.
     ///
-    /// Another first line is the same run, unless it leaves out a record that is pending.
+    /// The first line may differ, unless that would skip a pending record.
     pub(super) fn difference(&self, now: &Self, settled: &Settled) -> Option<String> {
         if self.queue != now.queue {
             return Some(format!("it is of the queue {}", self.queue));
@@ -147,7 +148,7 @@ impl Header {
             if value(self) == value(now) {
                 continue;
             }
-            // a value of an attribute may be a secret
+            // the value of an attribute may be a secret
             let is_secret = name.starts_with(ATTRIBUTE_OPTION);
             return Some(match (self.options.contains_key(name), now.options.contains_key(name)) {
                 (true, true) if is_secret => format!("{name} had another value"),
@@ -167,21 +168,21 @@ impl Header {
     }
 }
 
-/// Whether `file` is a regular file, whose bytes can be read twice.
+/// Returns whether `file` is a regular file, which can be read twice.
 pub(super) fn is_regular(file: &Path) -> bool {
     file.to_str() != Some("-") && fs::metadata(file).is_ok_and(|metadata| metadata.is_file())
 }
 
-/// The identity of a regular file.
+/// Returns the identity of a regular file.
 ///
 /// # Errors
-/// If it cannot be read.
+/// If the file cannot be read.
 pub(super) fn of_file(file: &Path) -> Result<InputIdentity, String> {
     let read = File::open(file).and_then(whole);
     read.map(InputIdentity::File).map_err(|error| format!("cannot read {}: {error}", file.display()))
 }
 
-/// Whether `output` is the input, by whatever name or link.
+/// Returns whether `output` is the same file as the input, even by another name or link.
 pub(super) fn is_input(input: &Path, output: &Path) -> bool {
     let input = match input.to_str() {
         Some("-") => standard_input(),
@@ -190,12 +191,12 @@ pub(super) fn is_input(input: &Path, output: &Path) -> bool {
     input.is_ok_and(|input| is_file_at(&input, output))
 }
 
-/// Whether two paths lead to one file that exists, by whatever name or link.
+/// Returns whether two paths refer to the same existing file, even by different names or links.
 pub(super) fn is_one_file(one: &Path, other: &Path) -> bool {
     fs::metadata(one).is_ok_and(|one| is_file_at(&one, other))
 }
 
-/// Whether a path leads to the file of `metadata`.
+/// Returns whether a path refers to the file with this metadata.
 fn is_file_at(metadata: &Metadata, path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|other| (metadata.dev(), metadata.ino()) == (other.dev(), other.ino()))
 }

@@ -1,4 +1,4 @@
-//! The state of each record that was read. Only this module settles one.
+//! State of each record that was read. Only this module settles records.
 
 use super::identity::Entry;
 use super::meter::Meter;
@@ -10,10 +10,10 @@ use crate::queue::Outgoing;
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 
-/// Bytes that an entry takes beside the records it names. A call has at most as many entries as messages.
+/// Maximum size of a journal entry without its record numbers, in bytes. A call has at most one entry per message.
 const ENTRY_BYTES: usize = 256;
 
-/// A message and the records in it.
+/// A message and its records.
 pub(super) struct Pending {
     pub(super) outgoing: Outgoing,
     pub(super) records: Vec<Raw>,
@@ -24,20 +24,21 @@ impl Pending {
         self.records.first().map_or(0, |raw| raw.number)
     }
 
-    /// Numbers of its records, and of the empty lines before each.
+    /// Returns the numbers of its records, and of the empty lines that precede each.
     fn numbers(&self) -> Numbers {
         let mut numbers = Numbers::default();
         self.records.iter().for_each(|raw| numbers.insert(raw.after + 1, raw.number));
         numbers
     }
 
-    /// Bytes of its records as they came.
+    /// Returns the size of its records as read, in bytes.
     fn raw_bytes(&self) -> u64 {
         self.records.iter().map(bytes).sum()
     }
 }
 
-/// Bytes that a record may take in the file of unsent records. A value of a container is not longer than its message.
+/// Returns the maximum size of a record in the file of unsent records, in bytes. A value of a container is no longer than its
+/// message.
 fn bytes(raw: &Raw) -> u64 {
     match raw.json() {
         Some(json) => json.len() as u64 + 1,
@@ -45,15 +46,15 @@ fn bytes(raw: &Raw) -> u64 {
     }
 }
 
-/// Counts that a run reports.
+/// Counts of a run.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Totals {
     pub(super) messages: u64,
     pub(super) records: u64,
     pub(super) retries: u64,
-    /// Records that no message could be made of.
+    /// Number of records that could not be encoded.
     pub(super) wrong: u64,
-    /// Records that an earlier process of this run has sent.
+    /// Number of records that an earlier process of this run sent.
     pub(super) earlier: u64,
 }
 
@@ -64,20 +65,20 @@ pub(super) struct Promise {
     unsent_bytes: u64,
 }
 
-/// Records and what has become of them.
+/// The state of all records.
 pub(super) struct Ledger {
     journal: Option<Journal>,
     unsent: Unsent,
-    /// Meters a pipe whose journal has to recognise it.
+    /// Meter of a pipe, whose journal entries hold the hash of the bytes read.
     pipe: Option<Meter>,
-    /// Records that were read and are not settled: the first line that belongs to a record, by the record's number.
+    /// First line of each record that was read and is not settled, including empty lines before it, by record number.
     outstanding: BTreeMap<u64, u64>,
     /// Number of the last record that was read.
     read: u64,
-    /// First record of a FIFO group that the queue has refused.
+    /// First refused record of each FIFO group.
     refused_groups: HashMap<String, u64>,
     totals: Totals,
-    /// Whether the queue has accepted or refused a message, or may have.
+    /// Whether the queue has, or may have, accepted or refused a message.
     may_have_sent: bool,
 }
 
@@ -105,44 +106,45 @@ impl Ledger {
         &self.totals
     }
 
-    /// Gives a new run its journal.
+    /// Sets the journal of a new run.
     pub(super) fn begin(&mut self, journal: Journal) {
         self.journal = Some(journal);
     }
 
-    /// Whether a message may be in the queue.
+    /// Returns whether a message may be in the queue.
     pub(super) fn may_have_sent(&self) -> bool {
         self.may_have_sent
     }
 
-    /// Notes that a call has no response, so that the queue may have its messages.
+    /// Records that a call got no response, so the queue may have its messages.
     pub(super) fn no_response(&mut self) {
         self.may_have_sent = true;
     }
 
-    /// Counts messages that are sent once more.
+    /// Counts messages that are sent again.
     pub(super) fn retry(&mut self, messages: usize) {
         self.totals.retries += messages as u64;
     }
 
-    /// The first line that is not settled: everything before it is accepted, or named by the journal or the file of unsent records.
+    /// Returns the first line that is not settled. Every record before it is accepted, or is in the journal or the file of
+    /// unsent records.
     pub(super) fn next_line(&self) -> u64 {
         self.outstanding.values().next().copied().unwrap_or(self.read + 1)
     }
 
-    /// Takes a record that was read and is to be sent.
+    /// Adds a record that was read and will be sent.
     pub(super) fn read(&mut self, raw: &Raw) {
         self.outstanding.insert(raw.number, raw.after.max(self.read) + 1);
         self.read = self.read.max(raw.number);
     }
 
-    /// Takes records that an earlier process has sent, up to the number `last`.
+    /// Adds `count` records up to number `last` that an earlier process sent.
     pub(super) fn accepted_earlier(&mut self, last: u64, count: u64) {
         self.read = self.read.max(last);
         self.totals.earlier += count;
     }
 
-    /// Takes a record that an earlier process has named as refused or wrong.
+    /// Adds a record that an earlier process recorded as refused or wrong.
     ///
     /// # Errors
     /// If the file of unsent records cannot be written.
@@ -154,10 +156,10 @@ impl Ledger {
         self.collect(std::slice::from_ref(raw))
     }
 
-    /// Settles a record that no message can be made of.
+    /// Settles a record that cannot be encoded.
     ///
     /// # Errors
-    /// If that cannot be written.
+    /// If this cannot be written to a file.
     pub(super) fn wrong(&mut self, raw: &Raw, problem: &str) -> Result<(), String> {
         errln!("line {}: {problem}", raw.number);
         self.totals.wrong += 1;
@@ -167,10 +169,10 @@ impl Ledger {
         Ok(())
     }
 
-    /// Keeps space for whatever comes of a call.
+    /// Reserves space for any result of a call.
     ///
     /// # Errors
-    /// If the disk is full: then the call must not be made.
+    /// If the disk is full. The call must then not be made.
     pub(super) fn promise(&mut self, messages: &[Pending]) -> Result<Promise, String> {
         if let Some(journal) = &mut self.journal {
             let padding = " ".repeat(ENTRY_BYTES * messages.len());
@@ -191,11 +193,10 @@ impl Ledger {
         self.unsent.release(promise.unsent_bytes);
     }
 
-    /// Settles what a response says: messages that the queue has accepted, and messages that it refuses for good, each with the
-    /// cause.
+    /// Settles the messages of a response. The queue has accepted some, and permanently refused others, each for a cause.
     ///
     /// # Errors
-    /// If that cannot be written.
+    /// If this cannot be written to a file.
     pub(super) fn respond(&mut self, accepted: &[Pending], refused: &[(Pending, String)]) -> Result<(), String> {
         if accepted.is_empty() && refused.is_empty() {
             return Ok(());
@@ -213,7 +214,7 @@ impl Ledger {
             refused: of(&mut refused.iter().map(|(message, _)| message)),
             ..Entry::default()
         };
-        // first what cannot be found out again, whatever else fails
+        // write the journal first, because the response cannot be obtained again
         self.append(&entry)?;
         self.totals.messages += accepted.len() as u64;
         self.totals.records += accepted.iter().map(|message| message.records.len() as u64).sum::<u64>();
@@ -231,16 +232,16 @@ impl Ledger {
         Ok(())
     }
 
-    /// The record of a message's group that the queue has refused before, if there is one.
+    /// Returns the refused record that precedes a message in its group, if any.
     pub(super) fn refused_before(&self, message: &Pending) -> Option<u64> {
         let group = message.outgoing.group.as_ref()?;
         self.refused_groups.get(group).copied().filter(|refused| *refused < message.first())
     }
 
-    /// Collects records that the run leaves unsent because it ends.
+    /// Adds the records of messages that stay unsent because the run ends to the file of unsent records.
     ///
     /// # Errors
-    /// If they cannot be written.
+    /// If they cannot be written to the file.
     pub(super) fn leave(&mut self, messages: &[Pending]) -> Result<(), String> {
         for message in messages {
             self.collect(&message.records)?;
@@ -249,7 +250,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Number of records that are collected for the file of unsent records.
+    /// Returns the number of records collected for the file of unsent records.
     pub(super) fn unsent(&self) -> usize {
         self.unsent.len()
     }
@@ -257,7 +258,7 @@ impl Ledger {
     /// Writes the file of unsent records, if there are any.
     ///
     /// # Errors
-    /// If that fails. The journal and the collected records stay then.
+    /// If the file cannot be written. The journal and the collected records are then kept.
     pub(super) fn complete(&mut self) -> Result<(), String> {
         let count = self.unsent.len();
         if let Err(error) = self.publish() {
@@ -270,11 +271,11 @@ impl Ledger {
         Ok(())
     }
 
-    /// Removes the journal, which names nothing that is not settled. This is the last step of a run: a process that is killed
-    /// before has a journal to go on from.
+    /// Removes the journal, because all records are settled. This is the last step of a run: if the process is killed earlier,
+    /// the journal allows it to be resumed.
     ///
     /// # Errors
-    /// If it cannot be removed.
+    /// If the journal cannot be removed.
     pub(super) fn close(&mut self) -> Result<(), String> {
         match self.journal.take() {
             Some(journal) => journal.remove().map_err(|error| error.to_string()),
@@ -289,7 +290,8 @@ impl Ledger {
         Ok(())
     }
 
-    /// Writes the file of unsent records under another name, and notes it in the journal. Returns whether there are any.
+    /// Writes the file of unsent records under a temporary name, and records its hash in the journal. Returns whether there are
+    /// unsent records.
     fn write_unsent(&mut self) -> Result<bool, String> {
         let written = self.unsent.write().map_err(|error| self.unsent_failed(&error))?;
         let Some(written) = written else { return Ok(false) };
@@ -297,7 +299,7 @@ impl Ledger {
         Ok(true)
     }
 
-    /// Takes the first steps of the completion.
+    /// Performs the first steps of the completion.
     #[cfg(test)]
     pub(super) fn complete_up_to(&mut self, steps: usize) -> Result<(), String> {
         match steps {
@@ -307,7 +309,7 @@ impl Ledger {
         }
     }
 
-    /// Leaves the collected records where they are after `error`, and says where that is.
+    /// Keeps the collected records after `error`, and returns a message that says where they are.
     pub(super) fn abandoned(&mut self, error: &str) -> String {
         match (&self.journal, self.unsent.abandon()) {
             (Some(journal), _) => format!("{error}; the same command goes on, by {}", journal.path().display()),
@@ -319,10 +321,11 @@ impl Ledger {
         }
     }
 
-    /// Leaves the journal for the next process. It is removed if it would say nothing: then the next one may be another run.
+    /// Keeps the journal for the next process. Removes it if the queue has sent no response, so that the next run may have
+    /// other options.
     ///
     /// # Errors
-    /// If it cannot be removed.
+    /// If the journal cannot be removed.
     pub(super) fn suspend(&mut self) -> Result<(), String> {
         self.unsent.discard();
         match self.journal.take() {
@@ -358,7 +361,7 @@ impl Ledger {
     }
 }
 
-/// Reports the records that one response refused, a line for each cause and each run of records.
+/// Reports the records that one response refused, with one line per cause and range of records.
 fn report_refused(refused: &[(Pending, String)]) {
     let mut by_cause: BTreeMap<&str, Numbers> = BTreeMap::new();
     for (message, cause) in refused {

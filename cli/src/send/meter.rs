@@ -1,11 +1,11 @@
-//! The bytes of an input as they are read: their number, their hash, and an end on request.
+//! Counts and hashes the bytes read from an input, and can end the input early.
 
 use ring::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize};
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The first bytes of an input, by their number and hash.
+/// Length and hash of the first bytes of an input.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Prefix {
@@ -13,32 +13,32 @@ pub(super) struct Prefix {
     pub(super) sha256: String,
 }
 
-/// Number and hash of the bytes that were read.
+/// Counter and hash of the bytes read.
 #[derive(Clone)]
 pub(super) struct Meter(Arc<Mutex<State>>);
 
 struct State {
     hash: Context,
     bytes: u64,
-    /// Beginning that the input must have. None once it has been compared.
+    /// Prefix that the input must have. `None` after it has been verified.
     expected: Option<Prefix>,
-    /// Error for another beginning.
+    /// Error if the input has another prefix.
     mismatch: &'static str,
     is_stopped: bool,
-    /// Whether a reader was told of an end that is not the input's own.
+    /// Whether a read returned end of file because the run stopped the input.
     is_cut: bool,
-    /// Whether a read waits for bytes.
+    /// Whether a read is waiting for bytes.
     is_waiting: bool,
 }
 
-/// An input that is metered.
+/// A metered input.
 pub(super) struct Metered<R> {
     inner: R,
     meter: Meter,
 }
 
 impl Meter {
-    /// Meters `inner`, which has to begin with `expected`, or else ends with the error `mismatch`.
+    /// Meters `inner`. If it does not begin with `expected`, reading fails with the error `mismatch`.
     pub(super) fn of<R: Read>(inner: R, expected: Option<Prefix>, mismatch: &'static str) -> (Metered<R>, Self) {
         let expected = expected.filter(|expected| expected.bytes > 0);
         let hash = Context::new(&SHA256);
@@ -47,23 +47,23 @@ impl Meter {
         (Metered { inner, meter: meter.clone() }, meter)
     }
 
-    /// The bytes that were read.
+    /// Returns the length and hash of the bytes read so far.
     pub(super) fn prefix(&self) -> Prefix {
         let state = self.lock();
         Prefix { bytes: state.bytes, sha256: hex(&state.hash) }
     }
 
-    /// Whether the input begins as expected. False as long as that is not known.
+    /// Returns whether the input begins as expected. Returns `false` while this is not known yet.
     pub(super) fn is_expected(&self) -> bool {
         self.lock().expected.is_none()
     }
 
-    /// The error for an input that does not begin as expected, or ends before that is known.
+    /// Returns the error for an input that does not begin as expected, or ends too early to tell.
     pub(super) fn mismatch(&self) -> &'static str {
         self.lock().mismatch
     }
 
-    /// Ends the input: no byte is read from now on.
+    /// Ends the input. No more bytes are read.
     pub(super) fn stop(&self) {
         self.lock().is_stopped = true;
     }
@@ -72,12 +72,12 @@ impl Meter {
         self.lock().is_stopped
     }
 
-    /// Whether the end that a reader was told of is that of the run and not of the input.
+    /// Returns whether a read returned end of file because the run stopped the input.
     pub(super) fn is_cut(&self) -> bool {
         self.lock().is_cut
     }
 
-    /// Whether a read waits for bytes, which have not come yet.
+    /// Returns whether a read is waiting for bytes.
     pub(super) fn is_waiting(&self) -> bool {
         self.lock().is_waiting
     }
@@ -88,7 +88,7 @@ impl Meter {
 }
 
 impl State {
-    /// Adds bytes, and compares the input with what is expected as soon as it is long enough.
+    /// Adds bytes. Verifies the expected prefix as soon as enough bytes were read.
     fn add(&mut self, bytes: &[u8]) -> io::Result<()> {
         let mut rest = bytes;
         if let Some(expected) = &self.expected {
@@ -125,7 +125,7 @@ impl<R: Read> Read for Metered<R> {
         let read = self.inner.read(buffer);
         let mut state = self.meter.lock();
         state.is_waiting = false;
-        // bytes that come after the end are as unread as those behind them
+        // bytes that arrive after the stop count as unread
         if state.is_stopped {
             state.is_cut = true;
             return Ok(0);
@@ -136,10 +136,10 @@ impl<R: Read> Read for Metered<R> {
     }
 }
 
-/// Reads the whole of `reader`.
+/// Reads all of `reader`, and returns the length and hash.
 ///
 /// # Errors
-/// If it cannot be read.
+/// If reading fails.
 pub(super) fn whole(mut reader: impl Read) -> io::Result<Prefix> {
     let mut buffer = vec![0; 64 * 1024];
     let (mut hash, mut bytes) = (Context::new(&SHA256), 0);
@@ -160,7 +160,7 @@ pub(super) fn whole(mut reader: impl Read) -> io::Result<Prefix> {
 mod tests {
     use super::*;
 
-    /// Gives a few bytes at a time.
+    /// A reader that returns a few bytes at a time.
     struct Pieces<'a>(&'a [u8], usize);
 
     impl Read for Pieces<'_> {

@@ -1,51 +1,56 @@
-//! `ingest send`: records as messages into a queue.
+//! `ingest send`: sends records as messages to a queue.
 //!
-//! # The promise
+//! # Guarantee
 //!
-//! Every record that is read is accepted by the queue, or named in a file from which the same command sends it again, whatever ends the
-//! process. A record is sent twice only if a response was lost, or if the process was killed or interrupted while its message was in flight.
+//! However the process ends, each record that was read is either accepted by the queue, or listed in a file from which the same
+//! command sends it again. A record is sent twice only if a response was lost, or if the process was killed or interrupted
+//! while its message was in flight.
 //!
-//! # The states of a record
+//! # States of a record
 //!
 //! | state | where it is | what a resumed run does |
 //! | --- | --- | --- |
 //! | unread | in the input | reads it |
-//! | wrong: no message can be made of it | in the journal, and collected for the file of unsent records | collects it again |
-//! | held, waiting for others of its message, or for a call | in the input only | reads it again |
-//! | in flight | in the input only; its call has space reserved in the journal | sends it again, under the same deduplication id |
+//! | wrong: cannot be encoded | in the journal, and collected for the file of unsent records | collects it again |
+//! | held until its message or its call is full | in the input only | reads it again |
+//! | in flight | in the input only; space for the result is reserved in the journal | sends it again with the same deduplication id |
 //! | accepted | in the journal, written after the response and before anything else | skips it |
-//! | refused, or behind a refused record of its FIFO group | in the journal, and collected for the file of unsent records | collects it again |
+//! | refused, or after a refused record of its FIFO group | in the journal, and collected for the file of unsent records | collects it again |
 //!
-//! [`ledger`] is the only place that changes a state. A call begins after [`ledger::Ledger::promise`] has reserved space for whatever comes of
-//! it, so that a full disk stops the run before a call and not after one.
+//! Only [`ledger`] changes the state of a record. Before each call, [`ledger::Ledger::promise`] reserves space for its result,
+//! so that a full disk stops the run before a call and not after it.
 //!
-//! # Ends
+//! # How a run ends
 //!
-//! - **Complete**: everything is accepted, refused or wrong. The file of unsent records is written beside its name and synchronised, the journal notes its
-//!   hash, the file gets its name, the result is printed, and the journal is removed. A process that is killed between two of these steps leaves a journal; the
-//!   next one writes the same file again, and knows it by its hash.
-//! - **Interrupted** (SIGINT, SIGTERM): no call begins. Calls in flight have three seconds to end, or until a second signal. A message without a response
-//!   by then is pending for the journal.
-//! - **Stopped** by the queue, the input or the disk: as interrupted, with exit code 2.
-//! - **Killed**: the journal has every response that was received.
+//! - **Complete**: all records are accepted, refused or wrong. The file of unsent records is written under a temporary name and
+//!   flushed, the journal records its hash, the file is renamed, the result is printed, and the journal is removed. If the
+//!   process is killed between two of these steps, the next process finds the journal, writes the same file again, and
+//!   recognises an existing file by its hash.
+//! - **Interrupted** (SIGINT, SIGTERM): no further call begins. Calls in flight have three seconds to finish, or until a second
+//!   signal. A message without a response stays pending in the journal.
+//! - **Stopped** by an error of the queue, the input or the disk: like an interrupted run, but with exit code 2.
+//! - **Killed**: the journal contains every response that was received.
 //!
-//! A journal in which the queue has said nothing, and to which no response is missing, is removed at the end: it would only tie the next command to
-//! this one's options.
+//! A journal is removed at the end of the run if the queue has not responded and no response is outstanding. It would only bind
+//! the next command to the options of this one.
 //!
 //! # Special cases
 //!
-//! - **Packed records**: a message is accepted or refused as a whole. The accepted and refused records of a journal are therefore whole messages, and a
-//!   resumed run ends a message where it meets one. So it makes the same messages from the same file, and their ids are the same.
-//! - **Pipes** have no journal without `--journal`. With one, each entry holds the hash of the bytes read by then; a resumed run sends nothing before it has
-//!   read as many bytes with the same hash. Without one, everything that was read and not accepted goes to the file of unsent records at every
-//!   end but SIGKILL; space for it is reserved before each call. A record that came by a pipe waits for others of its message and call for a second at
-//!   most. Other messages may come of that in a resumed run, so that the id of a message names its first and its last record.
-//! - **`--from-line`**: the journal remembers where its run began. Another line is accepted if nothing pending is left out, and changes nothing
-//!   then, because the journal is more exact.
-//! - **`--rate`**: see [`pace`]. Repeated messages count.
-//! - **FIFO**: one call at a time, with one message of a group at most, so that a message that is not accepted for now does not fall behind.
-//!   After a refusal for good the group's later messages are settled as refused, in order. A wrong record does not hold back its group, whose id may be
-//!   what is wrong; `--strict` sends nothing if there is one.
+//! - **Packed records**: a message is accepted or refused as a whole, so the accepted and refused records of a journal always
+//!   form whole messages. A resumed run starts a new message after each of them. It therefore creates the same messages with
+//!   the same deduplication ids from the same file.
+//! - **Pipes** have a journal only with `--journal`. Each entry then holds the hash of the bytes read so far. A resumed run
+//!   sends nothing until it has read the same number of bytes with the same hash. Without a journal, all records that were read
+//!   and not accepted are written to the file of unsent records at the end, except after SIGKILL. Space for them is reserved
+//!   before each call. A record from a pipe waits at most one second for its message and its call to fill up. A resumed run may
+//!   therefore pack records differently, so the deduplication id of a message contains its first and its last record number.
+//! - **`--from-line`**: the journal stores the first line of its run. A resumed run may name another line if that skips no
+//!   pending record. The line then has no effect, because the journal is more precise.
+//! - **`--rate`**: see [`pace`]. Retried messages count again.
+//! - **FIFO**: one call at a time, with at most one message per group, so that a message which is temporarily refused keeps its
+//!   place in the order. After a permanent refusal, the later messages of the group are settled as refused, in order. A wrong
+//!   record does not block its group, because the group id itself may be wrong. With `--strict`, nothing is sent if any record
+//!   is wrong.
 
 mod attributes;
 mod deliver;
@@ -84,8 +89,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use unsent::{Keep, Unsent};
 
-/// Sends records, a line of JSON each or an Avro container file, to a queue. Exit code 1 if a record is wrong or is not taken, or
-/// if the run was interrupted. Repeat the command to go on.
+/// Sends records to a queue, from JSON lines or an Avro container file. Repeat the command to resume an incomplete run. Exit
+/// code 1 if a record is invalid or refused, or if the run was interrupted.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -94,33 +99,34 @@ Examples:
   ingest send --queue-url URL.fifo --schema order --group-id customer_id orders.jsonl
   produce | ingest send --queue-url URL --schema order --journal produced.journal")]
 pub(crate) struct Arguments {
-    /// The queue's URL
+    /// URL of the queue
     #[arg(long, value_name = "URL")]
     queue_url: String,
     #[command(flatten)]
     records: RecordOptions,
-    /// Messages a second at most
+    /// Maximum number of messages per second
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     rate: Option<u32>,
-    /// Calls in flight; one for a FIFO queue, whose groups keep their order
+    /// Maximum number of concurrent calls; always 1 for a FIFO queue, to keep the order of its groups
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=256))]
     concurrency: u32,
-    /// Field of the record, a path, that is the message group
+    /// Path of the record field that holds the message group id
     #[arg(long, value_name = "FIELD")]
     group_id: Option<String>,
-    /// Field of the record, a path, that is the deduplication id for a FIFO queue; unset, it is made of the run and the record's number
+    /// Path of the record field that holds the deduplication id for a FIFO queue [default: derived from the run and the record
+    /// numbers]
     #[arg(long, value_name = "FIELD")]
     dedup_id: Option<String>,
-    /// A message attribute of type String
+    /// Add a message attribute of type String
     #[arg(long, value_name = "NAME=VALUE")]
     attribute: Vec<String>,
-    /// Where the records go that are wrong or not taken, to be sent again [default: unsent.jsonl, or unsent.avro]
+    /// File for invalid and refused records, which can be sent again [default: unsent.jsonl, or unsent.avro]
     #[arg(long, value_name = "FILE")]
     unsent: Option<PathBuf>,
-    /// Replace the file of --unsent if there is one
+    /// Replace the file of --unsent if it exists
     #[arg(long)]
     overwrite: bool,
-    /// File that records the accepted records, so that the repeated command goes on [default: FILE.journal; none for a pipe]
+    /// File that records the accepted records, so that the repeated command resumes [default: FILE.journal; none for a pipe]
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
     /// Print JSON
@@ -128,10 +134,10 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
-/// Time that records which were read from a pipe have to be collected when the run ends.
+/// Time for collecting the records that were read from a pipe when the run ends.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How records become messages, as all parts of a run need it.
+/// How records become messages.
 struct Plan {
     /// Random id of the run.
     run: String,
@@ -142,12 +148,12 @@ struct Plan {
 }
 
 impl Arguments {
-    /// Whether the queue keeps the order of its groups.
+    /// Returns whether the queue preserves the order within message groups.
     fn is_fifo(&self) -> bool {
         self.queue_url.ends_with(".fifo")
     }
 
-    /// Calls in flight: one where there is an order to keep.
+    /// Returns the maximum number of concurrent calls, which is 1 for a FIFO queue.
     fn calls(&self) -> usize {
         if self.is_fifo() { 1 } else { self.concurrency as usize }
     }
@@ -167,7 +173,7 @@ impl Arguments {
         Ok(self.records.packing()?.with_attributes(none.bytes()))
     }
 
-    /// Refuses options that contradict one another or the queue.
+    /// Refuses options that contradict each other or do not fit the queue.
     fn check(&self) -> Result<(), String> {
         check_url(&self.queue_url)?;
         if self.is_fifo() && self.group_id.is_none() {
@@ -182,7 +188,7 @@ impl Arguments {
         self.attributes().map(drop)
     }
 
-    /// Where the journal is, if there is one.
+    /// Returns the path of the journal, if the run has one.
     fn journal_path(&self, is_pipe: bool) -> Option<PathBuf> {
         let beside = || {
             let mut name: OsString = self.records.file.as_os_str().to_owned();
@@ -257,7 +263,7 @@ pub(crate) async fn run(arguments: Arguments) -> Outcome {
     let Finished { totals, unsent, advice } = finished;
     let is_other_input = matches!(&end, End::Failed(error) if error.contains(meter.mismatch()));
     let before = if is_other_input {
-        // the same command would end in the same way
+        // the same command would fail in the same way
         "nothing was sent by this run, and the journal is as it was".to_owned()
     } else if totals.earlier > 0 {
         format!("{} messages were sent by this run; {advice}", totals.messages)
@@ -277,7 +283,7 @@ pub(crate) async fn run(arguments: Arguments) -> Outcome {
             Err(format!("{file} has grown since it was opened: all of it was sent that was there; {advice}").into())
         }
     };
-    // what ended the run is more than what ended its report
+    // the error that ended the run takes precedence over an error of its report
     let outcome = outcome?;
     printed?;
     Ok(outcome)
@@ -291,7 +297,7 @@ struct Prepared {
     settled: Settled,
     input: Input,
     packer: Packer,
-    /// First record that is wanted.
+    /// Number of the first record to send.
     from: u64,
     /// Size and hash of the input, if it is a file.
     file: Option<Prefix>,
@@ -300,7 +306,7 @@ struct Prepared {
 }
 
 impl Prepared {
-    /// Opens everything that the run needs, and refuses what would lose something.
+    /// Opens all files of the run. Refuses options that would overwrite or lose data.
     fn new(arguments: &Arguments) -> Result<Self, Box<dyn Error>> {
         let file = &arguments.records.file;
         let is_pipe = !is_regular(file);
@@ -319,7 +325,7 @@ impl Prepared {
                 prepared.ledger.begin(journal);
                 Ok(prepared)
             }
-            // nothing was sent: a new journal would only tie the next command to this one's options
+            // nothing was sent, and a new journal would only bind the next command to the options of this one
             (Err(error), Some(journal)) => {
                 journal.remove()?;
                 Err(error)
@@ -338,7 +344,7 @@ impl Prepared {
         let records = &arguments.records;
         let packing = arguments.packing()?;
         let (bytes, expected, file): (Box<dyn Read + Send>, _, _) = match &header.input {
-            // no byte is read that the hash does not have
+            // read only the bytes that the hash covers
             InputIdentity::File(prefix) => {
                 let bytes = open(&records.file)?.take(prefix.bytes);
                 (Box::new(bytes), Some(prefix.clone()), Some(prefix.clone()))
@@ -359,7 +365,7 @@ impl Prepared {
         }
         let container = input.container_schema();
         let unsent = arguments.unsent_path(container.is_some())?;
-        // the journal is there by now, so links and other spellings are seen through
+        // the journal exists by now, so this also detects links and other spellings of its path
         if path.as_deref().is_some_and(|journal| is_one_file(journal, &unsent)) {
             let unsent = unsent.display();
             return Err(format!("--journal and --unsent name one file, {unsent}: name another by one of them").into());
@@ -383,7 +389,7 @@ impl Prepared {
     }
 }
 
-/// Opens the journal of the run `header`, or goes on with the one that is there.
+/// Opens the journal of the run `header`, or resumes an existing journal.
 fn open_journal(path: &Path, header: Header) -> Result<(Journal, Header, Settled, bool), Box<dyn Error>> {
     let mut settled = Settled::default();
     let Opened { journal, found, damaged } = Journal::open(path, &header, |entry| settled.add(entry))?;
@@ -399,13 +405,13 @@ fn open_journal(path: &Path, header: Header) -> Result<(Journal, Header, Settled
     Ok((journal, found, settled, false))
 }
 
-/// Whether the file of unsent records may replace the one at `path`.
+/// Returns whether the file of unsent records may replace an existing file at `path`.
 ///
 /// # Errors
-/// If there is one that must not be replaced.
+/// If a file exists that must not be replaced.
 fn may_replace(path: &Path, overwrite: bool, settled: &Settled) -> Result<bool, String> {
     let Ok(metadata) = fs::symlink_metadata(path) else { return Ok(overwrite) };
-    // written by a process of this run that was killed before it could remove the journal
+    // an earlier process of this run wrote the file, and was killed before it could remove the journal
     let is_ours = || settled.unsent.is_some() && File::open(path).and_then(whole).ok() == settled.unsent;
     if metadata.is_file() && (overwrite || is_ours()) {
         return Ok(true);
@@ -413,7 +419,7 @@ fn may_replace(path: &Path, overwrite: bool, settled: &Settled) -> Result<bool, 
     Err(format!("{} exists: name another file by --unsent, or replace it by --overwrite", path.display()))
 }
 
-/// Reads the whole input once before anything is sent.
+/// Reads the whole input before anything is sent, and fails if a record is invalid.
 fn refuse_mistakes(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let records = &arguments.records;
     let packing = arguments.packing()?;
@@ -442,12 +448,12 @@ fn refuse_mistakes(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     if mistakes > 0 { Err(format!("nothing was sent: {mistakes} records are wrong").into()) } else { Ok(()) }
 }
 
-/// Whether a file is longer than it was.
+/// Returns whether the size of a file has changed.
 fn has_grown(file: &Path, then: &Prefix) -> bool {
     fs::metadata(file).is_ok_and(|metadata| metadata.len() != then.bytes)
 }
 
-/// Collects everything that was read and is not sent, because there is no journal to go on from.
+/// Collects all records that were read and not sent, because there is no journal to resume from.
 async fn drain(
     ledger: &Mutex<Ledger>,
     meter: &Meter,
@@ -469,27 +475,27 @@ async fn drain(
     drained.map_err(|error| lock(ledger).abandoned(&error))
 }
 
-/// A run that has ended.
+/// Result of a run.
 struct Finished {
     totals: Totals,
-    /// Records in the file of unsent records, or in the journal for it.
+    /// Number of records in the file of unsent records, or in the journal for it.
     unsent: usize,
-    /// How to go on.
+    /// How to resume the run.
     advice: String,
 }
 
-/// Whether everything that was read is settled.
+/// Returns whether all records that were read are settled.
 fn is_complete(end: &End) -> bool {
     matches!(end, End::Input | End::Grown)
 }
 
-/// Completes the run, which began at the record `from`, or leaves its journal for the next process.
+/// Completes the run that began at record `from`, or keeps its journal for the next process.
 fn finish(ledger: &Mutex<Ledger>, end: &End, journal: Option<&Path>, from: u64) -> Result<Finished, String> {
     let mut ledger = lock(ledger);
     let next = ledger.next_line();
     let unsent = ledger.unsent();
     let advice = match journal.filter(|_| ledger.may_have_sent() && !is_complete(end)) {
-        // the command begins there anyway
+        // the command starts at this line by default
         Some(journal) if next == from => format!("the same command goes on, by {}", journal.display()),
         Some(journal) => {
             format!("the same command goes on, by {}; --from-line {next} goes on as well", journal.display())
@@ -521,7 +527,7 @@ fn print(finished: &Finished, seconds: f64, json: bool) -> Result<(), OutputErro
     outln!("{:.0} messages and {:.0} records a second, {retries} retries", rate(*messages), rate(*records))
 }
 
-/// Locks what a thread that panicked may have held: each change of it is whole.
+/// Locks a mutex even if a thread panicked while holding it. Every change under the lock is atomic.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -550,7 +556,7 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("ingest-complete-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         let (journal_path, unsent_path) = (folder.join("journal"), folder.join("unsent.jsonl"));
-        // after the note in the journal, after the naming of the file, and never
+        // killed after the journal entry, after the rename, or not at all
         for killed_after in 0..3 {
             let open = || open_journal(&journal_path, header("one")).unwrap();
             let refuse = |journal: Journal, replaces| {
@@ -575,7 +581,7 @@ mod tests {
             assert!(!journal_path.exists());
             fs::remove_file(&unsent_path).unwrap();
         }
-        // another file under that name is not this run's
+        // an existing file with other content does not belong to this run
         let settled = Settled { unsent: Some(whole(&b"b\n"[..]).unwrap()), ..Settled::default() };
         fs::write(&unsent_path, "c\n").unwrap();
         assert!(may_replace(&unsent_path, false, &settled).is_err());

@@ -1,22 +1,23 @@
-//! The rate of sending: never more messages in any second than allowed, also after a stall.
+//! Rate limiting. No window of one second contains more messages than allowed, even after a stall.
 //!
-//! A queue accepts the messages of a call at some instant between the start of the call and its response. So they count against
-//! the rate from the start until one second after the response: two messages that count apart are accepted more than a second apart.
-//! Calls also begin at even distances, so that a second's messages do not go out all at once.
+//! A queue accepts the messages of a call at some instant between the start of the call and its response. Messages therefore
+//! count against the rate from the start of their call until one second after its response. Two messages that never count at
+//! the same time are accepted more than a second apart. Calls also start at even intervals, so that the messages of a second
+//! are not sent all at once.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The window that the rate is counted in.
+/// Window over which the rate is measured.
 const WINDOW: Duration = Duration::from_secs(1);
 
 /// Decides when calls may start.
 #[derive(Debug)]
 pub(super) struct Pace {
-    /// Messages a second.
+    /// Maximum number of messages per second.
     rate: u32,
-    /// Calls whose messages count, in the order of their start.
+    /// Calls whose messages still count, in the order of their start.
     calls: VecDeque<Counted>,
     /// Earliest start of the next call.
     next: Option<Instant>,
@@ -27,21 +28,21 @@ pub(super) struct Pace {
 struct Counted {
     ticket: Ticket,
     messages: u32,
-    /// Instant from which its messages count no more. None while the call runs.
+    /// Instant at which its messages cease to count. `None` while the call is in flight.
     until: Option<Instant>,
 }
 
-/// A call that was allowed to start.
+/// A permitted call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Ticket(u64);
 
-/// Answer to a call that wants to start.
+/// Response to a call that wants to start.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Start {
     Now(Ticket),
-    /// Ask again at this instant.
+    /// Try again at this instant.
     At(Instant),
-    /// Ask again when another call has finished.
+    /// Try again when another call has finished.
     AfterAnother,
 }
 
@@ -50,7 +51,7 @@ impl Pace {
         Self { rate, calls: VecDeque::new(), next: None, tickets: 0 }
     }
 
-    /// Starts a call of `messages`, which are not more than the rate, if it may start now.
+    /// Starts a call with `messages`, which must not exceed the rate, if it may start now.
     pub(super) fn start(&mut self, messages: u32, now: Instant) -> Start {
         self.calls.retain(|call| call.until.is_none_or(|until| until > now));
         if let Some(next) = self.next.filter(|next| *next > now) {
@@ -68,7 +69,7 @@ impl Pace {
         Start::Now(ticket)
     }
 
-    /// Notes that a call has a response, or will get none.
+    /// Records that a call has ended, with or without a response.
     pub(super) fn finish(&mut self, ticket: Ticket, now: Instant) {
         if let Some(call) = self.calls.iter_mut().find(|call| call.ticket == ticket) {
             call.until = Some(now + WINDOW);
@@ -81,7 +82,8 @@ mod tests {
     use super::*;
     use proptest::prelude::{ProptestConfig, prop_assert, proptest};
 
-    /// Runs calls one after another or at once, and returns when each message was accepted at the earliest and at the latest.
+    /// Runs calls with `at_once` concurrent calls. Returns the earliest and the latest instant at which each message was
+    /// accepted.
     fn run(rate: u32, calls: &[(u32, u64)], at_once: usize) -> Vec<(Duration, Duration, u32)> {
         let zero = local::clock::now();
         let (mut now, mut pace) = (zero, Pace::new(rate));
@@ -125,7 +127,7 @@ mod tests {
             at_once in 1_usize..9,
         ) {
             let accepted = run(rate, &calls, at_once);
-            // the worst case of a window that begins when a call is accepted, as late as can be
+            // worst case: a window that begins when a call is accepted at the latest possible instant
             for (_, begin, _) in &accepted {
                 let end = *begin + WINDOW;
                 let within: u32 = accepted.iter().filter(|(first, last, _)| *last >= *begin && *first < end).map(|(_, _, messages)| messages).sum();

@@ -1,5 +1,5 @@
-//! From the input to the messages of a call: a thread that reads, because that blocks, and one that packs, because records
-//! that wait for others must go out even if none comes.
+//! Two threads between the input and the calls. One reads, because reading blocks. The other packs records into messages,
+//! because an incomplete message must be sent after a while even if the reader still waits for input.
 
 use super::identity::{Fate, Settled};
 use super::ledger::{Ledger, Pending};
@@ -15,51 +15,51 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-/// Records that are read ahead.
+/// Maximum number of records read ahead.
 const READ_AHEAD: usize = 16;
-/// Maximum time that a record of a pipe waits for others.
+/// Maximum time that a record from a pipe waits for its message and its call to fill up.
 const MAX_WAIT: Duration = Duration::from_secs(1);
-/// Pause after which a stopped input that waits for bytes has ended.
+/// Pause after which a stopped input that still waits for bytes counts as ended.
 const DRAIN_PAUSE: Duration = Duration::from_millis(50);
 
 /// Result of reading.
 enum Found {
     Pending(Record),
-    /// Records in a row: the number of the last, and how many they are.
+    /// Consecutive records: the number of the last one, and their count.
     AcceptedEarlier {
         last: u64,
         count: u64,
     },
     RefusedEarlier(Raw),
     WrongEarlier(Raw),
-    /// The input cannot be read on.
+    /// The input could not be read.
     Failed(String),
-    /// The input has ended. A thread that panics does not say so.
+    /// The input has ended. A thread that panics does not send this.
     End,
 }
 
-/// The messages of one call, or why there will be no more.
+/// The messages of one call, or the reason why there are no more.
 pub(super) enum Batch {
     Messages(Vec<Pending>),
     Failed(String),
     End,
 }
 
-/// Parts of the run that the two threads need.
+/// The parts of a run that the two threads use.
 pub(super) struct Reading {
     pub(super) plan: Arc<Plan>,
     pub(super) ledger: Arc<Mutex<Ledger>>,
     pub(super) meter: Meter,
     pub(super) settled: Settled,
-    /// Number of the first record that is wanted.
+    /// Number of the first record to send.
     pub(super) from: u64,
     pub(super) is_pipe: bool,
 }
 
-/// Starts the threads, and returns the messages call by call.
+/// Starts the threads, and returns the messages of each call.
 ///
 /// # Errors
-/// If there can be no thread.
+/// If a thread cannot be started.
 pub(super) fn start(reading: Reading, input: Input, packer: Packer) -> io::Result<mpsc::Receiver<Batch>> {
     let (found, records) = sync_channel(READ_AHEAD);
     let (batches, receiver) = mpsc::channel(1);
@@ -91,13 +91,13 @@ struct Reader {
 }
 
 impl Reader {
-    /// Reads to the end. A pipe that has to be recognised gives nothing before it is.
+    /// Reads until the input ends. Nothing is sent from a pipe before its beginning is recognised.
     fn run(mut self) {
         let mut unrecognised: Vec<Found> = Vec::new();
         loop {
             let found = self.next();
             let is_last = matches!(found, Found::Failed(_) | Found::End);
-            // a file has been compared with its journal before, and is compared once more when it has been read
+            // a file was compared with its journal before, and is compared again after it was read
             let is_recognised = !self.is_pipe || self.meter.is_expected();
             if !is_recognised && !is_last {
                 match (unrecognised.last_mut(), &found) {
@@ -128,7 +128,7 @@ impl Reader {
                 Err(error) => return Found::Failed(error.to_string()),
                 Ok(None) if self.meter.is_expected() => return Found::End,
                 Ok(None) => return Found::Failed(format!("{}: it is shorter", self.meter.mismatch())),
-                // the rest of this line was not read, so the record was not: it is the first that is sent the next time
+                // the line is incomplete, so its record counts as unread, and the next run starts with it
                 Ok(Some(_)) if !self.input.is_terminated() && self.meter.is_cut() => return Found::End,
                 Ok(Some(raw)) if raw.number < self.from => continue,
                 Ok(Some(raw)) => raw,
@@ -146,7 +146,7 @@ impl Reader {
 /// Next step of the packing thread.
 enum Next {
     Found(Found),
-    /// Nothing comes for now: whatever waits for others goes out.
+    /// No record arrives for now. Held records and messages must be sent.
     Nothing,
     /// The run ends, and nothing more is read.
     Stopped,
@@ -160,9 +160,9 @@ struct Batcher {
     ledger: Arc<Mutex<Ledger>>,
     meter: Meter,
     is_pipe: bool,
-    /// Messages that wait for a call to be full.
+    /// Messages that wait for a call to fill up.
     messages: VecDeque<Pending>,
-    /// Instant at which the first record that waits for others was received.
+    /// Instant at which the first held record was received.
     waiting_since: Option<Instant>,
 }
 
@@ -173,20 +173,20 @@ impl Batcher {
             Err(None) => return,
             Err(Some(error)) => Batch::Failed(error),
         };
-        // what was read goes out or is collected, whatever ended the reading
+        // records that were read are sent or collected, whatever ended the reading
         let flushed = self.flush();
         let last = match (last, flushed) {
             (Batch::End, Err(Some(error))) => Batch::Failed(error),
             (last, _) => last,
         };
-        // no one waits for it if the run has ended
+        // the receiver is dropped if the run has ended
         let _ = self.batches.blocking_send(last);
     }
 
-    /// Packs until the input ends.
+    /// Packs records until the input ends.
     ///
     /// # Errors
-    /// Why there are no more batches; none if no one waits for them.
+    /// Returns the reason why there are no more batches, or `None` if the receiver was dropped.
     fn work(&mut self) -> Result<(), Option<String>> {
         loop {
             match self.next().map_err(Some)? {
@@ -197,7 +197,7 @@ impl Batcher {
                     self.waiting_since.get_or_insert_with(local::clock::now);
                     self.packer.take(record);
                 }
-                // a message of an earlier process ends here, and so does the message before it
+                // an earlier process sent a whole message here, so the current message ends before it
                 Next::Found(Found::AcceptedEarlier { last, count }) => {
                     self.packer.pack();
                     lock(&self.ledger).accepted_earlier(last, count);
@@ -218,7 +218,7 @@ impl Batcher {
         }
     }
 
-    /// Offers everything that waits for others.
+    /// Sends all held records and messages.
     fn flush(&mut self) -> Result<(), Option<String>> {
         self.packer.pack();
         let packed = self.pack();
@@ -226,7 +226,7 @@ impl Batcher {
         packed
     }
 
-    /// Waits for the next record, but not longer than the held records may wait.
+    /// Waits for the next record, but no longer than records may be held.
     fn next(&mut self) -> Result<Next, String> {
         loop {
             let wait = match (self.is_pipe, self.waiting_since) {
@@ -249,12 +249,12 @@ impl Batcher {
         }
     }
 
-    /// Whether something waits for others.
+    /// Returns whether a record or message waits to be sent.
     fn waits(&self) -> bool {
         self.packer.holds() || !self.messages.is_empty()
     }
 
-    /// Takes what the packer has ready.
+    /// Takes the messages that the packer has completed.
     fn pack(&mut self) -> Result<(), Option<String>> {
         while let Some(produced) = self.packer.pop() {
             match produced {
@@ -265,7 +265,7 @@ impl Batcher {
         Ok(())
     }
 
-    /// Offers the messages of a call, if they fill it or `all` have to go.
+    /// Sends the messages of each full call, or all messages if `all` is set.
     fn offer(&mut self, all: bool) -> Result<(), Option<String>> {
         loop {
             let (count, is_full) = self.plan.fits(&self.messages);
@@ -276,7 +276,7 @@ impl Batcher {
             if self.batches.blocking_send(Batch::Messages(messages)).is_err() {
                 return Err(None);
             }
-            // the wait for a call does not count as a wait for records
+            // time spent waiting for the receiver does not count as waiting for records
             self.waiting_since = self.waits().then(local::clock::now);
         }
         if !self.waits() {
@@ -287,13 +287,14 @@ impl Batcher {
 }
 
 impl Plan {
-    /// Number of messages that the next call takes, and whether it is full.
+    /// Returns the number of messages for the next call, and whether that call is full.
     fn fits(&self, messages: &VecDeque<Pending>) -> (usize, bool) {
         let most = self.rate.map_or(MAX_CALL_MESSAGES, |rate| MAX_CALL_MESSAGES.min(rate as usize));
         let (mut count, mut bytes) = (0, 0);
         for message in messages {
             bytes += message.outgoing.bytes();
-            // a message that a FIFO queue does not accept for now is retried, and must not fall behind the next of its group
+            // a FIFO queue may temporarily refuse a message, and its retry must not be overtaken by the next message of its
+            // group
             let follows = |other: &Pending| other.outgoing.group == message.outgoing.group;
             let is_behind = self.is_fifo && messages.iter().take(count).any(follows);
             if count == most || is_behind || (count > 0 && bytes > MAX_MESSAGE_BYTES) {
@@ -304,7 +305,7 @@ impl Plan {
         (count, count == most)
     }
 
-    /// A message as it is sent.
+    /// Returns a message in the form in which it is sent.
     fn pending(&self, packed: Packed) -> Pending {
         let Packed { body, schema, group, deduplication, records } = packed;
         let mut attributes = self.attributes.clone();
@@ -312,8 +313,8 @@ impl Plan {
         let records: Vec<Raw> = records.into_iter().map(|record| record.raw).collect();
         let number = |raw: Option<&Raw>| raw.map_or(0, |raw| raw.number);
         let (first, last) = (number(records.first()), number(records.last()));
-        // A repeated message has the same id, also when another process repeats it. The last record is part of it, because
-        // a pipe that comes at another speed makes other messages.
+        // The id stays the same if a message is sent again, also by another process. It contains the last record number,
+        // because the messages from a pipe depend on its speed.
         let own =
             || if first == last { format!("{first}-{}", self.run) } else { format!("{first}-{last}-{}", self.run) };
         let deduplication_id = self.is_fifo.then(|| deduplication.unwrap_or_else(own));

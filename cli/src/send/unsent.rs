@@ -1,8 +1,8 @@
-//! The file of records that were not sent: lines as they came, or an Avro container file of the input's own schema.
+//! The file of unsent records: lines as they were read, or an Avro container file with the input's own schema.
 //!
-//! Records are collected in a second file beside it and written in the order of the input when the run ends: to a third file, which
-//! is synchronised to the disk and then renamed. So the file has all its records or does not exist, and replaces
-//! another one only with `--overwrite`.
+//! Records are collected in a temporary file next to it. When the run ends, they are written in input order to another
+//! temporary file, which is flushed to the disk and then renamed. The file therefore contains all its records or does not
+//! exist. It replaces another file only with `--overwrite`.
 
 use super::meter::{Prefix, whole};
 use crate::journal::{ReservedFile, sync_folder};
@@ -14,18 +14,18 @@ use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-/// Space that has to be there before the first call.
+/// Free space required before the first call, in bytes.
 const SPACE_BYTES: u64 = 1024 * 1024;
-/// Length of the mark that ends each block of a container file.
+/// Length of the sync marker at the end of each block of a container file, in bytes.
 const SYNC_BYTES: usize = 16;
 
 /// Records that were not sent.
 pub(super) struct Unsent {
     path: PathBuf,
-    /// Whether the file may replace another one.
+    /// Whether the file may replace an existing file.
     replaces: bool,
     collected: ReservedFile,
-    /// Path of the file of collected records, if it has a name.
+    /// Path of the file of collected records. `None` if that file is unlinked.
     collected_at: Option<PathBuf>,
     temporary: PathBuf,
     records: Vec<Collected>,
@@ -38,26 +38,26 @@ struct Collected {
     length: usize,
 }
 
-/// The form of the records.
+/// Format of the records.
 enum Form {
     Lines,
     Container { schema: Box<Schema>, header: Vec<u8>, sync: [u8; SYNC_BYTES] },
 }
 
-/// How a run keeps the records that it could not send until it ends.
+/// Required lifetime of the collected records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Keep {
-    /// In a file without a name: a journal and its input are there to collect them again.
+    /// Until the process ends, in an unlinked file. The journal and the input allow another process to collect them again.
     ForTheRun,
-    /// In a named file, which is found even if the process is killed.
+    /// Beyond the process, in a named file, which is still there if the process is killed.
     ForGood,
 }
 
 impl Unsent {
-    /// Prepares the file at `path` for the run `run`, and makes sure that it can be written.
+    /// Prepares the file at `path` for the run `run`, and checks that it can be written.
     ///
     /// # Errors
-    /// If the folder cannot be written to, or is full.
+    /// If the folder cannot be written to, or the disk is full.
     pub(super) fn prepare(
         path: &Path,
         replaces: bool,
@@ -104,7 +104,7 @@ impl Unsent {
         self.records.len()
     }
 
-    /// Keeps space for records of `bytes`.
+    /// Reserves space for records of `bytes` in total.
     ///
     /// # Errors
     /// If the disk is full.
@@ -116,10 +116,10 @@ impl Unsent {
         self.collected.release(bytes);
     }
 
-    /// Collects a record.
+    /// Adds a record.
     ///
     /// # Errors
-    /// If it cannot be written.
+    /// If the record cannot be written.
     pub(super) fn add(&mut self, raw: &Raw) -> io::Result<()> {
         let bytes = match (&self.form, &raw.content) {
             (Form::Container { schema, sync, .. }, Content::Value(value)) => {
@@ -135,11 +135,11 @@ impl Unsent {
         Ok(())
     }
 
-    /// Writes the records in the order of the input to a file that is on the disk, but has not its name yet. None without
+    /// Writes the records in input order to a temporary file, and flushes it to the disk. Returns `None` if there are no
     /// records.
     ///
     /// # Errors
-    /// If it cannot be written.
+    /// If the file cannot be written.
     pub(super) fn write(&mut self) -> io::Result<Option<Prefix>> {
         if self.records.is_empty() {
             return Ok(None);
@@ -166,15 +166,15 @@ impl Unsent {
         whole(File::open(path)?)
     }
 
-    /// Gives the written file its name.
+    /// Renames the temporary file to its final name.
     ///
     /// # Errors
-    /// If there is a file of that name by now that must not be replaced.
+    /// If a file with that name exists and must not be replaced.
     pub(super) fn publish(&mut self) -> io::Result<()> {
         if self.replaces {
             fs::rename(&self.temporary, &self.path)?;
         } else {
-            // unlike a renaming, a link never replaces anything; not every file system has links
+            // unlike a rename, a hard link never replaces a file, but not every file system supports hard links
             match fs::hard_link(&self.temporary, &self.path) {
                 Ok(()) => fs::remove_file(&self.temporary)?,
                 Err(error) if fs::symlink_metadata(&self.path).is_ok() => return Err(error),
@@ -184,7 +184,7 @@ impl Unsent {
         sync_folder(&self.path)
     }
 
-    /// Forgets the collected records, which are written or can be collected again.
+    /// Removes the collected records, because they were written or can be collected again.
     pub(super) fn discard(&self) {
         let _ = fs::remove_file(&self.temporary);
         if let Some(path) = &self.collected_at {
@@ -192,7 +192,7 @@ impl Unsent {
         }
     }
 
-    /// Leaves the collected records where they are, and returns the path of their file, if it has a name.
+    /// Keeps the collected records, and returns the path of their file, if it has a name.
     pub(super) fn abandon(&self) -> Option<PathBuf> {
         let _ = self.collected.file().set_len(self.collected.end());
         let _ = self.collected.sync();
@@ -200,14 +200,14 @@ impl Unsent {
     }
 }
 
-/// Sixteen bytes of the run's id, which is random.
+/// Returns the sync marker: sixteen bytes of the run's random id.
 fn sync_mark(run: &str) -> [u8; SYNC_BYTES] {
     let mut sync = [0; SYNC_BYTES];
     sync.iter_mut().zip(run.bytes().rev()).for_each(|(to, from)| *to = from);
     sync
 }
 
-/// The header of a container file whose blocks are not compressed.
+/// Returns the header of an uncompressed container file.
 /// <https://avro.apache.org/docs/1.12.0/specification/#object-container-files>
 fn header(schema: &Schema, sync: [u8; SYNC_BYTES]) -> Result<Vec<u8>, serde_json::Error> {
     let mut header = b"Obj\x01".to_vec();
@@ -221,7 +221,7 @@ fn header(schema: &Schema, sync: [u8; SYNC_BYTES]) -> Result<Vec<u8>, serde_json
     Ok(header)
 }
 
-/// A block of one record.
+/// Returns a block with one record.
 fn block(datum: &[u8], sync: &[u8]) -> Vec<u8> {
     let mut block = Vec::with_capacity(datum.len() + SYNC_BYTES + 8);
     push_long(&mut block, 1);
@@ -235,7 +235,7 @@ fn push_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
-/// Appends a number that is not negative as Avro writes a long.
+/// Appends a non-negative number in Avro's encoding of a long.
 fn push_long(out: &mut Vec<u8>, number: u64) {
     let mut rest = number << 1;
     while rest >= 0x80 {

@@ -1,6 +1,6 @@
-//! The template of the stack, as far as its parameters go: what each may be, and what they must be together.
+//! The parameters of the stack's template, their constraints, and the rules that combine them.
 //!
-//! All of it is read from `template.yaml` itself, so that the tool accepts what a deployment accepts.
+//! They are read from `template.yaml` itself, so that the tool accepts exactly what a deployment accepts.
 
 mod parameter;
 mod rules;
@@ -17,29 +17,29 @@ use std::sync::LazyLock;
 
 const TEXT: &str = include_str!("../../../template.yaml");
 
-/// The parameters of a template and their rules.
+/// Parameters and rules of a template.
 #[derive(Debug, Clone)]
 pub(crate) struct Template {
     parameters: BTreeMap<String, Parameter>,
     rules: Vec<Rule>,
-    /// The parameter behind each environment variable of the function that is exactly a parameter.
+    /// Maps environment variables of the function to parameters, for variables whose value is exactly one parameter.
     settings: BTreeMap<String, String>,
 }
 
-/// Returns the project's template, which is part of the tool.
+/// Returns the project's template, which is embedded in the tool.
 ///
 /// # Errors
-/// If the template has something that is not understood here. A test keeps this from happening.
+/// If the template uses a feature that this module does not support. A test ensures that it does not.
 pub(crate) fn template() -> Result<&'static Template, String> {
     static TEMPLATE: LazyLock<Result<Template, String>> =
         LazyLock::new(|| Template::parse(TEXT).map_err(|error| format!("template.yaml: {error}")));
     TEMPLATE.as_ref().map_err(Clone::clone)
 }
 
-/// Reads `NAME=VALUE`, where the name is one of the template's parameters and the value one that it takes.
+/// Parses `NAME=VALUE`. The name must be one of the template's parameters, and the value must satisfy its constraints.
 ///
 /// # Errors
-/// What is wrong with the name or the value, and what is allowed.
+/// Returns what is wrong with the name or the value, and what is allowed.
 pub(crate) fn parameter(text: &str) -> Result<(String, String), String> {
     let (name, value) = pair(text)?;
     let value = value.trim_matches(['\'', '"']).to_owned();
@@ -47,10 +47,10 @@ pub(crate) fn parameter(text: &str) -> Result<(String, String), String> {
     Ok((name, value))
 }
 
-/// Reads the parameters of a deployment, each `NAME=VALUE`.
+/// Parses the parameters of a deployment, each `NAME=VALUE`.
 ///
 /// # Errors
-/// If one is wrong, or given twice with two values.
+/// If a parameter is invalid, or has two different values.
 pub(crate) fn parameters<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<BTreeMap<String, String>, String> {
     once_each(&texts.into_iter().map(parameter).collect::<Result<Vec<_>, _>>()?)
 }
@@ -81,34 +81,35 @@ impl Template {
             return Err(unknown("parameter of template.yaml", name, &known));
         };
         parameter.check_range(value)?;
-        // the function says more of a wrong list of names than a pattern does
+        // the function's error for a list of names is more precise than a pattern mismatch
         if let Some((variable, _)) = self.settings.iter().find(|(_, parameter)| *parameter == name) {
             settings::check(variable, value).map_err(|problem| format!("{name}={value}: it {problem}"))?;
         }
         parameter.check_pattern(value)
     }
 
-    /// Returns the value of a parameter among `parameters`, or its default.
+    /// Returns the value of a parameter in `parameters`, or its default.
     fn value<'a>(&'a self, name: &str, parameters: &'a BTreeMap<String, String>) -> &'a str {
         let default = || self.parameters.get(name).map_or("", |parameter| parameter.default.as_str());
         parameters.get(name).map_or_else(default, String::as_str)
     }
 
-    /// Returns the setting of the function that `parameters` deploy, if it is exactly a parameter.
+    /// Returns the function's setting `variable` for `parameters`, if the setting is exactly one parameter.
     pub(crate) fn setting(&self, variable: &str, parameters: &BTreeMap<String, String>) -> Option<String> {
         self.settings.get(variable).map(|parameter| self.value(parameter, parameters).to_owned())
     }
 
-    /// Returns the setting of the function that `parameters` name, if it is exactly a parameter. Defaults of the template are left out.
+    /// Returns the function's setting `variable`, if it is exactly one parameter and `parameters` contains it. Ignores the
+    /// template's defaults.
     pub(crate) fn named_setting(&self, variable: &str, parameters: &BTreeMap<String, String>) -> Option<String> {
         parameters.get(self.settings.get(variable)?).cloned()
     }
 
-    /// Refuses parameters that CloudFormation, or the function that they configure, would refuse. Parameters that are left out have
+    /// Refuses parameters that CloudFormation would refuse, or with which the function would not start. Omitted parameters have
     /// their defaults.
     ///
     /// # Errors
-    /// The first problem.
+    /// Returns the first problem.
     pub(crate) fn check(&self, parameters: &BTreeMap<String, String>) -> Result<(), String> {
         for (name, value) in parameters {
             self.check_value(name, value)?;
@@ -118,12 +119,12 @@ impl Template {
             return Err(violation.to_owned());
         }
         let settings = Settings::parse(|variable| match variable {
-            // which table it is does not matter
+            // any valid table name will do
             "TABLE_NAME" => Some("processed_messages".to_owned()),
             variable => self.setting(variable, parameters),
         });
         settings.map(drop).map_err(|error| {
-            // its reader knows the parameters
+            // replace setting names by parameter names, which the user knows
             self.settings
                 .iter()
                 .fold(error.to_string(), |text, (variable, parameter)| text.replace(variable, parameter))

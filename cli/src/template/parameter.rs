@@ -1,10 +1,10 @@
-//! One parameter of a template, and what its value may be. Pure.
+//! A parameter of the template and its constraints. Pure.
 
 use crate::names::or_nearest;
 use regex_lite::Regex;
 use serde_json::{Map, Value};
 
-/// Types that CloudFormation documents and this template uses.
+/// Parameter types of CloudFormation that the template uses.
 /// <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/parameters-section-structure.html>
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ParameterType {
@@ -17,7 +17,7 @@ enum ParameterType {
 #[derive(Debug, Clone)]
 pub(super) struct Parameter {
     name: String,
-    /// Empty if the template has none.
+    /// Default value. Empty if the template has none.
     pub(super) default: String,
     kind: ParameterType,
     minimum: Option<f64>,
@@ -27,10 +27,10 @@ pub(super) struct Parameter {
 }
 
 impl Parameter {
-    /// Reads the parameter `name` from its properties.
+    /// Parses the properties of the parameter `name`.
     ///
     /// # Errors
-    /// If there is a constraint that is not known here: none is ignored.
+    /// If a constraint is unknown, because no constraint may be ignored.
     pub(super) fn parse(name: &str, properties: &Map<String, Value>) -> Result<Self, String> {
         let mut parameter = Self {
             name: name.to_owned(),
@@ -71,10 +71,10 @@ impl Parameter {
         Some(())
     }
 
-    /// Refuses a value that is not in the list or not in the range of the parameter.
+    /// Refuses a value that is not in the list or range of the parameter.
     ///
     /// # Errors
-    /// The parameter's name, the value, and what is allowed.
+    /// Returns the parameter's name, the value, and what is allowed.
     pub(super) fn check_range(&self, value: &str) -> Result<(), String> {
         let Self { name, minimum, maximum, .. } = self;
         if !self.allowed_values.is_empty() && !self.allowed_values.iter().any(|allowed| allowed == value) {
@@ -98,10 +98,10 @@ impl Parameter {
         Ok(())
     }
 
-    /// Refuses a value that does not match the pattern of the parameter.
+    /// Refuses a value that does not match the parameter's pattern.
     ///
     /// # Errors
-    /// The parameter's name, the value, and the pattern.
+    /// Returns the parameter's name, the value, and the pattern.
     pub(super) fn check_pattern(&self, value: &str) -> Result<(), String> {
         match &self.allowed_pattern {
             Some(pattern) if !pattern.is_match(value) => Err(format!("{}={value} does not match {pattern}", self.name)),
@@ -110,7 +110,7 @@ impl Parameter {
     }
 }
 
-/// Reads a number as CloudFormation has it, an integer or a decimal fraction.
+/// Parses a number in CloudFormation's format, an integer or a decimal fraction.
 fn number(text: &str) -> Option<f64> {
     let is_plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.".contains(&byte));
     text.parse().ok().filter(|_| is_plain(text))

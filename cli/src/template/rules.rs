@@ -1,19 +1,19 @@
-//! The rules of a template: what its parameters must be together. Pure.
+//! Rules of a template, which constrain combinations of parameters. Pure.
 //!
 //! <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/rules-section-structure.html>
 
 use serde_json::Value;
 
-/// A rule: where the condition holds, each assertion must.
+/// A rule: if the condition holds, all assertions must hold.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Rule {
-    /// Always, if there is none.
+    /// `None` if the assertions must always hold.
     condition: Option<Condition>,
-    /// Each with the description of what is wrong where it does not hold.
+    /// Assertions, each with the description of its violation.
     assertions: Vec<(Condition, String)>,
 }
 
-/// A text, or the value of a parameter.
+/// A literal text, or the value of a parameter.
 #[derive(Debug, Clone, PartialEq)]
 enum Operand {
     Text(String),
@@ -30,7 +30,7 @@ enum Condition {
 }
 
 impl Rule {
-    /// Reads a rule; none if it has a function that is not known here.
+    /// Parses a rule. Returns `None` if the rule uses an unknown function.
     pub(super) fn parse(rule: &Value) -> Option<Self> {
         let condition = match rule.get("RuleCondition") {
             Some(condition) => Some(Condition::parse(condition)?),
@@ -43,7 +43,7 @@ impl Rule {
         Some(Self { condition, assertions: assertions.collect::<Option<_>>()? })
     }
 
-    /// Returns the description of the first assertion that does not hold for the parameters that `value` looks up.
+    /// Returns the description of the first assertion that is violated by the parameters that `value` looks up.
     pub(super) fn violation<'a>(&'a self, value: &impl Fn(&str) -> &'a str) -> Option<&'a str> {
         let applies = self.condition.as_ref().is_none_or(|condition| condition.holds(value));
         let violated = self.assertions.iter().find(|(assertion, _)| applies && !assertion.holds(value))?;

@@ -1,16 +1,16 @@
-//! A CloudFormation template's YAML as JSON. Pure.
+//! Converts a CloudFormation template from YAML to JSON. Pure.
 //!
-//! Scalars stay the text that they are, because CloudFormation compares parameters as text. The short form of an intrinsic function
-//! becomes the long one: `!Equals [a, b]` is `{"Fn::Equals": ["a", "b"]}`.
+//! Scalars stay text, because CloudFormation compares parameters as text. The short form of an intrinsic function is converted
+//! to the long form: `!Equals [a, b]` becomes `{"Fn::Equals": ["a", "b"]}`.
 
 use saphyr_parser::{Event, Parser, StrInput, Tag};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 
-/// Reads the first document of `text`.
+/// Parses the first document in `text`.
 ///
 /// # Errors
-/// If `text` is not YAML, or has something that templates do not have, such as an alias.
+/// If `text` is not YAML, or uses a YAML feature that templates do not have, such as an alias.
 pub(super) fn parse(text: &str) -> Result<Value, String> {
     let mut events = Events(Parser::new_from_str(text));
     loop {
@@ -33,7 +33,7 @@ impl<'a> Events<'a> {
         }
     }
 
-    /// Reads the node that begins with `event`.
+    /// Parses the node that begins with `event`.
     fn node(&mut self, event: Event<'a>) -> Result<Value, String> {
         match event {
             Event::Scalar(text, _, _, tag) => Ok(long_form(tag, Value::String(text.into_owned()))),
@@ -64,7 +64,7 @@ impl<'a> Events<'a> {
     }
 }
 
-/// Returns the call of the function that `tag` names, or `value` if there is no tag.
+/// Returns the long form of the intrinsic function that `tag` names, or `value` if there is no tag.
 fn long_form(tag: Option<Cow<'_, Tag>>, value: Value) -> Value {
     let Some(tag) = tag else { return value };
     let name = match tag.suffix.as_str() {

@@ -1,4 +1,4 @@
-//! moto's server, started by the tests: AWS's services on one machine. `make test-moto` puts it on the path.
+//! Starts moto's server, an emulator of AWS services. `make test-moto` puts it on the path.
 
 pub(crate) mod sending;
 pub(crate) mod web;
@@ -9,24 +9,26 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
-/// How long the server may take to start.
+/// Maximum number of attempts to connect to the starting server.
 const TRIES: u32 = 300;
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The tool, which takes SIGHUP although the tests may run under `nohup`: there it would leave the signal alone.
+/// Returns a command for the tool with the default action for SIGHUP. If the tests run under `nohup`, the tool would inherit
+/// that SIGHUP is ignored.
 pub(crate) fn tool() -> Command {
     let mut command = Command::new("env");
     command.args(["--default-signal=HUP", env!("CARGO_BIN_EXE_ingest")]);
     command
 }
 
-/// A server of its own, ended with the test. What outlives the test, such as the thread of another server, has its [`Address`].
+/// A moto server, which is stopped when the test ends. Code that outlives the test, such as another server's thread, uses its
+/// [`Address`].
 pub(crate) struct Moto {
     process: Child,
     address: Address,
 }
 
-/// Address of a server. It does not keep the server up.
+/// Address of a server. It does not keep the server running.
 #[derive(Clone, Copy)]
 pub(crate) struct Address {
     port: u16,
@@ -65,17 +67,18 @@ impl Address {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// No other test has it at the same time.
+    /// Returns the port, which no other test uses at the same time.
     pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
-    /// `ingest` with this server for AWS.
+    /// Runs `ingest` with this server as the endpoint of all services.
     pub(crate) fn ingest(&self, arguments: &[&str]) -> Output {
         self.ingest_with(arguments, &[])
     }
 
-    /// The same with further variables, such as the endpoint of one service.
+    /// Runs `ingest` as [`Self::ingest`] does, with additional environment variables, for example for the endpoint of one
+    /// service.
     pub(crate) fn ingest_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
         Command::new(env!("CARGO_BIN_EXE_ingest"))
             .current_dir(env!("CARGO_MANIFEST_DIR"))
@@ -88,7 +91,7 @@ impl Address {
             .unwrap()
     }
 
-    /// A call of the JSON protocol, unsigned: moto looks at the service's name in the signature and at nothing else.
+    /// Makes an unsigned call with the JSON protocol. moto reads only the service name from the signature.
     pub(crate) fn json(&self, service: &str, target: &str, body: &str) -> String {
         self.send(
             service,
@@ -99,7 +102,7 @@ impl Address {
         )
     }
 
-    /// The body of the response to a request.
+    /// Returns the body of the response to a request.
     pub(crate) fn send(&self, service: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> String {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();

@@ -1,4 +1,4 @@
-//! Support for the tests of `ingest send`: orders, a folder, and the command.
+//! Helpers for the tests of `ingest send`: orders, a folder, and the command.
 
 use serde_json::{Value, json};
 use std::fs;
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Output};
 use std::time::Duration;
 
-/// A line for each order from 1 to `count`, of one of five customers.
+/// Returns the orders from 1 to `count`, one per line. They have five different customers.
 pub(crate) fn orders(count: u32) -> String {
     (1..=count).map(|id| format!("{}\n", order(id))).collect()
 }
@@ -16,7 +16,7 @@ pub(crate) fn order(id: u32) -> Value {
     json!({"order_id": format!("o-{id:05}"), "customer_id": customer, "items": [], "total_amount": 1.5, "timestamp": id})
 }
 
-/// A folder of its own, gone with the test.
+/// A temporary folder, which is removed when the test ends.
 pub(crate) struct Folder(pub(crate) PathBuf);
 
 impl Folder {
@@ -37,7 +37,7 @@ impl Folder {
         fs::read_to_string(self.0.join(name)).unwrap()
     }
 
-    /// The names of its files, in order.
+    /// Returns the names of the files, sorted.
     pub(crate) fn names(&self) -> Vec<String> {
         let entries = fs::read_dir(&self.0).unwrap();
         let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -52,18 +52,18 @@ impl Drop for Folder {
     }
 }
 
-/// `ingest send` of orders, to a service at `endpoint`, in `folder`.
+/// Returns the command `ingest send` for orders, with the endpoint `endpoint` and the working directory `folder`.
 pub(crate) fn command(endpoint: &str, folder: &Folder, arguments: &[&str]) -> Command {
     let mut command = super::tool();
     aws(&mut command, endpoint).current_dir(&folder.0).args(FIXED).args(arguments);
     command
 }
 
-/// The arguments of every command.
+/// Arguments that all commands share.
 pub(crate) const FIXED: [&str; 5] =
     ["send", "--schemas", concat!(env!("CARGO_MANIFEST_DIR"), "/../schemas"), "--schema", "order"];
 
-/// Points a command to a service.
+/// Sets the endpoint and the credentials of a command.
 pub(crate) fn aws<'a>(command: &'a mut Command, endpoint: &str) -> &'a mut Command {
     command
         .env("AWS_ENDPOINT_URL", endpoint)
@@ -75,7 +75,7 @@ pub(crate) fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap()
 }
 
-/// Waits until something is so, for a minute at most.
+/// Waits until a condition holds, for at most a minute.
 pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     for _ in 0..6_000 {
         if is_so() {
@@ -91,7 +91,7 @@ pub(crate) fn signal(name: &str, process: &Child) {
     assert!(Command::new("kill").args([name, &process.id().to_string()]).status().unwrap().success());
 }
 
-/// The result of a process that ends by itself, within a minute.
+/// Returns the result of a process, which must end on its own within a minute.
 pub(crate) fn ended(mut process: Child) -> Output {
     until("the end of the process", || process.try_wait().unwrap().is_some());
     process.wait_with_output().unwrap()

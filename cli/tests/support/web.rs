@@ -1,13 +1,13 @@
-//! A server of fixed answers over HTTP, for services that have no emulator.
+//! An HTTP server with fixed responses, for services without an emulator.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 
-/// A request as an answer depends on it.
+/// The parts of a request on which a response can depend.
 pub(crate) struct Asked {
-    /// Method and path, `GET /subjects`.
+    /// Method and path, for example `GET /subjects`.
     pub(crate) line: String,
-    /// Names in small letters.
+    /// Headers, with names in lower case.
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: String,
 }
@@ -18,10 +18,10 @@ impl Asked {
     }
 }
 
-/// A response: a status, headers of its own, and a body.
+/// A response: status, additional headers and body.
 type Answered<B> = (u16, Vec<(&'static str, String)>, B);
 
-/// Serves `answer`, a status and a body, for as long as the process lives, and says where.
+/// Serves the responses of `answer`, a status and a body, until the process ends. Returns the URL.
 pub(crate) fn serve<B: Into<Vec<u8>> + 'static>(answer: impl Fn(&Asked) -> (u16, B) + Send + Sync + 'static) -> String {
     serve_with_headers(move |asked| {
         let (status, body) = answer(asked);
@@ -29,7 +29,7 @@ pub(crate) fn serve<B: Into<Vec<u8>> + 'static>(answer: impl Fn(&Asked) -> (u16,
     })
 }
 
-/// Serves responses with headers of their own, as [`serve`] does.
+/// Serves responses with additional headers. See [`serve`].
 pub(crate) fn serve_with_headers<B: Into<Vec<u8>> + 'static>(
     answer: impl Fn(&Asked) -> Answered<B> + Send + Sync + 'static,
 ) -> String {
