@@ -148,7 +148,10 @@ mod tests {
         (0..MAX_WAITING + 100).for_each(|_| writer.send(vec![b'x'; 1 << 16]));
         assert!(writer.unwritten() > MAX_WAITING as u64 && ended.try_recv().is_err());
         let patience = Duration::from_millis(10);
-        assert!(timeout(patience * 10, writer.stalled(patience, || false)).await.is_err(), "`is_hurried` does not hold");
+        assert!(
+            timeout(patience * 10, writer.stalled(patience, || false)).await.is_err(),
+            "`is_hurried` does not hold"
+        );
         writer.stalled(patience, || true).await;
         drop(reader);
         assert!(matches!(ended.await, Ok(Err(OutputError::Closed))));
