@@ -81,10 +81,10 @@ def advice_for(sentence: str) -> str | None:
 
 
 def tracked_files(paths: list[str]) -> list[str]:
-    patterns = paths or ["*.rs", "*.md", "*.py", "*.yaml", "Makefile"]
-    listed = subprocess.run(["git", "ls-files", "--", *patterns], capture_output=True, text=True, check=True)
-    # this file quotes what it looks for
-    return [path for path in listed.stdout.split() if path != "tests/prose.py" and not path.startswith("tests/bodies/schemas")]
+    listed = subprocess.run(["git", "ls-files", "--", *paths], capture_output=True, text=True, check=True)
+    # the file itself quotes what it looks for
+    is_prose = lambda path: path.endswith((".rs", ".md", ".py", ".yaml", "Makefile")) and path != "tests/prose.py"
+    return [path for path in listed.stdout.split() if is_prose(path) and not path.startswith("tests/bodies/schemas")]
 
 
 def main(arguments: list[str]) -> int:
