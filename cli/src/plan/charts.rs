@@ -1,4 +1,4 @@
-//! The charts of a plan: by load, by batch size, the alternatives, and over time.
+//! Charts of a plan: by load, by batch size, by alternative, and over time.
 
 use super::planner::{CHOOSING, Considered, Steady};
 use super::print::PlanReport;
@@ -8,10 +8,10 @@ use simulation::limits::MAX_BATCH_WITHOUT_WINDOW;
 use simulation::outcome::{Point, SimulationOutcome};
 use simulation::scaling::Scaling;
 
-/// Shares of the peak, and batch sizes, that are charted.
+/// Loads as shares of the peak, and batch sizes, for which charts show values.
 const SHARES: [f64; 8] = [0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0, 1.15];
 const BATCH_SIZES: [u32; 8] = [1, 2, 5, 10, 50, 100, 500, 1_000];
-/// Minimum latency that a logarithmic axis shows, in milliseconds: a tenth of the simulation's step.
+/// Minimum latency on a logarithmic axis, in milliseconds. It is a tenth of the simulation's step.
 const MIN_LATENCY_MS: f64 = 0.1;
 
 /// Section of a chart.
@@ -24,14 +24,14 @@ pub(super) enum Subject {
     Day,
 }
 
-/// A chart, the name of its file, and its section.
+/// A chart with its file name and section.
 pub(super) struct Named {
     pub(super) name: &'static str,
     pub(super) subject: Subject,
     pub(super) chart: Chart,
 }
 
-/// Makes every chart of `report`.
+/// Creates all charts of `report`.
 pub(super) fn charts(report: &PlanReport<'_>) -> Vec<Named> {
     let (planner, plan) = (report.planner, report.plan);
     let requirements = &planner.requirements;
@@ -88,7 +88,7 @@ pub(super) fn charts(report: &PlanReport<'_>) -> Vec<Named> {
     charts
 }
 
-/// Returns what reads the queue.
+/// Returns the name of the processes that read the queue.
 fn deployment_reads(deployment: &Deployment) -> &'static str {
     match deployment.scaling {
         Scaling::Standard { .. } => "processes",
@@ -100,7 +100,7 @@ fn target_line(target: f64) -> Option<(f64, String)> {
     Some((target, format!("target of P95, {} ms", pages::number(target))))
 }
 
-/// Price against latency of each deployment that was tried.
+/// Returns a chart with the price and latency of each deployment that was considered.
 fn alternatives(considered: &[Considered], chosen: &Deployment, target: f64) -> Chart {
     let is_chosen = |tried: &Considered| tried.deployment == *chosen;
     let dots = |of: &dyn Fn(&Considered) -> bool| -> Vec<Option<f64>> {
@@ -129,7 +129,7 @@ fn alternatives(considered: &[Considered], chosen: &Deployment, target: f64) -> 
     }
 }
 
-/// A deployment in a few words.
+/// Describes a deployment briefly.
 fn described(deployment: &Deployment) -> String {
     let Deployment { batch_size, scaling, .. } = deployment;
     match scaling {
@@ -186,7 +186,7 @@ fn chart(title: &str, unit: &str, across: Across, series: Vec<Series>) -> Chart 
     Chart { title, unit, across, scale: Scale::Linear, series, target: None, note: None }
 }
 
-/// Load, readers and latency over time.
+/// Returns charts of load, readers and latency over time.
 fn over_time(across: &Across, series: &[Point], readers: &'static str, target: f64) -> [Chart; 3] {
     let line = |of: fn(&Point) -> f64| series.iter().map(|point| Some(of(point))).collect::<Vec<_>>();
     let sent = Series { name: "sent".to_owned(), colour: Colour::Grey, drawn: Drawn::Area(line(|point| point.rate)) };

@@ -1,4 +1,4 @@
-//! What a plan has to hold, and what has to change where it does not.
+//! Checks a plan against its requirements and limits, and suggests changes.
 
 use super::planner::{Planner, Steady, TARGET_UTILISATION};
 use serde::Serialize;
@@ -14,18 +14,18 @@ use simulation::scaling::Scaling;
 pub(crate) struct PlanCheck {
     pub(crate) name: &'static str,
     pub(crate) value: f64,
-    /// What it may be: at most, or for `delivered` at least.
+    /// Maximum of the value. For `delivered`, the minimum.
     pub(crate) limit: f64,
     pub(crate) unit: &'static str,
     pub(crate) met: bool,
-    /// What to change if it is not met.
+    /// Suggested change if the check is not met.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) change: Option<String>,
 }
 
-/// Memory in use of what an instance has. ADR-005.
+/// Target for the used share of an instance's memory, from docs/requirements.md.
 const MEMORY_UTILISATION: f64 = 0.8;
-/// Delivered messages in percent. ADR-005.
+/// Target for delivered messages in percent, from docs/requirements.md.
 const DELIVERED_PERCENT: f64 = 99.9;
 
 fn at_most(
@@ -39,7 +39,7 @@ fn at_most(
     PlanCheck { name, value, limit, unit, met, change: (!met).then(change) }
 }
 
-/// Everything, the binding one being the first of those that are not met, or the one nearest to its limit.
+/// Returns all checks. The binding check is the first that is not met, or else the check nearest to its limit.
 pub(crate) fn checks(
     planner: &Planner<'_>,
     deployment: &Deployment,
@@ -90,7 +90,7 @@ pub(crate) fn checks(
         checks.push(at_most(names[1], outcome.end_to_end.p95_ms, requirements.end_to_end_target_ms, "ms", slower));
         let counted = (outcome.stored + outcome.dead_lettered + outcome.left) as f64;
         let delivered = outcome.stored as f64 / counted.max(1.0) * 100.0;
-        // what is under way at the end of a simulation is neither stored nor lost
+        // messages in flight at the end of a simulation are neither stored nor lost
         let met = delivered >= DELIVERED_PERCENT;
         let change = (!met).then(|| "more arrives than is written: see the limits above".to_owned());
         checks.push(PlanCheck { name: names[2], value: delivered, limit: DELIVERED_PERCENT, unit: "%", met, change });
@@ -110,7 +110,7 @@ pub(crate) fn checks(
     checks
 }
 
-/// Processes or pollers that the load needs, against the most there may be.
+/// Compares the processes or pollers that the load needs with the maximum.
 fn readers(planner: &Planner<'_>, deployment: &Deployment, rate: f64) -> PlanCheck {
     let needed = f64::from(planner.needed(deployment, rate));
     let most = f64::from(deployment.scaling.most());
@@ -120,7 +120,7 @@ fn readers(planner: &Planner<'_>, deployment: &Deployment, rate: f64) -> PlanChe
         }
         Scaling::Pollers { .. } => ("pollers at full batches", f64::from(*MAXIMUM_POLLERS.end()), "MaximumPollers"),
     };
-    // the load that fills them wholly is the limit; the reserve of 30 % is what the plan aims at
+    // the check fails only if the load exceeds the full capacity; the 30 % reserve is a target of the plan
     let used = needed * TARGET_UTILISATION;
     at_most(name, used, most, "", || {
         if needed <= range {
@@ -136,13 +136,13 @@ fn readers(planner: &Planner<'_>, deployment: &Deployment, rate: f64) -> PlanChe
     })
 }
 
-/// What Service Quotas has to be asked for.
+/// Returns the quotas to request from Service Quotas.
 pub(crate) fn quotas(planner: &Planner<'_>, deployment: &Deployment) -> Vec<String> {
     let mut quotas = Vec::new();
     let concurrent = match deployment.scaling {
         Scaling::Standard { max_instances } => max_instances,
         Scaling::Pollers { maximum, .. } => {
-            // pollers may run ten invocations each, but only as many as there is work for
+            // a poller can run ten concurrent invocations, but runs only as many as the load requires
             let work = f64::from(maximum)
                 * planner.mean_seconds(deployment, planner.batch(deployment))
                 * simulation::limits::POLLS_PER_SECOND

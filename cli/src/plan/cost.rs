@@ -1,4 +1,4 @@
-//! What a million records cost, by service. Pure.
+//! Cost per million records, by service. Pure.
 
 use super::requirements::Requirements;
 use crate::prices::Prices;
@@ -7,7 +7,7 @@ use simulation::deployment::Deployment;
 use simulation::limits::{BYTES_PER_REQUEST, MESSAGES_PER_CALL};
 use simulation::outcome::SimulationOutcome;
 
-/// Dollars for a million records.
+/// Cost per million records, in US dollars.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(crate) struct Cost {
     pub(crate) sqs: f64,
@@ -22,7 +22,8 @@ pub(crate) struct Cost {
 const SECONDS_A_MONTH: f64 = 30.0 * 24.0 * 3_600.0;
 
 impl Cost {
-    /// Returns what `outcome` cost. `rate` is the load in records a second, and `log_bytes` are those of an invocation.
+    /// Returns the cost of `outcome`. `rate` is the load in records per second, and `log_bytes` is the log volume per
+    /// invocation.
     pub(crate) fn of(
         outcome: &SimulationOutcome,
         deployment: &Deployment,
@@ -32,9 +33,9 @@ impl Cost {
         prices: &Prices,
     ) -> Self {
         let stored = outcome.stored_in_time as f64 * requirements.records_per_message;
-        // where no record happens to be stored, what runs all day is divided by the records that are to be expected
+        // if the simulation stores no record, divide the fixed cost by the expected number of records
         let millions = if stored > 0.0 { stored } else { rate * outcome.seconds } / 1e6;
-        // a call is billed by every 64 KB begun, of all its messages together
+        // SQS bills a call per started 64 KB of all its messages together
         let per_call = |messages: f64| (messages * requirements.message_bytes() / BYTES_PER_REQUEST).ceil().max(1.0);
         let sends = outcome.sent as f64 / f64::from(MESSAGES_PER_CALL);
         let received_by_call =
@@ -47,7 +48,7 @@ impl Cost {
         let gigabytes = f64::from(deployment.memory_mb) / 1_024.0;
         let price = prices.gigabyte_second(deployment.arm);
         let kept_warm = f64::from(deployment.min_instances) * outcome.seconds;
-        // what runs on warm instances first, at their lower price
+        // invocations run on instances with provisioned concurrency first, at their lower price
         let on_warm = outcome.invocation_seconds.min(kept_warm);
         let on_demand = outcome.invocation_seconds - on_warm;
         let lambda = outcome.invocations as f64 / 1e6 * prices.lambda_per_million_requests
@@ -60,7 +61,7 @@ impl Cost {
         };
         let dynamodb = outcome.write_units / 1e6 * prices.dynamodb_per_million_write_request_units;
         let logs = outcome.invocations as f64 * log_bytes / 1e9 * prices.cloudwatch_logs_per_gb;
-        // an account's first three dashboards are free, which another stack may have used up
+        // count the dashboard, because other stacks may have used the account's three free dashboards
         let a_month = f64::from(deployment.metrics_series) * prices.cloudwatch_per_metric_month
             + f64::from(deployment.alarm_metrics) * prices.cloudwatch_per_alarm_metric_month
             + prices.cloudwatch_per_dashboard_month;

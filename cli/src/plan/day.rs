@@ -1,4 +1,4 @@
-//! A day: quiet at night, the rate at noon, and ten minutes of the peak.
+//! A day with little load at night, the given rate at noon, and ten minutes of the peak.
 
 use super::planner::Planner;
 use super::requirements::Requirements;
@@ -7,12 +7,12 @@ use simulation::deployment::Deployment;
 use simulation::outcome::SimulationOutcome;
 
 const DAY: u64 = 24 * 3_600;
-/// When the peak begins, and how long it lasts.
+/// Start and end of the peak, in seconds of the day.
 const BURST: std::ops::Range<u64> = 15 * 3_600..15 * 3_600 + 600;
-/// The night's load as a share of the rate.
+/// Load at night as a share of the rate.
 const NIGHT: f64 = 0.014;
 
-/// Records in a second at `second` of the day.
+/// Returns the records per second at `second` of the day.
 pub(crate) fn load(requirements: &Requirements, second: u64) -> f64 {
     if BURST.contains(&second) {
         return requirements.peak;
@@ -22,7 +22,7 @@ pub(crate) fn load(requirements: &Requirements, second: u64) -> f64 {
     requirements.rate * (NIGHT + (1.0 - NIGHT) * sun)
 }
 
-/// It takes a minute at a hundred thousand records a second, so a terminal shows how far it is.
+/// Simulates the day. Shows a progress bar, because this takes a minute at 100,000 records per second.
 pub(crate) fn simulate(planner: &Planner<'_>, deployment: &Deployment) -> SimulationOutcome {
     let requirements = &planner.requirements;
     let bar = ProgressBar::new(DAY).with_message("simulating a day");

@@ -1,4 +1,4 @@
-//! `ingest plan`: from a load and its targets to the template's parameters, and what they cost.
+//! `ingest plan`: chooses the template's parameters for a load and its targets, and estimates the cost.
 
 mod charts;
 mod checks;
@@ -29,7 +29,8 @@ use std::error::Error;
 use std::fs;
 use std::path::PathBuf;
 
-/// Plans a deployment: settings, latency, cost and limits for a load. Exit code 1 if a target or a limit does not hold.
+/// Plans the settings of a deployment for a load, and predicts latency, cost and limits. Exit code 1 if a target or limit is
+/// not met.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -39,46 +40,48 @@ Examples:
   ingest plan --profile throughput --measured target/bench/results.json --html plan.html
   ingest plan --rate 500 --record-bytes 300 --service-time 12 --set BatchSize=5 --json")]
 pub(crate) struct Arguments {
-    /// Records in a second, all day
+    /// Average load over the day, in records per second
     #[arg(long, value_name = "N", value_parser = positive)]
     rate: Option<f64>,
-    /// Records in a second at the most; the rate by default
+    /// Peak load, in records per second [default: the rate]
     #[arg(long, value_name = "N", value_parser = positive)]
     peak: Option<f64>,
-    /// Bytes of a record in Avro
+    /// Size of a record in Avro, in bytes
     #[arg(long, value_name = "N", value_parser = positive)]
     record_bytes: Option<f64>,
-    /// Bytes of a record as an item, names of attributes included; as in Avro by default
+    /// Size of a record as an item including attribute names, in bytes [default: the size in Avro]
     #[arg(long, value_name = "N", value_parser = positive)]
     item_bytes: Option<f64>,
-    /// Records that a producer packs in a message (wire format container)
+    /// Number of records that the producer packs into a message (wire format container)
     #[arg(long, value_name = "N", value_parser = positive)]
     records_per_message: Option<f64>,
-    /// Target: P95 from sending a message to the handler's answer, in milliseconds; delivery gets half of it
+    /// Target for the P95 from sending a message to the handler's response, in milliseconds; delivery gets half of it
     #[arg(long, value_name = "MS", value_parser = positive)]
     p95: Option<f64>,
-    /// Times of the function: the results.json of `make bench`
+    /// Execution times of the function: the results.json of `make bench`
     #[arg(long, value_name = "FILE", conflicts_with = "service_time")]
     measured: Option<PathBuf>,
-    /// Or one time: of an invocation on average, in milliseconds (HandlerTime of `ingest report`)
+    /// Instead of --measured: average time of an invocation in milliseconds (HandlerTime of `ingest report`)
     #[arg(long, value_name = "MS", value_parser = positive)]
     service_time: Option<f64>,
-    /// What SQS and Lambda take for a message beside polling: the least DeliveryLatency of an idle stack, in milliseconds
+    /// Latency that SQS and Lambda add to each message in addition to polling, in milliseconds: the minimum DeliveryLatency of
+    /// an idle stack
     #[arg(long, value_name = "MS", default_value_t = 0.0, value_parser = not_negative)]
     overhead: f64,
-    /// Write units that the table takes in a second; by default WarmWriteUnits, and 4000 of a new table
+    /// Write units per second that the table can take [default: WarmWriteUnits, or 4000 for a new table]
     #[arg(long, value_name = "N", value_parser = positive)]
     table_units: Option<f64>,
-    /// Look at this profile of samconfig.toml instead of choosing; its [NAME.plan.parameters] are defaults for the options above
+    /// Evaluate this profile of samconfig.toml instead of choosing a deployment; its [NAME.plan.parameters] are defaults for
+    /// the options above
     #[arg(long, value_name = "NAME")]
     profile: Option<String>,
-    /// Where the profile is
+    /// File that contains the profile
     #[arg(long, value_name = "FILE", default_value = "samconfig.toml", requires = "profile")]
     config: PathBuf,
-    /// A parameter of the template that is not to be chosen
+    /// Fix a parameter of the template
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = parameter)]
     set: Vec<(String, String)>,
-    /// Simulate a day too: from 1.4 % of the rate at night to the rate at noon, and the peak for ten minutes
+    /// Also simulate a day, with 1.4 % of the rate at night, the rate at noon, and the peak for ten minutes
     #[arg(long)]
     day: bool,
     /// Seed of the simulation
@@ -87,10 +90,10 @@ pub(crate) struct Arguments {
     /// Print JSON
     #[arg(long)]
     json: bool,
-    /// Write a page with charts: one file, which needs nothing from outside
+    /// Write a self-contained HTML page with charts
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
-    /// Write every chart as a file of its own
+    /// Write each chart to a separate file in this folder
     #[arg(long, value_name = "DIR")]
     plots: Option<PathBuf>,
 }
@@ -110,7 +113,7 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
         }
     };
     let mut fixed = profile.as_ref().map(|profile| profile.parameters.clone()).unwrap_or_default();
-    // what is set goes before the profile, with the parameters that belong to it
+    // parameters set on the command line override the profile, and also remove parameters that only fit the overridden ones
     let set = once_each(&arguments.set)?;
     if set.get("ScalingMode").is_some_and(|mode| mode == "standard") {
         fixed.retain(|name, _| !["MinimumPollers", "MaximumPollers"].contains(&name.as_str()));
@@ -152,7 +155,7 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     Ok(plan.checks.iter().all(|check| check.met))
 }
 
-/// The options, else the profile's, else what follows from others.
+/// Returns the requirements from the options, else from the profile, else derived from other requirements.
 fn requirements(
     arguments: &Arguments,
     load: &BTreeMap<String, f64>,

@@ -1,4 +1,4 @@
-//! A plan as a page.
+//! A plan as an HTML page.
 
 use super::charts::{Named, Subject};
 use super::checks::{PlanCheck, quotas};
@@ -11,7 +11,7 @@ use simulation::scaling::Scaling;
 
 const SECONDS_A_MONTH: f64 = 30.0 * 24.0 * 3_600.0;
 
-/// Services, the colour of each, and its part of a cost.
+/// A service's name, colour and share of the cost.
 type Service = (&'static str, Colour, fn(&Cost) -> f64);
 const SERVICES: [Service; 6] = [
     ("DynamoDB", Colour::Blue, |cost| cost.dynamodb),
@@ -22,7 +22,7 @@ const SERVICES: [Service; 6] = [
     ("metrics", Colour::Pink, |cost| cost.metrics),
 ];
 
-/// Makes the page of `report` with its `charts`.
+/// Creates the page of `report` with its `charts`.
 pub(super) fn page(report: &PlanReport<'_>, charts: &[Named]) -> Page {
     let requirements = &report.planner.requirements;
     let prices = report.planner.prices;
@@ -53,7 +53,7 @@ pub(super) fn page(report: &PlanReport<'_>, charts: &[Named]) -> Page {
     }
 }
 
-/// The chosen deployment in a sentence.
+/// Describes the chosen deployment in a sentence.
 fn sentence(report: &PlanReport<'_>) -> String {
     let Deployment { batch_size, window_seconds, memory_mb, scaling, .. } = &report.plan.deployment;
     let readers = match scaling {

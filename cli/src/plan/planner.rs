@@ -1,4 +1,5 @@
-//! From requirements to a deployment: sized by the closed forms, judged by the simulation, the cheapest that holds.
+//! Chooses a deployment for the requirements: closed forms determine the sizes, the simulation tests the candidates, and the
+//! cheapest that meets all targets wins.
 
 use super::checks::{PlanCheck, checks};
 use super::cost::Cost;
@@ -17,31 +18,31 @@ use simulation::service::ServiceTimes;
 use simulation::{Scenario, whole};
 use std::collections::BTreeMap;
 
-/// How busy a deployment is meant to be. ADR-005.
+/// Target utilisation of a deployment, from docs/requirements.md.
 pub(crate) const TARGET_UTILISATION: f64 = 0.7;
-/// How full the table's warm throughput is meant to be.
+/// Target utilisation of the table's warm throughput.
 const TABLE_UTILISATION: f64 = 0.8;
 const BATCH_SIZES: [u32; 10] = [10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000];
-/// Seconds of a simulation that chooses, and of one that is reported; and of each, those that do not count.
+/// Total and warm-up seconds of a simulation that compares candidates, and of one that is reported.
 pub(crate) const CHOOSING: (u64, u64) = (8, 3);
 const REPORTED: (u64, u64) = (60, 10);
-/// Number of messages that a simulation should count at least. A small load is simulated for longer.
+/// Minimum number of messages that a simulation counts. A small load is simulated for longer.
 const COUNTED_MESSAGES: f64 = 20.0;
 /// Maximum length of a simulation of a steady load, in seconds: a day.
 const MAX_SECONDS: f64 = 86_400.0;
-/// Minimum load in messages a second: what a simulation of [`MAX_SECONDS`] counts.
+/// Minimum load in messages per second, at which a simulation of [`MAX_SECONDS`] still counts enough messages.
 pub(crate) const MIN_MESSAGES_PER_SECOND: f64 = COUNTED_MESSAGES / MAX_SECONDS;
-/// Seconds before a burst and of the burst.
+/// Seconds before a burst, and length of the burst in seconds.
 const BURST: (u64, u64) = (60, 600);
 
-/// Everything that a plan starts from.
+/// The input of a plan.
 pub(crate) struct Planner<'a> {
     pub(crate) requirements: Requirements,
     pub(crate) service: &'a ServiceTimes,
     pub(crate) prices: &'a Prices,
-    /// Parameters that are not to be chosen.
+    /// Parameters of the template that are fixed.
     pub(crate) fixed: BTreeMap<String, String>,
-    /// Write units a second that the table takes, if known.
+    /// Write units per second that the table can take, if known.
     pub(crate) table_units: Option<f64>,
     pub(crate) seed: u64,
 }
@@ -49,59 +50,60 @@ pub(crate) struct Planner<'a> {
 /// A deployment under a steady load.
 #[derive(Debug, Clone)]
 pub(crate) struct Steady {
-    /// Records in a second.
+    /// Load in records per second.
     pub(crate) rate: f64,
     pub(crate) outcome: SimulationOutcome,
     pub(crate) cost: Cost,
 }
 
-/// From the steady rate to the peak at once.
+/// A sudden increase from the steady rate to the peak.
 #[derive(Debug, Clone)]
 pub(crate) struct Burst {
-    /// Seconds until the backlog that builds up is gone; none if it is not gone in time.
+    /// Seconds until the backlog has been processed. `None` if this does not happen during the burst.
     pub(crate) caught_up_after: Option<u64>,
     pub(crate) worst_p95_ms: f64,
     pub(crate) most_waiting: u64,
     pub(crate) outcome: SimulationOutcome,
 }
 
-/// A deployment that was tried.
+/// A deployment that was considered.
 #[derive(Debug, Clone)]
 pub(crate) struct Considered {
     pub(crate) deployment: Deployment,
-    /// Price of a million records at the rate.
+    /// Cost per million records at the rate, in US dollars.
     pub(crate) dollars: f64,
     /// End-to-end P95 at the rate or at the peak, whichever is larger.
     pub(crate) p95_ms: f64,
-    /// Number of requirements and limits that do not hold.
+    /// Number of requirements and limits that are not met.
     pub(crate) missed: usize,
 }
 
-/// The answer.
+/// The result of planning.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
-    /// The deployments that were tried; empty if the deployment was given.
+    /// Deployments that were considered. Empty if the deployment was given.
     pub(crate) considered: Vec<Considered>,
     pub(crate) deployment: Deployment,
     pub(crate) table_units: f64,
     pub(crate) at_rate: Steady,
-    /// If the peak is higher than the rate.
+    /// Result at the peak. `None` if the peak does not exceed the rate.
     pub(crate) at_peak: Option<Steady>,
     pub(crate) burst: Option<Burst>,
     pub(crate) checks: Vec<PlanCheck>,
 }
 
-/// Returns the deployment that `parameters` make.
+/// Returns the deployment that `parameters` define.
 ///
 /// # Errors
-/// If the template, AWS or the function refuses them.
+/// If the template, AWS or the function would refuse the parameters.
 pub(crate) fn deployment(parameters: &BTreeMap<String, String>) -> Result<Deployment, String> {
     template()?.check(parameters)?;
     Deployment::new(parameters)
 }
 
 impl Planner<'_> {
-    /// The cheapest deployment that holds every target; if none does, the one that comes nearest.
+    /// Returns the cheapest deployment that meets all targets. If none does, returns the one that misses the fewest, and of
+    /// these the fastest.
     pub(crate) fn plan(&self) -> Result<Plan, String> {
         let mut best: Option<((usize, f64), Deployment)> = None;
         let mut considered = Vec::new();
@@ -122,7 +124,7 @@ impl Planner<'_> {
         Ok(Plan { considered, ..self.judge(deployment) })
     }
 
-    /// One deployment, looked at closely.
+    /// Evaluates one deployment in detail.
     pub(crate) fn judge(&self, deployment: Deployment) -> Plan {
         let Requirements { rate, peak, .. } = self.requirements;
         let at_rate = self.steady(&deployment, rate, REPORTED);
@@ -134,9 +136,9 @@ impl Planner<'_> {
         Plan { considered: Vec::new(), deployment, table_units, at_rate, at_peak, burst, checks }
     }
 
-    /// Every combination of batch size and scaling mode, sized for the peak.
+    /// Returns a candidate for each combination of batch size and scaling mode, sized for the peak.
     fn candidates(&self) -> Result<Vec<Deployment>, String> {
-        // parameters that are fixed exclude some candidates, but perhaps not all
+        // fixed parameters may exclude some or all candidates
         let mut tried = Vec::new();
         let payload = MAX_PAYLOAD_BYTES / self.requirements.event_bytes();
         for batch in BATCH_SIZES {
@@ -147,7 +149,7 @@ impl Planner<'_> {
             tried.extend([false, true].map(|pollers| self.candidate(batch, pollers)));
         }
         if tried.iter().all(|tried| matches!(tried, Ok(None))) {
-            // a batch size of the operator's own
+            // a fixed batch size that is not in the list
             let fixed = self.fixed.get("BatchSize").and_then(|fixed| fixed.parse().ok()).unwrap_or(10);
             tried.extend([false, true].map(|pollers| self.candidate(fixed, pollers)));
         }
@@ -171,7 +173,7 @@ impl Planner<'_> {
         match self.fixed.get("ScalingMode").map(String::as_str) {
             Some(known @ ("standard" | "pollers")) if known != mode => return Ok(None),
             None if fixes_pollers && !pollers => return Ok(None),
-            // a wrong mode, or a contradiction, is refused below
+            // an invalid mode or a contradiction is refused below
             _ => {}
         }
         let fixed = |name: &str| self.fixed.get(name).and_then(|fixed| fixed.parse::<u32>().ok());
@@ -189,7 +191,7 @@ impl Planner<'_> {
             let within =
                 |range: std::ops::RangeInclusive<u32>, pollers: u32| pollers.clamp(*range.start(), *range.end());
             let (minimum, maximum) = (within(MINIMUM_POLLERS, now), within(MAXIMUM_POLLERS, needed(&any)));
-            // the chosen one of both gives way to the fixed one
+            // a chosen limit must not contradict a fixed one
             Scaling::Pollers {
                 minimum: minimum.min(fixed("MaximumPollers").unwrap_or(maximum)),
                 maximum: maximum.max(fixed("MinimumPollers").unwrap_or(minimum)),
@@ -211,8 +213,8 @@ impl Planner<'_> {
         self::deployment(&parameters).map(Some)
     }
 
-    /// Processes or pollers that `records_per_second` take at the utilisation that is aimed at: by their pace, and by Erlang C so
-    /// that nineteen of twenty batches find one free within a tenth of the target.
+    /// Returns the number of processes or pollers needed for `records_per_second`. They must be able to handle the load at the
+    /// target utilisation. In addition, by Erlang C, 95 % of batches must find a free one within a tenth of the latency target.
     pub(crate) fn needed(&self, deployment: &Deployment, records_per_second: f64) -> u32 {
         let batch = self.batch(deployment);
         let messages = self.requirements.messages(records_per_second);
@@ -234,7 +236,7 @@ impl Planner<'_> {
         servers.servers.div_ceil(deployment.scaling.invocations_each())
     }
 
-    /// Messages of a full invocation.
+    /// Returns the number of messages of a full invocation.
     pub(crate) fn batch(&self, deployment: &Deployment) -> f64 {
         f64::from(deployment.batch_size).min((MAX_PAYLOAD_BYTES / self.requirements.event_bytes()).floor().max(1.0))
     }
@@ -252,7 +254,7 @@ impl Planner<'_> {
         }
     }
 
-    /// Write units that the table takes in a second.
+    /// Returns the write units per second that the table can take.
     pub(crate) fn table_units(&self, deployment: &Deployment) -> f64 {
         let own = self.table_units.unwrap_or_else(|| f64::from(deployment.warm_write_units).max(NEW_TABLE_UNITS));
         if deployment.max_write_units > 0 { own.min(f64::from(deployment.max_write_units)) } else { own }
@@ -277,7 +279,7 @@ impl Planner<'_> {
         let in_burst = || outcome.series.iter().filter(|point| point.second >= before);
         let worst_p95_ms = in_burst().map(|point| point.end_to_end_p95_ms).fold(0.0, f64::max);
         let most_waiting = in_burst().map(|point| point.waiting).max().unwrap_or_default();
-        // caught up: from then on never again more waiting than arrives in a second
+        // caught up: from then on, the backlog never exceeds the arrivals of one second
         let late = |point: &&simulation::outcome::Point| point.waiting as f64 > point.rate;
         let last_late = in_burst().filter(late).map(|point| point.second + 1 - before).max();
         let caught_up_after = match last_late {
@@ -287,7 +289,8 @@ impl Planner<'_> {
         Burst { caught_up_after, worst_p95_ms, most_waiting, outcome }
     }
 
-    /// Simulates `load` in messages a second, with the pollers that `records_per_second` need at the beginning.
+    /// Simulates `load` in messages per second. The simulation starts with the number of pollers needed for
+    /// `records_per_second`.
     pub(crate) fn run(
         &self,
         deployment: &Deployment,

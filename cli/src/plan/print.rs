@@ -9,7 +9,7 @@ use simulation::outcome::SimulationOutcome;
 use simulation::scaling::Scaling;
 use std::fmt;
 
-/// A plan with what it was made from.
+/// A plan with its input.
 pub(crate) struct PlanReport<'a> {
     pub(crate) planner: &'a Planner<'a>,
     pub(crate) plan: &'a Plan,
@@ -27,7 +27,7 @@ impl PlanReport<'_> {
         }
     }
 
-    /// The check that is not met, or else the one nearest to its limit.
+    /// Returns the first check that is not met, or else the check nearest to its limit.
     pub(super) fn binding(&self) -> Option<&PlanCheck> {
         let load = |check: &&PlanCheck| check.unit != "%" || !check.name.starts_with("delivered");
         let nearness = |check: &&PlanCheck| check.value / check.limit;
@@ -41,7 +41,7 @@ impl PlanReport<'_> {
             .filter_map(|(name, steady)| Some((name, steady?)))
     }
 
-    /// The figures of each steady load, row by row.
+    /// Returns a table row for each figure of the steady loads.
     pub(super) fn rows(&self) -> Vec<Vec<String>> {
         let mut rows = Vec::new();
         let mut row = |name: &str, of: &dyn Fn(&Steady) -> String| {
@@ -190,12 +190,12 @@ impl fmt::Display for PlanReport<'_> {
 }
 
 fn percentiles(of: simulation::outcome::Percentiles) -> String {
-    // the simulation's step is a millisecond
+    // the simulation has a resolution of one millisecond
     let one = |value: f64| if value < 1.0 { "<1".to_owned() } else { significant(value) };
     format!("{} / {} / {}", one(of.p50_ms), one(of.p95_ms), one(of.p99_ms))
 }
 
-/// Three digits, and all of those before the point.
+/// Formats a number with three significant digits, and with all digits before the decimal point.
 fn significant(value: f64) -> String {
     let decimals = match value.abs() {
         size if size >= 99.95 => usize::from(value.fract() != 0.0 && size < 1_000.0),

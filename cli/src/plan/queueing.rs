@@ -1,11 +1,11 @@
-//! The closed forms of queueing theory. Pure.
+//! Closed forms of queueing theory. Pure.
 
-/// How many are under way on average: arrivals a second times the seconds each takes. Little's law.
+/// Returns the average number in progress by Little's law: the arrivals per second times the duration in seconds.
 pub(crate) fn under_way(arrivals_per_second: f64, seconds: f64) -> f64 {
     arrivals_per_second * seconds
 }
 
-/// A queue with Poisson arrivals, exponential service times and so many servers: M/M/c.
+/// An M/M/c queue: Poisson arrivals, exponential service times and `servers` servers.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Servers {
     pub(crate) arrivals_per_second: f64,
@@ -14,18 +14,18 @@ pub(crate) struct Servers {
 }
 
 impl Servers {
-    /// The share of the servers that is busy; at 1 and above the queue grows without end.
+    /// Returns the fraction of the servers that is busy. At 1 or above, the queue grows without bound.
     pub(crate) fn utilisation(self) -> f64 {
         under_way(self.arrivals_per_second, self.service_seconds) / f64::from(self.servers)
     }
 
-    /// Erlang C: the probability that an arrival has to wait. 1 if the servers cannot keep up.
+    /// Returns the probability that an arrival must wait, by Erlang C. Returns 1 if the servers cannot keep up.
     pub(crate) fn probability_of_waiting(self) -> f64 {
         let utilisation = self.utilisation();
         if utilisation >= 1.0 {
             return 1.0;
         }
-        // Erlang B by its recurrence, which neither overflows nor cancels
+        // the recurrence for Erlang B avoids overflow and cancellation
         let offered = under_way(self.arrivals_per_second, self.service_seconds);
         let blocked = (1..=self.servers).fold(1.0, |blocked, server| {
             let carried = offered * blocked;
@@ -34,19 +34,19 @@ impl Servers {
         blocked / (1.0 - utilisation * (1.0 - blocked))
     }
 
-    /// How long an arrival waits for a server on average, in seconds.
+    /// Returns the mean waiting time of an arrival, in seconds.
     #[cfg(test)]
     pub(crate) fn mean_wait(self) -> f64 {
         self.probability_of_waiting() / self.spare_per_second()
     }
 
-    /// The wait that `share` of the arrivals do not exceed, in seconds.
+    /// Returns the waiting time that a fraction `share` of the arrivals do not exceed, in seconds.
     pub(crate) fn wait_of(self, share: f64) -> f64 {
         let waiting = self.probability_of_waiting();
         if waiting <= 1.0 - share { 0.0 } else { (waiting / (1.0 - share)).ln() / self.spare_per_second() }
     }
 
-    /// How many more than arrive could be served in a second; never negative.
+    /// Returns the spare capacity in arrivals per second. It is never negative.
     fn spare_per_second(self) -> f64 {
         (f64::from(self.servers) / self.service_seconds - self.arrivals_per_second).max(0.0)
     }
@@ -62,7 +62,7 @@ mod tests {
 
     #[test]
     fn erlang_c_is_what_the_tables_of_it_say() {
-        // one server: the probability is the utilisation; two servers at load 1: 1/3; ten at 8: 0.409
+        // one server: the probability equals the utilisation; two servers at load 1: 1/3; ten servers at load 8: 0.409
         assert!((servers(0.7, 1.0, 1).probability_of_waiting() - 0.7).abs() < 1e-12);
         assert!((servers(1.0, 1.0, 2).probability_of_waiting() - 1.0 / 3.0).abs() < 1e-12);
         assert!((servers(8.0, 1.0, 10).probability_of_waiting() - 0.4092).abs() < 1e-4);

@@ -1,4 +1,4 @@
-//! The closed forms against the simulation, and every profile against its own targets.
+//! Compares the closed forms with the simulation, and each profile with its own targets.
 
 use super::planner::Planner;
 use super::queueing::{Servers, under_way};
@@ -13,7 +13,7 @@ use simulation::service::ServiceTimes;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// The committed measurement, which the plots in docs/plan.md are of too.
+/// Returns the committed measurement, on which the plots in docs/plan.md are also based.
 fn measured() -> ServiceTimes {
     ServiceTimes::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../benches/results.json")).unwrap()
 }
@@ -22,7 +22,7 @@ fn close(value: f64, expected: f64, share: f64) {
     assert!((value / expected - 1.0).abs() <= share, "{value} is not within {share} of {expected}");
 }
 
-/// So many servers, messages one by one, exponential times: nothing of AWS in it.
+/// Simulates an M/M/c queue with `servers` servers: single messages, exponential service times, and no AWS limits.
 fn plain(arrivals_per_second: f64, service_ms: f64, servers: u32, seconds: u64) -> SimulationOutcome {
     let scaling = Scaling::Pollers { minimum: servers.div_ceil(10), maximum: servers.div_ceil(10) };
     let deployment = Deployment { batch_size: 1, scaling, min_instances: servers, ..Deployment::default() };
@@ -56,7 +56,7 @@ fn erlang_c_and_the_simulation_agree_within_five_percent() {
 fn littles_law_and_the_simulation_agree_within_five_percent() {
     let outcome = plain(90.0, 100.0, 10, 2_000);
     close(outcome.mean_in_flight, under_way(90.0, 0.1), 0.05);
-    // with batches, windows, paces and measured times too
+    // the same holds with batches, windows, rate limits and measured times
     let measured = measured();
     let window = Deployment {
         batch_size: 100,
@@ -135,7 +135,7 @@ fn the_same_seed_gives_the_same_outcome_and_another_seed_another() {
 #[test]
 fn standard_mode_in_the_simulation_adds_300_a_minute_while_messages_wait() {
     let deployment = Deployment { scaling: Scaling::Standard { max_instances: 1_250 }, ..Deployment::default() };
-    // far more than can be served
+    // far above the capacity
     let outcome = scenario(&deployment, &ServiceTimes::constant(1_000.0), &|_| 50_000.0, 300, 0);
     let at = |second| outcome.series.iter().find(|point| point.second == second).unwrap().pollers;
     close(f64::from(at(60)), 305.0, 0.05);
@@ -146,7 +146,7 @@ fn standard_mode_in_the_simulation_adds_300_a_minute_while_messages_wait() {
 #[test]
 fn pollers_in_the_simulation_take_100_messages_a_second_each() {
     let scaling = Scaling::Pollers { minimum: 10, maximum: 10 };
-    // however large the batch, a poll takes ten messages
+    // a poll returns at most ten messages, whatever the batch size
     for (batch_size, window_seconds) in [(10, 0), (100, 2)] {
         let deployment = Deployment { batch_size, window_seconds, scaling, ..Deployment::default() };
         let outcome = scenario(&deployment, &measured(), &|_| 5_000.0, 60, 10);
@@ -157,7 +157,7 @@ fn pollers_in_the_simulation_take_100_messages_a_second_each() {
 
 #[test]
 fn no_message_is_lost_and_none_is_counted_twice() {
-    // a table that takes half of what comes, a short deadline: throttles, returns and dead letters
+    // a table with half the required capacity and a short timeout cause throttles, returned messages and dead letters
     let deployment = Deployment {
         scaling: Scaling::Standard { max_instances: 200 },
         timeout_seconds: 2,

@@ -1,4 +1,4 @@
-//! One line of CloudWatch's embedded metric format. Pure.
+//! A line in CloudWatch's embedded metric format. Pure.
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
 
 use serde_json::{Map, Value};
@@ -7,19 +7,19 @@ use std::collections::BTreeMap;
 /// The metrics of one line.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Line {
-    /// Milliseconds since the Unix epoch.
+    /// Timestamp in milliseconds since the Unix epoch.
     pub(crate) at_ms: u64,
     pub(crate) service: String,
-    /// The dimension beside Service, if the line has one: `Reason` or `Schema`, and its value.
+    /// Name and value of the second dimension, `Reason` or `Schema`, if the line has one.
     pub(crate) dimension: Option<(String, String)>,
-    /// Values and how often each came, by metric.
+    /// Values of each metric, with their counts.
     pub(crate) metrics: BTreeMap<String, Vec<(f64, f64)>>,
     pub(crate) bytes: usize,
 }
 
 impl Line {
-    /// Reads the JSON of a line that has `bytes` bytes in the log. None if it is not a line of metrics, but another line of the log, for example, or if its
-    /// figures are not those of a count or a time.
+    /// Parses a line from its JSON, which has `bytes` bytes in the log. Returns `None` if it is another kind of log line, or if
+    /// a metric value is not a non-negative number.
     pub(crate) fn of(json: &Map<String, Value>, bytes: usize) -> Option<Self> {
         let metadata = json.get("_aws")?;
         let at_ms = metadata.get("Timestamp")?.as_u64()?;
@@ -48,7 +48,7 @@ impl Line {
     }
 }
 
-/// A number, several numbers, or numbers and how often each came: none of them negative.
+/// Parses a metric value: a number, a list of numbers, or lists of values and counts. Returns `None` if a number is negative.
 fn values(value: &Value) -> Option<Vec<(f64, f64)>> {
     let number = |value: &Value| value.as_f64().filter(|number| *number >= 0.0);
     let numbers = |value: &Value| value.as_array()?.iter().map(number).collect::<Option<Vec<f64>>>();

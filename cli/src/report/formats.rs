@@ -1,7 +1,8 @@
-//! Lines of metrics in what people have of a log: the log itself, `aws logs tail` in each of its formats, exports to S3, the JSON of `filter-log-events` and
-//! of Insights queries, and Insights' CSV. Pure.
+//! Finds metric lines in the various formats of a log: the log itself, all output formats of `aws logs tail`, exports to S3,
+//! the JSON of `filter-log-events` and of Insights queries, and the CSV of Insights. Pure.
 //!
-//! All of them keep an event on one line, as it is or quoted by JSON or CSV, with one exception: `aws logs tail --format json` spreads it over several.
+//! All formats keep an event on one line, unchanged or escaped as JSON or CSV. The only exception is
+//! `aws logs tail --format json`, which spreads an event over several lines.
 //! <https://docs.aws.amazon.com/cli/latest/reference/logs/tail.html>
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/S3Export.html>
 //! <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html>
@@ -62,10 +63,10 @@ impl LogReader {
     }
 }
 
-/// The metrics of the first JSON object in `text`, whatever stands around it.
+/// Returns the metrics in the first JSON object in `text`, ignoring the text around it.
 fn embedded(text: &str) -> Vec<Line> {
     let Some((_, rest)) = text.split_at_checked(text.find('{').unwrap_or(text.len())) else { return Vec::new() };
-    // CSV doubles the quotation marks of a field
+    // CSV doubles quotation marks within a field
     let single = rest.starts_with("{\"\"").then(|| rest.replace("\"\"", "\""));
     let mut values =
         serde_json::Deserializer::from_str(single.as_deref().unwrap_or(rest)).into_iter::<Map<String, Value>>();
@@ -77,7 +78,7 @@ fn embedded(text: &str) -> Vec<Line> {
     lines
 }
 
-/// The metrics in the string of one line of indented JSON: `"message": "{...}",`.
+/// Returns the metrics in the string of an indented JSON line: `"message": "{...}",`.
 fn quoted(text: &str) -> Vec<Line> {
     let text = text.trim();
     if !text.starts_with('"') || !text.contains("CloudWatchMetrics") {
@@ -94,7 +95,7 @@ fn quoted(text: &str) -> Vec<Line> {
     )
 }
 
-/// Adds the metrics of an object, or those of the events in it.
+/// Adds the metrics of an object, or of the events that it contains.
 fn in_object(object: &Map<String, Value>, bytes: usize, lines: &mut Vec<Line>) {
     if object.contains_key("_aws") {
         lines.extend(Line::of(object, bytes));

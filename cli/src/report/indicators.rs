@@ -1,4 +1,4 @@
-//! ADR-005's key indicators, each against its target. Pure.
+//! The key indicators of docs/requirements.md, each compared with its target. Pure.
 
 use super::totals::{DISTRIBUTIONS, Distribution, Totals};
 use crate::prices::Prices;
@@ -8,8 +8,8 @@ use std::error::Error;
 use std::fs;
 use std::path::Path;
 
-/// What is aimed at. What a file leaves out has ADR-005's target; throughput is judged only if a file names it, because a quiet hour
-/// is no mistake.
+/// Targets of the indicators. A target that the file omits has the value of docs/requirements.md. Throughput is judged only if
+/// the file sets a target, because low traffic is not a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Targets {
@@ -45,13 +45,13 @@ impl Targets {
     }
 }
 
-/// A figure, and whether it is as good as is aimed at.
+/// The value of an indicator, and whether it meets its target.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Indicator {
     pub(crate) name: &'static str,
     pub(crate) value: f64,
     pub(crate) unit: &'static str,
-    /// None if nothing is aimed at.
+    /// `None` if there is no target.
     pub(crate) target: Option<f64>,
     pub(crate) met: Option<bool>,
     /// Whether the target is a minimum.
@@ -75,12 +75,12 @@ fn indicator(name: &'static str, value: f64, unit: &'static str, aim: Aim) -> In
     Indicator { name, value, unit, target, met, is_minimum: matches!(aim, Aim::AtLeast(_)) }
 }
 
-/// A part of a whole, 0 of nothing.
+/// Returns `part` divided by `whole`, or 0 if `whole` is 0.
 fn part(part: f64, whole: f64) -> f64 {
     if whole > 0.0 { part / whole } else { 0.0 }
 }
 
-/// The indicators. A latency that no line has is left out.
+/// Returns the indicators. Leaves out latencies that no line contains.
 pub(crate) fn indicators(totals: &Totals, targets: &Targets, cost: &LoggedCost) -> Vec<Indicator> {
     let at_least = |target: Option<f64>| target.map_or(Aim::None, Aim::AtLeast);
     let sum = |name| totals.sum(name);
@@ -117,7 +117,7 @@ pub(crate) fn indicators(totals: &Totals, targets: &Targets, cost: &LoggedCost) 
     indicators
 }
 
-/// Where the time of the invocations went.
+/// How the time of the invocations is divided, in percent.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(crate) struct Shares {
     pub(crate) decoding_percent: f64,
@@ -135,7 +135,7 @@ impl Shares {
     }
 }
 
-/// A distribution in a row.
+/// Summary of a distribution.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(crate) struct DistributionSummary {
     pub(crate) mean: f64,
@@ -152,7 +152,7 @@ impl DistributionSummary {
     }
 }
 
-/// Every metric that has percentiles, in the order of a message.
+/// Returns a summary of each metric with percentiles, in the order of a message's path.
 pub(crate) fn summaries(totals: &Totals) -> Vec<(&'static str, DistributionSummary)> {
     DISTRIBUTIONS
         .into_iter()
@@ -160,7 +160,7 @@ pub(crate) fn summaries(totals: &Totals) -> Vec<(&'static str, DistributionSumma
         .collect()
 }
 
-/// Sums that are shown as they are.
+/// Metrics of which the sum is shown.
 pub(crate) const COUNTS: [&str; 12] = [
     "MessagesReceived",
     "MessagesStored",
@@ -176,11 +176,11 @@ pub(crate) const COUNTS: [&str; 12] = [
     "Throttles",
 ];
 
-/// Throttles by what was over its limit.
+/// Throttle metrics, by the limit that was exceeded.
 pub(crate) const THROTTLES: [&str; 5] =
     ["ThrottlesTable", "ThrottlesIndex", "ThrottlesHotPartition", "ThrottlesAccount", "ThrottlesUnknown"];
 
-/// One dimension's values, the largest first.
+/// Returns the values of one dimension in descending order of their counts.
 pub(crate) fn by_dimension(totals: &Totals, dimension: &str) -> Vec<(String, f64)> {
     let of: BTreeMap<&String, f64> = totals
         .by_dimension
@@ -193,7 +193,7 @@ pub(crate) fn by_dimension(totals: &Totals, dimension: &str) -> Vec<(String, f64
     values
 }
 
-/// Dollars for a million messages, estimated from what the function says of itself.
+/// Cost per million messages in US dollars, estimated from the function's metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(crate) struct LoggedCost {
     pub(crate) sqs: f64,
@@ -207,8 +207,8 @@ const MESSAGES_PER_CALL: f64 = 10.0;
 const SECONDS_A_MONTH: f64 = 30.0 * 86_400.0;
 
 impl LoggedCost {
-    /// SQS is charged for sending and deleting ten messages a call, and for receiving those of an invocation so; empty receives,
-    /// warm instances and pollers are not known here.
+    /// Estimates the cost. Assumes that messages are sent and deleted ten per call, and that an invocation's messages are
+    /// received ten per call. Leaves out empty receives, provisioned concurrency and pollers, which the metrics do not show.
     pub(crate) fn of(totals: &Totals, memory_mb: u32, arm: bool, prices: &Prices) -> Self {
         let (received, invocations) = (totals.sum("MessagesReceived"), totals.invocations());
         let calls_an_invocation = part(received, invocations * MESSAGES_PER_CALL).max(1.0);
@@ -235,7 +235,8 @@ mod tests {
     use avro_ingest::outcome::{Ledger, Reason};
     use std::time::Duration;
 
-    /// An invocation of 100 messages a second, for `seconds`, with so many rejected of each.
+    /// Returns the totals of one invocation of 100 messages per second for `seconds`. In each invocation, `rejected` messages
+    /// are rejected.
     fn totals(seconds: u64, rejected: usize, latency_ms: u64) -> Totals {
         let mut history = History::default();
         let metrics = Metrics::new("AvroIngest", "orders");
@@ -315,7 +316,7 @@ mod tests {
     fn a_million_messages_of_one_unit_each_cost_dynamodbs_price_of_a_million_units() {
         let cost = cost(&totals(60, 0, 40));
         assert!((cost.dynamodb - 0.625).abs() < 1e-9);
-        // ten send calls, ten receives and ten deletes for 100 messages
+        // ten send calls, ten receive calls and ten delete calls per 100 messages
         assert!((cost.sqs - 0.3 * 0.4).abs() < 1e-9);
         assert!((cost.total - cost.sqs - cost.lambda - cost.dynamodb - cost.cloudwatch).abs() < 1e-12);
     }

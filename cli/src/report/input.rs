@@ -1,4 +1,4 @@
-//! Lines of bounded length from files, folders and standard input, compressed or not, of which one file can be followed.
+//! Reads lines of bounded length from files, folders and standard input, compressed or not. A single file can be followed.
 
 use flate2::read::MultiGzDecoder;
 use std::fs::{self, File};
@@ -6,7 +6,8 @@ use std::io::{self, BufRead, BufReader, Cursor, Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// Maximum length of a line. An event of CloudWatch has 1 MB, and quoting it as JSON or CSV at most doubles that.
+/// Maximum length of a line, in bytes. A CloudWatch event has at most 1 MB, and escaping it as JSON or CSV at most doubles its
+/// size.
 /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/cloudwatch_limits_cwl.html>
 pub(super) const MAX_LINE_BYTES: usize = 8 * 1024 * 1024;
 /// First bytes of a gzip file. <https://www.rfc-editor.org/rfc/rfc1952>
@@ -16,13 +17,13 @@ const GZIP: [u8; 2] = [0x1F, 0x8B];
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Part {
     Line(String),
-    /// A line that was longer than [`MAX_LINE_BYTES`], and is left out.
+    /// A line longer than [`MAX_LINE_BYTES`], which is skipped.
     TooLong,
-    /// Nothing more so far. A line without a line feed waits for it.
+    /// No more input so far. An incomplete line stays buffered until its line feed arrives.
     End,
 }
 
-/// Reads lines, and keeps of each at most [`MAX_LINE_BYTES`].
+/// Splits input into lines, and buffers at most [`MAX_LINE_BYTES`] of each.
 #[derive(Default)]
 pub(super) struct Lines {
     line: Vec<u8>,
@@ -30,7 +31,7 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// The next line of `reader`, without its line feed.
+    /// Returns the next line of `reader`, without its line feed.
     pub(super) fn next(&mut self, reader: &mut dyn BufRead) -> io::Result<Part> {
         loop {
             let available = match reader.fill_buf() {
@@ -57,7 +58,7 @@ impl Lines {
         }
     }
 
-    /// A last line without a line feed.
+    /// Returns a last line without a line feed.
     pub(super) fn rest(&mut self) -> Option<Part> {
         let line = std::mem::take(&mut self.line);
         if std::mem::take(&mut self.is_too_long) {
@@ -67,17 +68,17 @@ impl Lines {
     }
 }
 
-/// The content of `input`, decompressed if it is gzip.
+/// Returns the content of `input`, decompressed if it is gzip.
 pub(super) fn decompressed(mut input: impl Read + Send + 'static) -> io::Result<Box<dyn BufRead + Send>> {
     let mut first = Vec::new();
     input.by_ref().take(GZIP.len() as u64).read_to_end(&mut first)?;
     let is_gzip = first == GZIP;
     let whole = Cursor::new(first).chain(input);
-    // an export may be several compressed files one after another
+    // an export may consist of several concatenated gzip files
     Ok(if is_gzip { Box::new(BufReader::new(MultiGzDecoder::new(whole))) } else { Box::new(BufReader::new(whole)) })
 }
 
-/// `path` itself, or the files in the folder and its folders, in the order of their names.
+/// Returns `path` itself, or all files in the folder and its subfolders, sorted by name.
 pub(super) fn files(path: &Path) -> io::Result<Vec<PathBuf>> {
     if !fs::metadata(path)?.is_dir() {
         return Ok(vec![path.to_owned()]);
@@ -91,7 +92,7 @@ pub(super) fn files(path: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// A file that others write to, and may truncate or replace.
+/// A file that other processes append to, and may truncate or replace.
 pub(super) struct FollowedFile {
     path: PathBuf,
     file: BufReader<File>,
@@ -106,10 +107,10 @@ impl FollowedFile {
         &mut self.file
     }
 
-    /// Goes to the beginning if the file was truncated, or to the file that replaced it. True if it did.
+    /// Seeks to the start if the file was truncated, or opens the file that replaced it. Returns whether it did.
     pub(super) fn restarted(&mut self) -> io::Result<bool> {
         let position = self.file.stream_position()?;
-        // a rotation removes the file before it creates the next one
+        // a log rotation removes the file before it creates the next one
         let Ok(at_path) = fs::metadata(&self.path) else { return Ok(false) };
         let open = self.file.get_ref().metadata()?;
         if (at_path.dev(), at_path.ino()) != (open.dev(), open.ino()) {

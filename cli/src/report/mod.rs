@@ -1,4 +1,4 @@
-//! `ingest report`: how a deployment does, from the metrics that the function writes to its log.
+//! `ingest report`: evaluates a deployment by the metrics that the function writes to its log.
 
 mod emf;
 mod formats;
@@ -27,7 +27,8 @@ use std::time::Duration;
 use tokio::sync::mpsc::Receiver;
 use totals::Histories;
 
-/// Reports throughput, latency, outcomes and cost from the function's metrics, each against its target. Exit code 1 if one is missed.
+/// Reports throughput, latency, outcomes and cost from the function's metrics, and compares them with targets. Exit code 1 if a
+/// target is missed.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -1,4 +1,4 @@
-//! A report as a page.
+//! A report as an HTML page.
 
 use super::indicators::{
     COUNTS, DistributionSummary, Indicator, LoggedCost, Shares, THROTTLES, by_dimension, indicators, summaries,
@@ -24,13 +24,13 @@ const THROTTLED_BY: [&str; 5] = ["table", "index", "hot partition", "account", "
 
 /// Origin of a page.
 pub(crate) struct Origin<'a> {
-    /// Source of the lines, in words.
+    /// Description of the source of the lines.
     pub(crate) source: &'a str,
-    /// Revision of the deployment, if it is known.
+    /// Revision of the deployment, if known.
     pub(crate) revision: Option<&'a str>,
 }
 
-/// Makes the page of `reports`.
+/// Creates the page of `reports`.
 pub(crate) fn page(reports: &LogReports<'_>, origin: &Origin<'_>) -> Page {
     let functions = &reports.functions;
     let mut parts: Vec<Part> = functions.iter().map(|(_, report)| report.part()).collect();
@@ -91,7 +91,7 @@ fn notes(reports: &LogReports<'_>) -> Vec<String> {
     notes
 }
 
-/// Returns a period in words: its two largest units.
+/// Formats a period with its two largest units.
 fn length(milliseconds: u64) -> String {
     let seconds = milliseconds / 1_000;
     let units = [("d", seconds / 86_400), ("h", seconds / 3_600 % 24), ("min", seconds / 60 % 60), ("s", seconds % 60)];
@@ -101,7 +101,7 @@ fn length(milliseconds: u64) -> String {
     if text.is_empty() { "under a second".to_owned() } else { text.join(" ") }
 }
 
-/// The value of an indicator with its unit.
+/// Formats the value of an indicator with its unit.
 pub(super) fn with_unit(value: f64, unit: &str) -> String {
     match unit {
         "" => number(value),
@@ -114,13 +114,13 @@ fn dollars(value: f64) -> String {
     if value >= 10.0 || value.fract() == 0.0 { number(value) } else { format!("{value:.3}") }
 }
 
-/// The target of an indicator in words.
+/// Describes the target of an indicator.
 pub(super) fn aim(indicator: &Indicator) -> Option<String> {
     let target = with_unit(indicator.target?, indicator.unit);
     Some(format!("{} {target}", if indicator.is_minimum { "at least" } else { "at most" }))
 }
 
-/// The verdict over indicators.
+/// Returns the verdict on all indicators.
 pub(super) fn verdict(indicators: &[Indicator]) -> Verdict {
     let judged = indicators.iter().filter(|indicator| indicator.met.is_some()).count();
     let missed: Vec<&Indicator> = indicators.iter().filter(|indicator| indicator.met == Some(false)).collect();
@@ -137,7 +137,7 @@ pub(super) fn verdict(indicators: &[Indicator]) -> Verdict {
 }
 
 impl LogReport<'_> {
-    /// The key figures, each with its course.
+    /// Returns a tile for each key indicator, with its values over time.
     pub(super) fn tiles(&self, stretches: &[Stretch]) -> Vec<Tile> {
         let over_time: Vec<Vec<Indicator>> = stretches
             .iter()
@@ -242,7 +242,7 @@ impl LogReport<'_> {
         })
     }
 
-    /// Shows failures and throttles, or says that there were none.
+    /// Returns a section with failures and throttles, or with a statement that there were none.
     fn failures(&self, charts: &Charts<'_>) -> Section {
         let all = &self.history.all;
         let mut blocks = Vec::new();
@@ -327,7 +327,7 @@ impl LogReport<'_> {
     }
 }
 
-/// Services, the colour of each, and its part of a cost.
+/// A service's name, colour and share of the cost.
 type Service = (&'static str, Colour, fn(&LoggedCost) -> f64);
 const SERVICES: [Service; 4] = [
     ("DynamoDB", Colour::Blue, |cost| cost.dynamodb),
@@ -385,7 +385,7 @@ impl Charts<'_> {
         self.chart(title, unit, Scale::Linear, layers.into_iter().map(layer).collect())
     }
 
-    /// Messages by their outcome, of which only those are shown that there were.
+    /// Returns a chart of messages by outcome. Leaves out outcomes that did not occur.
     fn outcomes(&self, all: &Totals) -> Chart {
         let present: Vec<_> = OUTCOMES.into_iter().filter(|(_, metric, _)| all.sum(metric) > 0.0).collect();
         if let [(name, metric, colour)] = present[..] {
@@ -396,7 +396,7 @@ impl Charts<'_> {
         self.stack("Messages by outcome", "a second", present)
     }
 
-    /// P50 to P99 as a band, and P95 as a line.
+    /// Returns a chart with P50 to P99 as a band, and P95 as a line.
     fn percentiles(&self, title: &str, metric: &str, target: Option<f64>) -> Chart {
         let percentile = |share: f64| self.values(|totals| Some(totals.distribution(metric)?.percentile(share)));
         let band = Drawn::Band { low: ("P50".to_owned(), percentile(0.5)), high: ("P99".to_owned(), percentile(0.99)) };

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// A report for each function.
+/// The reports of all functions.
 pub(crate) struct LogReports<'a> {
     pub(super) functions: Vec<(&'a str, LogReport<'a>)>,
     pub(super) other_lines: u64,
@@ -33,7 +33,7 @@ impl<'a> LogReports<'a> {
         self.functions.iter().all(|(_, report)| report.all_met())
     }
 
-    /// The report of the only function, or one for each in `functions`.
+    /// Returns the report if there is only one function, and otherwise a map `functions` from name to report.
     pub(crate) fn json(&self) -> Value {
         let mut json = match &self.functions[..] {
             [(_, report)] => report.json(),
@@ -59,7 +59,7 @@ impl fmt::Display for LogReports<'_> {
     }
 }
 
-/// Everything that the lines of metrics of one function say.
+/// The report of one function.
 pub(crate) struct LogReport<'a> {
     pub(super) history: &'a History,
     pub(super) targets: Targets,
@@ -153,7 +153,7 @@ impl fmt::Display for LogReport<'_> {
     }
 }
 
-/// A count whole, and anything else with three digits.
+/// Formats a count as an integer, and any other number with three digits.
 fn short(value: f64) -> String {
     let decimals = match value.abs() {
         _ if value.fract() == 0.0 => 0,

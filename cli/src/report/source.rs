@@ -1,4 +1,4 @@
-//! The sources of lines of metrics: files, standard input, and log groups.
+//! Sources of metric lines: files, standard input and log groups.
 
 use super::formats::{Content, LogReader};
 use super::input::{FollowedFile, Lines, Part, decompressed, files};
@@ -11,25 +11,26 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-/// How often a file or a log group is looked at for more.
+/// Interval between checks of a followed file or log group.
 const FILE_PAUSE: Duration = Duration::from_millis(200);
 const LOGS_PAUSE: Duration = Duration::from_secs(5);
-/// By how much an event of one instance may come later than newer ones of others.
+/// Maximum time by which an event of one instance may arrive later than newer events of other instances, in milliseconds.
 const LATE_MS: u64 = 60_000;
-/// Events of a call. <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html>
+/// Maximum number of events per call.
+/// <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html>
 const MAX_EVENTS: u32 = 10_000;
-/// The part of CloudWatch's filter language that finds lines of metrics: a term.
+/// CloudWatch filter pattern that matches metric lines.
 const PATTERN: &str = "\"CloudWatchMetrics\"";
-/// Lines that wait to be counted.
+/// Maximum number of buffered lines.
 const MAX_WAITING: usize = 1_024;
 
-/// Standard input, as a path.
+/// Path that means standard input.
 const STANDARD_INPUT: &str = "-";
 
-/// The content of a line, or why there are no more.
+/// The content of a line, or the reason why there are no more lines.
 pub(crate) type Item = Result<Content, String>;
 
-/// Reads the lines of files and of the files in folders, and of standard input for `-`.
+/// Reads the lines of files, of all files in folders, and of standard input for `-`.
 pub(crate) fn read_files(paths: Vec<PathBuf>) -> io::Result<Receiver<Item>> {
     on_a_thread(move |sender| {
         for path in &paths {
@@ -47,18 +48,18 @@ pub(crate) fn read_files(paths: Vec<PathBuf>) -> io::Result<Receiver<Item>> {
     })
 }
 
-/// Reads the lines of a file, and those that are appended later.
+/// Reads the lines of a file, including lines that are appended later.
 pub(crate) fn follow_file(path: &Path) -> io::Result<Receiver<Item>> {
     let path = path.to_owned();
     on_a_thread(move |sender| follow(&path, sender).map_err(|error| format!("cannot read {}: {error}", path.display())))
 }
 
-/// Runs `read` on a thread of its own, because reading blocks, and nobody waits for it at the end.
+/// Runs `read` on a separate thread. Reading may block, and the process must be able to end without waiting for it.
 fn on_a_thread(read: impl FnOnce(&Sender<Item>) -> Result<(), String> + Send + 'static) -> io::Result<Receiver<Item>> {
     let (sender, receiver) = channel(MAX_WAITING);
     std::thread::Builder::new().spawn(move || {
         if let Err(error) = read(&sender) {
-            // nobody may listen any more
+            // the receiver may have been dropped
             let _ = sender.blocking_send(Err(error));
         }
     })?;
@@ -92,7 +93,7 @@ fn follow(path: &Path, sender: &Sender<Item>) -> io::Result<()> {
                 return Ok(());
             }
         } else if file.restarted()? {
-            // the rest of a line that was cut off belongs to nothing
+            // discard the rest of a line that was truncated
             (lines, log) = (Lines::default(), LogReader::default());
         } else if sender.is_closed() {
             return Ok(());
@@ -102,7 +103,7 @@ fn follow(path: &Path, sender: &Sender<Item>) -> io::Result<()> {
     }
 }
 
-/// Sends the content of a line. False if nobody listens any more.
+/// Sends the content of a line. Returns `false` if the receiver was dropped.
 fn send(part: Part, log: &mut LogReader, sender: &Sender<Item>) -> bool {
     let content = match part {
         Part::Line(text) => log.line(&text),
@@ -115,7 +116,7 @@ fn send(part: Part, log: &mut LogReader, sender: &Sender<Item>) -> bool {
     content == Content::default() || sender.blocking_send(Ok(content)).is_ok()
 }
 
-/// The metrics that a log group has had since `start_ms`; with `follow`, those too that come later.
+/// Reads the metrics in a log group since `start_ms`. With `follow`, also reads metrics that arrive later.
 pub(crate) fn log_group(aws: Aws, group: String, start_ms: u64, follow: bool) -> Receiver<Item> {
     let (sender, receiver) = channel(MAX_WAITING);
     tokio::spawn(async move {
@@ -133,7 +134,7 @@ async fn filter(
     follow: bool,
     sender: &Sender<Item>,
 ) -> Result<(), CallError> {
-    // the events of the next look's time that have been sent on already, with their times
+    // events already sent that the next query may return again, with their timestamps
     let mut seen: HashMap<String, u64> = HashMap::new();
     loop {
         let mut newest_ms = start_ms;
@@ -167,7 +168,7 @@ async fn filter(
                 }
             }
             token = answer.get("nextToken").and_then(Value::as_str).map(str::to_owned);
-            // a repeated token would bring the same pages without an end
+            // a repeated token would return the same pages forever
             if token.as_ref().is_none_or(|token| !tokens.insert(token.clone())) {
                 break;
             }
@@ -193,7 +194,7 @@ mod tests {
         )
     }
 
-    /// The figure of the next event.
+    /// Returns the metric value of the next event.
     async fn next(lines: &mut Receiver<Item>) -> f64 {
         let content = timeout(Duration::from_secs(60), lines.recv()).await.unwrap().unwrap().unwrap();
         content.metrics[0].metrics["MessagesStored"][0].0
@@ -221,10 +222,10 @@ mod tests {
         writeln!(written, "{}\n{}", event(1), event(2)).unwrap();
         let mut lines = follow_file(&path).unwrap();
         assert_eq!((next(&mut lines).await, next(&mut lines).await), (1.0, 2.0));
-        // copytruncate
+        // log rotation by truncation (copytruncate)
         std::fs::write(&path, format!("{}\n", event(3))).unwrap();
         assert_eq!(next(&mut lines).await, 3.0);
-        // a rotation
+        // log rotation by renaming
         std::fs::rename(&path, path.with_extension("old")).unwrap();
         std::fs::write(&path, format!("{}\n", event(4))).unwrap();
         assert_eq!(next(&mut lines).await, 4.0);

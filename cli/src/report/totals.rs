@@ -1,11 +1,11 @@
-//! What many lines of metrics come to, over all and over time. Pure.
+//! Sums and distributions of many metric lines, in total and over time. Pure.
 
 use super::emf::Line;
 use super::formats::Content;
 use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
 
-/// The metrics that have percentiles, in the order of a message. Of the rest, the sum counts.
+/// Metrics with percentiles, in the order of a message's path. Of all other metrics only the sum matters.
 pub(crate) const DISTRIBUTIONS: [&str; 9] = [
     "DeliveryLatency",
     "EndToEndLatency",
@@ -47,7 +47,7 @@ impl Distribution {
             reason = "a cast saturates, and nothing is negative"
         )]
         let (value, count) = ((value * SCALE).round() as u64, count.round() as u64);
-        // it grows up to u64's end, so nothing is out of its range
+        // the histogram resizes itself up to the maximum of `u64`, so no value is out of range
         let _ = self.0.record_n(value, count);
     }
 
@@ -63,7 +63,7 @@ impl Distribution {
         self.0.max() as f64 / SCALE
     }
 
-    /// The value that `share` of the values do not exceed.
+    /// Returns the value that a fraction `share` of the values do not exceed.
     pub(crate) fn percentile(&self, share: f64) -> f64 {
         self.0.value_at_quantile(share) as f64 / SCALE
     }
@@ -72,15 +72,15 @@ impl Distribution {
 /// Sums and distributions.
 #[derive(Debug, Clone)]
 pub(crate) struct Totals {
-    /// The metrics whose distributions are kept, and to how many digits.
+    /// Metrics whose distributions are stored, and their precision in digits.
     kept: &'static [&'static str],
     digits: u8,
     sums: BTreeMap<String, f64>,
     distributions: BTreeMap<&'static str, Distribution>,
-    /// By the dimension's name and value.
+    /// Counts by the name and value of a dimension.
     pub(crate) by_dimension: BTreeMap<(String, String), f64>,
     pub(crate) bytes: u64,
-    /// Lines without a dimension: at least one for each invocation.
+    /// Number of lines without a second dimension. Each invocation writes at least one.
     lines: u64,
     first_ms: Option<u64>,
     last_ms: u64,
@@ -107,7 +107,7 @@ impl Totals {
         }
     }
 
-    /// Those of a stretch of time, kept small.
+    /// Creates the totals of a time bucket, with fewer distributions and digits to save memory.
     fn of_bucket() -> Self {
         Self::new(&PLOTTED, 2)
     }
@@ -118,7 +118,7 @@ impl Totals {
         }
         for (name, distribution) in other.distributions {
             let own = self.distributions.entry(name).or_insert_with(|| Distribution::new(self.digits));
-            // both grow to any value
+            // both histograms resize themselves, so adding cannot fail
             let _ = own.0.add(&distribution.0);
         }
         for (dimension, sum) in other.by_dimension {
@@ -149,12 +149,12 @@ impl Totals {
         }
     }
 
-    /// The sum of a metric; a metric that no line has is 0.
+    /// Returns the sum of a metric, or 0 if no line contains it.
     pub(crate) fn sum(&self, name: &str) -> f64 {
         self.sums.get(name).copied().unwrap_or_default()
     }
 
-    /// How many event batches there were.
+    /// Returns the number of handled events.
     pub(crate) fn invocations(&self) -> f64 {
         self.distribution("HandlerTime").map_or(0.0, |times| times.count() as f64)
     }
@@ -163,39 +163,39 @@ impl Totals {
         self.distributions.get(name).filter(|distribution| distribution.count() > 0)
     }
 
-    /// From the first line to the last, and at least a second.
+    /// Returns the time from the first line to the last in seconds, and at least 1.
     pub(crate) fn seconds(&self) -> f64 {
         let first = self.first_ms.unwrap_or(self.last_ms);
         ((self.last_ms - first) as f64 / 1e3).max(1.0)
     }
 
-    /// Returns when the first and the last line were written, in milliseconds since the Unix epoch.
+    /// Returns the timestamps of the first and the last line, in milliseconds since the Unix epoch.
     pub(crate) fn period_ms(&self) -> (u64, u64) {
         (self.first_ms.unwrap_or(self.last_ms), self.last_ms)
     }
 
-    /// How many series CloudWatch keeps of them.
+    /// Returns the number of CloudWatch metrics that the lines define.
     pub(crate) fn series(&self) -> usize {
         self.sums.len() + self.by_dimension.len()
     }
 }
 
-/// All lines together, and those of each stretch of time.
+/// The totals of all lines, and of each time bucket.
 #[derive(Debug, Clone)]
 pub(crate) struct History {
     pub(crate) all: Totals,
-    /// By their beginning, in milliseconds since the Unix epoch.
+    /// Totals by the start of their bucket, in milliseconds since the Unix epoch.
     pub(crate) buckets: BTreeMap<u64, Totals>,
-    /// How long a stretch is.
+    /// Width of a bucket, in milliseconds.
     pub(crate) width_ms: u64,
 }
 
-/// The lines of a log, apart for each function that wrote them.
+/// The lines of a log, grouped by function.
 #[derive(Debug, Default)]
 pub(crate) struct Histories {
-    /// By the dimension `Service`.
+    /// Histories by the value of the dimension `Service`.
     pub(crate) functions: BTreeMap<String, History>,
-    /// Lines that are not metrics.
+    /// Number of lines that are not metrics.
     pub(crate) other_lines: u64,
 }
 
@@ -246,7 +246,7 @@ impl History {
         }
     }
 
-    /// Returns all stretches from the first line to the last, and their length in milliseconds. There are at most `most` of them.
+    /// Returns at most `most` buckets that cover the time from the first line to the last, and their width in milliseconds.
     pub(crate) fn stretches(&self, most: u64) -> (Vec<Stretch>, u64) {
         let (first_ms, last_ms) = self.all.period_ms();
         let mut history = self.clone();
@@ -347,7 +347,7 @@ mod tests {
         assert_eq!(rates.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
         assert!(stretches[1].totals.is_none());
         assert_eq!(history.stretches(200).0.len(), 91);
-        // one that is cut off counts as far as the log reaches
+        // a partial bucket has only the duration that the log covers
         let (stretches, _) = history.stretches(2);
         assert_eq!(stretches.iter().map(|stretch| stretch.seconds).collect::<Vec<_>>(), [50.0, 60.0]);
     }
