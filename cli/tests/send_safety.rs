@@ -12,7 +12,8 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::process::{Command, Output, Stdio};
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use support::sending::{FIXED, Folder, aws, command, ended, order, orders, signal, text, until};
 
@@ -255,10 +256,15 @@ fn a_run_that_stops_again_counts_its_own_messages_and_no_value_of_an_attribute_i
 fn an_advice_to_begin_where_the_run_began_is_left_out() {
     let (target, folder) = (Target::new("orders"), Folder::new("first-line"));
     folder.file("orders.jsonl", orders(30).as_bytes());
-    target.service.inject(|call| (call.number == 1).then_some(Fault::Hang));
-    let mut process = target.command(&folder, &["--wire-format", "json", "--concurrency", "2", "orders.jsonl"]);
+    let is_called = Arc::new(AtomicBool::new(false));
+    let called = Arc::clone(&is_called);
+    target.service.inject(move |_| {
+        called.store(true, Ordering::Relaxed);
+        Some(Fault::Hang)
+    });
+    let mut process = target.command(&folder, &["--wire-format", "json", "--concurrency", "1", "orders.jsonl"]);
     let process = process.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    until("the other calls", || target.messages().len() == 20);
+    until("the first call", || is_called.load(Ordering::Relaxed));
     signal("-TERM", &process);
     let output = ended(process);
     let said = text(&output.stderr);
